@@ -1,0 +1,28 @@
+package deps
+
+import (
+	_ "github.com/google/go-cmp/cmp"
+	_ "github.com/spf13/cobra"
+	_ "github.com/spf13/pflag"
+	_ "k8s.io/api/core/v1"
+	_ "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	_ "k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset"
+	_ "k8s.io/apimachinery/pkg/apis/meta/v1"
+	_ "k8s.io/client-go/kubernetes"
+	_ "k8s.io/client-go/tools/clientcmd"
+	_ "k8s.io/component-base/logs/api/v1"
+	_ "k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
+	_ "k8s.io/klog/v2"
+	_ "k8s.io/kube-scheduler/framework"
+	_ "k8s.io/kubernetes/cmd/kube-scheduler/app"
+	_ "k8s.io/kubernetes/pkg/controller/daemon/util"
+	_ "k8s.io/kubernetes/pkg/controller/daemon"
+	_ "pgregory.net/rapid"
+	_ "sigs.k8s.io/controller-runtime"
+	_ "sigs.k8s.io/controller-runtime/pkg/metrics"
+	_ "sigs.k8s.io/structured-merge-diff/v6/value"
+	_ "sigs.k8s.io/yaml"
+	_ "github.com/prometheus/client_golang/prometheus"
+	_ "k8s.io/apiextensions-apiserver/pkg/apiserver/schema"
+	_ "k8s.io/apiextensions-apiserver/pkg/apiserver/validation"
+)
