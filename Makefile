@@ -1,0 +1,57 @@
+# One compile cache serves the product, the tests and the lab's components: the same flags for all.
+export CGO_ENABLED := 0
+export GOFLAGS := -trimpath
+
+NODES ?= 5
+WORKLOADS ?= everynode
+SCHEDULER ?= secondary
+PLACEMENT ?= auto
+LAB_DIR ?= .lab
+GOLANGCI := go tool -modfile=tools/lint/go.mod golangci-lint
+BINARIES := everynode-controller everynode-webhook everynode-scheduler
+
+.PHONY: help
+help: ## Print this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build Everynode's programs into bin/
+	@go build -o bin/ $(addprefix ./cmd/,$(BINARIES))
+
+.PHONY: components
+components: ## Build the lab's Kubernetes components (cached by version under bin/)
+	@bash hack/build-lab.sh >/dev/null
+
+.PHONY: demo
+demo: components build ## The main job, narrated, on an embedded control plane
+	@go run ./test/demo
+
+.PHONY: lab
+lab: components build ## A control plane with Everynode in the foreground [NODES= WORKLOADS= SCHEDULER= PLACEMENT= LAB_DIR=]
+	@go build -o bin/lab ./test/lab/cmd/lab
+	@exec bin/lab --nodes=$(NODES) --workloads=$(WORKLOADS) --scheduler=$(SCHEDULER) --placement=$(PLACEMENT) --dir=$(LAB_DIR)
+
+.PHONY: test
+test: components build ## Every test: pure rules, and the way of a pod on a real API server
+	go test ./...
+
+.PHONY: bench
+bench: ## Go benchmarks; they report and never fail on time
+	go test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: lint
+lint: ## golangci-lint: style, and the direction of imports (depguard)
+	$(GOLANGCI) run ./...
+
+.PHONY: generate
+generate: ## Write the generated files anew: deep copies and the CRD
+	bash hack/generate.sh
+
+.PHONY: verify
+verify: ## Generated files are fresh, module files are tidy and agree on Kubernetes' version
+	bash hack/verify.sh
+	bash hack/verify-modules.sh
+
+.PHONY: update-k8s
+update-k8s: ## Move every Kubernetes version together: make update-k8s VERSION=1.37.3
+	bash hack/update-k8s.sh $(VERSION)

@@ -1,0 +1,40 @@
+package v1alpha1
+
+const (
+	// GroupName is the API group of Everynode.
+	GroupName = "everynode.dev"
+
+	// SchedulerName is what daemon pods carry in spec.schedulerName.
+	SchedulerName = "everynode-scheduler"
+
+	// PlacementGate is the scheduling gate of a pod whose spec.nodeName still waits for the
+	// rewrite. The API server refuses a pod that has both, after all mutating admission
+	// (k8s.io/kubernetes pkg/apis/core/validation ValidatePodCreate), so that a pod which
+	// nobody rewrote can never be stored: the interlock.
+	PlacementGate = "everynode.dev/placement"
+
+	// NodeUIDAnnotation is the UID of the node object a pod was made for: the node's
+	// incarnation. A node that is deleted and re-created under its name gets a new pod.
+	NodeUIDAnnotation = "everynode.dev/node-uid"
+
+	// PlacedByAnnotation says who turned spec.nodeName into node affinity; its values are the
+	// PlacedBy constants.
+	PlacedByAnnotation = "everynode.dev/placed-by"
+
+	// PlacementLabel with the value PlacementScheduler, on a pod or on its namespace, asks for
+	// the rewrite of pods that no daemon owns.
+	PlacementLabel = "everynode.dev/placement"
+
+	// DaemonPodAnnotation tells the cluster autoscaler that a pod belongs to a daemon, whatever
+	// kind owns it (kubernetes/autoscaler FAQ, "DaemonSet pods").
+	DaemonPodAnnotation = "cluster-autoscaler.kubernetes.io/daemonset-pod"
+)
+
+// Values of PlacedByAnnotation and PlacementLabel.
+const (
+	PlacedByWebhook    = "webhook"
+	PlacedByPolicy     = "policy"
+	PlacedByController = "controller"
+
+	PlacementScheduler = "scheduler"
+)
