@@ -4,6 +4,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
 // DaemonSet runs one copy of a pod on every eligible node.
@@ -27,9 +28,17 @@ type DaemonSet struct {
 	Status DaemonSetStatus `json:"status,omitempty"`
 }
 
-// DaemonSetSpec has the fields of apps/v1's DaemonSetSpec, with the same meaning.
+// DaemonSetSpec has the fields of apps/v1's DaemonSetSpec, with the same meaning. The rules are
+// those of k8s.io/kubernetes pkg/apis/apps/validation ValidateDaemonSetSpec; what that function
+// says of the pod template's own fields is left to the API server when the pods are made.
 //
-// +kubebuilder:validation:XValidation:rule="self.selector == oldSelf.selector",message="spec.selector is immutable: delete the DaemonSet (with --cascade=orphan to keep its pods) and create it anew",optionalOldSelf=false
+// +kubebuilder:validation:XValidation:rule="self.selector == oldSelf.selector",message="spec.selector is immutable: delete the DaemonSet (with --cascade=orphan to keep its pods) and create it anew"
+// +kubebuilder:validation:XValidation:rule="(has(self.selector.matchLabels) && size(self.selector.matchLabels) > 0) || (has(self.selector.matchExpressions) && size(self.selector.matchExpressions) > 0)",message="empty selector is invalid for daemonset: name the labels of the template in spec.selector"
+// +kubebuilder:validation:XValidation:rule="!has(self.selector.matchLabels) || self.selector.matchLabels.all(k, has(self.template.metadata) && has(self.template.metadata.labels) && k in self.template.metadata.labels && self.template.metadata.labels[k] == self.selector.matchLabels[k])",message="selector does not match template labels: spec.template.metadata.labels must carry every label of spec.selector.matchLabels"
+// +kubebuilder:validation:XValidation:rule="!has(self.selector.matchExpressions) || self.selector.matchExpressions.all(e, has(self.template.metadata) && has(self.template.metadata.labels) && e.key in self.template.metadata.labels ? (e.operator == 'Exists' || (e.operator == 'In' && has(e.values) && self.template.metadata.labels[e.key] in e.values) || (e.operator == 'NotIn' && has(e.values) && !(self.template.metadata.labels[e.key] in e.values))) : (e.operator == 'DoesNotExist' || (e.operator == 'NotIn' && has(e.values))))",message="selector does not match template labels: spec.template.metadata.labels must satisfy every requirement of spec.selector.matchExpressions"
+// +kubebuilder:validation:XValidation:rule="!has(self.selector.matchExpressions) || self.selector.matchExpressions.all(e, e.operator in ['In', 'NotIn'] ? has(e.values) && size(e.values) > 0 : e.operator in ['Exists', 'DoesNotExist'] && (!has(e.values) || size(e.values) == 0))",message="spec.selector.matchExpressions: operator must be In or NotIn with values, or Exists or DoesNotExist without"
+// +kubebuilder:validation:XValidation:rule="!has(self.template.spec.restartPolicy) || self.template.spec.restartPolicy == 'Always'",message="spec.template.spec.restartPolicy: supported value: Always"
+// +kubebuilder:validation:XValidation:rule="!has(self.template.spec.activeDeadlineSeconds)",message="spec.template.spec.activeDeadlineSeconds is not supported in a DaemonSet"
 type DaemonSetSpec struct {
 	// Selector picks the pods of the daemon; it must match the template's labels and cannot change.
 	// +required
@@ -53,6 +62,10 @@ type DaemonSetSpec struct {
 }
 
 // DaemonSetUpdateStrategy is apps/v1's: RollingUpdate or OnDelete.
+//
+// +kubebuilder:validation:XValidation:rule="self.type != 'RollingUpdate' || !has(self.rollingUpdate) || [self.rollingUpdate.maxUnavailable, self.rollingUpdate.maxSurge].all(v, type(v) == int ? v >= 0 : string(v).matches('^0*([0-9]{1,2}|100)%$'))",message="maxUnavailable and maxSurge must be a number of nodes, 0 or more, or a percentage from 0% to 100%"
+// +kubebuilder:validation:XValidation:rule="self.type != 'RollingUpdate' || !has(self.rollingUpdate) || string(self.rollingUpdate.maxUnavailable).matches('^0+%?$') || string(self.rollingUpdate.maxSurge).matches('^0+%?$')",message="maxSurge may not be set when maxUnavailable is non-zero: set maxUnavailable to 0 (its default is 1)"
+// +kubebuilder:validation:XValidation:rule="self.type != 'RollingUpdate' || !has(self.rollingUpdate) || !string(self.rollingUpdate.maxUnavailable).matches('^0+%?$') || !string(self.rollingUpdate.maxSurge).matches('^0+%?$')",message="maxUnavailable cannot be 0 when maxSurge is 0: nothing could ever be replaced"
 type DaemonSetUpdateStrategy struct {
 	// +kubebuilder:default=RollingUpdate
 	// +kubebuilder:validation:Enum=RollingUpdate;OnDelete
@@ -60,7 +73,21 @@ type DaemonSetUpdateStrategy struct {
 	Type appsv1.DaemonSetUpdateStrategyType `json:"type,omitempty"`
 	// RollingUpdate holds the limits of a rolling update; only with type RollingUpdate.
 	// +optional
-	RollingUpdate *appsv1.RollingUpdateDaemonSet `json:"rollingUpdate,omitempty"`
+	RollingUpdate *RollingUpdateDaemonSet `json:"rollingUpdate,omitempty"`
+}
+
+// RollingUpdateDaemonSet has apps/v1's limits of a rolling update; just one of them is not zero.
+type RollingUpdateDaemonSet struct {
+	// MaxUnavailable is how many eligible nodes, or what percentage of them (rounded up), may be
+	// without an available pod during the update.
+	// +kubebuilder:default=1
+	// +optional
+	MaxUnavailable *intstr.IntOrString `json:"maxUnavailable,omitempty"`
+	// MaxSurge is how many nodes, or what percentage of the eligible ones (rounded up), may run
+	// a new pod beside the old one during the update.
+	// +kubebuilder:default=0
+	// +optional
+	MaxSurge *intstr.IntOrString `json:"maxSurge,omitempty"`
 }
 
 // DaemonSetStatus has the fields of apps/v1's DaemonSetStatus; every number counts nodes.

@@ -1,0 +1,10 @@
+// Package deploy embeds the manifests that install Everynode, so that whoever installs it from
+// Go (the lab) applies these very files.
+package deploy
+
+import "embed"
+
+// Manifests holds the folders crd and manifests as they lie here.
+//
+//go:embed crd/*.yaml manifests/*.yaml
+var Manifests embed.FS
