@@ -1,0 +1,89 @@
+package daemon
+
+import (
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+)
+
+// ContradictoryPinError says that a pod names one node in spec.nodeName and is pinned to
+// another by its affinity, so that no scheduler could ever place it.
+type ContradictoryPinError struct {
+	NodeName string // spec.nodeName
+	Pinned   string // the one name that a required term's matchFields allow
+}
+
+func (e *ContradictoryPinError) Error() string {
+	return fmt.Sprintf("spec.nodeName is %q, but a required node affinity term pins the pod to %q by matchFields metadata.name: remove one of the two, or make them agree", e.NodeName, e.Pinned)
+}
+
+// Pin ANDs matchFields metadata.name In [node] into every required node affinity term of spec,
+// for terms are ORed and one that is not pinned would leave a choice; without terms it makes
+// the one. Everything else stays. Pinning twice changes nothing.
+func Pin(spec *corev1.PodSpec, node string) {
+	pin := corev1.NodeSelectorRequirement{
+		Key: metav1.ObjectNameField, Operator: corev1.NodeSelectorOpIn, Values: []string{node},
+	}
+	if spec.Affinity == nil {
+		spec.Affinity = &corev1.Affinity{}
+	}
+	if spec.Affinity.NodeAffinity == nil {
+		spec.Affinity.NodeAffinity = &corev1.NodeAffinity{}
+	}
+	affinity := spec.Affinity.NodeAffinity
+	if affinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
+		affinity.RequiredDuringSchedulingIgnoredDuringExecution = &corev1.NodeSelector{}
+	}
+	required := affinity.RequiredDuringSchedulingIgnoredDuringExecution
+	if len(required.NodeSelectorTerms) == 0 {
+		required.NodeSelectorTerms = []corev1.NodeSelectorTerm{{MatchFields: []corev1.NodeSelectorRequirement{pin}}}
+		return
+	}
+	for i := range required.NodeSelectorTerms {
+		term := &required.NodeSelectorTerms[i]
+		// A term without requirements matches no node; a pin would make it match one.
+		empty := len(term.MatchExpressions) == 0 && len(term.MatchFields) == 0
+		if !empty && !pinnedTo(term, node) {
+			term.MatchFields = append(slices.Clip(term.MatchFields), pin)
+		}
+	}
+}
+
+// Rewrite turns spec.nodeName into a pin, in place: what admission does to a pod, and what the
+// controller does itself when admission is not effective. It drops spec.nodeName and our
+// scheduling gate (no other), notes who placed the pod in PlacedByAnnotation, and gives a
+// daemon's pod to our scheduler, which alone keeps it to one per node. A pod without
+// spec.nodeName is left as it is; so Rewrite is idempotent.
+//
+// It fails with *ContradictoryPinError, and changes nothing, when a term pins the pod elsewhere.
+func Rewrite(pod *corev1.Pod, placedBy string) (changed bool, err error) {
+	node := pod.Spec.NodeName
+	if node == "" {
+		return false, nil
+	}
+	for _, term := range requiredTerms(&pod.Spec) {
+		if pinned, ok := pinOf(&term); ok && pinned != node {
+			return false, &ContradictoryPinError{NodeName: node, Pinned: pinned}
+		}
+	}
+	Pin(&pod.Spec, node)
+	pod.Spec.NodeName = ""
+	pod.Spec.SchedulingGates = slices.DeleteFunc(pod.Spec.SchedulingGates, func(gate corev1.PodSchedulingGate) bool {
+		return gate.Name == v1alpha1.PlacementGate
+	})
+	if len(pod.Spec.SchedulingGates) == 0 {
+		pod.Spec.SchedulingGates = nil
+	}
+	if _, owned := OwnedByDaemon(pod); owned {
+		pod.Spec.SchedulerName = v1alpha1.SchedulerName
+	}
+	if pod.Annotations == nil {
+		pod.Annotations = map[string]string{}
+	}
+	pod.Annotations[v1alpha1.PlacedByAnnotation] = placedBy
+	return true, nil
+}
