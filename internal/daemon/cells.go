@@ -1,0 +1,268 @@
+package daemon
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Cell is one daemon on one node: what the rules say of the node, and the pods that are there
+// or wait to go there. It is the unit of planning.
+type Cell struct {
+	Node    string
+	NodeUID types.UID // the incarnation; empty when there is no such node
+	Verdict Verdict   // zero when there is no such node
+	Pods    []Pod     // best first, see better
+
+	retries int       // finished pods replaced in a row
+	retryAt time.Time // the next finished pod is replaced then, not before
+}
+
+// Counters are a daemon's sums over its cells; every number counts nodes. The meaning is that
+// of apps/v1's status (k8s.io/kubernetes pkg/controller/daemon updateDaemonSetStatus).
+type Counters struct {
+	Desired      int // should run a pod
+	Current      int // should, and have one, Pending ones included
+	Misscheduled int // have one and should not
+	Ready        int
+	Available    int
+	Updated      int // have one of the current revision
+}
+
+func (c *Counters) add(other Counters, sign int) {
+	c.Desired += sign * other.Desired
+	c.Current += sign * other.Current
+	c.Misscheduled += sign * other.Misscheduled
+	c.Ready += sign * other.Ready
+	c.Available += sign * other.Available
+	c.Updated += sign * other.Updated
+}
+
+// Cells are a daemon's cells, with their sums kept by deltas: a change of one pod or node costs
+// one cell. Time comes in with every change, for a pod becomes available by waiting.
+// The zero value is empty and ready to use. It is not safe for concurrent use.
+type Cells struct {
+	revision string
+	minReady time.Duration
+	byNode   map[string]*counted
+	sums     Counters
+}
+
+// counted is a cell with what it adds to the sums at present.
+type counted struct {
+	Cell
+	part Counters
+}
+
+// SetTemplate makes revision the current one and minReady the time a pod must have been ready
+// to be available; it counts every cell anew.
+func (c *Cells) SetTemplate(revision string, minReady time.Duration, now time.Time) {
+	c.revision, c.minReady = revision, minReady
+	for _, cell := range c.byNode {
+		c.recount(cell, now)
+	}
+}
+
+// SetNode notes that a node is there and what the rules say of it. It says whether that is news.
+func (c *Cells) SetNode(node string, uid types.UID, verdict Verdict, now time.Time) (changed bool) {
+	cell := c.cell(node)
+	if cell.NodeUID == uid && cell.Verdict == verdict {
+		return false
+	}
+	cell.NodeUID, cell.Verdict = uid, verdict
+	c.recount(cell, now)
+	return true
+}
+
+// RemoveNode notes that a node is gone. Its cell stays as long as there are pods in it.
+func (c *Cells) RemoveNode(node string, now time.Time) {
+	if cell, ok := c.byNode[node]; ok {
+		cell.NodeUID, cell.Verdict = "", Verdict{}
+		c.recount(cell, now)
+	}
+}
+
+// SetPod notes a pod as it is now, and forgets what was known of it before.
+func (c *Cells) SetPod(node string, pod Pod, now time.Time) {
+	cell := c.cell(node)
+	cell.Pods = slices.DeleteFunc(cell.Pods, func(old Pod) bool { return old.UID == pod.UID })
+	at, _ := slices.BinarySearchFunc(cell.Pods, pod, better)
+	cell.Pods = slices.Insert(cell.Pods, at, pod)
+	c.recount(cell, now)
+}
+
+// RemovePod notes that a pod is gone.
+func (c *Cells) RemovePod(node string, uid types.UID, now time.Time) {
+	if cell, ok := c.byNode[node]; ok {
+		cell.Pods = slices.DeleteFunc(cell.Pods, func(old Pod) bool { return old.UID == uid })
+		c.recount(cell, now)
+	}
+}
+
+// Plan is what to do about a node now. It counts the cell anew first, so that a pod that became
+// available since is counted; and when it replaces a finished pod, the next one has to wait
+// longer.
+func (c *Cells) Plan(node string, now time.Time) Plan {
+	cell, ok := c.byNode[node]
+	if !ok {
+		return Plan{}
+	}
+	c.recount(cell, now)
+	plan := planCell(&cell.Cell, c.minReady, now)
+	if slices.ContainsFunc(plan.Actions, func(a Action) bool { return a.Reason == ReasonFinished }) {
+		cell.backOff(now)
+	}
+	return plan
+}
+
+// Counters are the sums over all cells.
+func (c *Cells) Counters() Counters { return c.sums }
+
+// Nodes are the names of all cells, sorted.
+func (c *Cells) Nodes() []string {
+	nodes := make([]string, 0, len(c.byNode))
+	for node := range c.byNode {
+		nodes = append(nodes, node)
+	}
+	slices.Sort(nodes)
+	return nodes
+}
+
+// Len is the number of cells.
+func (c *Cells) Len() int { return len(c.byNode) }
+
+func (c *Cells) cell(node string) *counted {
+	cell, ok := c.byNode[node]
+	if !ok {
+		if c.byNode == nil {
+			c.byNode = map[string]*counted{}
+		}
+		cell = &counted{Cell: Cell{Node: node}}
+		c.byNode[node] = cell
+	}
+	return cell
+}
+
+// recount replaces a cell's part of the sums, and drops a cell that holds nothing.
+func (c *Cells) recount(cell *counted, now time.Time) {
+	part := cell.count(c.revision, c.minReady, now)
+	c.sums.add(cell.part, -1)
+	c.sums.add(part, +1)
+	cell.part = part
+	if cell.NodeUID == "" && len(cell.Pods) == 0 {
+		delete(c.byNode, cell.Node)
+	}
+}
+
+// count is a cell's part of the sums. Of several pods the best one counts.
+func (c *Cell) count(revision string, minReady time.Duration, now time.Time) Counters {
+	if !c.Verdict.ShouldRun {
+		if len(c.Pods) > 0 {
+			return Counters{Misscheduled: 1}
+		}
+		return Counters{}
+	}
+	part := Counters{Desired: 1}
+	if len(c.Pods) == 0 {
+		return part
+	}
+	best := &c.Pods[0]
+	part.Current = 1
+	if best.Ready {
+		part.Ready = 1
+		if !best.availableAt(minReady).After(now) {
+			part.Available = 1
+		}
+	}
+	if best.Revision == revision {
+		part.Updated = 1
+	}
+	return part
+}
+
+const (
+	firstRetry = time.Second
+	lastRetry  = 15 * time.Minute
+)
+
+// backOff doubles the time until the next finished pod of this cell is replaced, from 1 s to
+// 15 min, so that a pod that can never run costs a bounded number of writes (S8). A cell that
+// had no finished pod for long starts anew.
+func (c *Cell) backOff(now time.Time) {
+	if now.Sub(c.retryAt) > 2*lastRetry {
+		c.retries = 0
+	}
+	wait := lastRetry
+	if c.retries < 10 { // 2^10 s is more than 15 min
+		wait = min(firstRetry<<c.retries, lastRetry)
+	}
+	c.retries++
+	c.retryAt = now.Add(wait)
+}
+
+// better orders pods of a cell by which of them stays: one that lives before one that ends, a
+// bound one before one that waits, then the older; name and UID settle the rest, so that the
+// choice never depends on the order of events.
+func better(a, b Pod) int {
+	return cmp.Or(
+		compareBool(b.Terminating, a.Terminating),
+		compareBool(b.Finished, a.Finished),
+		compareBool(a.Bound, b.Bound),
+		a.Created.Compare(b.Created),
+		cmp.Compare(a.Name, b.Name),
+		cmp.Compare(a.UID, b.UID),
+	)
+}
+
+// compareBool sorts true before false.
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return -1
+	default:
+		return 1
+	}
+}
+
+// Pod is what a cell keeps of a pod.
+type Pod struct {
+	Name        string
+	UID         types.UID
+	Revision    string
+	NodeUID     types.UID // the incarnation it was made for; empty when not made by the controller
+	Created     time.Time
+	Bound       bool // spec.nodeName is set
+	Terminating bool
+	Finished    bool // Failed or Succeeded: it will not run again
+	Ready       bool
+	ReadySince  time.Time
+}
+
+// availableAt is when a ready pod becomes available.
+func (p *Pod) availableAt(minReady time.Duration) time.Time { return p.ReadySince.Add(minReady) }
+
+// ObservePod takes from a pod what a cell keeps.
+func ObservePod(pod *corev1.Pod) Pod {
+	observed := Pod{
+		Name:        pod.Name,
+		UID:         pod.UID,
+		Revision:    revisionOf(pod),
+		NodeUID:     nodeUIDOf(pod),
+		Created:     pod.CreationTimestamp.Time,
+		Bound:       pod.Spec.NodeName != "",
+		Terminating: pod.DeletionTimestamp != nil,
+		Finished:    pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded,
+	}
+	for i := range pod.Status.Conditions {
+		condition := &pod.Status.Conditions[i]
+		if condition.Type == corev1.PodReady && condition.Status == corev1.ConditionTrue {
+			observed.Ready, observed.ReadySince = true, condition.LastTransitionTime.Time
+		}
+	}
+	return observed
+}

@@ -1,0 +1,27 @@
+package daemon
+
+import (
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+)
+
+// Status is a daemon's status after its counters and conditions; what they do not tell
+// (collisionCount, conditions of others) is kept from old, which is left as it is.
+func Status(old *v1alpha1.DaemonSetStatus, counters Counters, generation int64, conditions ...metav1.Condition) v1alpha1.DaemonSetStatus {
+	status := *old.DeepCopy()
+	status.ObservedGeneration = generation
+	status.DesiredNumberScheduled = int32(counters.Desired)
+	status.CurrentNumberScheduled = int32(counters.Current)
+	status.NumberMisscheduled = int32(counters.Misscheduled)
+	status.NumberReady = int32(counters.Ready)
+	status.NumberAvailable = int32(counters.Available)
+	status.NumberUnavailable = int32(counters.Desired - counters.Available)
+	status.UpdatedNumberScheduled = int32(counters.Updated)
+	for _, condition := range conditions {
+		condition.ObservedGeneration = generation
+		meta.SetStatusCondition(&status.Conditions, condition)
+	}
+	return status
+}
