@@ -1,0 +1,39 @@
+package certs
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+
+	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
+)
+
+// files serves a pair of PEM files and follows their changes.
+type files struct{ watcher *certwatcher.CertWatcher }
+
+var _ Source = (*files)(nil)
+
+// FromFiles is a source that serves a PEM certificate (with its chain) and key, and reads them
+// anew when they change. It fails when they cannot be read or do not fit together now.
+func FromFiles(certFile, keyFile string) (Source, error) {
+	if certFile == "" || keyFile == "" {
+		return nil, errors.New("the certificate and its key must both be named: give --tls-cert-file and --tls-private-key-file")
+	}
+	watcher, err := certwatcher.New(certFile, keyFile)
+	if err != nil {
+		return nil, fmt.Errorf("loading the certificate %s and its key %s (both PEM, of one pair): %w", certFile, keyFile, err)
+	}
+	return &files{watcher}, nil
+}
+
+func (f *files) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	return f.watcher.GetCertificate(hello)
+}
+
+func (f *files) Start(ctx context.Context) error {
+	if err := f.watcher.Start(ctx); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("following the certificate's files: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,252 @@
+package lab
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The components of a lab.
+const (
+	Etcd               = "etcd"
+	APIServer          = "kube-apiserver"
+	ControllerManager  = "kube-controller-manager"
+	Scheduler          = "kube-scheduler"
+	Kwok               = "kwok"
+	Controller         = "everynode-controller"
+	Webhook            = "everynode-webhook"
+	EverynodeScheduler = "everynode-scheduler"
+)
+
+// ComponentNames are all of them, in the order in which they start.
+var ComponentNames = []string{Etcd, APIServer, ControllerManager, Scheduler, Kwok, Controller, Webhook, EverynodeScheduler}
+
+const kubectl = "kubectl"
+
+func isEverynode(name string) bool { return strings.HasPrefix(name, "everynode-") }
+
+// Addresses inside the simulated cluster; nothing listens there.
+const (
+	serviceCIDR = "10.96.0.0/16"
+	podCIDR     = "10.244.0.0/16"
+)
+
+// spec is what tells one component from another.
+type spec struct {
+	// args are made from the component's ports.
+	args func(l *Lab, ports []int) []string
+	// ports is how many the component listens on; the first is its address.
+	ports int
+	// ready is the path asked for readiness, on readyPort (an index), by scheme.
+	scheme, ready string
+	readyPort     int
+	// user is the common name of the client certificate in the component's kubeconfig; ""
+	// for those that have none or another way to authenticate.
+	user   string
+	groups []string
+	env    func(l *Lab) []string
+}
+
+var specs = map[string]spec{
+	Etcd:               {args: etcdArgs, ports: 2, scheme: "http", ready: "/readyz"},
+	APIServer:          {args: apiServerArgs, ports: 1, scheme: "https", ready: "/readyz"},
+	ControllerManager:  {args: controllerManagerArgs, ports: 1, scheme: "https", ready: "/healthz", user: "system:kube-controller-manager"},
+	Scheduler:          {args: schedulerArgs, ports: 1, scheme: "https", ready: "/readyz", user: "system:kube-scheduler"},
+	Kwok:               {args: kwokArgs, ports: 1, scheme: "http", ready: "/readyz", user: "lab-kwok", groups: []string{"system:masters"}, env: kwokEnv},
+	Controller:         {args: controllerArgs, ports: 2, scheme: "http", ready: "/readyz"},
+	Webhook:            {args: webhookArgs, ports: 2, scheme: "http", ready: "/readyz", readyPort: 1},
+	EverynodeScheduler: {args: everynodeSchedulerArgs, ports: 1, scheme: "https", ready: "/readyz"},
+}
+
+func etcdArgs(l *Lab, ports []int) []string {
+	client, peer := "http://"+hostPort(ports[0]), "http://"+hostPort(ports[1])
+	return []string{
+		"--name=lab",
+		"--data-dir=" + l.path("etcd"),
+		"--listen-client-urls=" + client,
+		"--advertise-client-urls=" + client,
+		"--listen-peer-urls=" + peer,
+		"--initial-advertise-peer-urls=" + peer,
+		"--initial-cluster=lab=" + peer,
+		"--unsafe-no-fsync",
+		"--log-level=warn",
+	}
+}
+
+func apiServerArgs(l *Lab, ports []int) []string {
+	return []string{
+		"--etcd-servers=http://" + l.Component(Etcd).Address(),
+		"--bind-address=" + loopback,
+		fmt.Sprintf("--secure-port=%d", ports[0]),
+		// Endpoints may not be loopback addresses, and no pod calls the API server here.
+		"--advertise-address=" + loopback,
+		"--endpoint-reconciler-type=none",
+		"--service-cluster-ip-range=" + serviceCIDR,
+		"--authorization-mode=Node,RBAC",
+		"--enable-admission-plugins=NodeRestriction",
+		"--allow-privileged=true",
+		"--client-ca-file=" + l.pki.path(caCert),
+		"--tls-cert-file=" + l.pki.path(servingCert),
+		"--tls-private-key-file=" + l.pki.path(servingKey),
+		"--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+		"--service-account-key-file=" + l.pki.path(serviceAccount),
+		"--service-account-signing-key-file=" + l.pki.path(serviceAccount),
+	}
+}
+
+// secureServing is what Kubernetes' components share: a port on loopback, the lab's certificate,
+// and health and metrics for everybody on this machine.
+func secureServing(l *Lab, port int) []string {
+	return []string{
+		"--bind-address=" + loopback,
+		fmt.Sprintf("--secure-port=%d", port),
+		"--tls-cert-file=" + l.pki.path(servingCert),
+		"--tls-private-key-file=" + l.pki.path(servingKey),
+		"--authorization-always-allow-paths=/healthz,/readyz,/livez,/metrics",
+	}
+}
+
+func controllerManagerArgs(l *Lab, ports []int) []string {
+	return append(secureServing(l, ports[0]),
+		"--kubeconfig="+l.kubeconfigOf(ControllerManager),
+		"--controllers=*",
+		"--use-service-account-credentials=true",
+		"--service-account-private-key-file="+l.pki.path(serviceAccount),
+		"--root-ca-file="+l.pki.path(caCert),
+		"--cluster-signing-cert-file="+l.pki.path(caCert),
+		"--cluster-signing-key-file="+l.pki.path(caKey),
+		"--service-cluster-ip-range="+serviceCIDR,
+		"--leader-elect=false",
+		// Five times as often as by default: a node that is NotReady is tainted within a second.
+		"--node-monitor-period=1s",
+	)
+}
+
+func schedulerArgs(l *Lab, ports []int) []string {
+	return append(secureServing(l, ports[0]),
+		"--kubeconfig="+l.kubeconfigOf(Scheduler),
+		"--leader-elect=false",
+	)
+}
+
+func kwokArgs(l *Lab, ports []int) []string {
+	return []string{
+		"--kubeconfig=" + l.kubeconfigOf(Kwok),
+		"--manage-all-nodes=true",
+		"--config=" + l.path(stagesFile),
+		"--cidr=" + podCIDR,
+		"--server-address=" + hostPort(ports[0]),
+	}
+}
+
+// kwokEnv keeps kwok from reading the user's own settings in the home folder.
+func kwokEnv(l *Lab) []string { return []string{"KWOK_WORKDIR=" + l.path("kwok")} }
+
+func controllerArgs(l *Lab, ports []int) []string {
+	return []string{
+		"--kubeconfig=" + l.kubeconfigOf(Controller),
+		"--workloads=" + l.options.Workloads,
+		"--placement=" + l.options.Placement,
+		"--leader-elect=true",
+		"--leader-election-namespace=" + everynodeNamespace,
+		"--health-probe-bind-address=" + hostPort(ports[0]),
+		"--metrics-bind-address=" + hostPort(ports[1]),
+	}
+}
+
+func webhookArgs(l *Lab, ports []int) []string {
+	return []string{
+		"--bind-address=" + hostPort(ports[0]),
+		"--tls-cert-file=" + l.pki.path(webhookCert),
+		"--tls-private-key-file=" + l.pki.path(webhookKey),
+		"--health-bind-address=" + hostPort(ports[1]),
+	}
+}
+
+func everynodeSchedulerArgs(l *Lab, ports []int) []string {
+	return append(secureServing(l, ports[0]), "--config="+l.path(schedulerConfigFile))
+}
+
+// newComponents makes the handles of all components; nothing is started.
+func (l *Lab) newComponents(paths map[string]string) error {
+	total := 0
+	for _, name := range ComponentNames {
+		total += specs[name].ports
+	}
+	held, free, err := reserve(total)
+	if err != nil {
+		return err
+	}
+	l.reserved = held
+	client := loopbackClient(l.pki.ca.parsed)
+	for _, name := range ComponentNames {
+		s := specs[name]
+		var ports []int
+		ports, free = free[:s.ports], free[s.ports:]
+		c := &Component{
+			name:    name,
+			address: hostPort(ports[0]),
+			path:    paths[name],
+			log:     l.path("logs", name+".log"),
+			ports:   ports,
+			held:    held,
+			probe:   healthProbe(client, s.scheme+"://"+hostPort(ports[s.readyPort])+s.ready),
+			died:    l.componentDied,
+		}
+		if s.env != nil {
+			c.env = s.env(l)
+		}
+		l.components[name] = c
+		c.args = slices.Concat(s.args(l, ports), l.options.ExtraArgs[name])
+	}
+	l.components[Kwok].cleanse = l.dropNodeLeases
+	return nil
+}
+
+// probeTimeout bounds one question about readiness, so that a paused process cannot hold it up.
+const probeTimeout = 5 * time.Second
+
+// loopbackClient asks components of their health; it trusts the lab's CA alone and keeps no
+// connection, for components come and go.
+func loopbackClient(ca *x509.Certificate) *http.Client {
+	roots := x509.NewCertPool()
+	roots.AddCert(ca)
+	return &http.Client{
+		Timeout: probeTimeout,
+		Transport: &http.Transport{
+			DisableKeepAlives: true,
+			TLSClientConfig:   &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+		},
+	}
+}
+
+func healthProbe(client *http.Client, url string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return err
+		}
+		response, err := client.Do(request)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = response.Body.Close() }()
+		if response.StatusCode == http.StatusOK {
+			return nil
+		}
+		body, _ := io.ReadAll(io.LimitReader(response.Body, 1024))
+		return fmt.Errorf("%s answers %s: %s", url, response.Status, strings.TrimSpace(string(body)))
+	}
+}
+
+// kubeconfigOf is the file a component authenticates with.
+func (l *Lab) kubeconfigOf(name string) string {
+	return filepath.Join(l.Dir, "kubeconfigs", name)
+}

@@ -1,0 +1,278 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/discovery/cached/memory"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/restmapper"
+	sigsyaml "sigs.k8s.io/yaml"
+)
+
+const (
+	everynodeNamespace = "everynode-system"
+	fieldManager       = "everynode-lab"
+
+	schedulerConfigMap  = "everynode-scheduler-config"
+	schedulerConfigKey  = "config.yaml"
+	schedulerConfigFile = "everynode-scheduler.yaml"
+)
+
+// readManifests parses every manifest of a file system, in the order of their file names, and
+// puts namespaces first and CRDs second.
+func readManifests(files fs.FS) ([]*unstructured.Unstructured, error) {
+	var objects []*unstructured.Unstructured
+	err := fs.WalkDir(files, ".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		data, err := fs.ReadFile(files, path)
+		if err != nil {
+			return err
+		}
+		parsed, err := parseManifest(data)
+		if err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		objects = append(objects, parsed...)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the manifests: %w", err)
+	}
+	slices.SortStableFunc(objects, func(a, b *unstructured.Unstructured) int { return installRank(a) - installRank(b) })
+	return objects, nil
+}
+
+func parseManifest(data []byte) ([]*unstructured.Unstructured, error) {
+	var objects []*unstructured.Unstructured
+	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(data), 4096)
+	for {
+		object := &unstructured.Unstructured{}
+		err := decoder.Decode(object)
+		if errors.Is(err, io.EOF) {
+			return objects, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(object.Object) > 0 {
+			objects = append(objects, object)
+		}
+	}
+}
+
+func installRank(object *unstructured.Unstructured) int {
+	switch object.GetKind() {
+	case "Namespace":
+		return 0
+	case "CustomResourceDefinition":
+		return 1
+	default:
+		return 2
+	}
+}
+
+// adapt makes of a manifest what the lab installs, or nil when the lab has no use for it:
+// Deployments, because the lab runs the processes itself, and with direct placement the
+// webhook's configuration.
+func (l *Lab) adapt(object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	switch object.GetKind() {
+	case "Deployment":
+		return nil, nil
+	case "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration":
+		if l.options.Placement == PlacementDirect {
+			return nil, nil
+		}
+		return callByURL(object, "https://"+l.Component(Webhook).Address(), l.pki.ca.cert)
+	default:
+		return object, nil
+	}
+}
+
+// callByURL has every webhook of a configuration called at a URL instead of through a Service:
+// the same path, the lab's CA.
+func callByURL(object *unstructured.Unstructured, base string, ca []byte) (*unstructured.Unstructured, error) {
+	object = object.DeepCopy()
+	webhooks, _, err := unstructured.NestedSlice(object.Object, "webhooks")
+	if err != nil {
+		return nil, fmt.Errorf("webhook configuration %s: %w", object.GetName(), err)
+	}
+	for i := range webhooks {
+		webhook, ok := webhooks[i].(map[string]any)
+		if !ok {
+			return nil, fmt.Errorf("webhook configuration %s: entry %d is no object", object.GetName(), i)
+		}
+		path, _, err := unstructured.NestedString(webhook, "clientConfig", "service", "path")
+		if err != nil {
+			return nil, fmt.Errorf("webhook configuration %s: %w", object.GetName(), err)
+		}
+		webhook["clientConfig"] = map[string]any{
+			"url":      base + path,
+			"caBundle": base64.StdEncoding.EncodeToString(ca),
+		}
+	}
+	return object, unstructured.SetNestedSlice(object.Object, webhooks, "webhooks")
+}
+
+// installer applies manifests by server-side apply.
+type installer struct {
+	client dynamic.Interface
+	mapper meta.RESTMapper
+}
+
+func (l *Lab) newInstaller() (*installer, error) {
+	client, err := dynamic.NewForConfig(l.Config)
+	if err != nil {
+		return nil, err
+	}
+	discovery, err := kubernetes.NewForConfig(l.Config)
+	if err != nil {
+		return nil, err
+	}
+	mapper := restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(discovery.Discovery()))
+	return &installer{client: client, mapper: mapper}, nil
+}
+
+// apply sends one manifest and returns what is stored.
+func (i *installer) apply(ctx context.Context, object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	resource, err := i.resource(object)
+	if err != nil {
+		return nil, err
+	}
+	stored, err := resource.Apply(ctx, object.GetName(), object, metav1.ApplyOptions{FieldManager: fieldManager, Force: true})
+	if err != nil {
+		return nil, fmt.Errorf("installing %s %s: %w", object.GetKind(), object.GetName(), err)
+	}
+	return stored, nil
+}
+
+func (i *installer) resource(object *unstructured.Unstructured) (dynamic.ResourceInterface, error) {
+	kind := object.GroupVersionKind()
+	mapping, err := i.mapper.RESTMapping(kind.GroupKind(), kind.Version)
+	if err != nil {
+		return nil, fmt.Errorf("installing %s %s: %w", kind.Kind, object.GetName(), err)
+	}
+	resource := i.client.Resource(mapping.Resource)
+	if mapping.Scope.Name() == meta.RESTScopeNameNamespace {
+		return resource.Namespace(object.GetNamespace()), nil
+	}
+	return resource, nil
+}
+
+var crds = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
+
+// established says what a CRD lacks until its API is served.
+func (i *installer) established(ctx context.Context, name string) (string, error) {
+	crd, err := i.client.Resource(crds).Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return "", err
+	}
+	conditions, _, err := unstructured.NestedSlice(crd.Object, "status", "conditions")
+	if err != nil {
+		return "", err
+	}
+	for _, entry := range conditions {
+		condition, _ := entry.(map[string]any)
+		if condition["type"] == "Established" && condition["status"] == "True" {
+			return "", nil
+		}
+	}
+	return "not Established yet", nil
+}
+
+// install applies the manifests in their order and waits until the CRDs are served. The
+// scheduler's configuration is also written to the file its process reads.
+func (l *Lab) install(ctx context.Context, files fs.FS) error {
+	objects, err := readManifests(files)
+	if err != nil {
+		return err
+	}
+	installer, err := l.newInstaller()
+	if err != nil {
+		return fmt.Errorf("installing Everynode: %w", err)
+	}
+	for _, object := range objects {
+		adapted, err := l.adapt(object)
+		if err != nil {
+			return err
+		}
+		if adapted == nil {
+			continue
+		}
+		if _, err := installer.apply(ctx, adapted); err != nil {
+			return err
+		}
+		if object.GetKind() == "ConfigMap" && object.GetName() == schedulerConfigMap {
+			if err := l.writeSchedulerConfig(object); err != nil {
+				return err
+			}
+		}
+	}
+	for _, object := range objects {
+		if object.GetKind() != "CustomResourceDefinition" {
+			continue
+		}
+		err := l.eventually(ctx, "CRD "+object.GetName()+" is established", func(ctx context.Context) (string, error) {
+			return installer.established(ctx, object.GetName())
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeSchedulerConfig writes the shipped KubeSchedulerConfiguration with the lab's kubeconfig
+// in it; in a cluster the scheduler finds the API server by its service account.
+func (l *Lab) writeSchedulerConfig(configMap *unstructured.Unstructured) error {
+	text, found, err := unstructured.NestedString(configMap.Object, "data", schedulerConfigKey)
+	if err != nil || !found {
+		return fmt.Errorf("ConfigMap %s has no text under %s: %w", schedulerConfigMap, schedulerConfigKey, err)
+	}
+	config := map[string]any{}
+	if err := sigsyaml.Unmarshal([]byte(text), &config); err != nil {
+		return fmt.Errorf("ConfigMap %s, %s: %w", schedulerConfigMap, schedulerConfigKey, err)
+	}
+	if err := unstructured.SetNestedField(config, l.kubeconfigOf(EverynodeScheduler), "clientConnection", "kubeconfig"); err != nil {
+		return fmt.Errorf("ConfigMap %s, %s: %w", schedulerConfigMap, schedulerConfigKey, err)
+	}
+	data, err := sigsyaml.Marshal(config)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(l.path(schedulerConfigFile), data, 0o600)
+}
+
+// authenticate writes the kubeconfig of each of Everynode's processes that talks to the API
+// server: a token of its own service account. One that is not started may lack its account.
+func (l *Lab) authenticate(ctx context.Context) error {
+	for _, name := range []string{Controller, EverynodeScheduler} {
+		user, err := serviceAccountUser(ctx, l.Client, everynodeNamespace, name)
+		if apierrors.IsNotFound(err) && !l.options.starts(name) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := writeKubeconfig(l.kubeconfigOf(name), l.Config.Host, l.pki.ca.cert, user); err != nil {
+			return err
+		}
+	}
+	return nil
+}

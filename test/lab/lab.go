@@ -1,0 +1,303 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/everynode/everynode/deploy"
+)
+
+//go:embed stages.yaml
+var stages []byte
+
+const stagesFile = "stages.yaml"
+
+// Lab is a running control plane. It lives until Stop, or until its process ends.
+type Lab struct {
+	// Config authenticates an admin (system:masters) and has no client-side rate limit.
+	Config *rest.Config
+	// Client is made from Config.
+	Client kubernetes.Interface
+	// Kubeconfig is the path of an admin's kubeconfig.
+	Kubeconfig string
+	// Dir is the lab's folder; logs/ in it has one file per component.
+	Dir string
+	// StartTime is how long New took.
+	StartTime time.Duration
+
+	options    Options
+	pki        *pki
+	kubectl    string
+	components map[string]*Component
+	reserved   *reservation
+	addresses  atomic.Int64
+	lock       *os.File
+	temporary  bool
+	exits      chan Exit
+	stopOnce   sync.Once
+	stopErr    error
+}
+
+// New starts a lab and returns when every component of it is ready, Everynode's manifests are
+// installed and the nodes are Ready. ctx bounds the start alone. When the start fails, nothing
+// is left running.
+func New(ctx context.Context, options Options) (*Lab, error) {
+	begun := time.Now()
+	l, err := prepare(options)
+	if err != nil {
+		return nil, fmt.Errorf("lab: %w", err)
+	}
+	if err := l.start(ctx); err != nil {
+		// The logs are what explains the failure: they stay, temporary or not.
+		l.temporary = false
+		return nil, errors.Join(fmt.Errorf("lab: %w", err), l.Stop(context.WithoutCancel(ctx)))
+	}
+	l.StartTime = time.Since(begun)
+	return l, nil
+}
+
+// prepare does everything before the first process: options, binaries, folder, keys, ports.
+func prepare(options Options) (*Lab, error) {
+	options.complete()
+	if err := options.validate(); err != nil {
+		return nil, err
+	}
+	if options.Root == "" {
+		here, err := os.Getwd()
+		if err != nil {
+			return nil, err
+		}
+		if options.Root, err = findRoot(here); err != nil {
+			return nil, err
+		}
+	}
+	paths, err := findBinaries(options.Root, func(name string) bool { return name == kubectl || options.starts(name) })
+	if err != nil {
+		return nil, err
+	}
+	l := &Lab{
+		options:    options,
+		kubectl:    paths[kubectl],
+		components: map[string]*Component{},
+		exits:      make(chan Exit, 64),
+	}
+	if err := l.makeDir(); err != nil {
+		return nil, err
+	}
+	if err := l.makeFiles(paths); err != nil {
+		return nil, errors.Join(err, l.releaseDir())
+	}
+	return l, nil
+}
+
+func (l *Lab) makeDir() error {
+	dir := l.options.Dir
+	if dir == "" {
+		temporary, err := os.MkdirTemp("", "everynode-lab-")
+		if err != nil {
+			return err
+		}
+		dir, l.temporary = temporary, true
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	l.Dir = dir
+	l.lock, err = claim(dir)
+	return err
+}
+
+// makeFiles writes keys, kubeconfigs and configuration and makes the components' handles.
+func (l *Lab) makeFiles(paths map[string]string) error {
+	for _, dir := range []string{l.path("logs"), l.path("kubeconfigs")} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+	}
+	var err error
+	if l.pki, err = newPKI(l.path("pki")); err != nil {
+		return err
+	}
+	if err := os.WriteFile(l.path(stagesFile), stages, 0o600); err != nil {
+		return err
+	}
+	if err := l.newComponents(paths); err != nil {
+		return err
+	}
+	l.Config = adminConfig("https://"+l.Component(APIServer).Address(), l.pki)
+	if l.Client, err = kubernetes.NewForConfig(l.Config); err != nil {
+		return err
+	}
+	l.Kubeconfig = l.path("kubeconfig")
+	if err := writeKubeconfig(l.Kubeconfig, l.Config.Host, l.pki.ca.cert, certificateUser(l.pki.admin)); err != nil {
+		return err
+	}
+	for name, s := range specs {
+		if s.user == "" {
+			continue
+		}
+		pair, err := l.pki.ca.client(s.user, s.groups...)
+		if err != nil {
+			return err
+		}
+		if err := writeKubeconfig(l.kubeconfigOf(name), l.Config.Host, l.pki.ca.cert, certificateUser(pair)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// start runs the components, as much at a time as their needs allow.
+func (l *Lab) start(ctx context.Context) error {
+	if err := l.startAndWait(ctx, Etcd); err != nil {
+		return err
+	}
+	if err := l.startAndWait(ctx, APIServer); err != nil {
+		return err
+	}
+	tasks := []func(context.Context) error{
+		func(ctx context.Context) error { return l.addNodes(ctx, l.options.Nodes) },
+		l.waitForServiceAccounts,
+		l.startEverynode,
+	}
+	for _, name := range []string{ControllerManager, Scheduler, Kwok} {
+		tasks = append(tasks, func(ctx context.Context) error { return l.startAndWait(ctx, name) })
+	}
+	if err := inParallel(ctx, 0, tasks...); err != nil {
+		return err
+	}
+	if !l.options.starts(ControllerManager) {
+		return nil // nobody takes the not-ready taint from new nodes
+	}
+	return l.WaitForNodes(ctx)
+}
+
+// startAndWait starts a component, unless the options leave it out, and waits until it is ready.
+func (l *Lab) startAndWait(ctx context.Context, name string) error {
+	if !l.options.starts(name) {
+		return nil
+	}
+	if err := l.components[name].start(); err != nil {
+		return err
+	}
+	return l.components[name].Ready(ctx)
+}
+
+// startEverynode installs what deploy/ ships and starts Everynode's own processes.
+func (l *Lab) startEverynode(ctx context.Context) error {
+	if err := l.install(ctx, deploy.Manifests); err != nil {
+		return err
+	}
+	if err := l.authenticate(ctx); err != nil {
+		return err
+	}
+	return inParallel(ctx, 0,
+		func(ctx context.Context) error { return l.startAndWait(ctx, Controller) },
+		func(ctx context.Context) error { return l.startAndWait(ctx, Webhook) },
+		func(ctx context.Context) error { return l.startAndWait(ctx, EverynodeScheduler) },
+	)
+}
+
+// waitForServiceAccounts waits until pods can be created in the default namespace: admission
+// wants its default service account, which kube-controller-manager makes.
+func (l *Lab) waitForServiceAccounts(ctx context.Context) error {
+	if !l.options.starts(ControllerManager) {
+		return nil
+	}
+	return l.eventually(ctx, "service account default/default is there", func(ctx context.Context) (string, error) {
+		_, err := l.Client.CoreV1().ServiceAccounts(metav1.NamespaceDefault).Get(ctx, "default", metav1.GetOptions{})
+		return "", err
+	})
+}
+
+// Component is the handle of a component, one of ComponentNames; any other name is a mistake in
+// the calling program and panics. A component that the options leave out is there as well and
+// can be started by Restart.
+func (l *Lab) Component(name string) *Component {
+	c, found := l.components[name]
+	if !found {
+		panic("lab: " + unknownComponent("component", name).Error())
+	}
+	return c
+}
+
+// Exits tells of components that ended though nobody asked them to through the lab.
+func (l *Lab) Exits() <-chan Exit { return l.exits }
+
+// componentDied never blocks; when nobody listens, the first ends are kept.
+func (l *Lab) componentDied(exit Exit) {
+	select {
+	case l.exits <- exit:
+	default:
+	}
+}
+
+// Stop ends every process of the lab, those first that depend on others, and frees its folder; a
+// temporary one is removed. The error says which process had to be killed. Calls after the first
+// return what the first returned.
+func (l *Lab) Stop(ctx context.Context) error {
+	l.stopOnce.Do(func() { l.stopErr = l.stop(ctx) })
+	return l.stopErr
+}
+
+func (l *Lab) stop(ctx context.Context) error {
+	errs := []error{
+		l.stopAll(ctx, Controller, Webhook, EverynodeScheduler, Kwok, Scheduler, ControllerManager),
+		l.stopAll(ctx, APIServer),
+		l.stopAll(ctx, Etcd),
+	}
+	l.reserved.releaseAll()
+	return errors.Join(append(errs, l.releaseDir())...)
+}
+
+func (l *Lab) stopAll(ctx context.Context, names ...string) error {
+	var (
+		all  sync.WaitGroup
+		errs = make([]error, len(names))
+	)
+	for i, name := range names {
+		all.Go(func() { errs[i] = l.components[name].Stop(ctx) })
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+func (l *Lab) releaseDir() error {
+	var errs []error
+	if l.temporary {
+		errs = append(errs, os.RemoveAll(l.Dir))
+	}
+	return errors.Join(append(errs, l.lock.Close())...)
+}
+
+// Kubectl runs kubectl as admin, with stdin as its input, and returns what it wrote. The error
+// carries stderr.
+func (l *Lab) Kubectl(ctx context.Context, stdin string, args ...string) (stdout, stderr string, err error) {
+	var out, errOut bytes.Buffer
+	cmd := exec.CommandContext(ctx, l.kubectl, args...)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+l.Kubeconfig, "KUBECACHEDIR="+l.path("kubectl-cache"))
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &errOut
+	if err := cmd.Run(); err != nil {
+		return out.String(), errOut.String(), fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(errOut.String()))
+	}
+	return out.String(), errOut.String(), nil
+}
+
+func (l *Lab) path(elements ...string) string {
+	return filepath.Join(append([]string{l.Dir}, elements...)...)
+}

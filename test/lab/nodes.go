@@ -1,0 +1,280 @@
+package lab
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/retry"
+)
+
+const (
+	// NotReadyAnnotation on a node, with the value "true", makes and keeps it NotReady. kubectl
+	// annotate does as well as SetNotReady.
+	NotReadyAnnotation = "lab.everynode.dev/not-ready"
+
+	// createWorkers is how many nodes are created at a time.
+	createWorkers = 8
+	// conditionPoll is the time between two reads of objects that are waited for.
+	conditionPoll = 50 * time.Millisecond
+)
+
+// NodeName is the name of the i-th node a lab starts with, from 0.
+func NodeName(i int) string { return fmt.Sprintf("lab-node-%d", i) }
+
+// AddNode creates a simulated node of 4 CPUs, 8 GiB and 110 pods, changed by the mutators. It
+// does not wait until the node is ready; WaitForNodes does.
+func (l *Lab) AddNode(ctx context.Context, name string, mutators ...func(*corev1.Node)) (*corev1.Node, error) {
+	node := newNode(name, l.nodeAddress())
+	for _, mutate := range mutators {
+		mutate(node)
+	}
+	created, err := l.Client.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("adding node %s: %w", name, err)
+	}
+	return created, nil
+}
+
+// nodeAddress gives every node an address of its own, outside of the pods' range.
+func (l *Lab) nodeAddress() string {
+	n := l.addresses.Add(1) - 1
+	return fmt.Sprintf("172.%d.%d.%d", 20+n/(250*250), n/250%250, n%250+1)
+}
+
+func newNode(name, address string) *corev1.Node {
+	now := metav1.Now()
+	room := corev1.ResourceList{
+		corev1.ResourceCPU:              resource.MustParse("4"),
+		corev1.ResourceMemory:           resource.MustParse("8Gi"),
+		corev1.ResourceEphemeralStorage: resource.MustParse("100Gi"),
+		corev1.ResourcePods:             resource.MustParse("110"),
+	}
+	return &corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: name,
+			Labels: map[string]string{
+				corev1.LabelHostname:   name,
+				corev1.LabelOSStable:   "linux",
+				corev1.LabelArchStable: "amd64",
+			},
+		},
+		Status: corev1.NodeStatus{
+			Phase:       corev1.NodeRunning,
+			Capacity:    room,
+			Allocatable: room.DeepCopy(),
+			Addresses: []corev1.NodeAddress{
+				{Type: corev1.NodeInternalIP, Address: address},
+				{Type: corev1.NodeHostName, Address: name},
+			},
+			NodeInfo: corev1.NodeSystemInfo{
+				OperatingSystem: "linux", Architecture: "amd64", OSImage: "kwok",
+				KernelVersion: "kwok", KubeletVersion: "kwok", ContainerRuntimeVersion: "kwok",
+			},
+			Conditions: []corev1.NodeCondition{{
+				Type: corev1.NodeReady, Status: corev1.ConditionTrue,
+				Reason: "KubeletReady", Message: "simulated by kwok",
+				LastHeartbeatTime: now, LastTransitionTime: now,
+			}},
+		},
+	}
+}
+
+// addNodes creates the nodes the lab starts with, a few at a time.
+func (l *Lab) addNodes(ctx context.Context, n int) error {
+	tasks := make([]func(context.Context) error, n)
+	for i := range tasks {
+		tasks[i] = func(ctx context.Context) error {
+			_, err := l.AddNode(ctx, NodeName(i))
+			return err
+		}
+	}
+	return inParallel(ctx, createWorkers, tasks...)
+}
+
+// WaitForNodes waits until the named nodes, or all when none is named, are Ready and without the
+// not-ready taint.
+func (l *Lab) WaitForNodes(ctx context.Context, names ...string) error {
+	return l.eventually(ctx, "nodes are ready", func(ctx context.Context) (string, error) {
+		nodes, err := l.Client.CoreV1().Nodes().List(ctx, metav1.ListOptions{ResourceVersion: "0"})
+		if err != nil {
+			return "", err
+		}
+		ready := map[string]bool{}
+		for i := range nodes.Items {
+			ready[nodes.Items[i].Name] = serves(&nodes.Items[i])
+		}
+		waitFor := names
+		if len(names) == 0 {
+			for name := range ready {
+				waitFor = append(waitFor, name)
+			}
+			slices.Sort(waitFor)
+		}
+		for _, name := range waitFor {
+			if !ready[name] {
+				return "node " + name + " is not ready yet", nil
+			}
+		}
+		return "", nil
+	})
+}
+
+// serves says whether a node is Ready and takes pods as far as that goes.
+func serves(node *corev1.Node) bool {
+	tainted := slices.ContainsFunc(node.Spec.Taints, func(taint corev1.Taint) bool {
+		return taint.Key == corev1.TaintNodeNotReady || taint.Key == corev1.TaintNodeUnreachable
+	})
+	return readyStatus(node) == corev1.ConditionTrue && !tainted
+}
+
+func readyStatus(node *corev1.Node) corev1.ConditionStatus {
+	for _, condition := range node.Status.Conditions {
+		if condition.Type == corev1.NodeReady {
+			return condition.Status
+		}
+	}
+	return corev1.ConditionUnknown
+}
+
+// DeleteNode deletes a node and its lease, so that a node of the same name starts afresh. The
+// node's pods go as they do in a cluster: by its controllers and the pod garbage collector.
+func (l *Lab) DeleteNode(ctx context.Context, name string) error {
+	if err := l.Client.CoreV1().Nodes().Delete(ctx, name, metav1.DeleteOptions{}); err != nil {
+		return fmt.Errorf("deleting node %s: %w", name, err)
+	}
+	err := l.Client.CoordinationV1().Leases(corev1.NamespaceNodeLease).Delete(ctx, name, metav1.DeleteOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("deleting the lease of node %s: %w", name, err)
+	}
+	return nil
+}
+
+// UpdateNode changes a node, again when somebody else changed it meanwhile.
+func (l *Lab) UpdateNode(ctx context.Context, name string, mutate func(*corev1.Node)) error {
+	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		node, err := l.Client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		mutate(node)
+		_, err = l.Client.CoreV1().Nodes().Update(ctx, node, metav1.UpdateOptions{})
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("changing node %s: %w", name, err)
+	}
+	return nil
+}
+
+// LabelNode sets a label of a node; the empty value removes it.
+func (l *Lab) LabelNode(ctx context.Context, name, key, value string) error {
+	return l.UpdateNode(ctx, name, func(node *corev1.Node) {
+		if value == "" {
+			delete(node.Labels, key)
+			return
+		}
+		metav1.SetMetaDataLabel(&node.ObjectMeta, key, value)
+	})
+}
+
+// TaintNode gives a node a taint; one of the same key and effect is replaced.
+func (l *Lab) TaintNode(ctx context.Context, name string, taint corev1.Taint) error {
+	return l.UpdateNode(ctx, name, func(node *corev1.Node) {
+		node.Spec.Taints = append(withoutTaint(node.Spec.Taints, taint), taint)
+	})
+}
+
+// UntaintNode takes the taint of that key and effect from a node.
+func (l *Lab) UntaintNode(ctx context.Context, name string, taint corev1.Taint) error {
+	return l.UpdateNode(ctx, name, func(node *corev1.Node) {
+		node.Spec.Taints = withoutTaint(node.Spec.Taints, taint)
+	})
+}
+
+func withoutTaint(taints []corev1.Taint, taint corev1.Taint) []corev1.Taint {
+	return slices.DeleteFunc(taints, func(have corev1.Taint) bool { return have.MatchTaint(&taint) })
+}
+
+// SetNotReady makes a node NotReady and keeps it so, or lets it be Ready again, and waits until
+// its Ready condition says so. Taints and pods are kube-controller-manager's, which acts within
+// about a second; the pods it marked NotReady are Ready again when the node is, as a kubelet
+// would report them.
+func (l *Lab) SetNotReady(ctx context.Context, name string, notReady bool) error {
+	want, value := corev1.ConditionTrue, any(nil)
+	if notReady {
+		want, value = corev1.ConditionFalse, "true"
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]any{NotReadyAnnotation: value}}})
+	if err != nil {
+		return err
+	}
+	if _, err := l.Client.CoreV1().Nodes().Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+		return fmt.Errorf("setting node %s NotReady=%t: %w", name, notReady, err)
+	}
+	err = l.eventually(ctx, fmt.Sprintf("node %s has Ready=%s", name, want), func(ctx context.Context) (string, error) {
+		node, err := l.Client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return "", err
+		}
+		if got := readyStatus(node); got != want {
+			return "Ready=" + string(got), nil
+		}
+		return "", nil
+	})
+	if err != nil || notReady {
+		return err
+	}
+	return l.reportPodsReady(ctx, name)
+}
+
+// reportPodsReady does what a kubelet does that is back: it tells anew that its pods are ready.
+func (l *Lab) reportPodsReady(ctx context.Context, node string) error {
+	pods, err := l.Client.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{
+		FieldSelector: fields.OneTermEqualSelector("spec.nodeName", node).String(),
+	})
+	if err != nil {
+		return fmt.Errorf("reporting the pods of node %s: %w", node, err)
+	}
+	patch, err := json.Marshal(map[string]any{"status": map[string]any{"conditions": []corev1.PodCondition{{
+		Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.Now(),
+	}}}})
+	if err != nil {
+		return err
+	}
+	for i := range pods.Items {
+		pod := &pods.Items[i]
+		if pod.Status.Phase != corev1.PodRunning || pod.DeletionTimestamp != nil || podReady(pod) {
+			continue
+		}
+		_, err := l.Client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
+		if err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("reporting pod %s/%s ready: %w", pod.Namespace, pod.Name, err)
+		}
+	}
+	return nil
+}
+
+func podReady(pod *corev1.Pod) bool {
+	return slices.ContainsFunc(pod.Status.Conditions, func(condition corev1.PodCondition) bool {
+		return condition.Type == corev1.PodReady && condition.Status == corev1.ConditionTrue
+	})
+}
+
+// dropNodeLeases lets a new kwok take the nodes over at once; it would otherwise wait until the
+// leases of its predecessor expire.
+func (l *Lab) dropNodeLeases(ctx context.Context) error {
+	err := l.Client.CoordinationV1().Leases(corev1.NamespaceNodeLease).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{})
+	if err != nil {
+		return fmt.Errorf("dropping the nodes' leases: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,112 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// The values of Options that are supported today.
+const (
+	WorkloadsEverynode = "everynode"
+	SchedulerSecondary = "secondary"
+	PlacementAuto      = "auto"
+	PlacementWebhook   = "webhook"
+	PlacementDirect    = "direct"
+)
+
+// Options says what a lab consists of. The zero value is a lab without nodes that has every
+// component.
+type Options struct {
+	// Nodes is how many simulated nodes there are from the start: lab-node-0, lab-node-1, ….
+	Nodes int
+	// Workloads are the kinds Everynode serves; "" means everynode.
+	Workloads string
+	// Scheduler says how everynode-scheduler is installed; "" means secondary, beside
+	// kube-scheduler.
+	Scheduler string
+	// Placement says who turns nodeName into node affinity; "" means auto. With direct, the
+	// webhook is not started and its configuration is not installed.
+	Placement string
+	// Dir is the lab's own folder. It is made when it is missing; one that holds something
+	// else is refused. "" means a new temporary folder, which the lab removes when it stops.
+	Dir string
+	// Without names components that are not started with the lab. Everything else about them
+	// is in place, the webhook's configuration included, so that Component(name).Restart starts them later.
+	Without []string
+	// ExtraArgs are arguments to add, by component; they come last and so win over the lab's own.
+	ExtraArgs map[string][]string
+	// Root is the root of Everynode's source tree, which holds bin/; "" means the folder of
+	// the go.mod that governs the working directory.
+	Root string
+}
+
+// setting is an option with a fixed set of values.
+type setting struct {
+	name      string
+	value     *string
+	supported []string
+	// planned are values of the design that no lab can serve yet.
+	planned []string
+}
+
+func (o *Options) settings() []setting {
+	return []setting{
+		{"workloads", &o.Workloads, []string{WorkloadsEverynode}, []string{"apps", "everynode,apps"}},
+		{"scheduler", &o.Scheduler, []string{SchedulerSecondary}, []string{"primary"}},
+		{"placement", &o.Placement, []string{PlacementAuto, PlacementWebhook, PlacementDirect}, []string{"policy"}},
+	}
+}
+
+// complete puts the defaults where nothing is said.
+func (o *Options) complete() {
+	for _, s := range o.settings() {
+		if *s.value == "" {
+			*s.value = s.supported[0]
+		}
+	}
+}
+
+// validate says everything that is wrong with completed options at once.
+func (o *Options) validate() error {
+	var errs []error
+	if o.Nodes < 0 {
+		errs = append(errs, fmt.Errorf("nodes=%d: give 0 or more", o.Nodes))
+	}
+	for _, s := range o.settings() {
+		switch {
+		case slices.Contains(s.supported, *s.value):
+		case slices.Contains(s.planned, *s.value):
+			errs = append(errs, fmt.Errorf("%s=%s is not supported yet; supported: %s", s.name, *s.value, strings.Join(s.supported, ", ")))
+		default:
+			errs = append(errs, fmt.Errorf("%s=%s is unknown; supported: %s", s.name, *s.value, strings.Join(s.supported, ", ")))
+		}
+	}
+	for _, name := range o.Without {
+		switch {
+		case !slices.Contains(ComponentNames, name):
+			errs = append(errs, unknownComponent("without", name))
+		case name == Etcd || name == APIServer:
+			errs = append(errs, fmt.Errorf("without %s: no lab starts without it; stop it through its handle later", name))
+		}
+	}
+	for name := range o.ExtraArgs {
+		if !slices.Contains(ComponentNames, name) {
+			errs = append(errs, unknownComponent("extra arguments for", name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func unknownComponent(what, name string) error {
+	return fmt.Errorf("%s %s: no such component; there are %s", what, name, strings.Join(ComponentNames, ", "))
+}
+
+// starts says whether a component is started with the lab.
+func (o *Options) starts(name string) bool {
+	if name == Webhook && o.Placement == PlacementDirect {
+		return false
+	}
+	return !slices.Contains(o.Without, name)
+}

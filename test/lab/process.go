@@ -1,0 +1,88 @@
+package lab
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"syscall"
+)
+
+// anchor starts processes from one OS thread that lives as long as this process. The parent
+// death signal is bound to the thread that forked, not to the process, and Go ends threads as it
+// likes; only a thread that a goroutine locks for ever ends with the process alone.
+type anchor struct {
+	once     sync.Once
+	requests chan spawn
+}
+
+type spawn struct {
+	cmd  *exec.Cmd
+	done chan error
+}
+
+var spawner = anchor{requests: make(chan spawn)}
+
+func (a *anchor) start(cmd *exec.Cmd) error {
+	a.once.Do(func() {
+		go func() {
+			runtime.LockOSThread()
+			for request := range a.requests {
+				request.done <- request.cmd.Start()
+			}
+		}()
+	})
+	done := make(chan error)
+	a.requests <- spawn{cmd, done}
+	return <-done
+}
+
+// process is one run of a component.
+type process struct {
+	cmd *exec.Cmd
+	// ended is closed once the process is gone and err is set.
+	ended chan struct{}
+	err   error
+	// asked is set before the lab ends the process itself.
+	asked atomic.Bool
+}
+
+// startProcess runs a program with its output appended to a log file. The process is in a group
+// of its own, so that a terminal's Ctrl-C reaches the lab alone, and dies with this process.
+func startProcess(path string, args, env []string, logPath string) (*process, error) {
+	log, err := os.OpenFile(logPath, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = log.Close() }()
+	cmd := exec.Command(path, args...)
+	cmd.Env = append(os.Environ(), env...)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if _, err := fmt.Fprintf(log, "lab: starting %s\n", cmd); err != nil {
+		return nil, err
+	}
+	if err := spawner.start(cmd); err != nil {
+		return nil, err
+	}
+	p := &process{cmd: cmd, ended: make(chan struct{})}
+	go func() {
+		p.err = cmd.Wait()
+		close(p.ended)
+	}()
+	return p, nil
+}
+
+func (p *process) running() bool {
+	select {
+	case <-p.ended:
+		return false
+	default:
+		return true
+	}
+}
+
+// signal sends one; a process that ended meanwhile is no error.
+func (p *process) signal(signal syscall.Signal) { _ = p.cmd.Process.Signal(signal) }
