@@ -38,3 +38,7 @@ const (
 
 	PlacementScheduler = "scheduler"
 )
+
+// ConditionPlacementAdmission is the type of a DaemonSet's condition that says whether the
+// cluster's admission pins its pods to their nodes (True) or does not (False).
+const ConditionPlacementAdmission = "PlacementAdmission"

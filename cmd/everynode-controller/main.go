@@ -1,0 +1,113 @@
+// Command everynode-controller keeps up DaemonSets of everynode.dev: it emits their missing
+// pods, removes those that are too many or out of place, and writes their status.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/controller"
+)
+
+type options struct {
+	workloads, placement          string
+	workers                       int
+	leaderElect                   bool
+	leaderElectionNamespace       string
+	healthAddress, metricsAddress string
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.workloads, "workloads", "everynode", "kinds to serve: everynode (DaemonSets of everynode.dev)")
+	flag.StringVar(&o.placement, "placement", string(controller.PlacementAuto), "who pins pods to their nodes: auto (admission, and the controller while that is not effective), webhook (admission alone), direct (the controller alone)")
+	flag.IntVar(&o.workers, "workers", 16, "number of cells (one DaemonSet on one node) worked on at a time")
+	flag.BoolVar(&o.leaderElect, "leader-elect", true, "take part in a leader election, so that one of several replicas works")
+	flag.StringVar(&o.leaderElectionNamespace, "leader-election-namespace", "everynode-system", "namespace of the leader election's lease")
+	flag.StringVar(&o.healthAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz (HTTP)")
+	flag.StringVar(&o.metricsAddress, "metrics-bind-address", ":8080", "address of /metrics (HTTP); 0 for none")
+	klog.InitFlags(nil)
+	flag.Parse()
+	log := klog.Background()
+	ctrl.SetLogger(log)
+
+	err := run(ctrl.SetupSignalHandler(), o)
+	if err != nil {
+		log.Error(err, "everynode-controller ends")
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, o options) error {
+	placement, err := o.validate()
+	if err != nil {
+		return err
+	}
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return fmt.Errorf("finding the API server (--kubeconfig, or run in a cluster): %w", err)
+	}
+	config.QPS = -1 // the API server's priority and fairness limits us
+	mgr, err := newManager(config, o)
+	if err != nil {
+		return err
+	}
+	if err := controller.Setup(mgr, controller.Options{Placement: placement, Workers: o.workers}); err != nil {
+		return err
+	}
+	return mgr.Start(ctx)
+}
+
+// validate refuses, by name, what is not supported.
+func (o *options) validate() (controller.Placement, error) {
+	if o.workloads != "everynode" {
+		return "", fmt.Errorf("--workloads=%s is not supported yet: use everynode", o.workloads)
+	}
+	if o.workers < 1 {
+		return "", fmt.Errorf("--workers=%d: give 1 or more", o.workers)
+	}
+	placement, err := controller.ParsePlacement(o.placement)
+	if err != nil {
+		return "", fmt.Errorf("--placement: %w", err)
+	}
+	return placement, nil
+}
+
+func newManager(config *rest.Config, o options) (ctrl.Manager, error) {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			return nil, err
+		}
+	}
+	mgr, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme:                        scheme,
+		Cache:                         controller.CacheOptions(),
+		Metrics:                       metricsserver.Options{BindAddress: o.metricsAddress},
+		HealthProbeBindAddress:        o.healthAddress,
+		LeaderElection:                o.leaderElect,
+		LeaderElectionID:              "everynode-controller",
+		LeaderElectionNamespace:       o.leaderElectionNamespace,
+		LeaderElectionReleaseOnCancel: true, // run ends with the manager, so nothing works on without the lease
+	})
+	if err != nil {
+		return nil, fmt.Errorf("setting up: %w", err)
+	}
+	for _, add := range []func(string, healthz.Checker) error{mgr.AddHealthzCheck, mgr.AddReadyzCheck} {
+		if err := add("ping", healthz.Ping); err != nil {
+			return nil, err
+		}
+	}
+	return mgr, nil
+}

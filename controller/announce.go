@@ -1,0 +1,24 @@
+package controller
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+)
+
+// announce tells every daemon, by event and by condition, that placement admission stopped or
+// began to be effective.
+func announce(world *world, recorder events.EventRecorder, report func(types.UID)) func(effective bool, cause string) {
+	return func(effective bool, cause string) {
+		for _, object := range world.objects() {
+			if effective {
+				recorder.Eventf(object, nil, corev1.EventTypeNormal, reasonEffective, actionPlace,
+					"Admission pins pods to their nodes again")
+			} else {
+				recorder.Eventf(object, nil, corev1.EventTypeWarning, reasonNotEffective, actionPlace,
+					"Placement admission is not effective: %s", cause)
+			}
+			report(object.UID)
+		}
+	}
+}

@@ -1,0 +1,16 @@
+// Package controller is the effects around the rules of internal/daemon: it observes
+// DaemonSets, nodes and pods, asks the rules for a plan, acts on it, and reports.
+//
+// The unit of work is a cell, one daemon on one node, so that an event costs what it changed:
+// a pod's event one cell, a node's event a cell for each daemon whose verdict changed, a new
+// template one pass over the nodes. What is known lives in the world, which informers keep up to
+// date; no reconciliation lists anything.
+//
+// Nothing is expected of the cache but that it comes to be right. A cell whose pod is not seen
+// yet is planned again, meets its own pod's name in the API server, and that answer is enough:
+// names are fixed for (daemon, node, slot), so "at most one" is kept by create-if-absent (S1).
+// Every delete carries the UID it means (S5).
+//
+// Nothing is planned before all that there is was seen, so that a daemon's pods are not taken
+// for those of a node that is gone.
+package controller

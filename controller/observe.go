@@ -1,0 +1,167 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/types"
+	toolscache "k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+)
+
+// observer connects informers with the world, and the world with the two queues. It is the
+// source of both controllers, and no work begins before both have their queue and everything
+// that there is was seen.
+type observer struct {
+	cache  cache.Cache
+	world  *world
+	cells  workqueue.TypedRateLimitingInterface[CellKey]
+	status workqueue.TypedRateLimitingInterface[types.UID]
+
+	cellsStarted, statusStarted, synced chan struct{}
+}
+
+func newObserver(informers cache.Cache) *observer {
+	return &observer{
+		cache:         informers,
+		cellsStarted:  make(chan struct{}),
+		statusStarted: make(chan struct{}),
+		synced:        make(chan struct{}),
+	}
+}
+
+// planCell and reportDaemon are what the world calls; both queues are there before it is told
+// anything.
+func (o *observer) planCell(key CellKey)       { o.cells.Add(key) }
+func (o *observer) reportDaemon(uid types.UID) { o.status.Add(uid) }
+
+// observe registers the handlers and returns once each of them has seen all there is.
+func (o *observer) observe(ctx context.Context) error {
+	handlers := []struct {
+		object  client.Object
+		handler toolscache.ResourceEventHandler
+	}{
+		{&v1alpha1.DaemonSet{}, o.daemonHandler(ctx)},
+		{&corev1.Node{}, o.nodeHandler()},
+		{&corev1.Pod{}, o.podHandler()},
+	}
+	var synced []toolscache.InformerSynced
+	for _, h := range handlers {
+		informer, err := o.cache.GetInformer(ctx, h.object, cache.BlockUntilSynced(false))
+		if err != nil {
+			return fmt.Errorf("watching %T: %w", h.object, err)
+		}
+		registration, err := informer.AddEventHandler(h.handler)
+		if err != nil {
+			return fmt.Errorf("watching %T: %w", h.object, err)
+		}
+		synced = append(synced, registration.HasSynced)
+	}
+	if !toolscache.WaitForCacheSync(ctx.Done(), synced...) {
+		return fmt.Errorf("waiting until every DaemonSet, node and pod was seen: %w", context.Cause(ctx))
+	}
+	return nil
+}
+
+func (o *observer) daemonHandler(ctx context.Context) toolscache.ResourceEventHandler {
+	seen := func(object any) {
+		set := object.(*v1alpha1.DaemonSet)
+		if err := o.world.daemonSeen(set); err != nil {
+			log.FromContext(ctx).Error(err, "a DaemonSet cannot be served", "daemonset", client.ObjectKeyFromObject(set))
+		}
+	}
+	return toolscache.ResourceEventHandlerFuncs{
+		AddFunc:    seen,
+		UpdateFunc: func(_, object any) { seen(object) },
+		DeleteFunc: func(object any) { o.world.daemonGone(last[*v1alpha1.DaemonSet](object).UID) },
+	}
+}
+
+func (o *observer) nodeHandler() toolscache.ResourceEventHandler {
+	return toolscache.ResourceEventHandlerFuncs{
+		AddFunc: func(object any) { o.world.nodeSeen(object.(*corev1.Node)) },
+		UpdateFunc: func(former, object any) {
+			// Nodes report every few seconds; what is left of them in the cache rarely changes.
+			if old, node := former.(*corev1.Node), object.(*corev1.Node); !sameNode(old, node) {
+				o.world.nodeSeen(node)
+			}
+		},
+		DeleteFunc: func(object any) { o.world.nodeGone(last[*corev1.Node](object).Name) },
+	}
+}
+
+// sameNode says whether nothing changed that a verdict could depend on.
+func sameNode(a, b *corev1.Node) bool {
+	return a.UID == b.UID && equality.Semantic.DeepEqual(a.Labels, b.Labels) && equality.Semantic.DeepEqual(a.Spec, b.Spec)
+}
+
+func (o *observer) podHandler() toolscache.ResourceEventHandler {
+	return toolscache.ResourceEventHandlerFuncs{
+		AddFunc:    func(object any) { o.world.podSeen(nil, object.(*corev1.Pod)) },
+		UpdateFunc: func(former, object any) { o.world.podSeen(former.(*corev1.Pod), object.(*corev1.Pod)) },
+		DeleteFunc: func(object any) { o.world.podGone(last[*corev1.Pod](object)) },
+	}
+}
+
+// last is the object of a delete event: as it was when it was deleted, or, when that event was
+// missed, as it was last seen.
+func last[T client.Object](object any) T {
+	if missed, ok := object.(toolscache.DeletedFinalStateUnknown); ok {
+		object = missed.Obj
+	}
+	return object.(T)
+}
+
+// cellSource is the observer as the source of cells; it starts the informers.
+type cellSource struct{ *observer }
+
+// Start implements source.TypedSource.
+func (s cellSource) Start(_ context.Context, queue workqueue.TypedRateLimitingInterface[CellKey]) error {
+	s.cells = queue
+	close(s.cellsStarted)
+	return nil
+}
+
+// WaitForSync implements source.TypedSyncingSource.
+func (s cellSource) WaitForSync(ctx context.Context) error {
+	select {
+	case <-s.statusStarted:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if err := s.observe(ctx); err != nil {
+		return err
+	}
+	close(s.synced)
+	return nil
+}
+
+// statusSource is the observer as the source of daemons whose status to look at.
+type statusSource struct{ *observer }
+
+// Start implements source.TypedSource.
+func (s statusSource) Start(_ context.Context, queue workqueue.TypedRateLimitingInterface[types.UID]) error {
+	s.status = queue
+	close(s.statusStarted)
+	return nil
+}
+
+// WaitForSync implements source.TypedSyncingSource.
+func (s statusSource) WaitForSync(ctx context.Context) error {
+	select {
+	case <-s.synced:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (cellSource) String() string   { return "DaemonSets, nodes and pods" }
+func (statusSource) String() string { return "DaemonSets" }

@@ -1,0 +1,74 @@
+package controller
+
+import (
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+)
+
+// recorderName is the reporting controller of every event.
+const recorderName = "everynode-controller"
+
+// Options are what an operator may choose.
+type Options struct {
+	Placement Placement
+	// Workers is how many cells are worked on at a time.
+	Workers int
+}
+
+// CacheOptions trim what the manager's cache keeps to what the controller looks at.
+func CacheOptions() cache.Options {
+	return cache.Options{
+		ReaderFailOnMissingInformer: true,
+		DefaultTransform:            cache.TransformStripManagedFields(),
+		ByObject: map[client.Object]cache.ByObject{
+			&corev1.Node{}: {Transform: trimNode},
+			&corev1.Pod{}:  {Transform: trimPod},
+		},
+	}
+}
+
+// Setup adds the controller to a manager: one controller for cells, one for status, and the
+// placer's probe.
+func Setup(mgr manager.Manager, options Options) error {
+	observer := newObserver(mgr.GetCache())
+	world := newWorld(time.Now, observer.planCell, observer.reportDaemon)
+	observer.world = world
+	recorder := mgr.GetEventRecorder(recorderName)
+	placer := newPlacer(mgr.GetClient(), options.Placement, announce(world, recorder, observer.reportDaemon))
+
+	cells, err := controller.NewTyped("cells", mgr, controller.TypedOptions[CellKey]{
+		MaxConcurrentReconciles: options.Workers,
+		RateLimiter:             refused(),
+		Reconciler: &actor{
+			world: world, client: mgr.GetClient(), reader: mgr.GetAPIReader(),
+			placer: placer, events: recorder, unanswered: unanswered(),
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("setting up the controller of cells: %w", err)
+	}
+	status, err := controller.NewTyped("status", mgr, controller.TypedOptions[types.UID]{
+		MaxConcurrentReconciles: 2,
+		Reconciler:              &reporter{world: world, client: mgr.GetClient(), placer: placer, written: map[types.UID]time.Time{}},
+	})
+	if err != nil {
+		return fmt.Errorf("setting up the controller of status: %w", err)
+	}
+	if err := cells.Watch(cellSource{observer}); err != nil {
+		return fmt.Errorf("watching for cells: %w", err)
+	}
+	if err := status.Watch(statusSource{observer}); err != nil {
+		return fmt.Errorf("watching for status: %w", err)
+	}
+	if err := mgr.Add(placer); err != nil {
+		return fmt.Errorf("adding the probe of placement admission: %w", err)
+	}
+	return nil
+}

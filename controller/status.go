@@ -1,0 +1,76 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/everynode/everynode/internal/daemon"
+)
+
+// statusInterval is the least time between two status writes of a daemon.
+const statusInterval = time.Second
+
+// reporter writes the status of daemons: once a second at most, and only what is news.
+type reporter struct {
+	world  *world
+	client client.Client
+	placer *placer
+
+	mu      sync.Mutex
+	written map[types.UID]time.Time
+}
+
+var _ reconcile.TypedReconciler[types.UID] = (*reporter)(nil)
+
+// Reconcile compares a daemon's counters with its status. A conflict means that the daemon
+// changed meanwhile, which brings it here again.
+func (r *reporter) Reconcile(ctx context.Context, uid types.UID) (reconcile.Result, error) {
+	object, counters := r.world.counters(uid)
+	if object == nil {
+		r.forget(uid)
+		return reconcile.Result{}, nil
+	}
+	status := daemon.Status(&object.Status, counters, object.Generation, r.placer.condition()...)
+	if equality.Semantic.DeepEqual(object.Status, status) {
+		return reconcile.Result{}, nil
+	}
+	if wait := r.turn(uid); wait > 0 {
+		return reconcile.Result{RequeueAfter: wait}, nil
+	}
+	next := object.DeepCopy()
+	next.Status = status
+	err := r.client.Status().Update(ctx, next)
+	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+		return reconcile.Result{}, nil
+	}
+	if err != nil {
+		return reconcile.Result{}, fmt.Errorf("writing the status of DaemonSet %s/%s: %w", object.Namespace, object.Name, err)
+	}
+	return reconcile.Result{}, nil
+}
+
+// turn takes a daemon's turn to write, or says how long it has to wait for it.
+func (r *reporter) turn(uid types.UID) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.world.now()
+	if wait := r.written[uid].Add(statusInterval).Sub(now); wait > 0 {
+		return wait
+	}
+	r.written[uid] = now
+	return 0
+}
+
+func (r *reporter) forget(uid types.UID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.written, uid)
+}
