@@ -92,15 +92,19 @@ type RollingUpdateDaemonSet struct {
 
 // DaemonSetStatus has the fields of apps/v1's DaemonSetStatus; every number counts nodes.
 type DaemonSetStatus struct {
-	CurrentNumberScheduled int32  `json:"currentNumberScheduled"`
-	NumberMisscheduled     int32  `json:"numberMisscheduled"`
-	DesiredNumberScheduled int32  `json:"desiredNumberScheduled"`
-	NumberReady            int32  `json:"numberReady"`
-	ObservedGeneration     int64  `json:"observedGeneration,omitempty"`
-	UpdatedNumberScheduled int32  `json:"updatedNumberScheduled,omitempty"`
-	NumberAvailable        int32  `json:"numberAvailable,omitempty"`
-	NumberUnavailable      int32  `json:"numberUnavailable,omitempty"`
-	CollisionCount         *int32 `json:"collisionCount,omitempty"`
+	CurrentNumberScheduled int32 `json:"currentNumberScheduled"`
+	NumberMisscheduled     int32 `json:"numberMisscheduled"`
+	DesiredNumberScheduled int32 `json:"desiredNumberScheduled"`
+	NumberReady            int32 `json:"numberReady"`
+	ObservedGeneration     int64 `json:"observedGeneration,omitempty"`
+	// Unlike apps/v1's, the next three are written when they are 0, for print columns to show.
+	// +optional
+	UpdatedNumberScheduled int32 `json:"updatedNumberScheduled"`
+	// +optional
+	NumberAvailable int32 `json:"numberAvailable"`
+	// +optional
+	NumberUnavailable int32  `json:"numberUnavailable"`
+	CollisionCount    *int32 `json:"collisionCount,omitempty"`
 	// +listType=map
 	// +listMapKey=type
 	// +optional
