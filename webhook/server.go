@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -11,8 +12,6 @@ import (
 	"github.com/go-logr/logr"
 	"golang.org/x/sync/errgroup"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
-
-	"github.com/everynode/everynode/certs"
 )
 
 // The API server gives the webhook three seconds; a connection that is slower than that, or
@@ -38,19 +37,18 @@ func Handler(log logr.Logger) (http.Handler, error) {
 	return mux, nil
 }
 
-// Serve answers on listener with the source's certificate until ctx ends; requests that are
-// under way then are finished.
-func Serve(ctx context.Context, listener net.Listener, source certs.Source, handler http.Handler) error {
+// Serve answers on listener over TLS until ctx ends; requests that are under way then are
+// finished.
+func Serve(ctx context.Context, listener net.Listener, config *tls.Config, handler http.Handler) error {
 	server := &http.Server{
 		Handler:           handler,
-		TLSConfig:         certs.ServerConfig(source),
+		TLSConfig:         config,
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       requestLimit,
 		WriteTimeout:      requestLimit,
 		IdleTimeout:       idleTimeout,
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return source.Start(ctx) })
 	group.Go(func() error {
 		if err := server.ServeTLS(listener, "", ""); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serving the webhook: %w", err)

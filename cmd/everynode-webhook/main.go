@@ -69,7 +69,8 @@ func run(ctx context.Context, o options) error {
 	}
 	log.Info("serving the placement webhook", "address", listener.Addr(), "health", healthListener.Addr())
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return webhook.Serve(ctx, listener, source, handler) })
+	group.Go(func() error { return source.Start(ctx) })
+	group.Go(func() error { return webhook.Serve(ctx, listener, certs.ServerConfig(source), handler) })
 	group.Go(func() error { return serveHealth(ctx, healthListener) })
 	return group.Wait()
 }
