@@ -48,6 +48,10 @@ func (c *Component) Name() string { return c.name }
 // Address is where the component serves, as host:port; for most it is where it tells its health.
 func (c *Component) Address() string { return c.address }
 
+// PortAddress is the i-th address the component serves on, as host:port: 0 is Address, and
+// Everynode's controller serves its metrics on 1, its webhook its health.
+func (c *Component) PortAddress(i int) string { return hostPort(c.ports[i]) }
+
 // LogPath is the file that all output of the component goes to, restarts included.
 func (c *Component) LogPath() string { return c.log }
 

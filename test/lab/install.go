@@ -228,7 +228,7 @@ func (l *Lab) install(ctx context.Context, files fs.FS) error {
 		if object.GetKind() != "CustomResourceDefinition" {
 			continue
 		}
-		err := l.eventually(ctx, "CRD "+object.GetName()+" is established", func(ctx context.Context) (string, error) {
+		err := Eventually(ctx, "CRD "+object.GetName()+" is established", func(ctx context.Context) (string, error) {
 			return installer.established(ctx, object.GetName())
 		})
 		if err != nil {

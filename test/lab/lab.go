@@ -219,7 +219,7 @@ func (l *Lab) waitForServiceAccounts(ctx context.Context) error {
 	if !l.options.starts(ControllerManager) {
 		return nil
 	}
-	return l.eventually(ctx, "service account default/default is there", func(ctx context.Context) (string, error) {
+	return Eventually(ctx, "service account default/default is there", func(ctx context.Context) (string, error) {
 		_, err := l.Client.CoreV1().ServiceAccounts(metav1.NamespaceDefault).Get(ctx, "default", metav1.GetOptions{})
 		return "", err
 	})

@@ -103,7 +103,7 @@ func (l *Lab) addNodes(ctx context.Context, n int) error {
 // WaitForNodes waits until the named nodes, or all when none is named, are Ready and without the
 // not-ready taint.
 func (l *Lab) WaitForNodes(ctx context.Context, names ...string) error {
-	return l.eventually(ctx, "nodes are ready", func(ctx context.Context) (string, error) {
+	return Eventually(ctx, "nodes are ready", func(ctx context.Context) (string, error) {
 		nodes, err := l.Client.CoreV1().Nodes().List(ctx, metav1.ListOptions{ResourceVersion: "0"})
 		if err != nil {
 			return "", err
@@ -220,7 +220,7 @@ func (l *Lab) SetNotReady(ctx context.Context, name string, notReady bool) error
 	if _, err := l.Client.CoreV1().Nodes().Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
 		return fmt.Errorf("setting node %s NotReady=%t: %w", name, notReady, err)
 	}
-	err = l.eventually(ctx, fmt.Sprintf("node %s has Ready=%s", name, want), func(ctx context.Context) (string, error) {
+	err = Eventually(ctx, fmt.Sprintf("node %s has Ready=%s", name, want), func(ctx context.Context) (string, error) {
 		node, err := l.Client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return "", err
@@ -252,7 +252,7 @@ func (l *Lab) reportPodsReady(ctx context.Context, node string) error {
 	}
 	for i := range pods.Items {
 		pod := &pods.Items[i]
-		if pod.Status.Phase != corev1.PodRunning || pod.DeletionTimestamp != nil || podReady(pod) {
+		if pod.Status.Phase != corev1.PodRunning || pod.DeletionTimestamp != nil || PodReady(pod) {
 			continue
 		}
 		_, err := l.Client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
@@ -263,7 +263,8 @@ func (l *Lab) reportPodsReady(ctx context.Context, node string) error {
 	return nil
 }
 
-func podReady(pod *corev1.Pod) bool {
+// PodReady says whether a pod's Ready condition is True.
+func PodReady(pod *corev1.Pod) bool {
 	return slices.ContainsFunc(pod.Status.Conditions, func(condition corev1.PodCondition) bool {
 		return condition.Type == corev1.PodReady && condition.Status == corev1.ConditionTrue
 	})

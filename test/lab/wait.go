@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// eventually asks until the answer is "" (it holds), and says what was missing last when ctx
-// ends first. An error of a question is taken as "not yet": the API server may be away.
-func (l *Lab) eventually(ctx context.Context, what string, missing func(context.Context) (string, error)) error {
+// Eventually asks until the answer is "" (it holds), and says what was missing last when ctx ends
+// first. An error of a question is taken as "not yet": the API server may be away.
+func Eventually(ctx context.Context, what string, missing func(context.Context) (string, error)) error {
 	tick := time.NewTicker(conditionPoll)
 	defer tick.Stop()
 	for {

@@ -1,0 +1,168 @@
+// Package labtest is what tests on a lab share: a lab with a client, DaemonSets to try, and
+// waiting for what is expected of them.
+package labtest
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/test/lab"
+)
+
+// Patience bounds every wait: more than anything takes on a busy machine, so that only what
+// never comes fails.
+const Patience = 60 * time.Second
+
+// Namespace is where tests put their objects.
+const Namespace = metav1.NamespaceDefault
+
+// controller-runtime wants to be told where to log; its client says nothing that a test needs.
+func init() { log.SetLogger(logr.Discard()) }
+
+// Cluster is a lab with a client of all kinds.
+type Cluster struct {
+	*lab.Lab
+	client.WithWatch
+	T testing.TB
+}
+
+// Start starts a lab for a test; it ends with the test.
+func Start(t testing.TB, options lab.Options) *Cluster {
+	t.Helper()
+	started := lab.Start(t, options)
+	objects, err := started.Objects()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Cluster{Lab: started, WithWatch: objects, T: t}
+}
+
+// With is the same cluster for a subtest.
+func (c *Cluster) With(t testing.TB) *Cluster {
+	return &Cluster{Lab: c.Lab, WithWatch: c.WithWatch, T: t}
+}
+
+// Eventually fails the test unless the answer comes to be "" (it holds) in time.
+func (c *Cluster) Eventually(what string, missing func(context.Context) (string, error)) {
+	c.T.Helper()
+	ctx, cancel := context.WithTimeoutCause(c.T.Context(), Patience, fmt.Errorf("not within %s", Patience))
+	defer cancel()
+	if err := lab.Eventually(ctx, what, missing); err != nil {
+		c.T.Fatal(err)
+	}
+}
+
+// Must fails the test on an error.
+func (c *Cluster) Must(err error) {
+	c.T.Helper()
+	if err != nil {
+		c.T.Fatal(err)
+	}
+}
+
+// Make creates objects and deletes them, with what depends on them, when the test ends.
+func (c *Cluster) Make(objects ...client.Object) {
+	c.T.Helper()
+	for _, object := range objects {
+		c.Must(c.Create(c.T.Context(), object))
+		c.T.Cleanup(func() {
+			_ = c.Delete(context.Background(), object, client.PropagationPolicy(metav1.DeletePropagationBackground), client.GracePeriodSeconds(0))
+		})
+	}
+}
+
+// DaemonSet is a small daemon on every node that takes pods, changed by the mutators.
+func DaemonSet(name string, mutators ...func(*v1alpha1.DaemonSet)) *v1alpha1.DaemonSet {
+	labels := map[string]string{"app": name}
+	no := int64(0)
+	set := &v1alpha1.DaemonSet{
+		ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: name},
+		Spec: v1alpha1.DaemonSetSpec{
+			Selector: &metav1.LabelSelector{MatchLabels: labels},
+			Template: corev1.PodTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{Labels: maps.Clone(labels)},
+				Spec: corev1.PodSpec{
+					TerminationGracePeriodSeconds: &no,
+					Containers:                    []corev1.Container{{Name: "main", Image: "example.com/" + name}},
+				},
+			},
+		},
+	}
+	for _, mutate := range mutators {
+		mutate(set)
+	}
+	return set
+}
+
+// PodsOf lists the pods that a daemon controls, sorted by name.
+func (c *Cluster) PodsOf(ctx context.Context, set metav1.Object) ([]corev1.Pod, error) {
+	var pods corev1.PodList
+	if err := c.List(ctx, &pods, client.InNamespace(set.GetNamespace())); err != nil {
+		return nil, err
+	}
+	owned := slices.DeleteFunc(pods.Items, func(pod corev1.Pod) bool { return !metav1.IsControlledBy(&pod, set) })
+	slices.SortFunc(owned, func(a, b corev1.Pod) int { return strings.Compare(a.Name, b.Name) })
+	return owned, nil
+}
+
+// WaitForPods waits until a daemon has exactly one pod, bound and ready, on each of the nodes,
+// and no pod anywhere else, and returns them by node.
+func (c *Cluster) WaitForPods(set metav1.Object, nodes ...string) map[string]corev1.Pod {
+	c.T.Helper()
+	var found map[string]corev1.Pod
+	c.Eventually(fmt.Sprintf("%s runs on %v", set.GetName(), nodes), func(ctx context.Context) (string, error) {
+		pods, err := c.PodsOf(ctx, set)
+		if err != nil {
+			return "", err
+		}
+		found = map[string]corev1.Pod{}
+		for _, pod := range pods {
+			if !lab.PodReady(&pod) || pod.DeletionTimestamp != nil {
+				return fmt.Sprintf("pod %s is %s", pod.Name, describe(&pod)), nil
+			}
+			if other, twice := found[pod.Spec.NodeName]; twice {
+				return fmt.Sprintf("pods %s and %s are both on %s", pod.Name, other.Name, pod.Spec.NodeName), nil
+			}
+			found[pod.Spec.NodeName] = pod
+		}
+		want := slices.Sorted(slices.Values(nodes))
+		if have := slices.Sorted(maps.Keys(found)); !slices.Equal(have, want) {
+			return fmt.Sprintf("it runs on %v", have), nil
+		}
+		return "", nil
+	})
+	return found
+}
+
+func describe(pod *corev1.Pod) string {
+	if pod.DeletionTimestamp != nil {
+		return "terminating"
+	}
+	for _, condition := range pod.Status.Conditions {
+		if condition.Type == corev1.PodScheduled && condition.Status == corev1.ConditionFalse {
+			return fmt.Sprintf("%s: %s: %s", pod.Status.Phase, condition.Reason, condition.Message)
+		}
+	}
+	return string(pod.Status.Phase)
+}
+
+// NodeNames are the names of the first n nodes of a lab.
+func NodeNames(n int) []string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = lab.NodeName(i)
+	}
+	return names
+}

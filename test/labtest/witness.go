@@ -1,0 +1,144 @@
+package labtest
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/everynode/everynode/internal/daemon"
+)
+
+// Witness watches every pod from the moment it is made and remembers what must never happen:
+// a daemon's pod that was stored with spec.nodeName (S2), one that came to another node than
+// its target (S2), and two bound pods of a daemon on a node at a time (S1).
+type Witness struct {
+	watch watch.Interface
+	done  chan struct{}
+	ended atomic.Bool
+
+	mu      sync.Mutex
+	seen    map[types.UID]struct{}
+	created int
+	wrong   []string
+	targets map[string]string                  // of a pod, by UID
+	bound   map[daemon.Key]map[string]struct{} // UIDs of the pods that hold a place
+}
+
+// Watch starts a witness; Verdict ends it.
+func (c *Cluster) Watch() *Witness {
+	c.T.Helper()
+	var pods corev1.PodList
+	c.Must(c.List(c.T.Context(), &pods))
+	events, err := c.WithWatch.Watch(context.Background(), &corev1.PodList{}, &client.ListOptions{
+		Raw: &metav1.ListOptions{ResourceVersion: pods.ResourceVersion},
+	})
+	c.Must(err)
+	w := &Witness{
+		watch: events, done: make(chan struct{}), seen: map[types.UID]struct{}{},
+		targets: map[string]string{}, bound: map[daemon.Key]map[string]struct{}{},
+	}
+	for i := range pods.Items {
+		w.note(watch.Modified, &pods.Items[i])
+	}
+	go func() {
+		defer close(w.done)
+		for event := range events.ResultChan() {
+			if pod, ok := event.Object.(*corev1.Pod); ok {
+				w.note(event.Type, pod)
+			} else if !w.ended.Load() { // after Stop the last event is cut short
+				w.fail("the watch ended: %v", event.Object)
+			}
+		}
+	}()
+	return w
+}
+
+func (w *Witness) note(event watch.EventType, pod *corev1.Pod) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.seen[pod.UID] = struct{}{}
+	if _, ours := daemon.OwnedByDaemon(pod); !ours {
+		return
+	}
+	uid := string(pod.UID)
+	if event == watch.Added {
+		w.created++
+		if pod.Spec.NodeName != "" {
+			w.failLocked("S2: pod %s was stored with spec.nodeName %s", pod.Name, pod.Spec.NodeName)
+		}
+		w.targets[uid], _ = daemon.Target(pod)
+	}
+	if target := w.targets[uid]; target != "" && pod.Spec.NodeName != "" && pod.Spec.NodeName != target {
+		w.failLocked("S2: pod %s was made for %s and is on %s", pod.Name, target, pod.Spec.NodeName)
+	}
+	key, _ := daemon.KeyOf(pod)
+	holders := w.bound[key]
+	finished := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+	if event == watch.Deleted || finished || pod.Spec.NodeName == "" {
+		delete(holders, uid)
+		return
+	}
+	if holders == nil {
+		holders = map[string]struct{}{}
+		w.bound[key] = holders
+	}
+	holders[uid] = struct{}{}
+	if len(holders) > 1 {
+		w.failLocked("S1: %d pods of one daemon are bound to node %s, pod %s among them", len(holders), key.Node, pod.Name)
+	}
+}
+
+func (w *Witness) fail(format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.failLocked(format, args...)
+}
+
+func (w *Witness) failLocked(format string, args ...any) {
+	w.wrong = append(w.wrong, fmt.Sprintf(format, args...))
+}
+
+// catchUp waits until the witness saw everything that happened up to now: it shows it a pod that
+// is made now.
+func (w *Witness) catchUp(c *Cluster) {
+	c.T.Helper()
+	sentinel := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, GenerateName: "witness-"},
+		Spec: corev1.PodSpec{
+			SchedulerName: "nobody", Containers: []corev1.Container{{Name: "main", Image: "example.com/witness"}},
+		},
+	}
+	c.Make(sentinel)
+	c.Eventually("the witness has caught up", func(context.Context) (string, error) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if _, seen := w.seen[sentinel.UID]; !seen {
+			return "it sees earlier pods", nil
+		}
+		return "", nil
+	})
+}
+
+// Verdict ends the witness and fails the test for everything that must not have happened, and
+// when fewer than atLeast daemon pods were seen being made: a witness that saw nothing proves
+// nothing.
+func (c *Cluster) Verdict(w *Witness, atLeast int) {
+	c.T.Helper()
+	w.catchUp(c)
+	w.ended.Store(true)
+	w.watch.Stop()
+	<-w.done
+	for _, wrong := range w.wrong {
+		c.T.Error(wrong)
+	}
+	if w.created < atLeast {
+		c.T.Errorf("the witness saw %d daemon pods being made, want at least %d", w.created, atLeast)
+	}
+}
