@@ -1,0 +1,339 @@
+package uniqueness
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2/ktesting"
+	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+	st "k8s.io/kubernetes/pkg/scheduler/testing"
+
+	"github.com/everynode/everynode/internal/daemon"
+)
+
+const (
+	ours   = "everynode.dev/v1alpha1"
+	native = "apps/v1"
+)
+
+// ownerRef is a controller reference of the kind DaemonSet.
+func ownerRef(apiVersion string, uid types.UID) metav1.OwnerReference {
+	return metav1.OwnerReference{APIVersion: apiVersion, Kind: "DaemonSet", Name: "d", UID: uid, Controller: new(true)}
+}
+
+// pinned is a term that matchFields restricts to one of nodes.
+func pinned(nodes ...string) corev1.NodeSelectorTerm {
+	return corev1.NodeSelectorTerm{MatchFields: []corev1.NodeSelectorRequirement{
+		{Key: metav1.ObjectNameField, Operator: corev1.NodeSelectorOpIn, Values: nodes},
+	}}
+}
+
+func required(terms ...corev1.NodeSelectorTerm) *corev1.NodeAffinity {
+	return &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{NodeSelectorTerms: terms}}
+}
+
+// pod is a pod of the daemon uid-d that waits for node n1, of priority 100.
+func pod(name string) *podWrapper {
+	p := &podWrapper{st.MakePod().Namespace("ns").Name(name).UID("uid-" + name).Priority(100).NodeAffinity(required(pinned("n1"))).Obj()}
+	return p.owner(ownerRef(ours, "uid-d"))
+}
+
+// twin is a pod of the same daemon that is bound to n1.
+func twin(name string) *podWrapper { return pod(name).on("n1") }
+
+type podWrapper struct{ *corev1.Pod }
+
+func (p *podWrapper) obj() *corev1.Pod { return p.Pod }
+
+func (p *podWrapper) owner(owners ...metav1.OwnerReference) *podWrapper {
+	p.OwnerReferences = owners
+	return p
+}
+
+func (p *podWrapper) on(node string) *podWrapper {
+	p.Spec.NodeName = node
+	return p
+}
+
+func (p *podWrapper) priority(priority int32) *podWrapper {
+	p.Spec.Priority = &priority
+	return p
+}
+
+func (p *podWrapper) noPriority() *podWrapper {
+	p.Spec.Priority = nil
+	return p
+}
+
+func (p *podWrapper) uid(uid types.UID) *podWrapper {
+	p.UID = uid
+	return p
+}
+
+func (p *podWrapper) namespace(namespace string) *podWrapper {
+	p.Namespace = namespace
+	return p
+}
+
+func (p *podWrapper) affinity(affinity *corev1.NodeAffinity) *podWrapper {
+	p.Spec.Affinity = &corev1.Affinity{NodeAffinity: affinity}
+	return p
+}
+
+func (p *podWrapper) terminating() *podWrapper {
+	p.DeletionTimestamp = new(metav1.Now())
+	return p
+}
+
+func (p *podWrapper) phase(phase corev1.PodPhase) *podWrapper {
+	p.Status.Phase = phase
+	return p
+}
+
+func (p *podWrapper) cpu(request string) *podWrapper {
+	p.Pod = (&st.PodWrapper{Pod: *p.Pod}).Req(map[corev1.ResourceName]string{corev1.ResourceCPU: request}).Obj()
+	return p
+}
+
+func (p *podWrapper) never() *podWrapper {
+	p.Spec.PreemptionPolicy = new(corev1.PreemptNever)
+	return p
+}
+
+func TestPreFilter(t *testing.T) {
+	zone := corev1.NodeSelectorRequirement{Key: "zone", Operator: corev1.NodeSelectorOpIn, Values: []string{"a"}}
+	zoned := func(term corev1.NodeSelectorTerm) corev1.NodeSelectorTerm {
+		term.MatchExpressions = []corev1.NodeSelectorRequirement{zone}
+		return term
+	}
+	served := daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n1"}
+	replicaSet, noController := ownerRef(native, "uid-d"), ownerRef(native, "uid-d")
+	replicaSet.Kind, noController.Controller = "ReplicaSet", nil
+
+	tests := map[string]struct {
+		pod        *corev1.Pod
+		wantPlace  daemon.Key
+		wantStatus *fwk.Status
+	}{
+		"owned by ours":         {pod: pod("p").obj(), wantPlace: served},
+		"owned by apps":         {pod: pod("p").owner(ownerRef(native, "uid-d")).obj(), wantPlace: served},
+		"several agreeing pins": {pod: pod("p").affinity(required(zoned(pinned("n1")), pinned("n1"))).obj(), wantPlace: served},
+		"another node":          {pod: pod("p").affinity(required(pinned("n2"))).obj(), wantPlace: daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n2"}},
+		"another namespace":     {pod: pod("p").namespace("other").obj(), wantPlace: daemon.Key{Namespace: "other", Owner: "uid-d", Node: "n1"}},
+		"beside another owner":  {pod: pod("p").owner(noController, ownerRef(ours, "uid-e")).obj(), wantPlace: daemon.Key{Namespace: "ns", Owner: "uid-e", Node: "n1"}},
+
+		"no owner":                 {pod: pod("p").owner().obj(), wantStatus: refused(ReasonNotOwned)},
+		"of a ReplicaSet":          {pod: pod("p").owner(replicaSet).obj(), wantStatus: refused(ReasonNotOwned)},
+		"owner, not controller":    {pod: pod("p").owner(noController).obj(), wantStatus: refused(ReasonNotOwned)},
+		"another group's":          {pod: pod("p").owner(ownerRef("apps.kruise.io/v1alpha1", "uid-d")).obj(), wantStatus: refused(ReasonNotOwned)},
+		"neither owned nor pinned": {pod: pod("p").owner().affinity(nil).obj(), wantStatus: refused(ReasonNotOwned)},
+		"not pinned":               {pod: pod("p").affinity(nil).obj(), wantStatus: refused(ReasonNotPinned)},
+		"a term that is not":       {pod: pod("p").affinity(required(pinned("n1"), zoned(corev1.NodeSelectorTerm{}))).obj(), wantStatus: refused(ReasonNotPinned)},
+		"pins that differ":         {pod: pod("p").affinity(required(pinned("n1"), pinned("n2"))).obj(), wantStatus: refused(ReasonNotPinned)},
+		"a choice of two":          {pod: pod("p").affinity(required(pinned("n1", "n2"))).obj(), wantStatus: refused(ReasonNotPinned)},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			state := framework.NewCycleState()
+			gotResult, gotStatus := (&Uniqueness{}).PreFilter(t.Context(), state, test.pod, nil)
+			if diff := cmp.Diff(test.wantStatus, gotStatus); diff != "" {
+				t.Errorf("status (-want, +got):\n%s", diff)
+			}
+			data, err := state.Read(stateKey)
+			if test.wantStatus != nil {
+				if gotResult != nil || err == nil {
+					t.Errorf("a refused pod leaves result %v and state %v, want neither", gotResult, data)
+				}
+				return
+			}
+			if diff := cmp.Diff(&fwk.PreFilterResult{NodeNames: sets.New(test.wantPlace.Node)}, gotResult); diff != "" {
+				t.Errorf("result (-want, +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(fwk.StateData(place{test.wantPlace}), data); err != nil || diff != "" {
+				t.Errorf("state (-want, +got), error %v:\n%s", err, diff)
+			}
+		})
+	}
+}
+
+func refused(reason string) *fwk.Status {
+	return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, reason)
+}
+
+func TestFilter(t *testing.T) {
+	already := func(name string) *fwk.Status {
+		return refused("node n1 already has pod " + name + " of the same DaemonSet")
+	}
+	leaving := func(name string) *fwk.Status {
+		return refused("node n1: pod " + name + " of the same DaemonSet is terminating; waiting until it is gone")
+	}
+	lower := func(name string) *fwk.Status {
+		return fwk.NewStatus(fwk.Unschedulable, "node n1 has pod "+name+" of the same DaemonSet, of lower priority")
+	}
+	replicaSet := ownerRef(native, "uid-d")
+	replicaSet.Kind = "ReplicaSet"
+
+	tests := map[string]struct {
+		pod  *corev1.Pod // pod("p") when nil
+		node string      // n1 when empty
+		pods []*podWrapper
+		want *fwk.Status // nil: the pod may go there
+	}{
+		"an empty node":                             {},
+		"twin of equal priority":                    {pods: []*podWrapper{twin("t")}, want: already("t")},
+		"twin of higher priority":                   {pods: []*podWrapper{twin("t").priority(101)}, want: already("t")},
+		"twin of lower priority":                    {pods: []*podWrapper{twin("t").priority(99)}, want: lower("t")},
+		"no priority counts as 0":                   {pod: pod("p").priority(0).obj(), pods: []*podWrapper{twin("t").noPriority()}, want: already("t")},
+		"below no priority":                         {pod: pod("p").priority(-1).obj(), pods: []*podWrapper{twin("t").noPriority()}, want: already("t")},
+		"above no priority":                         {pod: pod("p").priority(1).obj(), pods: []*podWrapper{twin("t").noPriority()}, want: lower("t")},
+		"a nominated twin":                          {pods: []*podWrapper{pod("t")}, want: already("t")},
+		"a nominated, lower twin":                   {pods: []*podWrapper{pod("t").priority(99)}, want: lower("t")},
+		"a twin whose owner's API version is later": {pods: []*podWrapper{twin("t").owner(ownerRef("everynode.dev/v1", "uid-d"))}, want: already("t")},
+
+		"terminating, equal priority":  {pods: []*podWrapper{twin("t").terminating()}, want: leaving("t")},
+		"terminating, higher priority": {pods: []*podWrapper{twin("t").priority(101).terminating()}, want: leaving("t")},
+		"terminating, lower priority":  {pods: []*podWrapper{twin("t").priority(99).terminating()}, want: leaving("t")},
+
+		"several twins, all lower":           {pods: []*podWrapper{twin("t").priority(98), twin("u").priority(99)}, want: lower("u")},
+		"several twins, the first equal":     {pods: []*podWrapper{twin("t"), twin("u").priority(99)}, want: already("t")},
+		"several twins, the last equal":      {pods: []*podWrapper{twin("t").priority(99), twin("u")}, want: already("u")},
+		"several twins, the last terminates": {pods: []*podWrapper{twin("t").priority(99), twin("u").priority(99).terminating()}, want: leaving("u")},
+		"a twin among strangers":             {pods: []*podWrapper{twin("s").owner(), twin("t"), twin("u").namespace("other")}, want: already("t")},
+
+		"another namespace's":        {pods: []*podWrapper{twin("t").namespace("other")}},
+		"another daemon's":           {pods: []*podWrapper{twin("t").owner(ownerRef(ours, "uid-e"))}},
+		"a ReplicaSet's":             {pods: []*podWrapper{twin("t").owner(replicaSet)}},
+		"nobody's":                   {pods: []*podWrapper{twin("t").owner()}},
+		"itself":                     {pods: []*podWrapper{twin("p")}},
+		"itself and a twin":          {pods: []*podWrapper{twin("p"), twin("t")}, want: already("t")},
+		"an earlier pod of its name": {pods: []*podWrapper{twin("p").uid("earlier")}, want: already("p")},
+
+		// The scheduler's informer drops finished pods. Should a NodeInfo show one all the same, it
+		// holds its place as any object does (S1); its deletion wakes the pod.
+		"a finished twin that is still shown": {pods: []*podWrapper{twin("t").phase(corev1.PodSucceeded)}, want: already("t")},
+
+		// The place is on n1: what is on another node does not matter to it. That the pod cannot
+		// go there is NodeAffinity's to say.
+		"the daemon's pod on another node": {node: "n2", pods: []*podWrapper{twin("t").on("n2")}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			wanting, node := test.pod, test.node
+			if wanting == nil {
+				wanting = pod("p").obj()
+			}
+			if node == "" {
+				node = "n1"
+			}
+			info := framework.NewNodeInfo()
+			info.SetNode(st.MakeNode().Name(node).Obj())
+			for _, p := range test.pods {
+				info.AddPod(p.obj())
+			}
+			plugin, state := &Uniqueness{}, framework.NewCycleState()
+			if _, status := plugin.PreFilter(t.Context(), state, wanting, nil); !status.IsSuccess() {
+				t.Fatalf("PreFilter: %v", status)
+			}
+			if diff := cmp.Diff(test.want, plugin.Filter(t.Context(), state, wanting, info)); diff != "" {
+				t.Errorf("status (-want, +got):\n%s", diff)
+			}
+			// Preemption's dry runs filter with a copy of the state.
+			if diff := cmp.Diff(test.want, plugin.Filter(t.Context(), state.Clone(), wanting, info)); diff != "" {
+				t.Errorf("status with a copy of the state (-want, +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// strange is state that is not a place.
+type strange struct{}
+
+func (strange) Clone() fwk.StateData { return strange{} }
+
+// A state that PreFilter did not leave is an error, never a yes.
+func TestFilterWithoutState(t *testing.T) {
+	foreign := framework.NewCycleState()
+	foreign.Write(stateKey, strange{})
+	for name, state := range map[string]fwk.CycleState{"none": framework.NewCycleState(), "another's": foreign} {
+		t.Run(name, func(t *testing.T) {
+			info := framework.NewNodeInfo()
+			info.SetNode(st.MakeNode().Name("n1").Obj())
+			if status := (&Uniqueness{}).Filter(t.Context(), state, pod("p").obj(), info); status.Code() != fwk.Error {
+				t.Errorf("Filter: %v, want an error", status)
+			}
+		})
+	}
+}
+
+func TestQueueingHint(t *testing.T) {
+	tests := map[string]struct {
+		pod     *corev1.Pod // pod("p") when nil
+		gone    any
+		want    fwk.QueueingHint
+		wantErr bool
+	}{
+		"its twin":                      {gone: twin("t").obj(), want: fwk.Queue},
+		"a terminating twin":            {gone: twin("t").terminating().obj(), want: fwk.Queue},
+		"a twin of higher priority":     {gone: twin("t").priority(101).obj(), want: fwk.Queue},
+		"a finished twin":               {gone: twin("t").phase(corev1.PodFailed).obj(), want: fwk.Queue},
+		"a nominated twin":              {gone: pod("t").obj(), want: fwk.Queue},
+		"its twin, seen too late":       {gone: cache.DeletedFinalStateUnknown{Key: "ns/t", Obj: twin("t").obj()}, want: fwk.Queue},
+		"another daemon's, too late":    {gone: cache.DeletedFinalStateUnknown{Key: "ns/t", Obj: twin("t").owner(ownerRef(ours, "uid-e")).obj()}, want: fwk.QueueSkip},
+		"another daemon's":              {gone: twin("t").owner(ownerRef(ours, "uid-e")).obj(), want: fwk.QueueSkip},
+		"nobody's":                      {gone: twin("t").owner().obj(), want: fwk.QueueSkip},
+		"another namespace's":           {gone: twin("t").namespace("other").obj(), want: fwk.QueueSkip},
+		"another node's":                {gone: twin("t").on("n2").obj(), want: fwk.QueueSkip},
+		"a pod that nobody serves":      {pod: pod("p").owner().obj(), gone: twin("t").owner().obj(), want: fwk.QueueSkip},
+		"a pod that is not pinned":      {pod: pod("p").affinity(nil).obj(), gone: twin("t").obj(), want: fwk.QueueSkip},
+		"pods without places":           {pod: pod("p").affinity(nil).obj(), gone: pod("t").affinity(nil).obj(), want: fwk.QueueSkip},
+		"what is no pod":                {gone: st.MakeNode().Name("n1").Obj(), want: fwk.Queue, wantErr: true},
+		"what is no pod, seen too late": {gone: cache.DeletedFinalStateUnknown{Key: "n1", Obj: st.MakeNode().Name("n1").Obj()}, want: fwk.Queue, wantErr: true},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			logger, ctx := ktesting.NewTestContext(t)
+			waiting := test.pod
+			if waiting == nil {
+				waiting = pod("p").obj()
+			}
+			events, err := (&Uniqueness{}).EventsToRegister(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := []fwk.ClusterEvent{{Resource: fwk.AssignedPod, ActionType: fwk.Delete}}
+			if diff := cmp.Diff(want, eventsOf(events)); diff != "" {
+				t.Fatalf("events (-want, +got):\n%s", diff)
+			}
+			got, err := events[0].QueueingHintFn(logger, waiting, test.gone, nil)
+			if got != test.want || (err != nil) != test.wantErr {
+				t.Errorf("hint %v, error %v; want %v, error %v", got, err, test.want, test.wantErr)
+			}
+		})
+	}
+}
+
+func eventsOf(registered []fwk.ClusterEventWithHint) (events []fwk.ClusterEvent) {
+	for _, event := range registered {
+		events = append(events, event.Event)
+	}
+	return events
+}
+
+func TestNew(t *testing.T) {
+	plugin, err := New(t.Context(), nil, nil)
+	if err != nil || plugin.Name() != Name {
+		t.Errorf("New = %v, %v; want the plugin %s", plugin, err, Name)
+	}
+	want := errors.New("plugin EverynodeUniqueness takes no arguments: remove its entry under pluginConfig (got *runtime.Unknown)")
+	if _, err := New(t.Context(), &runtime.Unknown{}, nil); err == nil || err.Error() != want.Error() {
+		t.Errorf("New with arguments: %v, want %v", err, want)
+	}
+}
