@@ -1,0 +1,449 @@
+// Package lifecycle tests on a real control plane what a DaemonSet promises: nodes that come, go
+// and change, pods that end, are too many or belong to somebody else, and deletion.
+package lifecycle
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/internal/daemon"
+	"github.com/everynode/everynode/test/lab"
+	"github.com/everynode/everynode/test/labtest"
+)
+
+const nodes = 3
+
+// One lab serves all: each test uses its own daemons, and nodes that it adds itself when it
+// changes nodes, which the others' daemons leave alone by the label role.
+func TestLifecycle(t *testing.T) {
+	cluster := labtest.Start(t, lab.Options{Nodes: nodes})
+	witness := cluster.Watch()
+	for _, test := range []struct {
+		name string
+		run  func(*labtest.Cluster)
+	}{
+		{"nodes join, leave and come back", nodesJoinAndLeave},
+		{"a relabelled node loses its pod and gets it back", nodeRelabelled},
+		{"taints end a pod or let it stay", nodeTainted},
+		{"a node that is not ready keeps its pod", nodeNotReady},
+		{"a deleted pod is replaced", podDeleted},
+		{"a failed pod is replaced", podFailed},
+		{"lower priority makes room, higher does not", preemption},
+		{"an excess pod waits, says why, and is removed", excessPod},
+		{"a foreign pod keeps its name until it goes", nameTaken},
+		{"deletion in the background takes the pods", deleteBackground},
+		{"deletion in the foreground takes the pods first", deleteForeground},
+		{"deletion that orphans leaves the pods", deleteOrphan},
+		{"availability waits for minReadySeconds", minReadySeconds},
+		{"a pod the API server refuses is said so", podRefused},
+	} {
+		t.Run(test.name, func(t *testing.T) { test.run(cluster.With(t)) })
+	}
+	cluster.Verdict(witness, 30)
+	checkNothingForbidden(t, cluster)
+}
+
+// onRole keeps a daemon to nodes of a role of the test's own.
+func onRole(role string) func(*v1alpha1.DaemonSet) {
+	return func(set *v1alpha1.DaemonSet) {
+		set.Spec.Template.Spec.NodeSelector = map[string]string{"role": role}
+	}
+}
+
+// onFirst keeps a daemon to the nodes that the lab starts with and no test changes.
+func onFirst(set *v1alpha1.DaemonSet) {
+	set.Spec.Template.Spec.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{
+		RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{
+			MatchExpressions: []corev1.NodeSelectorRequirement{{Key: "role", Operator: corev1.NodeSelectorOpDoesNotExist}},
+		}}},
+	}}
+}
+
+func addNode(c *labtest.Cluster, name, role string) *corev1.Node {
+	c.T.Helper()
+	node, err := c.AddNode(c.T.Context(), name, func(node *corev1.Node) { node.Labels["role"] = role })
+	c.Must(err)
+	c.T.Cleanup(func() { _ = c.DeleteNode(context.Background(), name) })
+	c.Must(c.WaitForNodes(c.T.Context(), name))
+	return node
+}
+
+func nodesJoinAndLeave(c *labtest.Cluster) {
+	set := labtest.DaemonSet("joining", onRole("join"))
+	c.Make(set)
+	first := addNode(c, "join-1", "join")
+	addNode(c, "join-2", "join")
+	before := c.WaitForPods(set, "join-1", "join-2")["join-1"]
+	if got := before.Annotations[v1alpha1.NodeUIDAnnotation]; got != string(first.UID) {
+		c.T.Errorf("the pod was made for node incarnation %q, want %q", got, first.UID)
+	}
+
+	c.Must(c.DeleteNode(c.T.Context(), "join-2"))
+	c.WaitForPods(set, "join-1")
+
+	// The same name again, before anybody may have cleaned up: another incarnation, another pod.
+	c.Must(c.DeleteNode(c.T.Context(), "join-1"))
+	second := addNode(c, "join-1", "join")
+	c.Eventually("the new incarnation has a pod of its own", func(ctx context.Context) (string, error) {
+		pods, err := c.PodsOf(ctx, set)
+		if err != nil || len(pods) != 1 {
+			return fmt.Sprintf("%d pods", len(pods)), err
+		}
+		if pods[0].UID == before.UID || pods[0].Annotations[v1alpha1.NodeUIDAnnotation] != string(second.UID) || !lab.PodReady(&pods[0]) {
+			return "not yet", nil
+		}
+		return "", nil
+	})
+}
+
+func nodeRelabelled(c *labtest.Cluster) {
+	set := labtest.DaemonSet("relabelled", onRole("label"))
+	c.Make(set)
+	addNode(c, "label-1", "label")
+	c.WaitForPods(set, "label-1")
+	c.Must(c.LabelNode(c.T.Context(), "label-1", "role", "other"))
+	c.WaitForPods(set)
+	waitForStatus(c, set, func(status *v1alpha1.DaemonSetStatus) bool {
+		return status.DesiredNumberScheduled == 0 && status.NumberMisscheduled == 0
+	})
+	waitForEvent(c, set, "SuccessfulDelete", "does not match the template's nodeSelector")
+	c.Must(c.LabelNode(c.T.Context(), "label-1", "role", "label"))
+	c.WaitForPods(set, "label-1")
+}
+
+func nodeTainted(c *labtest.Cluster) {
+	set := labtest.DaemonSet("tainted", onRole("taint"))
+	c.Make(set)
+	addNode(c, "taint-1", "taint")
+	pod := c.WaitForPods(set, "taint-1")["taint-1"]
+
+	noSchedule := corev1.Taint{Key: "busy", Value: "yes", Effect: corev1.TaintEffectNoSchedule}
+	c.Must(c.TaintNode(c.T.Context(), "taint-1", noSchedule))
+	waitForStatus(c, set, func(status *v1alpha1.DaemonSetStatus) bool {
+		return status.DesiredNumberScheduled == 0 && status.NumberMisscheduled == 1
+	})
+	if still := c.WaitForPods(set, "taint-1")["taint-1"]; still.UID != pod.UID {
+		c.T.Errorf("NoSchedule replaced pod %s by %s, want it to stay", pod.UID, still.UID)
+	}
+	// It may stay, but not start anew.
+	c.Must(c.Delete(c.T.Context(), &pod))
+	c.WaitForPods(set)
+
+	c.Must(c.UntaintNode(c.T.Context(), "taint-1", noSchedule))
+	c.WaitForPods(set, "taint-1")
+	c.Must(c.TaintNode(c.T.Context(), "taint-1", corev1.Taint{Key: "drain", Effect: corev1.TaintEffectNoExecute}))
+	c.WaitForPods(set)
+}
+
+func nodeNotReady(c *labtest.Cluster) {
+	set := labtest.DaemonSet("notready", onRole("notready"))
+	c.Make(set)
+	addNode(c, "notready-1", "notready")
+	pod := c.WaitForPods(set, "notready-1")["notready-1"]
+	c.Must(c.SetNotReady(c.T.Context(), "notready-1", true))
+	c.Eventually("the node is tainted", func(ctx context.Context) (string, error) {
+		node, err := c.Client.CoreV1().Nodes().Get(ctx, "notready-1", metav1.GetOptions{})
+		if err != nil {
+			return "", err
+		}
+		for _, taint := range node.Spec.Taints {
+			if taint.Key == corev1.TaintNodeNotReady && taint.Effect == corev1.TaintEffectNoExecute {
+				return "", nil
+			}
+		}
+		return fmt.Sprintf("it has %v", node.Spec.Taints), nil
+	})
+	// As in apps/v1: the daemon tolerates not-ready:NoExecute, so its pod stays, but not the
+	// NoSchedule taint beside it, so none would start.
+	waitForStatus(c, set, func(status *v1alpha1.DaemonSetStatus) bool {
+		return status.DesiredNumberScheduled == 0 && status.NumberMisscheduled == 1
+	})
+	if still := c.WaitForPods(set, "notready-1")["notready-1"]; still.UID != pod.UID {
+		c.T.Errorf("pod %s was replaced by %s, want it to stay", pod.UID, still.UID)
+	}
+	c.Must(c.SetNotReady(c.T.Context(), "notready-1", false))
+	waitForStatus(c, set, func(status *v1alpha1.DaemonSetStatus) bool {
+		return status.DesiredNumberScheduled == 1 && status.NumberMisscheduled == 0
+	})
+	if still := c.WaitForPods(set, "notready-1")["notready-1"]; still.UID != pod.UID {
+		c.T.Errorf("pod %s was replaced by %s, want it to stay", pod.UID, still.UID)
+	}
+}
+
+func podDeleted(c *labtest.Cluster) {
+	set := labtest.DaemonSet("deleted", onFirst)
+	c.Make(set)
+	pod := c.WaitForPods(set, labtest.NodeNames(nodes)...)[lab.NodeName(1)]
+	c.Must(c.Delete(c.T.Context(), &pod))
+	c.Eventually("the pod is replaced by one of the same name", func(ctx context.Context) (string, error) {
+		var again corev1.Pod
+		err := c.Get(ctx, client.ObjectKeyFromObject(&pod), &again)
+		if err == nil && again.UID == pod.UID {
+			return "it is the old one", nil
+		}
+		return "", err
+	})
+	c.WaitForPods(set, labtest.NodeNames(nodes)...)
+}
+
+func podFailed(c *labtest.Cluster) {
+	set := labtest.DaemonSet("failed", onFirst)
+	c.Make(set)
+	pod := c.WaitForPods(set, labtest.NodeNames(nodes)...)[lab.NodeName(0)]
+	pod.Status.Phase = corev1.PodFailed
+	c.Must(c.Status().Update(c.T.Context(), &pod))
+	c.Eventually("the failed pod is replaced", func(ctx context.Context) (string, error) {
+		var again corev1.Pod
+		err := c.Get(ctx, client.ObjectKeyFromObject(&pod), &again)
+		if err == nil && (again.UID == pod.UID || !lab.PodReady(&again)) {
+			return "not yet", nil
+		}
+		return "", err
+	})
+	waitForEvent(c, set, "SuccessfulDelete", "finished")
+}
+
+func preemption(c *labtest.Cluster) {
+	for name, value := range map[string]int32{"below": 10, "middle": 100, "above": 1000} {
+		c.Make(&schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{Name: name}, Value: value})
+	}
+	filled := map[string]string{"full-below": "below", "full-above": "above"}
+	for node, class := range filled {
+		addNode(c, node, "full")
+		c.Make(filler(node, class))
+	}
+	set := labtest.DaemonSet("preempting", onRole("full"), func(set *v1alpha1.DaemonSet) {
+		set.Spec.Template.Spec.PriorityClassName = "middle"
+		set.Spec.Template.Spec.Containers[0].Resources.Requests = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1")}
+	})
+	c.Make(set)
+	c.Eventually("one pod preempts, the other waits and says why", func(ctx context.Context) (string, error) {
+		pods, err := c.PodsOf(ctx, set)
+		if err != nil || len(pods) != 2 {
+			return fmt.Sprintf("%d pods", len(pods)), err
+		}
+		for _, pod := range pods {
+			target, _ := daemon.Target(&pod)
+			if target == "full-below" && !lab.PodReady(&pod) {
+				return "the pod of full-below does not run", nil
+			}
+			if target == "full-above" && !waitsFor(&pod, "Insufficient cpu") {
+				return fmt.Sprintf("the pod of full-above has conditions %v", pod.Status.Conditions), nil
+			}
+		}
+		return "", nil
+	})
+	var victim corev1.Pod
+	if err := c.Get(c.T.Context(), client.ObjectKeyFromObject(filler("full-below", "")), &victim); !apierrors.IsNotFound(err) {
+		c.T.Errorf("the lower-priority pod is still there (%v), want it preempted", err)
+	}
+}
+
+// filler is a pod that takes a whole node; kube-scheduler has nothing to do with it.
+func filler(node, class string) *corev1.Pod {
+	no := int64(0)
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: labtest.Namespace, Name: "filler-" + node},
+		Spec: corev1.PodSpec{
+			NodeName: node, PriorityClassName: class, TerminationGracePeriodSeconds: &no,
+			Containers: []corev1.Container{{
+				Name: "main", Image: "example.com/filler",
+				Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("4")}},
+			}},
+		},
+	}
+}
+
+// waitsFor says whether a pod is Pending with a message that contains text.
+func waitsFor(pod *corev1.Pod, text string) bool {
+	for _, condition := range pod.Status.Conditions {
+		if condition.Type == corev1.PodScheduled && condition.Status == corev1.ConditionFalse {
+			return strings.Contains(condition.Message, text)
+		}
+	}
+	return false
+}
+
+func excessPod(c *labtest.Cluster) {
+	set := labtest.DaemonSet("excess", onFirst)
+	c.Make(set)
+	first := c.WaitForPods(set, labtest.NodeNames(nodes)...)[lab.NodeName(2)]
+	c.Must(c.Component(lab.Controller).Stop(c.T.Context()))
+	twin := twinOf(c, set, &first, "excess-by-hand")
+	c.Make(twin)
+	c.Eventually("the second pod waits and says why", func(ctx context.Context) (string, error) {
+		if err := c.Get(ctx, client.ObjectKeyFromObject(twin), twin); err != nil {
+			return "", err
+		}
+		if waitsFor(twin, "already has pod "+first.Name) {
+			return "", nil
+		}
+		return fmt.Sprintf("its conditions are %v", twin.Status.Conditions), nil
+	})
+	c.Must(c.Component(lab.Controller).Restart(c.T.Context()))
+	after := c.WaitForPods(set, labtest.NodeNames(nodes)...)[lab.NodeName(2)]
+	if after.UID != first.UID {
+		c.T.Errorf("pod %s stands, want the first one, %s", after.Name, first.Name)
+	}
+	waitForEvent(c, set, "SuccessfulDelete", "has pod "+first.Name+" already")
+}
+
+// twinOf is a hand-made pod of a daemon for the node that pod is on.
+func twinOf(c *labtest.Cluster, set *v1alpha1.DaemonSet, pod *corev1.Pod, name string) *corev1.Pod {
+	c.T.Helper()
+	twin := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: pod.Namespace, Name: name, Labels: pod.Labels,
+			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(set, v1alpha1.DaemonSetKind)},
+		},
+		Spec: *set.Spec.Template.Spec.DeepCopy(),
+	}
+	twin.Spec.SchedulerName = v1alpha1.SchedulerName
+	daemon.Pin(&twin.Spec, pod.Spec.NodeName)
+	return twin
+}
+
+func nameTaken(c *labtest.Cluster) {
+	set := labtest.DaemonSet("taken", onFirst)
+	foreign := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: set.Namespace, Name: daemon.PodName(set.Name, lab.NodeName(0), 0)},
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: "example.com/foreign"}}},
+	}
+	c.Make(foreign)
+	c.Make(set)
+	waitForEvent(c, set, "PodNameTaken", foreign.Name)
+	c.WaitForPods(set, lab.NodeName(1), lab.NodeName(2))
+	zero := client.GracePeriodSeconds(0)
+	c.Must(c.Delete(c.T.Context(), foreign, zero))
+	c.WaitForPods(set, labtest.NodeNames(nodes)...)
+}
+
+func deleteBackground(c *labtest.Cluster) {
+	deleteAndExpectNoPods(c, "background", metav1.DeletePropagationBackground)
+}
+
+func deleteForeground(c *labtest.Cluster) {
+	deleteAndExpectNoPods(c, "foreground", metav1.DeletePropagationForeground)
+}
+
+func deleteAndExpectNoPods(c *labtest.Cluster, name string, policy metav1.DeletionPropagation) {
+	set := labtest.DaemonSet(name, onFirst)
+	c.Make(set)
+	c.WaitForPods(set, labtest.NodeNames(nodes)...)
+	c.Must(c.Delete(c.T.Context(), set, client.PropagationPolicy(policy)))
+	c.WaitForPods(set)
+	c.Eventually("the DaemonSet is gone", func(ctx context.Context) (string, error) {
+		if err := c.Get(ctx, client.ObjectKeyFromObject(set), set); !apierrors.IsNotFound(err) {
+			return "it is there", err
+		}
+		return "", nil
+	})
+}
+
+func deleteOrphan(c *labtest.Cluster) {
+	set := labtest.DaemonSet("orphaning", onFirst)
+	c.Make(set)
+	before := c.WaitForPods(set, labtest.NodeNames(nodes)...)
+	c.Must(c.Delete(c.T.Context(), set, client.PropagationPolicy(metav1.DeletePropagationOrphan)))
+	c.Eventually("the DaemonSet is gone", func(ctx context.Context) (string, error) {
+		if err := c.Get(ctx, client.ObjectKeyFromObject(set), set); !apierrors.IsNotFound(err) {
+			return "it is there", err
+		}
+		return "", nil
+	})
+	for node, pod := range before {
+		var orphan corev1.Pod
+		c.Must(c.Get(c.T.Context(), client.ObjectKeyFromObject(&pod), &orphan))
+		if orphan.UID != pod.UID || orphan.DeletionTimestamp != nil || len(orphan.OwnerReferences) > 0 {
+			c.T.Errorf("the pod on %s is not the orphan of before: %+v", node, orphan.ObjectMeta)
+		}
+		c.Must(c.Delete(c.T.Context(), &orphan))
+	}
+}
+
+func minReadySeconds(c *labtest.Cluster) {
+	const seconds = 4
+	set := labtest.DaemonSet("patient", onFirst, func(set *v1alpha1.DaemonSet) { set.Spec.MinReadySeconds = seconds })
+	c.Make(set)
+	pods := c.WaitForPods(set, labtest.NodeNames(nodes)...)
+	waitForStatus(c, set, func(status *v1alpha1.DaemonSetStatus) bool { return status.NumberReady == nodes })
+	if set.Status.NumberAvailable == nodes {
+		c.T.Error("every pod is available as soon as it is ready, want minReadySeconds to count")
+	}
+	waitForStatus(c, set, func(status *v1alpha1.DaemonSetStatus) bool { return status.NumberAvailable == nodes })
+	for _, pod := range pods {
+		for _, condition := range pod.Status.Conditions {
+			if ready := time.Since(condition.LastTransitionTime.Time); condition.Type == corev1.PodReady && ready < seconds*time.Second {
+				c.T.Errorf("pod %s counts as available %s after it became ready, want at least %d s", pod.Name, ready, seconds)
+			}
+		}
+	}
+}
+
+func podRefused(c *labtest.Cluster) {
+	set := labtest.DaemonSet("refused", onFirst, func(set *v1alpha1.DaemonSet) {
+		set.Spec.Template.Spec.PriorityClassName = "no-such-class"
+	})
+	c.Make(set)
+	waitForEvent(c, set, "FailedCreate", "no-such-class")
+}
+
+func waitForStatus(c *labtest.Cluster, set *v1alpha1.DaemonSet, holds func(*v1alpha1.DaemonSetStatus) bool) {
+	c.T.Helper()
+	c.Eventually("the status of "+set.Name+" is as expected", func(ctx context.Context) (string, error) {
+		if err := c.Get(ctx, types.NamespacedName{Namespace: set.Namespace, Name: set.Name}, set); err != nil {
+			return "", err
+		}
+		if !holds(&set.Status) {
+			return fmt.Sprintf("%+v", set.Status), nil
+		}
+		return "", nil
+	})
+}
+
+func waitForEvent(c *labtest.Cluster, set *v1alpha1.DaemonSet, reason, text string) {
+	c.T.Helper()
+	c.Eventually(fmt.Sprintf("%s has an event %s with %q", set.Name, reason, text), func(ctx context.Context) (string, error) {
+		var events corev1.EventList
+		if err := c.List(ctx, &events, client.InNamespace(set.Namespace)); err != nil {
+			return "", err
+		}
+		for i := range events.Items {
+			event := &events.Items[i]
+			if event.InvolvedObject.UID == set.UID && event.Reason == reason && strings.Contains(event.Message, text) {
+				return "", nil
+			}
+		}
+		return fmt.Sprintf("none among %d events", len(events.Items)), nil
+	})
+}
+
+// checkNothingForbidden reads what Everynode's processes logged: the RBAC rules that deploy/
+// ships have to be enough.
+func checkNothingForbidden(t *testing.T, c *labtest.Cluster) {
+	t.Helper()
+	for _, name := range []string{lab.Controller, lab.Webhook, lab.EverynodeScheduler} {
+		log, err := os.ReadFile(c.Component(name).LogPath())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(log)) {
+			if strings.Contains(line, "forbidden") && !strings.Contains(line, "no-such-class") {
+				t.Errorf("%s: %s", name, line)
+			}
+		}
+	}
+}
