@@ -1,0 +1,182 @@
+package controller
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"pgregory.net/rapid"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/internal/daemon"
+)
+
+func trimmed[T any](t rapid.TB, trim func(any) (any, error), object T) T {
+	got, err := trim(object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got.(T)
+}
+
+func drawTime(t *rapid.T, label string) metav1.Time {
+	return metav1.NewTime(t0.Add(time.Duration(rapid.IntRange(0, 100).Draw(t, label)) * time.Second))
+}
+
+func drawSelector(t *rapid.T) *corev1.NodeSelector {
+	requirement := rapid.Custom(func(t *rapid.T) corev1.NodeSelectorRequirement {
+		return corev1.NodeSelectorRequirement{
+			Key:      rapid.SampledFrom([]string{metav1.ObjectNameField, "disk"}).Draw(t, "key"),
+			Operator: rapid.SampledFrom([]corev1.NodeSelectorOperator{"In", "NotIn"}).Draw(t, "operator"),
+			Values:   rapid.SliceOfN(drawNode, 1, 2).Draw(t, "values"),
+		}
+	})
+	return &corev1.NodeSelector{NodeSelectorTerms: rapid.SliceOfN(rapid.Custom(func(t *rapid.T) corev1.NodeSelectorTerm {
+		return corev1.NodeSelectorTerm{
+			MatchFields:      rapid.SliceOfN(requirement, 0, 2).Draw(t, "fields"),
+			MatchExpressions: rapid.SliceOfN(requirement, 0, 1).Draw(t, "expressions"),
+		}
+	}), 0, 2).Draw(t, "terms")}
+}
+
+func drawPod(t *rapid.T) *corev1.Pod {
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
+		Namespace: "ns", Name: rapid.SampledFrom([]string{"p", "q"}).Draw(t, "name"), UID: "uid-p", ResourceVersion: "7",
+		CreationTimestamp: drawTime(t, "created"),
+		Labels:            rapid.MapOf(rapid.SampledFrom([]string{"app", "controller-revision-hash"}), rapid.String()).Draw(t, "labels"),
+		Annotations:       rapid.MapOf(rapid.SampledFrom([]string{"note", v1alpha1.NodeUIDAnnotation, v1alpha1.PlacedByAnnotation}), rapid.String()).Draw(t, "annotations"),
+		ManagedFields:     []metav1.ManagedFieldsEntry{{Manager: "someone"}},
+	}}
+	if rapid.Bool().Draw(t, "terminating") {
+		deleted := drawTime(t, "deleted")
+		pod.DeletionTimestamp = &deleted
+	}
+	if rapid.IntRange(0, 4).Draw(t, "owned") > 0 {
+		controller := rapid.IntRange(0, 4).Draw(t, "controller") > 0
+		pod.OwnerReferences = []metav1.OwnerReference{{
+			APIVersion: rapid.SampledFrom([]string{"everynode.dev/v1alpha1", "everynode.dev/v1", "apps/v1", "batch/v1"}).Draw(t, "apiVersion"),
+			Kind:       rapid.SampledFrom([]string{"DaemonSet", "DaemonSet", "Job"}).Draw(t, "kind"),
+			Name:       "d", UID: types.UID(rapid.SampledFrom([]string{"a", "b"}).Draw(t, "owner")), Controller: &controller,
+		}}
+	}
+	pod.Spec = corev1.PodSpec{NodeName: rapid.SampledFrom([]string{"", "", "n1", "n2"}).Draw(t, "nodeName"), Containers: []corev1.Container{{Name: "c"}}}
+	switch rapid.IntRange(0, 4).Draw(t, "affinity") {
+	case 0:
+	case 1:
+		pod.Spec.Affinity = &corev1.Affinity{PodAffinity: &corev1.PodAffinity{}}
+	default:
+		pod.Spec.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: drawSelector(t)}}
+	}
+	pod.Status.Phase = rapid.SampledFrom([]corev1.PodPhase{"", corev1.PodPending, corev1.PodRunning, corev1.PodFailed, corev1.PodSucceeded}).Draw(t, "phase")
+	kinds := []corev1.PodConditionType{corev1.PodScheduled, corev1.PodReady, corev1.ContainersReady}
+	for _, kind := range rapid.Permutation(kinds).Draw(t, "conditions")[:rapid.IntRange(0, 3).Draw(t, "count")] {
+		pod.Status.Conditions = append(pod.Status.Conditions, corev1.PodCondition{
+			Type: kind, LastTransitionTime: drawTime(t, "transition"), LastProbeTime: metav1.NewTime(t0), Message: "words",
+			Status: rapid.SampledFrom([]corev1.ConditionStatus{corev1.ConditionTrue, corev1.ConditionFalse, corev1.ConditionUnknown}).Draw(t, "status"),
+		})
+	}
+	return pod
+}
+
+func TestTrimPodKeepsWhatCellsDependOn(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		pod := drawPod(t)
+		before := pod.DeepCopy()
+		got := trimmed(t, trimPod, pod)
+		if diff := cmp.Diff(before, pod); diff != "" {
+			t.Fatalf("trimming changed the pod it was given:\n%s", diff)
+		}
+		wantKey, want := daemon.KeyOf(pod)
+		gotKey, ok := daemon.KeyOf(got)
+		if gotKey != wantKey || ok != want {
+			t.Fatalf("KeyOf = %v, %v after trimming, want %v, %v", gotKey, ok, wantKey, want)
+		}
+		wantCell, want := cellOf(pod)
+		gotCell, ok := cellOf(got)
+		if gotCell != wantCell || ok != want {
+			t.Fatalf("cellOf = %v, %v after trimming, want %v, %v", gotCell, ok, wantCell, want)
+		}
+		if _, owned := daemon.OwnedByDaemon(pod); owned {
+			if diff := cmp.Diff(daemon.ObservePod(pod), daemon.ObservePod(got)); diff != "" {
+				t.Fatalf("ObservePod after trimming (-want, +got):\n%s", diff)
+			}
+		}
+		// Informers may transform an object twice.
+		if diff := cmp.Diff(got, trimmed(t, trimPod, got)); diff != "" {
+			t.Fatalf("trimmed twice:\n%s", diff)
+		}
+	})
+}
+
+func TestTrimPodForgetsTheRest(t *testing.T) {
+	node := makeNode("n1")
+	pod := makePod(makeDaemon("d"), node, bound("n1"), func(pod *corev1.Pod) {
+		pod.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "someone"}}
+		pod.Annotations["note"] = "long"
+		pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "c"}}
+	})
+	got := trimmed(t, trimPod, pod)
+	if len(got.Spec.Containers)+len(got.Spec.Tolerations)+len(got.Status.ContainerStatuses)+len(got.ManagedFields) > 0 || got.Annotations["note"] != "" {
+		t.Errorf("a daemon's pod keeps more than it needs: %+v", got)
+	}
+
+	pod.OwnerReferences = nil
+	want := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID}}
+	if diff := cmp.Diff(want, trimmed(t, trimPod, pod)); diff != "" {
+		t.Errorf("another pod (-want, +got):\n%s", diff)
+	}
+}
+
+func TestTrimNodeKeepsWhatVerdictsDependOn(t *testing.T) {
+	drawKey := rapid.SampledFrom([]string{"disk", "zone", corev1.TaintNodeNotReady})
+	drawEffect := rapid.SampledFrom([]corev1.TaintEffect{corev1.TaintEffectNoSchedule, corev1.TaintEffectPreferNoSchedule, corev1.TaintEffectNoExecute})
+	rapid.Check(t, func(t *rapid.T) {
+		node := makeNode(drawNode.Draw(t, "node"))
+		node.Labels = rapid.MapOf(drawKey, drawNode).Draw(t, "labels")
+		node.Annotations = map[string]string{"note": "long"}
+		node.Spec.Unschedulable = rapid.Bool().Draw(t, "unschedulable")
+		node.Spec.Taints = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) corev1.Taint {
+			return corev1.Taint{Key: drawKey.Draw(t, "key"), Effect: drawEffect.Draw(t, "effect")}
+		}), 0, 2).Draw(t, "taints")
+		node.Status.Phase = corev1.NodeRunning
+		set := makeDaemon("d")
+		spec := &set.Spec.Template.Spec
+		spec.NodeName = rapid.SampledFrom([]string{"", "", "n1"}).Draw(t, "nodeName")
+		spec.NodeSelector = rapid.MapOfN(drawKey, drawNode, 0, 1).Draw(t, "selector")
+		if rapid.Bool().Draw(t, "affinity") {
+			spec.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: drawSelector(t)}}
+		}
+
+		before := node.DeepCopy()
+		got := trimmed(t, trimNode, node)
+		if diff := cmp.Diff(before, node); diff != "" {
+			t.Fatalf("trimming changed the node it was given:\n%s", diff)
+		}
+		rules := daemon.NewRules(&set.Spec.Template)
+		if diff := cmp.Diff(rules.Evaluate(node), rules.Evaluate(got)); diff != "" {
+			t.Fatalf("Evaluate after trimming (-want, +got):\n%s", diff)
+		}
+		template := &daemon.Template{Namespace: "ns", Name: "d", Pod: set.Spec.Template}
+		if diff := cmp.Diff(daemon.NewPod(template, node, 0), daemon.NewPod(template, got, 0)); diff != "" {
+			t.Fatalf("NewPod after trimming (-want, +got):\n%s", diff)
+		}
+		if diff := cmp.Diff(got, trimmed(t, trimNode, got)); diff != "" {
+			t.Fatalf("trimmed twice:\n%s", diff)
+		}
+		if got.Status.Phase != "" || got.Annotations != nil {
+			t.Fatalf("it keeps more than it needs: %+v", got)
+		}
+	})
+}
+
+// A tombstone, or anything else that comes to a transform, passes unchanged.
+func TestTrimPassesOthers(t *testing.T) {
+	for name, trim := range map[string]func(any) (any, error){"pod": trimPod, "node": trimNode} {
+		if got, err := trim("something"); got != "something" || err != nil {
+			t.Errorf("%s: trim = %v, %v", name, got, err)
+		}
+	}
+}

@@ -1,0 +1,547 @@
+package controller
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"pgregory.net/rapid"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/internal/daemon"
+)
+
+// steps are a plan in short.
+func steps(plan daemon.Plan) (steps []string) {
+	for _, action := range plan.Actions {
+		steps = append(steps, fmt.Sprintf("%s %s: %s", action.Op, action.Pod.UID, action.Reason))
+	}
+	return steps
+}
+
+func wantSteps(t *testing.T, w *world, key CellKey, want ...string) {
+	t.Helper()
+	if diff := cmp.Diff(want, steps(w.task(key).Plan), cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("plan of %v (-want, +got):\n%s", key, diff)
+	}
+}
+
+func wantQueued(t *testing.T, q *queues, wantPlans []string, wantReports []types.UID) {
+	t.Helper()
+	plans, reports := q.drain()
+	if diff := cmp.Diff(wantPlans, plans, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("cells to plan (-want, +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(wantReports, reports, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("daemons to report (-want, +got):\n%s", diff)
+	}
+}
+
+func see(t *testing.T, w *world, set *v1alpha1.DaemonSet) {
+	t.Helper()
+	if err := w.daemonSeen(set); err != nil {
+		t.Fatal(err)
+	}
+}
+
+const createStep = "Create : Missing"
+
+func TestWorldPodBeforeItsDaemon(t *testing.T) {
+	w, q, _ := newTestWorld()
+	set, node := makeDaemon("d"), makeNode("n1")
+	key := CellKey{"uid-d", "n1"}
+	w.podSeen(nil, makePod(set, node))
+	wantSteps(t, w, key)
+	if object, _ := w.counters("uid-d"); object != nil {
+		t.Error("a daemon that was not seen has counters")
+	}
+	w.nodeSeen(node)
+	wantSteps(t, w, key)
+	q.drain()
+	see(t, w, set)
+	wantQueued(t, q, []string{"uid-d on n1"}, []types.UID{"uid-d"})
+	wantSteps(t, w, key) // it has its pod: no second one, and no deletion
+	_, got := w.counters("uid-d")
+	if diff := cmp.Diff(daemon.Counters{Desired: 1, Current: 1, Updated: 1}, got); diff != "" {
+		t.Errorf("counters (-want, +got):\n%s", diff)
+	}
+}
+
+func TestWorldTaskHasWhatItTakes(t *testing.T) {
+	w, _, _ := newTestWorld()
+	set, node := makeDaemon("d"), makeNode("n1")
+	see(t, w, set)
+	w.nodeSeen(node)
+	task := w.task(CellKey{"uid-d", "n1"})
+	if task.object != set || task.node != node {
+		t.Errorf("task has object %v and node %v", task.object, task.node)
+	}
+	pod := daemon.NewPod(task.template, task.node, 0)
+	if pod.Namespace != "ns" || !metav1.IsControlledBy(pod, set) {
+		t.Errorf("the template makes pods in %s controlled by %v", pod.Namespace, pod.OwnerReferences)
+	}
+	if key, ok := daemon.KeyOf(pod); !ok || key != (daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n1"}) {
+		t.Errorf("the pod it makes is of %v, %v", key, ok)
+	}
+	w.nodeGone("n1")
+	if task := w.task(CellKey{"uid-d", "n1"}); task.node != nil || len(task.Actions) > 0 {
+		t.Errorf("task of a node that is gone: %+v", task)
+	}
+}
+
+func TestWorldDaemonDeleted(t *testing.T) {
+	for name, leave := range map[string]func(*world, *v1alpha1.DaemonSet) error{
+		"gone": func(w *world, set *v1alpha1.DaemonSet) error { w.daemonGone(set.UID); return nil },
+		"on its way out": func(w *world, set *v1alpha1.DaemonSet) error {
+			leaving := set.DeepCopy()
+			leaving.Generation++
+			deleting(leaving)
+			return w.daemonSeen(leaving)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, q, _ := newTestWorld()
+			set, n1, n2 := makeDaemon("d"), makeNode("n1"), makeNode("n2")
+			pod := makePod(set, n1)
+			see(t, w, set)
+			w.nodeSeen(n1)
+			w.nodeSeen(n2)
+			w.podSeen(nil, pod)
+			if err := leave(w, set); err != nil {
+				t.Fatal(err)
+			}
+			// Its pods are the garbage collector's, and no new ones are made.
+			wantSteps(t, w, CellKey{"uid-d", "n1"})
+			wantSteps(t, w, CellKey{"uid-d", "n2"})
+			w.nodeGone("n1")
+			w.nodeSeen(makeNode("n2", labelled("a", "b")))
+			wantSteps(t, w, CellKey{"uid-d", "n1"})
+			if object, _ := w.counters("uid-d"); object != nil || len(w.objects()) != 0 {
+				t.Errorf("it is still kept up: %v, %v", object, w.objects())
+			}
+			w.podGone(pod)
+			w.daemonGone("uid-d")
+			if len(w.daemons) != 0 {
+				t.Errorf("something is remembered of it: %v", w.daemons)
+			}
+			q.drain()
+			w.nodeSeen(makeNode("n3"))
+			wantQueued(t, q, nil, nil)
+		})
+	}
+}
+
+func TestWorldOrphanedPod(t *testing.T) {
+	w, q, _ := newTestWorld()
+	set, node := makeDaemon("d"), makeNode("n1")
+	pod := makePod(set, node, bound("n1"))
+	see(t, w, set)
+	w.nodeSeen(node)
+	w.podSeen(nil, pod)
+	q.drain()
+
+	orphan := pod.DeepCopy()
+	orphan.OwnerReferences = nil
+	w.podSeen(pod, orphan)
+	wantQueued(t, q, []string{"uid-d on n1"}, []types.UID{"uid-d"})
+	wantSteps(t, w, CellKey{"uid-d", "n1"}, createStep)
+
+	w.podSeen(orphan, pod) // adopted again
+	wantQueued(t, q, []string{"uid-d on n1"}, []types.UID{"uid-d"})
+	wantSteps(t, w, CellKey{"uid-d", "n1"})
+}
+
+func TestWorldPodChangesItsOwner(t *testing.T) {
+	w, q, _ := newTestWorld()
+	a, b, node := makeDaemon("a"), makeDaemon("b"), makeNode("n1")
+	see(t, w, a)
+	see(t, w, b)
+	w.nodeSeen(node)
+	pod := makePod(a, node)
+	w.podSeen(nil, pod)
+	q.drain()
+	moved := pod.DeepCopy()
+	moved.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(b, v1alpha1.DaemonSetKind)}
+	w.podSeen(pod, moved)
+	wantQueued(t, q, []string{"uid-a on n1", "uid-b on n1"}, []types.UID{"uid-a", "uid-b"})
+	wantSteps(t, w, CellKey{"uid-a", "n1"}, createStep)
+	wantSteps(t, w, CellKey{"uid-b", "n1"})
+}
+
+func TestWorldNodeMadeAnew(t *testing.T) {
+	old, anew := makeNode("n1"), makeNode("n1", incarnation("uid-n1-anew"))
+	tests := map[string]struct {
+		happens func(*world)
+		want    string
+	}{
+		"seen as gone and back": {happens: func(w *world) { w.nodeGone("n1"); w.nodeSeen(anew) }, want: "NodeReplaced"},
+		"seen as an update":     {happens: func(w *world) { w.nodeSeen(anew) }, want: "NodeReplaced"},
+		"gone for now":          {happens: func(w *world) { w.nodeGone("n1") }, want: "NodeGone"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			w, q, _ := newTestWorld()
+			set := makeDaemon("d")
+			pod := makePod(set, old, bound("n1"), podUID("p"))
+			see(t, w, set)
+			w.nodeSeen(old)
+			w.podSeen(nil, pod)
+			q.drain()
+			test.happens(w)
+			wantQueued(t, q, []string{"uid-d on n1"}, []types.UID{"uid-d"})
+			key := CellKey{"uid-d", "n1"}
+			wantSteps(t, w, key, "Delete p: "+test.want)
+
+			ending := pod.DeepCopy()
+			terminating(ending)
+			w.podSeen(pod, ending)
+			w.nodeSeen(anew)
+			wantSteps(t, w, key) // it holds its place (S1)
+			q.drain()
+			w.podGone(ending)
+			wantQueued(t, q, []string{"uid-d on n1"}, []types.UID{"uid-d"})
+			wantSteps(t, w, key, createStep)
+			if node := w.task(key).node; node.UID != anew.UID {
+				t.Errorf("the pod would be made for incarnation %s", node.UID)
+			}
+		})
+	}
+}
+
+func TestWorldLeavesOthersPodsAlone(t *testing.T) {
+	set, node := makeDaemon("d"), makeNode("n1")
+	ownedBy := func(apiVersion, kind string, controller bool) func(*corev1.Pod) {
+		return func(pod *corev1.Pod) {
+			pod.OwnerReferences[0].APIVersion, pod.OwnerReferences[0].Kind, pod.OwnerReferences[0].Controller = apiVersion, kind, &controller
+		}
+	}
+	tests := map[string]func(*corev1.Pod){
+		"of apps/v1":               ownedBy("apps/v1", "DaemonSet", true),
+		"of a group with our name": ownedBy("everynode.dev.example.com/v1", "DaemonSet", true),
+		"of another kind":          ownedBy("everynode.dev/v1alpha1", "Other", true),
+		"owned, not controlled":    ownedBy("everynode.dev/v1alpha1", "DaemonSet", false),
+		"of nobody":                func(pod *corev1.Pod) { pod.OwnerReferences = nil },
+		"for any node":             func(pod *corev1.Pod) { pod.Spec.Affinity = nil },
+	}
+	for name, change := range tests {
+		t.Run(name, func(t *testing.T) {
+			w, q, _ := newTestWorld()
+			see(t, w, set)
+			w.nodeSeen(node)
+			q.drain()
+			pod := makePod(set, node, change)
+			w.podSeen(nil, pod)
+			w.podSeen(pod, pod)
+			w.podGone(pod)
+			wantQueued(t, q, nil, nil)
+			wantSteps(t, w, CellKey{"uid-d", "n1"}, createStep)
+		})
+	}
+}
+
+func TestWorldServesEveryVersionOfOurs(t *testing.T) {
+	w, _, _ := newTestWorld()
+	set, node := makeDaemon("d"), makeNode("n1")
+	see(t, w, set)
+	w.nodeSeen(node)
+	w.podSeen(nil, makePod(set, node, func(pod *corev1.Pod) { pod.OwnerReferences[0].APIVersion = "everynode.dev/v1" }))
+	wantSteps(t, w, CellKey{"uid-d", "n1"})
+}
+
+func TestWorldNodeEventCostsWhatItChanged(t *testing.T) {
+	w, q, _ := newTestWorld()
+	see(t, w, makeDaemon("everywhere"))
+	see(t, w, makeDaemon("ssd", onlyWhere("disk", "ssd")))
+	q.drain()
+	w.nodeSeen(makeNode("n1"))
+	wantQueued(t, q, []string{"uid-everywhere on n1", "uid-ssd on n1"}, []types.UID{"uid-everywhere", "uid-ssd"})
+	w.nodeSeen(makeNode("n1", labelled("zone", "a"))) // no verdict depends on it
+	wantQueued(t, q, nil, nil)
+	w.nodeSeen(makeNode("n1", labelled("disk", "ssd")))
+	wantQueued(t, q, []string{"uid-ssd on n1"}, []types.UID{"uid-ssd"})
+	w.nodeGone("n1")
+	wantQueued(t, q, []string{"uid-everywhere on n1", "uid-ssd on n1"}, []types.UID{"uid-everywhere", "uid-ssd"})
+}
+
+func TestWorldDaemonEvents(t *testing.T) {
+	w, q, _ := newTestWorld()
+	w.nodeSeen(makeNode("n1"))
+	w.nodeSeen(makeNode("n2", labelled("disk", "ssd")))
+	wantQueued(t, q, nil, nil)
+	see(t, w, makeDaemon("d"))
+	wantQueued(t, q, []string{"uid-d on n1", "uid-d on n2"}, []types.UID{"uid-d"})
+
+	// Its own status write comes back as an event of the same generation: no cell is planned.
+	wrote := makeDaemon("d", func(set *v1alpha1.DaemonSet) { set.Status.NumberReady = 1 })
+	see(t, w, wrote)
+	wantQueued(t, q, nil, []types.UID{"uid-d"})
+	if object, _ := w.counters("uid-d"); object != wrote {
+		t.Error("the status is compared with an old object")
+	}
+
+	see(t, w, makeDaemon("d", generation(2), onlyWhere("disk", "ssd")))
+	wantQueued(t, q, []string{"uid-d on n1", "uid-d on n2"}, []types.UID{"uid-d"})
+	wantSteps(t, w, CellKey{"uid-d", "n1"})
+	wantSteps(t, w, CellKey{"uid-d", "n2"}, createStep)
+}
+
+func TestWorldCountsTheNewTemplate(t *testing.T) {
+	w, _, _ := newTestWorld()
+	set, node := makeDaemon("d"), makeNode("n1")
+	see(t, w, set)
+	w.nodeSeen(node)
+	w.podSeen(nil, makePod(set, node, ready(t0)))
+	want := daemon.Counters{Desired: 1, Current: 1, Ready: 1, Available: 1, Updated: 1}
+	_, got := w.counters("uid-d")
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("counters (-want, +got):\n%s", diff)
+	}
+	see(t, w, makeDaemon("d", generation(2), func(set *v1alpha1.DaemonSet) {
+		set.Spec.Template.Spec.Containers[0].Image, set.Spec.MinReadySeconds = "image:2", 10
+	}))
+	want.Updated, want.Available = 0, 0
+	_, got = w.counters("uid-d")
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("counters after a new template (-want, +got):\n%s", diff)
+	}
+}
+
+// Nothing happens when a pod becomes available: the plan must ask to look again, and tell.
+func TestWorldReportsAvailabilityByWaiting(t *testing.T) {
+	w, q, c := newTestWorld()
+	set, node := makeDaemon("d", func(set *v1alpha1.DaemonSet) { set.Spec.MinReadySeconds = 10 }), makeNode("n1")
+	see(t, w, set)
+	w.nodeSeen(node)
+	w.podSeen(nil, makePod(set, node, ready(t0)))
+	key := CellKey{"uid-d", "n1"}
+	if wake := w.task(key).WakeAt; !wake.Equal(t0.Add(10 * time.Second)) {
+		t.Fatalf("WakeAt = %v, want 10s later", wake)
+	}
+	q.drain()
+	c.advance(9 * time.Second)
+	w.task(key)
+	wantQueued(t, q, nil, nil)
+	c.advance(time.Second)
+	if wake := w.task(key).WakeAt; !wake.IsZero() {
+		t.Errorf("WakeAt = %v, want none", wake)
+	}
+	wantQueued(t, q, nil, []types.UID{"uid-d"})
+	if _, counters := w.counters("uid-d"); counters.Available != 1 {
+		t.Errorf("available = %d, want 1", counters.Available)
+	}
+}
+
+func TestWorldObjectsAreSortedAndActive(t *testing.T) {
+	w, _, _ := newTestWorld()
+	for _, name := range []string{"c", "a", "b"} {
+		see(t, w, makeDaemon(name))
+	}
+	see(t, w, makeDaemon("leaving", deleting))
+	w.podSeen(nil, makePod(makeDaemon("unseen"), makeNode("n1")))
+	var got []string
+	for _, object := range w.objects() {
+		got = append(got, object.Name)
+	}
+	if diff := cmp.Diff([]string{"a", "b", "c"}, got); diff != "" {
+		t.Errorf("objects (-want, +got):\n%s", diff)
+	}
+}
+
+// history is the cluster as it really is, while a world is told of it event by event.
+type history struct {
+	daemons map[string]*v1alpha1.DaemonSet
+	nodes   map[string]*corev1.Node
+	pods    map[string]*corev1.Pod
+	made    int
+}
+
+var (
+	drawDaemon = rapid.SampledFrom([]string{"a", "b"})
+	drawNode   = rapid.SampledFrom([]string{"n1", "n2"})
+)
+
+// tell replays the state into a new world, in a drawn order.
+func (h *history) tell(t *rapid.T) *world {
+	w, _, _ := newTestWorld()
+	events := []func(){}
+	for _, name := range sortedKeys(h.daemons) {
+		events = append(events, func() {
+			if err := w.daemonSeen(h.daemons[name]); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	for _, name := range sortedKeys(h.nodes) {
+		events = append(events, func() { w.nodeSeen(h.nodes[name]) })
+	}
+	for _, name := range sortedKeys(h.pods) {
+		events = append(events, func() { w.podSeen(nil, h.pods[name]) })
+	}
+	order := make([]int, len(events))
+	for i := range order {
+		order[i] = i
+	}
+	for _, i := range rapid.Permutation(order).Draw(t, "order") {
+		events[i]()
+	}
+	return w
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := []string{}
+	for key := range m {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// Whatever happened, what a world knows is what one would know that was only told the outcome,
+// in any order; and the last plan that an event asked for is the plan of now, or a wakeup was
+// lost.
+func TestWorldComesToTheSameEnd(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w, q, _ := newTestWorld()
+		h := &history{daemons: map[string]*v1alpha1.DaemonSet{}, nodes: map[string]*corev1.Node{}, pods: map[string]*corev1.Pod{}}
+		planned, reported := map[CellKey][]string{}, map[types.UID]daemon.Counters{}
+		work := func() {
+			for _, key := range q.plans {
+				planned[key] = steps(w.task(key).Plan)
+			}
+			for _, uid := range q.reports {
+				_, reported[uid] = w.counters(uid)
+			}
+			q.drain()
+		}
+		draw := func(t *rapid.T, set *v1alpha1.DaemonSet) *v1alpha1.DaemonSet {
+			if rapid.Bool().Draw(t, "ssd only") {
+				onlyWhere("disk", "ssd")(set)
+			}
+			set.Spec.Template.Spec.Containers[0].Image = rapid.SampledFrom([]string{"1", "2"}).Draw(t, "image")
+			return set
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"daemon": func(t *rapid.T) {
+				name := drawDaemon.Draw(t, "daemon")
+				set := draw(t, makeDaemon(name))
+				if old := h.daemons[name]; old != nil {
+					set.UID, set.Generation = old.UID, old.Generation+1
+					set.DeletionTimestamp = old.DeletionTimestamp
+				} else {
+					h.made++
+					set.UID = types.UID(fmt.Sprintf("%s-%d", name, h.made))
+				}
+				if rapid.IntRange(0, 5).Draw(t, "deleting") == 0 {
+					deleting(set)
+				}
+				h.daemons[name] = set
+				if err := w.daemonSeen(set); err != nil {
+					t.Fatal(err)
+				}
+			},
+			"daemon gone": func(t *rapid.T) {
+				name := drawDaemon.Draw(t, "daemon")
+				if set := h.daemons[name]; set != nil {
+					delete(h.daemons, name)
+					w.daemonGone(set.UID)
+				}
+			},
+			"node": func(t *rapid.T) {
+				name := drawNode.Draw(t, "node")
+				node := makeNode(name, labelled("disk", rapid.SampledFrom([]string{"ssd", "hdd"}).Draw(t, "disk")),
+					incarnation(types.UID(rapid.SampledFrom([]string{"1", "2"}).Draw(t, "incarnation"))))
+				h.nodes[name] = node
+				w.nodeSeen(node)
+			},
+			"node gone": func(t *rapid.T) {
+				name := drawNode.Draw(t, "node")
+				delete(h.nodes, name)
+				w.nodeGone(name)
+			},
+			"pod": func(t *rapid.T) {
+				name, on := drawDaemon.Draw(t, "of"), drawNode.Draw(t, "on")
+				set, node := h.daemons[name], h.nodes[on]
+				if set == nil {
+					set = makeDaemon(name) // one that the world does not know
+				}
+				if node == nil {
+					node = makeNode(on)
+				}
+				h.made++
+				pod := makePod(set, node, podUID(types.UID(fmt.Sprintf("p-%d", h.made))))
+				h.pods[string(pod.UID)] = pod
+				w.podSeen(nil, pod)
+			},
+			"pod changes": func(t *rapid.T) {
+				if len(h.pods) == 0 {
+					return
+				}
+				uid := rapid.SampledFrom(sortedKeys(h.pods)).Draw(t, "pod")
+				old := h.pods[uid]
+				pod := old.DeepCopy()
+				switch rapid.SampledFrom([]string{"bound", "terminating", "ready", "orphaned"}).Draw(t, "change") {
+				case "bound":
+					if key, ok := daemon.KeyOf(pod); ok {
+						pod.Spec.NodeName = key.Node
+					}
+				case "terminating":
+					terminating(pod)
+				case "ready":
+					ready(t0)(pod)
+				case "orphaned":
+					pod.OwnerReferences = nil
+				}
+				h.pods[uid] = pod
+				w.podSeen(old, pod)
+			},
+			"pod gone": func(t *rapid.T) {
+				if len(h.pods) == 0 {
+					return
+				}
+				uid := rapid.SampledFrom(sortedKeys(h.pods)).Draw(t, "pod")
+				pod := h.pods[uid]
+				delete(h.pods, uid)
+				w.podGone(pod)
+			},
+			"": func(t *rapid.T) {
+				work()
+				told := h.tell(t)
+				for _, set := range h.daemons {
+					object, got := w.counters(set.UID)
+					wantObject, want := told.counters(set.UID)
+					if diff := cmp.Diff(want, got); diff != "" || object != wantObject {
+						t.Fatalf("counters of %s (-want, +got):\n%s", set.UID, diff)
+					}
+					if diff := cmp.Diff(want, reported[set.UID]); diff != "" {
+						t.Fatalf("counters of %s were not reported (-now, +last told):\n%s", set.UID, diff)
+					}
+					for _, node := range []string{"n1", "n2"} {
+						key := CellKey{set.UID, node}
+						want := steps(told.task(key).Plan)
+						if diff := cmp.Diff(want, steps(w.task(key).Plan), cmpopts.EquateEmpty()); diff != "" {
+							t.Fatalf("plan of %v (-want, +got):\n%s", key, diff)
+						}
+						if diff := cmp.Diff(want, planned[key], cmpopts.EquateEmpty()); diff != "" {
+							t.Fatalf("%v was not planned again (-now, +last planned):\n%s", key, diff)
+						}
+					}
+				}
+			},
+		})
+		for _, pod := range h.pods {
+			w.podGone(pod)
+		}
+		for _, set := range h.daemons {
+			w.daemonGone(set.UID)
+		}
+		if len(w.daemons) != 0 {
+			t.Fatalf("something is remembered of what is gone: %v", w.daemons)
+		}
+	})
+}
