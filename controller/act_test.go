@@ -1,0 +1,362 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/internal/daemon"
+)
+
+var podsResource = schema.GroupResource{Resource: "pods"}
+
+// stage is an actor with everything around it: daemon d, node n1, and cell d on n1.
+type stage struct {
+	*server
+	*recorder
+	actor *actor
+	world *world
+	clock *clock
+	set   *v1alpha1.DaemonSet
+	node  *corev1.Node
+}
+
+var stageKey = CellKey{"uid-d", "n1"}
+
+func newStage(t *testing.T, change ...func(*v1alpha1.DaemonSet)) *stage {
+	t.Helper()
+	s := &stage{server: newServer(), recorder: &recorder{}, set: makeDaemon("d", change...), node: makeNode("n1")}
+	s.world, _, s.clock = newTestWorld()
+	s.actor = &actor{
+		world: s.world, client: s.server, reader: s.server,
+		placer: newPlacer(s.server, PlacementAuto, func(bool, string) {}), events: s.recorder, unanswered: unanswered(),
+	}
+	see(t, s.world, s.set)
+	s.world.nodeSeen(s.node)
+	return s
+}
+
+// hold stores a pod and has the world see it.
+func (s *stage) hold(t *testing.T, pod *corev1.Pod) {
+	t.Helper()
+	s.store(t, pod)
+	s.world.podSeen(nil, pod)
+}
+
+// store puts a pod into the API server behind the world's back.
+func (s *stage) store(t *testing.T, pod *corev1.Pod) {
+	t.Helper()
+	if err := s.Create(t.Context(), pod.DeepCopy()); err != nil {
+		t.Fatal(err)
+	}
+	s.requests = nil
+}
+
+// Answers of Reconcile.
+const (
+	settled = "settled"
+	again   = "again soon"   // RequeueAfter, within 10 s
+	failed  = "again slowly" // an error: the queue's own back-off, 1 s to 15 min
+)
+
+func answer(result reconcile.Result, err error) string {
+	switch {
+	case err != nil:
+		return failed
+	case result.RequeueAfter > 0 && result.RequeueAfter <= lastRetry:
+		return again
+	case result.RequeueAfter > 0:
+		return fmt.Sprintf("after %v", result.RequeueAfter)
+	}
+	return settled
+}
+
+func TestActCreates(t *testing.T) {
+	s := newStage(t)
+	if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != settled {
+		t.Errorf("Reconcile = %s", got)
+	}
+	pods := s.pods(t)
+	if len(pods) != 1 || pods[0].Name != daemon.PodName("d", "n1", 0) {
+		t.Fatalf("pods %+v, want the one of slot 0", pods)
+	}
+	if key, ok := daemon.KeyOf(&pods[0]); !ok || key != (daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n1"}) {
+		t.Errorf("the pod is of %v, %v", key, ok)
+	}
+	wantStrings(t, "events", []string{"d: Normal SuccessfulCreate"}, s.drain())
+
+	// The cache does not show it yet: looking again makes no second pod and no noise.
+	if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != settled || len(s.pods(t)) != 1 {
+		t.Errorf("Reconcile with a late cache = %s, %d pods", got, len(s.pods(t)))
+	}
+	wantStrings(t, "events", nil, s.drain())
+}
+
+func TestActNothingToDo(t *testing.T) {
+	s := newStage(t)
+	s.hold(t, makePod(s.set, s.node))
+	for _, key := range []CellKey{stageKey, {"uid-d", "unknown"}, {"unknown", "n1"}} {
+		if got := answer(s.actor.Reconcile(t.Context(), key)); got != settled {
+			t.Errorf("Reconcile(%v) = %s", key, got)
+		}
+	}
+	wantStrings(t, "requests", nil, s.requests)
+	wantStrings(t, "events", nil, s.drain())
+}
+
+func TestActAnswersToACreate(t *testing.T) {
+	tests := map[string]struct {
+		refuse     error
+		want       string
+		wantEvents []string
+	}{
+		"namespace terminating": {refuse: errNamespaceTerminating(), want: settled},
+		"quota":                 {refuse: errQuota(), want: failed, wantEvents: []string{"d: Warning FailedCreate"}},
+		"invalid template":      {refuse: apierrors.NewInvalid(schema.GroupKind{Kind: "Pod"}, "p", nil), want: failed, wantEvents: []string{"d: Warning FailedCreate"}},
+		"bad request":           {refuse: apierrors.NewBadRequest("x"), want: failed, wantEvents: []string{"d: Warning FailedCreate"}},
+		"too large":             {refuse: apierrors.NewRequestEntityTooLargeError("x"), want: failed, wantEvents: []string{"d: Warning FailedCreate"}},
+		"not reached":           {refuse: errors.New("connection refused"), want: again},
+		"timed out":             {refuse: context.DeadlineExceeded, want: again},
+		"internal error":        {refuse: apierrors.NewInternalError(errors.New("etcd")), want: again},
+		"unavailable":           {refuse: apierrors.NewServiceUnavailable("x"), want: again},
+		"server timeout":        {refuse: apierrors.NewServerTimeout(podsResource, "create", 1), want: again},
+		"too many requests":     {refuse: apierrors.NewTooManyRequests("x", 1), want: again},
+		"unauthorized":          {refuse: apierrors.NewUnauthorized("x"), want: again},
+		"namespace not there":   {refuse: apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "ns"), want: again},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t)
+			s.refuse = test.refuse
+			if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != test.want {
+				t.Errorf("Reconcile = %s, want %s", got, test.want)
+			}
+			wantStrings(t, "events", test.wantEvents, s.drain())
+		})
+	}
+}
+
+func TestActRefusalSaysWhy(t *testing.T) {
+	s := newStage(t)
+	s.refuse = errQuota()
+	_, err := s.actor.Reconcile(t.Context(), stageKey)
+	if err == nil || !strings.Contains(err.Error(), "exceeded quota") || !strings.Contains(err.Error(), "n1") {
+		t.Errorf("error %q does not say what of", err)
+	}
+	if note := s.notes[0]; !strings.Contains(note, "exceeded quota") || !strings.Contains(note, "n1") {
+		t.Errorf("event %q does not say what of", note)
+	}
+}
+
+// Where admission alone may place and is away, nothing is wrong with the pod itself.
+func TestActHeldByAbsentAdmission(t *testing.T) {
+	s := newStage(t)
+	s.admission = absent
+	s.actor.placer = newPlacer(s.server, PlacementWebhook, func(bool, string) {})
+	if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != again {
+		t.Errorf("Reconcile = %s, want %s", got, again)
+	}
+	wantStrings(t, "events", nil, s.drain())
+}
+
+func TestActNameIsTaken(t *testing.T) {
+	tests := map[string]struct {
+		holder     func(*corev1.Pod)
+		onGet      error
+		wantRetry  bool
+		wantEvents []string
+	}{
+		"by our own pod":           {},
+		"by our own pod that ends": {holder: func(pod *corev1.Pod) { pod.Finalizers = []string{"example.com/wait"} }},
+		"by a pod of nobody": {
+			holder:    func(pod *corev1.Pod) { pod.OwnerReferences = nil },
+			wantRetry: true, wantEvents: []string{"d: Warning PodNameTaken"},
+		},
+		"by the pod of a daemon that had our name": {
+			holder:    func(pod *corev1.Pod) { pod.OwnerReferences[0].UID = "uid-former" },
+			wantRetry: true, wantEvents: []string{"d: Warning PodNameTaken"},
+		},
+		"by a pod that we own and do not control": {
+			holder:    func(pod *corev1.Pod) { pod.OwnerReferences[0].Controller = nil },
+			wantRetry: true, wantEvents: []string{"d: Warning PodNameTaken"},
+		},
+		"by a pod that is gone meanwhile": {onGet: apierrors.NewNotFound(podsResource, "p"), wantRetry: true},
+		"by one that we cannot look at":   {onGet: errors.New("connection refused"), wantRetry: true},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t)
+			holder := makePod(s.set, s.node)
+			if test.holder != nil {
+				test.holder(holder)
+			}
+			s.store(t, holder)
+			if len(holder.Finalizers) > 0 {
+				if err := s.Delete(t.Context(), holder); err != nil {
+					t.Fatal(err)
+				}
+				s.deletes = nil
+			}
+			s.onGet = test.onGet
+			got := answer(s.actor.Reconcile(t.Context(), stageKey))
+			if retry := got != settled; retry != test.wantRetry {
+				t.Errorf("Reconcile = %s, want to try again %v", got, test.wantRetry)
+			}
+			wantStrings(t, "events", test.wantEvents, s.drain())
+			if len(s.deletes) > 0 || len(s.pods(t)) != 1 {
+				t.Errorf("the holder of the name was not left alone")
+			}
+		})
+	}
+}
+
+func TestActDeletes(t *testing.T) {
+	tests := map[string]struct {
+		onDelete   error
+		want       string
+		wantEvents []string
+	}{
+		"done":                  {want: settled, wantEvents: []string{"d: Normal SuccessfulDelete"}},
+		"gone already":          {onDelete: apierrors.NewNotFound(podsResource, "p"), want: settled},
+		"another of that name":  {onDelete: apierrors.NewConflict(podsResource, "p", errors.New("the UID in the precondition does not match")), want: settled},
+		"forbidden":             {onDelete: apierrors.NewForbidden(podsResource, "p", errors.New("x")), want: failed},
+		"not reached":           {onDelete: errors.New("connection refused"), want: again},
+		"internal server error": {onDelete: apierrors.NewInternalError(errors.New("etcd")), want: again},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t)
+			s.hold(t, makePod(s.set, s.node, podUID("uid-of-pod")))
+			s.world.nodeGone("n1")
+			s.onDelete = test.onDelete
+			if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != test.want {
+				t.Errorf("Reconcile = %s, want %s", got, test.want)
+			}
+			if len(s.deletes) != 1 || s.deletes[0] != "uid-of-pod" {
+				t.Errorf("deleted with UIDs %v, want the pod's own (S5)", s.deletes)
+			}
+			if test.wantEvents != nil && !strings.Contains(s.notes[0], "node n1 is gone") {
+				t.Errorf("event %q does not say why", s.notes[0])
+			}
+			wantStrings(t, "events", test.wantEvents, s.drain())
+			if wantLeft := test.onDelete != nil; (len(s.pods(t)) == 1) != wantLeft {
+				t.Errorf("%d pods are left", len(s.pods(t)))
+			}
+		})
+	}
+}
+
+func TestActDoesEveryStep(t *testing.T) {
+	s := newStage(t)
+	s.hold(t, makePod(s.set, s.node, podUID("stays"), bound("n1")))
+	for _, name := range []string{"b", "c"} {
+		s.hold(t, makePod(s.set, s.node, podUID(types.UID(name)), func(pod *corev1.Pod) {
+			pod.Name, pod.CreationTimestamp = name, metav1.NewTime(t0.Add(time.Minute))
+		}))
+	}
+	if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != settled {
+		t.Errorf("Reconcile = %s", got)
+	}
+	if pods := s.pods(t); len(pods) != 1 || pods[0].UID != "stays" {
+		t.Errorf("%d pods are left, want the one that stays", len(pods))
+	}
+	wantStrings(t, "events", []string{"d: Normal SuccessfulDelete", "d: Normal SuccessfulDelete"}, s.drain())
+}
+
+func TestActLooksAgainWhenThePlanSaysSo(t *testing.T) {
+	s := newStage(t, func(set *v1alpha1.DaemonSet) { set.Spec.MinReadySeconds = 60 })
+	s.hold(t, makePod(s.set, s.node, ready(t0)))
+	s.clock.advance(20 * time.Second)
+	result, err := s.actor.Reconcile(t.Context(), stageKey)
+	if err != nil || result.RequeueAfter != 40*time.Second {
+		t.Errorf("Reconcile = %+v, %v, want again after 40s", result, err)
+	}
+}
+
+// The API server's silence costs 0.1 s doubling to 10 s; an answer starts the count anew.
+func TestActUnansweredBacksOff(t *testing.T) {
+	s := newStage(t)
+	wait := func() time.Duration {
+		t.Helper()
+		result, err := s.actor.Reconcile(t.Context(), stageKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return result.RequeueAfter
+	}
+	s.refuse = errors.New("connection refused")
+	want := 100 * time.Millisecond
+	for i := range 12 {
+		if got := wait(); got != want {
+			t.Errorf("try %d: again after %v, want %v", i, got, want)
+		}
+		want = min(2*want, 10*time.Second)
+	}
+	s.refuse = errQuota()
+	if _, err := s.actor.Reconcile(t.Context(), stageKey); err == nil {
+		t.Error("a refusal is no error")
+	}
+	s.refuse = errors.New("connection refused")
+	if got := wait(); got != 100*time.Millisecond {
+		t.Errorf("after an answer: again after %v, want 100ms", got)
+	}
+	s.refuse = nil
+	if got := wait(); got != 0 {
+		t.Errorf("after success: again after %v", got)
+	}
+}
+
+// S8: a pod that is never taken costs 1 s doubling to 15 min.
+func TestRefusedBacksOff(t *testing.T) {
+	limiter := refused()
+	want := time.Second
+	for i := range 15 {
+		if got := limiter.When(stageKey); got != want {
+			t.Errorf("refusal %d: %v, want %v", i, got, want)
+		}
+		want = min(2*want, 15*time.Minute)
+	}
+	if got := limiter.When(CellKey{"uid-d", "n2"}); got != time.Second {
+		t.Errorf("another cell waits %v, want 1s", got)
+	}
+}
+
+func TestNoAnswer(t *testing.T) {
+	wrap := func(err error) error { return fmt.Errorf("creating pod p: %w", err) }
+	tests := map[string]struct {
+		err  error
+		want bool
+	}{
+		"contradictory pin":    {err: &daemon.ContradictoryPinError{NodeName: "n1", Pinned: "n2"}},
+		"refused":              {err: errQuota()},
+		"admission is away":    {err: &notEffectiveError{errInterlock()}, want: true},
+		"unavailable":          {err: apierrors.NewServiceUnavailable("x"), want: true},
+		"no connection":        {err: errors.New("connection refused"), want: true},
+		"throttled":            {err: apierrors.NewTooManyRequests("x", 1), want: true},
+		"conflict over quota":  {err: apierrors.NewConflict(schema.GroupResource{Resource: "resourcequotas"}, "q", errors.New("x"))},
+		"method not supported": {err: apierrors.NewMethodNotSupported(podsResource, "create")},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			for _, err := range []error{test.err, wrap(test.err)} {
+				if got := noAnswer(err); got != test.want {
+					t.Errorf("noAnswer(%v) = %v, want %v", err, got, test.want)
+				}
+			}
+		})
+	}
+}
+
+var _ client.Client = (*server)(nil)

@@ -1,0 +1,30 @@
+package controller
+
+import (
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+func TestAnnounceTellsEveryDaemon(t *testing.T) {
+	w, q, _ := newTestWorld()
+	for _, name := range []string{"b", "a"} {
+		see(t, w, makeDaemon(name))
+	}
+	see(t, w, makeDaemon("leaving", deleting))
+	q.drain()
+	r := &recorder{}
+	tell := announce(w, r, q.report)
+
+	tell(false, "the webhook is down")
+	if !strings.Contains(r.notes[0], "the webhook is down") {
+		t.Errorf("event %q does not say why", r.notes[0])
+	}
+	wantStrings(t, "events", []string{"a: Warning PlacementAdmissionNotEffective", "b: Warning PlacementAdmissionNotEffective"}, r.drain())
+	wantQueued(t, q, nil, []types.UID{"uid-a", "uid-b"}) // for the condition
+
+	tell(true, "")
+	wantStrings(t, "events", []string{"a: Normal PlacementAdmissionEffective", "b: Normal PlacementAdmissionEffective"}, r.drain())
+	wantQueued(t, q, nil, []types.UID{"uid-a", "uid-b"})
+}

@@ -1,0 +1,78 @@
+package controller
+
+import (
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	toolscache "k8s.io/client-go/tools/cache"
+)
+
+// A heartbeat changes nothing that a verdict depends on, and must cost nothing.
+func TestSameNode(t *testing.T) {
+	node := makeNode("n1", labelled("disk", "ssd"))
+	tests := map[string]struct {
+		change func(*corev1.Node)
+		want   bool
+	}{
+		"heartbeat":      {change: func(n *corev1.Node) { n.ResourceVersion = "8" }, want: true},
+		"no labels left": {change: func(n *corev1.Node) { n.Labels = nil }},
+		"label":          {change: labelled("disk", "hdd")},
+		"taint":          {change: func(n *corev1.Node) { n.Spec.Taints = []corev1.Taint{{Key: "a"}} }},
+		"incarnation":    {change: incarnation("other")},
+		"no taints":      {change: func(n *corev1.Node) { n.Spec.Taints = []corev1.Taint{} }, want: true},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			changed := node.DeepCopy()
+			test.change(changed)
+			if got := sameNode(node, changed); got != test.want {
+				t.Errorf("sameNode = %v, want %v", got, test.want)
+			}
+		})
+	}
+}
+
+// Every kind of event, and a delete event that was missed, comes to the world.
+func TestHandlersTellTheWorld(t *testing.T) {
+	w, q, _ := newTestWorld()
+	o := &observer{world: w}
+	daemons, nodes, pods := o.daemonHandler(t.Context()), o.nodeHandler(), o.podHandler()
+	set, node := makeDaemon("d"), makeNode("n1")
+	pod := makePod(set, node)
+	missed := func(object any) any { return toolscache.DeletedFinalStateUnknown{Key: "k", Obj: object} }
+	cell, daemon := []string{"uid-d on n1"}, []types.UID{"uid-d"}
+
+	tests := []struct {
+		name        string
+		event       func()
+		wantPlans   []string
+		wantReports []types.UID
+	}{
+		{"node added", func() { nodes.OnAdd(node, true) }, nil, nil},
+		{"daemon added", func() { daemons.OnAdd(set, true) }, cell, daemon},
+		{"daemon's status changed", func() { daemons.OnUpdate(set, makeDaemon("d")) }, nil, daemon},
+		{"daemon changed", func() { daemons.OnUpdate(set, makeDaemon("d", generation(2))) }, cell, daemon},
+		{"heartbeat", func() { nodes.OnUpdate(node, makeNode("n1")) }, nil, nil},
+		{"node tainted", func() {
+			nodes.OnUpdate(node, makeNode("n1", func(n *corev1.Node) {
+				n.Spec.Taints = []corev1.Taint{{Key: "a", Effect: corev1.TaintEffectNoExecute}}
+			}))
+		}, cell, daemon},
+		{"pod added", func() { pods.OnAdd(pod, false) }, cell, daemon},
+		{"pod bound", func() { pods.OnUpdate(pod, makePod(set, node, bound("n1"))) }, cell, daemon},
+		{"pod deleted", func() { pods.OnDelete(pod) }, cell, daemon},
+		{"pod deleted again", func() { pods.OnAdd(pod, false); q.drain(); pods.OnDelete(missed(pod)) }, cell, daemon},
+		{"node deleted", func() { nodes.OnDelete(missed(node)) }, cell, daemon},
+		{"daemon deleted", func() { daemons.OnDelete(missed(set)); q.drain() }, nil, nil},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			test.event()
+			wantQueued(t, q, test.wantPlans, test.wantReports)
+		})
+	}
+	if len(w.daemons)+len(w.nodes) > 0 {
+		t.Errorf("remembered: daemons %v, nodes %v", w.daemons, w.nodes)
+	}
+}

@@ -1,0 +1,359 @@
+package controller
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/yaml"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/deploy"
+	"github.com/everynode/everynode/internal/daemon"
+)
+
+// emitted is the pod that the controller emits for daemon d on a node.
+func emitted(node string) *corev1.Pod {
+	set := makeDaemon("d")
+	return daemon.NewPod(&daemon.Template{
+		Owner:     *metav1.NewControllerRef(set, v1alpha1.DaemonSetKind),
+		Namespace: "ns", Name: "d", Revision: "r", Pod: set.Spec.Template,
+	}, makeNode(node), 0)
+}
+
+// flips keeps what a placer said of admission.
+type flips struct {
+	mu   sync.Mutex
+	seen []string
+}
+
+func (f *flips) flipped(effective bool, cause string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.seen = append(f.seen, fmt.Sprintf("effective=%v because=%v", effective, cause != ""))
+}
+
+const (
+	flippedOff = "effective=false because=true"
+	flippedOn  = "effective=true because=false"
+)
+
+func wantStrings(t *testing.T, what string, want, got []string) {
+	t.Helper()
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("%s (-want, +got):\n%s", what, diff)
+	}
+}
+
+func TestPlacerCreates(t *testing.T) {
+	tests := map[string]struct {
+		mode          Placement
+		admission     admission
+		refuse        error
+		wantPlacedBy  string
+		wantErr       error // the very error of the API server
+		wantHeld      bool  // a *notEffectiveError
+		wantStored    bool
+		wantAnnotated string
+		wantRequests  []string
+		wantFlips     []string
+	}{
+		"auto, admission rewrites":         {mode: PlacementAuto, wantPlacedBy: "admission", wantStored: true, wantAnnotated: "webhook", wantRequests: []string{"emitted"}},
+		"auto, interlock":                  {mode: PlacementAuto, admission: absent, wantPlacedBy: "controller", wantStored: true, wantAnnotated: "controller", wantRequests: []string{"emitted", "pinned"}, wantFlips: []string{flippedOff}},
+		"auto, our webhook fails":          {mode: PlacementAuto, admission: failing, wantPlacedBy: "controller", wantStored: true, wantAnnotated: "controller", wantRequests: []string{"emitted", "pinned"}, wantFlips: []string{flippedOff}},
+		"auto, refused for another reason": {mode: PlacementAuto, refuse: errQuota(), wantErr: errQuota(), wantRequests: []string{"emitted"}},
+		"auto, interlock, then refused":    {mode: PlacementAuto, admission: absent, refuse: errQuota(), wantErr: errQuota(), wantRequests: []string{"emitted", "pinned"}, wantFlips: []string{flippedOff}},
+		"webhook, admission rewrites":      {mode: PlacementWebhook, wantPlacedBy: "admission", wantStored: true, wantAnnotated: "webhook", wantRequests: []string{"emitted"}},
+		"webhook, interlock":               {mode: PlacementWebhook, admission: absent, wantHeld: true, wantErr: errInterlock(), wantRequests: []string{"emitted"}, wantFlips: []string{flippedOff}},
+		"webhook, our webhook fails":       {mode: PlacementWebhook, admission: failing, wantHeld: true, wantErr: errWebhookFails(), wantRequests: []string{"emitted"}, wantFlips: []string{flippedOff}},
+		"webhook, refused":                 {mode: PlacementWebhook, refuse: errQuota(), wantErr: errQuota(), wantRequests: []string{"emitted"}},
+		"direct asks nobody":               {mode: PlacementDirect, admission: rewrites, wantPlacedBy: "controller", wantStored: true, wantAnnotated: "controller", wantRequests: []string{"pinned"}},
+		"direct, refused":                  {mode: PlacementDirect, refuse: errQuota(), wantErr: errQuota(), wantRequests: []string{"pinned"}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			s, f := newServer(), &flips{}
+			s.admission, s.refuse = test.admission, test.refuse
+			p := newPlacer(s, test.mode, f.flipped)
+			pod := emitted("n1")
+			placedBy, err := p.create(t.Context(), pod)
+
+			var held *notEffectiveError
+			if errors.As(err, &held) != test.wantHeld {
+				t.Errorf("error %v, want held %v", err, test.wantHeld)
+			}
+			if held != nil {
+				err = held.Unwrap()
+			}
+			if fmt.Sprint(err) != fmt.Sprint(test.wantErr) {
+				t.Errorf("error %v, want %v", err, test.wantErr)
+			}
+			if test.wantErr == nil && placedBy != test.wantPlacedBy {
+				t.Errorf("placed by %q, want %q", placedBy, test.wantPlacedBy)
+			}
+			wantStrings(t, "requests", test.wantRequests, s.requests)
+			wantStrings(t, "flips", test.wantFlips, f.seen)
+
+			stored := s.pods(t)
+			if !test.wantStored {
+				if len(stored) > 0 {
+					t.Fatalf("%d pods were stored, want none", len(stored))
+				}
+				return
+			}
+			// Whoever places it, the pod is the same but for the note who did (S2).
+			want := emitted("n1")
+			if _, err := daemon.Rewrite(want, test.wantAnnotated); err != nil {
+				t.Fatal(err)
+			}
+			ignore := cmpopts.IgnoreFields(metav1.ObjectMeta{}, "ResourceVersion")
+			if diff := cmp.Diff([]corev1.Pod{*want}, stored, ignore, cmpopts.IgnoreTypes(metav1.TypeMeta{})); diff != "" {
+				t.Errorf("stored (-want, +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(stored[0].Spec, pod.Spec); diff != "" {
+				t.Errorf("the caller's pod is not what was stored (-stored, +pod):\n%s", diff)
+			}
+		})
+	}
+}
+
+// Once admission is known not to be effective nothing is emitted to it; the probe, by a dry run
+// of the last emitted pod, finds it again; and each turn is told once.
+func TestPlacerFlipsOnceEachWay(t *testing.T) {
+	s, f := newServer(), &flips{}
+	p := newPlacer(s, PlacementAuto, f.flipped)
+	create := func(node, wantPlacedBy string, wantRequests ...string) {
+		t.Helper()
+		s.requests = nil
+		placedBy, err := p.create(t.Context(), emitted(node))
+		if err != nil || placedBy != wantPlacedBy {
+			t.Errorf("placed by %q, %v, want %q", placedBy, err, wantPlacedBy)
+		}
+		wantStrings(t, "requests", wantRequests, s.requests)
+	}
+	probe := func(wantRequests ...string) {
+		t.Helper()
+		s.requests = nil
+		stored := len(s.pods(t))
+		p.probe(t.Context())
+		wantStrings(t, "requests of the probe", wantRequests, s.requests)
+		if got := len(s.pods(t)); got != stored {
+			t.Errorf("the probe stored %d pods", got-stored)
+		}
+	}
+
+	probe() // nothing is known to be wrong: nothing to ask
+	create("n1", "admission", "emitted")
+	probe()
+	s.admission = absent
+	create("n2", "controller", "emitted", "pinned")
+	create("n3", "controller", "pinned")
+	wantStrings(t, "flips", []string{flippedOff}, f.seen)
+	probe("emitted, dry run")
+	s.admission = failing
+	probe("emitted, dry run")
+	create("n4", "controller", "pinned")
+	wantStrings(t, "flips while it stays away", []string{flippedOff}, f.seen)
+	s.admission = rewrites
+	create("n5", "controller", "pinned")
+	probe("emitted, dry run")
+	wantStrings(t, "flips when it is back", []string{flippedOff, flippedOn}, f.seen)
+	probe()
+	create("n6", "admission", "emitted")
+	s.admission = failing
+	create("n7", "controller", "emitted", "pinned")
+	wantStrings(t, "flips when it goes again", []string{flippedOff, flippedOn, flippedOff}, f.seen)
+}
+
+// With --placement=webhook every pod is still emitted, and the first that is stored tells.
+func TestPlacerWebhookModeComesBack(t *testing.T) {
+	s, f := newServer(), &flips{}
+	p := newPlacer(s, PlacementWebhook, f.flipped)
+	s.admission = absent
+	for range 3 {
+		if _, err := p.create(t.Context(), emitted("n1")); err == nil {
+			t.Fatal("a pod was made without admission")
+		}
+	}
+	s.admission = rewrites
+	if _, err := p.create(t.Context(), emitted("n1")); err != nil {
+		t.Fatal(err)
+	}
+	wantStrings(t, "requests", []string{"emitted", "emitted", "emitted", "emitted"}, s.requests)
+	wantStrings(t, "flips", []string{flippedOff, flippedOn}, f.seen)
+}
+
+// The name of the sample is taken as soon as the controller has placed it itself.
+func TestPlacerProbeTakesATakenNameForAnAnswer(t *testing.T) {
+	s, f := newServer(), &flips{}
+	p := newPlacer(s, PlacementAuto, f.flipped)
+	s.admission = absent
+	if _, err := p.create(t.Context(), emitted("n1")); err != nil {
+		t.Fatal(err)
+	}
+	s.admission, s.refuse = rewrites, apierrors.NewAlreadyExists(schema.GroupResource{Resource: "pods"}, "p")
+	p.probe(t.Context())
+	wantStrings(t, "flips", []string{flippedOff, flippedOn}, f.seen)
+}
+
+func TestPlacerProbeIsNotFooledByAnError(t *testing.T) {
+	s, f := newServer(), &flips{}
+	p := newPlacer(s, PlacementAuto, f.flipped)
+	s.admission = absent
+	if _, err := p.create(t.Context(), emitted("n1")); err != nil {
+		t.Fatal(err)
+	}
+	s.admission = rewrites
+	for _, refuse := range []error{errors.New("connection refused"), apierrors.NewServiceUnavailable("x"), apierrors.NewTooManyRequests("x", 1)} {
+		s.refuse = refuse
+		p.probe(t.Context())
+	}
+	wantStrings(t, "flips", []string{flippedOff}, f.seen)
+}
+
+// Many workers meet a dead webhook at once; one says so.
+func TestPlacerFlipsOnceForManyWorkers(t *testing.T) {
+	s, f := newServer(), &flips{}
+	s.admission = failing
+	p := newPlacer(s, PlacementAuto, f.flipped)
+	var workers sync.WaitGroup
+	for i := range 20 {
+		workers.Go(func() {
+			if _, err := p.create(t.Context(), emitted(fmt.Sprintf("n%d", i))); err != nil {
+				t.Errorf("worker %d: %v", i, err)
+			}
+		})
+	}
+	workers.Wait()
+	wantStrings(t, "flips", []string{flippedOff}, f.seen)
+	if got := len(s.pods(t)); got != 20 {
+		t.Errorf("%d pods, want 20", got)
+	}
+}
+
+func TestPlacerCondition(t *testing.T) {
+	tests := map[string]struct {
+		mode      Placement
+		admission admission
+		want      metav1.Condition
+		wantParts []string // of the message
+	}{
+		"auto, effective":       {mode: PlacementAuto, want: metav1.Condition{Status: metav1.ConditionTrue, Reason: "PlacementAdmissionEffective"}, wantParts: []string{"admission pins"}},
+		"auto, nobody rewrites": {mode: PlacementAuto, admission: absent, want: metav1.Condition{Status: metav1.ConditionFalse, Reason: "PlacementAdmissionNotEffective"}, wantParts: []string{"pinned by the controller", "no webhook configuration"}},
+		"auto, webhook fails":   {mode: PlacementAuto, admission: failing, want: metav1.Condition{Status: metav1.ConditionFalse, Reason: "PlacementAdmissionNotEffective"}, wantParts: []string{"pinned by the controller", "everynode-webhook does not answer", "connection refused"}},
+		"webhook, effective":    {mode: PlacementWebhook, want: metav1.Condition{Status: metav1.ConditionTrue, Reason: "PlacementAdmissionEffective"}, wantParts: []string{"admission pins"}},
+		"webhook, nobody":       {mode: PlacementWebhook, admission: absent, want: metav1.Condition{Status: metav1.ConditionFalse, Reason: "PlacementAdmissionNotEffective"}, wantParts: []string{"no pods are created", "no webhook configuration"}},
+		"webhook, fails":        {mode: PlacementWebhook, admission: failing, want: metav1.Condition{Status: metav1.ConditionFalse, Reason: "PlacementAdmissionNotEffective"}, wantParts: []string{"no pods are created", "connection refused"}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := newServer()
+			s.admission = test.admission
+			p := newPlacer(s, test.mode, (&flips{}).flipped)
+			_, _ = p.create(t.Context(), emitted("n1"))
+			conditions := p.condition()
+			if len(conditions) != 1 {
+				t.Fatalf("%d conditions, want 1", len(conditions))
+			}
+			got := conditions[0]
+			for _, part := range test.wantParts {
+				if !strings.Contains(got.Message, part) {
+					t.Errorf("message %q does not say %q", got.Message, part)
+				}
+			}
+			got.Message, test.want.Type = "", "PlacementAdmission"
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("condition (-want, +got):\n%s", diff)
+			}
+		})
+	}
+	if got := newPlacer(newServer(), PlacementDirect, nil).condition(); len(got) > 0 {
+		t.Errorf("direct placement asks no admission, and says %v of it", got)
+	}
+}
+
+func TestNotEffective(t *testing.T) {
+	pods := schema.GroupKind{Kind: "Pod"}
+	invalid := func(errs ...*field.Error) error { return apierrors.NewInvalid(pods, "p", errs) }
+	nodeName, image := field.NewPath("spec", "nodeName"), field.NewPath("spec", "containers").Index(0).Child("image")
+	interlock := field.Forbidden(nodeName, "cannot be set until all schedulingGates have been cleared")
+	tests := map[string]struct {
+		err  error
+		want string // a part; "": it is
+	}{
+		"success":                          {},
+		"interlock":                        {err: invalid(interlock), want: "no admission rewrote"},
+		"interlock among others":           {err: invalid(field.Required(image, ""), interlock), want: "no admission rewrote"},
+		"invalid in another field":         {err: invalid(field.Required(image, ""))},
+		"invalid nodeName":                 {err: invalid(field.Invalid(nodeName, "N!", "must be a name"))},
+		"gates elsewhere":                  {err: invalid(field.Forbidden(field.NewPath("spec", "schedulingGates"), "schedulingGates must be unique"))},
+		"our webhook fails":                {err: errWebhookFails(), want: "connection refused"},
+		"another's webhook fails":          {err: apierrors.NewInternalError(errors.New(`failed calling webhook "istio.example.com": connection refused`))},
+		"our webhook refuses":              {err: apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "p", errors.New(`admission webhook "owned.placement.everynode.dev" denied the request`))},
+		"internal error":                   {err: apierrors.NewInternalError(errors.New("etcd"))},
+		"not from the API server":          {err: errors.New("failed calling webhook placement.everynode.dev")},
+		"already there":                    {err: apierrors.NewAlreadyExists(schema.GroupResource{Resource: "pods"}, "p")},
+		"invalid, and nothing said of why": {err: &apierrors.StatusError{ErrStatus: metav1.Status{Reason: metav1.StatusReasonInvalid, Code: 422}}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			got := notEffective(test.err)
+			if (got == "") != (test.want == "") || !strings.Contains(got, test.want) {
+				t.Errorf("notEffective = %q, want %q in it", got, test.want)
+			}
+		})
+	}
+}
+
+// The failure of a webhook is told from others' by its name: all of ours must have it.
+func TestWebhooksHaveTheSuffix(t *testing.T) {
+	raw, err := deploy.Manifests.ReadFile("manifests/webhook.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var webhooks []admissionv1.MutatingWebhook
+	for _, document := range strings.Split(string(raw), "\n---") {
+		var configuration admissionv1.MutatingWebhookConfiguration
+		if err := yaml.Unmarshal([]byte(document), &configuration); err != nil {
+			t.Fatal(err)
+		}
+		if configuration.Kind == "MutatingWebhookConfiguration" {
+			webhooks = append(webhooks, configuration.Webhooks...)
+		}
+	}
+	if len(webhooks) == 0 {
+		t.Fatal("no webhook in the manifest")
+	}
+	for _, webhook := range webhooks {
+		if !strings.HasSuffix(webhook.Name, webhookSuffix) {
+			t.Errorf("webhook %s: its failure is not known for ours", webhook.Name)
+		}
+		// The probe is a dry run, which the API server refuses where there may be side effects.
+		if webhook.SideEffects == nil || *webhook.SideEffects != admissionv1.SideEffectClassNone {
+			t.Errorf("webhook %s cannot be asked by a dry run", webhook.Name)
+		}
+	}
+}
+
+func TestParsePlacement(t *testing.T) {
+	tests := map[string]bool{"auto": true, "webhook": true, "direct": true, "policy": false, "": false, "Auto": false}
+	for value, want := range tests {
+		got, err := ParsePlacement(value)
+		if (err == nil) != want || want && string(got) != value {
+			t.Errorf("ParsePlacement(%q) = %q, %v, want ok %v", value, got, err, want)
+		}
+		if err != nil && !strings.Contains(err.Error(), "use auto, webhook or direct") {
+			t.Errorf("error %q does not say what to use", err)
+		}
+	}
+}

@@ -1,0 +1,222 @@
+package controller
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+)
+
+// desk is a reporter of daemon d, which is stored, with everything around it.
+type desk struct {
+	*server
+	reporter *reporter
+	world    *world
+	clock    *clock
+}
+
+func newDesk(t *testing.T) *desk {
+	t.Helper()
+	d := &desk{server: newServer(makeDaemon("d"))}
+	d.world, _, d.clock = newTestWorld()
+	d.reporter = &reporter{
+		world: d.world, client: d.server, placer: newPlacer(d.server, PlacementAuto, func(bool, string) {}),
+		written: map[types.UID]time.Time{},
+	}
+	d.informed(t)
+	return d
+}
+
+// stored is the daemon as the API server has it.
+func (d *desk) stored(t *testing.T) *v1alpha1.DaemonSet {
+	t.Helper()
+	var set v1alpha1.DaemonSet
+	if err := d.Get(t.Context(), client.ObjectKey{Namespace: "ns", Name: "d"}, &set); err != nil {
+		t.Fatal(err)
+	}
+	return &set
+}
+
+// informed brings the stored daemon to the world, as its informer does after every write.
+func (d *desk) informed(t *testing.T) {
+	t.Helper()
+	see(t, d.world, d.stored(t))
+}
+
+func (d *desk) report(t *testing.T) time.Duration {
+	t.Helper()
+	result, err := d.reporter.Reconcile(t.Context(), "uid-d")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return result.RequeueAfter
+}
+
+func TestReporterWritesWhatIsNews(t *testing.T) {
+	d := newDesk(t)
+	node := makeNode("n1")
+	d.world.nodeSeen(node)
+	d.world.podSeen(nil, makePod(makeDaemon("d"), node, ready(t0)))
+	if wait := d.report(t); wait != 0 || d.statuses != 1 {
+		t.Errorf("%d writes, again after %v; want one write", d.statuses, wait)
+	}
+	got := d.stored(t).Status
+	if len(got.Conditions) != 1 || got.Conditions[0].Type != "PlacementAdmission" || got.Conditions[0].ObservedGeneration != 1 {
+		t.Errorf("conditions %+v, want PlacementAdmission of generation 1", got.Conditions)
+	}
+	got.Conditions = nil
+	want := v1alpha1.DaemonSetStatus{
+		ObservedGeneration: 1, DesiredNumberScheduled: 1, CurrentNumberScheduled: 1,
+		NumberReady: 1, NumberAvailable: 1, UpdatedNumberScheduled: 1,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("status (-want, +got):\n%s", diff)
+	}
+
+	// L2: what was written comes back, and there is nothing more to write, ever.
+	for range 3 {
+		d.informed(t)
+		d.clock.advance(time.Hour)
+		if wait := d.report(t); wait != 0 || d.statuses != 1 {
+			t.Fatalf("%d writes, again after %v; want no more", d.statuses, wait)
+		}
+	}
+}
+
+func TestReporterLeavesTheCachedObjectAlone(t *testing.T) {
+	d := newDesk(t)
+	cached := d.stored(t)
+	see(t, d.world, cached)
+	before := cached.DeepCopy()
+	d.report(t)
+	if diff := cmp.Diff(before, cached); diff != "" || d.statuses != 1 {
+		t.Errorf("%d writes, the cached object changed:\n%s", d.statuses, diff)
+	}
+}
+
+func TestReporterKeepsWhatOthersWrote(t *testing.T) {
+	d := newDesk(t)
+	set := d.stored(t)
+	set.Status.Conditions = []metav1.Condition{{Type: "Foreign", Status: metav1.ConditionTrue, Reason: "R", LastTransitionTime: metav1.NewTime(t0)}}
+	if err := d.Status().Update(t.Context(), set); err != nil {
+		t.Fatal(err)
+	}
+	d.informed(t)
+	d.report(t)
+	conditions := d.stored(t).Status.Conditions
+	if len(conditions) != 2 || conditions[0].Type != "Foreign" {
+		t.Errorf("conditions %+v, want Foreign kept and ours added", conditions)
+	}
+}
+
+func TestReporterWritesOnceASecondAtMost(t *testing.T) {
+	d := newDesk(t)
+	d.report(t)
+	d.informed(t)
+	d.clock.advance(300 * time.Millisecond)
+	for i, node := range []string{"n1", "n2", "n3"} {
+		d.world.nodeSeen(makeNode(node))
+		if wait := d.report(t); wait != 700*time.Millisecond || d.statuses != 1 {
+			t.Errorf("change %d: %d writes, again after %v; want none before 700ms", i, d.statuses, wait)
+		}
+	}
+	d.clock.advance(700 * time.Millisecond)
+	if wait := d.report(t); wait != 0 || d.statuses != 2 {
+		t.Errorf("%d writes, again after %v; want the second write", d.statuses, wait)
+	}
+	if got := d.stored(t).Status.DesiredNumberScheduled; got != 3 {
+		t.Errorf("desired = %d, want all 3 changes in one write", got)
+	}
+}
+
+// One daemon's turn is not another's.
+func TestReporterTurnsArePerDaemon(t *testing.T) {
+	d := newDesk(t)
+	if wait := d.reporter.turn("uid-d"); wait != 0 {
+		t.Errorf("first turn waits %v", wait)
+	}
+	if wait := d.reporter.turn("uid-other"); wait != 0 {
+		t.Errorf("another daemon waits %v", wait)
+	}
+	if wait := d.reporter.turn("uid-d"); wait != time.Second {
+		t.Errorf("second turn waits %v, want 1s", wait)
+	}
+}
+
+func TestReporterAnswers(t *testing.T) {
+	resource := schema.GroupResource{Group: "everynode.dev", Resource: "daemonsets"}
+	tests := map[string]struct {
+		onStatus error
+		wantErr  bool
+	}{
+		"conflict: the change brings it here again": {onStatus: apierrors.NewConflict(resource, "d", errors.New("x"))},
+		"gone":        {onStatus: apierrors.NewNotFound(resource, "d")},
+		"not reached": {onStatus: errors.New("connection refused"), wantErr: true},
+		"forbidden":   {onStatus: apierrors.NewForbidden(resource, "d", errors.New("x")), wantErr: true},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			d := newDesk(t)
+			d.onStatus = test.onStatus
+			result, err := d.reporter.Reconcile(t.Context(), "uid-d")
+			if (err != nil) != test.wantErr || result.RequeueAfter != 0 {
+				t.Errorf("Reconcile = %+v, %v, want error %v", result, err, test.wantErr)
+			}
+		})
+	}
+}
+
+// The cache is behind: what is written must not hide what somebody else wrote since.
+func TestReporterDoesNotOverwrite(t *testing.T) {
+	d := newDesk(t)
+	newer := d.stored(t)
+	newer.Spec.MinReadySeconds = 5
+	if err := d.Update(t.Context(), newer); err != nil {
+		t.Fatal(err)
+	}
+	d.report(t)
+	got := d.stored(t)
+	if got.Spec.MinReadySeconds != 5 || got.Status.ObservedGeneration != 0 {
+		t.Errorf("minReadySeconds %d, observed generation %d; want the newer object untouched", got.Spec.MinReadySeconds, got.Status.ObservedGeneration)
+	}
+}
+
+func TestReporterForgetsDaemons(t *testing.T) {
+	for name, leave := range map[string]func(*testing.T, *desk){
+		"gone":           func(_ *testing.T, d *desk) { d.world.daemonGone("uid-d") },
+		"on its way out": func(t *testing.T, d *desk) { see(t, d.world, makeDaemon("d", generation(2), deleting)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDesk(t)
+			d.report(t)
+			leave(t, d)
+			d.clock.advance(time.Hour)
+			if wait := d.report(t); wait != 0 || d.statuses != 1 || len(d.reporter.written) != 0 {
+				t.Errorf("%d writes, again after %v, remembered %v", d.statuses, wait, d.reporter.written)
+			}
+		})
+	}
+}
+
+func TestReporterTellsOfPlacement(t *testing.T) {
+	d := newDesk(t)
+	d.report(t)
+	d.informed(t)
+	d.admission = absent
+	if _, err := d.reporter.placer.create(t.Context(), emitted("n1")); err != nil {
+		t.Fatal(err)
+	}
+	d.clock.advance(time.Second)
+	d.report(t)
+	if got := d.stored(t).Status.Conditions; len(got) != 1 || got[0].Status != metav1.ConditionFalse {
+		t.Errorf("conditions %+v, want PlacementAdmission False", got)
+	}
+}
