@@ -49,20 +49,39 @@ func OwnedByDaemon(pod metav1.Object) (*metav1.OwnerReference, bool) {
 
 // Target is the one node that a pod is on or can go to: spec.nodeName, else the name that
 // every required node selector term pins by matchFields. It is false when there is none, or
-// when the terms, which are ORed, leave a choice.
+// when the terms, which are ORed, leave a choice. A term that carries other pins too can match
+// no other node either; one without requirements matches none and does not count.
 func Target(pod *corev1.Pod) (node string, ok bool) {
 	if pod.Spec.NodeName != "" {
 		return pod.Spec.NodeName, true
 	}
 	terms := requiredTerms(&pod.Spec)
-	for i := range terms {
-		name, pinned := pinOf(&terms[i])
-		if !pinned || (i > 0 && name != node) {
+	first := slices.IndexFunc(terms, func(term corev1.NodeSelectorTerm) bool { return !empty(&term) })
+	if first < 0 {
+		return "", false
+	}
+	for i := range terms[first].MatchFields {
+		field := &terms[first].MatchFields[i]
+		if !pins(field) || (ok && field.Values[0] == node) || !everyTermPins(terms, field.Values[0]) {
+			continue
+		}
+		if ok { // two names in every term: there is no such node
 			return "", false
 		}
-		node = name
+		node, ok = field.Values[0], true
 	}
-	return node, len(terms) > 0
+	return node, ok
+}
+
+func everyTermPins(terms []corev1.NodeSelectorTerm, node string) bool {
+	return !slices.ContainsFunc(terms, func(term corev1.NodeSelectorTerm) bool {
+		return !empty(&term) && !pinnedTo(&term, node)
+	})
+}
+
+// empty says whether a term has no requirements: it matches no node.
+func empty(term *corev1.NodeSelectorTerm) bool {
+	return len(term.MatchExpressions) == 0 && len(term.MatchFields) == 0
 }
 
 // requiredTerms are the ORed terms of the required node affinity; none when there is no such
@@ -78,20 +97,14 @@ func requiredTerms(spec *corev1.PodSpec) []corev1.NodeSelectorTerm {
 	return required.NodeSelectorTerms
 }
 
-// pinOf is the node that a term's matchFields allow, when they allow just one. Several pins
-// are ANDed: two that differ allow none, which is not a target either.
-func pinOf(term *corev1.NodeSelectorTerm) (node string, ok bool) {
+// pinnedElsewhere is a node that a term pins to and that is not this one.
+func pinnedElsewhere(term *corev1.NodeSelectorTerm, node string) (other string, ok bool) {
 	for i := range term.MatchFields {
-		field := &term.MatchFields[i]
-		if !pins(field) {
-			continue
+		if field := &term.MatchFields[i]; pins(field) && field.Values[0] != node {
+			return field.Values[0], true
 		}
-		if ok && field.Values[0] != node {
-			return "", false
-		}
-		node, ok = field.Values[0], true
 	}
-	return node, ok
+	return "", false
 }
 
 // pins says whether a requirement is metadata.name In [one name].

@@ -11,14 +11,14 @@ import (
 )
 
 // ContradictoryPinError says that a pod names one node in spec.nodeName and is pinned to
-// another by its affinity, so that no scheduler could ever place it.
+// others by every term of its affinity, so that no scheduler could ever place it.
 type ContradictoryPinError struct {
 	NodeName string // spec.nodeName
-	Pinned   string // the one name that a required term's matchFields allow
+	Pinned   string // another node, which a required term's matchFields ask for
 }
 
 func (e *ContradictoryPinError) Error() string {
-	return fmt.Sprintf("spec.nodeName is %q, but a required node affinity term pins the pod to %q by matchFields metadata.name: remove one of the two, or make them agree", e.NodeName, e.Pinned)
+	return fmt.Sprintf("spec.nodeName is %q, but the required node affinity pins the pod to %q by matchFields metadata.name: remove one of the two, or make them agree", e.NodeName, e.Pinned)
 }
 
 // Pin ANDs matchFields metadata.name In [node] into every required node affinity term of spec,
@@ -45,9 +45,8 @@ func Pin(spec *corev1.PodSpec, node string) {
 	}
 	for i := range required.NodeSelectorTerms {
 		term := &required.NodeSelectorTerms[i]
-		// A term without requirements matches no node; a pin would make it match one.
-		empty := len(term.MatchExpressions) == 0 && len(term.MatchFields) == 0
-		if !empty && !pinnedTo(term, node) {
+		// A pin would make an empty term, which matches no node, match one.
+		if !empty(term) && !pinnedTo(term, node) {
 			term.MatchFields = append(slices.Clip(term.MatchFields), pin)
 		}
 	}
@@ -59,16 +58,14 @@ func Pin(spec *corev1.PodSpec, node string) {
 // daemon's pod to our scheduler, which alone keeps it to one per node. A pod without
 // spec.nodeName is left as it is; so Rewrite is idempotent.
 //
-// It fails with *ContradictoryPinError, and changes nothing, when a term pins the pod elsewhere.
+// It fails with *ContradictoryPinError, and changes nothing, when every term pins the pod elsewhere.
 func Rewrite(pod *corev1.Pod, placedBy string) (changed bool, err error) {
 	node := pod.Spec.NodeName
 	if node == "" {
 		return false, nil
 	}
-	for _, term := range requiredTerms(&pod.Spec) {
-		if pinned, ok := pinOf(&term); ok && pinned != node {
-			return false, &ContradictoryPinError{NodeName: node, Pinned: pinned}
-		}
+	if other, ok := contradiction(requiredTerms(&pod.Spec), node); ok {
+		return false, &ContradictoryPinError{NodeName: node, Pinned: other}
 	}
 	Pin(&pod.Spec, node)
 	pod.Spec.NodeName = ""
@@ -86,4 +83,17 @@ func Rewrite(pod *corev1.Pod, placedBy string) (changed bool, err error) {
 	}
 	pod.Annotations[v1alpha1.PlacedByAnnotation] = placedBy
 	return true, nil
+}
+
+// contradiction is another node that terms ask for when none of them could match this one.
+func contradiction(terms []corev1.NodeSelectorTerm, node string) (other string, ok bool) {
+	for i := range terms {
+		if empty(&terms[i]) {
+			continue
+		}
+		if other, ok = pinnedElsewhere(&terms[i], node); !ok {
+			return "", false
+		}
+	}
+	return other, ok
 }

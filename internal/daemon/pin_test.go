@@ -97,7 +97,8 @@ func TestRewrite(t *testing.T) {
 
 func TestRewriteRefusesAContradiction(t *testing.T) {
 	pod := &corev1.Pod{Spec: corev1.PodSpec{NodeName: "n1", Affinity: required(
-		corev1.NodeSelectorTerm{MatchFields: []corev1.NodeSelectorRequirement{field("In", "n1")}},
+		corev1.NodeSelectorTerm{},
+		corev1.NodeSelectorTerm{MatchFields: []corev1.NodeSelectorRequirement{field("In", "n1"), field("In", "n3")}},
 		corev1.NodeSelectorTerm{MatchFields: []corev1.NodeSelectorRequirement{field("In", "n2")}},
 	)}}
 	before := pod.DeepCopy()
@@ -111,6 +112,27 @@ func TestRewriteRefusesAContradiction(t *testing.T) {
 	}
 	if diff := cmp.Diff(before, pod); diff != "" {
 		t.Errorf("the refused pod changed:\n%s", diff)
+	}
+}
+
+// Terms are ORed: one that asks for another node rules nothing out while another term is left.
+func TestRewriteKeepsTermsOfOtherNodes(t *testing.T) {
+	pod := &corev1.Pod{Spec: corev1.PodSpec{NodeName: "n1", Affinity: required(
+		corev1.NodeSelectorTerm{MatchFields: []corev1.NodeSelectorRequirement{field("In", "n2")}},
+		corev1.NodeSelectorTerm{MatchFields: []corev1.NodeSelectorRequirement{field("NotIn", "n3")}},
+	)}}
+	if _, err := Rewrite(pod, v1alpha1.PlacedByWebhook); err != nil {
+		t.Fatal(err)
+	}
+	want := required(
+		corev1.NodeSelectorTerm{MatchFields: []corev1.NodeSelectorRequirement{field("In", "n2"), field("In", "n1")}},
+		corev1.NodeSelectorTerm{MatchFields: []corev1.NodeSelectorRequirement{field("NotIn", "n3"), field("In", "n1")}},
+	)
+	if diff := cmp.Diff(want, pod.Spec.Affinity); diff != "" {
+		t.Errorf("affinity (-want, +got):\n%s", diff)
+	}
+	if got, ok := Target(pod); !ok || got != "n1" {
+		t.Errorf("Target = %q, %v, want n1", got, ok)
 	}
 }
 
@@ -145,12 +167,17 @@ func TestTarget(t *testing.T) {
 		spec corev1.PodSpec
 		want string // "": none
 	}{
-		"nothing":                      {},
-		"nodeName":                     {spec: corev1.PodSpec{NodeName: "n1"}, want: "n1"},
-		"nodeName before the pin":      {spec: corev1.PodSpec{NodeName: "n1", Affinity: required(term(field("In", "n2")))}, want: "n1"},
-		"one term":                     {spec: corev1.PodSpec{Affinity: required(term(field("In", "n1")))}, want: "n1"},
-		"every term the same":          {spec: corev1.PodSpec{Affinity: required(term(field("In", "n1")), term(field("In", "n1")))}, want: "n1"},
-		"a term that is free":          {spec: corev1.PodSpec{Affinity: required(term(field("In", "n1")), corev1.NodeSelectorTerm{})}},
+		"nothing":                 {},
+		"nodeName":                {spec: corev1.PodSpec{NodeName: "n1"}, want: "n1"},
+		"nodeName before the pin": {spec: corev1.PodSpec{NodeName: "n1", Affinity: required(term(field("In", "n2")))}, want: "n1"},
+		"one term":                {spec: corev1.PodSpec{Affinity: required(term(field("In", "n1")))}, want: "n1"},
+		"every term the same":     {spec: corev1.PodSpec{Affinity: required(term(field("In", "n1")), term(field("In", "n1")))}, want: "n1"},
+		"a term that is free": {spec: corev1.PodSpec{Affinity: required(term(field("In", "n1")),
+			corev1.NodeSelectorTerm{MatchExpressions: []corev1.NodeSelectorRequirement{{Key: "a", Operator: corev1.NodeSelectorOpExists}}})}},
+		"a term that matches nothing":  {spec: corev1.PodSpec{Affinity: required(corev1.NodeSelectorTerm{}, term(field("In", "n1")))}, want: "n1"},
+		"no term that matches":         {spec: corev1.PodSpec{Affinity: required(corev1.NodeSelectorTerm{})}},
+		"a term with another pin too":  {spec: corev1.PodSpec{Affinity: required(term(field("In", "n1")), term(field("In", "n2"), field("In", "n1")))}, want: "n1"},
+		"the same pin twice":           {spec: corev1.PodSpec{Affinity: required(term(field("In", "n1"), field("In", "n1")))}, want: "n1"},
 		"terms that differ":            {spec: corev1.PodSpec{Affinity: required(term(field("In", "n1")), term(field("In", "n2")))}},
 		"two values":                   {spec: corev1.PodSpec{Affinity: required(term(field("In", "n1", "n2")))}},
 		"NotIn is no pin":              {spec: corev1.PodSpec{Affinity: required(term(field("NotIn", "n1")))}},

@@ -13,17 +13,20 @@ import (
 func Eventually(ctx context.Context, what string, missing func(context.Context) (string, error)) error {
 	tick := time.NewTicker(conditionPoll)
 	defer tick.Stop()
+	last := "nothing was asked"
 	for {
 		answer, err := missing(ctx)
-		if err == nil && answer == "" {
+		switch {
+		case err == nil && answer == "":
 			return nil
-		}
-		if err != nil {
-			answer = err.Error()
+		case err == nil:
+			last = answer
+		case ctx.Err() == nil: // a question that the end of ctx cut short says nothing
+			last = err.Error()
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("waiting until %s: %w (last: %s)", what, context.Cause(ctx), answer)
+			return fmt.Errorf("waiting until %s: %w (last: %s)", what, context.Cause(ctx), last)
 		case <-tick.C:
 		}
 	}

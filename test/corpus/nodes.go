@@ -1,0 +1,118 @@
+package corpus
+
+import (
+	"fmt"
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+)
+
+// nodeSpec is a node to try daemons on.
+type nodeSpec struct {
+	labels map[string]string
+	taints []corev1.Taint
+}
+
+// apply makes a lab's node such a node, with room for everything: where pods go is to depend on
+// the rules alone.
+func (s nodeSpec) apply(node *corev1.Node, resources map[corev1.ResourceName]bool) {
+	for key, value := range s.labels {
+		node.Labels[key] = value
+	}
+	node.Spec.Taints = s.taints
+	room := corev1.ResourceList{
+		corev1.ResourceCPU:              resource.MustParse("1000"),
+		corev1.ResourceMemory:           resource.MustParse("4Ti"),
+		corev1.ResourceEphemeralStorage: resource.MustParse("4Ti"),
+		corev1.ResourcePods:             resource.MustParse("1000"),
+	}
+	for name := range resources {
+		if _, basic := room[name]; !basic {
+			room[name] = resource.MustParse("1000")
+		}
+	}
+	node.Status.Capacity, node.Status.Allocatable = room, room.DeepCopy()
+}
+
+// fixedNodes are nodes as clusters have them.
+var fixedNodes = []nodeSpec{
+	{},
+	{},
+	{labels: map[string]string{"kubernetes.io/os": "windows"}},
+	{labels: map[string]string{"kubernetes.io/arch": "arm64"}},
+	{labels: map[string]string{"node-role.kubernetes.io/control-plane": ""}, taints: []corev1.Taint{{Key: "node-role.kubernetes.io/control-plane", Effect: corev1.TaintEffectNoSchedule}}},
+	{labels: map[string]string{"node-role.kubernetes.io/master": ""}, taints: []corev1.Taint{{Key: "node-role.kubernetes.io/master", Effect: corev1.TaintEffectNoSchedule}}},
+	{taints: []corev1.Taint{{Key: "dedicated", Value: "team-a", Effect: corev1.TaintEffectNoSchedule}}},
+	{taints: []corev1.Taint{{Key: "evict", Effect: corev1.TaintEffectNoExecute}}},
+	{taints: []corev1.Taint{{Key: "example.com/brief", Effect: corev1.TaintEffectNoExecute}}},
+	{taints: []corev1.Taint{{Key: "maybe", Effect: corev1.TaintEffectPreferNoSchedule}}},
+	{labels: map[string]string{"eks.amazonaws.com/compute-type": "fargate"}},
+	{labels: map[string]string{"nvidia.com/gpu.present": "true"}, taints: []corev1.Taint{{Key: "nvidia.com/gpu", Value: "present", Effect: corev1.TaintEffectNoSchedule}}},
+}
+
+// derivedNodes are, for each daemon that asks for labels or tolerates taints, a node that has
+// what it asks for, and one that also has a taint it tolerates. So there is a node for every one.
+func derivedNodes(sets []*appsv1.DaemonSet) []nodeSpec {
+	var specs []nodeSpec
+	seen := map[string]bool{}
+	add := func(spec nodeSpec) {
+		if key := fmt.Sprint(spec); !seen[key] { // maps print sorted
+			seen[key] = true
+			specs = append(specs, spec)
+		}
+	}
+	for _, set := range sets {
+		pod := &set.Spec.Template.Spec
+		wanted := wantedLabels(pod)
+		if len(wanted) > 0 {
+			add(nodeSpec{labels: wanted})
+		}
+		for _, toleration := range pod.Tolerations {
+			if toleration.Key == "" || toleration.Effect == "" {
+				continue
+			}
+			add(nodeSpec{labels: wanted, taints: []corev1.Taint{{Key: toleration.Key, Value: toleration.Value, Effect: toleration.Effect}}})
+		}
+	}
+	return specs
+}
+
+// wantedLabels are labels that the first of a pod's required terms is content with.
+func wantedLabels(pod *corev1.PodSpec) map[string]string {
+	wanted := map[string]string{}
+	for key, value := range pod.NodeSelector {
+		wanted[key] = value
+	}
+	if pod.Affinity == nil || pod.Affinity.NodeAffinity == nil || pod.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
+		return wanted
+	}
+	terms := pod.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms
+	for _, requirement := range slices.Concat(terms[0].MatchExpressions) {
+		switch requirement.Operator {
+		case corev1.NodeSelectorOpIn:
+			wanted[requirement.Key] = requirement.Values[0]
+		case corev1.NodeSelectorOpExists:
+			wanted[requirement.Key] = "true"
+		}
+	}
+	return wanted
+}
+
+// resourcesOf are the names of everything that containers ask for.
+func resourcesOf(sets []*appsv1.DaemonSet) map[corev1.ResourceName]bool {
+	names := map[corev1.ResourceName]bool{}
+	for _, set := range sets {
+		pod := &set.Spec.Template.Spec
+		for _, container := range slices.Concat(pod.InitContainers, pod.Containers) {
+			for name := range container.Resources.Requests {
+				names[name] = true
+			}
+			for name := range container.Resources.Limits {
+				names[name] = true
+			}
+		}
+	}
+	return names
+}
