@@ -140,7 +140,7 @@ var (
 func drawPod(t *rapid.T, now time.Time) Pod {
 	slot := rapid.IntRange(0, 3).Draw(t, "pod")
 	pod := Pod{
-		UID: types.UID(fmt.Sprintf("uid-%d", slot)), Name: fmt.Sprintf("pod-%d", slot/2), // two share a name
+		UID: types.UID(fmt.Sprintf("uid-%d", slot)), Name: fmt.Sprintf("pod-%d", 1-slot/2), // two share a name
 		Revision:    drawRevision.Draw(t, "revision"),
 		NodeUID:     rapid.SampledFrom([]types.UID{"", "a", "b"}).Draw(t, "nodeUID"),
 		Created:     t0.Add(time.Duration(rapid.IntRange(0, 1).Draw(t, "created")) * time.Second),
