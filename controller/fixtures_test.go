@@ -203,6 +203,7 @@ func (s *server) create(ctx context.Context, c client.WithWatch, object client.O
 		}
 	}
 	if stored.Spec.NodeName != "" && len(stored.Spec.SchedulingGates) > 0 {
+		pod.Annotations = nil // a failed create may leave anything in its object
 		return errInterlock()
 	}
 	if s.refuse != nil {
