@@ -32,4 +32,5 @@ for name in kube-apiserver kube-controller-manager kube-scheduler kubectl; do
   build "$name" "k8s.io/kubernetes/cmd/$name"
 done
 build kwok sigs.k8s.io/kwok/cmd/kwok
+ln -sfn "$(basename "$out")/kubectl" bin/kubectl
 echo "$out"

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -122,5 +123,6 @@ func (m *manifest) summary() string {
 	for kind, count := range m.leftOut {
 		parts = append(parts, fmt.Sprintf("%d %s", count, kind))
 	}
+	slices.Sort(parts)
 	return strings.Join(parts, ", ")
 }

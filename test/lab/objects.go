@@ -8,14 +8,13 @@ import (
 	"github.com/everynode/everynode/api/v1alpha1"
 )
 
-// Objects is an admin's client of everything there is, Everynode's own kinds included. It
-// watches too.
-func (l *Lab) Objects() (client.WithWatch, error) {
+// Objects is an admin's client of everything there is, Everynode's own kinds included.
+func (l *Lab) Objects() (client.Client, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			return nil, err
 		}
 	}
-	return client.NewWithWatch(l.Config, client.Options{Scheme: scheme})
+	return client.New(l.Config, client.Options{Scheme: scheme})
 }

@@ -34,7 +34,7 @@ func init() { log.SetLogger(logr.Discard()) }
 // Cluster is a lab with a client of all kinds.
 type Cluster struct {
 	*lab.Lab
-	client.WithWatch
+	client.Client
 	T testing.TB
 }
 
@@ -46,12 +46,12 @@ func Start(t testing.TB, options lab.Options) *Cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Cluster{Lab: started, WithWatch: objects, T: t}
+	return &Cluster{Lab: started, Client: objects, T: t}
 }
 
 // With is the same cluster for a subtest.
 func (c *Cluster) With(t testing.TB) *Cluster {
-	return &Cluster{Lab: c.Lab, WithWatch: c.WithWatch, T: t}
+	return &Cluster{Lab: c.Lab, Client: c.Client, T: t}
 }
 
 // Eventually fails the test unless the answer comes to be "" (it holds) in time.

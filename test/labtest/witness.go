@@ -10,7 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+	"k8s.io/client-go/tools/cache"
+	watchtools "k8s.io/client-go/tools/watch"
 
 	"github.com/everynode/everynode/internal/daemon"
 )
@@ -36,8 +37,11 @@ func (c *Cluster) Watch() *Witness {
 	c.T.Helper()
 	var pods corev1.PodList
 	c.Must(c.List(c.T.Context(), &pods))
-	events, err := c.WithWatch.Watch(context.Background(), &corev1.PodList{}, &client.ListOptions{
-		Raw: &metav1.ListOptions{ResourceVersion: pods.ResourceVersion},
+	// The API server ends a watch whose client is slow for a moment; this goes on where it ended.
+	events, err := watchtools.NewRetryWatcherWithContext(context.Background(), pods.ResourceVersion, &cache.ListWatch{
+		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+			return c.Lab.Client.CoreV1().Pods(metav1.NamespaceAll).Watch(ctx, options)
+		},
 	})
 	c.Must(err)
 	w := &Witness{
@@ -120,7 +124,7 @@ func (w *Witness) catchUp(c *Cluster) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		if _, seen := w.seen[sentinel.UID]; !seen {
-			return "it sees earlier pods", nil
+			return fmt.Sprintf("it saw %d other pods; %v", len(w.seen), w.wrong), nil
 		}
 		return "", nil
 	})

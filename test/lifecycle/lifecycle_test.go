@@ -155,7 +155,7 @@ func nodeNotReady(c *labtest.Cluster) {
 	pod := c.WaitForPods(set, "notready-1")["notready-1"]
 	c.Must(c.SetNotReady(c.T.Context(), "notready-1", true))
 	c.Eventually("the node is tainted", func(ctx context.Context) (string, error) {
-		node, err := c.Client.CoreV1().Nodes().Get(ctx, "notready-1", metav1.GetOptions{})
+		node, err := c.Lab.Client.CoreV1().Nodes().Get(ctx, "notready-1", metav1.GetOptions{})
 		if err != nil {
 			return "", err
 		}
