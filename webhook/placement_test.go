@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -242,6 +243,22 @@ func TestPatchIsRewrite(t *testing.T) {
 		if again := (placement{}).Handle(t.Context(), create(patched)); len(again.Patches) > 0 {
 			t.Fatalf("a second pass patches: %v", again.Patches)
 		}
+		// Our scheduler takes a pod whose target it can tell. Terms without requirements match no
+		// node: a pod that has no others can never run, pinned or not.
+		if target, ok := daemon.Target(got); changed && !matchesNothing(pod) && (!ok || target != pod.Spec.NodeName) {
+			t.Fatalf("the placed pod's target is %q, %v, want %q\n%s", target, ok, pod.Spec.NodeName, raw)
+		}
+	})
+}
+
+// matchesNothing says whether a pod's required terms are all without requirements.
+func matchesNothing(pod *corev1.Pod) bool {
+	if pod.Spec.Affinity == nil || pod.Spec.Affinity.NodeAffinity == nil || pod.Spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
+		return false
+	}
+	terms := pod.Spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms
+	return len(terms) > 0 && !slices.ContainsFunc(terms, func(term corev1.NodeSelectorTerm) bool {
+		return len(term.MatchExpressions)+len(term.MatchFields) > 0
 	})
 }
 

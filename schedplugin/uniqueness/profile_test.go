@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes/fake"
@@ -24,6 +25,7 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/apis/config/scheme"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config/validation"
 	internalcache "k8s.io/kubernetes/pkg/scheduler/backend/cache"
+	"k8s.io/kubernetes/pkg/scheduler/backend/queue"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/defaultpreemption"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/feature"
@@ -192,6 +194,69 @@ func TestMisspeltProfileIsRefused(t *testing.T) {
 	}
 	if _, _, err := scheme.Codecs.UniversalDecoder().Decode([]byte(strings.Replace(shipped(t), "multiPoint:", "multipoint:", 1)), nil, nil); err == nil {
 		t.Error("an unknown field is decoded, want it refused")
+	}
+}
+
+// What wakes a pod that waits, in the real queue with the shipped profile's hints: what happens
+// to its place and no more.
+func TestWaitingPodWakes(t *testing.T) {
+	deleted := func(p *podWrapper) func(queue.SchedulingQueue) {
+		return func(q queue.SchedulingQueue) {
+			q.MoveAllToActiveOrBackoffQueue(klog.Logger{}, framework.EventAssignedPodDelete, p.obj(), nil, nil)
+		}
+	}
+	nodeAdded := func(name string) func(queue.SchedulingQueue) {
+		return func(q queue.SchedulingQueue) {
+			q.MoveAllToActiveOrBackoffQueue(klog.Logger{}, fwk.ClusterEvent{Resource: fwk.Node, ActionType: fwk.Add}, nil, st.MakeNode().Name(name).Obj(), nil)
+		}
+	}
+	tests := map[string]struct {
+		happens func(queue.SchedulingQueue)
+		want    bool // the pod is to be tried again
+	}{
+		"its twin is deleted":                 {happens: deleted(twin("t")), want: true},
+		"its nominated twin is deleted":       {happens: deleted(pod("t")), want: true},
+		"the daemon's pod of another node is": {happens: deleted(twin("t").on("n2"))},
+		"another daemon's pod of the node is": {happens: deleted(twin("t").owner(ownerRef(ours, "uid-e")))},
+		"a twin comes": {happens: func(q queue.SchedulingQueue) {
+			q.MoveAllToActiveOrBackoffQueue(klog.Logger{}, framework.EventAssignedPodAdd, nil, twin("t").obj(), nil)
+		}},
+		// A pod may be made before the scheduler sees its node. NodeAffinity's hint sees to that.
+		"its node comes":     {happens: nodeAdded("n1"), want: true},
+		"another node comes": {happens: nodeAdded("n2")},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			ctx := quiet(t)
+			sched, _, err := newScheduler(ctx, load(t, shipped(t)), nil, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			waiting, q := pod("p").obj(), sched.SchedulingQueue
+			waiting.Spec.SchedulerName = v1alpha1.SchedulerName
+			q.Add(ctx, waiting)
+			entity, err := q.Pop(klog.FromContext(ctx))
+			if err != nil {
+				t.Fatal(err)
+			}
+			refused, ok := entity.(*framework.QueuedPodInfo)
+			if !ok {
+				t.Fatalf("the queue gives a %T", entity)
+			}
+			// The plugins that named nodes in PreFilter count as those that refused the pod.
+			refused.UnschedulablePlugins = sets.New(Name, names.NodeAffinity)
+			if err := q.AddUnschedulablePodIfNotPresent(klog.FromContext(ctx), refused, q.SchedulingCycle()); err != nil {
+				t.Fatal(err)
+			}
+			q.Done(waiting.UID)
+			if sleeping := len(q.UnschedulablePods()); sleeping != 1 {
+				t.Fatalf("%d pods wait, want 1", sleeping)
+			}
+			test.happens(q)
+			if got := len(q.UnschedulablePods()) == 0; got != test.want {
+				t.Errorf("the pod is to be tried again: %v, want %v", got, test.want)
+			}
+		})
 	}
 }
 

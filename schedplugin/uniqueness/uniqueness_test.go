@@ -123,12 +123,13 @@ func TestPreFilter(t *testing.T) {
 		wantPlace  daemon.Key
 		wantStatus *fwk.Status
 	}{
-		"owned by ours":         {pod: pod("p").obj(), wantPlace: served},
-		"owned by apps":         {pod: pod("p").owner(ownerRef(native, "uid-d")).obj(), wantPlace: served},
-		"several agreeing pins": {pod: pod("p").affinity(required(zoned(pinned("n1")), pinned("n1"))).obj(), wantPlace: served},
-		"another node":          {pod: pod("p").affinity(required(pinned("n2"))).obj(), wantPlace: daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n2"}},
-		"another namespace":     {pod: pod("p").namespace("other").obj(), wantPlace: daemon.Key{Namespace: "other", Owner: "uid-d", Node: "n1"}},
-		"beside another owner":  {pod: pod("p").owner(noController, ownerRef(ours, "uid-e")).obj(), wantPlace: daemon.Key{Namespace: "ns", Owner: "uid-e", Node: "n1"}},
+		"owned by ours":              {pod: pod("p").obj(), wantPlace: served},
+		"owned by apps":              {pod: pod("p").owner(ownerRef(native, "uid-d")).obj(), wantPlace: served},
+		"several agreeing pins":      {pod: pod("p").affinity(required(zoned(pinned("n1")), pinned("n1"))).obj(), wantPlace: served},
+		"a pin beside an empty term": {pod: pod("p").affinity(required(corev1.NodeSelectorTerm{}, pinned("n1"))).obj(), wantPlace: served},
+		"another node":               {pod: pod("p").affinity(required(pinned("n2"))).obj(), wantPlace: daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n2"}},
+		"another namespace":          {pod: pod("p").namespace("other").obj(), wantPlace: daemon.Key{Namespace: "other", Owner: "uid-d", Node: "n1"}},
+		"beside another owner":       {pod: pod("p").owner(noController, ownerRef(ours, "uid-e")).obj(), wantPlace: daemon.Key{Namespace: "ns", Owner: "uid-e", Node: "n1"}},
 
 		"no owner":                 {pod: pod("p").owner().obj(), wantStatus: refused(ReasonNotOwned)},
 		"of a ReplicaSet":          {pod: pod("p").owner(replicaSet).obj(), wantStatus: refused(ReasonNotOwned)},
