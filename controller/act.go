@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -41,6 +42,10 @@ const (
 	firstRetry, lastRetry     = 100 * time.Millisecond, 10 * time.Second
 )
 
+// verifyAfter is when a cell is looked at again whose pod was made. Its event does that long
+// before; but when the watch was away and the pod is gone by the time it is back, there is none.
+const verifyAfter = time.Minute
+
 // actor keeps cells up: it plans one and does what the plan says.
 type actor struct {
 	world  *world
@@ -49,26 +54,26 @@ type actor struct {
 	placer *placer
 	events events.EventRecorder
 	// unanswered counts, for each cell, the requests in a row that got no answer.
-	unanswered workqueue.TypedRateLimiter[CellKey]
+	unanswered workqueue.TypedRateLimiter[daemon.Key]
 }
 
-var _ reconcile.TypedReconciler[CellKey] = (*actor)(nil)
+var _ reconcile.TypedReconciler[daemon.Key] = (*actor)(nil)
 
 // refused delays a cell's next try after the API server refused its pod.
-func refused() workqueue.TypedRateLimiter[CellKey] {
-	return workqueue.NewTypedItemExponentialFailureRateLimiter[CellKey](firstRefused, lastRefused)
+func refused() workqueue.TypedRateLimiter[daemon.Key] {
+	return workqueue.NewTypedItemExponentialFailureRateLimiter[daemon.Key](firstRefused, lastRefused)
 }
 
-func unanswered() workqueue.TypedRateLimiter[CellKey] {
-	return workqueue.NewTypedItemExponentialFailureRateLimiter[CellKey](firstRetry, lastRetry)
+func unanswered() workqueue.TypedRateLimiter[daemon.Key] {
+	return workqueue.NewTypedItemExponentialFailureRateLimiter[daemon.Key](firstRetry, lastRetry)
 }
 
 // Reconcile plans a cell and acts. An error is an answer of the API server that will be the same
 // for a while; it costs a growing delay.
-func (a *actor) Reconcile(ctx context.Context, key CellKey) (reconcile.Result, error) {
+func (a *actor) Reconcile(ctx context.Context, key daemon.Key) (reconcile.Result, error) {
 	task := a.world.task(key)
 	for _, action := range task.Actions {
-		err := a.do(ctx, &task, action)
+		err := a.do(ctx, key, &task, action)
 		if err != nil && noAnswer(err) {
 			return reconcile.Result{RequeueAfter: a.unanswered.When(key)}, nil
 		}
@@ -78,17 +83,29 @@ func (a *actor) Reconcile(ctx context.Context, key CellKey) (reconcile.Result, e
 		}
 	}
 	a.unanswered.Forget(key)
-	if task.WakeAt.IsZero() {
-		return reconcile.Result{}, nil
-	}
-	return reconcile.Result{RequeueAfter: max(task.WakeAt.Sub(a.world.now()), time.Millisecond)}, nil
+	return reconcile.Result{RequeueAfter: a.lookAgain(&task)}, nil
 }
 
-func (a *actor) do(ctx context.Context, task *task, action daemon.Action) error {
-	if action.Op == daemon.Delete {
-		return a.delete(ctx, task.object, action)
+// lookAgain is in how long to look at a cell again although nothing happened; 0: not at all.
+func (a *actor) lookAgain(task *task) time.Duration {
+	if !task.WakeAt.IsZero() {
+		return max(task.WakeAt.Sub(a.world.now()), time.Millisecond)
 	}
-	return a.create(ctx, task, action)
+	if slices.ContainsFunc(task.Actions, func(action daemon.Action) bool { return action.Op == daemon.Create }) {
+		return verifyAfter
+	}
+	return 0
+}
+
+func (a *actor) do(ctx context.Context, cell daemon.Key, task *task, action daemon.Action) error {
+	if action.Op == daemon.Create {
+		return a.create(ctx, task, action)
+	}
+	deleted, err := a.delete(ctx, task.object, action)
+	if deleted && action.Reason == daemon.ReasonFinished {
+		a.world.replaced(cell)
+	}
+	return err
 }
 
 // create makes the pod of a slot. That it is there already is an answer too: within a slot the
@@ -114,6 +131,9 @@ func (a *actor) create(ctx context.Context, task *task, action daemon.Action) er
 	return fmt.Errorf("creating pod %s for node %s: %w", pod.Name, task.node.Name, err)
 }
 
+// errNameTaken is the failure to create a pod whose name somebody else's pod has.
+var errNameTaken = errors.New("the name is taken by a pod that the DaemonSet does not control")
+
 // meet looks who has the name that a pod of ours needs. Our own pod is no news: the cache does
 // not show it yet. Somebody else's has to go before there can be ours.
 func (a *actor) meet(ctx context.Context, owner *v1alpha1.DaemonSet, pod *corev1.Pod) error {
@@ -126,27 +146,28 @@ func (a *actor) meet(ctx context.Context, owner *v1alpha1.DaemonSet, pod *corev1
 	}
 	a.events.Eventf(owner, &holder, corev1.EventTypeWarning, eventNameTaken, actionCreate,
 		"The pod for node %s must be called %s, and a pod that this DaemonSet does not control has that name: delete or rename it", pod.Spec.NodeName, pod.Name)
-	return fmt.Errorf("pod %s/%s exists and is not controlled by DaemonSet %s", pod.Namespace, pod.Name, owner.Name)
+	return fmt.Errorf("pod %s/%s: %w", pod.Namespace, pod.Name, errNameTaken)
 }
 
-// delete removes just the pod that the plan means; one that is gone, or another of the same
-// name, is left alone.
-func (a *actor) delete(ctx context.Context, owner *v1alpha1.DaemonSet, action daemon.Action) error {
+// delete removes just the pod that the plan means, and says whether it did; one that is gone, or
+// another of the same name, is left alone.
+func (a *actor) delete(ctx context.Context, owner *v1alpha1.DaemonSet, action daemon.Action) (deleted bool, err error) {
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: owner.Namespace, Name: action.Pod.Name}}
-	err := a.client.Delete(ctx, pod, client.Preconditions{UID: &action.Pod.UID})
+	err = a.client.Delete(ctx, pod, client.Preconditions{UID: &action.Pod.UID})
 	switch {
 	case err == nil:
 		a.events.Eventf(owner, nil, corev1.EventTypeNormal, eventDeleted, actionDelete,
 			"Deleted pod %s: %s", action.Pod.Name, action.Message)
-		return nil
+		return true, nil
 	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
-		return nil
+		return false, nil
 	}
-	return fmt.Errorf("deleting pod %s: %w", action.Pod.Name, err)
+	return false, fmt.Errorf("deleting pod %s: %w", action.Pod.Name, err)
 }
 
 // noAnswer says whether an error tells nothing about the object that was sent: the API server
-// was not reached, could not do its work or asks to come back, or admission was not there.
+// was not reached, could not do its work, or asks to come back. That admission is not there is an
+// answer: every cell is planned again when it is back.
 func noAnswer(err error) bool {
 	var (
 		absent        *notEffectiveError
@@ -154,9 +175,7 @@ func noAnswer(err error) bool {
 		status        apierrors.APIStatus
 	)
 	switch {
-	case errors.As(err, &absent):
-		return true
-	case errors.As(err, &contradiction):
+	case errors.As(err, &absent), errors.As(err, &contradiction), errors.Is(err, errNameTaken):
 		return false
 	case !errors.As(err, &status):
 		return true

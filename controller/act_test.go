@@ -33,7 +33,7 @@ type stage struct {
 	node  *corev1.Node
 }
 
-var stageKey = CellKey{"uid-d", "n1"}
+var stageKey = daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n1"}
 
 func newStage(t *testing.T, change ...func(*v1alpha1.DaemonSet)) *stage {
 	t.Helper()
@@ -41,7 +41,7 @@ func newStage(t *testing.T, change ...func(*v1alpha1.DaemonSet)) *stage {
 	s.world, _, s.clock = newTestWorld()
 	s.actor = &actor{
 		world: s.world, client: s.server, reader: s.server,
-		placer: newPlacer(s.server, PlacementAuto, func(bool, string) {}), events: s.recorder, unanswered: unanswered(),
+		placer: newPlacer(s.server, PlacementAuto, s.world.samples, func(bool, string) {}), events: s.recorder, unanswered: unanswered(),
 	}
 	see(t, s.world, s.set)
 	s.world.nodeSeen(s.node)
@@ -52,7 +52,7 @@ func newStage(t *testing.T, change ...func(*v1alpha1.DaemonSet)) *stage {
 func (s *stage) hold(t *testing.T, pod *corev1.Pod) {
 	t.Helper()
 	s.store(t, pod)
-	s.world.podSeen(nil, pod)
+	s.world.podSeen(pod)
 }
 
 // store puts a pod into the API server behind the world's back.
@@ -66,9 +66,10 @@ func (s *stage) store(t *testing.T, pod *corev1.Pod) {
 
 // Answers of Reconcile.
 const (
-	settled = "settled"
-	again   = "again soon"   // RequeueAfter, within 10 s
-	failed  = "again slowly" // an error: the queue's own back-off, 1 s to 15 min
+	settled    = "settled"
+	looksLater = "looks later"  // after verifyAfter, should no event come
+	again      = "again soon"   // RequeueAfter, within 10 s
+	failed     = "again slowly" // an error: the queue's own back-off, 1 s to 15 min
 )
 
 func answer(result reconcile.Result, err error) string {
@@ -77,6 +78,8 @@ func answer(result reconcile.Result, err error) string {
 		return failed
 	case result.RequeueAfter > 0 && result.RequeueAfter <= lastRetry:
 		return again
+	case result.RequeueAfter == verifyAfter:
+		return looksLater
 	case result.RequeueAfter > 0:
 		return fmt.Sprintf("after %v", result.RequeueAfter)
 	}
@@ -85,7 +88,7 @@ func answer(result reconcile.Result, err error) string {
 
 func TestActCreates(t *testing.T) {
 	s := newStage(t)
-	if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != settled {
+	if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != looksLater {
 		t.Errorf("Reconcile = %s", got)
 	}
 	pods := s.pods(t)
@@ -98,7 +101,7 @@ func TestActCreates(t *testing.T) {
 	wantStrings(t, "events", []string{"d: Normal SuccessfulCreate"}, s.drain())
 
 	// The cache does not show it yet: looking again makes no second pod and no noise.
-	if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != settled || len(s.pods(t)) != 1 {
+	if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != looksLater || len(s.pods(t)) != 1 {
 		t.Errorf("Reconcile with a late cache = %s, %d pods", got, len(s.pods(t)))
 	}
 	wantStrings(t, "events", nil, s.drain())
@@ -107,7 +110,7 @@ func TestActCreates(t *testing.T) {
 func TestActNothingToDo(t *testing.T) {
 	s := newStage(t)
 	s.hold(t, makePod(s.set, s.node))
-	for _, key := range []CellKey{stageKey, {"uid-d", "unknown"}, {"unknown", "n1"}} {
+	for _, key := range []daemon.Key{stageKey, {Namespace: "ns", Owner: "uid-d", Node: "unknown"}, {Namespace: "ns", Owner: "unknown", Node: "n1"}} {
 		if got := answer(s.actor.Reconcile(t.Context(), key)); got != settled {
 			t.Errorf("Reconcile(%v) = %s", key, got)
 		}
@@ -122,7 +125,7 @@ func TestActAnswersToACreate(t *testing.T) {
 		want       string
 		wantEvents []string
 	}{
-		"namespace terminating": {refuse: errNamespaceTerminating(), want: settled},
+		"namespace terminating": {refuse: errNamespaceTerminating(), want: looksLater},
 		"quota":                 {refuse: errQuota(), want: failed, wantEvents: []string{"d: Warning FailedCreate"}},
 		"invalid template":      {refuse: apierrors.NewInvalid(schema.GroupKind{Kind: "Pod"}, "p", nil), want: failed, wantEvents: []string{"d: Warning FailedCreate"}},
 		"bad request":           {refuse: apierrors.NewBadRequest("x"), want: failed, wantEvents: []string{"d: Warning FailedCreate"}},
@@ -160,40 +163,41 @@ func TestActRefusalSaysWhy(t *testing.T) {
 	}
 }
 
-// Where admission alone may place and is away, nothing is wrong with the pod itself.
+// Where admission alone may place and is away, asking again soon helps nobody: every cell is
+// planned again when it is back.
 func TestActHeldByAbsentAdmission(t *testing.T) {
 	s := newStage(t)
 	s.admission = absent
-	s.actor.placer = newPlacer(s.server, PlacementWebhook, func(bool, string) {})
-	if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != again {
-		t.Errorf("Reconcile = %s, want %s", got, again)
+	s.actor.placer = newPlacer(s.server, PlacementWebhook, s.world.samples, func(bool, string) {})
+	if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != failed {
+		t.Errorf("Reconcile = %s, want %s", got, failed)
 	}
-	wantStrings(t, "events", nil, s.drain())
+	wantStrings(t, "events", []string{"d: Warning FailedCreate"}, s.drain())
 }
 
 func TestActNameIsTaken(t *testing.T) {
 	tests := map[string]struct {
 		holder     func(*corev1.Pod)
 		onGet      error
-		wantRetry  bool
+		want       string
 		wantEvents []string
 	}{
-		"by our own pod":           {},
-		"by our own pod that ends": {holder: func(pod *corev1.Pod) { pod.Finalizers = []string{"example.com/wait"} }},
+		"by our own pod":           {want: looksLater},
+		"by our own pod that ends": {want: looksLater, holder: func(pod *corev1.Pod) { pod.Finalizers = []string{"example.com/wait"} }},
 		"by a pod of nobody": {
-			holder:    func(pod *corev1.Pod) { pod.OwnerReferences = nil },
-			wantRetry: true, wantEvents: []string{"d: Warning PodNameTaken"},
+			holder: func(pod *corev1.Pod) { pod.OwnerReferences = nil },
+			want:   failed, wantEvents: []string{"d: Warning PodNameTaken"},
 		},
 		"by the pod of a daemon that had our name": {
-			holder:    func(pod *corev1.Pod) { pod.OwnerReferences[0].UID = "uid-former" },
-			wantRetry: true, wantEvents: []string{"d: Warning PodNameTaken"},
+			holder: func(pod *corev1.Pod) { pod.OwnerReferences[0].UID = "uid-former" },
+			want:   failed, wantEvents: []string{"d: Warning PodNameTaken"},
 		},
 		"by a pod that we own and do not control": {
-			holder:    func(pod *corev1.Pod) { pod.OwnerReferences[0].Controller = nil },
-			wantRetry: true, wantEvents: []string{"d: Warning PodNameTaken"},
+			holder: func(pod *corev1.Pod) { pod.OwnerReferences[0].Controller = nil },
+			want:   failed, wantEvents: []string{"d: Warning PodNameTaken"},
 		},
-		"by a pod that is gone meanwhile": {onGet: apierrors.NewNotFound(podsResource, "p"), wantRetry: true},
-		"by one that we cannot look at":   {onGet: errors.New("connection refused"), wantRetry: true},
+		"by a pod that is gone meanwhile": {onGet: apierrors.NewNotFound(podsResource, "p"), want: again},
+		"by one that we cannot look at":   {onGet: errors.New("connection refused"), want: again},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -210,9 +214,8 @@ func TestActNameIsTaken(t *testing.T) {
 				s.deletes = nil
 			}
 			s.onGet = test.onGet
-			got := answer(s.actor.Reconcile(t.Context(), stageKey))
-			if retry := got != settled; retry != test.wantRetry {
-				t.Errorf("Reconcile = %s, want to try again %v", got, test.wantRetry)
+			if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != test.want {
+				t.Errorf("Reconcile = %s, want %s", got, test.want)
 			}
 			wantStrings(t, "events", test.wantEvents, s.drain())
 			if len(s.deletes) > 0 || len(s.pods(t)) != 1 {
@@ -313,8 +316,8 @@ func TestActUnansweredBacksOff(t *testing.T) {
 		t.Errorf("after an answer: again after %v, want 100ms", got)
 	}
 	s.refuse = nil
-	if got := wait(); got != 0 {
-		t.Errorf("after success: again after %v", got)
+	if got := wait(); got != verifyAfter {
+		t.Errorf("after success: again after %v, want %v", got, verifyAfter)
 	}
 }
 
@@ -328,7 +331,7 @@ func TestRefusedBacksOff(t *testing.T) {
 		}
 		want = min(2*want, 15*time.Minute)
 	}
-	if got := limiter.When(CellKey{"uid-d", "n2"}); got != time.Second {
+	if got := limiter.When(daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n2"}); got != time.Second {
 		t.Errorf("another cell waits %v, want 1s", got)
 	}
 }
@@ -341,7 +344,8 @@ func TestNoAnswer(t *testing.T) {
 	}{
 		"contradictory pin":    {err: &daemon.ContradictoryPinError{NodeName: "n1", Pinned: "n2"}},
 		"refused":              {err: errQuota()},
-		"admission is away":    {err: &notEffectiveError{errInterlock()}, want: true},
+		"admission is away":    {err: &notEffectiveError{errInterlock()}},
+		"name taken":           {err: errNameTaken},
 		"unavailable":          {err: apierrors.NewServiceUnavailable("x"), want: true},
 		"no connection":        {err: errors.New("connection refused"), want: true},
 		"throttled":            {err: apierrors.NewTooManyRequests("x", 1), want: true},

@@ -2,13 +2,12 @@ package controller
 
 import (
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 )
 
 // announce tells every daemon, by event and by condition, that placement admission stopped or
-// began to be effective.
-func announce(world *world, recorder events.EventRecorder, report func(types.UID)) func(effective bool, cause string) {
+// began to be effective. When it began, what waited for it is planned again.
+func announce(world *world, recorder events.EventRecorder) func(effective bool, cause string) {
 	return func(effective bool, cause string) {
 		for _, object := range world.objects() {
 			if effective {
@@ -18,7 +17,10 @@ func announce(world *world, recorder events.EventRecorder, report func(types.UID
 				recorder.Eventf(object, nil, corev1.EventTypeWarning, reasonNotEffective, actionPlace,
 					"Placement admission is not effective: %s", cause)
 			}
-			report(object.UID)
+			world.report(keyOf(object))
+		}
+		if effective {
+			world.replan()
 		}
 	}
 }

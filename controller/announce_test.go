@@ -13,9 +13,10 @@ func TestAnnounceTellsEveryDaemon(t *testing.T) {
 		see(t, w, makeDaemon(name))
 	}
 	see(t, w, makeDaemon("leaving", deleting))
+	w.nodeSeen(makeNode("n1"))
 	q.drain()
 	r := &recorder{}
-	tell := announce(w, r, q.report)
+	tell := announce(w, r)
 
 	tell(false, "the webhook is down")
 	if !strings.Contains(r.notes[0], "the webhook is down") {
@@ -26,5 +27,5 @@ func TestAnnounceTellsEveryDaemon(t *testing.T) {
 
 	tell(true, "")
 	wantStrings(t, "events", []string{"a: Normal PlacementAdmissionEffective", "b: Normal PlacementAdmissionEffective"}, r.drain())
-	wantQueued(t, q, nil, []types.UID{"uid-a", "uid-b"})
+	wantQueued(t, q, []string{"uid-a on n1", "uid-b on n1"}, []types.UID{"uid-a", "uid-b"}) // what waited is tried again
 }

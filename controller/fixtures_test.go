@@ -34,12 +34,12 @@ func (c *clock) advance(d time.Duration) { c.now = c.now.Add(d) }
 
 // queues remember what a world asked for since they were last emptied.
 type queues struct {
-	plans   []CellKey
+	plans   []daemon.Key
 	reports []types.UID
 }
 
-func (q *queues) plan(key CellKey)     { q.plans = append(q.plans, key) }
-func (q *queues) report(uid types.UID) { q.reports = append(q.reports, uid) }
+func (q *queues) plan(key daemon.Key)  { q.plans = append(q.plans, key) }
+func (q *queues) report(key DaemonKey) { q.reports = append(q.reports, key.UID) }
 
 // drain gives what was asked for, each once and sorted, as a work queue would.
 func (q *queues) drain() (plans []string, reports []types.UID) {

@@ -6,7 +6,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -14,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/internal/daemon"
 )
 
 // observer connects informers with the world, and the world with the two queues. It is the
@@ -22,8 +22,8 @@ import (
 type observer struct {
 	cache  cache.Cache
 	world  *world
-	cells  workqueue.TypedRateLimitingInterface[CellKey]
-	status workqueue.TypedRateLimitingInterface[types.UID]
+	cells  workqueue.TypedRateLimitingInterface[daemon.Key]
+	status workqueue.TypedRateLimitingInterface[DaemonKey]
 
 	cellsStarted, statusStarted, synced chan struct{}
 }
@@ -39,8 +39,8 @@ func newObserver(informers cache.Cache) *observer {
 
 // planCell and reportDaemon are what the world calls; both queues are there before it is told
 // anything.
-func (o *observer) planCell(key CellKey)       { o.cells.Add(key) }
-func (o *observer) reportDaemon(uid types.UID) { o.status.Add(uid) }
+func (o *observer) planCell(cell daemon.Key)   { o.cells.Add(cell) }
+func (o *observer) reportDaemon(key DaemonKey) { o.status.Add(key) }
 
 // observe registers the handlers and returns once each of them has seen all there is.
 func (o *observer) observe(ctx context.Context) error {
@@ -78,9 +78,14 @@ func (o *observer) daemonHandler(ctx context.Context) toolscache.ResourceEventHa
 		}
 	}
 	return toolscache.ResourceEventHandlerFuncs{
-		AddFunc:    seen,
-		UpdateFunc: func(_, object any) { seen(object) },
-		DeleteFunc: func(object any) { o.world.daemonGone(last[*v1alpha1.DaemonSet](object).UID) },
+		AddFunc: seen,
+		UpdateFunc: func(former, object any) {
+			if old := former.(*v1alpha1.DaemonSet); another(old, object) {
+				o.world.daemonGone(keyOf(old))
+			}
+			seen(object)
+		},
+		DeleteFunc: func(object any) { o.world.daemonGone(keyOf(last[*v1alpha1.DaemonSet](object))) },
 	}
 }
 
@@ -104,10 +109,21 @@ func sameNode(a, b *corev1.Node) bool {
 
 func (o *observer) podHandler() toolscache.ResourceEventHandler {
 	return toolscache.ResourceEventHandlerFuncs{
-		AddFunc:    func(object any) { o.world.podSeen(nil, object.(*corev1.Pod)) },
-		UpdateFunc: func(former, object any) { o.world.podSeen(former.(*corev1.Pod), object.(*corev1.Pod)) },
-		DeleteFunc: func(object any) { o.world.podGone(last[*corev1.Pod](object)) },
+		AddFunc: func(object any) { o.world.podSeen(object.(*corev1.Pod)) },
+		UpdateFunc: func(former, object any) {
+			if old := former.(*corev1.Pod); another(old, object) {
+				o.world.podGone(old.UID)
+			}
+			o.world.podSeen(object.(*corev1.Pod))
+		},
+		DeleteFunc: func(object any) { o.world.podGone(last[*corev1.Pod](object).UID) },
 	}
+}
+
+// another says whether an update is not one: after a gap in the watch, an object that was deleted
+// and made anew under its name comes as an update of the old one.
+func another(old client.Object, object any) bool {
+	return old.GetUID() != object.(client.Object).GetUID()
 }
 
 // last is the object of a delete event: as it was when it was deleted, or, when that event was
@@ -123,7 +139,7 @@ func last[T client.Object](object any) T {
 type cellSource struct{ *observer }
 
 // Start implements source.TypedSource.
-func (s cellSource) Start(_ context.Context, queue workqueue.TypedRateLimitingInterface[CellKey]) error {
+func (s cellSource) Start(_ context.Context, queue workqueue.TypedRateLimitingInterface[daemon.Key]) error {
 	s.cells = queue
 	close(s.cellsStarted)
 	return nil
@@ -147,7 +163,7 @@ func (s cellSource) WaitForSync(ctx context.Context) error {
 type statusSource struct{ *observer }
 
 // Start implements source.TypedSource.
-func (s statusSource) Start(_ context.Context, queue workqueue.TypedRateLimitingInterface[types.UID]) error {
+func (s statusSource) Start(_ context.Context, queue workqueue.TypedRateLimitingInterface[DaemonKey]) error {
 	s.status = queue
 	close(s.statusStarted)
 	return nil

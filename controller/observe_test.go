@@ -76,3 +76,25 @@ func TestHandlersTellTheWorld(t *testing.T) {
 		t.Errorf("remembered: daemons %v, nodes %v", w.daemons, w.nodes)
 	}
 }
+
+// After a gap in the watch, a delete and a create under the same name come as one update.
+func TestHandlersTellUpdatesFromReplacements(t *testing.T) {
+	w, _, _ := newTestWorld()
+	o := &observer{world: w}
+	set, node := makeDaemon("d"), makeNode("n1")
+	w.nodeSeen(node)
+	o.daemonHandler(t.Context()).OnAdd(set, true)
+	pods := o.podHandler()
+	first, second := makePod(set, node, podUID("1")), makePod(set, node, podUID("2"))
+	pods.OnAdd(first, false)
+	pods.OnUpdate(first, second)
+	wantSteps(t, w, keyOf(set).on("n1")) // one pod, no excess
+	pods.OnDelete(second)
+	wantSteps(t, w, keyOf(set).on("n1"), createStep)
+
+	anew := makeDaemon("d")
+	anew.UID = "uid-d-anew"
+	o.daemonHandler(t.Context()).OnUpdate(set, anew)
+	wantSteps(t, w, keyOf(set).on("n1"))
+	wantSteps(t, w, keyOf(anew).on("n1"), createStep)
+}

@@ -62,16 +62,17 @@ const webhookSuffix = "placement.everynode.dev"
 type placer struct {
 	client client.Client
 	mode   Placement
+	// samples gives emitted pods for the probe.
+	samples func(limit int) []*corev1.Pod
 	// flipped is called, outside of mu, when admission stopped or began to be effective.
 	flipped func(effective bool, cause string)
 
-	mu     sync.Mutex
-	cause  string      // why admission is not effective; empty while it is, as far as known
-	sample *corev1.Pod // the last emitted pod, for the probe
+	mu    sync.Mutex
+	cause string // why admission is not effective; empty while it is, as far as known
 }
 
-func newPlacer(c client.Client, mode Placement, flipped func(bool, string)) *placer {
-	p := &placer{client: c, mode: mode, flipped: flipped}
+func newPlacer(c client.Client, mode Placement, samples func(int) []*corev1.Pod, flipped func(bool, string)) *placer {
+	p := &placer{client: c, mode: mode, samples: samples, flipped: flipped}
 	if mode != PlacementDirect {
 		admissionEffective.Set(1)
 	}
@@ -83,15 +84,12 @@ func (p *placer) create(ctx context.Context, pod *corev1.Pod) (placedBy string, 
 	if p.mode == PlacementDirect {
 		return p.createHere(ctx, pod)
 	}
-	p.mu.Lock()
-	p.sample = pod.DeepCopy()
-	emitted, cause := p.sample, p.cause
-	p.mu.Unlock()
-	if p.mode == PlacementAuto && cause != "" {
+	if p.mode == PlacementAuto && p.absence() != "" {
 		return p.createHere(ctx, pod)
 	}
+	emitted := pod.DeepCopy() // a create that fails may leave anything in its object
 	err = p.client.Create(ctx, pod)
-	cause = notEffective(err)
+	cause := notEffective(err)
 	if cause == "" {
 		if err == nil {
 			p.set(ctx, "")
@@ -148,18 +146,28 @@ func (p *placer) set(ctx context.Context, cause string) {
 	p.mu.Lock()
 	flipped := (p.cause == "") != (cause == "")
 	p.cause = cause
+	if cause == "" {
+		admissionEffective.Set(1)
+	} else {
+		admissionEffective.Set(0)
+	}
 	p.mu.Unlock()
 	if !flipped {
 		return
 	}
 	if cause == "" {
-		admissionEffective.Set(1)
 		log.FromContext(ctx).Info("placement admission is effective again")
 	} else {
-		admissionEffective.Set(0)
 		log.FromContext(ctx).Info("placement admission is not effective", "cause", cause, "placement", p.mode)
 	}
 	p.flipped(cause == "", cause)
+}
+
+// absence says why admission is not effective; it is empty while admission is, as far as known.
+func (p *placer) absence() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cause
 }
 
 // condition tells of placement in a daemon's status; there is none where no admission is asked.
@@ -167,15 +175,13 @@ func (p *placer) condition() []metav1.Condition {
 	if p.mode == PlacementDirect {
 		return nil
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	condition := metav1.Condition{Type: v1alpha1.ConditionPlacementAdmission, Status: metav1.ConditionTrue,
 		Reason: reasonEffective, Message: "admission pins this DaemonSet's pods to their nodes"}
-	if p.cause != "" {
+	if cause := p.absence(); cause != "" {
 		condition.Status, condition.Reason = metav1.ConditionFalse, reasonNotEffective
-		condition.Message = "pods are pinned by the controller: " + p.cause
+		condition.Message = "pods are pinned by the controller: " + cause
 		if p.mode == PlacementWebhook {
-			condition.Message = "no pods are created: " + p.cause
+			condition.Message = "no pods are created: " + cause
 		}
 	}
 	return []metav1.Condition{condition}
@@ -201,17 +207,25 @@ func (p *placer) Start(ctx context.Context) error {
 	}
 }
 
-// probe sends the last emitted pod as a dry run. That its name is taken says as much as a
-// success: the pod was rewritten and found valid before its name was looked at.
+// probeLimit is how many daemons are tried when the API server refuses their pods for reasons of
+// their own.
+const probeLimit = 5
+
+// probe sends emitted pods as dry runs, until one of them tells whether admission is back.
 func (p *placer) probe(ctx context.Context) {
-	p.mu.Lock()
-	cause, sample := p.cause, p.sample
-	p.mu.Unlock()
-	if cause == "" || sample == nil {
+	if p.absence() == "" {
 		return
 	}
-	err := p.client.Create(ctx, sample.DeepCopy(), client.DryRunAll)
-	if err == nil || apierrors.IsAlreadyExists(err) {
-		p.set(ctx, "")
+	for _, sample := range p.samples(probeLimit) {
+		err := p.client.Create(ctx, sample, client.DryRunAll)
+		if notEffective(err) != "" {
+			return
+		}
+		// A pod that is found invalid for another reason, or whose name is taken, was rewritten
+		// before anybody looked. Any other refusal may have come first, and says nothing.
+		if err == nil || apierrors.IsAlreadyExists(err) || apierrors.IsInvalid(err) {
+			p.set(ctx, "")
+			return
+		}
 	}
 }

@@ -84,7 +84,7 @@ func TestPlacerCreates(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s, f := newServer(), &flips{}
 			s.admission, s.refuse = test.admission, test.refuse
-			p := newPlacer(s, test.mode, f.flipped)
+			p := newPlacer(s, test.mode, samplesOf(emitted("n9")), f.flipped)
 			pod := emitted("n1")
 			placedBy, err := p.create(t.Context(), pod)
 
@@ -127,11 +127,22 @@ func TestPlacerCreates(t *testing.T) {
 	}
 }
 
+// samplesOf are emitted pods to probe with.
+func samplesOf(pods ...*corev1.Pod) func(int) []*corev1.Pod {
+	return func(limit int) []*corev1.Pod {
+		var samples []*corev1.Pod
+		for _, pod := range pods[:min(limit, len(pods))] {
+			samples = append(samples, pod.DeepCopy())
+		}
+		return samples
+	}
+}
+
 // Once admission is known not to be effective nothing is emitted to it; the probe, by a dry run
-// of the last emitted pod, finds it again; and each turn is told once.
+// of an emitted pod, finds it again; and each turn is told once.
 func TestPlacerFlipsOnceEachWay(t *testing.T) {
 	s, f := newServer(), &flips{}
-	p := newPlacer(s, PlacementAuto, f.flipped)
+	p := newPlacer(s, PlacementAuto, samplesOf(emitted("n9")), f.flipped)
 	create := func(node, wantPlacedBy string, wantRequests ...string) {
 		t.Helper()
 		s.requests = nil
@@ -178,7 +189,7 @@ func TestPlacerFlipsOnceEachWay(t *testing.T) {
 // With --placement=webhook every pod is still emitted, and the first that is stored tells.
 func TestPlacerWebhookModeComesBack(t *testing.T) {
 	s, f := newServer(), &flips{}
-	p := newPlacer(s, PlacementWebhook, f.flipped)
+	p := newPlacer(s, PlacementWebhook, samplesOf(emitted("n9")), f.flipped)
 	s.admission = absent
 	for range 3 {
 		if _, err := p.create(t.Context(), emitted("n1")); err == nil {
@@ -196,7 +207,7 @@ func TestPlacerWebhookModeComesBack(t *testing.T) {
 // The name of the sample is taken as soon as the controller has placed it itself.
 func TestPlacerProbeTakesATakenNameForAnAnswer(t *testing.T) {
 	s, f := newServer(), &flips{}
-	p := newPlacer(s, PlacementAuto, f.flipped)
+	p := newPlacer(s, PlacementAuto, samplesOf(emitted("n9")), f.flipped)
 	s.admission = absent
 	if _, err := p.create(t.Context(), emitted("n1")); err != nil {
 		t.Fatal(err)
@@ -208,7 +219,7 @@ func TestPlacerProbeTakesATakenNameForAnAnswer(t *testing.T) {
 
 func TestPlacerProbeIsNotFooledByAnError(t *testing.T) {
 	s, f := newServer(), &flips{}
-	p := newPlacer(s, PlacementAuto, f.flipped)
+	p := newPlacer(s, PlacementAuto, samplesOf(emitted("n9")), f.flipped)
 	s.admission = absent
 	if _, err := p.create(t.Context(), emitted("n1")); err != nil {
 		t.Fatal(err)
@@ -221,11 +232,51 @@ func TestPlacerProbeIsNotFooledByAnError(t *testing.T) {
 	wantStrings(t, "flips", []string{flippedOff}, f.seen)
 }
 
+// A pod that is refused for a reason of its own says whether it was rewritten before that, or
+// another daemon's pod is asked.
+func TestPlacerProbeWithPodsThatAreRefused(t *testing.T) {
+	invalid := apierrors.NewInvalid(schema.GroupKind{Kind: "Pod"}, "p", field.ErrorList{field.Required(field.NewPath("spec", "containers").Index(0).Child("image"), "")})
+	tests := map[string]struct {
+		refuse       error
+		samples      int
+		admission    admission
+		wantRequests int
+		wantBack     bool
+	}{
+		"invalid was rewritten before":  {refuse: invalid, samples: 3, wantRequests: 1, wantBack: true},
+		"quota: ask others":             {refuse: errQuota(), samples: 3, wantRequests: 3},
+		"quota: not for ever":           {refuse: errQuota(), samples: 100, wantRequests: probeLimit},
+		"interlock: no need for others": {refuse: errQuota(), samples: 3, admission: absent, wantRequests: 1},
+		"no daemon, nobody to ask":      {},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			s, f := newServer(), &flips{}
+			var pods []*corev1.Pod
+			for i := range test.samples {
+				pods = append(pods, emitted(fmt.Sprintf("n%d", i)))
+			}
+			p := newPlacer(s, PlacementAuto, samplesOf(pods...), f.flipped)
+			p.set(t.Context(), "it was away")
+			s.refuse, s.admission = test.refuse, test.admission
+			p.probe(t.Context())
+			if len(s.requests) != test.wantRequests {
+				t.Errorf("%d requests, want %d", len(s.requests), test.wantRequests)
+			}
+			want := []string{flippedOff}
+			if test.wantBack {
+				want = append(want, flippedOn)
+			}
+			wantStrings(t, "flips", want, f.seen)
+		})
+	}
+}
+
 // Many workers meet a dead webhook at once; one says so.
 func TestPlacerFlipsOnceForManyWorkers(t *testing.T) {
 	s, f := newServer(), &flips{}
 	s.admission = failing
-	p := newPlacer(s, PlacementAuto, f.flipped)
+	p := newPlacer(s, PlacementAuto, samplesOf(emitted("n9")), f.flipped)
 	var workers sync.WaitGroup
 	for i := range 20 {
 		workers.Go(func() {
@@ -259,7 +310,7 @@ func TestPlacerCondition(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newServer()
 			s.admission = test.admission
-			p := newPlacer(s, test.mode, (&flips{}).flipped)
+			p := newPlacer(s, test.mode, samplesOf(emitted("n9")), (&flips{}).flipped)
 			_, _ = p.create(t.Context(), emitted("n1"))
 			conditions := p.condition()
 			if len(conditions) != 1 {
@@ -277,7 +328,7 @@ func TestPlacerCondition(t *testing.T) {
 			}
 		})
 	}
-	if got := newPlacer(newServer(), PlacementDirect, nil).condition(); len(got) > 0 {
+	if got := newPlacer(newServer(), PlacementDirect, nil, nil).condition(); len(got) > 0 {
 		t.Errorf("direct placement asks no admission, and says %v of it", got)
 	}
 }

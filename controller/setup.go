@@ -5,11 +5,12 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+
+	"github.com/everynode/everynode/internal/daemon"
 )
 
 // recorderName is the reporting controller of every event.
@@ -41,9 +42,9 @@ func Setup(mgr manager.Manager, options Options) error {
 	world := newWorld(time.Now, observer.planCell, observer.reportDaemon)
 	observer.world = world
 	recorder := mgr.GetEventRecorder(recorderName)
-	placer := newPlacer(mgr.GetClient(), options.Placement, announce(world, recorder, observer.reportDaemon))
+	placer := newPlacer(mgr.GetClient(), options.Placement, world.samples, announce(world, recorder))
 
-	cells, err := controller.NewTyped("cells", mgr, controller.TypedOptions[CellKey]{
+	cells, err := controller.NewTyped("cells", mgr, controller.TypedOptions[daemon.Key]{
 		MaxConcurrentReconciles: options.Workers,
 		RateLimiter:             refused(),
 		Reconciler: &actor{
@@ -54,9 +55,9 @@ func Setup(mgr manager.Manager, options Options) error {
 	if err != nil {
 		return fmt.Errorf("setting up the controller of cells: %w", err)
 	}
-	status, err := controller.NewTyped("status", mgr, controller.TypedOptions[types.UID]{
+	status, err := controller.NewTyped("status", mgr, controller.TypedOptions[DaemonKey]{
 		MaxConcurrentReconciles: 2,
-		Reconciler:              &reporter{world: world, client: mgr.GetClient(), placer: placer, written: map[types.UID]time.Time{}},
+		Reconciler:              &reporter{world: world, client: mgr.GetClient(), placer: placer, written: map[DaemonKey]time.Time{}},
 	})
 	if err != nil {
 		return fmt.Errorf("setting up the controller of status: %w", err)

@@ -8,10 +8,11 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -25,24 +26,28 @@ type reporter struct {
 	placer *placer
 
 	mu      sync.Mutex
-	written map[types.UID]time.Time
+	written map[DaemonKey]time.Time
 }
 
-var _ reconcile.TypedReconciler[types.UID] = (*reporter)(nil)
+var _ reconcile.TypedReconciler[DaemonKey] = (*reporter)(nil)
 
 // Reconcile compares a daemon's counters with its status. A conflict means that the daemon
 // changed meanwhile, which brings it here again.
-func (r *reporter) Reconcile(ctx context.Context, uid types.UID) (reconcile.Result, error) {
-	object, counters := r.world.counters(uid)
+func (r *reporter) Reconcile(ctx context.Context, key DaemonKey) (reconcile.Result, error) {
+	object, counters := r.world.counters(key)
 	if object == nil {
-		r.forget(uid)
+		r.forget(key)
 		return reconcile.Result{}, nil
 	}
-	status := daemon.Status(&object.Status, counters, object.Generation, r.placer.condition()...)
+	conditions := r.placer.condition()
+	status := daemon.Status(&object.Status, counters, object.Generation, r.world.now(), conditions...)
+	if len(conditions) == 0 { // of a time when admission was asked
+		meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionPlacementAdmission)
+	}
 	if equality.Semantic.DeepEqual(object.Status, status) {
 		return reconcile.Result{}, nil
 	}
-	if wait := r.turn(uid); wait > 0 {
+	if wait := r.turn(key); wait > 0 {
 		return reconcile.Result{RequeueAfter: wait}, nil
 	}
 	next := object.DeepCopy()
@@ -58,19 +63,19 @@ func (r *reporter) Reconcile(ctx context.Context, uid types.UID) (reconcile.Resu
 }
 
 // turn takes a daemon's turn to write, or says how long it has to wait for it.
-func (r *reporter) turn(uid types.UID) time.Duration {
+func (r *reporter) turn(key DaemonKey) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.world.now()
-	if wait := r.written[uid].Add(statusInterval).Sub(now); wait > 0 {
+	if wait := r.written[key].Add(statusInterval).Sub(now); wait > 0 {
 		return wait
 	}
-	r.written[uid] = now
+	r.written[key] = now
 	return 0
 }
 
-func (r *reporter) forget(uid types.UID) {
+func (r *reporter) forget(key DaemonKey) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.written, uid)
+	delete(r.written, key)
 }

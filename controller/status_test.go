@@ -9,7 +9,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/everynode/everynode/api/v1alpha1"
@@ -28,8 +27,8 @@ func newDesk(t *testing.T) *desk {
 	d := &desk{server: newServer(makeDaemon("d"))}
 	d.world, _, d.clock = newTestWorld()
 	d.reporter = &reporter{
-		world: d.world, client: d.server, placer: newPlacer(d.server, PlacementAuto, func(bool, string) {}),
-		written: map[types.UID]time.Time{},
+		world: d.world, client: d.server, placer: newPlacer(d.server, PlacementAuto, d.world.samples, func(bool, string) {}),
+		written: map[DaemonKey]time.Time{},
 	}
 	d.informed(t)
 	return d
@@ -53,7 +52,7 @@ func (d *desk) informed(t *testing.T) {
 
 func (d *desk) report(t *testing.T) time.Duration {
 	t.Helper()
-	result, err := d.reporter.Reconcile(t.Context(), "uid-d")
+	result, err := d.reporter.Reconcile(t.Context(), DaemonKey{"ns", "uid-d"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +63,7 @@ func TestReporterWritesWhatIsNews(t *testing.T) {
 	d := newDesk(t)
 	node := makeNode("n1")
 	d.world.nodeSeen(node)
-	d.world.podSeen(nil, makePod(makeDaemon("d"), node, ready(t0)))
+	d.world.podSeen(makePod(makeDaemon("d"), node, ready(t0)))
 	if wait := d.report(t); wait != 0 || d.statuses != 1 {
 		t.Errorf("%d writes, again after %v; want one write", d.statuses, wait)
 	}
@@ -140,13 +139,13 @@ func TestReporterWritesOnceASecondAtMost(t *testing.T) {
 // One daemon's turn is not another's.
 func TestReporterTurnsArePerDaemon(t *testing.T) {
 	d := newDesk(t)
-	if wait := d.reporter.turn("uid-d"); wait != 0 {
+	if wait := d.reporter.turn(DaemonKey{"ns", "uid-d"}); wait != 0 {
 		t.Errorf("first turn waits %v", wait)
 	}
-	if wait := d.reporter.turn("uid-other"); wait != 0 {
+	if wait := d.reporter.turn(DaemonKey{"ns", "uid-other"}); wait != 0 {
 		t.Errorf("another daemon waits %v", wait)
 	}
-	if wait := d.reporter.turn("uid-d"); wait != time.Second {
+	if wait := d.reporter.turn(DaemonKey{"ns", "uid-d"}); wait != time.Second {
 		t.Errorf("second turn waits %v, want 1s", wait)
 	}
 }
@@ -166,7 +165,7 @@ func TestReporterAnswers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := newDesk(t)
 			d.onStatus = test.onStatus
-			result, err := d.reporter.Reconcile(t.Context(), "uid-d")
+			result, err := d.reporter.Reconcile(t.Context(), DaemonKey{"ns", "uid-d"})
 			if (err != nil) != test.wantErr || result.RequeueAfter != 0 {
 				t.Errorf("Reconcile = %+v, %v, want error %v", result, err, test.wantErr)
 			}
@@ -191,7 +190,7 @@ func TestReporterDoesNotOverwrite(t *testing.T) {
 
 func TestReporterForgetsDaemons(t *testing.T) {
 	for name, leave := range map[string]func(*testing.T, *desk){
-		"gone":           func(_ *testing.T, d *desk) { d.world.daemonGone("uid-d") },
+		"gone":           func(_ *testing.T, d *desk) { d.world.daemonGone(DaemonKey{"ns", "uid-d"}) },
 		"on its way out": func(t *testing.T, d *desk) { see(t, d.world, makeDaemon("d", generation(2), deleting)) },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -15,10 +15,19 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// CellKey names a cell: a daemon, by its UID, on a node.
-type CellKey struct {
-	Owner types.UID
-	Node  string
+// DaemonKey names a daemon. The namespace is part of it: an owner reference is only valid within
+// one, and a pod elsewhere that carries the daemon's UID is a forgery.
+type DaemonKey struct {
+	Namespace string
+	UID       types.UID
+}
+
+func keyOf(object *v1alpha1.DaemonSet) DaemonKey { return DaemonKey{object.Namespace, object.UID} }
+
+func ownerOf(cell daemon.Key) DaemonKey { return DaemonKey{cell.Namespace, cell.Owner} }
+
+func (k DaemonKey) on(node string) daemon.Key {
+	return daemon.Key{Namespace: k.Namespace, Owner: k.UID, Node: node}
 }
 
 // world is what is known of the cluster: every node, every daemon, and of each daemon its
@@ -26,14 +35,15 @@ type CellKey struct {
 // It is safe for concurrent use.
 type world struct {
 	now func() time.Time
-	// plan and report are called, with mu held, for every cell to plan and every daemon whose
+	// plan and report are called for every cell to plan and every daemon whose
 	// status to look at. They must not block and not call back.
-	plan   func(CellKey)
-	report func(types.UID)
+	plan   func(daemon.Key)
+	report func(DaemonKey)
 
 	mu      sync.Mutex
 	nodes   map[string]*corev1.Node
-	daemons map[types.UID]*workload
+	daemons map[DaemonKey]*workload
+	pods    map[types.UID]daemon.Key // the cell that each pod of ours is in
 }
 
 // workload is one daemon. Pods may be seen before their daemon and stay after it: then object is
@@ -52,28 +62,31 @@ func (w *workload) active() bool {
 	return w != nil && w.object != nil && w.object.DeletionTimestamp == nil
 }
 
-func newWorld(now func() time.Time, plan func(CellKey), report func(types.UID)) *world {
+func newWorld(now func() time.Time, plan func(daemon.Key), report func(DaemonKey)) *world {
 	return &world{
 		now: now, plan: plan, report: report,
 		nodes:   map[string]*corev1.Node{},
-		daemons: map[types.UID]*workload{},
+		daemons: map[DaemonKey]*workload{},
+		pods:    map[types.UID]daemon.Key{},
 	}
 }
 
 // daemonSeen takes a daemon as it is now. A new generation means that every node is judged anew.
+// An error means that its template makes no pods; the daemon is kept as it was before.
 func (w *world) daemonSeen(object *v1alpha1.DaemonSet) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	known := w.workload(object.UID)
-	fresh := known.object == nil || known.object.Generation != object.Generation
-	known.object = object
-	w.report(object.UID)
-	if !fresh {
-		return nil
-	}
 	revision, err := daemon.Revision(&object.Spec.Template)
 	if err != nil {
 		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	key := keyOf(object)
+	known := w.workload(key)
+	fresh := known.object == nil || known.object.Generation != object.Generation
+	known.object = object
+	w.report(key)
+	if !fresh {
+		return nil
 	}
 	known.template = &daemon.Template{
 		Owner:     *metav1.NewControllerRef(object, v1alpha1.DaemonSetKind),
@@ -88,23 +101,39 @@ func (w *world) daemonSeen(object *v1alpha1.DaemonSet) error {
 	for _, node := range w.nodes {
 		known.cells.SetNode(node.Name, node.UID, known.rules.Evaluate(node), now)
 	}
-	for _, node := range known.cells.Nodes() {
-		w.plan(CellKey{object.UID, node})
-	}
+	w.planAll(key, known)
 	return nil
 }
 
-// daemonGone forgets a daemon, but not its pods.
-func (w *world) daemonGone(uid types.UID) {
+func (w *world) planAll(key DaemonKey, known *workload) {
+	for _, node := range known.cells.Nodes() {
+		w.plan(key.on(node))
+	}
+}
+
+// replan has every cell planned again: what kept pods from being made is over.
+func (w *world) replan() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if known, ok := w.daemons[uid]; ok {
+	for key, known := range w.daemons {
+		if known.active() {
+			w.planAll(key, known)
+		}
+	}
+}
+
+// daemonGone forgets a daemon, but not its pods.
+func (w *world) daemonGone(key DaemonKey) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if known, ok := w.daemons[key]; ok {
 		known.object = nil
 		now := w.now()
 		for node := range w.nodes {
 			known.cells.RemoveNode(node, now)
 		}
-		w.forgetEmpty(uid)
+		w.report(key)
+		w.forgetEmpty(key)
 	}
 }
 
@@ -114,9 +143,9 @@ func (w *world) nodeSeen(node *corev1.Node) {
 	defer w.mu.Unlock()
 	w.nodes[node.Name] = node
 	now := w.now()
-	for uid, known := range w.daemons {
+	for key, known := range w.daemons {
 		if known.object != nil && known.cells.SetNode(node.Name, node.UID, known.rules.Evaluate(node), now) {
-			w.changed(uid, node.Name)
+			w.changed(key.on(node.Name))
 		}
 	}
 }
@@ -126,73 +155,72 @@ func (w *world) nodeGone(name string) {
 	defer w.mu.Unlock()
 	delete(w.nodes, name)
 	now := w.now()
-	for uid, known := range w.daemons {
+	for key, known := range w.daemons {
 		known.cells.RemoveNode(name, now)
-		w.changed(uid, name)
+		w.changed(key.on(name))
 	}
 }
 
-// podSeen takes a pod as it is now, and as it was when it was last seen (nil: never), for a pod
-// may have changed its owner or its node.
-func (w *world) podSeen(old, pod *corev1.Pod) {
+// podSeen takes a pod as it is now. It may have changed its owner or its node since it was last
+// seen, so that it leaves the cell it was in.
+func (w *world) podSeen(pod *corev1.Pod) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	key, ours := cellOf(pod)
-	if old != nil {
-		if former, had := cellOf(old); had && (!ours || former != key) {
-			w.removePod(former, old.UID)
-		}
+	cell, ours := cellOf(pod)
+	if former, had := w.pods[pod.UID]; had && (!ours || former != cell) {
+		w.removePod(former, pod.UID)
 	}
 	if ours {
-		w.workload(key.Owner).cells.SetPod(key.Node, daemon.ObservePod(pod), w.now())
-		w.changed(key.Owner, key.Node)
+		w.pods[pod.UID] = cell
+		w.workload(ownerOf(cell)).cells.SetPod(cell.Node, daemon.ObservePod(pod), w.now())
+		w.changed(cell)
 	}
 }
 
-func (w *world) podGone(pod *corev1.Pod) {
+// podGone takes a pod out of the cell it was in, whatever it looked like in the end.
+func (w *world) podGone(uid types.UID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if key, ours := cellOf(pod); ours {
-		w.removePod(key, pod.UID)
+	if cell, had := w.pods[uid]; had {
+		w.removePod(cell, uid)
 	}
 }
 
-func (w *world) removePod(key CellKey, uid types.UID) {
-	if known, ok := w.daemons[key.Owner]; ok {
-		known.cells.RemovePod(key.Node, uid, w.now())
-		w.changed(key.Owner, key.Node)
-		w.forgetEmpty(key.Owner)
-	}
+func (w *world) removePod(cell daemon.Key, uid types.UID) {
+	delete(w.pods, uid)
+	w.daemons[ownerOf(cell)].cells.RemovePod(cell.Node, uid, w.now())
+	w.changed(cell)
+	w.forgetEmpty(ownerOf(cell))
 }
 
 // cellOf is the cell that a pod of a daemon of ours belongs to. Pods of apps/v1 are not ours.
-func cellOf(pod *corev1.Pod) (CellKey, bool) {
-	key, ok := daemon.KeyOf(pod)
+func cellOf(pod *corev1.Pod) (daemon.Key, bool) {
+	cell, ok := daemon.KeyOf(pod)
 	if !ok || !strings.HasPrefix(metav1.GetControllerOfNoCopy(pod).APIVersion, v1alpha1.GroupName+"/") {
-		return CellKey{}, false
+		return daemon.Key{}, false
 	}
-	return CellKey{key.Owner, key.Node}, true
+	return cell, true
 }
 
 // changed has a cell planned and its daemon reported.
-func (w *world) changed(uid types.UID, node string) {
-	w.plan(CellKey{uid, node})
-	w.report(uid)
+func (w *world) changed(cell daemon.Key) {
+	w.plan(cell)
+	w.report(ownerOf(cell))
 }
 
-func (w *world) workload(uid types.UID) *workload {
-	known, ok := w.daemons[uid]
+func (w *world) workload(key DaemonKey) *workload {
+	known, ok := w.daemons[key]
 	if !ok {
 		known = &workload{}
-		w.daemons[uid] = known
+		w.daemons[key] = known
 	}
 	return known
 }
 
 // forgetEmpty drops a daemon that is gone and has no pods any more.
-func (w *world) forgetEmpty(uid types.UID) {
-	if known := w.daemons[uid]; known.object == nil && known.cells.Len() == 0 {
-		delete(w.daemons, uid)
+func (w *world) forgetEmpty(key DaemonKey) {
+	if known := w.daemons[key]; known.object == nil && known.cells.Len() == 0 {
+		delete(w.daemons, key)
 	}
 }
 
@@ -205,33 +233,42 @@ type task struct {
 }
 
 // task plans a cell now; it is empty when there is nothing to keep up.
-func (w *world) task(key CellKey) task {
+func (w *world) task(cell daemon.Key) task {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	known := w.daemons[key.Owner]
+	known := w.daemons[ownerOf(cell)]
 	if !known.active() {
 		return task{}
 	}
 	before := known.cells.Counters()
-	plan := known.cells.Plan(key.Node, w.now())
+	plan := known.cells.Plan(cell.Node, w.now())
 	if known.cells.Counters() != before { // a pod became available by waiting
-		w.report(key.Owner)
+		w.report(ownerOf(cell))
 	}
-	return task{Plan: plan, object: known.object, template: known.template, node: w.nodes[key.Node]}
+	return task{Plan: plan, object: known.object, template: known.template, node: w.nodes[cell.Node]}
+}
+
+// replaced notes that a finished pod was removed, so that the next one of its cell waits longer.
+func (w *world) replaced(cell daemon.Key) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if known, ok := w.daemons[ownerOf(cell)]; ok {
+		known.cells.Replaced(cell.Node, w.now())
+	}
 }
 
 // counters are a daemon's sums; it is nil when there is no such daemon, or not any more.
-func (w *world) counters(uid types.UID) (*v1alpha1.DaemonSet, daemon.Counters) {
+func (w *world) counters(key DaemonKey) (*v1alpha1.DaemonSet, daemon.Counters) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	known := w.daemons[uid]
+	known := w.daemons[key]
 	if !known.active() {
 		return nil, daemon.Counters{}
 	}
 	return known.object, known.cells.Counters()
 }
 
-// objects are all daemons that are kept up, sorted by UID.
+// objects are all daemons that are kept up, sorted by namespace and name.
 func (w *world) objects() []*v1alpha1.DaemonSet {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -241,6 +278,26 @@ func (w *world) objects() []*v1alpha1.DaemonSet {
 			objects = append(objects, known.object)
 		}
 	}
-	slices.SortFunc(objects, func(a, b *v1alpha1.DaemonSet) int { return cmp.Compare(a.UID, b.UID) })
+	slices.SortFunc(objects, func(a, b *v1alpha1.DaemonSet) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name), cmp.Compare(a.UID, b.UID))
+	})
 	return objects
+}
+
+// samples are pods as they are emitted, one of each daemon at most and no more than limit.
+func (w *world) samples(limit int) []*corev1.Pod {
+	objects := w.objects()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var samples []*corev1.Pod
+	for _, object := range objects {
+		known := w.daemons[keyOf(object)]
+		for _, node := range w.nodes { // any will do
+			if len(samples) < limit && known.active() {
+				samples = append(samples, daemon.NewPod(known.template, node, 0))
+			}
+			break
+		}
+	}
+	return samples
 }

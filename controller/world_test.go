@@ -25,7 +25,7 @@ func steps(plan daemon.Plan) (steps []string) {
 	return steps
 }
 
-func wantSteps(t *testing.T, w *world, key CellKey, want ...string) {
+func wantSteps(t *testing.T, w *world, key daemon.Key, want ...string) {
 	t.Helper()
 	if diff := cmp.Diff(want, steps(w.task(key).Plan), cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("plan of %v (-want, +got):\n%s", key, diff)
@@ -55,10 +55,10 @@ const createStep = "Create : Missing"
 func TestWorldPodBeforeItsDaemon(t *testing.T) {
 	w, q, _ := newTestWorld()
 	set, node := makeDaemon("d"), makeNode("n1")
-	key := CellKey{"uid-d", "n1"}
-	w.podSeen(nil, makePod(set, node))
+	key := daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n1"}
+	w.podSeen(makePod(set, node))
 	wantSteps(t, w, key)
-	if object, _ := w.counters("uid-d"); object != nil {
+	if object, _ := w.counters(DaemonKey{"ns", "uid-d"}); object != nil {
 		t.Error("a daemon that was not seen has counters")
 	}
 	w.nodeSeen(node)
@@ -67,7 +67,7 @@ func TestWorldPodBeforeItsDaemon(t *testing.T) {
 	see(t, w, set)
 	wantQueued(t, q, []string{"uid-d on n1"}, []types.UID{"uid-d"})
 	wantSteps(t, w, key) // it has its pod: no second one, and no deletion
-	_, got := w.counters("uid-d")
+	_, got := w.counters(DaemonKey{"ns", "uid-d"})
 	if diff := cmp.Diff(daemon.Counters{Desired: 1, Current: 1, Updated: 1}, got); diff != "" {
 		t.Errorf("counters (-want, +got):\n%s", diff)
 	}
@@ -78,7 +78,7 @@ func TestWorldTaskHasWhatItTakes(t *testing.T) {
 	set, node := makeDaemon("d"), makeNode("n1")
 	see(t, w, set)
 	w.nodeSeen(node)
-	task := w.task(CellKey{"uid-d", "n1"})
+	task := w.task(daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n1"})
 	if task.object != set || task.node != node {
 		t.Errorf("task has object %v and node %v", task.object, task.node)
 	}
@@ -90,14 +90,14 @@ func TestWorldTaskHasWhatItTakes(t *testing.T) {
 		t.Errorf("the pod it makes is of %v, %v", key, ok)
 	}
 	w.nodeGone("n1")
-	if task := w.task(CellKey{"uid-d", "n1"}); task.node != nil || len(task.Actions) > 0 {
+	if task := w.task(daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n1"}); task.node != nil || len(task.Actions) > 0 {
 		t.Errorf("task of a node that is gone: %+v", task)
 	}
 }
 
 func TestWorldDaemonDeleted(t *testing.T) {
 	for name, leave := range map[string]func(*world, *v1alpha1.DaemonSet) error{
-		"gone": func(w *world, set *v1alpha1.DaemonSet) error { w.daemonGone(set.UID); return nil },
+		"gone": func(w *world, set *v1alpha1.DaemonSet) error { w.daemonGone(keyOf(set)); return nil },
 		"on its way out": func(w *world, set *v1alpha1.DaemonSet) error {
 			leaving := set.DeepCopy()
 			leaving.Generation++
@@ -112,21 +112,21 @@ func TestWorldDaemonDeleted(t *testing.T) {
 			see(t, w, set)
 			w.nodeSeen(n1)
 			w.nodeSeen(n2)
-			w.podSeen(nil, pod)
+			w.podSeen(pod)
 			if err := leave(w, set); err != nil {
 				t.Fatal(err)
 			}
 			// Its pods are the garbage collector's, and no new ones are made.
-			wantSteps(t, w, CellKey{"uid-d", "n1"})
-			wantSteps(t, w, CellKey{"uid-d", "n2"})
+			wantSteps(t, w, daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n1"})
+			wantSteps(t, w, daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n2"})
 			w.nodeGone("n1")
 			w.nodeSeen(makeNode("n2", labelled("a", "b")))
-			wantSteps(t, w, CellKey{"uid-d", "n1"})
-			if object, _ := w.counters("uid-d"); object != nil || len(w.objects()) != 0 {
+			wantSteps(t, w, daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n1"})
+			if object, _ := w.counters(DaemonKey{"ns", "uid-d"}); object != nil || len(w.objects()) != 0 {
 				t.Errorf("it is still kept up: %v, %v", object, w.objects())
 			}
-			w.podGone(pod)
-			w.daemonGone("uid-d")
+			w.podGone(pod.UID)
+			w.daemonGone(DaemonKey{"ns", "uid-d"})
 			if len(w.daemons) != 0 {
 				t.Errorf("something is remembered of it: %v", w.daemons)
 			}
@@ -143,18 +143,18 @@ func TestWorldOrphanedPod(t *testing.T) {
 	pod := makePod(set, node, bound("n1"))
 	see(t, w, set)
 	w.nodeSeen(node)
-	w.podSeen(nil, pod)
+	w.podSeen(pod)
 	q.drain()
 
 	orphan := pod.DeepCopy()
 	orphan.OwnerReferences = nil
-	w.podSeen(pod, orphan)
+	w.podSeen(orphan)
 	wantQueued(t, q, []string{"uid-d on n1"}, []types.UID{"uid-d"})
-	wantSteps(t, w, CellKey{"uid-d", "n1"}, createStep)
+	wantSteps(t, w, daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n1"}, createStep)
 
-	w.podSeen(orphan, pod) // adopted again
+	w.podSeen(pod) // adopted again
 	wantQueued(t, q, []string{"uid-d on n1"}, []types.UID{"uid-d"})
-	wantSteps(t, w, CellKey{"uid-d", "n1"})
+	wantSteps(t, w, daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n1"})
 }
 
 func TestWorldPodChangesItsOwner(t *testing.T) {
@@ -164,14 +164,14 @@ func TestWorldPodChangesItsOwner(t *testing.T) {
 	see(t, w, b)
 	w.nodeSeen(node)
 	pod := makePod(a, node)
-	w.podSeen(nil, pod)
+	w.podSeen(pod)
 	q.drain()
 	moved := pod.DeepCopy()
 	moved.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(b, v1alpha1.DaemonSetKind)}
-	w.podSeen(pod, moved)
+	w.podSeen(moved)
 	wantQueued(t, q, []string{"uid-a on n1", "uid-b on n1"}, []types.UID{"uid-a", "uid-b"})
-	wantSteps(t, w, CellKey{"uid-a", "n1"}, createStep)
-	wantSteps(t, w, CellKey{"uid-b", "n1"})
+	wantSteps(t, w, daemon.Key{Namespace: "ns", Owner: "uid-a", Node: "n1"}, createStep)
+	wantSteps(t, w, daemon.Key{Namespace: "ns", Owner: "uid-b", Node: "n1"})
 }
 
 func TestWorldNodeMadeAnew(t *testing.T) {
@@ -191,20 +191,20 @@ func TestWorldNodeMadeAnew(t *testing.T) {
 			pod := makePod(set, old, bound("n1"), podUID("p"))
 			see(t, w, set)
 			w.nodeSeen(old)
-			w.podSeen(nil, pod)
+			w.podSeen(pod)
 			q.drain()
 			test.happens(w)
 			wantQueued(t, q, []string{"uid-d on n1"}, []types.UID{"uid-d"})
-			key := CellKey{"uid-d", "n1"}
+			key := daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n1"}
 			wantSteps(t, w, key, "Delete p: "+test.want)
 
 			ending := pod.DeepCopy()
 			terminating(ending)
-			w.podSeen(pod, ending)
+			w.podSeen(ending)
 			w.nodeSeen(anew)
 			wantSteps(t, w, key) // it holds its place (S1)
 			q.drain()
-			w.podGone(ending)
+			w.podGone(ending.UID)
 			wantQueued(t, q, []string{"uid-d on n1"}, []types.UID{"uid-d"})
 			wantSteps(t, w, key, createStep)
 			if node := w.task(key).node; node.UID != anew.UID {
@@ -236,13 +236,40 @@ func TestWorldLeavesOthersPodsAlone(t *testing.T) {
 			w.nodeSeen(node)
 			q.drain()
 			pod := makePod(set, node, change)
-			w.podSeen(nil, pod)
-			w.podSeen(pod, pod)
-			w.podGone(pod)
+			w.podSeen(pod)
+			w.podSeen(pod)
+			w.podGone(pod.UID)
 			wantQueued(t, q, nil, nil)
-			wantSteps(t, w, CellKey{"uid-d", "n1"}, createStep)
+			wantSteps(t, w, daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n1"}, createStep)
 		})
 	}
+}
+
+// An owner reference counts within its namespace: a pod elsewhere that carries the UID of a
+// daemon is a forgery, and takes nobody's place.
+func TestWorldLeavesForgeriesAlone(t *testing.T) {
+	w, _, _ := newTestWorld()
+	set, node := makeDaemon("d"), makeNode("n1")
+	forgery := makePod(set, node, func(pod *corev1.Pod) { pod.Namespace = "elsewhere" })
+	w.podSeen(forgery)
+	see(t, w, set)
+	w.nodeSeen(node)
+	wantSteps(t, w, keyOf(set).on("n1"), createStep)
+	w.podSeen(makePod(set, node, podUID("real")))
+	wantSteps(t, w, keyOf(set).on("n1"))
+}
+
+// Its last state may have lost its owner: what counts is where it was.
+func TestWorldPodGoneWithoutItsOwner(t *testing.T) {
+	w, _, _ := newTestWorld()
+	set, node := makeDaemon("d"), makeNode("n1")
+	see(t, w, set)
+	w.nodeSeen(node)
+	pod := makePod(set, node)
+	w.podSeen(pod)
+	pod.OwnerReferences = nil
+	w.podGone(pod.UID)
+	wantSteps(t, w, keyOf(set).on("n1"), createStep)
 }
 
 func TestWorldServesEveryVersionOfOurs(t *testing.T) {
@@ -250,8 +277,8 @@ func TestWorldServesEveryVersionOfOurs(t *testing.T) {
 	set, node := makeDaemon("d"), makeNode("n1")
 	see(t, w, set)
 	w.nodeSeen(node)
-	w.podSeen(nil, makePod(set, node, func(pod *corev1.Pod) { pod.OwnerReferences[0].APIVersion = "everynode.dev/v1" }))
-	wantSteps(t, w, CellKey{"uid-d", "n1"})
+	w.podSeen(makePod(set, node, func(pod *corev1.Pod) { pod.OwnerReferences[0].APIVersion = "everynode.dev/v1" }))
+	wantSteps(t, w, daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n1"})
 }
 
 func TestWorldNodeEventCostsWhatItChanged(t *testing.T) {
@@ -281,14 +308,14 @@ func TestWorldDaemonEvents(t *testing.T) {
 	wrote := makeDaemon("d", func(set *v1alpha1.DaemonSet) { set.Status.NumberReady = 1 })
 	see(t, w, wrote)
 	wantQueued(t, q, nil, []types.UID{"uid-d"})
-	if object, _ := w.counters("uid-d"); object != wrote {
+	if object, _ := w.counters(DaemonKey{"ns", "uid-d"}); object != wrote {
 		t.Error("the status is compared with an old object")
 	}
 
 	see(t, w, makeDaemon("d", generation(2), onlyWhere("disk", "ssd")))
 	wantQueued(t, q, []string{"uid-d on n1", "uid-d on n2"}, []types.UID{"uid-d"})
-	wantSteps(t, w, CellKey{"uid-d", "n1"})
-	wantSteps(t, w, CellKey{"uid-d", "n2"}, createStep)
+	wantSteps(t, w, daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n1"})
+	wantSteps(t, w, daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n2"}, createStep)
 }
 
 func TestWorldCountsTheNewTemplate(t *testing.T) {
@@ -296,9 +323,9 @@ func TestWorldCountsTheNewTemplate(t *testing.T) {
 	set, node := makeDaemon("d"), makeNode("n1")
 	see(t, w, set)
 	w.nodeSeen(node)
-	w.podSeen(nil, makePod(set, node, ready(t0)))
+	w.podSeen(makePod(set, node, ready(t0)))
 	want := daemon.Counters{Desired: 1, Current: 1, Ready: 1, Available: 1, Updated: 1}
-	_, got := w.counters("uid-d")
+	_, got := w.counters(DaemonKey{"ns", "uid-d"})
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("counters (-want, +got):\n%s", diff)
 	}
@@ -306,7 +333,7 @@ func TestWorldCountsTheNewTemplate(t *testing.T) {
 		set.Spec.Template.Spec.Containers[0].Image, set.Spec.MinReadySeconds = "image:2", 10
 	}))
 	want.Updated, want.Available = 0, 0
-	_, got = w.counters("uid-d")
+	_, got = w.counters(DaemonKey{"ns", "uid-d"})
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("counters after a new template (-want, +got):\n%s", diff)
 	}
@@ -318,8 +345,8 @@ func TestWorldReportsAvailabilityByWaiting(t *testing.T) {
 	set, node := makeDaemon("d", func(set *v1alpha1.DaemonSet) { set.Spec.MinReadySeconds = 10 }), makeNode("n1")
 	see(t, w, set)
 	w.nodeSeen(node)
-	w.podSeen(nil, makePod(set, node, ready(t0)))
-	key := CellKey{"uid-d", "n1"}
+	w.podSeen(makePod(set, node, ready(t0)))
+	key := daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n1"}
 	if wake := w.task(key).WakeAt; !wake.Equal(t0.Add(10 * time.Second)) {
 		t.Fatalf("WakeAt = %v, want 10s later", wake)
 	}
@@ -332,7 +359,7 @@ func TestWorldReportsAvailabilityByWaiting(t *testing.T) {
 		t.Errorf("WakeAt = %v, want none", wake)
 	}
 	wantQueued(t, q, nil, []types.UID{"uid-d"})
-	if _, counters := w.counters("uid-d"); counters.Available != 1 {
+	if _, counters := w.counters(DaemonKey{"ns", "uid-d"}); counters.Available != 1 {
 		t.Errorf("available = %d, want 1", counters.Available)
 	}
 }
@@ -343,7 +370,7 @@ func TestWorldObjectsAreSortedAndActive(t *testing.T) {
 		see(t, w, makeDaemon(name))
 	}
 	see(t, w, makeDaemon("leaving", deleting))
-	w.podSeen(nil, makePod(makeDaemon("unseen"), makeNode("n1")))
+	w.podSeen(makePod(makeDaemon("unseen"), makeNode("n1")))
 	var got []string
 	for _, object := range w.objects() {
 		got = append(got, object.Name)
@@ -381,7 +408,7 @@ func (h *history) tell(t *rapid.T) *world {
 		events = append(events, func() { w.nodeSeen(h.nodes[name]) })
 	}
 	for _, name := range sortedKeys(h.pods) {
-		events = append(events, func() { w.podSeen(nil, h.pods[name]) })
+		events = append(events, func() { w.podSeen(h.pods[name]) })
 	}
 	order := make([]int, len(events))
 	for i := range order {
@@ -409,13 +436,13 @@ func TestWorldComesToTheSameEnd(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w, q, _ := newTestWorld()
 		h := &history{daemons: map[string]*v1alpha1.DaemonSet{}, nodes: map[string]*corev1.Node{}, pods: map[string]*corev1.Pod{}}
-		planned, reported := map[CellKey][]string{}, map[types.UID]daemon.Counters{}
+		planned, reported := map[daemon.Key][]string{}, map[types.UID]daemon.Counters{}
 		work := func() {
 			for _, key := range q.plans {
 				planned[key] = steps(w.task(key).Plan)
 			}
 			for _, uid := range q.reports {
-				_, reported[uid] = w.counters(uid)
+				_, reported[uid] = w.counters(DaemonKey{"ns", uid})
 			}
 			q.drain()
 		}
@@ -449,7 +476,7 @@ func TestWorldComesToTheSameEnd(t *testing.T) {
 				name := drawDaemon.Draw(t, "daemon")
 				if set := h.daemons[name]; set != nil {
 					delete(h.daemons, name)
-					w.daemonGone(set.UID)
+					w.daemonGone(keyOf(set))
 				}
 			},
 			"node": func(t *rapid.T) {
@@ -476,7 +503,7 @@ func TestWorldComesToTheSameEnd(t *testing.T) {
 				h.made++
 				pod := makePod(set, node, podUID(types.UID(fmt.Sprintf("p-%d", h.made))))
 				h.pods[string(pod.UID)] = pod
-				w.podSeen(nil, pod)
+				w.podSeen(pod)
 			},
 			"pod changes": func(t *rapid.T) {
 				if len(h.pods) == 0 {
@@ -498,7 +525,7 @@ func TestWorldComesToTheSameEnd(t *testing.T) {
 					pod.OwnerReferences = nil
 				}
 				h.pods[uid] = pod
-				w.podSeen(old, pod)
+				w.podSeen(pod)
 			},
 			"pod gone": func(t *rapid.T) {
 				if len(h.pods) == 0 {
@@ -507,14 +534,14 @@ func TestWorldComesToTheSameEnd(t *testing.T) {
 				uid := rapid.SampledFrom(sortedKeys(h.pods)).Draw(t, "pod")
 				pod := h.pods[uid]
 				delete(h.pods, uid)
-				w.podGone(pod)
+				w.podGone(pod.UID)
 			},
 			"": func(t *rapid.T) {
 				work()
 				told := h.tell(t)
 				for _, set := range h.daemons {
-					object, got := w.counters(set.UID)
-					wantObject, want := told.counters(set.UID)
+					object, got := w.counters(keyOf(set))
+					wantObject, want := told.counters(keyOf(set))
 					if diff := cmp.Diff(want, got); diff != "" || object != wantObject {
 						t.Fatalf("counters of %s (-want, +got):\n%s", set.UID, diff)
 					}
@@ -522,7 +549,7 @@ func TestWorldComesToTheSameEnd(t *testing.T) {
 						t.Fatalf("counters of %s were not reported (-now, +last told):\n%s", set.UID, diff)
 					}
 					for _, node := range []string{"n1", "n2"} {
-						key := CellKey{set.UID, node}
+						key := daemon.Key{Namespace: set.Namespace, Owner: set.UID, Node: node}
 						want := steps(told.task(key).Plan)
 						if diff := cmp.Diff(want, steps(w.task(key).Plan), cmpopts.EquateEmpty()); diff != "" {
 							t.Fatalf("plan of %v (-want, +got):\n%s", key, diff)
@@ -535,13 +562,13 @@ func TestWorldComesToTheSameEnd(t *testing.T) {
 			},
 		})
 		for _, pod := range h.pods {
-			w.podGone(pod)
+			w.podGone(pod.UID)
 		}
 		for _, set := range h.daemons {
-			w.daemonGone(set.UID)
+			w.daemonGone(keyOf(set))
 		}
-		if len(w.daemons) != 0 {
-			t.Fatalf("something is remembered of what is gone: %v", w.daemons)
+		if len(w.daemons) != 0 || len(w.pods) != 0 {
+			t.Fatalf("something is remembered of what is gone: %v, %v", w.daemons, w.pods)
 		}
 	})
 }

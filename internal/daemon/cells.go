@@ -103,19 +103,21 @@ func (c *Cells) RemovePod(node string, uid types.UID, now time.Time) {
 }
 
 // Plan is what to do about a node now. It counts the cell anew first, so that a pod that became
-// available since is counted; and when it replaces a finished pod, the next one has to wait
-// longer.
+// available since is counted.
 func (c *Cells) Plan(node string, now time.Time) Plan {
 	cell, ok := c.byNode[node]
 	if !ok {
 		return Plan{}
 	}
 	c.recount(cell, now)
-	plan := planCell(&cell.Cell, c.minReady, now)
-	if slices.ContainsFunc(plan.Actions, func(a Action) bool { return a.Reason == ReasonFinished }) {
+	return planCell(&cell.Cell, c.minReady, now)
+}
+
+// Replaced notes that a finished pod of a node was removed: the next one has to wait longer.
+func (c *Cells) Replaced(node string, now time.Time) {
+	if cell, ok := c.byNode[node]; ok {
 		cell.backOff(now)
 	}
-	return plan
 }
 
 // Counters are the sums over all cells.
@@ -160,7 +162,7 @@ func (c *Cells) recount(cell *counted, now time.Time) {
 // count is a cell's part of the sums. Of several pods the best one counts.
 func (c *Cell) count(revision string, minReady time.Duration, now time.Time) Counters {
 	if !c.Verdict.ShouldRun {
-		if len(c.Pods) > 0 {
+		if c.NodeUID != "" && len(c.Pods) > 0 {
 			return Counters{Misscheduled: 1}
 		}
 		return Counters{}
@@ -173,7 +175,7 @@ func (c *Cell) count(revision string, minReady time.Duration, now time.Time) Cou
 	part.Current = 1
 	if best.Ready {
 		part.Ready = 1
-		if !best.availableAt(minReady).After(now) {
+		if best.available(minReady, now) {
 			part.Available = 1
 		}
 	}
@@ -243,8 +245,11 @@ type Pod struct {
 	ReadySince  time.Time
 }
 
-// availableAt is when a ready pod becomes available.
-func (p *Pod) availableAt(minReady time.Duration) time.Time { return p.ReadySince.Add(minReady) }
+// available is upstream's IsPodAvailable for a ready pod: without a minimum it is at once,
+// whatever the clock of its node says; with one, a pod that does not tell since when is not.
+func (p *Pod) available(minReady time.Duration, now time.Time) bool {
+	return minReady == 0 || !p.ReadySince.IsZero() && !p.ReadySince.Add(minReady).After(now)
+}
 
 // ObservePod takes from a pod what a cell keeps.
 func ObservePod(pod *corev1.Pod) Pod {

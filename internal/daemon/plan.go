@@ -66,8 +66,8 @@ func planCell(cell *Cell, minReady time.Duration, now time.Time) Plan {
 			drop(pod, ReasonExcess, "node %s has pod %s already", cell.Node, standing)
 		default:
 			standing = pod.Name
-			if at := pod.availableAt(minReady); pod.Ready && at.After(now) {
-				plan.wake(at)
+			if pod.Ready && !pod.ReadySince.IsZero() && !pod.available(minReady, now) {
+				plan.wake(pod.ReadySince.Add(minReady))
 			}
 		}
 	}

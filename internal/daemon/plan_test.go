@@ -126,7 +126,11 @@ func TestPlanBacksOff(t *testing.T) {
 	replaced := func() bool {
 		t.Helper()
 		cells.SetPod("n1", failed, now)
-		return len(cells.Plan("n1", now).Actions) == 1
+		due := len(cells.Plan("n1", now).Actions) == 1
+		if due {
+			cells.Replaced("n1", now)
+		}
+		return due
 	}
 	if !replaced() {
 		t.Fatal("the first finished pod is not replaced at once")
@@ -155,7 +159,8 @@ func TestPlanBacksOff(t *testing.T) {
 	}
 }
 
-// The back-off is a cell's own, and counts replaced pods, not looks at them.
+// The back-off is a cell's own, and counts replaced pods, not plans to replace them: while the API
+// server is away none is.
 func TestBackOffIsPerCell(t *testing.T) {
 	var cells Cells
 	for _, node := range []string{"n1", "n2"} {
@@ -163,8 +168,12 @@ func TestBackOffIsPerCell(t *testing.T) {
 		cells.SetPod(node, Pod{Name: "p-" + node, UID: types.UID(node), NodeUID: "a", Finished: true}, t0)
 	}
 	for range 5 {
-		cells.Plan("n1", t0)
+		if plan := cells.Plan("n1", t0); len(plan.Actions) != 1 {
+			t.Fatalf("a plan that was not carried out counts: %+v", plan)
+		}
 	}
+	cells.Replaced("n1", t0)
+	cells.Replaced("unknown", t0)
 	if plan := cells.Plan("n1", t0); !plan.WakeAt.Equal(t0.Add(time.Second)) {
 		t.Errorf("looking again and again makes the wait %v, want 1s", plan.WakeAt.Sub(t0))
 	}

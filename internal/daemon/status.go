@@ -1,6 +1,8 @@
 package daemon
 
 import (
+	"time"
+
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -8,8 +10,9 @@ import (
 )
 
 // Status is a daemon's status after its counters and conditions; what they do not tell
-// (collisionCount, conditions of others) is kept from old, which is left as it is.
-func Status(old *v1alpha1.DaemonSetStatus, counters Counters, generation int64, conditions ...metav1.Condition) v1alpha1.DaemonSetStatus {
+// (collisionCount, conditions of others) is kept from old, which is left as it is. A condition
+// whose status is new has its transition now.
+func Status(old *v1alpha1.DaemonSetStatus, counters Counters, generation int64, now time.Time, conditions ...metav1.Condition) v1alpha1.DaemonSetStatus {
 	status := *old.DeepCopy()
 	status.ObservedGeneration = generation
 	status.DesiredNumberScheduled = int32(counters.Desired)
@@ -20,7 +23,7 @@ func Status(old *v1alpha1.DaemonSetStatus, counters Counters, generation int64, 
 	status.NumberUnavailable = int32(counters.Desired - counters.Available)
 	status.UpdatedNumberScheduled = int32(counters.Updated)
 	for _, condition := range conditions {
-		condition.ObservedGeneration = generation
+		condition.ObservedGeneration, condition.LastTransitionTime = generation, metav1.NewTime(now)
 		meta.SetStatusCondition(&status.Conditions, condition)
 	}
 	return status

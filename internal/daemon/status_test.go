@@ -71,11 +71,14 @@ func TestStatus(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			before, given := test.old.DeepCopy(), append([]metav1.Condition(nil), test.conditions...)
-			got := Status(&test.old, test.counters, 7, test.conditions...)
+			got := Status(&test.old, test.counters, 7, t0.Add(time.Hour), test.conditions...)
 
 			var moved []string
 			for i := range got.Conditions {
-				if !got.Conditions[i].LastTransitionTime.Time.Equal(t0) {
+				if at := got.Conditions[i].LastTransitionTime.Time; !at.Equal(t0) {
+					if !at.Equal(t0.Add(time.Hour)) {
+						t.Errorf("transition of %s at %v, want now", got.Conditions[i].Type, at)
+					}
 					moved = append(moved, got.Conditions[i].Type)
 					got.Conditions[i].LastTransitionTime = then
 				}
@@ -101,7 +104,7 @@ func TestStatusSharesNothing(t *testing.T) {
 	collisions := int32(3)
 	old := &v1alpha1.DaemonSetStatus{CollisionCount: &collisions, Conditions: []metav1.Condition{{Type: "Foreign", Status: metav1.ConditionTrue}}}
 	before := old.DeepCopy()
-	got := Status(old, Counters{}, 1)
+	got := Status(old, Counters{}, 1, t0)
 	*got.CollisionCount, got.Conditions[0].Message = 9, "changed"
 	if diff := cmp.Diff(before, old); diff != "" {
 		t.Errorf("the old status changed:\n%s", diff)
@@ -111,9 +114,8 @@ func TestStatusSharesNothing(t *testing.T) {
 // A second look at the same numbers gives an equal status, or there would be a write for ever (L2).
 func TestStatusSettles(t *testing.T) {
 	condition := metav1.Condition{Type: "Ours", Status: metav1.ConditionTrue, Reason: "R"}
-	first := Status(&v1alpha1.DaemonSetStatus{}, Counters{Desired: 2}, 1, condition)
-	first.Conditions[0].LastTransitionTime = metav1.NewTime(t0.Add(-time.Hour))
-	second := Status(&first, Counters{Desired: 2}, 1, condition)
+	first := Status(&v1alpha1.DaemonSetStatus{}, Counters{Desired: 2}, 1, t0, condition)
+	second := Status(&first, Counters{Desired: 2}, 1, t0.Add(time.Hour), condition)
 	if diff := cmp.Diff(first, second); diff != "" {
 		t.Errorf("second status (-first, +second):\n%s", diff)
 	}
