@@ -6,8 +6,8 @@
 // a copy) and nominated pods (which are put into one) are right by construction.
 //
 // A pod that the daemon's twin keeps away waits, unless its priority is higher: then preemption
-// may put it in the twin's place. A twin that terminates holds its place whatever its priority,
-// for there is nothing left to preempt; its deletion wakes the pod that waits.
+// may put it in the twin's place. A twin that terminates holds its place until it is gone; its
+// deletion wakes the pod that waits.
 //
 // The plugin also decides whom its profile serves: pods that a daemon owns and that are pinned
 // to one node. Any other pod that names the scheduler is told what to do.

@@ -218,6 +218,12 @@ func TestWaitingPodWakes(t *testing.T) {
 		"its nominated twin is deleted":       {happens: deleted(pod("t")), want: true},
 		"the daemon's pod of another node is": {happens: deleted(twin("t").on("n2"))},
 		"another daemon's pod of the node is": {happens: deleted(twin("t").owner(ownerRef(ours, "uid-e")))},
+		"its twin is released": {happens: func(q queue.SchedulingQueue) {
+			before, after := twin("t").obj(), twin("t").owner().obj()
+			for _, event := range framework.PodSchedulingPropertiesChange(after, before, false) {
+				q.MoveAllToActiveOrBackoffQueue(klog.Logger{}, event, before, after, nil)
+			}
+		}, want: true},
 		"a twin comes": {happens: func(q queue.SchedulingQueue) {
 			q.MoveAllToActiveOrBackoffQueue(klog.Logger{}, framework.EventAssignedPodAdd, nil, twin("t").obj(), nil)
 		}},
@@ -280,7 +286,7 @@ func TestPreemption(t *testing.T) {
 		"a twin of lower priority":          {pods: []*podWrapper{twin("t").priority(99)}, want: nominated, wantVictims: []string{"t"}},
 		"a twin of equal priority":          {pods: []*podWrapper{twin("t")}, want: notPossible},
 		"a twin of higher priority":         {pods: []*podWrapper{twin("t").priority(101)}, want: notPossible},
-		"a lower twin that terminates":      {pods: []*podWrapper{twin("t").priority(99).terminating()}, want: notPossible},
+		"a lower twin that terminates":      {pods: []*podWrapper{twin("t").priority(99).terminating()}, want: nominated}, // and nobody has to go
 		"two lower twins":                   {pods: []*podWrapper{twin("t").priority(99), twin("u").priority(98)}, want: nominated, wantVictims: []string{"t", "u"}},
 		"one lower twin, one equal":         {pods: []*podWrapper{twin("t").priority(99), twin("u")}, want: notPossible},
 		"a lower twin, but never preempts":  {pod: pod("p").never(), pods: []*podWrapper{twin("t").priority(99)}, want: notPossible},

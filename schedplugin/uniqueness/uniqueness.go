@@ -70,8 +70,9 @@ func served(pod *corev1.Pod) (key daemon.Key, refusal string) {
 }
 
 // Filter keeps a pod from a node that holds a pod of the same daemon. Preemption is offered
-// (Unschedulable) only when it could help: every twin has lower priority and none is on its way
-// out already.
+// (Unschedulable) only when every twin has lower priority. A twin that terminates holds its place
+// too; when its priority is lower it may be this pod's own victim, and only an offer lets the
+// pod keep its nomination meanwhile.
 func (*Uniqueness) Filter(_ context.Context, state fwk.CycleState, pod *corev1.Pod, node fwk.NodeInfo) *fwk.Status {
 	data, err := state.Read(stateKey)
 	if err != nil {
@@ -88,19 +89,22 @@ func (*Uniqueness) Filter(_ context.Context, state fwk.CycleState, pod *corev1.P
 		if other.UID == pod.UID || !holds(other, wanted.Key, node.Node().Name) {
 			continue
 		}
-		switch {
-		case other.DeletionTimestamp != nil:
-			return fwk.NewStatus(fwk.UnschedulableAndUnresolvable,
-				fmt.Sprintf("node %s: pod %s of the same DaemonSet is terminating; waiting until it is gone", wanted.Node, other.Name))
-		case schedcorev1.PodPriority(other) >= priority:
-			return fwk.NewStatus(fwk.UnschedulableAndUnresolvable,
-				fmt.Sprintf("node %s already has pod %s of the same DaemonSet", wanted.Node, other.Name))
-		default:
-			preemptable = fwk.NewStatus(fwk.Unschedulable,
-				fmt.Sprintf("node %s has pod %s of the same DaemonSet, of lower priority", wanted.Node, other.Name))
+		if schedcorev1.PodPriority(other) >= priority {
+			return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, inTheWay(other, wanted.Node, "already has"))
+		}
+		if preemptable == nil {
+			preemptable = fwk.NewStatus(fwk.Unschedulable, inTheWay(other, wanted.Node, "has lower-priority"))
 		}
 	}
 	return preemptable
+}
+
+// inTheWay says how a twin keeps a pod from the node that holds it.
+func inTheWay(twin *corev1.Pod, node, has string) string {
+	if twin.DeletionTimestamp != nil {
+		return fmt.Sprintf("node %s: pod %s of the same DaemonSet is terminating; waiting until it is gone", node, twin.Name)
+	}
+	return fmt.Sprintf("node %s %s pod %s of the same DaemonSet", node, has, twin.Name)
 }
 
 // holds says whether a pod that the NodeInfo counts on a node has the wanted place. Its target
@@ -113,27 +117,57 @@ func holds(pod *corev1.Pod, wanted daemon.Key, node string) bool {
 	return owned && owner.UID == wanted.Owner
 }
 
-// EventsToRegister are the events that may let a pod in that this plugin kept out: a pod that
-// leaves its place.
+// EventsToRegister are the events that may let a pod in that this plugin kept out: a twin that
+// leaves its place, by deletion or because its owner let it go, and the pod itself being adopted.
 func (u *Uniqueness) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHint, error) {
-	return []fwk.ClusterEventWithHint{{
-		Event:          fwk.ClusterEvent{Resource: fwk.AssignedPod, ActionType: fwk.Delete},
-		QueueingHintFn: u.afterPodGone,
-	}}, nil
+	return []fwk.ClusterEventWithHint{
+		{Event: fwk.ClusterEvent{Resource: fwk.AssignedPod, ActionType: fwk.Delete}, QueueingHintFn: u.afterPodGone},
+		{Event: fwk.ClusterEvent{Resource: fwk.AssignedPod, ActionType: fwk.Update}, QueueingHintFn: u.afterPodReleased},
+		{Event: fwk.ClusterEvent{Resource: fwk.TargetPod, ActionType: fwk.Update}, QueueingHintFn: u.afterItself},
+	}, nil
 }
 
-// afterPodGone wakes a pod when another one of its place is gone. A pod that is not served stays
-// asleep: what would help, an owner or a pin, makes it another pod.
+// afterPodGone wakes a pod when another one of its place is gone.
 func (*Uniqueness) afterPodGone(_ klog.Logger, pod *corev1.Pod, oldObj, _ any) (fwk.QueueingHint, error) {
 	gone, _, err := util.As[*corev1.Pod](oldObj, nil)
 	if err != nil {
 		return fwk.Queue, err
 	}
-	wanted, refusal := served(pod)
-	if left, ok := daemon.KeyOf(gone); refusal == "" && ok && left == wanted {
-		return fwk.Queue, nil
+	return wakes(takes(pod, gone)), nil
+}
+
+// afterPodReleased wakes a pod when another one of its place changes its owner.
+func (*Uniqueness) afterPodReleased(_ klog.Logger, pod *corev1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
+	before, after, err := util.As[*corev1.Pod](oldObj, newObj)
+	if err != nil {
+		return fwk.Queue, err
 	}
-	return fwk.QueueSkip, nil
+	return wakes(takes(pod, before) && !takes(pod, after)), nil
+}
+
+// afterItself wakes a pod that was not served and is now.
+func (*Uniqueness) afterItself(_ klog.Logger, _ *corev1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
+	before, after, err := util.As[*corev1.Pod](oldObj, newObj)
+	if err != nil {
+		return fwk.Queue, err
+	}
+	_, refusedBefore := served(before)
+	_, refusedNow := served(after)
+	return wakes(refusedBefore != "" && refusedNow == ""), nil
+}
+
+// takes says whether another pod has the place that a pod wants.
+func takes(pod, other *corev1.Pod) bool {
+	wanted, refusal := served(pod)
+	has, ok := daemon.KeyOf(other)
+	return refusal == "" && ok && has == wanted
+}
+
+func wakes(yes bool) fwk.QueueingHint {
+	if yes {
+		return fwk.Queue
+	}
+	return fwk.QueueSkip
 }
 
 // New makes the plugin; it takes no arguments.

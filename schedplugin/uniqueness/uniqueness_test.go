@@ -1,6 +1,7 @@
 package uniqueness
 
 import (
+	"context"
 	"errors"
 	"testing"
 
@@ -177,7 +178,10 @@ func TestFilter(t *testing.T) {
 		return refused("node n1: pod " + name + " of the same DaemonSet is terminating; waiting until it is gone")
 	}
 	lower := func(name string) *fwk.Status {
-		return fwk.NewStatus(fwk.Unschedulable, "node n1 has pod "+name+" of the same DaemonSet, of lower priority")
+		return fwk.NewStatus(fwk.Unschedulable, "node n1 has lower-priority pod "+name+" of the same DaemonSet")
+	}
+	victim := func(name string) *fwk.Status {
+		return fwk.NewStatus(fwk.Unschedulable, "node n1: pod "+name+" of the same DaemonSet is terminating; waiting until it is gone")
 	}
 	replicaSet := ownerRef(native, "uid-d")
 	replicaSet.Kind = "ReplicaSet"
@@ -201,12 +205,13 @@ func TestFilter(t *testing.T) {
 
 		"terminating, equal priority":  {pods: []*podWrapper{twin("t").terminating()}, want: leaving("t")},
 		"terminating, higher priority": {pods: []*podWrapper{twin("t").priority(101).terminating()}, want: leaving("t")},
-		"terminating, lower priority":  {pods: []*podWrapper{twin("t").priority(99).terminating()}, want: leaving("t")},
+		"terminating, lower priority":  {pods: []*podWrapper{twin("t").priority(99).terminating()}, want: victim("t")}, // it may be this pod's own victim
 
-		"several twins, all lower":           {pods: []*podWrapper{twin("t").priority(98), twin("u").priority(99)}, want: lower("u")},
+		"several twins, all lower":           {pods: []*podWrapper{twin("t").priority(98), twin("u").priority(99)}, want: lower("t")},
 		"several twins, the first equal":     {pods: []*podWrapper{twin("t"), twin("u").priority(99)}, want: already("t")},
 		"several twins, the last equal":      {pods: []*podWrapper{twin("t").priority(99), twin("u")}, want: already("u")},
-		"several twins, the last terminates": {pods: []*podWrapper{twin("t").priority(99), twin("u").priority(99).terminating()}, want: leaving("u")},
+		"several twins, the last terminates": {pods: []*podWrapper{twin("t").priority(99), twin("u").priority(99).terminating()}, want: lower("t")},
+		"several twins, the last ends":       {pods: []*podWrapper{twin("t").priority(99).terminating(), twin("u").terminating()}, want: leaving("u")},
 		"a twin among strangers":             {pods: []*podWrapper{twin("s").owner(), twin("t"), twin("u").namespace("other")}, want: already("t")},
 
 		"another namespace's":        {pods: []*podWrapper{twin("t").namespace("other")}},
@@ -305,15 +310,7 @@ func TestQueueingHint(t *testing.T) {
 			if waiting == nil {
 				waiting = pod("p").obj()
 			}
-			events, err := (&Uniqueness{}).EventsToRegister(ctx)
-			if err != nil {
-				t.Fatal(err)
-			}
-			want := []fwk.ClusterEvent{{Resource: fwk.AssignedPod, ActionType: fwk.Delete}}
-			if diff := cmp.Diff(want, eventsOf(events)); diff != "" {
-				t.Fatalf("events (-want, +got):\n%s", diff)
-			}
-			got, err := events[0].QueueingHintFn(logger, waiting, test.gone, nil)
+			got, err := hintOf(ctx, t, fwk.AssignedPod, fwk.Delete)(logger, waiting, test.gone, nil)
 			if got != test.want || (err != nil) != test.wantErr {
 				t.Errorf("hint %v, error %v; want %v, error %v", got, err, test.want, test.wantErr)
 			}
@@ -321,11 +318,53 @@ func TestQueueingHint(t *testing.T) {
 	}
 }
 
-func eventsOf(registered []fwk.ClusterEventWithHint) (events []fwk.ClusterEvent) {
-	for _, event := range registered {
-		events = append(events, event.Event)
+// The place of a pod is its owner's: it becomes free when a twin is released, and wanted when the
+// pod itself is adopted.
+func TestQueueingHintOfUpdates(t *testing.T) {
+	released := twin("t").owner().obj()
+	tests := map[string]struct {
+		resource fwk.EventResource
+		before   any
+		after    any
+		want     fwk.QueueingHint
+		wantErr  bool
+	}{
+		"its twin is released":             {resource: fwk.AssignedPod, before: twin("t").obj(), after: released, want: fwk.Queue},
+		"its twin goes to another daemon":  {resource: fwk.AssignedPod, before: twin("t").obj(), after: twin("t").owner(ownerRef(ours, "uid-e")).obj(), want: fwk.Queue},
+		"its twin changes":                 {resource: fwk.AssignedPod, before: twin("t").obj(), after: twin("t").priority(7).obj(), want: fwk.QueueSkip},
+		"a twin is adopted":                {resource: fwk.AssignedPod, before: released, after: twin("t").obj(), want: fwk.QueueSkip},
+		"another node's is released":       {resource: fwk.AssignedPod, before: twin("t").on("n2").obj(), after: twin("t").on("n2").owner().obj(), want: fwk.QueueSkip},
+		"what is no pod changes":           {resource: fwk.AssignedPod, before: st.MakeNode().Obj(), after: released, want: fwk.Queue, wantErr: true},
+		"it is adopted":                    {resource: fwk.TargetPod, before: pod("p").owner().obj(), after: pod("p").obj(), want: fwk.Queue},
+		"it changes, and was served":       {resource: fwk.TargetPod, before: pod("p").obj(), after: pod("p").priority(7).obj(), want: fwk.QueueSkip},
+		"it changes, and is not served":    {resource: fwk.TargetPod, before: pod("p").owner().obj(), after: pod("p").owner().priority(7).obj(), want: fwk.QueueSkip},
+		"it is released":                   {resource: fwk.TargetPod, before: pod("p").obj(), after: pod("p").owner().obj(), want: fwk.QueueSkip},
+		"what is no pod is the pod itself": {resource: fwk.TargetPod, before: st.MakeNode().Obj(), after: released, want: fwk.Queue, wantErr: true},
 	}
-	return events
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			logger, ctx := ktesting.NewTestContext(t)
+			got, err := hintOf(ctx, t, test.resource, fwk.Update)(logger, pod("p").obj(), test.before, test.after)
+			if got != test.want || (err != nil) != test.wantErr {
+				t.Errorf("hint %v, error %v; want %v, error %v", got, err, test.want, test.wantErr)
+			}
+		})
+	}
+}
+
+func hintOf(ctx context.Context, t *testing.T, resource fwk.EventResource, action fwk.ActionType) fwk.QueueingHintFn {
+	t.Helper()
+	events, err := (&Uniqueness{}).EventsToRegister(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, event := range events {
+		if event.Event.Resource == resource && event.Event.ActionType == action {
+			return event.QueueingHintFn
+		}
+	}
+	t.Fatalf("no hint for %s %v", resource, action)
+	return nil
 }
 
 func TestNew(t *testing.T) {
