@@ -35,9 +35,19 @@ lab: components build ## A control plane with Everynode in the foreground [NODES
 test: components build ## Every test: pure rules, and the way of a pod on a real API server
 	go test ./...
 
+.PHONY: e2e
+e2e: components build ## The end-to-end tests alone, uncached, on the lab: placement, lifecycle, corpus
+	go test -count=1 ./test/...
+
 .PHONY: bench
-bench: ## Go benchmarks; they report and never fail on time
+bench: components build ## Go benchmarks; they report and never fail on time
 	go test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: images
+images: build ## Container images of the programs as archives under bin/image/ (docker load, kind load image-archive)
+	@go build -C tools/images -o ../../bin/images .
+	@mkdir -p bin/image
+	@for program in $(BINARIES); do bin/images bin/$$program everynode/$$program:dev bin/image/$$program.tar && echo bin/image/$$program.tar || exit 1; done
 
 .PHONY: lint
 lint: ## golangci-lint: style, and the direction of imports (depguard)

@@ -20,4 +20,7 @@ for folder in . tools; do
   fi
   (cd "$folder" && go mod tidy -diff >/dev/null) || { echo "$folder/go.mod is not tidy: run go mod tidy in $folder" >&2; exit 1; }
 done
+for folder in tools/images; do
+  (cd "$folder" && go mod tidy -diff >/dev/null) || { echo "$folder/go.mod is not tidy: run go mod tidy in $folder" >&2; exit 1; }
+done
 echo "module files agree on Kubernetes $kubernetes"
