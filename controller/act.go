@@ -112,6 +112,9 @@ func (a *actor) do(ctx context.Context, cell daemon.Key, task *task, action daem
 // name says so, and the cache will.
 func (a *actor) create(ctx context.Context, task *task, action daemon.Action) error {
 	pod := daemon.NewPod(task.template, task.node, action.Slot)
+	if action.Reason == daemon.ReasonSurge {
+		daemon.Surge(pod)
+	}
 	placedBy, err := a.placer.create(ctx, pod)
 	switch {
 	case err == nil:
@@ -153,7 +156,11 @@ func (a *actor) meet(ctx context.Context, owner *v1alpha1.DaemonSet, pod *corev1
 // another of the same name, is left alone.
 func (a *actor) delete(ctx context.Context, owner *v1alpha1.DaemonSet, action daemon.Action) (deleted bool, err error) {
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: owner.Namespace, Name: action.Pod.Name}}
-	err = a.client.Delete(ctx, pod, client.Preconditions{UID: &action.Pod.UID})
+	preconditions := client.Preconditions{UID: &action.Pod.UID}
+	if action.IfUnchanged {
+		preconditions.ResourceVersion = &action.Pod.Version
+	}
+	err = a.client.Delete(ctx, pod, preconditions)
 	switch {
 	case err == nil:
 		a.events.Eventf(owner, nil, corev1.EventTypeNormal, eventDeleted, actionDelete,

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -55,14 +56,17 @@ func (q *queues) drain() (plans []string, reports []types.UID) {
 
 func newTestWorld() (*world, *queues, *clock) {
 	q, c := &queues{}, &clock{now: t0}
-	return newWorld(c.Now, q.plan, q.report), q, c
+	w := newWorld(c.Now, q.plan, q.report)
+	w.begin()
+	return w, q, c
 }
 
-// makeDaemon is DaemonSet ns/<name> of UID uid-<name>, of generation 1.
+// makeDaemon is DaemonSet ns/<name> of UID uid-<name>, of generation 1. Its strategy is OnDelete:
+// what a rollout does depends on what happened before, and has tests of its own.
 func makeDaemon(name string, change ...func(*v1alpha1.DaemonSet)) *v1alpha1.DaemonSet {
 	set := &v1alpha1.DaemonSet{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, UID: types.UID("uid-" + name), Generation: 1},
-		Spec: v1alpha1.DaemonSetSpec{Template: corev1.PodTemplateSpec{
+		Spec: v1alpha1.DaemonSetSpec{UpdateStrategy: onDelete, Template: corev1.PodTemplateSpec{
 			ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": name}},
 			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "image:1"}}},
 		}},
@@ -72,6 +76,8 @@ func makeDaemon(name string, change ...func(*v1alpha1.DaemonSet)) *v1alpha1.Daem
 	}
 	return set
 }
+
+var onDelete = v1alpha1.DaemonSetUpdateStrategy{Type: appsv1.OnDeleteDaemonSetStrategyType}
 
 func generation(n int64) func(*v1alpha1.DaemonSet) {
 	return func(set *v1alpha1.DaemonSet) { set.Generation = n }
@@ -269,7 +275,7 @@ func errQuota() error {
 }
 
 func errNamespaceTerminating() error {
-	err := errQuota().(*apierrors.StatusError)
+	err := apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "p", fmt.Errorf("namespace is being terminated"))
 	err.ErrStatus.Details.Causes = append(err.ErrStatus.Details.Causes, metav1.StatusCause{Type: corev1.NamespaceTerminatingCause})
 	return err
 }

@@ -155,6 +155,7 @@ func (s cellSource) WaitForSync(ctx context.Context) error {
 	if err := s.observe(ctx); err != nil {
 		return err
 	}
+	s.world.begin()
 	close(s.synced)
 	return nil
 }

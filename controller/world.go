@@ -41,6 +41,7 @@ type world struct {
 	report func(DaemonKey)
 
 	mu      sync.Mutex
+	begun   bool // everything there is was seen: rollouts may go on
 	nodes   map[string]*corev1.Node
 	daemons map[DaemonKey]*workload
 	pods    map[types.UID]daemon.Key // the cell that each pod of ours is in
@@ -97,12 +98,34 @@ func (w *world) daemonSeen(object *v1alpha1.DaemonSet) error {
 	}
 	known.rules = daemon.NewRules(&object.Spec.Template)
 	now := w.now()
-	known.cells.SetTemplate(revision, time.Duration(object.Spec.MinReadySeconds)*time.Second, now)
+	known.cells.SetTemplate(revision, time.Duration(object.Spec.MinReadySeconds)*time.Second, daemon.NewStrategy(&object.Spec.UpdateStrategy), now)
 	for _, node := range w.nodes {
 		known.cells.SetNode(node.Name, node.UID, known.rules.Evaluate(node), now)
 	}
 	w.planAll(key, known)
+	w.goOn(key, known)
 	return nil
+}
+
+// begin lets rollouts go on, once everything there is was seen: a rollout that does not know of
+// every pod would take what its limits do not allow.
+func (w *world) begin() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.begun = true
+	for key, known := range w.daemons {
+		w.goOn(key, known)
+	}
+}
+
+// goOn has the cells planned whose turn in a rollout has come.
+func (w *world) goOn(key DaemonKey, known *workload) {
+	if !w.begun || !known.active() {
+		return
+	}
+	for _, node := range known.cells.Grant(w.now()) {
+		w.plan(key.on(node))
+	}
 }
 
 func (w *world) planAll(key DaemonKey, known *workload) {
@@ -202,10 +225,12 @@ func cellOf(pod *corev1.Pod) (daemon.Key, bool) {
 	return cell, true
 }
 
-// changed has a cell planned and its daemon reported.
+// changed has a cell planned, its daemon reported, and lets the daemon's rollout go on.
 func (w *world) changed(cell daemon.Key) {
+	key := ownerOf(cell)
 	w.plan(cell)
-	w.report(ownerOf(cell))
+	w.report(key)
+	w.goOn(key, w.daemons[key])
 }
 
 func (w *world) workload(key DaemonKey) *workload {
@@ -244,6 +269,7 @@ func (w *world) task(cell daemon.Key) task {
 	plan := known.cells.Plan(cell.Node, w.now())
 	if known.cells.Counters() != before { // a pod became available by waiting
 		w.report(ownerOf(cell))
+		w.goOn(ownerOf(cell), known)
 	}
 	return task{Plan: plan, object: known.object, template: known.template, node: w.nodes[cell.Node]}
 }

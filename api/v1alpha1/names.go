@@ -25,6 +25,10 @@ const (
 	// the rewrite of pods that no daemon owns.
 	PlacementLabel = "everynode.dev/placement"
 
+	// SurgeAnnotation with the value "true" marks a pod that may stand beside one of an older
+	// revision on its node, while a rollout surges.
+	SurgeAnnotation = "everynode.dev/surge"
+
 	// DaemonPodAnnotation tells the cluster autoscaler that a pod belongs to a daemon, whatever
 	// kind owns it (kubernetes/autoscaler FAQ, "DaemonSet pods").
 	DaemonPodAnnotation = "cluster-autoscaler.kubernetes.io/daemonset-pod"

@@ -19,6 +19,7 @@ type Cell struct {
 
 	retries int       // finished pods replaced in a row
 	retryAt time.Time // the next finished pod is replaced then, not before
+	granted grant     // the rollout's leave to replace an old pod
 }
 
 // Counters are a daemon's sums over its cells; every number counts nodes. The meaning is that
@@ -45,22 +46,31 @@ func (c *Counters) add(other Counters, sign int) {
 // one cell. Time comes in with every change, for a pod becomes available by waiting.
 // The zero value is empty and ready to use. It is not safe for concurrent use.
 type Cells struct {
-	revision string
-	minReady time.Duration
+	template currentTemplate
 	byNode   map[string]*counted
 	sums     Counters
+	rollout  rollout
+}
+
+// currentTemplate is what a cell's pods are compared with.
+type currentTemplate struct {
+	revision string
+	minReady time.Duration
+	surges   bool // a new pod may stand beside the old one
 }
 
 // counted is a cell with what it adds to the sums at present.
 type counted struct {
 	Cell
 	part Counters
+	roll rolling
 }
 
-// SetTemplate makes revision the current one and minReady the time a pod must have been ready
-// to be available; it counts every cell anew.
-func (c *Cells) SetTemplate(revision string, minReady time.Duration, now time.Time) {
-	c.revision, c.minReady = revision, minReady
+// SetTemplate makes revision the current one, minReady the time a pod must have been ready to be
+// available, and strategy the way in which old pods are replaced; it counts every cell anew.
+func (c *Cells) SetTemplate(revision string, minReady time.Duration, strategy Strategy, now time.Time) {
+	c.template = currentTemplate{revision: revision, minReady: minReady, surges: strategy.surges()}
+	c.rollout.strategy = strategy
 	for _, cell := range c.byNode {
 		c.recount(cell, now)
 	}
@@ -110,7 +120,7 @@ func (c *Cells) Plan(node string, now time.Time) Plan {
 		return Plan{}
 	}
 	c.recount(cell, now)
-	return planCell(&cell.Cell, c.minReady, now)
+	return planCell(&cell.Cell, &c.template, now)
 }
 
 // Replaced notes that a finished pod of a node was removed: the next one has to wait longer.
@@ -150,10 +160,11 @@ func (c *Cells) cell(node string) *counted {
 
 // recount replaces a cell's part of the sums, and drops a cell that holds nothing.
 func (c *Cells) recount(cell *counted, now time.Time) {
-	part := cell.count(c.revision, c.minReady, now)
+	part := cell.count(c.template.revision, c.template.minReady, now)
 	c.sums.add(cell.part, -1)
 	c.sums.add(part, +1)
 	cell.part = part
+	c.rollout.replace(cell, cell.rolling(&c.template, now))
 	if cell.NodeUID == "" && len(cell.Pods) == 0 {
 		delete(c.byNode, cell.Node)
 	}
@@ -235,6 +246,8 @@ func compareBool(a, b bool) int {
 type Pod struct {
 	Name        string
 	UID         types.UID
+	Version     string // resourceVersion
+	Slot        int    // of its name; noSlot when it was not named by the controller
 	Revision    string
 	NodeUID     types.UID // the incarnation it was made for; empty when not made by the controller
 	Created     time.Time
@@ -256,6 +269,8 @@ func ObservePod(pod *corev1.Pod) Pod {
 	observed := Pod{
 		Name:        pod.Name,
 		UID:         pod.UID,
+		Version:     pod.ResourceVersion,
+		Slot:        slotOf(pod),
 		Revision:    revisionOf(pod),
 		NodeUID:     nodeUIDOf(pod),
 		Created:     pod.CreationTimestamp.Time,

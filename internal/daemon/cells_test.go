@@ -156,7 +156,7 @@ func TestCellsKeepTheirSums(t *testing.T) {
 			"SetTemplate": func(t *rapid.T) {
 				m.revision = drawRevision.Draw(t, "current")
 				m.minReady = time.Duration(rapid.SampledFrom([]int{0, 10}).Draw(t, "minReady")) * time.Second
-				m.cells.SetTemplate(m.revision, m.minReady, m.now)
+				m.cells.SetTemplate(m.revision, m.minReady, Strategy{OnDelete: true}, m.now)
 				m.check(t, true)
 			},
 			"SetNode": func(t *rapid.T) {
@@ -240,7 +240,7 @@ func TestCellsForgetTheOrderOfEvents(t *testing.T) {
 				events = append(events, final[uid])
 			}
 			var cells Cells
-			cells.SetTemplate("r1", 10*time.Second, t0)
+			cells.SetTemplate("r1", 10*time.Second, Strategy{OnDelete: true}, t0)
 			for i, pod := range events {
 				if i == len(events)/2 { // and the node comes in between
 					cells.SetNode("n1", "a", verdict, t0)
@@ -322,6 +322,7 @@ func TestObservePod(t *testing.T) {
 			if test.want.Created.IsZero() {
 				test.want.Created = test.pod.CreationTimestamp.Time
 			}
+			test.want.Slot = noSlot // none has the name of one
 			if diff := cmp.Diff(test.want, ObservePod(&test.pod)); diff != "" {
 				t.Errorf("pod (-want, +got):\n%s", diff)
 			}

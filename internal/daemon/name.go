@@ -5,6 +5,8 @@ import (
 	"encoding/base32"
 	"fmt"
 	"strings"
+
+	corev1 "k8s.io/api/core/v1"
 )
 
 // A name is also a hostname in the pod: a label of at most 63 characters.
@@ -15,6 +17,24 @@ const (
 
 // lowerBase32 is Crockford's alphabet in lower case: it leaves out the letters that look like others.
 var lowerBase32 = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
+
+// The slots of a cell: names that its pods may have. A daemon that never surges uses the first.
+const (
+	slots  = 2
+	noSlot = -1
+)
+
+// slotOf is the slot whose name a daemon's pod has.
+func slotOf(pod *corev1.Pod) int {
+	owner, owned := OwnedByDaemon(pod)
+	node, pinned := Target(pod)
+	for slot := range slots {
+		if owned && pinned && pod.Name == PodName(owner.Name, node, slot) {
+			return slot
+		}
+	}
+	return noSlot
+}
 
 // PodName is <daemon>-<node>-<hash>: readable, cut to 63 characters, and fixed for (daemon,
 // node, slot). There is no node UID and no revision in it, so that within a slot "at most one"

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -21,15 +22,21 @@ const (
 	ReasonNodeReplaced Reason = "NodeReplaced"
 	ReasonFinished     Reason = "PodFinished"
 	ReasonExcess       Reason = "Excess"
+	ReasonOutdated     Reason = "Outdated"
+	ReasonHandedOver   Reason = "HandedOver"
+	ReasonSurge        Reason = "Surge"
 )
 
 // Action is one step of a plan; Reason and Message say why, and feed events and logs.
 type Action struct {
-	Op      Op
-	Slot    int // of Create
-	Pod     Pod // of Delete
-	Reason  Reason
-	Message string
+	Op   Op
+	Slot int // of Create
+	Pod  Pod // of Delete
+	// IfUnchanged: delete only a pod that is still as it was seen. A pod that seemed not to be
+	// available may have become so, and then there is no reason any more (S4).
+	IfUnchanged bool
+	Reason      Reason
+	Message     string
 }
 
 // Plan is what to do about a cell now, and when to look again although nothing happened.
@@ -40,41 +47,96 @@ type Plan struct {
 
 // planCell decides in this order: a node that is gone or where the daemon may not stay loses
 // its pods; a pod of an earlier incarnation of the node, and one that has finished, is
-// replaced; of several pods the best stays; and where none is left, one is made. A pod that
-// terminates holds its place until it is gone (S1), so nothing is made beside it.
-func planCell(cell *Cell, minReady time.Duration, now time.Time) Plan {
-	var plan Plan
-	drop := func(pod Pod, reason Reason, format string, args ...any) {
-		plan.Actions = append(plan.Actions, Action{Op: Delete, Pod: pod, Reason: reason, Message: fmt.Sprintf(format, args...)})
+// replaced; of several pods the best stays, or while the rollout surges the best old and the best
+// new one; an old pod goes when the rollout granted it; and where none is left, one is made. A
+// pod that terminates holds its place until it is gone (S1), so nothing is made beside it unless
+// the rollout surges.
+func planCell(cell *Cell, template *currentTemplate, now time.Time) Plan {
+	plan := &planner{cell: cell, template: template, now: now}
+	old, current, _ := cell.standing(template.revision)
+	if old != nil && current != nil && !(template.surges && cell.Verdict.ShouldRun) {
+		old, current = nil, nil // the best of all stays, whatever its revision
 	}
-	standing := ""
+	stays := ""
 	for i := range cell.Pods {
-		pod := cell.Pods[i]
+		pod := &cell.Pods[i]
 		switch {
 		case pod.Terminating:
 		case cell.NodeUID == "":
-			drop(pod, ReasonNodeGone, "node %s is gone", cell.Node)
+			plan.drop(pod, ReasonNodeGone, "node %s is gone", cell.Node)
 		case !cell.Verdict.ShouldContinue:
-			drop(pod, cell.Verdict.Reason, "%s", cell.Verdict.Message)
-		case pod.NodeUID != "" && pod.NodeUID != cell.NodeUID:
-			drop(pod, ReasonNodeReplaced, "node %s was deleted and made anew", cell.Node)
+			plan.drop(pod, cell.Verdict.Reason, "%s", cell.Verdict.Message)
+		case pod.of(cell.NodeUID):
+			plan.drop(pod, ReasonNodeReplaced, "node %s was deleted and made anew", cell.Node)
 		case pod.Finished && now.Before(cell.retryAt):
 			plan.wake(cell.retryAt)
 		case pod.Finished:
-			drop(pod, ReasonFinished, "the pod has finished, and a daemon's pod should run for ever")
-		case standing != "":
-			drop(pod, ReasonExcess, "node %s has pod %s already", cell.Node, standing)
+			plan.drop(pod, ReasonFinished, "the pod has finished, and a daemon's pod should run for ever")
+		case stays != "" && pod != old && pod != current:
+			plan.drop(pod, ReasonExcess, "node %s has pod %s already", cell.Node, stays)
 		default:
-			standing = pod.Name
-			if pod.Ready && !pod.ReadySince.IsZero() && !pod.available(minReady, now) {
-				plan.wake(pod.ReadySince.Add(minReady))
-			}
+			stays = pod.Name
+			plan.wakeWhenAvailable(pod)
 		}
 	}
+	plan.roll(old, current)
 	if len(cell.Pods) == 0 && cell.Verdict.ShouldRun {
-		plan.Actions = append(plan.Actions, Action{Op: Create, Slot: 0, Reason: ReasonMissing, Message: cell.Verdict.Message})
+		plan.make(ReasonMissing, cell.Verdict.Message)
 	}
-	return plan
+	return plan.Plan
+}
+
+// planner gathers a plan.
+type planner struct {
+	Plan
+	cell     *Cell
+	template *currentTemplate
+	now      time.Time
+}
+
+func (p *planner) drop(pod *Pod, reason Reason, format string, args ...any) {
+	p.Actions = append(p.Actions, Action{Op: Delete, Pod: *pod, Reason: reason, Message: fmt.Sprintf(format, args...)})
+}
+
+// make asks for a pod in the first slot that no pod has.
+func (p *planner) make(reason Reason, message string) {
+	for slot := range slots {
+		if !slices.ContainsFunc(p.cell.Pods, func(pod Pod) bool { return pod.Slot == slot }) {
+			p.Actions = append(p.Actions, Action{Op: Create, Slot: slot, Reason: reason, Message: message})
+			return
+		}
+	}
+}
+
+// roll replaces an old pod. While surging the new pod comes first, and the old one goes once the
+// new one is available or when it is not ready itself.
+func (p *planner) roll(old, current *Pod) {
+	if old == nil || !p.cell.Verdict.ShouldRun {
+		return
+	}
+	because := fmt.Sprintf("its template is of revision %s, the current one is %s", old.Revision, p.template.revision)
+	available := func(pod *Pod) bool { return pod.Ready && pod.available(p.template.minReady, p.now) }
+	switch {
+	case current != nil && !old.Ready:
+		p.drop(old, ReasonOutdated, "%s; it is not ready, and pod %s is there", because, current.Name)
+		p.last().IfUnchanged = true
+	case current != nil && available(current):
+		p.drop(old, ReasonHandedOver, "%s; pod %s has taken over", because, current.Name)
+	case current != nil || p.cell.granted.pod != old.UID:
+	case p.template.surges && available(old):
+		p.make(ReasonSurge, fmt.Sprintf("the current revision is %s; %s", p.template.revision, p.cell.granted.note))
+	default:
+		p.drop(old, ReasonOutdated, "%s; %s", because, p.cell.granted.note)
+		p.last().IfUnchanged = !available(old)
+	}
+}
+
+func (p *planner) last() *Action { return &p.Actions[len(p.Actions)-1] }
+
+func (p *planner) wakeWhenAvailable(pod *Pod) {
+	if pod.Ready && !pod.ReadySince.IsZero() && !pod.available(p.template.minReady, p.now) {
+		p.wake(pod.ReadySince.Add(p.template.minReady))
+	}
 }
 
 func (p *Plan) wake(at time.Time) {

@@ -81,7 +81,7 @@ func TestPlanCell(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			var cells Cells
-			cells.SetTemplate("r1", test.minReady, t0)
+			cells.SetTemplate("r1", test.minReady, Strategy{OnDelete: true}, t0)
 			if !test.nodeGone {
 				cells.SetNode("n1", "a", test.verdict, t0)
 			}
@@ -90,7 +90,7 @@ func TestPlanCell(t *testing.T) {
 			}
 			cell := cells.cell("n1")
 			cell.retryAt = test.retryAt
-			plan := planCell(&cell.Cell, test.minReady, t0)
+			plan := planCell(&cell.Cell, &cells.template, t0)
 
 			var got []step
 			for _, action := range plan.Actions {
@@ -119,7 +119,7 @@ func TestPlanCell(t *testing.T) {
 func TestPlanBacksOff(t *testing.T) {
 	var cells Cells
 	now := t0
-	cells.SetTemplate("r1", 0, now)
+	cells.SetTemplate("r1", 0, Strategy{OnDelete: true}, now)
 	cells.SetNode("n1", "a", eligible, now)
 	failed := Pod{Name: "p", UID: "1", NodeUID: "a", Finished: true}
 

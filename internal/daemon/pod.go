@@ -54,3 +54,14 @@ func NewPod(template *Template, node *corev1.Node, slot int) *corev1.Pod {
 	AddTolerations(&pod.Spec)
 	return pod
 }
+
+// Surge marks an emitted pod as one that may stand beside a pod of another revision (S1).
+func Surge(pod *corev1.Pod) {
+	metav1.SetMetaDataAnnotation(&pod.ObjectMeta, v1alpha1.SurgeAnnotation, "true")
+}
+
+// MayJoin says whether a pod may stand beside the one other pod that its daemon has on its node:
+// it was made to, and they are of different revisions.
+func MayJoin(pod, other *corev1.Pod) bool {
+	return pod.Annotations[v1alpha1.SurgeAnnotation] == "true" && revisionOf(pod) != revisionOf(other)
+}

@@ -9,6 +9,9 @@
 // may put it in the twin's place. A twin that terminates holds its place until it is gone; its
 // deletion wakes the pod that waits.
 //
+// While a rollout surges a pod may stand beside one of another revision, so that there are two in
+// all and one of each revision: the controller marks such a pod (daemon.MayJoin).
+//
 // The plugin also decides whom its profile serves: pods that a daemon owns and that are pinned
 // to one node. Any other pod that names the scheduler is told what to do.
 package uniqueness

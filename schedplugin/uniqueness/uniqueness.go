@@ -72,7 +72,8 @@ func served(pod *corev1.Pod) (key daemon.Key, refusal string) {
 // Filter keeps a pod from a node that holds a pod of the same daemon. Preemption is offered
 // (Unschedulable) only when every twin has lower priority. A twin that terminates holds its place
 // too; when its priority is lower it may be this pod's own victim, and only an offer lets the
-// pod keep its nomination meanwhile.
+// pod keep its nomination meanwhile. Only a pod that was made to surge may join a twin, one of
+// another revision.
 func (*Uniqueness) Filter(_ context.Context, state fwk.CycleState, pod *corev1.Pod, node fwk.NodeInfo) *fwk.Status {
 	data, err := state.Read(stateKey)
 	if err != nil {
@@ -82,13 +83,13 @@ func (*Uniqueness) Filter(_ context.Context, state fwk.CycleState, pod *corev1.P
 	if !ok {
 		return fwk.AsStatus(fmt.Errorf("%s holds a %T", stateKey, data))
 	}
+	twins := twinsOf(pod, wanted.Key, node)
+	if len(twins) == 1 && daemon.MayJoin(pod, twins[0]) {
+		return nil
+	}
 	var preemptable *fwk.Status
 	priority := schedcorev1.PodPriority(pod)
-	for _, info := range node.GetPods() {
-		other := info.GetPod()
-		if other.UID == pod.UID || !holds(other, wanted.Key, node.Node().Name) {
-			continue
-		}
+	for _, other := range twins {
 		if schedcorev1.PodPriority(other) >= priority {
 			return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, inTheWay(other, wanted.Node, "already has"))
 		}
@@ -97,6 +98,17 @@ func (*Uniqueness) Filter(_ context.Context, state fwk.CycleState, pod *corev1.P
 		}
 	}
 	return preemptable
+}
+
+// twinsOf are the other pods that have the place on a node that a pod wants.
+func twinsOf(pod *corev1.Pod, wanted daemon.Key, node fwk.NodeInfo) []*corev1.Pod {
+	var twins []*corev1.Pod
+	for _, info := range node.GetPods() {
+		if other := info.GetPod(); other.UID != pod.UID && holds(other, wanted, node.Node().Name) {
+			twins = append(twins, other)
+		}
+	}
+	return twins
 }
 
 // inTheWay says how a twin keeps a pod from the node that holds it.

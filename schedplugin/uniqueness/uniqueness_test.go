@@ -17,6 +17,7 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	st "k8s.io/kubernetes/pkg/scheduler/testing"
 
+	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -86,6 +87,16 @@ func (p *podWrapper) namespace(namespace string) *podWrapper {
 
 func (p *podWrapper) affinity(affinity *corev1.NodeAffinity) *podWrapper {
 	p.Spec.Affinity = &corev1.Affinity{NodeAffinity: affinity}
+	return p
+}
+
+func (p *podWrapper) revision(revision string) *podWrapper {
+	metav1.SetMetaDataLabel(&p.ObjectMeta, "controller-revision-hash", revision)
+	return p
+}
+
+func (p *podWrapper) surge() *podWrapper {
+	metav1.SetMetaDataAnnotation(&p.ObjectMeta, v1alpha1.SurgeAnnotation, "true")
 	return p
 }
 
@@ -213,6 +224,13 @@ func TestFilter(t *testing.T) {
 		"several twins, the last terminates": {pods: []*podWrapper{twin("t").priority(99), twin("u").priority(99).terminating()}, want: lower("t")},
 		"several twins, the last ends":       {pods: []*podWrapper{twin("t").priority(99).terminating(), twin("u").terminating()}, want: leaving("u")},
 		"a twin among strangers":             {pods: []*podWrapper{twin("s").owner(), twin("t"), twin("u").namespace("other")}, want: already("t")},
+
+		"a surge beside the old revision":    {pod: pod("p").revision("r2").surge().obj(), pods: []*podWrapper{twin("t").revision("r1")}},
+		"a surge beside a higher old one":    {pod: pod("p").revision("r2").surge().obj(), pods: []*podWrapper{twin("t").revision("r1").priority(101)}},
+		"a surge beside one that terminates": {pod: pod("p").revision("r2").surge().obj(), pods: []*podWrapper{twin("t").revision("r1").terminating()}},
+		"a surge beside its own revision":    {pod: pod("p").revision("r2").surge().obj(), pods: []*podWrapper{twin("t").revision("r2")}, want: already("t")},
+		"a surge beside two":                 {pod: pod("p").revision("r3").surge().obj(), pods: []*podWrapper{twin("t").revision("r1"), twin("u").revision("r2")}, want: already("t")},
+		"another revision, no surge":         {pod: pod("p").revision("r2").obj(), pods: []*podWrapper{twin("t").revision("r1").surge()}, want: already("t")},
 
 		"another namespace's":        {pods: []*podWrapper{twin("t").namespace("other")}},
 		"another daemon's":           {pods: []*podWrapper{twin("t").owner(ownerRef(ours, "uid-e"))}},

@@ -3,6 +3,8 @@ package labtest
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -18,7 +20,8 @@ import (
 
 // Witness watches every pod from the moment it is made and remembers what must never happen:
 // a daemon's pod that was stored with spec.nodeName (S2), one that came to another node than
-// its target (S2), and two bound pods of a daemon on a node at a time (S1).
+// its target (S2), and two bound pods of a daemon on a node at a time (S1), unless they are of two
+// revisions and one of them was made to surge.
 type Witness struct {
 	watch watch.Interface
 	done  chan struct{}
@@ -28,8 +31,8 @@ type Witness struct {
 	seen    map[types.UID]struct{}
 	created int
 	wrong   []string
-	targets map[string]string                  // of a pod, by UID
-	bound   map[daemon.Key]map[string]struct{} // UIDs of the pods that hold a place
+	targets map[string]string                     // of a pod, by UID
+	bound   map[daemon.Key]map[string]*corev1.Pod // the pods that hold a place, by UID
 }
 
 // Watch starts a witness; Verdict ends it.
@@ -46,7 +49,7 @@ func (c *Cluster) Watch() *Witness {
 	c.Must(err)
 	w := &Witness{
 		watch: events, done: make(chan struct{}), seen: map[types.UID]struct{}{},
-		targets: map[string]string{}, bound: map[daemon.Key]map[string]struct{}{},
+		targets: map[string]string{}, bound: map[daemon.Key]map[string]*corev1.Pod{},
 	}
 	for i := range pods.Items {
 		w.note(watch.Modified, &pods.Items[i])
@@ -90,13 +93,18 @@ func (w *Witness) note(event watch.EventType, pod *corev1.Pod) {
 		return
 	}
 	if holders == nil {
-		holders = map[string]struct{}{}
+		holders = map[string]*corev1.Pod{}
 		w.bound[key] = holders
 	}
-	holders[uid] = struct{}{}
-	if len(holders) > 1 {
+	holders[uid] = pod
+	if len(holders) > 1 && !surging(slices.Collect(maps.Values(holders))) {
 		w.failLocked("S1: %d pods of one daemon are bound to node %s, pod %s among them", len(holders), key.Node, pod.Name)
 	}
+}
+
+// surging says whether pods are two that may stand beside each other.
+func surging(pods []*corev1.Pod) bool {
+	return len(pods) == 2 && (daemon.MayJoin(pods[0], pods[1]) || daemon.MayJoin(pods[1], pods[0]))
 }
 
 func (w *Witness) fail(format string, args ...any) {

@@ -1,0 +1,209 @@
+package daemon
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+
+	"github.com/google/btree"
+	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+)
+
+// Strategy says how pods of an old template are replaced.
+type Strategy struct {
+	// OnDelete: not at all; whoever deletes one gets a new one.
+	OnDelete bool
+	// MaxUnavailable and MaxSurge are numbers or percentages of the nodes that should run a pod.
+	MaxUnavailable, MaxSurge intstr.IntOrString
+}
+
+// NewStrategy takes a strategy from a daemon's spec, with apps/v1's defaults.
+func NewStrategy(spec *v1alpha1.DaemonSetUpdateStrategy) Strategy {
+	strategy := Strategy{OnDelete: spec.Type == appsv1.OnDeleteDaemonSetStrategyType, MaxUnavailable: intstr.FromInt32(1)}
+	if rolling := spec.RollingUpdate; rolling != nil {
+		if rolling.MaxUnavailable != nil {
+			strategy.MaxUnavailable = *rolling.MaxUnavailable
+		}
+		if rolling.MaxSurge != nil {
+			strategy.MaxSurge = *rolling.MaxSurge
+		}
+	}
+	return strategy
+}
+
+// surges says whether a new pod may ever stand beside an old one.
+func (s *Strategy) surges() bool { return !s.OnDelete && scaled(s.MaxSurge, 1) > 0 }
+
+// limits are the numbers of nodes for a number of nodes that should run a pod. Percentages round
+// up, and when neither allows anything one node may be unavailable, as in apps/v1
+// (k8s.io/kubernetes pkg/controller/daemon updatedDesiredNodeCounts).
+func (s *Strategy) limits(desired int) (maxUnavailable, maxSurge int) {
+	maxUnavailable, maxSurge = scaled(s.MaxUnavailable, desired), scaled(s.MaxSurge, desired)
+	if maxUnavailable == 0 && maxSurge == 0 {
+		maxUnavailable = 1
+	}
+	return maxUnavailable, maxSurge
+}
+
+// scaled is 0 for a value that the CRD does not let in.
+func scaled(value intstr.IntOrString, of int) int {
+	number, err := intstr.GetScaledValueFromIntOrPercent(&value, of, true)
+	if err != nil {
+		return 0
+	}
+	return number
+}
+
+// grant is the rollout's leave to replace one pod. It ends with the pod, when its revision is the
+// current one again, and one that was given because the pod is not available when it is.
+type grant struct {
+	pod  types.UID
+	free bool   // of the limits: the pod is not available
+	note string // the numbers it was given on
+}
+
+// rollout is what a daemon's rollout knows: its limits, what counts against them, and which
+// cells wait for their turn. All of it is kept by deltas.
+type rollout struct {
+	strategy Strategy
+	serving  int // cells that should run a pod and have an available one that does not end
+	taken    int // of these, cells whose available pod may be deleted: they will not serve soon
+	surging  int // cells where a new pod stands beside the old one, or may
+	waiting  *btree.BTreeG[turn]
+}
+
+// turn is a cell's place in the queue: cells whose old pod is not available come first, for to
+// replace it costs nothing, then the order is that of the nodes' names.
+type turn struct {
+	free bool
+	node string
+}
+
+func (t turn) less(other turn) bool {
+	return cmp.Or(compareBool(t.free, other.free), cmp.Compare(t.node, other.node)) < 0
+}
+
+// rolling is a cell's part of a rollout.
+type rolling struct {
+	serving, taken, surging bool
+	waits                   bool
+	turn                    turn
+}
+
+// replace exchanges a cell's part.
+func (r *rollout) replace(cell *counted, next rolling) {
+	if r.waiting == nil {
+		r.waiting = btree.NewG(8, turn.less)
+	}
+	before := cell.roll
+	count := func(sum *int, had, has bool) {
+		if had {
+			*sum--
+		}
+		if has {
+			*sum++
+		}
+	}
+	count(&r.serving, before.serving, next.serving)
+	count(&r.taken, before.taken, next.taken)
+	count(&r.surging, before.surging, next.surging)
+	if before.waits && (!next.waits || before.turn != next.turn) {
+		r.waiting.Delete(before.turn)
+	}
+	if next.waits {
+		r.waiting.ReplaceOrInsert(next.turn)
+	}
+	cell.roll = next
+}
+
+// rolling is a cell's part of the rollout now. A cell that should not run a pod has none: an old
+// pod that a NoSchedule taint lets stay stays as it is (L4), for no other could start there.
+func (c *Cell) rolling(template *currentTemplate, now time.Time) rolling {
+	if !c.Verdict.ShouldRun {
+		c.granted = grant{}
+		return rolling{}
+	}
+	old, current, alive := c.standing(template.revision)
+	available := func(pod *Pod) bool { return pod != nil && pod.Ready && pod.available(template.minReady, now) }
+	if old == nil || c.granted.pod != old.UID || c.granted.free && available(old) {
+		c.granted = grant{}
+	}
+	granted := c.granted.pod != ""
+	roll := rolling{
+		serving: available(old) || available(current),
+		taken:   !template.surges && granted && available(old),
+		surging: template.surges && (alive > 1 || granted && available(old)),
+	}
+	if old == nil {
+		return roll
+	}
+	// A cell with more pods than one has to be tidied first.
+	if !granted && alive == 1 {
+		roll.waits, roll.turn = true, turn{free: !available(old), node: c.Node}
+	}
+	return roll
+}
+
+// standing are the best pod of an old revision and the best of the current one, of those that
+// live and were made for this incarnation of the node; and how many there are.
+func (c *Cell) standing(revision string) (old, current *Pod, alive int) {
+	for i := range c.Pods {
+		pod := &c.Pods[i]
+		if pod.Terminating || pod.Finished || pod.of(c.NodeUID) {
+			continue
+		}
+		alive++
+		switch {
+		case pod.Revision == revision && current == nil:
+			current = pod
+		case pod.Revision != revision && old == nil:
+			old = pod
+		}
+	}
+	return old, current, alive
+}
+
+// of says whether a pod was made for another incarnation of the node.
+func (p *Pod) of(node types.UID) bool { return p.NodeUID != "" && p.NodeUID != node }
+
+// Grant lets as many cells replace their old pod as the limits allow, and gives their nodes. An
+// old pod that is not available may go at once. One that is may go, or be joined by its
+// successor, only while the number of nodes without an available pod, those included that were
+// granted before, is below maxUnavailable, or the number of nodes that surge below maxSurge (S4).
+func (c *Cells) Grant(now time.Time) (nodes []string) {
+	r := &c.rollout
+	if r.strategy.OnDelete || r.waiting == nil {
+		return nil
+	}
+	maxUnavailable, maxSurge := r.strategy.limits(c.sums.Desired)
+	for {
+		next, some := r.waiting.Min()
+		if !some {
+			return nodes
+		}
+		unavailable := c.sums.Desired - r.serving + r.taken
+		var note string
+		switch {
+		case next.free:
+			note = "it is not available"
+		case c.template.surges && r.surging < maxSurge:
+			note = fmt.Sprintf("%d of at most %d nodes surge", r.surging+1, maxSurge)
+		case !c.template.surges && unavailable < maxUnavailable:
+			note = fmt.Sprintf("%d of at most %d nodes are without an available pod", unavailable+1, maxUnavailable)
+		default:
+			return nodes
+		}
+		cell := c.byNode[next.node]
+		old, _, _ := cell.standing(c.template.revision)
+		cell.granted = grant{pod: old.UID, free: next.free, note: note}
+		c.recount(cell, now)
+		if cell.roll.waits { // it cannot be: its pod has a grant
+			return nodes
+		}
+		nodes = append(nodes, next.node)
+	}
+}

@@ -1,0 +1,151 @@
+package lifecycle
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/test/lab"
+	"github.com/everynode/everynode/test/labtest"
+)
+
+const rolloutNodes = 10
+
+func TestRollout(t *testing.T) {
+	cluster := labtest.Start(t, lab.Options{Nodes: rolloutNodes})
+	witness := cluster.Watch()
+	for name, test := range map[string]struct {
+		rolling v1alpha1.RollingUpdateDaemonSet
+		// wantServing is how many nodes have an available pod all the time; wantPods how many
+		// pods there are at most.
+		wantServing, wantPods int
+	}{
+		"two unavailable":   {rolling: limits("2", "0"), wantServing: 8, wantPods: 10},
+		"25% unavailable":   {rolling: limits("25%", "0"), wantServing: 7, wantPods: 10},
+		"three nodes surge": {rolling: limits("0", "3"), wantServing: 10, wantPods: 13},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := cluster.With(t)
+			set := labtest.DaemonSet(fmt.Sprintf("rolling-%d", test.wantServing*100+test.wantPods), func(set *v1alpha1.DaemonSet) {
+				set.Spec.UpdateStrategy.RollingUpdate = &test.rolling
+			})
+			c.Make(set)
+			before := c.WaitForPods(set, labtest.NodeNames(rolloutNodes)...)
+			watch := startServing(c, set.DeepCopy()) // set itself is read anew below
+			setImage(c, set, "example.com/second")
+			waitForUpdated(c, set)
+			after := c.WaitForPods(set, labtest.NodeNames(rolloutNodes)...)
+			watch.end()
+			for node, pod := range after {
+				if pod.UID == before[node].UID || pod.Spec.Containers[0].Image != "example.com/second" {
+					t.Errorf("node %s has pod %s with image %s, want a new one", node, pod.Name, pod.Spec.Containers[0].Image)
+				}
+			}
+			if watch.serving < test.wantServing || watch.pods > test.wantPods {
+				t.Errorf("%d nodes served at the least and there were %d pods at the most, want %d and %d (S4; %d looks)",
+					watch.serving, watch.pods, test.wantServing, test.wantPods, watch.looks)
+			}
+		})
+	}
+	t.Run("OnDelete waits for the user", func(t *testing.T) { onDeleteWaits(cluster.With(t)) })
+	cluster.Verdict(witness, 3*2*rolloutNodes)
+}
+
+func limits(unavailable, surge string) v1alpha1.RollingUpdateDaemonSet {
+	maxUnavailable, maxSurge := intstr.Parse(unavailable), intstr.Parse(surge)
+	return v1alpha1.RollingUpdateDaemonSet{MaxUnavailable: &maxUnavailable, MaxSurge: &maxSurge}
+}
+
+func setImage(c *labtest.Cluster, set *v1alpha1.DaemonSet, image string) {
+	c.T.Helper()
+	c.Must(c.Get(c.T.Context(), client.ObjectKeyFromObject(set), set))
+	changed := set.DeepCopy()
+	changed.Spec.Template.Spec.Containers[0].Image = image
+	c.Must(c.Patch(c.T.Context(), changed, client.MergeFrom(set)))
+}
+
+func waitForUpdated(c *labtest.Cluster, set *v1alpha1.DaemonSet) {
+	c.T.Helper()
+	c.Eventually(set.Name+" is rolled out", func(ctx context.Context) (string, error) {
+		if err := c.Get(ctx, client.ObjectKeyFromObject(set), set); err != nil {
+			return "", err
+		}
+		status := &set.Status
+		if status.ObservedGeneration != set.Generation || status.UpdatedNumberScheduled != rolloutNodes || status.NumberAvailable != rolloutNodes {
+			return fmt.Sprintf("%+v", *status), nil
+		}
+		return "", nil
+	})
+}
+
+// serving looks again and again at how many nodes a daemon serves, and how many pods it has.
+type serving struct {
+	serving, pods, looks int
+
+	stop context.CancelFunc
+	done chan struct{}
+}
+
+func startServing(c *labtest.Cluster, set *v1alpha1.DaemonSet) *serving {
+	ctx, cancel := context.WithCancel(c.T.Context())
+	s := &serving{serving: rolloutNodes, stop: cancel, done: make(chan struct{})}
+	go func() {
+		defer close(s.done)
+		for ctx.Err() == nil {
+			pods, err := c.PodsOf(ctx, set)
+			if err != nil {
+				continue
+			}
+			nodes, alive := map[string]bool{}, 0
+			for i := range pods {
+				if pods[i].DeletionTimestamp != nil {
+					continue
+				}
+				alive++
+				if lab.PodReady(&pods[i]) {
+					nodes[pods[i].Spec.NodeName] = true
+				}
+			}
+			s.serving, s.pods, s.looks = min(s.serving, len(nodes)), max(s.pods, alive), s.looks+1
+			select {
+			case <-ctx.Done():
+			case <-time.After(5 * time.Millisecond):
+			}
+		}
+	}()
+	return s
+}
+
+func (s *serving) end() {
+	s.stop()
+	<-s.done
+}
+
+func onDeleteWaits(c *labtest.Cluster) {
+	set := labtest.DaemonSet("ondelete", func(set *v1alpha1.DaemonSet) {
+		set.Spec.UpdateStrategy.Type = appsv1.OnDeleteDaemonSetStrategyType
+	})
+	c.Make(set)
+	before := c.WaitForPods(set, labtest.NodeNames(rolloutNodes)...)
+	setImage(c, set, "example.com/second")
+	waitForStatus(c, set, func(status *v1alpha1.DaemonSetStatus) bool {
+		return status.ObservedGeneration == set.Generation && status.UpdatedNumberScheduled == 0
+	})
+	first := before[lab.NodeName(0)]
+	c.Must(c.Delete(c.T.Context(), &corev1.Pod{ObjectMeta: first.ObjectMeta}))
+	waitForStatus(c, set, func(status *v1alpha1.DaemonSetStatus) bool {
+		return status.UpdatedNumberScheduled == 1 && status.NumberAvailable == rolloutNodes
+	})
+	for node, pod := range c.WaitForPods(set, labtest.NodeNames(rolloutNodes)...) {
+		if replaced := pod.UID != before[node].UID; replaced != (node == first.Spec.NodeName) {
+			c.T.Errorf("the pod on %s was replaced: %v", node, replaced)
+		}
+	}
+}
