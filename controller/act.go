@@ -79,10 +79,12 @@ func (a *actor) Reconcile(ctx context.Context, key daemon.Key) (reconcile.Result
 		}
 		if err != nil {
 			a.unanswered.Forget(key)
+			a.world.trouble(key, problemOf(err))
 			return reconcile.Result{}, err
 		}
 	}
 	a.unanswered.Forget(key)
+	a.world.trouble(key, daemon.Problem{})
 	return reconcile.Result{RequeueAfter: a.lookAgain(&task)}, nil
 }
 
@@ -170,6 +172,15 @@ func (a *actor) delete(ctx context.Context, owner *v1alpha1.DaemonSet, action da
 		return false, nil
 	}
 	return false, fmt.Errorf("deleting pod %s: %w", action.Pod.Name, err)
+}
+
+// problemOf is how a condition tells of an error.
+func problemOf(err error) daemon.Problem {
+	reason := eventFailed
+	if errors.Is(err, errNameTaken) {
+		reason = eventNameTaken
+	}
+	return daemon.Problem{Reason: reason, Message: err.Error()}
 }
 
 // noAnswer says whether an error tells nothing about the object that was sent: the API server

@@ -175,6 +175,27 @@ func TestActHeldByAbsentAdmission(t *testing.T) {
 	wantStrings(t, "events", []string{"d: Warning FailedCreate"}, s.drain())
 }
 
+// What keeps a pod from being made is in the daemon's health until it is made.
+func TestActTellsOfTrouble(t *testing.T) {
+	s := newStage(t)
+	problem := func() daemon.Problem {
+		_, health := s.world.health(keyOf(s.set))
+		return health.Problems["n1"]
+	}
+	s.refuse = errQuota()
+	if _, err := s.actor.Reconcile(t.Context(), stageKey); err == nil || problem().Reason != eventFailed || !strings.Contains(problem().Message, "exceeded quota") {
+		t.Errorf("error %v, problem %+v", err, problem())
+	}
+	s.refuse = errors.New("connection refused")
+	if _, err := s.actor.Reconcile(t.Context(), stageKey); err != nil || problem() == (daemon.Problem{}) {
+		t.Errorf("error %v, problem %+v; want it kept while there is no answer", err, problem())
+	}
+	s.refuse = nil
+	if _, err := s.actor.Reconcile(t.Context(), stageKey); err != nil || problem() != (daemon.Problem{}) {
+		t.Errorf("error %v, problem %+v; want none once the pod is made", err, problem())
+	}
+}
+
 func TestActNameIsTaken(t *testing.T) {
 	tests := map[string]struct {
 		holder     func(*corev1.Pod)

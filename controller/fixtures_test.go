@@ -61,6 +61,11 @@ func newTestWorld() (*world, *queues, *clock) {
 	return w, q, c
 }
 
+func countersOf(w *world, key DaemonKey) (*v1alpha1.DaemonSet, daemon.Counters) {
+	object, health := w.health(key)
+	return object, health.Counters
+}
+
 // makeDaemon is DaemonSet ns/<name> of UID uid-<name>, of generation 1. Its strategy is OnDelete:
 // what a rollout does depends on what happened before, and has tests of its own.
 func makeDaemon(name string, change ...func(*v1alpha1.DaemonSet)) *v1alpha1.DaemonSet {

@@ -3,12 +3,14 @@ package controller
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -34,15 +36,17 @@ var _ reconcile.TypedReconciler[DaemonKey] = (*reporter)(nil)
 // Reconcile compares a daemon's counters with its status. A conflict means that the daemon
 // changed meanwhile, which brings it here again.
 func (r *reporter) Reconcile(ctx context.Context, key DaemonKey) (reconcile.Result, error) {
-	object, counters := r.world.counters(key)
+	object, health := r.world.health(key)
 	if object == nil {
 		r.forget(key)
 		return reconcile.Result{}, nil
 	}
-	conditions := r.placer.condition()
-	status := daemon.Status(&object.Status, counters, object.Generation, r.world.now(), conditions...)
-	if len(conditions) == 0 { // of a time when admission was asked
-		meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionPlacementAdmission)
+	conditions := slices.Concat(health.Conditions(), r.placer.condition())
+	status := daemon.Status(&object.Status, health.Counters, object.Generation, r.world.now(), conditions...)
+	for _, kind := range []string{v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled, v1alpha1.ConditionPlacementAdmission} {
+		if !slices.ContainsFunc(conditions, func(condition metav1.Condition) bool { return condition.Type == kind }) {
+			meta.RemoveStatusCondition(&status.Conditions, kind)
+		}
 	}
 	if equality.Semantic.DeepEqual(object.Status, status) {
 		return reconcile.Result{}, nil

@@ -7,11 +7,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/internal/daemon"
 )
 
 // desk is a reporter of daemon d, which is stored, with everything around it.
@@ -68,9 +70,8 @@ func TestReporterWritesWhatIsNews(t *testing.T) {
 		t.Errorf("%d writes, again after %v; want one write", d.statuses, wait)
 	}
 	got := d.stored(t).Status
-	if len(got.Conditions) != 1 || got.Conditions[0].Type != "PlacementAdmission" || got.Conditions[0].ObservedGeneration != 1 {
-		t.Errorf("conditions %+v, want PlacementAdmission of generation 1", got.Conditions)
-	}
+	wantTypes := []string{"Available=True", "Progressing=False", "Degraded=False", "PlacementAdmission=True"}
+	wantStrings(t, "conditions of generation 1", wantTypes, conditionsOf(got.Conditions, 1))
 	got.Conditions = nil
 	want := v1alpha1.DaemonSetStatus{
 		ObservedGeneration: 1, DesiredNumberScheduled: 1, CurrentNumberScheduled: 1,
@@ -111,7 +112,7 @@ func TestReporterKeepsWhatOthersWrote(t *testing.T) {
 	d.informed(t)
 	d.report(t)
 	conditions := d.stored(t).Status.Conditions
-	if len(conditions) != 2 || conditions[0].Type != "Foreign" {
+	if len(conditions) != 5 || conditions[0].Type != "Foreign" {
 		t.Errorf("conditions %+v, want Foreign kept and ours added", conditions)
 	}
 }
@@ -205,6 +206,41 @@ func TestReporterForgetsDaemons(t *testing.T) {
 	}
 }
 
+// A cell's trouble makes the daemon Degraded, and Stalled for kstatus, until it is over.
+func TestReporterTellsOfTrouble(t *testing.T) {
+	d := newDesk(t)
+	cell := keyOf(makeDaemon("d")).on("n1")
+	d.world.nodeSeen(makeNode("n1"))
+	d.world.trouble(cell, daemon.Problem{Reason: eventFailed, Message: "exceeded quota"})
+	d.report(t)
+	d.informed(t)
+	want := []string{"Available=False", "Progressing=True", "Degraded=True", "Reconciling=True", "Stalled=True", "PlacementAdmission=True"}
+	if diff := cmp.Diff(want, conditionsOf(d.stored(t).Status.Conditions, 1)); diff != "" {
+		t.Errorf("conditions (-want, +got):\n%s", diff)
+	}
+	if degraded := meta.FindStatusCondition(d.stored(t).Status.Conditions, v1alpha1.ConditionDegraded); degraded.Message != "n1: exceeded quota" {
+		t.Errorf("message %q", degraded.Message)
+	}
+	d.world.trouble(cell, daemon.Problem{})
+	d.world.podSeen(makePod(makeDaemon("d"), makeNode("n1"), ready(t0)))
+	d.clock.advance(time.Second)
+	d.report(t)
+	want = []string{"Available=True", "Progressing=False", "Degraded=False", "PlacementAdmission=True"}
+	if diff := cmp.Diff(want, conditionsOf(d.stored(t).Status.Conditions, 1)); diff != "" {
+		t.Errorf("conditions afterwards (-want, +got):\n%s", diff)
+	}
+}
+
+// conditionsOf are conditions in short, of those of a generation.
+func conditionsOf(conditions []metav1.Condition, generation int64) (short []string) {
+	for _, condition := range conditions {
+		if condition.ObservedGeneration == generation {
+			short = append(short, condition.Type+"="+string(condition.Status))
+		}
+	}
+	return short
+}
+
 func TestReporterTellsOfPlacement(t *testing.T) {
 	d := newDesk(t)
 	d.report(t)
@@ -215,7 +251,7 @@ func TestReporterTellsOfPlacement(t *testing.T) {
 	}
 	d.clock.advance(time.Second)
 	d.report(t)
-	if got := d.stored(t).Status.Conditions; len(got) != 1 || got[0].Status != metav1.ConditionFalse {
+	if got := d.stored(t).Status.Conditions; !meta.IsStatusConditionFalse(got, v1alpha1.ConditionPlacementAdmission) {
 		t.Errorf("conditions %+v, want PlacementAdmission False", got)
 	}
 }

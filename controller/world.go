@@ -2,6 +2,7 @@ package controller
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -54,6 +55,7 @@ type workload struct {
 	template *daemon.Template    // read only; of object's generation
 	rules    *daemon.Rules
 	cells    daemon.Cells
+	problems map[string]daemon.Problem // by node; what keeps pods from being made
 }
 
 // active says whether the daemon is to be kept up: it is there and not on its way out. A daemon
@@ -283,15 +285,36 @@ func (w *world) replaced(cell daemon.Key) {
 	}
 }
 
-// counters are a daemon's sums; it is nil when there is no such daemon, or not any more.
-func (w *world) counters(key DaemonKey) (*v1alpha1.DaemonSet, daemon.Counters) {
+// trouble notes what keeps a cell's pod from being made, or with a zero problem that nothing does.
+func (w *world) trouble(cell daemon.Key, problem daemon.Problem) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	known := w.daemons[ownerOf(cell)]
+	if known == nil || known.problems[cell.Node] == problem {
+		return
+	}
+	if problem == (daemon.Problem{}) {
+		delete(known.problems, cell.Node)
+	} else {
+		if known.problems == nil {
+			known.problems = map[string]daemon.Problem{}
+		}
+		known.problems[cell.Node] = problem
+	}
+	w.report(ownerOf(cell))
+}
+
+// health is a daemon's; the object is nil when there is no such daemon, or not any more.
+func (w *world) health(key DaemonKey) (*v1alpha1.DaemonSet, daemon.Health) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	known := w.daemons[key]
 	if !known.active() {
-		return nil, daemon.Counters{}
+		return nil, daemon.Health{}
 	}
-	return known.object, known.cells.Counters()
+	health := known.cells.Health()
+	health.Problems = maps.Clone(known.problems)
+	return known.object, health
 }
 
 // objects are all daemons that are kept up, sorted by namespace and name.

@@ -58,7 +58,7 @@ func TestWorldPodBeforeItsDaemon(t *testing.T) {
 	key := daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n1"}
 	w.podSeen(makePod(set, node))
 	wantSteps(t, w, key)
-	if object, _ := w.counters(DaemonKey{"ns", "uid-d"}); object != nil {
+	if object, _ := countersOf(w, DaemonKey{"ns", "uid-d"}); object != nil {
 		t.Error("a daemon that was not seen has counters")
 	}
 	w.nodeSeen(node)
@@ -67,7 +67,7 @@ func TestWorldPodBeforeItsDaemon(t *testing.T) {
 	see(t, w, set)
 	wantQueued(t, q, []string{"uid-d on n1"}, []types.UID{"uid-d"})
 	wantSteps(t, w, key) // it has its pod: no second one, and no deletion
-	_, got := w.counters(DaemonKey{"ns", "uid-d"})
+	_, got := countersOf(w, DaemonKey{"ns", "uid-d"})
 	if diff := cmp.Diff(daemon.Counters{Desired: 1, Current: 1, Updated: 1}, got); diff != "" {
 		t.Errorf("counters (-want, +got):\n%s", diff)
 	}
@@ -122,7 +122,7 @@ func TestWorldDaemonDeleted(t *testing.T) {
 			w.nodeGone("n1")
 			w.nodeSeen(makeNode("n2", labelled("a", "b")))
 			wantSteps(t, w, daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n1"})
-			if object, _ := w.counters(DaemonKey{"ns", "uid-d"}); object != nil || len(w.objects()) != 0 {
+			if object, _ := countersOf(w, DaemonKey{"ns", "uid-d"}); object != nil || len(w.objects()) != 0 {
 				t.Errorf("it is still kept up: %v, %v", object, w.objects())
 			}
 			w.podGone(pod.UID)
@@ -308,7 +308,7 @@ func TestWorldDaemonEvents(t *testing.T) {
 	wrote := makeDaemon("d", func(set *v1alpha1.DaemonSet) { set.Status.NumberReady = 1 })
 	see(t, w, wrote)
 	wantQueued(t, q, nil, []types.UID{"uid-d"})
-	if object, _ := w.counters(DaemonKey{"ns", "uid-d"}); object != wrote {
+	if object, _ := countersOf(w, DaemonKey{"ns", "uid-d"}); object != wrote {
 		t.Error("the status is compared with an old object")
 	}
 
@@ -325,7 +325,7 @@ func TestWorldCountsTheNewTemplate(t *testing.T) {
 	w.nodeSeen(node)
 	w.podSeen(makePod(set, node, ready(t0)))
 	want := daemon.Counters{Desired: 1, Current: 1, Ready: 1, Available: 1, Updated: 1}
-	_, got := w.counters(DaemonKey{"ns", "uid-d"})
+	_, got := countersOf(w, DaemonKey{"ns", "uid-d"})
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("counters (-want, +got):\n%s", diff)
 	}
@@ -333,7 +333,7 @@ func TestWorldCountsTheNewTemplate(t *testing.T) {
 		set.Spec.Template.Spec.Containers[0].Image, set.Spec.MinReadySeconds = "image:2", 10
 	}))
 	want.Updated, want.Available = 0, 0
-	_, got = w.counters(DaemonKey{"ns", "uid-d"})
+	_, got = countersOf(w, DaemonKey{"ns", "uid-d"})
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("counters after a new template (-want, +got):\n%s", diff)
 	}
@@ -359,7 +359,7 @@ func TestWorldReportsAvailabilityByWaiting(t *testing.T) {
 		t.Errorf("WakeAt = %v, want none", wake)
 	}
 	wantQueued(t, q, nil, []types.UID{"uid-d"})
-	if _, counters := w.counters(DaemonKey{"ns", "uid-d"}); counters.Available != 1 {
+	if _, counters := countersOf(w, DaemonKey{"ns", "uid-d"}); counters.Available != 1 {
 		t.Errorf("available = %d, want 1", counters.Available)
 	}
 }
@@ -442,7 +442,7 @@ func TestWorldComesToTheSameEnd(t *testing.T) {
 				planned[key] = steps(w.task(key).Plan)
 			}
 			for _, uid := range q.reports {
-				_, reported[uid] = w.counters(DaemonKey{"ns", uid})
+				_, reported[uid] = countersOf(w, DaemonKey{"ns", uid})
 			}
 			q.drain()
 		}
@@ -540,8 +540,8 @@ func TestWorldComesToTheSameEnd(t *testing.T) {
 				work()
 				told := h.tell(t)
 				for _, set := range h.daemons {
-					object, got := w.counters(keyOf(set))
-					wantObject, want := told.counters(keyOf(set))
+					object, got := countersOf(w, keyOf(set))
+					wantObject, want := countersOf(told, keyOf(set))
 					if diff := cmp.Diff(want, got); diff != "" || object != wantObject {
 						t.Fatalf("counters of %s (-want, +got):\n%s", set.UID, diff)
 					}

@@ -43,6 +43,21 @@ const (
 	PlacementScheduler = "scheduler"
 )
 
-// ConditionPlacementAdmission is the type of a DaemonSet's condition that says whether the
-// cluster's admission pins its pods to their nodes (True) or does not (False).
-const ConditionPlacementAdmission = "PlacementAdmission"
+// The types of a DaemonSet's conditions.
+const (
+	// ConditionAvailable: no more nodes than maxUnavailable allows are without an available pod, and
+	// there is one at all.
+	ConditionAvailable = "Available"
+	// ConditionProgressing: pods are being made, or replaced by those of the current template.
+	ConditionProgressing = "Progressing"
+	// ConditionDegraded: something keeps pods from being made; the message says what and where.
+	ConditionDegraded = "Degraded"
+	// ConditionPlacementAdmission: the cluster's admission pins pods to their nodes. There is none
+	// where the controller does so by itself.
+	ConditionPlacementAdmission = "PlacementAdmission"
+
+	// ConditionReconciling and ConditionStalled are there only while they are true, for tools that
+	// follow kstatus: they repeat Progressing and Degraded.
+	ConditionReconciling = "Reconciling"
+	ConditionStalled     = "Stalled"
+)

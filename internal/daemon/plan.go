@@ -54,7 +54,7 @@ type Plan struct {
 func planCell(cell *Cell, template *currentTemplate, now time.Time) Plan {
 	plan := &planner{cell: cell, template: template, now: now}
 	old, current, _ := cell.standing(template.revision)
-	if old != nil && current != nil && !(template.surges && cell.Verdict.ShouldRun) {
+	if old != nil && current != nil && (!template.surges || !cell.Verdict.ShouldRun) {
 		old, current = nil, nil // the best of all stays, whatever its revision
 	}
 	stays := ""

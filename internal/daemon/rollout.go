@@ -74,6 +74,7 @@ type rollout struct {
 	taken    int // of these, cells whose available pod may be deleted: they will not serve soon
 	surging  int // cells where a new pod stands beside the old one, or may
 	waiting  *btree.BTreeG[turn]
+	lacking  *btree.BTreeG[string] // cells that should run a pod and do not serve
 }
 
 // turn is a cell's place in the queue: cells whose old pod is not available come first, for to
@@ -90,6 +91,7 @@ func (t turn) less(other turn) bool {
 // rolling is a cell's part of a rollout.
 type rolling struct {
 	serving, taken, surging bool
+	lacks                   bool // it should serve and does not
 	waits                   bool
 	turn                    turn
 }
@@ -98,6 +100,7 @@ type rolling struct {
 func (r *rollout) replace(cell *counted, next rolling) {
 	if r.waiting == nil {
 		r.waiting = btree.NewG(8, turn.less)
+		r.lacking = btree.NewOrderedG[string](8)
 	}
 	before := cell.roll
 	count := func(sum *int, had, has bool) {
@@ -116,6 +119,12 @@ func (r *rollout) replace(cell *counted, next rolling) {
 	}
 	if next.waits {
 		r.waiting.ReplaceOrInsert(next.turn)
+	}
+	switch {
+	case next.lacks && !before.lacks:
+		r.lacking.ReplaceOrInsert(cell.Node)
+	case before.lacks && !next.lacks:
+		r.lacking.Delete(cell.Node)
 	}
 	cell.roll = next
 }
@@ -138,6 +147,7 @@ func (c *Cell) rolling(template *currentTemplate, now time.Time) rolling {
 		taken:   !template.surges && granted && available(old),
 		surging: template.surges && (alive > 1 || granted && available(old)),
 	}
+	roll.lacks = !roll.serving
 	if old == nil {
 		return roll
 	}

@@ -113,7 +113,10 @@ func checkManifest(c *labtest.Cluster, m *manifest, nodes []corev1.Node) (pods i
 			c.T.Errorf("%s: no node is eligible, so nothing is proven: add one", want.Name)
 		}
 		checkBoundBy(c, c.WaitForPods(&set, eligible...))
-		waitForStatus(c, &set, len(eligible))
+		c.WaitForStatus(&set, func(status *v1alpha1.DaemonSetStatus) bool {
+			n := int32(len(eligible))
+			return status.DesiredNumberScheduled == n && status.CurrentNumberScheduled == n && status.NumberReady == n && status.UpdatedNumberScheduled == n
+		})
 		pods += len(eligible)
 		c.Must(c.Delete(c.T.Context(), &set, client.PropagationPolicy(metav1.DeletePropagationBackground)))
 		removePods(c, &set)
@@ -181,22 +184,6 @@ func checkBoundBy(c *labtest.Cluster, pods map[string]corev1.Pod) {
 		})
 		return // one list shows them all
 	}
-}
-
-func waitForStatus(c *labtest.Cluster, set *v1alpha1.DaemonSet, want int) {
-	c.T.Helper()
-	c.Eventually("the status counts every pod", func(ctx context.Context) (string, error) {
-		if err := c.Get(ctx, client.ObjectKeyFromObject(set), set); err != nil {
-			return "", err
-		}
-		status := &set.Status
-		for _, got := range []int32{status.DesiredNumberScheduled, status.CurrentNumberScheduled, status.NumberReady, status.UpdatedNumberScheduled} {
-			if got != int32(want) {
-				return fmt.Sprintf("it is %+v, want %d everywhere", *status, want), nil
-			}
-		}
-		return "", nil
-	})
 }
 
 // removePods does not wait for grace periods: host ports must be free for the next file.

@@ -146,6 +146,38 @@ func (c *Cluster) WaitForPods(set metav1.Object, nodes ...string) map[string]cor
 	return found
 }
 
+// WaitForEvent waits for an event of a daemon whose message contains text.
+func (c *Cluster) WaitForEvent(set *v1alpha1.DaemonSet, reason, text string) {
+	c.T.Helper()
+	c.Eventually(fmt.Sprintf("%s has an event %s with %q", set.Name, reason, text), func(ctx context.Context) (string, error) {
+		var events corev1.EventList
+		if err := c.List(ctx, &events, client.InNamespace(set.Namespace)); err != nil {
+			return "", err
+		}
+		for i := range events.Items {
+			event := &events.Items[i]
+			if event.InvolvedObject.UID == set.UID && event.Reason == reason && strings.Contains(event.Message, text) {
+				return "", nil
+			}
+		}
+		return fmt.Sprintf("none among %d events", len(events.Items)), nil
+	})
+}
+
+// WaitForStatus waits until something holds of a daemon's status, and reads the daemon into set.
+func (c *Cluster) WaitForStatus(set *v1alpha1.DaemonSet, holds func(*v1alpha1.DaemonSetStatus) bool) {
+	c.T.Helper()
+	c.Eventually("the status of "+set.Name+" is as expected", func(ctx context.Context) (string, error) {
+		if err := c.Get(ctx, client.ObjectKeyFromObject(set), set); err != nil {
+			return "", err
+		}
+		if !holds(&set.Status) {
+			return fmt.Sprintf("%+v", set.Status), nil
+		}
+		return "", nil
+	})
+}
+
 func describe(pod *corev1.Pod) string {
 	if pod.DeletionTimestamp != nil {
 		return "terminating"

@@ -13,9 +13,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/everynode/everynode/api/v1alpha1"
@@ -116,10 +116,10 @@ func nodeRelabelled(c *labtest.Cluster) {
 	c.WaitForPods(set, "label-1")
 	c.Must(c.LabelNode(c.T.Context(), "label-1", "role", "other"))
 	c.WaitForPods(set)
-	waitForStatus(c, set, func(status *v1alpha1.DaemonSetStatus) bool {
+	c.WaitForStatus(set, func(status *v1alpha1.DaemonSetStatus) bool {
 		return status.DesiredNumberScheduled == 0 && status.NumberMisscheduled == 0
 	})
-	waitForEvent(c, set, "SuccessfulDelete", "does not match the template's nodeSelector")
+	c.WaitForEvent(set, "SuccessfulDelete", "does not match the template's nodeSelector")
 	c.Must(c.LabelNode(c.T.Context(), "label-1", "role", "label"))
 	c.WaitForPods(set, "label-1")
 }
@@ -132,7 +132,7 @@ func nodeTainted(c *labtest.Cluster) {
 
 	noSchedule := corev1.Taint{Key: "busy", Value: "yes", Effect: corev1.TaintEffectNoSchedule}
 	c.Must(c.TaintNode(c.T.Context(), "taint-1", noSchedule))
-	waitForStatus(c, set, func(status *v1alpha1.DaemonSetStatus) bool {
+	c.WaitForStatus(set, func(status *v1alpha1.DaemonSetStatus) bool {
 		return status.DesiredNumberScheduled == 0 && status.NumberMisscheduled == 1
 	})
 	if still := c.WaitForPods(set, "taint-1")["taint-1"]; still.UID != pod.UID {
@@ -168,14 +168,14 @@ func nodeNotReady(c *labtest.Cluster) {
 	})
 	// As in apps/v1: the daemon tolerates not-ready:NoExecute, so its pod stays, but not the
 	// NoSchedule taint beside it, so none would start.
-	waitForStatus(c, set, func(status *v1alpha1.DaemonSetStatus) bool {
+	c.WaitForStatus(set, func(status *v1alpha1.DaemonSetStatus) bool {
 		return status.DesiredNumberScheduled == 0 && status.NumberMisscheduled == 1
 	})
 	if still := c.WaitForPods(set, "notready-1")["notready-1"]; still.UID != pod.UID {
 		c.T.Errorf("pod %s was replaced by %s, want it to stay", pod.UID, still.UID)
 	}
 	c.Must(c.SetNotReady(c.T.Context(), "notready-1", false))
-	waitForStatus(c, set, func(status *v1alpha1.DaemonSetStatus) bool {
+	c.WaitForStatus(set, func(status *v1alpha1.DaemonSetStatus) bool {
 		return status.DesiredNumberScheduled == 1 && status.NumberMisscheduled == 0
 	})
 	if still := c.WaitForPods(set, "notready-1")["notready-1"]; still.UID != pod.UID {
@@ -213,7 +213,7 @@ func podFailed(c *labtest.Cluster) {
 		}
 		return "", err
 	})
-	waitForEvent(c, set, "SuccessfulDelete", "finished")
+	c.WaitForEvent(set, "SuccessfulDelete", "finished")
 }
 
 func preemption(c *labtest.Cluster) {
@@ -298,7 +298,7 @@ func excessPod(c *labtest.Cluster) {
 	if after.UID != first.UID {
 		c.T.Errorf("pod %s stands, want the first one, %s", after.Name, first.Name)
 	}
-	waitForEvent(c, set, "SuccessfulDelete", "has pod "+first.Name+" already")
+	c.WaitForEvent(set, "SuccessfulDelete", "has pod "+first.Name+" already")
 }
 
 // twinOf is a hand-made pod of a daemon for the node that pod is on.
@@ -324,7 +324,7 @@ func nameTaken(c *labtest.Cluster) {
 	}
 	c.Make(foreign)
 	c.Make(set)
-	waitForEvent(c, set, "PodNameTaken", foreign.Name)
+	c.WaitForEvent(set, "PodNameTaken", foreign.Name)
 	c.WaitForPods(set, lab.NodeName(1), lab.NodeName(2))
 	zero := client.GracePeriodSeconds(0)
 	c.Must(c.Delete(c.T.Context(), foreign, zero))
@@ -379,11 +379,11 @@ func minReadySeconds(c *labtest.Cluster) {
 	set := labtest.DaemonSet("patient", onFirst, func(set *v1alpha1.DaemonSet) { set.Spec.MinReadySeconds = seconds })
 	c.Make(set)
 	pods := c.WaitForPods(set, labtest.NodeNames(nodes)...)
-	waitForStatus(c, set, func(status *v1alpha1.DaemonSetStatus) bool { return status.NumberReady == nodes })
+	c.WaitForStatus(set, func(status *v1alpha1.DaemonSetStatus) bool { return status.NumberReady == nodes })
 	if set.Status.NumberAvailable == nodes {
 		c.T.Error("every pod is available as soon as it is ready, want minReadySeconds to count")
 	}
-	waitForStatus(c, set, func(status *v1alpha1.DaemonSetStatus) bool { return status.NumberAvailable == nodes })
+	c.WaitForStatus(set, func(status *v1alpha1.DaemonSetStatus) bool { return status.NumberAvailable == nodes })
 	for _, pod := range pods {
 		for _, condition := range pod.Status.Conditions {
 			if ready := time.Since(condition.LastTransitionTime.Time); condition.Type == corev1.PodReady && ready < seconds*time.Second {
@@ -398,36 +398,18 @@ func podRefused(c *labtest.Cluster) {
 		set.Spec.Template.Spec.PriorityClassName = "no-such-class"
 	})
 	c.Make(set)
-	waitForEvent(c, set, "FailedCreate", "no-such-class")
-}
-
-func waitForStatus(c *labtest.Cluster, set *v1alpha1.DaemonSet, holds func(*v1alpha1.DaemonSetStatus) bool) {
-	c.T.Helper()
-	c.Eventually("the status of "+set.Name+" is as expected", func(ctx context.Context) (string, error) {
-		if err := c.Get(ctx, types.NamespacedName{Namespace: set.Namespace, Name: set.Name}, set); err != nil {
-			return "", err
-		}
-		if !holds(&set.Status) {
-			return fmt.Sprintf("%+v", set.Status), nil
-		}
-		return "", nil
+	c.WaitForEvent(set, "FailedCreate", "no-such-class")
+	c.WaitForStatus(set, func(status *v1alpha1.DaemonSetStatus) bool {
+		degraded := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionDegraded)
+		return degraded != nil && degraded.Status == metav1.ConditionTrue && strings.Contains(degraded.Message, "no-such-class") &&
+			meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionStalled)
 	})
-}
-
-func waitForEvent(c *labtest.Cluster, set *v1alpha1.DaemonSet, reason, text string) {
-	c.T.Helper()
-	c.Eventually(fmt.Sprintf("%s has an event %s with %q", set.Name, reason, text), func(ctx context.Context) (string, error) {
-		var events corev1.EventList
-		if err := c.List(ctx, &events, client.InNamespace(set.Namespace)); err != nil {
-			return "", err
-		}
-		for i := range events.Items {
-			event := &events.Items[i]
-			if event.InvolvedObject.UID == set.UID && event.Reason == reason && strings.Contains(event.Message, text) {
-				return "", nil
-			}
-		}
-		return fmt.Sprintf("none among %d events", len(events.Items)), nil
+	// Once the cause is gone it comes right by itself.
+	c.Make(&schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{Name: "no-such-class"}, Value: 5})
+	c.WaitForPods(set, labtest.NodeNames(nodes)...)
+	c.WaitForStatus(set, func(status *v1alpha1.DaemonSetStatus) bool {
+		return meta.IsStatusConditionFalse(status.Conditions, v1alpha1.ConditionDegraded) &&
+			meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionAvailable)
 	})
 }
 

@@ -73,15 +73,8 @@ func setImage(c *labtest.Cluster, set *v1alpha1.DaemonSet, image string) {
 
 func waitForUpdated(c *labtest.Cluster, set *v1alpha1.DaemonSet) {
 	c.T.Helper()
-	c.Eventually(set.Name+" is rolled out", func(ctx context.Context) (string, error) {
-		if err := c.Get(ctx, client.ObjectKeyFromObject(set), set); err != nil {
-			return "", err
-		}
-		status := &set.Status
-		if status.ObservedGeneration != set.Generation || status.UpdatedNumberScheduled != rolloutNodes || status.NumberAvailable != rolloutNodes {
-			return fmt.Sprintf("%+v", *status), nil
-		}
-		return "", nil
+	c.WaitForStatus(set, func(status *v1alpha1.DaemonSetStatus) bool {
+		return status.ObservedGeneration == set.Generation && status.UpdatedNumberScheduled == rolloutNodes && status.NumberAvailable == rolloutNodes
 	})
 }
 
@@ -135,12 +128,12 @@ func onDeleteWaits(c *labtest.Cluster) {
 	c.Make(set)
 	before := c.WaitForPods(set, labtest.NodeNames(rolloutNodes)...)
 	setImage(c, set, "example.com/second")
-	waitForStatus(c, set, func(status *v1alpha1.DaemonSetStatus) bool {
+	c.WaitForStatus(set, func(status *v1alpha1.DaemonSetStatus) bool {
 		return status.ObservedGeneration == set.Generation && status.UpdatedNumberScheduled == 0
 	})
 	first := before[lab.NodeName(0)]
 	c.Must(c.Delete(c.T.Context(), &corev1.Pod{ObjectMeta: first.ObjectMeta}))
-	waitForStatus(c, set, func(status *v1alpha1.DaemonSetStatus) bool {
+	c.WaitForStatus(set, func(status *v1alpha1.DaemonSetStatus) bool {
 		return status.UpdatedNumberScheduled == 1 && status.NumberAvailable == rolloutNodes
 	})
 	for node, pod := range c.WaitForPods(set, labtest.NodeNames(rolloutNodes)...) {

@@ -127,7 +127,7 @@ func TestPlacementSurvivesItsWebhook(t *testing.T) {
 			c.Make(set)
 			checkPlacedBy(c, c.WaitForPods(set, labtest.NodeNames(nodes)...), v1alpha1.PlacedByController)
 			waitForCondition(c, set, metav1.ConditionFalse)
-			waitForEvent(c, set, "PlacementAdmissionNotEffective")
+			c.WaitForEvent(set, "PlacementAdmissionNotEffective", "")
 			checkEffective(c, "0")
 			checkOthersUnaffected(c)
 
@@ -210,31 +210,8 @@ func checkPlacedBy(c *labtest.Cluster, pods map[string]corev1.Pod, want string) 
 
 func waitForCondition(c *labtest.Cluster, set *v1alpha1.DaemonSet, want metav1.ConditionStatus) {
 	c.T.Helper()
-	c.Eventually(fmt.Sprintf("%s has PlacementAdmission=%s", set.Name, want), func(ctx context.Context) (string, error) {
-		if err := c.Get(ctx, client.ObjectKeyFromObject(set), set); err != nil {
-			return "", err
-		}
-		condition := meta.FindStatusCondition(set.Status.Conditions, v1alpha1.ConditionPlacementAdmission)
-		if condition == nil || condition.Status != want {
-			return fmt.Sprintf("it is %+v", condition), nil
-		}
-		return "", nil
-	})
-}
-
-func waitForEvent(c *labtest.Cluster, set *v1alpha1.DaemonSet, reason string) {
-	c.T.Helper()
-	c.Eventually(fmt.Sprintf("%s has an event %s", set.Name, reason), func(ctx context.Context) (string, error) {
-		var events corev1.EventList
-		if err := c.List(ctx, &events, client.InNamespace(set.Namespace)); err != nil {
-			return "", err
-		}
-		for i := range events.Items {
-			if events.Items[i].InvolvedObject.UID == set.UID && events.Items[i].Reason == reason {
-				return "", nil
-			}
-		}
-		return fmt.Sprintf("none among %d events", len(events.Items)), nil
+	c.WaitForStatus(set, func(status *v1alpha1.DaemonSetStatus) bool {
+		return meta.IsStatusConditionPresentAndEqual(status.Conditions, v1alpha1.ConditionPlacementAdmission, want)
 	})
 }
 
