@@ -1,0 +1,284 @@
+package daemon
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/types"
+	"pgregory.net/rapid"
+)
+
+// record is ControllerRevision d-<revision>, ours.
+func record(revision string, number int64, change ...func(*Record)) Record {
+	r := Record{
+		Name: RevisionName("d", revision), UID: types.UID("uid-" + revision), Number: number,
+		Revision: revision, Content: revision, Holder: Ours,
+	}
+	for _, c := range change {
+		c(&r)
+	}
+	return r
+}
+
+func heldBy(holder Holder) func(*Record)   { return func(r *Record) { r.Holder = holder } }
+func leaving(r *Record)                    { r.Terminating = true }
+func holding(content string) func(*Record) { return func(r *Record) { r.Content = content } }
+
+func describeSteps(steps []HistoryStep) []string {
+	var lines []string
+	for _, step := range steps {
+		line := fmt.Sprintf("%s %s: %s", step.Op, step.Record.Name, step.Reason)
+		if step.Number > 0 {
+			line = fmt.Sprintf("%s %s as %d: %s", step.Op, step.Record.Name, step.Number, step.Reason)
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+func TestPlanHistory(t *testing.T) {
+	tests := map[string]struct {
+		records []Record
+		limit   int
+		inUse   []string
+		want    []string
+	}{
+		"the first template": {limit: 10, want: []string{"Create d-new as 1: NewTemplate"}},
+		"a new template": {
+			records: []Record{record("a", 1), record("b", 2)}, limit: 10,
+			want: []string{"Create d-new as 3: NewTemplate", "Keep d-a: WithinLimit", "Keep d-b: WithinLimit"},
+		},
+		"all is well": {
+			records: []Record{record("new", 2), record("a", 1)}, limit: 10,
+			want: []string{"Keep d-new: Current", "Keep d-a: WithinLimit"},
+		},
+		"a template that comes back": {
+			records: []Record{record("new", 1), record("b", 2), record("c", 3)}, limit: 10,
+			want: []string{"Renumber d-new as 4: TemplateReturned", "Keep d-b: WithinLimit", "Keep d-c: WithinLimit"},
+		},
+		"a number that two have": {
+			records: []Record{record("new", 2), record("a", 2)}, limit: 10,
+			want: []string{"Renumber d-new as 3: TemplateReturned", "Keep d-a: WithinLimit"},
+		},
+		"the oldest go beyond the limit": {
+			records: []Record{record("c", 3), record("a", 1), record("b", 2)}, limit: 1,
+			want: []string{"Create d-new as 4: NewTemplate", "Delete d-a: BeyondLimit", "Delete d-b: BeyondLimit", "Keep d-c: WithinLimit"},
+		},
+		"no history at all": {
+			records: []Record{record("new", 2), record("a", 1)}, limit: 0,
+			want: []string{"Keep d-new: Current", "Delete d-a: BeyondLimit"},
+		},
+		"a limit that the CRD does not let in": {
+			records: []Record{record("new", 2), record("a", 1)}, limit: -1,
+			want: []string{"Keep d-new: Current", "Delete d-a: BeyondLimit"},
+		},
+		"what a pod has stays, and the next oldest goes": {
+			records: []Record{record("new", 4), record("a", 1), record("b", 2), record("c", 3)}, limit: 2, inUse: []string{"a"},
+			want: []string{"Keep d-new: Current", "Keep d-a: InUse", "Delete d-b: BeyondLimit", "Keep d-c: WithinLimit"},
+		},
+		"all that pods have stays": {
+			records: []Record{record("new", 3), record("a", 1), record("b", 2)}, limit: 0, inUse: []string{"a", "b", "new"},
+			want: []string{"Keep d-new: Current", "Keep d-a: InUse", "Keep d-b: InUse"},
+		},
+		"a pod is of its content, whatever its label": {
+			records: []Record{record("new", 2), record("a", 1, func(r *Record) { r.Revision = "forged" })}, inUse: []string{"a"},
+			want: []string{"Keep d-new: Current", "Keep d-a: InUse"},
+		},
+		"one that ends is none of those that are kept": {
+			records: []Record{record("new", 3), record("a", 1), record("b", 2, leaving)}, limit: 1,
+			want: []string{"Keep d-new: Current", "Keep d-b: Terminating", "Keep d-a: WithinLimit"},
+		},
+		"a number is not given twice while one ends": {
+			records: []Record{record("a", 5, leaving)}, limit: 10,
+			want: []string{"Create d-new as 6: NewTemplate", "Keep d-a: Terminating"},
+		},
+		"the current one ends": {
+			records: []Record{record("new", 1, leaving)}, limit: 10,
+			want: []string{"Keep d-new: Terminating"},
+		},
+		"orphans are adopted first, and count": {
+			records: []Record{record("a", 1), record("b", 2, heldBy(Nobody)), record("new", 3, heldBy(Nobody))}, limit: 1,
+			want: []string{"Adopt d-new: Orphaned", "Adopt d-b: Orphaned", "Delete d-a: BeyondLimit"},
+		},
+		"an orphan beyond the limit is dropped once it is ours": {
+			records: []Record{record("new", 3), record("a", 1, heldBy(Nobody)), record("b", 2)}, limit: 1,
+			want: []string{"Adopt d-a: Orphaned", "Keep d-new: Current", "Keep d-b: WithinLimit"},
+		},
+		"an orphan that a pod has": {
+			records: []Record{record("new", 3), record("a", 1, heldBy(Nobody))}, limit: 0, inUse: []string{"a"},
+			want: []string{"Adopt d-a: Orphaned", "Keep d-new: Current"},
+		},
+		"the name is somebody else's": {
+			records: []Record{record("new", 7, heldBy(Somebody)), record("a", 1), record("b", 2)}, limit: 1,
+			want: []string{"Blocked d-new: RevisionNameTaken", "Delete d-a: BeyondLimit", "Keep d-b: WithinLimit"},
+		},
+		"the name is another template's": {
+			records: []Record{record("new", 1, holding("other"))}, limit: 10,
+			want: []string{"Blocked d-new: RevisionNameTaken"},
+		},
+		"the name is that of no template": {
+			records: []Record{record("new", 1, holding(""), heldBy(Nobody))}, limit: 10,
+			want: []string{"Blocked d-new: RevisionNameTaken"},
+		},
+		"who has the name leaves": {
+			records: []Record{record("new", 1, heldBy(Somebody), leaving)}, limit: 10,
+			want: []string{"Keep d-new: Terminating"},
+		},
+		"the current template under another name": {
+			records: []Record{record("new", 3), record("a", 1, holding("new")), record("b", 2)}, limit: 1,
+			want: []string{"Keep d-new: Current", "Delete d-a: Duplicate", "Keep d-b: WithinLimit"},
+		},
+		"a duplicate stays while a pod has it": {
+			records: []Record{record("new", 2), record("a", 1, holding("new"))}, limit: 1, inUse: []string{"a"},
+			want: []string{"Keep d-new: Current", "Keep d-a: WithinLimit"},
+		},
+		"a duplicate stays until the current one is recorded": {
+			records: []Record{record("a", 1, holding("new"))}, limit: 1,
+			want: []string{"Create d-new as 2: NewTemplate", "Keep d-a: WithinLimit"},
+		},
+		"somebody else's is not ours to drop": {
+			records: []Record{record("new", 2), record("a", 1, heldBy(Somebody))}, limit: 0,
+			want: []string{"Keep d-new: Current"},
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			before := slices.Clone(test.records)
+			got := PlanHistory(History{
+				Name: "d-new", Revision: "new", Limit: test.limit, Records: test.records,
+				InUse: func(revision string) bool { return slices.Contains(test.inUse, revision) },
+			})
+			if diff := cmp.Diff(test.want, describeSteps(got)); diff != "" {
+				t.Errorf("plan (-want, +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(before, test.records); diff != "" {
+				t.Errorf("the records that came in changed:\n%s", diff)
+			}
+			for _, step := range got {
+				if step.Message == "" {
+					t.Errorf("%s %s says nothing", step.Op, step.Record.Name)
+				}
+			}
+		})
+	}
+}
+
+// Whether a revision is in use costs a look at the cells; most of the time nobody needs to know.
+func TestPlanHistoryAsksOnlyBeyondTheLimit(t *testing.T) {
+	PlanHistory(History{
+		Name: "d-new", Revision: "new", Limit: 2, Records: []Record{record("new", 3), record("a", 1), record("b", 2)},
+		InUse: func(revision string) bool { t.Errorf("asked for %s", revision); return false },
+	})
+}
+
+// do carries a plan out, as an API server would.
+func do(steps []HistoryStep, records []Record) []Record {
+	for _, step := range steps {
+		at := slices.IndexFunc(records, func(r Record) bool { return r.Name == step.Record.Name })
+		switch step.Op {
+		case Create:
+			revision := step.Record.Name[len("d-"):]
+			records = append(records, record(revision, step.Number))
+		case Renumber:
+			records[at].Number = step.Number
+		case Adopt:
+			records[at].Holder = Ours
+		case Delete:
+			records = slices.Delete(records, at, at+1)
+		}
+	}
+	return records
+}
+
+// Whatever templates came and went: the current one is recorded under the one highest number,
+// those that pods have are there, those of others are left alone, no more are kept than must be,
+// the order of what was seen does not matter, and after two passes nothing is left to do (L2).
+func TestPlanHistoryComesToRest(t *testing.T) {
+	revisions := []string{"a", "b", "c", "e", "f"}
+	rapid.Check(t, func(t *rapid.T) {
+		var records []Record
+		for _, revision := range rapid.SliceOfNDistinct(rapid.SampledFrom(revisions), 0, 5, rapid.ID).Draw(t, "recorded") {
+			r := record(revision, rapid.Int64Range(0, 4).Draw(t, "number"))
+			r.Holder = rapid.SampledFrom([]Holder{Ours, Ours, Nobody, Somebody}).Draw(t, "holder")
+			r.Content = rapid.SampledFrom([]string{revision, revision, revision, "a", ""}).Draw(t, "content")
+			records = append(records, r)
+		}
+		used := rapid.SliceOfDistinct(rapid.SampledFrom(revisions), rapid.ID).Draw(t, "used")
+		current := rapid.SampledFrom(revisions).Draw(t, "current")
+		limit := rapid.IntRange(0, 3).Draw(t, "limit")
+		plan := func(records []Record) []HistoryStep {
+			return PlanHistory(History{
+				Name: "d-" + current, Revision: current, Limit: limit, Records: records,
+				InUse: func(revision string) bool { return slices.Contains(used, revision) },
+			})
+		}
+		shuffled := rapid.Permutation(records).Draw(t, "shuffled")
+		if diff := cmp.Diff(plan(records), plan(shuffled)); diff != "" {
+			t.Fatalf("the order matters (-one, +other):\n%s", diff)
+		}
+		started := slices.Clone(records)
+		for range 3 { // adopt, then number, then drop
+			records = do(plan(records), records)
+		}
+		for _, step := range plan(records) {
+			if step.Op != Keep && step.Op != Blocked {
+				t.Fatalf("%s %s is left to do: %s", step.Op, step.Record.Name, step.Reason)
+			}
+		}
+		find := func(name string) *Record {
+			if at := slices.IndexFunc(records, func(r Record) bool { return r.Name == name }); at >= 0 {
+				return &records[at]
+			}
+			return nil
+		}
+		blocked := plan(records)[0].Op == Blocked
+		top := find("d-" + current)
+		if top == nil || !blocked && (top.Holder != Ours || top.Content != current) {
+			t.Fatalf("the current template is not recorded: %+v", top)
+		}
+		others, free := 0, 0
+		for i := range records {
+			r := &records[i]
+			if r.Name == top.Name || r.Holder == Somebody {
+				continue
+			}
+			others++
+			if !blocked && r.Number >= top.Number {
+				t.Fatalf("%s has number %d, the current one %d", r.Name, r.Number, top.Number)
+			}
+			if !slices.Contains(used, r.Revision) && !slices.Contains(used, r.Content) {
+				free++
+			}
+		}
+		if others > limit && free > 0 {
+			t.Fatalf("%d others are kept, %d of them without need, the limit is %d", others, free, limit)
+		}
+		for _, r := range started {
+			kept := find(r.Name) != nil
+			if !kept && (r.Holder == Somebody || slices.Contains(used, r.Revision)) {
+				t.Fatalf("%s was dropped: %+v", r.Name, r)
+			}
+		}
+	})
+}
+
+func TestCellsHold(t *testing.T) {
+	var cells Cells
+	if cells.Holds("a") {
+		t.Error("no cell holds a")
+	}
+	cells.SetPod("n1", Pod{UID: "1", Revision: "a", Terminating: true}, t0)
+	cells.SetPod("n2", Pod{UID: "2", Revision: "b"}, t0)
+	cells.SetPod("n2", Pod{UID: "3", Revision: "c"}, t0)
+	for _, revision := range []string{"a", "b", "c"} {
+		if !cells.Holds(revision) {
+			t.Errorf("revision %s has a pod", revision)
+		}
+	}
+	cells.RemovePod("n1", "1", t0)
+	if cells.Holds("a") {
+		t.Error("the last pod of a is gone")
+	}
+}

@@ -1,0 +1,125 @@
+package daemon
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
+)
+
+// changeCause is the annotation that tells why a template was changed; kubectl shows it beside
+// the revision that the change made.
+const changeCause = "kubernetes.io/change-cause"
+
+// Record is what history keeps of a ControllerRevision: a template that a daemon has or had.
+type Record struct {
+	Name            string
+	UID             types.UID
+	ResourceVersion string // the state that was seen
+	Number          int64  // the higher, the later the daemon had the template
+	Revision        string // its label, which it shares with the pods of the template
+	Content         string // the revision of the template in its data; empty when there is none
+	Holder          Holder
+	Terminating     bool
+}
+
+// Holder is who controls a ControllerRevision, as its daemon sees it.
+type Holder string
+
+// The holders of a ControllerRevision.
+const (
+	Ours     Holder = "Ours"
+	Nobody   Holder = "Nobody" // and the daemon may adopt it
+	Somebody Holder = "Somebody"
+)
+
+// RevisionName is the name of the ControllerRevision of a template: <daemon>-<revision>, cut to
+// what a name may be.
+func RevisionName(daemon, revision string) string {
+	if room := validation.DNS1123SubdomainMaxLength - len(revision) - 1; len(daemon) > room {
+		daemon = strings.TrimRight(daemon[:room], "-.")
+	}
+	return daemon + "-" + revision
+}
+
+// NewRevision is the ControllerRevision of a daemon's template; annotations are the daemon's.
+func NewRevision(template *Template, number int64, annotations map[string]string) (*appsv1.ControllerRevision, error) {
+	data, err := recordTemplate(&template.Pod)
+	if err != nil {
+		return nil, err
+	}
+	object := &appsv1.ControllerRevision{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace:       template.Namespace,
+			Name:            RevisionName(template.Name, template.Revision),
+			Labels:          maps.Clone(template.Pod.Labels),
+			OwnerReferences: []metav1.OwnerReference{template.Owner},
+		},
+		Data:     runtime.RawExtension{Raw: data},
+		Revision: number,
+	}
+	metav1.SetMetaDataLabel(&object.ObjectMeta, appsv1.ControllerRevisionHashLabelKey, template.Revision)
+	if cause, given := annotations[changeCause]; given {
+		object.Annotations = map[string]string{changeCause: cause}
+	}
+	return object, nil
+}
+
+// ObserveRevision takes from a ControllerRevision what history keeps, but for its holder.
+func ObserveRevision(object *appsv1.ControllerRevision) Record {
+	content := contentOf(object.Data.Raw)
+	return Record{
+		Name:            object.Name,
+		UID:             object.UID,
+		ResourceVersion: object.ResourceVersion,
+		Number:          object.Revision,
+		Revision:        cmp.Or(object.Labels[appsv1.ControllerRevisionHashLabelKey], content),
+		Content:         content,
+		Terminating:     object.DeletionTimestamp != nil,
+	}
+}
+
+// recordTemplate is a template as a strategic merge patch that brings it back, in the form of
+// apps/v1 (k8s.io/kubernetes pkg/controller/daemon getPatch), so that what reads that form reads
+// this. Numbers are kept as they are written: a float cannot hold every one.
+func recordTemplate(template *corev1.PodTemplateSpec) ([]byte, error) {
+	raw, err := json.Marshal(template)
+	if err != nil {
+		return nil, fmt.Errorf("the pod template cannot be encoded: %w", err)
+	}
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.UseNumber()
+	var fields map[string]any
+	if err := decoder.Decode(&fields); err != nil {
+		return nil, fmt.Errorf("the pod template cannot be encoded: %w", err)
+	}
+	fields["$patch"] = "replace"
+	return json.Marshal(map[string]any{"spec": map[string]any{"template": fields}})
+}
+
+// contentOf is the revision of the template that recordTemplate wrote; empty when data is
+// something else.
+func contentOf(data []byte) string {
+	var recorded struct {
+		Spec struct {
+			Template *corev1.PodTemplateSpec `json:"template"`
+		} `json:"spec"`
+	}
+	if err := json.Unmarshal(data, &recorded); err != nil || recorded.Spec.Template == nil {
+		return ""
+	}
+	revision, err := Revision(recorded.Spec.Template)
+	if err != nil {
+		return ""
+	}
+	return revision
+}

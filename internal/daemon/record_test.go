@@ -1,0 +1,127 @@
+package daemon
+
+import (
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation"
+	upstream "k8s.io/kubernetes/pkg/controller/daemon"
+	"pgregory.net/rapid"
+)
+
+func TestRevisionName(t *testing.T) {
+	if got := RevisionName("agent", "be3wx5f537"); got != "agent-be3wx5f537" {
+		t.Errorf("RevisionName = %q", got)
+	}
+	for _, long := range []string{strings.Repeat("a", 253), strings.Repeat("a", 241) + ".aaaaaa", strings.Repeat("a", 240) + "-.aaaa"} {
+		got := RevisionName(long, "be3wx5f537")
+		if problems := validation.IsDNS1123Subdomain(got); len(problems) > 0 || !strings.HasSuffix(got, "a-be3wx5f537") {
+			t.Errorf("RevisionName(%q) = %q: %v", long, got, problems)
+		}
+	}
+}
+
+func TestNewRevision(t *testing.T) {
+	yes := true
+	template := &Template{
+		Owner:     metav1.OwnerReference{APIVersion: "everynode.dev/v1alpha1", Kind: "DaemonSet", Name: "d", UID: "uid-d", Controller: &yes, BlockOwnerDeletion: &yes},
+		Namespace: "ns", Name: "d", Revision: "rev",
+		Pod: corev1.PodTemplateSpec{
+			ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "d"}},
+			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "image:1"}}},
+		},
+	}
+	before := template.Pod.DeepCopy()
+	got, err := NewRevision(template, 7, map[string]string{"kubernetes.io/change-cause": "a fix", "other": "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &appsv1.ControllerRevision{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: "ns", Name: "d-rev", Labels: map[string]string{"app": "d", "controller-revision-hash": "rev"},
+			Annotations: map[string]string{"kubernetes.io/change-cause": "a fix"}, OwnerReferences: []metav1.OwnerReference{template.Owner},
+		},
+		Data:     runtime.RawExtension{Raw: []byte(`{"spec":{"template":{"$patch":"replace","metadata":{"labels":{"app":"d"}},"spec":{"containers":[{"image":"image:1","name":"c","resources":{}}]}}}}`)},
+		Revision: 7,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("ControllerRevision (-want, +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(before, &template.Pod); diff != "" {
+		t.Errorf("the template changed:\n%s", diff)
+	}
+
+	template.Pod.Labels = nil
+	got, err = NewRevision(template, 1, nil)
+	if err != nil || got.Labels["controller-revision-hash"] != "rev" || got.Annotations != nil {
+		t.Errorf("without labels: %+v, %v", got, err)
+	}
+}
+
+// What upstream reads is what we write, and what we write tells which template it is.
+func TestRecordedTemplate(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		template := corev1.PodTemplateSpec{
+			ObjectMeta: metav1.ObjectMeta{Labels: rapid.MapOf(drawKey, drawValue).Draw(t, "labels"), Annotations: rapid.MapOf(drawKey, rapid.String()).Draw(t, "annotations")},
+			Spec:       drawSpec(t),
+		}
+		data, err := recordTemplate(&template)
+		if err != nil {
+			t.Fatal(err)
+		}
+		same, err := upstream.Match(&appsv1.DaemonSet{Spec: appsv1.DaemonSetSpec{Template: template}}, &appsv1.ControllerRevision{Data: runtime.RawExtension{Raw: data}})
+		if err != nil || !same {
+			t.Fatalf("upstream does not know its template in %s: %v", data, err)
+		}
+		want, err := Revision(&template)
+		if got := contentOf(data); err != nil || got != want {
+			t.Fatalf("content %q of %s, want %q: %v", got, data, want, err)
+		}
+	})
+}
+
+// Upstream loses such numbers: it keeps them as floats.
+func TestRecordedTemplateKeepsLargeNumbers(t *testing.T) {
+	large := int64(math.MaxInt64)
+	template := corev1.PodTemplateSpec{Spec: corev1.PodSpec{Tolerations: []corev1.Toleration{{TolerationSeconds: &large}}}}
+	data, err := recordTemplate(&template)
+	if err != nil || !strings.Contains(string(data), "9223372036854775807") {
+		t.Errorf("recorded as %s, %v", data, err)
+	}
+}
+
+func TestContentOfSomethingElse(t *testing.T) {
+	for _, data := range []string{"", "{}", "null", "[]", `{"spec":{}}`, `{"spec":{"template":null}}`, `{"spec":{"template":"x"}}`, `{"data":{"template":{}}}`} {
+		if got := contentOf([]byte(data)); got != "" {
+			t.Errorf("content of %q is %q, want none", data, got)
+		}
+	}
+}
+
+func TestObserveRevision(t *testing.T) {
+	template := &Template{Namespace: "ns", Name: "d", Revision: "label"}
+	object, err := NewRevision(template, 3, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	object.UID, object.ResourceVersion = "uid", "5"
+	content, err := Revision(&template.Pod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Record{Name: "d-label", UID: "uid", ResourceVersion: "5", Number: 3, Revision: "label", Content: content}
+	if diff := cmp.Diff(want, ObserveRevision(object)); diff != "" {
+		t.Errorf("record (-want, +got):\n%s", diff)
+	}
+	object.Labels, object.DeletionTimestamp = nil, &metav1.Time{Time: t0}
+	want.Revision, want.Terminating = content, true
+	if diff := cmp.Diff(want, ObserveRevision(object)); diff != "" {
+		t.Errorf("record without a label (-want, +got):\n%s", diff)
+	}
+}
