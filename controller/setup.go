@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -29,14 +30,15 @@ func CacheOptions() cache.Options {
 		ReaderFailOnMissingInformer: true,
 		DefaultTransform:            cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
-			&corev1.Node{}: {Transform: trimNode},
-			&corev1.Pod{}:  {Transform: trimPod},
+			&corev1.Node{}:               {Transform: trimNode},
+			&corev1.Pod{}:                {Transform: trimPod},
+			&appsv1.ControllerRevision{}: {Transform: trimRevision},
 		},
 	}
 }
 
-// Setup adds the controller to a manager: one controller for cells, one for status, and the
-// placer's probe.
+// Setup adds the controller to a manager: one controller for cells, one for status, one for the
+// history of revisions, and the placer's probe.
 func Setup(mgr manager.Manager, options Options) error {
 	observer := newObserver(mgr.GetCache())
 	world := newWorld(time.Now, observer.planCell, observer.reportDaemon)
@@ -67,6 +69,9 @@ func Setup(mgr manager.Manager, options Options) error {
 	}
 	if err := status.Watch(statusSource{observer}); err != nil {
 		return fmt.Errorf("watching for status: %w", err)
+	}
+	if err := setUpHistory(mgr, world, observer.synced, recorder); err != nil {
+		return err
 	}
 	if err := mgr.Add(placer); err != nil {
 		return fmt.Errorf("adding the probe of placement admission: %w", err)

@@ -40,6 +40,9 @@ type world struct {
 	// status to look at. They must not block and not call back.
 	plan   func(daemon.Key)
 	report func(DaemonKey)
+	// record is called likewise, for every daemon whose template may be new and for every one that
+	// lost a pod: its history may have to follow.
+	record func(DaemonKey)
 
 	mu      sync.Mutex
 	begun   bool // everything there is was seen: rollouts may go on
@@ -67,7 +70,7 @@ func (w *workload) active() bool {
 
 func newWorld(now func() time.Time, plan func(daemon.Key), report func(DaemonKey)) *world {
 	return &world{
-		now: now, plan: plan, report: report,
+		now: now, plan: plan, report: report, record: func(DaemonKey) {},
 		nodes:   map[string]*corev1.Node{},
 		daemons: map[DaemonKey]*workload{},
 		pods:    map[types.UID]daemon.Key{},
@@ -106,6 +109,7 @@ func (w *world) daemonSeen(object *v1alpha1.DaemonSet) error {
 	}
 	w.planAll(key, known)
 	w.goOn(key, known)
+	w.record(key)
 	return nil
 }
 
@@ -214,6 +218,7 @@ func (w *world) podGone(uid types.UID) {
 func (w *world) removePod(cell daemon.Key, uid types.UID) {
 	delete(w.pods, uid)
 	w.daemons[ownerOf(cell)].cells.RemovePod(cell.Node, uid, w.now())
+	w.record(ownerOf(cell))
 	w.changed(cell)
 	w.forgetEmpty(ownerOf(cell))
 }

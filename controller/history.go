@@ -1,0 +1,246 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/internal/daemon"
+)
+
+// Events of history.
+const (
+	eventNotRecorded = "RevisionNotRecorded"
+	actionRecord     = "RecordRevision"
+)
+
+// defaultHistoryLimit is apps/v1's revisionHistoryLimit.
+const defaultHistoryLimit = 10
+
+// historian keeps the ControllerRevisions of daemons: one for the current template, and as many
+// of former ones as the daemon wants. A template's revision is known without them, so that no pod
+// waits for what is done here.
+type historian struct {
+	world     *world
+	revisions *revisions
+	client    client.Client
+	reader    client.Reader // of the API server, not of the cache
+	events    events.EventRecorder
+	// unanswered counts, for each daemon, the requests in a row that got no answer.
+	unanswered workqueue.TypedRateLimiter[DaemonKey]
+}
+
+var _ reconcile.TypedReconciler[DaemonKey] = (*historian)(nil)
+
+// setUpHistory adds the controller of history to a manager; synced is closed when the world has
+// seen everything.
+func setUpHistory(mgr manager.Manager, world *world, synced <-chan struct{}, recorder events.EventRecorder) error {
+	revisions := newRevisions(world)
+	world.record = revisions.look
+	history, err := controller.NewTyped("history", mgr, controller.TypedOptions[DaemonKey]{
+		MaxConcurrentReconciles: 2,
+		RateLimiter:             backOff(firstRefused, lastRefused),
+		Reconciler: &historian{
+			world: world, revisions: revisions, client: mgr.GetClient(), reader: mgr.GetAPIReader(),
+			events: recorder, unanswered: backOff(firstRetry, lastRetry),
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("setting up the controller of history: %w", err)
+	}
+	if err := history.Watch(historySource{revisions: revisions, cache: mgr.GetCache(), synced: synced}); err != nil {
+		return fmt.Errorf("watching for history: %w", err)
+	}
+	return nil
+}
+
+// backOff delays what is tried again, by daemon.
+func backOff(first, last time.Duration) workqueue.TypedRateLimiter[DaemonKey] {
+	return workqueue.NewTypedItemExponentialFailureRateLimiter[DaemonKey](first, last)
+}
+
+// Reconcile plans a daemon's history and acts. An error is an answer of the API server that will
+// be the same for a while; it costs a growing delay. What does not depend on it is done: to drop
+// old ControllerRevisions may be what makes room for the new one.
+func (h *historian) Reconcile(ctx context.Context, key DaemonKey) (reconcile.Result, error) {
+	subject, ok := h.world.subject(key)
+	if !ok {
+		h.unanswered.Forget(key)
+		return reconcile.Result{}, nil
+	}
+	var (
+		result  reconcile.Result
+		refused error
+	)
+	for _, step := range h.plan(key, &subject) {
+		err := h.do(ctx, &subject, step)
+		switch {
+		case errors.Is(err, errOutdated):
+			return reconcile.Result{}, nil
+		case err != nil && !errors.Is(err, errRevisionNameTaken) && noAnswer(err):
+			return reconcile.Result{RequeueAfter: h.unanswered.When(key)}, nil
+		case step.Op == daemon.Create:
+			result.RequeueAfter = verifyAfter
+		}
+		refused = errors.Join(refused, err)
+	}
+	h.unanswered.Forget(key)
+	if refused != nil {
+		return reconcile.Result{}, refused
+	}
+	return result, nil
+}
+
+func (h *historian) plan(key DaemonKey, subject *subject) []daemon.HistoryStep {
+	limit := defaultHistoryLimit
+	if given := subject.object.Spec.RevisionHistoryLimit; given != nil {
+		limit = int(*given)
+	}
+	return daemon.PlanHistory(daemon.History{
+		Name: subject.name(), Revision: subject.template.Revision, Limit: limit,
+		Records: h.revisions.of(subject),
+		InUse:   func(revision string) bool { return h.world.holds(key, revision) },
+	})
+}
+
+func (h *historian) do(ctx context.Context, subject *subject, step daemon.HistoryStep) error {
+	switch step.Op {
+	case daemon.Create:
+		return h.create(ctx, subject, step)
+	case daemon.Adopt:
+		return h.adopt(ctx, subject, step.Record)
+	case daemon.Renumber:
+		return h.renumber(ctx, subject, step)
+	case daemon.Delete:
+		return h.delete(ctx, subject, step.Record)
+	case daemon.Blocked:
+		return h.blocked(subject, step)
+	}
+	return nil
+}
+
+// create records the current template. That its name is there already is an answer too.
+func (h *historian) create(ctx context.Context, subject *subject, step daemon.HistoryStep) error {
+	object, err := daemon.NewRevision(subject.template, step.Number, subject.object.Annotations)
+	if err != nil {
+		return err
+	}
+	err = h.client.Create(ctx, object)
+	switch {
+	case err == nil:
+		return nil
+	case apierrors.IsAlreadyExists(err):
+		return h.meet(ctx, subject, object)
+	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+		return nil // nothing can be made there any more
+	}
+	err = fmt.Errorf("creating ControllerRevision %s: %w", object.Name, err)
+	if !noAnswer(err) {
+		h.events.Eventf(subject.object, nil, corev1.EventTypeWarning, eventNotRecorded, actionRecord,
+			"The template is not recorded for a rollback; pods are made all the same: %v", err)
+	}
+	return err
+}
+
+// meet looks who has the name that the current template's record needs. One that we would keep or
+// adopt is no news: the cache does not show it yet.
+func (h *historian) meet(ctx context.Context, subject *subject, object *appsv1.ControllerRevision) error {
+	var holder appsv1.ControllerRevision
+	if err := h.reader.Get(ctx, client.ObjectKeyFromObject(object), &holder); err != nil {
+		return fmt.Errorf("looking who has the name of ControllerRevision %s: %w", object.Name, err)
+	}
+	observed := observeRevision(&holder)
+	for _, step := range daemon.PlanHistory(daemon.History{
+		Name: subject.name(), Revision: subject.template.Revision, Records: []daemon.Record{subject.record(&observed)},
+	}) {
+		if step.Op == daemon.Blocked {
+			return h.blocked(subject, step)
+		}
+	}
+	return nil
+}
+
+// errRevisionNameTaken is the failure to record a template whose record's name something else has.
+var errRevisionNameTaken = errors.New("the name is taken")
+
+func (h *historian) blocked(subject *subject, step daemon.HistoryStep) error {
+	h.events.Eventf(subject.object, nil, corev1.EventTypeWarning, string(step.Reason), actionRecord, "%s", step.Message)
+	return fmt.Errorf("recording the template of DaemonSet %s/%s: %w: %s", subject.object.Namespace, subject.object.Name, errRevisionNameTaken, step.Message)
+}
+
+// errOutdated ends a pass over the history of a daemon that is not any more what the cache shows.
+// An event is on its way and brings it here again.
+var errOutdated = errors.New("the DaemonSet has changed")
+
+// adopt takes control of an orphan. The cache may show a daemon that is gone or on its way out,
+// and what such a daemon takes is lost: so the API server is asked first.
+func (h *historian) adopt(ctx context.Context, subject *subject, record daemon.Record) error {
+	var owner v1alpha1.DaemonSet
+	err := h.reader.Get(ctx, client.ObjectKeyFromObject(subject.object), &owner)
+	switch {
+	case apierrors.IsNotFound(err):
+		return errOutdated
+	case err != nil:
+		return fmt.Errorf("reading DaemonSet %s before it adopts ControllerRevision %s: %w", subject.object.Name, record.Name, err)
+	case owner.UID != subject.object.UID || owner.DeletionTimestamp != nil:
+		return errOutdated
+	}
+	// Merged by UID into the owner references that there are (strategic merge).
+	metadata := stateOf(record)
+	metadata["ownerReferences"] = []metav1.OwnerReference{subject.template.Owner}
+	return h.patch(ctx, subject, record, types.StrategicMergePatchType, map[string]any{"metadata": metadata})
+}
+
+func (h *historian) renumber(ctx context.Context, subject *subject, step daemon.HistoryStep) error {
+	return h.patch(ctx, subject, step.Record, types.MergePatchType, map[string]any{"metadata": stateOf(step.Record), "revision": step.Number})
+}
+
+// stateOf is the precondition of a patch: the object, in the state in which it was planned for (S5).
+func stateOf(record daemon.Record) map[string]any {
+	return map[string]any{"uid": record.UID, "resourceVersion": record.ResourceVersion}
+}
+
+// patch changes a ControllerRevision unless it is gone or has changed meanwhile: that is an event,
+// which brings the daemon here again. Nothing else of this pass is done then.
+func (h *historian) patch(ctx context.Context, subject *subject, record daemon.Record, kind types.PatchType, change map[string]any) error {
+	patch, err := json.Marshal(change)
+	if err != nil {
+		return fmt.Errorf("patching ControllerRevision %s: %w", record.Name, err)
+	}
+	err = h.client.Patch(ctx, named(subject, record), client.RawPatch(kind, patch))
+	switch {
+	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
+		return errOutdated
+	case err != nil:
+		return fmt.Errorf("patching ControllerRevision %s: %w", record.Name, err)
+	}
+	return nil
+}
+
+// delete removes just the ControllerRevision that the plan means (S5).
+func (h *historian) delete(ctx context.Context, subject *subject, record daemon.Record) error {
+	err := h.client.Delete(ctx, named(subject, record), client.Preconditions{UID: &record.UID})
+	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+		return fmt.Errorf("deleting ControllerRevision %s: %w", record.Name, err)
+	}
+	return nil
+}
+
+func named(subject *subject, record daemon.Record) *appsv1.ControllerRevision {
+	return &appsv1.ControllerRevision{ObjectMeta: metav1.ObjectMeta{Namespace: subject.object.Namespace, Name: record.Name}}
+}

@@ -1,0 +1,268 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+
+	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	toolscache "k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/internal/daemon"
+)
+
+// revisions is what is known of ControllerRevisions, everybody's: one that is not ours may have
+// a name that we need. It is told what the informer sees and tells whose history may have
+// changed. It is safe for concurrent use.
+type revisions struct {
+	world *world
+
+	mu    sync.Mutex
+	known map[string]map[string]revision // by namespace and name
+	queue workqueue.TypedRateLimitingInterface[DaemonKey]
+}
+
+// revision is one ControllerRevision.
+type revision struct {
+	record     daemon.Record // but for its holder, which depends on who asks
+	labels     labels.Set
+	controller types.UID // empty when it has none
+	ours       bool      // the controller is a daemon of ours
+}
+
+func newRevisions(world *world) *revisions {
+	return &revisions{world: world, known: map[string]map[string]revision{}}
+}
+
+func observeRevision(object *appsv1.ControllerRevision) revision {
+	observed := revision{record: daemon.ObserveRevision(object), labels: object.Labels}
+	if controller := metav1.GetControllerOfNoCopy(object); controller != nil {
+		observed.controller, observed.ours = controller.UID, ownedByOurs(object)
+	}
+	return observed
+}
+
+// ownedByOurs says whether a daemon of ours controls an object.
+func ownedByOurs(object metav1.Object) bool {
+	owner, owned := daemon.OwnedByDaemon(object)
+	return owned && strings.HasPrefix(owner.APIVersion, v1alpha1.GroupName+"/")
+}
+
+// look has a daemon's history looked at. Before begin nobody has to be woken: then everybody is.
+func (r *revisions) look(key DaemonKey) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.queue != nil {
+		r.queue.Add(key)
+	}
+}
+
+// begin has the history of every daemon looked at, now that every ControllerRevision was seen.
+func (r *revisions) begin(queue workqueue.TypedRateLimitingInterface[DaemonKey]) {
+	r.mu.Lock()
+	r.queue = queue
+	r.mu.Unlock()
+	for _, object := range r.world.objects() {
+		r.look(keyOf(object))
+	}
+}
+
+func (r *revisions) begun() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.queue != nil
+}
+
+func (r *revisions) seen(object *appsv1.ControllerRevision) {
+	now := observeRevision(object)
+	r.mu.Lock()
+	if r.known[object.Namespace] == nil {
+		r.known[object.Namespace] = map[string]revision{}
+	}
+	former, had := r.known[object.Namespace][object.Name]
+	r.known[object.Namespace][object.Name] = now
+	r.mu.Unlock()
+	if had && former.controller != now.controller {
+		r.wake(object.Namespace, &former)
+	}
+	r.wake(object.Namespace, &now)
+}
+
+// gone forgets a ControllerRevision, as it was when it was last seen.
+func (r *revisions) gone(namespace, name string) {
+	r.mu.Lock()
+	former, had := r.known[namespace][name]
+	delete(r.known[namespace], name)
+	if len(r.known[namespace]) == 0 {
+		delete(r.known, namespace)
+	}
+	r.mu.Unlock()
+	if had {
+		r.wake(namespace, &former)
+	}
+}
+
+// wake has the history of those daemons looked at whom a ControllerRevision concerns: the one
+// that controls it; those that may adopt it or need its name otherwise.
+func (r *revisions) wake(namespace string, changed *revision) {
+	if !r.begun() {
+		return
+	}
+	if changed.ours {
+		r.look(DaemonKey{namespace, changed.controller})
+	}
+	for _, subject := range r.world.subjects(namespace) {
+		if subject.object.UID != changed.controller && (changed.record.Name == subject.name() || subject.mayAdopt(changed)) {
+			r.look(keyOf(subject.object))
+		}
+	}
+}
+
+// of are a daemon's records: those that it controls or may adopt, and whoever's has its name.
+func (r *revisions) of(subject *subject) []daemon.Record {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var records []daemon.Record
+	for _, revision := range r.known[subject.object.Namespace] {
+		record := subject.record(&revision)
+		if record.Holder != daemon.Somebody || record.Name == subject.name() {
+			records = append(records, record)
+		}
+	}
+	return records
+}
+
+// subject is a daemon whose history is looked at; all of it is read only.
+type subject struct {
+	object   *v1alpha1.DaemonSet
+	template *daemon.Template
+}
+
+// name is that of the current template's record.
+func (s *subject) name() string { return daemon.RevisionName(s.template.Name, s.template.Revision) }
+
+// mayAdopt says whether a ControllerRevision is an orphan of the daemon's: nobody controls it,
+// it carries the daemon's labels, and a template is in it.
+func (s *subject) mayAdopt(revision *revision) bool {
+	if revision.controller != "" || revision.record.Terminating || revision.record.Content == "" {
+		return false
+	}
+	selector, err := metav1.LabelSelectorAsSelector(s.object.Spec.Selector)
+	return err == nil && !selector.Empty() && selector.Matches(revision.labels)
+}
+
+// record is a ControllerRevision as this daemon sees it.
+func (s *subject) record(revision *revision) daemon.Record {
+	record := revision.record
+	switch {
+	case revision.controller == s.object.UID:
+		record.Holder = daemon.Ours
+	case s.mayAdopt(revision):
+		record.Holder = daemon.Nobody
+	default:
+		record.Holder = daemon.Somebody
+	}
+	return record
+}
+
+// subject is a daemon that is kept up.
+func (w *world) subject(key DaemonKey) (subject, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	known := w.daemons[key]
+	if !known.active() {
+		return subject{}, false
+	}
+	return subject{known.object, known.template}, true
+}
+
+// subjects are all daemons of a namespace that are kept up.
+func (w *world) subjects(namespace string) []subject {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var subjects []subject
+	for key, known := range w.daemons {
+		if key.Namespace == namespace && known.active() {
+			subjects = append(subjects, subject{known.object, known.template})
+		}
+	}
+	return subjects
+}
+
+// holds says whether a daemon has a pod of a revision.
+func (w *world) holds(key DaemonKey, revision string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	known, ok := w.daemons[key]
+	return ok && known.cells.Holds(revision)
+}
+
+func (r *revisions) handler() toolscache.ResourceEventHandler {
+	return toolscache.ResourceEventHandlerFuncs{
+		AddFunc:    func(object any) { r.seen(object.(*appsv1.ControllerRevision)) },
+		UpdateFunc: func(_, object any) { r.seen(object.(*appsv1.ControllerRevision)) },
+		DeleteFunc: func(object any) {
+			gone := last[*appsv1.ControllerRevision](object)
+			r.gone(gone.Namespace, gone.Name)
+		},
+	}
+}
+
+// trimRevision keeps of somebody else's ControllerRevision who has its name; templates are large.
+func trimRevision(object any) (any, error) {
+	revision, ok := object.(*appsv1.ControllerRevision)
+	if !ok {
+		return object, nil
+	}
+	trimmed := &appsv1.ControllerRevision{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: revision.Namespace, Name: revision.Name, UID: revision.UID, ResourceVersion: revision.ResourceVersion,
+			OwnerReferences: revision.OwnerReferences, DeletionTimestamp: revision.DeletionTimestamp,
+		},
+		Revision: revision.Revision,
+	}
+	if metav1.GetControllerOfNoCopy(revision) == nil || ownedByOurs(revision) {
+		trimmed.Labels, trimmed.Data = revision.Labels, revision.Data
+	}
+	return trimmed, nil
+}
+
+// historySource is the source of daemons whose history to look at. Nothing waits for it: without
+// ControllerRevisions there are pods all the same.
+type historySource struct {
+	*revisions
+	cache  cache.Cache
+	synced <-chan struct{} // closed when the world has seen everything
+}
+
+// Start implements source.TypedSource.
+func (s historySource) Start(ctx context.Context, queue workqueue.TypedRateLimitingInterface[DaemonKey]) error {
+	informer, err := s.cache.GetInformer(ctx, &appsv1.ControllerRevision{}, cache.BlockUntilSynced(false))
+	if err != nil {
+		return fmt.Errorf("watching ControllerRevisions: %w", err)
+	}
+	registration, err := informer.AddEventHandler(s.handler())
+	if err != nil {
+		return fmt.Errorf("watching ControllerRevisions: %w", err)
+	}
+	go func() {
+		if !toolscache.WaitForCacheSync(ctx.Done(), registration.HasSynced) {
+			return
+		}
+		select {
+		case <-s.synced:
+			s.begin(queue)
+		case <-ctx.Done():
+		}
+	}()
+	return nil
+}
+
+func (historySource) String() string { return "ControllerRevisions" }
