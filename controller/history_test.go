@@ -369,6 +369,24 @@ func TestHistoryAdopts(t *testing.T) {
 	}
 }
 
+// An empty selector matches everything; the CRD does not let one in.
+func TestHistoryAdoptsNothingWithoutASelector(t *testing.T) {
+	for name, selector := range map[string]*metav1.LabelSelector{"none": nil, "empty": {}, "invalid": {MatchLabels: map[string]string{"-": "-"}}} {
+		t.Run(name, func(t *testing.T) {
+			s := newShelf(t)
+			s.put(t, "image:0", 1, orphan)
+			s.informed(t)
+			subject, _ := s.world.subject(keyOf(s.set))
+			without := s.set.DeepCopy()
+			without.Spec.Selector = selector
+			subject.object = without
+			if records := s.historian.revisions.of(&subject); len(records) > 0 {
+				t.Errorf("records %+v, want none", records)
+			}
+		})
+	}
+}
+
 // The cache may show a daemon that is not there any more: what it took would be lost.
 func TestHistoryDoesNotAdoptFor(t *testing.T) {
 	tests := map[string]func(*testing.T, *shelf){

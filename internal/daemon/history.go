@@ -115,7 +115,7 @@ func (h *History) others(records []Record, recorded bool) []HistoryStep {
 			counted = append(counted, record)
 		}
 	}
-	beyond := len(counted) - max(h.Limit, 0)
+	beyond := len(counted) - h.Limit
 	for _, record := range counted {
 		inUse := beyond > 0 && h.inUse(record)
 		drop := beyond > 0 && !inUse
