@@ -391,7 +391,7 @@ func TestHistoryAdoptsNothingWithoutASelector(t *testing.T) {
 func TestHistoryDoesNotAdoptFor(t *testing.T) {
 	tests := map[string]func(*testing.T, *shelf){
 		"a daemon that is gone": func(t *testing.T, s *shelf) {
-			if err := s.WithWatch.Delete(t.Context(), s.set.DeepCopy(), preconditionOf(s.set)); err != nil {
+			if err := s.Delete(t.Context(), s.set.DeepCopy(), preconditionOf(s.set)); err != nil {
 				t.Fatal(err)
 			}
 		},
@@ -409,7 +409,7 @@ func TestHistoryDoesNotAdoptFor(t *testing.T) {
 			if err := s.Update(t.Context(), &ending); err != nil {
 				t.Fatal(err)
 			}
-			if err := s.WithWatch.Delete(t.Context(), &ending, preconditionOf(s.set)); err != nil {
+			if err := s.Delete(t.Context(), &ending, preconditionOf(s.set)); err != nil {
 				t.Fatal(err)
 			}
 		},

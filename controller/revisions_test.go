@@ -137,7 +137,7 @@ func TestTrimRevision(t *testing.T) {
 	s := newShelf(t)
 	full := func(change ...func(*appsv1.ControllerRevision)) *appsv1.ControllerRevision {
 		object := s.put(t, "image:9", 3, change...)
-		if err := s.WithWatch.Delete(t.Context(), object.DeepCopy(), preconditionOf(object)); err != nil {
+		if err := s.Delete(t.Context(), object.DeepCopy(), preconditionOf(object)); err != nil {
 			t.Fatal(err)
 		}
 		object.UID, object.ResourceVersion, object.DeletionTimestamp = "uid", "7", &metav1.Time{Time: t0}
