@@ -26,6 +26,7 @@ const (
 	eventDeleted   = "SuccessfulDelete"
 	eventFailed    = "FailedCreate"
 	eventNameTaken = "PodNameTaken"
+	eventClaimed   = "PodClaimed"
 )
 
 // Actions of events: what the controller was doing.
@@ -33,6 +34,7 @@ const (
 	actionCreate = "CreatePod"
 	actionDelete = "DeletePod"
 	actionPlace  = "PlacePods"
+	actionClaim  = "ClaimPod"
 )
 
 // A pod that the API server does not take is tried again after 1 s, doubling to 15 min (S8); an
@@ -72,20 +74,36 @@ func unanswered() workqueue.TypedRateLimiter[daemon.Key] {
 // for a while; it costs a growing delay.
 func (a *actor) Reconcile(ctx context.Context, key daemon.Key) (reconcile.Result, error) {
 	task := a.world.task(key)
-	for _, action := range task.Actions {
-		err := a.do(ctx, key, &task, action)
-		if err != nil && noAnswer(err) {
+	if err := a.doAll(ctx, key, &task); err != nil {
+		if noAnswer(err) {
 			return reconcile.Result{RequeueAfter: a.unanswered.When(key)}, nil
 		}
-		if err != nil {
-			a.unanswered.Forget(key)
-			a.world.trouble(key, problemOf(err))
-			return reconcile.Result{}, err
-		}
+		a.unanswered.Forget(key)
+		a.world.trouble(key, problemOf(err))
+		return reconcile.Result{}, err
 	}
 	a.unanswered.Forget(key)
 	a.world.trouble(key, daemon.Problem{})
 	return reconcile.Result{RequeueAfter: a.lookAgain(&task)}, nil
+}
+
+// doAll does what is due, up to the first thing that fails. Claims come first and alone: when they
+// are done the cell is another one, and planned again.
+func (a *actor) doAll(ctx context.Context, key daemon.Key, task *task) error {
+	for _, due := range task.claims {
+		if err := a.claim(ctx, task.object, due); err != nil {
+			return err
+		}
+	}
+	if len(task.claims) > 0 {
+		return nil
+	}
+	for _, action := range task.Actions {
+		if err := a.do(ctx, key, task, action); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // lookAgain is in how long to look at a cell again although nothing happened; 0: not at all.
@@ -110,10 +128,25 @@ func (a *actor) do(ctx context.Context, cell daemon.Key, task *task, action daem
 	return err
 }
 
-// create makes the pod of a slot. That it is there already is an answer too: within a slot the
-// name says so, and the cache will.
+// create makes the pod of a slot, or of the spare one when somebody else has the first one's name.
 func (a *actor) create(ctx context.Context, task *task, action daemon.Action) error {
-	pod := daemon.NewPod(task.template, task.node, action.Slot)
+	err := a.createIn(ctx, task, action, action.Slot)
+	if errors.Is(err, errNameTaken) && action.Spare != daemon.NoSlot {
+		err = a.createIn(ctx, task, action, action.Spare)
+	}
+	if err == nil || noAnswer(err) {
+		return err
+	}
+	reason := problemOf(err).Reason
+	a.events.Eventf(task.object, nil, corev1.EventTypeWarning, reason, actionCreate,
+		"The pod for node %s was not created: %v", task.node.Name, err)
+	return err
+}
+
+// createIn makes the pod of a slot. That it is there already is an answer too: within a slot the
+// name says so, and the cache will.
+func (a *actor) createIn(ctx context.Context, task *task, action daemon.Action, slot int) error {
+	pod := daemon.NewPod(task.template, task.node, slot)
 	if action.Reason == daemon.ReasonSurge {
 		daemon.Surge(pod)
 	}
@@ -128,31 +161,32 @@ func (a *actor) create(ctx context.Context, task *task, action daemon.Action) er
 		return a.meet(ctx, task.object, pod)
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		return nil // nothing can be made there any more
-	case noAnswer(err):
-		return fmt.Errorf("creating pod %s for node %s: %w", pod.Name, task.node.Name, err)
 	}
-	a.events.Eventf(task.object, nil, corev1.EventTypeWarning, eventFailed, actionCreate,
-		"The pod for node %s was not created: %v", task.node.Name, err)
 	return fmt.Errorf("creating pod %s for node %s: %w", pod.Name, task.node.Name, err)
 }
 
-// errNameTaken is the failure to create a pod whose name somebody else's pod has.
-var errNameTaken = errors.New("the name is taken by a pod that the DaemonSet does not control")
-
 // meet looks who has the name that a pod of ours needs. Our own pod is no news: the cache does
-// not show it yet. Somebody else's has to go before there can be ours.
+// not show it yet. Somebody else's is never touched.
 func (a *actor) meet(ctx context.Context, owner *v1alpha1.DaemonSet, pod *corev1.Pod) error {
 	var holder corev1.Pod
 	if err := a.reader.Get(ctx, client.ObjectKeyFromObject(pod), &holder); err != nil {
 		return fmt.Errorf("looking who has the name of pod %s: %w", pod.Name, err)
 	}
-	if metav1.IsControlledBy(&holder, owner) {
+	switch {
+	case metav1.IsControlledBy(&holder, owner):
 		return nil
+	case ownedByOurs(&holder): // of a DaemonSet that had this name: the two must not overlap on a node
+		return fmt.Errorf("pod %s/%s: %w", pod.Namespace, pod.Name, errFormer)
 	}
-	a.events.Eventf(owner, &holder, corev1.EventTypeWarning, eventNameTaken, actionCreate,
-		"The pod for node %s must be called %s, and a pod that this DaemonSet does not control has that name: delete or rename it", pod.Spec.NodeName, pod.Name)
-	return fmt.Errorf("pod %s/%s: %w", pod.Namespace, pod.Name, errNameTaken)
+	return fmt.Errorf("pod %s/%s: %w: delete or rename it", pod.Namespace, pod.Name, errNameTaken)
 }
+
+// errNameTaken is the failure to create a pod whose name somebody else's pod has.
+var errNameTaken = errors.New("the name is taken by a pod that the DaemonSet does not control")
+
+// errFormer is the failure to create a pod while one of a former DaemonSet of the same name is
+// there (k/k#131684).
+var errFormer = errors.New("a pod of a former DaemonSet of this name is still there; waiting until it is gone")
 
 // delete removes just the pod that the plan means, and says whether it did; one that is gone, or
 // another of the same name, is left alone.
@@ -177,7 +211,7 @@ func (a *actor) delete(ctx context.Context, owner *v1alpha1.DaemonSet, action da
 // problemOf is how a condition tells of an error.
 func problemOf(err error) daemon.Problem {
 	reason := eventFailed
-	if errors.Is(err, errNameTaken) {
+	if errors.Is(err, errNameTaken) || errors.Is(err, errFormer) {
 		reason = eventNameTaken
 	}
 	return daemon.Problem{Reason: reason, Message: err.Error()}
@@ -193,7 +227,7 @@ func noAnswer(err error) bool {
 		status        apierrors.APIStatus
 	)
 	switch {
-	case errors.As(err, &absent), errors.As(err, &contradiction), errors.Is(err, errNameTaken):
+	case errors.As(err, &absent), errors.As(err, &contradiction), errors.Is(err, errNameTaken), errors.Is(err, errFormer):
 		return false
 	case !errors.As(err, &status):
 		return true

@@ -202,12 +202,13 @@ func TestActNameIsTaken(t *testing.T) {
 		onGet      error
 		want       string
 		wantEvents []string
+		wantPods   int // 1 unless said
 	}{
 		"by our own pod":           {want: looksLater},
 		"by our own pod that ends": {want: looksLater, holder: func(pod *corev1.Pod) { pod.Finalizers = []string{"example.com/wait"} }},
 		"by a pod of nobody": {
 			holder: func(pod *corev1.Pod) { pod.OwnerReferences = nil },
-			want:   failed, wantEvents: []string{"d: Warning PodNameTaken"},
+			want:   looksLater, wantEvents: []string{"d: Normal SuccessfulCreate"}, wantPods: 2, // the other slot is free
 		},
 		"by the pod of a daemon that had our name": {
 			holder: func(pod *corev1.Pod) { pod.OwnerReferences[0].UID = "uid-former" },
@@ -215,7 +216,7 @@ func TestActNameIsTaken(t *testing.T) {
 		},
 		"by a pod that we own and do not control": {
 			holder: func(pod *corev1.Pod) { pod.OwnerReferences[0].Controller = nil },
-			want:   failed, wantEvents: []string{"d: Warning PodNameTaken"},
+			want:   looksLater, wantEvents: []string{"d: Normal SuccessfulCreate"}, wantPods: 2, // the other slot is free
 		},
 		"by a pod that is gone meanwhile": {onGet: apierrors.NewNotFound(podsResource, "p"), want: again},
 		"by one that we cannot look at":   {onGet: errors.New("connection refused"), want: again},
@@ -239,10 +240,27 @@ func TestActNameIsTaken(t *testing.T) {
 				t.Errorf("Reconcile = %s, want %s", got, test.want)
 			}
 			wantStrings(t, "events", test.wantEvents, s.drain())
-			if len(s.deletes) > 0 || len(s.pods(t)) != 1 {
+			if len(s.deletes) > 0 || len(s.pods(t)) != max(test.wantPods, 1) {
 				t.Errorf("the holder of the name was not left alone")
 			}
 		})
+	}
+}
+
+// Both names are somebody else's: nothing is touched, and the condition and the event say so.
+func TestActBothNamesAreTaken(t *testing.T) {
+	s := newStage(t)
+	for slot := range 2 {
+		s.store(t, makePod(s.set, s.node, func(pod *corev1.Pod) {
+			pod.OwnerReferences, pod.Name = nil, daemon.PodName("d", "n1", slot)
+		}))
+	}
+	if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != failed {
+		t.Errorf("Reconcile = %s, want %s", got, failed)
+	}
+	wantStrings(t, "events", []string{"d: Warning PodNameTaken"}, s.drain())
+	if _, health := s.world.health(keyOf(s.set)); health.Problems["n1"].Reason != eventNameTaken || len(s.deletes) > 0 {
+		t.Errorf("problems %+v, deletes %v", health.Problems, s.deletes)
 	}
 }
 

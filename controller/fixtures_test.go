@@ -71,7 +71,7 @@ func countersOf(w *world, key DaemonKey) (*v1alpha1.DaemonSet, daemon.Counters) 
 func makeDaemon(name string, change ...func(*v1alpha1.DaemonSet)) *v1alpha1.DaemonSet {
 	set := &v1alpha1.DaemonSet{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, UID: types.UID("uid-" + name), Generation: 1},
-		Spec: v1alpha1.DaemonSetSpec{UpdateStrategy: onDelete, Template: corev1.PodTemplateSpec{
+		Spec: v1alpha1.DaemonSetSpec{UpdateStrategy: onDelete, Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": name}}, Template: corev1.PodTemplateSpec{
 			ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": name}},
 			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "image:1"}}},
 		}},

@@ -312,7 +312,7 @@ func TestHistoryKeepsWhatPodsHave(t *testing.T) {
 	if got := s.look(t); got != settled || len(s.requests) > 0 {
 		t.Errorf("a pod that ends: %s, asks %q", got, s.requests)
 	}
-	s.world.podGone(pod.UID)
+	s.world.podGone(pod)
 	if diff := cmp.Diff([]DaemonKey{keyOf(s.set)}, q.keys); diff != "" {
 		t.Errorf("woken (-want, +got):\n%s", diff)
 	}

@@ -112,11 +112,11 @@ func (o *observer) podHandler() toolscache.ResourceEventHandler {
 		AddFunc: func(object any) { o.world.podSeen(object.(*corev1.Pod)) },
 		UpdateFunc: func(former, object any) {
 			if old := former.(*corev1.Pod); another(old, object) {
-				o.world.podGone(old.UID)
+				o.world.podGone(old)
 			}
 			o.world.podSeen(object.(*corev1.Pod))
 		},
-		DeleteFunc: func(object any) { o.world.podGone(last[*corev1.Pod](object).UID) },
+		DeleteFunc: func(object any) { o.world.podGone(last[*corev1.Pod](object)) },
 	}
 }
 

@@ -114,7 +114,7 @@ func TestWorldWakesHistory(t *testing.T) {
 		{"a new generation", func() { see(t, w, makeDaemon("d", generation(2))) }, []string{"uid-d"}},
 		{"a pod", func() { w.podSeen(pod) }, nil},
 		{"a pod is bound", func() { w.podSeen(makePod(set, node, bound("n1"))) }, nil},
-		{"a pod is gone", func() { w.podGone(pod.UID) }, []string{"uid-d"}},
+		{"a pod is gone", func() { w.podGone(pod) }, []string{"uid-d"}},
 	} {
 		woken = nil
 		test.event()

@@ -25,7 +25,8 @@ func trimNode(object any) (any, error) {
 	}, nil
 }
 
-// trimPod keeps of a daemon's pod what a cell depends on, and of any other pod its name alone.
+// trimPod keeps of a daemon's pod what a cell depends on, of a pod without controller the same,
+// for a daemon may adopt it, and of any other pod its name alone.
 func trimPod(object any) (any, error) {
 	pod, ok := object.(*corev1.Pod)
 	if !ok {
@@ -34,7 +35,8 @@ func trimPod(object any) (any, error) {
 	trimmed := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
 		Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, ResourceVersion: pod.ResourceVersion,
 	}}
-	if _, owned := daemon.OwnedByDaemon(pod); !owned {
+	if _, owned := daemon.OwnedByDaemon(pod); !owned && metav1.GetControllerOfNoCopy(pod) != nil {
+		trimmed.OwnerReferences = []metav1.OwnerReference{*metav1.GetControllerOf(pod)}
 		return trimmed, nil
 	}
 	trimmed.Labels, trimmed.OwnerReferences = pod.Labels, pod.OwnerReferences

@@ -123,8 +123,9 @@ func TestTrimPodForgetsTheRest(t *testing.T) {
 		t.Errorf("a daemon's pod keeps more than it needs: %+v", got)
 	}
 
-	pod.OwnerReferences = nil
-	want := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID}}
+	// Of a pod that somebody else controls nothing is left but that.
+	pod.OwnerReferences[0].Kind = "ReplicaSet"
+	want := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, OwnerReferences: pod.OwnerReferences}}
 	if diff := cmp.Diff(want, trimmed(t, trimPod, pod)); diff != "" {
 		t.Errorf("another pod (-want, +got):\n%s", diff)
 	}

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/everynode/everynode/api/v1alpha1"
@@ -48,7 +50,8 @@ type world struct {
 	begun   bool // everything there is was seen: rollouts may go on
 	nodes   map[string]*corev1.Node
 	daemons map[DaemonKey]*workload
-	pods    map[types.UID]daemon.Key // the cell that each pod of ours is in
+	pods    map[types.UID]*corev1.Pod // those that are in a cell, as they were seen last
+	claims  claims
 }
 
 // workload is one daemon. Pods may be seen before their daemon and stay after it: then object is
@@ -56,6 +59,7 @@ type world struct {
 type workload struct {
 	object   *v1alpha1.DaemonSet // read only
 	template *daemon.Template    // read only; of object's generation
+	selector labels.Selector     // cannot change
 	rules    *daemon.Rules
 	cells    daemon.Cells
 	problems map[string]daemon.Problem // by node; what keeps pods from being made
@@ -73,7 +77,8 @@ func newWorld(now func() time.Time, plan func(daemon.Key), report func(DaemonKey
 		now: now, plan: plan, report: report, record: func(DaemonKey) {},
 		nodes:   map[string]*corev1.Node{},
 		daemons: map[DaemonKey]*workload{},
-		pods:    map[types.UID]daemon.Key{},
+		pods:    map[types.UID]*corev1.Pod{},
+		claims:  newClaims(),
 	}
 }
 
@@ -84,12 +89,17 @@ func (w *world) daemonSeen(object *v1alpha1.DaemonSet) error {
 	if err != nil {
 		return err
 	}
+	selector, err := metav1.LabelSelectorAsSelector(object.Spec.Selector)
+	if err != nil {
+		return fmt.Errorf("spec.selector: %w", err)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	key := keyOf(object)
 	known := w.workload(key)
-	fresh := known.object == nil || known.object.Generation != object.Generation
-	known.object = object
+	first := known.object == nil
+	fresh := first || known.object.Generation != object.Generation
+	known.object, known.selector = object, selector
 	w.report(key)
 	if !fresh {
 		return nil
@@ -106,6 +116,9 @@ func (w *world) daemonSeen(object *v1alpha1.DaemonSet) error {
 	known.cells.SetTemplate(revision, time.Duration(object.Spec.MinReadySeconds)*time.Second, daemon.NewStrategy(&object.Spec.UpdateStrategy), now)
 	for _, node := range w.nodes {
 		known.cells.SetNode(node.Name, node.UID, known.rules.Evaluate(node), now)
+	}
+	if first {
+		w.claimAll(key, known)
 	}
 	w.planAll(key, known)
 	w.goOn(key, known)
@@ -195,31 +208,56 @@ func (w *world) nodeGone(name string) {
 func (w *world) podSeen(pod *corev1.Pod) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.place(pod)
+	w.noteOrphan(pod)
+}
+
+// place puts a pod into its cell and takes it out of the one it was in. A pod that its daemon has
+// to let go is in none.
+func (w *world) place(pod *corev1.Pod) {
+	w.settle(pod.UID)
 	cell, ours := cellOf(pod)
-	if former, had := w.pods[pod.UID]; had && (!ours || former != cell) {
-		w.removePod(former, pod.UID)
+	stray := ours && w.workload(ownerOf(cell)).strays(pod)
+	if old, had := w.pods[pod.UID]; had {
+		if former, _ := cellOf(old); !ours || stray || former != cell {
+			w.removePod(old)
+		}
 	}
-	if ours {
-		w.pods[pod.UID] = cell
+	switch {
+	case stray:
+		w.claims.add(cell, claim{pod: pod})
+		w.changed(cell)
+	case ours:
+		w.pods[pod.UID] = pod
 		w.workload(ownerOf(cell)).cells.SetPod(cell.Node, daemon.ObservePod(pod), w.now())
 		w.changed(cell)
 	}
 }
 
-// podGone takes a pod out of the cell it was in, whatever it looked like in the end.
-func (w *world) podGone(uid types.UID) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if cell, had := w.pods[uid]; had {
-		w.removePod(cell, uid)
+// settle forgets what was due of a pod, and has the cell planned that waited for it.
+func (w *world) settle(pod types.UID) {
+	if cell, was := w.claims.drop(pod); was {
+		w.changed(cell)
 	}
 }
 
-func (w *world) removePod(cell daemon.Key, uid types.UID) {
-	delete(w.pods, uid)
-	w.daemons[ownerOf(cell)].cells.RemovePod(cell.Node, uid, w.now())
-	w.record(ownerOf(cell))
+// podGone takes a pod out of the cell it was in, whatever it looked like in the end.
+func (w *world) podGone(pod *corev1.Pod) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.settle(pod.UID)
+	w.forgetOrphan(pod)
+	if old, had := w.pods[pod.UID]; had {
+		w.removePod(old)
+	}
+}
+
+func (w *world) removePod(pod *corev1.Pod) {
+	delete(w.pods, pod.UID)
+	cell, _ := cellOf(pod)
+	w.daemons[ownerOf(cell)].cells.RemovePod(cell.Node, pod.UID, w.now())
 	w.changed(cell)
+	w.record(ownerOf(cell))
 	w.forgetEmpty(ownerOf(cell))
 }
 
@@ -259,6 +297,7 @@ func (w *world) forgetEmpty(key DaemonKey) {
 // task is a plan with what it takes to act on it; all of it is read only.
 type task struct {
 	daemon.Plan
+	claims   []claim // due first: they change what there is to plan
 	object   *v1alpha1.DaemonSet
 	template *daemon.Template
 	node     *corev1.Node // nil when the node is gone
@@ -278,7 +317,11 @@ func (w *world) task(cell daemon.Key) task {
 		w.report(ownerOf(cell))
 		w.goOn(ownerOf(cell), known)
 	}
-	return task{Plan: plan, object: known.object, template: known.template, node: w.nodes[cell.Node]}
+	task := task{Plan: plan, object: known.object, template: known.template, node: w.nodes[cell.Node]}
+	for _, uid := range slices.Sorted(maps.Keys(w.claims.byCell[cell])) {
+		task.claims = append(task.claims, w.claims.byCell[cell][uid])
+	}
+	return task
 }
 
 // replaced notes that a finished pod was removed, so that the next one of its cell waits longer.

@@ -125,7 +125,7 @@ func TestWorldDaemonDeleted(t *testing.T) {
 			if object, _ := countersOf(w, DaemonKey{"ns", "uid-d"}); object != nil || len(w.objects()) != 0 {
 				t.Errorf("it is still kept up: %v, %v", object, w.objects())
 			}
-			w.podGone(pod.UID)
+			w.podGone(pod)
 			w.daemonGone(DaemonKey{"ns", "uid-d"})
 			if len(w.daemons) != 0 {
 				t.Errorf("something is remembered of it: %v", w.daemons)
@@ -168,6 +168,7 @@ func TestWorldPodChangesItsOwner(t *testing.T) {
 	q.drain()
 	moved := pod.DeepCopy()
 	moved.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(b, v1alpha1.DaemonSetKind)}
+	moved.Labels["app"] = "b"
 	w.podSeen(moved)
 	wantQueued(t, q, []string{"uid-a on n1", "uid-b on n1"}, []types.UID{"uid-a", "uid-b"})
 	wantSteps(t, w, daemon.Key{Namespace: "ns", Owner: "uid-a", Node: "n1"}, createStep)
@@ -204,7 +205,7 @@ func TestWorldNodeMadeAnew(t *testing.T) {
 			w.nodeSeen(anew)
 			wantSteps(t, w, key) // it holds its place (S1)
 			q.drain()
-			w.podGone(ending.UID)
+			w.podGone(ending)
 			wantQueued(t, q, []string{"uid-d on n1"}, []types.UID{"uid-d"})
 			wantSteps(t, w, key, createStep)
 			if node := w.task(key).node; node.UID != anew.UID {
@@ -216,17 +217,15 @@ func TestWorldNodeMadeAnew(t *testing.T) {
 
 func TestWorldLeavesOthersPodsAlone(t *testing.T) {
 	set, node := makeDaemon("d"), makeNode("n1")
-	ownedBy := func(apiVersion, kind string, controller bool) func(*corev1.Pod) {
+	ownedBy := func(apiVersion, kind string) func(*corev1.Pod) {
 		return func(pod *corev1.Pod) {
-			pod.OwnerReferences[0].APIVersion, pod.OwnerReferences[0].Kind, pod.OwnerReferences[0].Controller = apiVersion, kind, &controller
+			pod.OwnerReferences[0].APIVersion, pod.OwnerReferences[0].Kind = apiVersion, kind
 		}
 	}
 	tests := map[string]func(*corev1.Pod){
-		"of apps/v1":               ownedBy("apps/v1", "DaemonSet", true),
-		"of a group with our name": ownedBy("everynode.dev.example.com/v1", "DaemonSet", true),
-		"of another kind":          ownedBy("everynode.dev/v1alpha1", "Other", true),
-		"owned, not controlled":    ownedBy("everynode.dev/v1alpha1", "DaemonSet", false),
-		"of nobody":                func(pod *corev1.Pod) { pod.OwnerReferences = nil },
+		"of apps/v1":               ownedBy("apps/v1", "DaemonSet"),
+		"of a group with our name": ownedBy("everynode.dev.example.com/v1", "DaemonSet"),
+		"of another kind":          ownedBy("everynode.dev/v1alpha1", "Other"),
 		"for any node":             func(pod *corev1.Pod) { pod.Spec.Affinity = nil },
 	}
 	for name, change := range tests {
@@ -238,7 +237,7 @@ func TestWorldLeavesOthersPodsAlone(t *testing.T) {
 			pod := makePod(set, node, change)
 			w.podSeen(pod)
 			w.podSeen(pod)
-			w.podGone(pod.UID)
+			w.podGone(pod)
 			wantQueued(t, q, nil, nil)
 			wantSteps(t, w, daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n1"}, createStep)
 		})
@@ -267,8 +266,9 @@ func TestWorldPodGoneWithoutItsOwner(t *testing.T) {
 	w.nodeSeen(node)
 	pod := makePod(set, node)
 	w.podSeen(pod)
-	pod.OwnerReferences = nil
-	w.podGone(pod.UID)
+	last := pod.DeepCopy()
+	last.OwnerReferences = nil
+	w.podGone(last)
 	wantSteps(t, w, keyOf(set).on("n1"), createStep)
 }
 
@@ -534,7 +534,7 @@ func TestWorldComesToTheSameEnd(t *testing.T) {
 				uid := rapid.SampledFrom(sortedKeys(h.pods)).Draw(t, "pod")
 				pod := h.pods[uid]
 				delete(h.pods, uid)
-				w.podGone(pod.UID)
+				w.podGone(pod)
 			},
 			"": func(t *rapid.T) {
 				work()
@@ -562,7 +562,7 @@ func TestWorldComesToTheSameEnd(t *testing.T) {
 			},
 		})
 		for _, pod := range h.pods {
-			w.podGone(pod.UID)
+			w.podGone(pod)
 		}
 		for _, set := range h.daemons {
 			w.daemonGone(keyOf(set))

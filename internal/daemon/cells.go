@@ -143,6 +143,15 @@ func (c *Cells) Nodes() []string {
 	return nodes
 }
 
+// EachPod calls f for every pod of every cell, in no order.
+func (c *Cells) EachPod(f func(uid types.UID)) {
+	for _, cell := range c.byNode {
+		for i := range cell.Pods {
+			f(cell.Pods[i].UID)
+		}
+	}
+}
+
 // Len is the number of cells.
 func (c *Cells) Len() int { return len(c.byNode) }
 
@@ -247,7 +256,7 @@ type Pod struct {
 	Name        string
 	UID         types.UID
 	Version     string // resourceVersion
-	Slot        int    // of its name; noSlot when it was not named by the controller
+	Slot        int    // of its name; NoSlot when it was not named by the controller
 	Revision    string
 	NodeUID     types.UID // the incarnation it was made for; empty when not made by the controller
 	Created     time.Time

@@ -322,7 +322,7 @@ func TestObservePod(t *testing.T) {
 			if test.want.Created.IsZero() {
 				test.want.Created = test.pod.CreationTimestamp.Time
 			}
-			test.want.Slot = noSlot // none has the name of one
+			test.want.Slot = NoSlot // none has the name of one
 			if diff := cmp.Diff(test.want, ObservePod(&test.pod)); diff != "" {
 				t.Errorf("pod (-want, +got):\n%s", diff)
 			}

@@ -18,11 +18,11 @@ const (
 // lowerBase32 is Crockford's alphabet in lower case: it leaves out the letters that look like others.
 var lowerBase32 = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
 
-// The slots of a cell: names that its pods may have. A daemon that never surges uses the first.
-const (
-	slots  = 2
-	noSlot = -1
-)
+// slots is how many names the pods of a cell may have. A daemon that never surges uses the first.
+const slots = 2
+
+// NoSlot stands for none of them.
+const NoSlot = -1
 
 // slotOf is the slot whose name a daemon's pod has.
 func slotOf(pod *corev1.Pod) int {
@@ -33,7 +33,7 @@ func slotOf(pod *corev1.Pod) int {
 			return slot
 		}
 	}
-	return noSlot
+	return NoSlot
 }
 
 // PodName is <daemon>-<node>-<hash>: readable, cut to 63 characters, and fixed for (daemon,

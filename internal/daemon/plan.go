@@ -29,9 +29,10 @@ const (
 
 // Action is one step of a plan; Reason and Message say why, and feed events and logs.
 type Action struct {
-	Op   Op
-	Slot int // of Create
-	Pod  Pod // of Delete
+	Op    Op
+	Slot  int // of Create
+	Spare int // of Create: the slot to take when somebody else has the name of Slot, or NoSlot
+	Pod   Pod // of Delete
 	// IfUnchanged: delete only a pod that is still as it was seen. A pod that seemed not to be
 	// available may have become so, and then there is no reason any more (S4).
 	IfUnchanged bool
@@ -100,11 +101,14 @@ func (p *planner) drop(pod *Pod, reason Reason, format string, args ...any) {
 
 // make asks for a pod in the first slot that no pod has.
 func (p *planner) make(reason Reason, message string) {
+	free := []int{}
 	for slot := range slots {
 		if !slices.ContainsFunc(p.cell.Pods, func(pod Pod) bool { return pod.Slot == slot }) {
-			p.Actions = append(p.Actions, Action{Op: Create, Slot: slot, Reason: reason, Message: message})
-			return
+			free = append(free, slot)
 		}
+	}
+	if len(free) > 0 {
+		p.Actions = append(p.Actions, Action{Op: Create, Slot: free[0], Spare: append(free, NoSlot)[1], Reason: reason, Message: message})
 	}
 }
 

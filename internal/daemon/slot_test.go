@@ -33,11 +33,11 @@ func TestSlotOf(t *testing.T) {
 		"first":                {pod: made(0, pinned), want: 0},
 		"second":               {pod: made(1, pinned), want: 1},
 		"bound":                {pod: made(1, nil), want: 1},
-		"named by hand":        {pod: made(0, func(pod *corev1.Pod) { pod.Name = "by-hand" }), want: noSlot},
-		"of another node":      {pod: made(0, func(pod *corev1.Pod) { pod.Spec.NodeName = "n2" }), want: noSlot},
-		"nobody's":             {pod: made(0, func(pod *corev1.Pod) { pod.OwnerReferences = nil }), want: noSlot},
-		"for no node":          {pod: made(0, func(pod *corev1.Pod) { pod.Spec.NodeName = "" }), want: noSlot},
-		"a third is not there": {pod: made(2, nil), want: noSlot},
+		"named by hand":        {pod: made(0, func(pod *corev1.Pod) { pod.Name = "by-hand" }), want: NoSlot},
+		"of another node":      {pod: made(0, func(pod *corev1.Pod) { pod.Spec.NodeName = "n2" }), want: NoSlot},
+		"nobody's":             {pod: made(0, func(pod *corev1.Pod) { pod.OwnerReferences = nil }), want: NoSlot},
+		"for no node":          {pod: made(0, func(pod *corev1.Pod) { pod.Spec.NodeName = "" }), want: NoSlot},
+		"a third is not there": {pod: made(2, nil), want: NoSlot},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 )
 
@@ -17,8 +18,12 @@ const loopback = "127.0.0.1"
 // lowestPort is where the search for free ports begins; below it well-known services live.
 const lowestPort = 15000
 
-// reservation holds free ports by listening on them, until each is given to its component.
-type reservation struct{ listeners map[int]net.Listener }
+// reservation holds free ports by listening on them, until each is given to its component. It is
+// safe for concurrent use: components start side by side.
+type reservation struct {
+	mu        sync.Mutex
+	listeners map[int]net.Listener
+}
 
 // reserve finds n free ports. They lie below the kernel's range of ephemeral ports: a component
 // comes back on its port after a stop, and meanwhile its clients, dialling in a loop, would
@@ -53,6 +58,8 @@ func reserve(n int) (*reservation, []int, error) {
 // release frees ports so that their component can listen on them. Ports that are free already
 // are left alone.
 func (r *reservation) release(ports ...int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, port := range ports {
 		if listener, held := r.listeners[port]; held {
 			_ = listener.Close()
@@ -63,8 +70,11 @@ func (r *reservation) release(ports ...int) {
 
 // releaseAll frees every port that is still held.
 func (r *reservation) releaseAll() {
-	for port := range r.listeners {
-		r.release(port)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for port, listener := range r.listeners {
+		_ = listener.Close()
+		delete(r.listeners, port)
 	}
 }
 

@@ -33,6 +33,7 @@ type Witness struct {
 	wrong   []string
 	targets map[string]string                     // of a pod, by UID
 	bound   map[daemon.Key]map[string]*corev1.Pod // the pods that hold a place, by UID
+	placeOf map[string]daemon.Key                 // the place that a pod held last
 }
 
 // Watch starts a witness; Verdict ends it.
@@ -49,7 +50,7 @@ func (c *Cluster) Watch() *Witness {
 	c.Must(err)
 	w := &Witness{
 		watch: events, done: make(chan struct{}), seen: map[types.UID]struct{}{},
-		targets: map[string]string{}, bound: map[daemon.Key]map[string]*corev1.Pod{},
+		targets: map[string]string{}, bound: map[daemon.Key]map[string]*corev1.Pod{}, placeOf: map[string]daemon.Key{},
 	}
 	for i := range pods.Items {
 		w.note(watch.Modified, &pods.Items[i])
@@ -71,10 +72,11 @@ func (w *Witness) note(event watch.EventType, pod *corev1.Pod) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.seen[pod.UID] = struct{}{}
+	uid := string(pod.UID)
+	delete(w.bound[w.placeOf[uid]], uid) // it may have lost its owner
 	if _, ours := daemon.OwnedByDaemon(pod); !ours {
 		return
 	}
-	uid := string(pod.UID)
 	if event == watch.Added {
 		w.created++
 		if pod.Spec.NodeName != "" {
@@ -89,14 +91,13 @@ func (w *Witness) note(event watch.EventType, pod *corev1.Pod) {
 	holders := w.bound[key]
 	finished := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 	if event == watch.Deleted || finished || pod.Spec.NodeName == "" {
-		delete(holders, uid)
 		return
 	}
 	if holders == nil {
 		holders = map[string]*corev1.Pod{}
 		w.bound[key] = holders
 	}
-	holders[uid] = pod
+	holders[uid], w.placeOf[uid] = pod, key
 	if len(holders) > 1 && !surging(slices.Collect(maps.Values(holders))) {
 		w.failLocked("S1: %d pods of one daemon are bound to node %s, pod %s among them", len(holders), key.Node, pod.Name)
 	}

@@ -44,6 +44,9 @@ func TestLifecycle(t *testing.T) {
 		{"lower priority makes room, higher does not", preemption},
 		{"an excess pod waits, says why, and is removed", excessPod},
 		{"a foreign pod keeps its name until it goes", nameTaken},
+		{"orphans are adopted without a restart", adoption},
+		{"a relabelled pod is released and replaced", release},
+		{"a DaemonSet made anew never overlaps with the former", recreated},
 		{"deletion in the background takes the pods", deleteBackground},
 		{"deletion in the foreground takes the pods first", deleteForeground},
 		{"deletion that orphans leaves the pods", deleteOrphan},
@@ -316,19 +319,105 @@ func twinOf(c *labtest.Cluster, set *v1alpha1.DaemonSet, pod *corev1.Pod, name s
 	return twin
 }
 
+// A pod's name has two slots. Whoever has one of them keeps it; when both are taken, event and
+// condition say so.
 func nameTaken(c *labtest.Cluster) {
 	set := labtest.DaemonSet("taken", onFirst)
-	foreign := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: set.Namespace, Name: daemon.PodName(set.Name, lab.NodeName(0), 0)},
-		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: "example.com/foreign"}}},
+	squatter := func(slot int) *corev1.Pod {
+		return &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Namespace: set.Namespace, Name: daemon.PodName(set.Name, lab.NodeName(0), slot)},
+			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: "example.com/foreign"}}},
+		}
 	}
-	c.Make(foreign)
+	first, second := squatter(0), squatter(1)
+	c.Make(first, second)
 	c.Make(set)
-	c.WaitForEvent(set, "PodNameTaken", foreign.Name)
+	c.WaitForEvent(set, "PodNameTaken", second.Name)
 	c.WaitForPods(set, lab.NodeName(1), lab.NodeName(2))
-	zero := client.GracePeriodSeconds(0)
-	c.Must(c.Delete(c.T.Context(), foreign, zero))
-	c.WaitForPods(set, labtest.NodeNames(nodes)...)
+	c.WaitForStatus(set, func(status *v1alpha1.DaemonSetStatus) bool {
+		degraded := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionDegraded)
+		return degraded != nil && degraded.Reason == "PodNameTaken"
+	})
+	c.Must(c.Delete(c.T.Context(), second, client.GracePeriodSeconds(0)))
+	pod := c.WaitForPods(set, labtest.NodeNames(nodes)...)[lab.NodeName(0)]
+	if pod.Name != second.Name {
+		c.T.Errorf("the pod is called %s, want the free name %s", pod.Name, second.Name)
+	}
+	var still corev1.Pod
+	if err := c.Get(c.T.Context(), client.ObjectKeyFromObject(first), &still); err != nil || still.UID != first.UID {
+		c.T.Errorf("the foreign pod was touched: %v", err)
+	}
+}
+
+func adoption(c *labtest.Cluster) {
+	set := labtest.DaemonSet("adopting", onFirst)
+	c.Make(set)
+	before := c.WaitForPods(set, labtest.NodeNames(nodes)...)
+	c.Must(c.Delete(c.T.Context(), set, client.PropagationPolicy(metav1.DeletePropagationOrphan)))
+	waitUntilGone(c, set)
+	again := labtest.DaemonSet("adopting", onFirst)
+	c.Make(again)
+	for node, pod := range c.WaitForPods(again, labtest.NodeNames(nodes)...) {
+		if pod.UID != before[node].UID {
+			c.T.Errorf("the pod on %s was replaced, want it adopted", node)
+		}
+	}
+	c.WaitForEvent(again, "PodClaimed", "adopted")
+}
+
+func release(c *labtest.Cluster) {
+	set := labtest.DaemonSet("releasing", onFirst)
+	c.Make(set)
+	pod := c.WaitForPods(set, labtest.NodeNames(nodes)...)[lab.NodeName(1)]
+	changed := pod.DeepCopy()
+	changed.Labels["app"] = "for-debugging"
+	c.Must(c.Patch(c.T.Context(), changed, client.MergeFrom(&pod)))
+	c.WaitForEvent(set, "PodClaimed", "released")
+	c.Eventually("the node has another pod", func(ctx context.Context) (string, error) {
+		pods, err := c.PodsOf(ctx, set)
+		if err != nil || len(pods) != nodes {
+			return fmt.Sprintf("%d pods", len(pods)), err
+		}
+		return "", nil
+	})
+	if again := c.WaitForPods(set, labtest.NodeNames(nodes)...)[lab.NodeName(1)]; again.UID == pod.UID {
+		c.T.Error("the pod is the daemon's still")
+	}
+	var released corev1.Pod
+	c.Must(c.Get(c.T.Context(), client.ObjectKeyFromObject(&pod), &released))
+	if released.UID != pod.UID || released.DeletionTimestamp != nil || len(released.OwnerReferences) > 0 {
+		c.T.Errorf("the released pod is %+v, want it to live on by itself", released.ObjectMeta)
+	}
+	c.Must(c.Delete(c.T.Context(), &released))
+}
+
+// A DaemonSet that is deleted and made anew under its name never has two pods on a node: the
+// former one's pods go first (k/k#131684).
+func recreated(c *labtest.Cluster) {
+	grace := int64(1)
+	slow := func(set *v1alpha1.DaemonSet) { set.Spec.Template.Spec.TerminationGracePeriodSeconds = &grace }
+	set := labtest.DaemonSet("recreated", onFirst, slow)
+	c.Make(set)
+	before := c.WaitForPods(set, labtest.NodeNames(nodes)...)
+	c.Must(c.Delete(c.T.Context(), set, client.PropagationPolicy(metav1.DeletePropagationBackground)))
+	again := labtest.DaemonSet("recreated", onFirst, slow)
+	c.Make(again)
+	after := c.WaitForPods(again, labtest.NodeNames(nodes)...)
+	for node, old := range before {
+		if young := after[node]; young.Name != old.Name || young.UID == old.UID {
+			c.T.Errorf("%s had pod %s and has %s, want the same name, which only one can have at a time", node, old.Name, young.Name)
+		}
+	}
+}
+
+func waitUntilGone(c *labtest.Cluster, set *v1alpha1.DaemonSet) {
+	c.T.Helper()
+	c.Eventually("DaemonSet "+set.Name+" is gone", func(ctx context.Context) (string, error) {
+		if err := c.Get(ctx, client.ObjectKeyFromObject(set), set); !apierrors.IsNotFound(err) {
+			return "it is there", err
+		}
+		return "", nil
+	})
 }
 
 func deleteBackground(c *labtest.Cluster) {
@@ -345,12 +434,7 @@ func deleteAndExpectNoPods(c *labtest.Cluster, name string, policy metav1.Deleti
 	c.WaitForPods(set, labtest.NodeNames(nodes)...)
 	c.Must(c.Delete(c.T.Context(), set, client.PropagationPolicy(policy)))
 	c.WaitForPods(set)
-	c.Eventually("the DaemonSet is gone", func(ctx context.Context) (string, error) {
-		if err := c.Get(ctx, client.ObjectKeyFromObject(set), set); !apierrors.IsNotFound(err) {
-			return "it is there", err
-		}
-		return "", nil
-	})
+	waitUntilGone(c, set)
 }
 
 func deleteOrphan(c *labtest.Cluster) {
@@ -358,12 +442,7 @@ func deleteOrphan(c *labtest.Cluster) {
 	c.Make(set)
 	before := c.WaitForPods(set, labtest.NodeNames(nodes)...)
 	c.Must(c.Delete(c.T.Context(), set, client.PropagationPolicy(metav1.DeletePropagationOrphan)))
-	c.Eventually("the DaemonSet is gone", func(ctx context.Context) (string, error) {
-		if err := c.Get(ctx, client.ObjectKeyFromObject(set), set); !apierrors.IsNotFound(err) {
-			return "it is there", err
-		}
-		return "", nil
-	})
+	waitUntilGone(c, set)
 	for node, pod := range before {
 		var orphan corev1.Pod
 		c.Must(c.Get(c.T.Context(), client.ObjectKeyFromObject(&pod), &orphan))

@@ -98,7 +98,7 @@ func report(l *lab.Lab, out io.Writer) error {
 			kubeconfig = relative
 		}
 	}
-	_, err := fmt.Fprintf(out, "\nready in %.1f s; logs in %s; Ctrl-C ends it\n\n  kubectl --kubeconfig %s get nodes\n",
+	_, err := fmt.Fprintf(out, "\nready in %.1f s; logs in %s; Ctrl-C ends it\n\n  bin/kubectl --kubeconfig %s get nodes\n",
 		l.StartTime.Seconds(), filepath.Join(filepath.Dir(kubeconfig), "logs"), kubeconfig)
 	return err
 }

@@ -1,0 +1,167 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/internal/daemon"
+)
+
+// claim is a change of a pod's owner that is due: a pod without controller that a daemon's
+// selector matches is adopted, and a daemon's pod that its selector does not match any more is
+// released, as in apps/v1 (k8s.io/kubernetes pkg/controller PodControllerRefManager).
+type claim struct {
+	pod   *corev1.Pod // as it was seen
+	adopt bool        // else release
+}
+
+// claims are what is due, by cell, with the pods that are nobody's.
+type claims struct {
+	byCell  map[daemon.Key]map[types.UID]claim
+	cellOf  map[types.UID]daemon.Key
+	orphans map[string]map[types.UID]*corev1.Pod // pods without controller, by namespace
+}
+
+func newClaims() claims {
+	return claims{
+		byCell:  map[daemon.Key]map[types.UID]claim{},
+		cellOf:  map[types.UID]daemon.Key{},
+		orphans: map[string]map[types.UID]*corev1.Pod{},
+	}
+}
+
+// add makes a claim due, and gives the cell that it is about.
+func (c *claims) add(cell daemon.Key, due claim) {
+	if c.byCell[cell] == nil {
+		c.byCell[cell] = map[types.UID]claim{}
+	}
+	c.byCell[cell][due.pod.UID] = due
+	c.cellOf[due.pod.UID] = cell
+}
+
+// drop forgets what is due of a pod, and says of which cell.
+func (c *claims) drop(pod types.UID) (cell daemon.Key, was bool) {
+	cell, was = c.cellOf[pod]
+	if !was {
+		return cell, false
+	}
+	delete(c.cellOf, pod)
+	delete(c.byCell[cell], pod)
+	if len(c.byCell[cell]) == 0 {
+		delete(c.byCell, cell)
+	}
+	return cell, true
+}
+
+// adoptable says whether a pod may get a controller: it has none, lives, and has a node.
+func adoptable(pod *corev1.Pod) (node string, ok bool) {
+	if metav1.GetControllerOfNoCopy(pod) != nil || pod.DeletionTimestamp != nil {
+		return "", false
+	}
+	return daemon.Target(pod)
+}
+
+// noteOrphan remembers a pod that is nobody's, and claims it for the first daemon that matches it.
+func (w *world) noteOrphan(pod *corev1.Pod) {
+	if _, ok := adoptable(pod); !ok {
+		w.forgetOrphan(pod)
+		return
+	}
+	if w.claims.orphans[pod.Namespace] == nil {
+		w.claims.orphans[pod.Namespace] = map[types.UID]*corev1.Pod{}
+	}
+	w.claims.orphans[pod.Namespace][pod.UID] = pod
+	var best *workload
+	for key, known := range w.daemons {
+		if key.Namespace == pod.Namespace && known.matches(pod) && (best == nil || known.object.Name < best.object.Name) {
+			best = known
+		}
+	}
+	if best != nil {
+		w.claimOrphan(best, pod)
+	}
+}
+
+func (w *world) forgetOrphan(pod *corev1.Pod) {
+	if orphans := w.claims.orphans[pod.Namespace]; orphans != nil {
+		delete(orphans, pod.UID)
+		if len(orphans) == 0 {
+			delete(w.claims.orphans, pod.Namespace)
+		}
+	}
+}
+
+func (w *world) claimOrphan(by *workload, pod *corev1.Pod) {
+	node, _ := adoptable(pod)
+	cell := keyOf(by.object).on(node)
+	w.claims.add(cell, claim{pod: pod, adopt: true})
+	w.changed(cell)
+}
+
+// claimAll looks for what a daemon that is new here has to adopt and to release.
+func (w *world) claimAll(key DaemonKey, known *workload) {
+	for _, pod := range w.claims.orphans[key.Namespace] {
+		if _, taken := w.claims.cellOf[pod.UID]; !taken && known.matches(pod) {
+			w.claimOrphan(known, pod)
+		}
+	}
+	var strays []*corev1.Pod
+	known.cells.EachPod(func(uid types.UID) {
+		if pod := w.pods[uid]; known.strays(pod) {
+			strays = append(strays, pod)
+		}
+	})
+	for _, pod := range strays {
+		w.place(pod)
+	}
+}
+
+// matches says whether an active daemon's selector picks a pod.
+func (w *workload) matches(pod *corev1.Pod) bool {
+	return w.active() && w.selector.Matches(labels.Set(pod.Labels))
+}
+
+// strays says whether a daemon has to let one of its pods go.
+func (w *workload) strays(pod *corev1.Pod) bool {
+	return w.active() && !w.selector.Matches(labels.Set(pod.Labels)) && pod.DeletionTimestamp == nil
+}
+
+// claim adopts or releases a pod, when both it and the daemon are still as they were seen: the
+// daemon is asked for anew, so that none that is being deleted takes pods that it would then
+// take along.
+func (a *actor) claim(ctx context.Context, owner *v1alpha1.DaemonSet, due claim) error {
+	did, references := "released: the selector does not match its labels", any([]map[string]any{{"$patch": "delete", "uid": owner.UID}})
+	if due.adopt {
+		var fresh v1alpha1.DaemonSet
+		if err := a.reader.Get(ctx, client.ObjectKeyFromObject(owner), &fresh); err != nil {
+			return client.IgnoreNotFound(err)
+		}
+		if fresh.UID != owner.UID || fresh.DeletionTimestamp != nil {
+			return nil
+		}
+		did, references = "adopted: it had no controller and the selector matches its labels", []metav1.OwnerReference{*metav1.NewControllerRef(owner, v1alpha1.DaemonSetKind)}
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": due.pod.UID, "ownerReferences": references}})
+	if err != nil {
+		return err
+	}
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: due.pod.Namespace, Name: due.pod.Name}}
+	err = a.client.Patch(ctx, pod, client.RawPatch(types.StrategicMergePatchType, patch))
+	switch {
+	case err == nil:
+		a.events.Eventf(owner, pod, corev1.EventTypeNormal, eventClaimed, actionClaim, "Pod %s is %s", due.pod.Name, did)
+		return nil
+	case apierrors.IsNotFound(err), apierrors.IsConflict(err), apierrors.IsInvalid(err):
+		return nil // it is gone, another pod has its name, or somebody else was first: an event will tell
+	}
+	return fmt.Errorf("changing the owner of pod %s: %w", due.pod.Name, err)
+}
