@@ -36,10 +36,17 @@ func (c *clock) advance(d time.Duration) { c.now = c.now.Add(d) }
 // queues remember what a world asked for since they were last emptied.
 type queues struct {
 	plans   []daemon.Key
+	ranks   map[daemon.Key]int32 // the priority that a cell was asked for with last
 	reports []types.UID
 }
 
-func (q *queues) plan(key daemon.Key)  { q.plans = append(q.plans, key) }
+func (q *queues) plan(key daemon.Key, priority int32) {
+	q.plans = append(q.plans, key)
+	if q.ranks == nil {
+		q.ranks = map[daemon.Key]int32{}
+	}
+	q.ranks[key] = priority
+}
 func (q *queues) report(key DaemonKey) { q.reports = append(q.reports, key.UID) }
 
 // drain gives what was asked for, each once and sorted, as a work queue would.

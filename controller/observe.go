@@ -5,11 +5,13 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/everynode/everynode/api/v1alpha1"
@@ -22,7 +24,7 @@ import (
 type observer struct {
 	cache  cache.Cache
 	world  *world
-	cells  workqueue.TypedRateLimitingInterface[daemon.Key]
+	cells  priorityqueue.PriorityQueue[daemon.Key]
 	status workqueue.TypedRateLimitingInterface[DaemonKey]
 
 	cellsStarted, statusStarted, synced chan struct{}
@@ -39,7 +41,11 @@ func newObserver(informers cache.Cache) *observer {
 
 // planCell and reportDaemon are what the world calls; both queues are there before it is told
 // anything.
-func (o *observer) planCell(cell daemon.Key)   { o.cells.Add(cell) }
+func (o *observer) planCell(cell daemon.Key, priority int32) {
+	rank := int(priority)
+	o.cells.AddWithOpts(priorityqueue.AddOpts{Priority: &rank}, cell)
+}
+
 func (o *observer) reportDaemon(key DaemonKey) { o.status.Add(key) }
 
 // observe registers the handlers and returns once each of them has seen all there is.
@@ -48,6 +54,7 @@ func (o *observer) observe(ctx context.Context) error {
 		object  client.Object
 		handler toolscache.ResourceEventHandler
 	}{
+		{&schedulingv1.PriorityClass{}, o.classHandler()},
 		{&v1alpha1.DaemonSet{}, o.daemonHandler(ctx)},
 		{&corev1.Node{}, o.nodeHandler()},
 		{&corev1.Pod{}, o.podHandler()},
@@ -86,6 +93,14 @@ func (o *observer) daemonHandler(ctx context.Context) toolscache.ResourceEventHa
 			seen(object)
 		},
 		DeleteFunc: func(object any) { o.world.daemonGone(keyOf(last[*v1alpha1.DaemonSet](object))) },
+	}
+}
+
+func (o *observer) classHandler() toolscache.ResourceEventHandler {
+	return toolscache.ResourceEventHandlerFuncs{
+		AddFunc:    func(object any) { o.world.classSeen(object.(*schedulingv1.PriorityClass)) },
+		UpdateFunc: func(_, object any) { o.world.classSeen(object.(*schedulingv1.PriorityClass)) },
+		DeleteFunc: func(object any) { o.world.classGone(last[*schedulingv1.PriorityClass](object).Name) },
 	}
 }
 
@@ -140,7 +155,11 @@ type cellSource struct{ *observer }
 
 // Start implements source.TypedSource.
 func (s cellSource) Start(_ context.Context, queue workqueue.TypedRateLimitingInterface[daemon.Key]) error {
-	s.cells = queue
+	cells, ok := queue.(priorityqueue.PriorityQueue[daemon.Key])
+	if !ok {
+		return fmt.Errorf("the queue of cells is a %T, which knows no priorities", queue)
+	}
+	s.cells = cells
 	close(s.cellsStarted)
 	return nil
 }

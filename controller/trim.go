@@ -1,10 +1,11 @@
 package controller
 
 import (
-	"strings"
+	"unique"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/internal/daemon"
@@ -39,15 +40,19 @@ func trimPod(object any) (any, error) {
 		trimmed.OwnerReferences = []metav1.OwnerReference{*metav1.GetControllerOf(pod)}
 		return trimmed, nil
 	}
-	trimmed.Labels, trimmed.OwnerReferences = pod.Labels, pod.OwnerReferences
-	trimmed.CreationTimestamp, trimmed.DeletionTimestamp = pod.CreationTimestamp, pod.DeletionTimestamp
-	for name, value := range pod.Annotations {
-		if strings.HasPrefix(name, v1alpha1.GroupName+"/") {
-			metav1.SetMetaDataAnnotation(&trimmed.ObjectMeta, name, value)
-		}
+	for name, value := range pod.Labels {
+		metav1.SetMetaDataLabel(&trimmed.ObjectMeta, shared(name), shared(value))
 	}
-	trimmed.Spec.NodeName = pod.Spec.NodeName
-	if pod.Spec.Affinity != nil {
+	for _, owner := range pod.OwnerReferences {
+		owner.APIVersion, owner.Kind, owner.Name, owner.UID = shared(owner.APIVersion), shared(owner.Kind), shared(owner.Name), types.UID(shared(string(owner.UID)))
+		trimmed.OwnerReferences = append(trimmed.OwnerReferences, owner)
+	}
+	trimmed.CreationTimestamp, trimmed.DeletionTimestamp = pod.CreationTimestamp, pod.DeletionTimestamp
+	if uid, ok := pod.Annotations[v1alpha1.NodeUIDAnnotation]; ok {
+		trimmed.Annotations = map[string]string{v1alpha1.NodeUIDAnnotation: shared(uid)}
+	}
+	trimmed.Spec.NodeName = shared(pod.Spec.NodeName)
+	if pod.Spec.NodeName == "" && pod.Spec.Affinity != nil { // it says where the pod is to go
 		trimmed.Spec.Affinity = &corev1.Affinity{NodeAffinity: pod.Spec.Affinity.NodeAffinity}
 	}
 	trimmed.Status.Phase = pod.Status.Phase
@@ -60,3 +65,6 @@ func trimPod(object any) (any, error) {
 	}
 	return trimmed, nil
 }
+
+// shared is a string that many pods have, kept once for all of them.
+func shared(text string) string { return unique.Make(text).Value() }

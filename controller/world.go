@@ -40,7 +40,7 @@ type world struct {
 	now func() time.Time
 	// plan and report are called for every cell to plan and every daemon whose
 	// status to look at. They must not block and not call back.
-	plan   func(daemon.Key)
+	plan   func(cell daemon.Key, priority int32)
 	report func(DaemonKey)
 	// record is called likewise, for every daemon whose template may be new and for every one that
 	// lost a pod: its history may have to follow.
@@ -52,6 +52,8 @@ type world struct {
 	daemons map[DaemonKey]*workload
 	pods    map[types.UID]*corev1.Pod // those that are in a cell, as they were seen last
 	claims  claims
+
+	priorities priorities
 }
 
 // workload is one daemon. Pods may be seen before their daemon and stay after it: then object is
@@ -63,6 +65,7 @@ type workload struct {
 	rules    *daemon.Rules
 	cells    daemon.Cells
 	problems map[string]daemon.Problem // by node; what keeps pods from being made
+	priority int32                     // of its pods
 }
 
 // active says whether the daemon is to be kept up: it is there and not on its way out. A daemon
@@ -72,13 +75,15 @@ func (w *workload) active() bool {
 	return w != nil && w.object != nil && w.object.DeletionTimestamp == nil
 }
 
-func newWorld(now func() time.Time, plan func(daemon.Key), report func(DaemonKey)) *world {
+func newWorld(now func() time.Time, plan func(daemon.Key, int32), report func(DaemonKey)) *world {
 	return &world{
 		now: now, plan: plan, report: report, record: func(DaemonKey) {},
 		nodes:   map[string]*corev1.Node{},
 		daemons: map[DaemonKey]*workload{},
 		pods:    map[types.UID]*corev1.Pod{},
 		claims:  newClaims(),
+
+		priorities: priorities{byClass: map[string]int32{}},
 	}
 }
 
@@ -112,6 +117,7 @@ func (w *world) daemonSeen(object *v1alpha1.DaemonSet) error {
 		Pod:       object.Spec.Template,
 	}
 	known.rules = daemon.NewRules(&object.Spec.Template)
+	known.priority = w.priorities.of(object.Spec.Template.Spec.PriorityClassName)
 	now := w.now()
 	known.cells.SetTemplate(revision, time.Duration(object.Spec.MinReadySeconds)*time.Second, daemon.NewStrategy(&object.Spec.UpdateStrategy), now)
 	for _, node := range w.nodes {
@@ -143,13 +149,13 @@ func (w *world) goOn(key DaemonKey, known *workload) {
 		return
 	}
 	for _, node := range known.cells.Grant(w.now()) {
-		w.plan(key.on(node))
+		w.plan(key.on(node), known.priority)
 	}
 }
 
 func (w *world) planAll(key DaemonKey, known *workload) {
 	for _, node := range known.cells.Nodes() {
-		w.plan(key.on(node))
+		w.plan(key.on(node), known.priority)
 	}
 }
 
@@ -273,9 +279,12 @@ func cellOf(pod *corev1.Pod) (daemon.Key, bool) {
 // changed has a cell planned, its daemon reported, and lets the daemon's rollout go on.
 func (w *world) changed(cell daemon.Key) {
 	key := ownerOf(cell)
-	w.plan(cell)
+	known := w.daemons[key]
+	if known != nil {
+		w.plan(cell, known.priority)
+	}
 	w.report(key)
-	w.goOn(key, w.daemons[key])
+	w.goOn(key, known)
 }
 
 func (w *world) workload(key DaemonKey) *workload {

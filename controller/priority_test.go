@@ -1,0 +1,46 @@
+package controller
+
+import (
+	"testing"
+
+	schedulingv1 "k8s.io/api/scheduling/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+)
+
+func class(name string, value int32, standard bool) *schedulingv1.PriorityClass {
+	return &schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{Name: name}, Value: value, GlobalDefault: standard}
+}
+
+func ofClass(name string) func(*v1alpha1.DaemonSet) {
+	return func(set *v1alpha1.DaemonSet) { set.Spec.Template.Spec.PriorityClassName = name }
+}
+
+// On a node that joins, each daemon's cell is asked for with the priority its pods will have.
+func TestWorldRanksCells(t *testing.T) {
+	w, q, _ := newTestWorld()
+	w.classSeen(class("network", 1000, false))
+	network, late, plain, unknown := makeDaemon("network", ofClass("network")), makeDaemon("late", ofClass("late")), makeDaemon("plain"), makeDaemon("unknown", ofClass("no-such-class"))
+	for _, set := range []*v1alpha1.DaemonSet{network, late, plain, unknown} {
+		see(t, w, set)
+	}
+	w.classSeen(class("late", 500, false)) // known after its daemon
+	w.classSeen(class("standard", 7, true))
+	want := func(when string, ranks map[*v1alpha1.DaemonSet]int32, node string) {
+		t.Helper()
+		w.nodeSeen(makeNode(node))
+		for set, rank := range ranks {
+			if got := q.ranks[keyOf(set).on(node)]; got != rank {
+				t.Errorf("%s: %s has rank %d, want %d", when, set.Name, got, rank)
+			}
+		}
+	}
+	want("with a default class", map[*v1alpha1.DaemonSet]int32{network: 1000, late: 500, plain: 7, unknown: 0}, "n1")
+	w.classSeen(class("standard", 7, false))
+	want("when it is no default any more", map[*v1alpha1.DaemonSet]int32{plain: 0}, "n2")
+	w.classSeen(class("standard", 7, true))
+	w.classGone("standard")
+	w.classGone("late")
+	want("when classes are gone", map[*v1alpha1.DaemonSet]int32{network: 1000, late: 0, plain: 0}, "n3")
+}

@@ -1,0 +1,112 @@
+package controller
+
+import (
+	"fmt"
+	"runtime"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/internal/daemon"
+)
+
+// deaf is a world that asks for nothing, with daemons whose pods run on every node.
+func deaf(tb testing.TB, daemons, nodes int, change ...func(*v1alpha1.DaemonSet)) (*world, []*corev1.Pod) {
+	tb.Helper()
+	w := newWorld(func() time.Time { return t0 }, func(daemon.Key, int32) {}, func(DaemonKey) {})
+	w.begin()
+	for n := range nodes {
+		w.nodeSeen(makeNode(fmt.Sprintf("node-%d", n)))
+	}
+	var pods []*corev1.Pod
+	for d := range daemons {
+		set := makeDaemon(fmt.Sprintf("daemon-%d", d), change...)
+		if err := w.daemonSeen(set); err != nil {
+			tb.Fatal(err)
+		}
+		for n := range nodes {
+			name := fmt.Sprintf("node-%d", n)
+			full := makePod(set, makeNode(name), bound(name), ready(t0), podUID(set.UID+"-"+"pod-"+makeNode(name).UID))
+			trimmed, err := trimPod(full)
+			if err != nil {
+				tb.Fatal(err)
+			}
+			pod := trimmed.(*corev1.Pod)
+			w.podSeen(pod)
+			if d == 0 {
+				pods = append(pods, pod)
+			}
+		}
+	}
+	return w, pods
+}
+
+// A pod's event costs what it changed: the time must hardly depend on the number of nodes.
+func BenchmarkPodEvent(b *testing.B) {
+	for _, nodes := range []int{1000, 15000} {
+		b.Run(fmt.Sprintf("nodes=%d", nodes), func(b *testing.B) {
+			w, pods := deaf(b, 1, nodes)
+			unready := make([]*corev1.Pod, len(pods))
+			for i, pod := range pods {
+				unready[i] = pod.DeepCopy()
+				unready[i].Status.Conditions = nil
+			}
+			b.ReportAllocs()
+			i := 0
+			for b.Loop() {
+				states := pods
+				if i/len(pods)%2 == 0 {
+					states = unready
+				}
+				pod := states[i%len(pods)]
+				w.podSeen(pod)
+				cell, _ := cellOf(pod)
+				w.task(cell)
+				i++
+			}
+		})
+	}
+}
+
+func BenchmarkNodeJoin(b *testing.B) {
+	w, _ := deaf(b, 50, 100)
+	node := makeNode("joins")
+	b.ReportAllocs()
+	for b.Loop() {
+		w.nodeSeen(node)
+		w.nodeGone(node.Name)
+	}
+}
+
+// BenchmarkMemory is what 15,000 nodes with 20 daemons keep in the heap: nodes, trimmed pods and
+// cells.
+func BenchmarkMemory(b *testing.B) {
+	for b.Loop() {
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		w, _ := deaf(b, 20, 15000)
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/(1<<20), "MiB")
+		runtime.KeepAlive(w)
+	}
+}
+
+// A node that joins touches one cell of each daemon, however many nodes there are.
+func TestNodeJoinTouchesOneCellOfEachDaemon(t *testing.T) {
+	w, q, _ := newTestWorld()
+	for d := range 50 {
+		see(t, w, makeDaemon(fmt.Sprintf("daemon-%d", d)))
+	}
+	for n := range 200 {
+		w.nodeSeen(makeNode(fmt.Sprintf("node-%d", n)))
+	}
+	q.drain()
+	w.nodeSeen(makeNode("joins"))
+	if got := len(q.plans); got != 50 {
+		t.Errorf("%d cells are planned, want 50", got)
+	}
+}
