@@ -20,22 +20,22 @@ import (
 // selector matches is adopted, and a daemon's pod that its selector does not match any more is
 // released, as in apps/v1 (k8s.io/kubernetes pkg/controller PodControllerRefManager).
 type claim struct {
-	pod   *corev1.Pod // as it was seen
-	adopt bool        // else release
+	pod   *seenPod
+	adopt bool // else release
 }
 
 // claims are what is due, by cell, with the pods that are nobody's.
 type claims struct {
 	byCell  map[daemon.Key]map[types.UID]claim
 	cellOf  map[types.UID]daemon.Key
-	orphans map[string]map[types.UID]*corev1.Pod // pods without controller, by namespace
+	orphans map[string]map[types.UID]*seenPod // pods without controller, by namespace
 }
 
 func newClaims() claims {
 	return claims{
 		byCell:  map[daemon.Key]map[types.UID]claim{},
 		cellOf:  map[types.UID]daemon.Key{},
-		orphans: map[string]map[types.UID]*corev1.Pod{},
+		orphans: map[string]map[types.UID]*seenPod{},
 	}
 }
 
@@ -62,22 +62,14 @@ func (c *claims) drop(pod types.UID) (cell daemon.Key, was bool) {
 	return cell, true
 }
 
-// adoptable says whether a pod may get a controller: it has none, lives, and has a node.
-func adoptable(pod *corev1.Pod) (node string, ok bool) {
-	if metav1.GetControllerOfNoCopy(pod) != nil || pod.DeletionTimestamp != nil {
-		return "", false
-	}
-	return daemon.Target(pod)
-}
-
 // noteOrphan remembers a pod that is nobody's, and claims it for the first daemon that matches it.
-func (w *world) noteOrphan(pod *corev1.Pod) {
-	if _, ok := adoptable(pod); !ok {
+func (w *world) noteOrphan(pod *seenPod) {
+	if pod.orphanOn == "" {
 		w.forgetOrphan(pod)
 		return
 	}
 	if w.claims.orphans[pod.Namespace] == nil {
-		w.claims.orphans[pod.Namespace] = map[types.UID]*corev1.Pod{}
+		w.claims.orphans[pod.Namespace] = map[types.UID]*seenPod{}
 	}
 	w.claims.orphans[pod.Namespace][pod.UID] = pod
 	var best *workload
@@ -91,7 +83,7 @@ func (w *world) noteOrphan(pod *corev1.Pod) {
 	}
 }
 
-func (w *world) forgetOrphan(pod *corev1.Pod) {
+func (w *world) forgetOrphan(pod *seenPod) {
 	if orphans := w.claims.orphans[pod.Namespace]; orphans != nil {
 		delete(orphans, pod.UID)
 		if len(orphans) == 0 {
@@ -100,9 +92,8 @@ func (w *world) forgetOrphan(pod *corev1.Pod) {
 	}
 }
 
-func (w *world) claimOrphan(by *workload, pod *corev1.Pod) {
-	node, _ := adoptable(pod)
-	cell := keyOf(by.object).on(node)
+func (w *world) claimOrphan(by *workload, pod *seenPod) {
+	cell := keyOf(by.object).on(pod.orphanOn)
 	w.claims.add(cell, claim{pod: pod, adopt: true})
 	w.changed(cell)
 }
@@ -114,7 +105,7 @@ func (w *world) claimAll(key DaemonKey, known *workload) {
 			w.claimOrphan(known, pod)
 		}
 	}
-	var strays []*corev1.Pod
+	var strays []*seenPod
 	known.cells.EachPod(func(uid types.UID) {
 		if pod := w.pods[uid]; known.strays(pod) {
 			strays = append(strays, pod)
@@ -126,13 +117,13 @@ func (w *world) claimAll(key DaemonKey, known *workload) {
 }
 
 // matches says whether an active daemon's selector picks a pod.
-func (w *workload) matches(pod *corev1.Pod) bool {
+func (w *workload) matches(pod *seenPod) bool {
 	return w.active() && w.selector.Matches(labels.Set(pod.Labels))
 }
 
 // strays says whether a daemon has to let one of its pods go.
-func (w *workload) strays(pod *corev1.Pod) bool {
-	return w.active() && !w.selector.Matches(labels.Set(pod.Labels)) && pod.DeletionTimestamp == nil
+func (w *workload) strays(pod *seenPod) bool {
+	return w.active() && !w.selector.Matches(labels.Set(pod.Labels)) && !pod.observed.Terminating
 }
 
 // claim adopts or releases a pod, when both it and the daemon are still as they were seen: the

@@ -68,6 +68,10 @@ func newTestWorld() (*world, *queues, *clock) {
 	return w, q, c
 }
 
+// podSeen and podGone are what the handlers of pods tell a world.
+func (w *world) podSeen(pod *corev1.Pod) { w.podIs(seePod(pod)) }
+func (w *world) podGone(pod *corev1.Pod) { w.podLeft(seePod(pod)) }
+
 func countersOf(w *world, key DaemonKey) (*v1alpha1.DaemonSet, daemon.Counters) {
 	object, health := w.health(key)
 	return object, health.Counters

@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -124,26 +125,26 @@ func sameNode(a, b *corev1.Node) bool {
 
 func (o *observer) podHandler() toolscache.ResourceEventHandler {
 	return toolscache.ResourceEventHandlerFuncs{
-		AddFunc: func(object any) { o.world.podSeen(object.(*corev1.Pod)) },
+		AddFunc: func(object any) { o.world.podIs(object.(*seenPod)) },
 		UpdateFunc: func(former, object any) {
-			if old := former.(*corev1.Pod); another(old, object) {
-				o.world.podGone(old)
+			if old := former.(*seenPod); another(old, object) {
+				o.world.podLeft(old)
 			}
-			o.world.podSeen(object.(*corev1.Pod))
+			o.world.podIs(object.(*seenPod))
 		},
-		DeleteFunc: func(object any) { o.world.podGone(last[*corev1.Pod](object)) },
+		DeleteFunc: func(object any) { o.world.podLeft(last[*seenPod](object)) },
 	}
 }
 
 // another says whether an update is not one: after a gap in the watch, an object that was deleted
 // and made anew under its name comes as an update of the old one.
-func another(old client.Object, object any) bool {
-	return old.GetUID() != object.(client.Object).GetUID()
+func another(old metav1.Object, object any) bool {
+	return old.GetUID() != object.(metav1.Object).GetUID()
 }
 
 // last is the object of a delete event: as it was when it was deleted, or, when that event was
 // missed, as it was last seen.
-func last[T client.Object](object any) T {
+func last[T metav1.Object](object any) T {
 	if missed, ok := object.(toolscache.DeletedFinalStateUnknown); ok {
 		object = missed.Obj
 	}

@@ -39,7 +39,7 @@ func TestHandlersTellTheWorld(t *testing.T) {
 	o := &observer{world: w}
 	daemons, nodes, pods := o.daemonHandler(t.Context()), o.nodeHandler(), o.podHandler()
 	set, node := makeDaemon("d"), makeNode("n1")
-	pod := makePod(set, node)
+	pod := seePod(makePod(set, node))
 	missed := func(object any) any { return toolscache.DeletedFinalStateUnknown{Key: "k", Obj: object} }
 	cell, daemon := []string{"uid-d on n1"}, []types.UID{"uid-d"}
 
@@ -60,7 +60,7 @@ func TestHandlersTellTheWorld(t *testing.T) {
 			}))
 		}, cell, daemon},
 		{"pod added", func() { pods.OnAdd(pod, false) }, cell, daemon},
-		{"pod bound", func() { pods.OnUpdate(pod, makePod(set, node, bound("n1"))) }, cell, daemon},
+		{"pod bound", func() { pods.OnUpdate(pod, seePod(makePod(set, node, bound("n1")))) }, cell, daemon},
 		{"pod deleted", func() { pods.OnDelete(pod) }, cell, daemon},
 		{"pod deleted again", func() { pods.OnAdd(pod, false); q.drain(); pods.OnDelete(missed(pod)) }, cell, daemon},
 		{"node deleted", func() { nodes.OnDelete(missed(node)) }, cell, daemon},
@@ -85,7 +85,7 @@ func TestHandlersTellUpdatesFromReplacements(t *testing.T) {
 	w.nodeSeen(node)
 	o.daemonHandler(t.Context()).OnAdd(set, true)
 	pods := o.podHandler()
-	first, second := makePod(set, node, podUID("1")), makePod(set, node, podUID("2"))
+	first, second := seePod(makePod(set, node, podUID("1"))), seePod(makePod(set, node, podUID("2")))
 	pods.OnAdd(first, false)
 	pods.OnUpdate(first, second)
 	wantSteps(t, w, keyOf(set).on("n1")) // one pod, no excess

@@ -5,9 +5,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	toolscache "k8s.io/client-go/tools/cache"
 	"pgregory.net/rapid"
 
 	"github.com/everynode/everynode/api/v1alpha1"
@@ -81,53 +83,51 @@ func drawPod(t *rapid.T) *corev1.Pod {
 	return pod
 }
 
-func TestTrimPodKeepsWhatCellsDependOn(t *testing.T) {
+func TestSeePodKeepsWhatCellsDependOn(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		pod := drawPod(t)
 		before := pod.DeepCopy()
-		got := trimmed(t, trimPod, pod)
+		got := seePod(pod)
 		if diff := cmp.Diff(before, pod); diff != "" {
-			t.Fatalf("trimming changed the pod it was given:\n%s", diff)
+			t.Fatalf("the pod changed:\n%s", diff)
 		}
-		wantKey, want := daemon.KeyOf(pod)
-		gotKey, ok := daemon.KeyOf(got)
-		if gotKey != wantKey || ok != want {
-			t.Fatalf("KeyOf = %v, %v after trimming, want %v, %v", gotKey, ok, wantKey, want)
+		wantCell, ours := cellOf(pod)
+		if got.cell != wantCell || got.ours != ours {
+			t.Fatalf("cell %v, %v, want %v, %v", got.cell, got.ours, wantCell, ours)
 		}
-		wantCell, want := cellOf(pod)
-		gotCell, ok := cellOf(got)
-		if gotCell != wantCell || ok != want {
-			t.Fatalf("cellOf = %v, %v after trimming, want %v, %v", gotCell, ok, wantCell, want)
-		}
-		if _, owned := daemon.OwnedByDaemon(pod); owned {
-			if diff := cmp.Diff(daemon.ObservePod(pod), daemon.ObservePod(got)); diff != "" {
-				t.Fatalf("ObservePod after trimming (-want, +got):\n%s", diff)
+		if ours {
+			if diff := cmp.Diff(daemon.ObservePod(pod), got.observed); diff != "" {
+				t.Fatalf("observed (-want, +got):\n%s", diff)
 			}
 		}
-		// Informers may transform an object twice.
-		if diff := cmp.Diff(got, trimmed(t, trimPod, got)); diff != "" {
-			t.Fatalf("trimmed twice:\n%s", diff)
+		node, hasNode := daemon.Target(pod)
+		orphan := metav1.GetControllerOf(pod) == nil && pod.DeletionTimestamp == nil && hasNode
+		if (got.orphanOn != "") != orphan || orphan && got.orphanOn != node {
+			t.Fatalf("orphan on %q, want %v, %q", got.orphanOn, orphan, node)
+		}
+		var labels map[string]string
+		if ours || orphan {
+			labels = pod.Labels
+		}
+		meta := metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, ResourceVersion: pod.ResourceVersion, Labels: labels}
+		if diff := cmp.Diff(meta, got.ObjectMeta, cmpopts.EquateEmpty()); diff != "" {
+			t.Fatalf("metadata (-want, +got):\n%s", diff)
 		}
 	})
 }
 
-func TestTrimPodForgetsTheRest(t *testing.T) {
-	node := makeNode("n1")
-	pod := makePod(makeDaemon("d"), node, bound("n1"), func(pod *corev1.Pod) {
-		pod.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "someone"}}
-		pod.Annotations["note"] = "long"
-		pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "c"}}
-	})
-	got := trimmed(t, trimPod, pod)
-	if len(got.Spec.Containers)+len(got.Spec.Tolerations)+len(got.Status.ContainerStatuses)+len(got.ManagedFields) > 0 || got.Annotations["note"] != "" {
-		t.Errorf("a daemon's pod keeps more than it needs: %+v", got)
+// Informers keep what the transform makes of a pod, and may transform it twice.
+func TestTrimPod(t *testing.T) {
+	pod := makePod(makeDaemon("d"), makeNode("n1"))
+	once, err := trimPod(pod)
+	if err != nil {
+		t.Fatal(err)
 	}
-
-	// Of a pod that somebody else controls nothing is left but that.
-	pod.OwnerReferences[0].Kind = "ReplicaSet"
-	want := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, OwnerReferences: pod.OwnerReferences}}
-	if diff := cmp.Diff(want, trimmed(t, trimPod, pod)); diff != "" {
-		t.Errorf("another pod (-want, +got):\n%s", diff)
+	if key, err := toolscache.MetaNamespaceKeyFunc(once); err != nil || key != "ns/"+pod.Name {
+		t.Errorf("an informer's key of it is %q, %v", key, err)
+	}
+	if twice, err := trimPod(once); err != nil || twice != once {
+		t.Errorf("trimmed twice: %v, %v", twice, err)
 	}
 }
 

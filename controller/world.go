@@ -50,7 +50,7 @@ type world struct {
 	begun   bool // everything there is was seen: rollouts may go on
 	nodes   map[string]*corev1.Node
 	daemons map[DaemonKey]*workload
-	pods    map[types.UID]*corev1.Pod // those that are in a cell, as they were seen last
+	pods    map[types.UID]*seenPod // those that are in a cell, as they were seen last
 	claims  claims
 
 	priorities priorities
@@ -80,7 +80,7 @@ func newWorld(now func() time.Time, plan func(daemon.Key, int32), report func(Da
 		now: now, plan: plan, report: report, record: func(DaemonKey) {},
 		nodes:   map[string]*corev1.Node{},
 		daemons: map[DaemonKey]*workload{},
-		pods:    map[types.UID]*corev1.Pod{},
+		pods:    map[types.UID]*seenPod{},
 		claims:  newClaims(),
 
 		priorities: priorities{byClass: map[string]int32{}},
@@ -209,9 +209,9 @@ func (w *world) nodeGone(name string) {
 	}
 }
 
-// podSeen takes a pod as it is now. It may have changed its owner or its node since it was last
+// podIs takes a pod as it is now. It may have changed its owner or its node since it was last
 // seen, so that it leaves the cell it was in.
-func (w *world) podSeen(pod *corev1.Pod) {
+func (w *world) podIs(pod *seenPod) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.place(pod)
@@ -220,14 +220,12 @@ func (w *world) podSeen(pod *corev1.Pod) {
 
 // place puts a pod into its cell and takes it out of the one it was in. A pod that its daemon has
 // to let go is in none.
-func (w *world) place(pod *corev1.Pod) {
+func (w *world) place(pod *seenPod) {
 	w.settle(pod.UID)
-	cell, ours := cellOf(pod)
+	cell, ours := pod.cell, pod.ours
 	stray := ours && w.workload(ownerOf(cell)).strays(pod)
-	if old, had := w.pods[pod.UID]; had {
-		if former, _ := cellOf(old); !ours || stray || former != cell {
-			w.removePod(old)
-		}
+	if old, had := w.pods[pod.UID]; had && (!ours || stray || old.cell != cell) {
+		w.removePod(old)
 	}
 	switch {
 	case stray:
@@ -235,7 +233,7 @@ func (w *world) place(pod *corev1.Pod) {
 		w.changed(cell)
 	case ours:
 		w.pods[pod.UID] = pod
-		w.workload(ownerOf(cell)).cells.SetPod(cell.Node, daemon.ObservePod(pod), w.now())
+		w.workload(ownerOf(cell)).cells.SetPod(cell.Node, pod.observed, w.now())
 		w.changed(cell)
 	}
 }
@@ -247,8 +245,8 @@ func (w *world) settle(pod types.UID) {
 	}
 }
 
-// podGone takes a pod out of the cell it was in, whatever it looked like in the end.
-func (w *world) podGone(pod *corev1.Pod) {
+// podLeft takes a pod out of the cell it was in, whatever it looked like in the end.
+func (w *world) podLeft(pod *seenPod) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.settle(pod.UID)
@@ -258,9 +256,9 @@ func (w *world) podGone(pod *corev1.Pod) {
 	}
 }
 
-func (w *world) removePod(pod *corev1.Pod) {
+func (w *world) removePod(pod *seenPod) {
 	delete(w.pods, pod.UID)
-	cell, _ := cellOf(pod)
+	cell := pod.cell
 	w.daemons[ownerOf(cell)].cells.RemovePod(cell.Node, pod.UID, w.now())
 	w.changed(cell)
 	w.record(ownerOf(cell))

@@ -6,21 +6,19 @@ import (
 	"testing"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
 // deaf is a world that asks for nothing, with daemons whose pods run on every node.
-func deaf(tb testing.TB, daemons, nodes int, change ...func(*v1alpha1.DaemonSet)) (*world, []*corev1.Pod) {
+func deaf(tb testing.TB, daemons, nodes int, change ...func(*v1alpha1.DaemonSet)) (*world, []*seenPod) {
 	tb.Helper()
 	w := newWorld(func() time.Time { return t0 }, func(daemon.Key, int32) {}, func(DaemonKey) {})
 	w.begin()
 	for n := range nodes {
 		w.nodeSeen(makeNode(fmt.Sprintf("node-%d", n)))
 	}
-	var pods []*corev1.Pod
+	var pods []*seenPod
 	for d := range daemons {
 		set := makeDaemon(fmt.Sprintf("daemon-%d", d), change...)
 		if err := w.daemonSeen(set); err != nil {
@@ -28,13 +26,8 @@ func deaf(tb testing.TB, daemons, nodes int, change ...func(*v1alpha1.DaemonSet)
 		}
 		for n := range nodes {
 			name := fmt.Sprintf("node-%d", n)
-			full := makePod(set, makeNode(name), bound(name), ready(t0), podUID(set.UID+"-"+"pod-"+makeNode(name).UID))
-			trimmed, err := trimPod(full)
-			if err != nil {
-				tb.Fatal(err)
-			}
-			pod := trimmed.(*corev1.Pod)
-			w.podSeen(pod)
+			pod := seePod(makePod(set, makeNode(name), bound(name), ready(t0), podUID(set.UID+"-"+"pod-"+makeNode(name).UID)))
+			w.podIs(pod)
 			if d == 0 {
 				pods = append(pods, pod)
 			}
@@ -48,10 +41,11 @@ func BenchmarkPodEvent(b *testing.B) {
 	for _, nodes := range []int{1000, 15000} {
 		b.Run(fmt.Sprintf("nodes=%d", nodes), func(b *testing.B) {
 			w, pods := deaf(b, 1, nodes)
-			unready := make([]*corev1.Pod, len(pods))
+			unready := make([]*seenPod, len(pods))
 			for i, pod := range pods {
-				unready[i] = pod.DeepCopy()
-				unready[i].Status.Conditions = nil
+				changed := *pod
+				changed.observed.Ready = false
+				unready[i] = &changed
 			}
 			b.ReportAllocs()
 			i := 0
@@ -61,9 +55,8 @@ func BenchmarkPodEvent(b *testing.B) {
 					states = unready
 				}
 				pod := states[i%len(pods)]
-				w.podSeen(pod)
-				cell, _ := cellOf(pod)
-				w.task(cell)
+				w.podIs(pod)
+				w.task(pod.cell)
 				i++
 			}
 		})
