@@ -163,6 +163,7 @@ const (
 	rewrites admission = iota
 	absent             // nobody rewrites
 	failing            // our webhook is asked and fails
+	breaking           // its patch cannot be applied
 )
 
 // server is the API server as the placer meets it: mutating admission, then the interlock, then
@@ -218,6 +219,8 @@ func (s *server) create(ctx context.Context, c client.WithWatch, object client.O
 		switch s.admission {
 		case failing:
 			return errWebhookFails()
+		case breaking:
+			return errBroken()
 		case rewrites:
 			if _, err := daemon.Rewrite(stored, v1alpha1.PlacedByWebhook); err != nil {
 				return err
@@ -284,6 +287,11 @@ func errInterlock() error {
 
 func errWebhookFails() error {
 	return apierrors.NewInternalError(fmt.Errorf(`failed calling webhook "owned.placement.everynode.dev": failed to call webhook: Post "https://everynode-webhook": connection refused`))
+}
+
+// errBroken is what the API server says of a webhook's patch that does not apply: it names nobody.
+func errBroken() error {
+	return apierrors.NewInternalError(fmt.Errorf("add operation does not apply: doc is missing path: \"/no/such/parent\": missing value"))
 }
 
 func errQuota() error {

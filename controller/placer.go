@@ -90,18 +90,34 @@ func (p *placer) create(ctx context.Context, pod *corev1.Pod) (placedBy string, 
 	emitted := pod.DeepCopy() // a create that fails may leave anything in its object
 	err = p.client.Create(ctx, pod)
 	cause := notEffective(err)
-	if cause == "" {
-		if err == nil {
-			p.set(ctx, "")
-		}
-		return placedByAdmission, err
-	}
-	p.set(ctx, cause)
-	if p.mode == PlacementWebhook {
+	switch {
+	case err == nil:
+		p.set(ctx, "")
+		return placedByAdmission, nil
+	case cause != "" && p.mode == PlacementWebhook:
+		p.set(ctx, cause)
 		return "", &notEffectiveError{err}
+	case cause != "":
+		p.set(ctx, cause)
+		emitted.DeepCopyInto(pod)
+		return p.createHere(ctx, pod)
+	case apierrors.IsInternalError(err) && p.mode == PlacementAuto:
+		emitted.DeepCopyInto(pod)
+		return p.createDespite(ctx, pod, err)
 	}
-	emitted.DeepCopyInto(pod)
-	return p.createHere(ctx, pod)
+	return placedByAdmission, err
+}
+
+// createDespite places a pod whose admission ended in an internal error that names nobody, as a
+// patch does that cannot be applied. When the pod is stored once admission has no part in it, it
+// was admission.
+func (p *placer) createDespite(ctx context.Context, pod *corev1.Pod, cause error) (placedBy string, err error) {
+	placedBy, err = p.createHere(ctx, pod)
+	if err != nil {
+		return placedBy, cause
+	}
+	p.set(ctx, "the API server cannot use what admission answers: "+cause.Error())
+	return placedBy, nil
 }
 
 func (p *placer) createHere(ctx context.Context, pod *corev1.Pod) (placedBy string, err error) {

@@ -4,12 +4,16 @@ package placement
 
 import (
 	"context"
+	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
+	admissionv1 "k8s.io/api/admission/v1"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -52,10 +56,48 @@ func failedCall(err error) error {
 	return nil
 }
 
+func internalError(err error) error {
+	if !apierrors.IsInternalError(err) || strings.Contains(err.Error(), "failed calling webhook") {
+		return fmt.Errorf("got %w, want an internal error that names no webhook", err)
+	}
+	return nil
+}
+
+// garbageServer is a webhook whose patch cannot be applied. The certificate is its own.
+func garbageServer(t testing.TB) *httptest.Server {
+	t.Helper()
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var review admissionv1.AdmissionReview
+		if err := json.NewDecoder(r.Body).Decode(&review); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		kind := admissionv1.PatchTypeJSONPatch
+		review.Response = &admissionv1.AdmissionResponse{
+			UID: review.Request.UID, Allowed: true, PatchType: &kind,
+			Patch: []byte(`[{"op":"add","path":"/no/such/parent","value":1}]`),
+		}
+		_ = json.NewEncoder(w).Encode(review)
+	}))
+	t.Cleanup(server.Close)
+	return server
+}
+
+// pointTo has every entry call a server of a test.
+func pointTo(c *labtest.Cluster, server *httptest.Server) {
+	c.T.Helper()
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	found := configurationOf(c)
+	for i := range found.Webhooks {
+		found.Webhooks[i].ClientConfig = admissionregistrationv1.WebhookClientConfig{URL: &server.URL, CABundle: ca}
+	}
+	c.Must(c.Update(c.T.Context(), found))
+}
+
 func faults() map[string]fault {
 	stop := func(c *labtest.Cluster) { c.Must(c.Component(lab.Webhook).Stop(c.T.Context())) }
 	restart := func(c *labtest.Cluster) { c.Must(c.Component(lab.Webhook).Restart(c.T.Context())) }
-	var deleted *admissionregistrationv1.MutatingWebhookConfiguration
+	var deleted, sent *admissionregistrationv1.MutatingWebhookConfiguration
 	return map[string]fault{
 		"webhook down": {inflict: stop, mend: restart, refusal: failedCall},
 		"webhook down and failurePolicy Ignore": {
@@ -73,6 +115,18 @@ func faults() map[string]fault {
 			inflict: func(c *labtest.Cluster) { c.Must(c.Component(lab.Webhook).Pause()) },
 			mend:    func(c *labtest.Cluster) { c.Must(c.Component(lab.Webhook).Resume()) },
 			refusal: failedCall,
+		},
+		"webhook answers garbage": {
+			inflict: func(c *labtest.Cluster) {
+				sent = configurationOf(c)
+				pointTo(c, garbageServer(c.T))
+			},
+			mend: func(c *labtest.Cluster) {
+				found := configurationOf(c)
+				found.Webhooks = sent.Webhooks
+				c.Must(c.Update(c.T.Context(), found))
+			},
+			refusal: internalError,
 		},
 		"webhook configuration deleted": {
 			inflict: func(c *labtest.Cluster) {
