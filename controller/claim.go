@@ -116,6 +116,22 @@ func (w *world) claimAll(key DaemonKey, known *workload) {
 	}
 }
 
+// renounce gives up what was due of a daemon that is gone; its orphans may be another one's.
+func (w *world) renounce(key DaemonKey) {
+	var pods []*seenPod
+	for cell, dues := range w.claims.byCell {
+		if ownerOf(cell) == key {
+			for _, due := range dues {
+				pods = append(pods, due.pod)
+			}
+		}
+	}
+	for _, pod := range pods {
+		w.claims.drop(pod.UID)
+		w.noteOrphan(pod)
+	}
+}
+
 // matches says whether an active daemon's selector picks a pod.
 func (w *workload) matches(pod *seenPod) bool {
 	return w.active() && w.selector.Matches(labels.Set(pod.Labels))

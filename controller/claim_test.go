@@ -93,6 +93,28 @@ func TestWorldOneDaemonClaimsAnOrphan(t *testing.T) {
 	wantStrings(t, "due for b", nil, claimsOf(w, b, "n1"))
 }
 
+// What a daemon did not come to adopt is free for the next one of its name, or another.
+func TestWorldClaimsOfAGoneDaemon(t *testing.T) {
+	w, _, _ := newTestWorld()
+	set, node := makeDaemon("d"), makeNode("n1")
+	see(t, w, set)
+	w.nodeSeen(node)
+	w.podSeen(makePod(set, node, podUID("p"), orphaned))
+	wantStrings(t, "due", []string{"adopt p"}, claimsOf(w, set, "n1"))
+	w.daemonGone(keyOf(set))
+	wantStrings(t, "due of the gone one", nil, claimsOf(w, set, "n1"))
+	anew := makeDaemon("d")
+	anew.UID = "uid-anew"
+	see(t, w, anew)
+	wantStrings(t, "due of the next one", []string{"adopt p"}, claimsOf(w, anew, "n1"))
+
+	other := makeDaemon("other")
+	other.Spec.Selector = set.Spec.Selector
+	see(t, w, other)
+	w.daemonGone(keyOf(anew))
+	wantStrings(t, "due of another one", []string{"adopt p"}, claimsOf(w, other, "n1"))
+}
+
 func TestActClaims(t *testing.T) {
 	tests := map[string]struct {
 		change    func(*corev1.Pod)

@@ -180,6 +180,7 @@ func (w *world) daemonGone(key DaemonKey) {
 		for node := range w.nodes {
 			known.cells.RemoveNode(node, now)
 		}
+		w.renounce(key)
 		w.report(key)
 		w.forgetEmpty(key)
 	}
