@@ -54,6 +54,7 @@ type actor struct {
 	client client.Client
 	reader client.Reader // of the API server, not of the cache
 	placer *placer
+	gate   *throttle // of creates
 	events events.EventRecorder
 	// unanswered counts, for each cell, the requests in a row that got no answer.
 	unanswered workqueue.TypedRateLimiter[daemon.Key]
@@ -150,7 +151,11 @@ func (a *actor) createIn(ctx context.Context, task *task, action daemon.Action, 
 	if action.Reason == daemon.ReasonSurge {
 		daemon.Surge(pod)
 	}
+	if err := a.gate.enter(ctx); err != nil {
+		return err
+	}
 	placedBy, err := a.placer.create(ctx, pod)
+	a.gate.leave(err == nil || !noAnswer(err))
 	switch {
 	case err == nil:
 		podsCreated.WithLabelValues(placedBy).Inc()

@@ -41,7 +41,7 @@ func newStage(t *testing.T, change ...func(*v1alpha1.DaemonSet)) *stage {
 	s.world, _, s.clock = newTestWorld()
 	s.actor = &actor{
 		world: s.world, client: s.server, reader: s.server,
-		placer: newPlacer(s.server, PlacementAuto, s.world.samples, func(bool, string) {}), events: s.recorder, unanswered: unanswered(),
+		placer: newPlacer(s.server, PlacementAuto, s.world.samples, func(bool, string) {}), events: s.recorder, unanswered: unanswered(), gate: newThrottle(4),
 	}
 	see(t, s.world, s.set)
 	s.world.nodeSeen(s.node)

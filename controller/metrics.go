@@ -11,10 +11,15 @@ var (
 		Help: "Daemon pods created, by who pinned them to their node: admission or controller.",
 	}, []string{"placed_by"})
 
+	createParallelism = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "everynode_pod_create_parallelism",
+		Help: "Pods that may be created at a time at present: it rises while the API server answers and halves while it does not.",
+	})
+
 	admissionEffective = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "everynode_placement_admission_effective",
 		Help: "1 while the cluster's admission rewrites emitted pods, 0 while the controller pins them itself.",
 	})
 )
 
-func init() { metrics.Registry.MustRegister(podsCreated, admissionEffective) }
+func init() { metrics.Registry.MustRegister(podsCreated, createParallelism, admissionEffective) }

@@ -51,7 +51,7 @@ func Setup(mgr manager.Manager, options Options) error {
 		RateLimiter:             refused(),
 		Reconciler: &actor{
 			world: world, client: mgr.GetClient(), reader: mgr.GetAPIReader(),
-			placer: placer, events: recorder, unanswered: unanswered(),
+			placer: placer, gate: newThrottle(options.Workers), events: recorder, unanswered: unanswered(),
 		},
 	})
 	if err != nil {

@@ -1,0 +1,81 @@
+package controller
+
+import (
+	"context"
+	"sync"
+)
+
+// throttle bounds how many pods are created at a time. It begins with one and lets one more in
+// after each that the API server answered, up to a maximum; when the API server is overloaded or
+// away, it halves. So a rollout over thousands of nodes starts gently, and an API server in
+// trouble meets one request at a time instead of as many as there are workers.
+type throttle struct {
+	most int
+
+	mu       sync.Mutex
+	limit    int
+	inFlight int
+	waiting  []chan struct{} // first come, first served
+}
+
+func newThrottle(most int) *throttle {
+	createParallelism.Set(1)
+	return &throttle{most: most, limit: 1}
+}
+
+// enter waits for its turn, or until ctx ends. Whoever enters leaves.
+func (t *throttle) enter(ctx context.Context) error {
+	t.mu.Lock()
+	if t.inFlight < t.limit && len(t.waiting) == 0 {
+		t.inFlight++
+		t.mu.Unlock()
+		return nil
+	}
+	turn := make(chan struct{})
+	t.waiting = append(t.waiting, turn)
+	t.mu.Unlock()
+	select {
+	case <-turn:
+		return nil
+	case <-ctx.Done():
+		t.giveUp(turn)
+		return ctx.Err()
+	}
+}
+
+// giveUp takes a turn back. One that was given already goes to the next.
+func (t *throttle) giveUp(turn chan struct{}) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i, other := range t.waiting {
+		if other == turn {
+			t.waiting = append(t.waiting[:i], t.waiting[i+1:]...)
+			return
+		}
+	}
+	t.inFlight--
+	t.admit()
+}
+
+// leave says how it went: whether the API server answered.
+func (t *throttle) leave(answered bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.inFlight--
+	if answered {
+		t.limit = min(t.limit+1, t.most)
+	} else {
+		t.limit = max(t.limit/2, 1)
+	}
+	createParallelism.Set(float64(t.limit))
+	t.admit()
+}
+
+// admit gives turns to those who wait, as far as the limit allows.
+func (t *throttle) admit() {
+	for t.inFlight < t.limit && len(t.waiting) > 0 {
+		close(t.waiting[0])
+		t.waiting = t.waiting[1:]
+		t.inFlight++
+	}
+}
