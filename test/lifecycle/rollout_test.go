@@ -54,8 +54,9 @@ func TestRollout(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a controller that crashes loses nothing", func(t *testing.T) { crashes(cluster.With(t)) })
 	t.Run("OnDelete waits for the user", func(t *testing.T) { onDeleteWaits(cluster.With(t)) })
-	cluster.Verdict(witness, 3*2*rolloutNodes)
+	cluster.Verdict(witness, 4*2*rolloutNodes)
 }
 
 func limits(unavailable, surge string) v1alpha1.RollingUpdateDaemonSet {
@@ -119,6 +120,33 @@ func startServing(c *labtest.Cluster, set *v1alpha1.DaemonSet) *serving {
 func (s *serving) end() {
 	s.stop()
 	<-s.done
+}
+
+// A controller that is killed in the middle of a rollout, and comes back, finishes it within the
+// limits: what it had given leave for is in the cluster, not in its head.
+func crashes(c *labtest.Cluster) {
+	rolling := limits("2", "0")
+	set := labtest.DaemonSet("crashing", func(set *v1alpha1.DaemonSet) { set.Spec.UpdateStrategy.RollingUpdate = &rolling })
+	c.Make(set)
+	c.WaitForPods(set, labtest.NodeNames(rolloutNodes)...)
+	watch := startServing(c, set.DeepCopy())
+	setImage(c, set, "example.com/second")
+	c.Eventually("the rollout is on its way", func(ctx context.Context) (string, error) {
+		pods, err := c.PodsOf(ctx, set)
+		for i := range pods {
+			if pods[i].Spec.Containers[0].Image == "example.com/second" {
+				return "", nil
+			}
+		}
+		return "no new pod yet", err
+	})
+	c.Component(lab.Controller).Kill()
+	c.Must(c.Component(lab.Controller).Restart(c.T.Context()))
+	waitForUpdated(c, set)
+	watch.end()
+	if watch.serving < rolloutNodes-2 || watch.pods > rolloutNodes {
+		c.T.Errorf("%d nodes served at the least and there were %d pods at the most, want %d and %d (S4)", watch.serving, watch.pods, rolloutNodes-2, rolloutNodes)
+	}
 }
 
 func onDeleteWaits(c *labtest.Cluster) {
