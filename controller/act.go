@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -26,7 +27,10 @@ const (
 	eventDeleted   = "SuccessfulDelete"
 	eventFailed    = "FailedCreate"
 	eventNameTaken = "PodNameTaken"
-	eventClaimed   = "PodClaimed"
+
+	eventFailedDelete = "FailedDelete"
+	eventFailedClaim  = "FailedClaim"
+	eventClaimed      = "PodClaimed"
 )
 
 // Actions of events: what the controller was doing.
@@ -43,6 +47,9 @@ const (
 	firstRefused, lastRefused = time.Second, 15 * time.Minute
 	firstRetry, lastRetry     = 100 * time.Millisecond, 10 * time.Second
 )
+
+// troublesome is how many requests in a row may go without an answer before a condition tells.
+const troublesome = 3
 
 // verifyAfter is when a cell is looked at again whose pod was made. Its event does that long
 // before; but when the watch was away and the pod is gone by the time it is back, there is none.
@@ -77,6 +84,9 @@ func (a *actor) Reconcile(ctx context.Context, key daemon.Key) (reconcile.Result
 	task := a.world.task(key)
 	if err := a.doAll(ctx, key, &task); err != nil {
 		if noAnswer(err) {
+			if a.unanswered.NumRequeues(key) >= troublesome {
+				a.world.trouble(key, problemOf(err))
+			}
 			return reconcile.Result{RequeueAfter: a.unanswered.When(key)}, nil
 		}
 		a.unanswered.Forget(key)
@@ -123,6 +133,9 @@ func (a *actor) do(ctx context.Context, cell daemon.Key, task *task, action daem
 		return a.create(ctx, task, action)
 	}
 	deleted, err := a.delete(ctx, task.object, action)
+	if deleted {
+		a.world.deleted(cell, action.Pod.UID)
+	}
 	if deleted && action.Reason == daemon.ReasonFinished {
 		a.world.replaced(cell)
 	}
@@ -210,14 +223,31 @@ func (a *actor) delete(ctx context.Context, owner *v1alpha1.DaemonSet, action da
 	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
 		return false, nil
 	}
-	return false, fmt.Errorf("deleting pod %s: %w", action.Pod.Name, err)
+	err = &failure{eventFailedDelete, fmt.Errorf("deleting pod %s: %w", action.Pod.Name, err)}
+	if !noAnswer(err) {
+		a.events.Eventf(owner, nil, corev1.EventTypeWarning, eventFailedDelete, actionDelete, "Pod %s has to go (%s) and was not deleted: %v", action.Pod.Name, action.Message, err)
+	}
+	return false, err
 }
+
+// failure is an error with the reason of its event.
+type failure struct {
+	reason string
+	err    error
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
 
 // problemOf is how a condition tells of an error.
 func problemOf(err error) daemon.Problem {
 	reason := eventFailed
-	if errors.Is(err, errNameTaken) || errors.Is(err, errFormer) {
+	var known *failure
+	switch {
+	case errors.Is(err, errNameTaken), errors.Is(err, errFormer):
 		reason = eventNameTaken
+	case errors.As(err, &known):
+		reason = known.reason
 	}
 	return daemon.Problem{Reason: reason, Message: err.Error()}
 }
@@ -236,6 +266,9 @@ func noAnswer(err error) bool {
 		return false
 	case !errors.As(err, &status):
 		return true
+	}
+	if strings.Contains(err.Error(), "failed calling webhook") {
+		return false // somebody else's, which may be away for long
 	}
 	code := status.Status().Code
 	return code >= 500 || code == http.StatusTooManyRequests || code == http.StatusUnauthorized || code == http.StatusNotFound

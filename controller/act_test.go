@@ -273,7 +273,7 @@ func TestActDeletes(t *testing.T) {
 		"done":                  {want: settled, wantEvents: []string{"d: Normal SuccessfulDelete"}},
 		"gone already":          {onDelete: apierrors.NewNotFound(podsResource, "p"), want: settled},
 		"another of that name":  {onDelete: apierrors.NewConflict(podsResource, "p", errors.New("the UID in the precondition does not match")), want: settled},
-		"forbidden":             {onDelete: apierrors.NewForbidden(podsResource, "p", errors.New("x")), want: failed},
+		"forbidden":             {onDelete: apierrors.NewForbidden(podsResource, "p", errors.New("x")), want: failed, wantEvents: []string{"d: Warning FailedDelete"}},
 		"not reached":           {onDelete: errors.New("connection refused"), want: again},
 		"internal server error": {onDelete: apierrors.NewInternalError(errors.New("etcd")), want: again},
 	}

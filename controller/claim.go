@@ -170,5 +170,5 @@ func (a *actor) claim(ctx context.Context, owner *v1alpha1.DaemonSet, due claim)
 	case apierrors.IsNotFound(err), apierrors.IsConflict(err), apierrors.IsInvalid(err):
 		return nil // it is gone, another pod has its name, or somebody else was first: an event will tell
 	}
-	return fmt.Errorf("changing the owner of pod %s: %w", due.pod.Name, err)
+	return &failure{eventFailedClaim, fmt.Errorf("changing the owner of pod %s: %w", due.pod.Name, err)}
 }

@@ -81,7 +81,7 @@ func newPlacer(c client.Client, mode Placement, samples func(int) []*corev1.Pod,
 
 // create stores an emitted pod and says who placed it. pod becomes what was stored.
 func (p *placer) create(ctx context.Context, pod *corev1.Pod) (placedBy string, err error) {
-	if p.mode == PlacementDirect {
+	if p.mode == PlacementDirect || pod.Namespace == v1alpha1.SystemNamespace {
 		return p.createHere(ctx, pod)
 	}
 	if p.mode == PlacementAuto && p.absence() != "" {
@@ -233,6 +233,9 @@ func (p *placer) probe(ctx context.Context) {
 		return
 	}
 	for _, sample := range p.samples(probeLimit) {
+		if sample.Namespace == v1alpha1.SystemNamespace {
+			continue
+		}
 		err := p.client.Create(ctx, sample, client.DryRunAll)
 		if notEffective(err) != "" {
 			return

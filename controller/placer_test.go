@@ -275,6 +275,23 @@ func TestPlacerProbeWithPodsThatAreRefused(t *testing.T) {
 	}
 }
 
+// The webhook leaves our own namespace out: pods there are placed here, and say nothing of
+// admission elsewhere.
+func TestPlacerInItsOwnNamespace(t *testing.T) {
+	s, f := newServer(), &flips{}
+	s.admission = absent
+	pod := emitted("n1")
+	pod.Namespace = v1alpha1.SystemNamespace
+	p := newPlacer(s, PlacementWebhook, samplesOf(pod), f.flipped)
+	if placedBy, err := p.create(t.Context(), pod.DeepCopy()); err != nil || placedBy != placedByController {
+		t.Errorf("placed by %q, %v, want the controller", placedBy, err)
+	}
+	p.set(t.Context(), "it was away")
+	p.probe(t.Context())
+	wantStrings(t, "requests", []string{"pinned"}, s.requests)
+	wantStrings(t, "flips", []string{flippedOff}, f.seen)
+}
+
 // Many workers meet a dead webhook at once; one says so.
 func TestPlacerFlipsOnceForManyWorkers(t *testing.T) {
 	s, f := newServer(), &flips{}

@@ -252,8 +252,23 @@ func (w *world) podLeft(pod *seenPod) {
 	defer w.mu.Unlock()
 	w.settle(pod.UID)
 	w.forgetOrphan(pod)
+	w.nameFree(pod)
 	if old, had := w.pods[pod.UID]; had {
 		w.removePod(old)
+	}
+}
+
+// nameFree has a cell planned that waited for the name of a pod.
+func (w *world) nameFree(pod *seenPod) {
+	for key, known := range w.daemons {
+		if key.Namespace != pod.Namespace || !known.active() {
+			continue
+		}
+		for node, problem := range known.problems {
+			if problem.Reason == eventNameTaken && daemon.HasName(pod.Name, known.object.Name, node) {
+				w.plan(key.on(node), known.priority)
+			}
+		}
 	}
 }
 
@@ -330,6 +345,17 @@ func (w *world) task(cell daemon.Key) task {
 		task.claims = append(task.claims, w.claims.byCell[cell][uid])
 	}
 	return task
+}
+
+// deleted notes that the API server took a delete of a pod: rollouts count on it before the watch
+// tells.
+func (w *world) deleted(cell daemon.Key, pod types.UID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if known, ok := w.daemons[ownerOf(cell)]; ok {
+		known.cells.Deleted(cell.Node, pod, w.now())
+		w.goOn(ownerOf(cell), known)
+	}
 }
 
 // replaced notes that a finished pod was removed, so that the next one of its cell waits longer.

@@ -4,6 +4,11 @@ const (
 	// GroupName is the API group of Everynode.
 	GroupName = "everynode.dev"
 
+	// SystemNamespace is where Everynode itself is installed. Its pods never depend on placement
+	// admission: the webhook's configuration leaves the namespace out, and the controller pins
+	// the pods of daemons there itself.
+	SystemNamespace = "everynode-system"
+
 	// SchedulerName is what daemon pods carry in spec.schedulerName.
 	SchedulerName = "everynode-scheduler"
 

@@ -69,9 +69,17 @@ type counted struct {
 // SetTemplate makes revision the current one, minReady the time a pod must have been ready to be
 // available, and strategy the way in which old pods are replaced; it counts every cell anew.
 func (c *Cells) SetTemplate(revision string, minReady time.Duration, strategy Strategy, now time.Time) {
+	// Leave was given on the limits of its time. Where it was made use of, the pod is on its way out.
+	revoked, corrected := strategy != c.rollout.strategy, revision != c.template.revision
 	c.template = currentTemplate{revision: revision, minReady: minReady, surges: strategy.surges()}
 	c.rollout.strategy = strategy
 	for _, cell := range c.byNode {
+		if revoked {
+			cell.granted = grant{}
+		}
+		if corrected { // what failed before says nothing of the new template
+			cell.retries, cell.retryAt = 0, time.Time{}
+		}
 		c.recount(cell, now)
 	}
 }
@@ -98,10 +106,26 @@ func (c *Cells) RemoveNode(node string, now time.Time) {
 // SetPod notes a pod as it is now, and forgets what was known of it before.
 func (c *Cells) SetPod(node string, pod Pod, now time.Time) {
 	cell := c.cell(node)
-	cell.Pods = slices.DeleteFunc(cell.Pods, func(old Pod) bool { return old.UID == pod.UID })
+	cell.Pods = slices.DeleteFunc(cell.Pods, func(old Pod) bool {
+		// What was deleted never lives again, however late the watch is.
+		pod.Terminating = pod.Terminating || old.UID == pod.UID && old.Terminating
+		return old.UID == pod.UID
+	})
 	at, _ := slices.BinarySearchFunc(cell.Pods, pod, better)
 	cell.Pods = slices.Insert(cell.Pods, at, pod)
 	c.recount(cell, now)
+}
+
+// Deleted notes that the API server took a delete of a pod, before the watch tells: from now on it
+// only holds its place.
+func (c *Cells) Deleted(node string, uid types.UID, now time.Time) {
+	if cell, ok := c.byNode[node]; ok {
+		if at := slices.IndexFunc(cell.Pods, func(pod Pod) bool { return pod.UID == uid }); at >= 0 {
+			pod := cell.Pods[at]
+			pod.Terminating = true
+			c.SetPod(node, pod, now)
+		}
+	}
 }
 
 // RemovePod notes that a pod is gone.
@@ -226,13 +250,14 @@ func (c *Cell) backOff(now time.Time) {
 }
 
 // better orders pods of a cell by which of them stays: one that lives before one that ends, a
-// bound one before one that waits, then the older; name and UID settle the rest, so that the
+// bound one before one that waits, a ready one before one that is not, then the older; name and UID settle the rest, so that the
 // choice never depends on the order of events.
 func better(a, b Pod) int {
 	return cmp.Or(
 		compareBool(b.Terminating, a.Terminating),
 		compareBool(b.Finished, a.Finished),
 		compareBool(a.Bound, b.Bound),
+		compareBool(a.Ready, b.Ready),
 		a.Created.Compare(b.Created),
 		cmp.Compare(a.Name, b.Name),
 		cmp.Compare(a.UID, b.UID),

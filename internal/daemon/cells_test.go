@@ -54,6 +54,8 @@ func preferred(a, b Pod) bool {
 		return b.Finished
 	case a.Bound != b.Bound:
 		return a.Bound
+	case a.Ready != b.Ready:
+		return a.Ready
 	case !a.Created.Equal(b.Created):
 		return a.Created.Before(b.Created)
 	case a.Name != b.Name:
@@ -178,6 +180,7 @@ func TestCellsKeepTheirSums(t *testing.T) {
 				if m.pods[node] == nil {
 					m.pods[node] = map[types.UID]Pod{}
 				}
+				pod.Terminating = pod.Terminating || m.pods[node][pod.UID].Terminating
 				m.pods[node][pod.UID] = pod
 				m.cells.SetPod(node, pod, m.now)
 			},

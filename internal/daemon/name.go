@@ -24,6 +24,16 @@ const slots = 2
 // NoSlot stands for none of them.
 const NoSlot = -1
 
+// HasName says whether a name is one of those that a daemon's pods on a node may have.
+func HasName(name, daemon, node string) bool {
+	for slot := range slots {
+		if name == PodName(daemon, node, slot) {
+			return true
+		}
+	}
+	return false
+}
+
 // slotOf is the slot whose name a daemon's pod has.
 func slotOf(pod *corev1.Pod) int {
 	owner, owned := OwnedByDaemon(pod)

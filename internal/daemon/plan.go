@@ -127,11 +127,11 @@ func (p *planner) roll(old, current *Pod) {
 	case current != nil && available(current):
 		p.drop(old, ReasonHandedOver, "%s; pod %s has taken over", because, current.Name)
 	case current != nil || p.cell.granted.pod != old.UID:
-	case p.template.surges && available(old):
+	case p.template.surges && old.Ready:
 		p.make(ReasonSurge, fmt.Sprintf("the current revision is %s; %s", p.template.revision, p.cell.granted.note))
 	default:
 		p.drop(old, ReasonOutdated, "%s; %s", because, p.cell.granted.note)
-		p.last().IfUnchanged = !available(old)
+		p.last().IfUnchanged = !p.template.serves(old, p.now)
 	}
 }
 

@@ -138,14 +138,14 @@ func (c *Cell) rolling(template *currentTemplate, now time.Time) rolling {
 	}
 	old, current, alive := c.standing(template.revision)
 	available := func(pod *Pod) bool { return pod != nil && pod.Ready && pod.available(template.minReady, now) }
-	if old == nil || c.granted.pod != old.UID || c.granted.free && available(old) {
+	if old == nil || c.granted.pod != old.UID || c.granted.free && template.serves(old, now) {
 		c.granted = grant{}
 	}
 	granted := c.granted.pod != ""
 	roll := rolling{
 		serving: available(old) || available(current),
 		taken:   !template.surges && granted && available(old),
-		surging: template.surges && (alive > 1 || granted && available(old)),
+		surging: template.surges && (alive > 1 || granted && !c.granted.free),
 	}
 	roll.lacks = !roll.serving
 	if old == nil {
@@ -153,9 +153,15 @@ func (c *Cell) rolling(template *currentTemplate, now time.Time) rolling {
 	}
 	// A cell with more pods than one has to be tidied first.
 	if !granted && alive == 1 {
-		roll.waits, roll.turn = true, turn{free: !available(old), node: c.Node}
+		roll.waits, roll.turn = true, turn{free: !template.serves(old, now), node: c.Node}
 	}
 	return roll
+}
+
+// serves says whether an old pod is worth keeping until its turn comes: it is available, or, where
+// its successor can come before it goes, ready at all.
+func (t *currentTemplate) serves(old *Pod, now time.Time) bool {
+	return old.Ready && (t.surges || old.available(t.minReady, now))
 }
 
 // standing are the best pod of an old revision and the best of the current one, of those that
@@ -195,6 +201,10 @@ func (c *Cells) Grant(now time.Time) (nodes []string) {
 		if !some {
 			return nodes
 		}
+		cell := c.byNode[next.node]
+		if c.recount(cell, now); !cell.roll.waits || cell.roll.turn != next {
+			continue // time made it another turn
+		}
 		unavailable := c.sums.Desired - r.serving + r.taken
 		var note string
 		switch {
@@ -207,13 +217,9 @@ func (c *Cells) Grant(now time.Time) (nodes []string) {
 		default:
 			return nodes
 		}
-		cell := c.byNode[next.node]
 		old, _, _ := cell.standing(c.template.revision)
 		cell.granted = grant{pod: old.UID, free: next.free, note: note}
 		c.recount(cell, now)
-		if cell.roll.waits { // it cannot be: its pod has a grant
-			return nodes
-		}
 		nodes = append(nodes, next.node)
 	}
 }
