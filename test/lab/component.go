@@ -195,8 +195,32 @@ func (c *Component) Kill() {
 	<-c.proc.ended
 }
 
-// Pause stops the process where it is (SIGSTOP): connections stay open and nothing answers.
-func (c *Component) Pause() error { return c.send(syscall.SIGSTOP) }
+// Pause stops the process where it is (SIGSTOP), and returns when it stands still: connections
+// stay open and nothing answers.
+func (c *Component) Pause() error {
+	if err := c.send(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	return c.awaitStandstill()
+}
+
+// awaitStandstill waits until every thread is stopped; the signal alone only asks them to.
+func (c *Component) awaitStandstill() error {
+	deadline := time.Now().Add(stopGrace)
+	for {
+		pid := c.PID()
+		if pid == 0 {
+			return fmt.Errorf("%s ended while it was paused", c.name)
+		}
+		if stopped(pid) {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%s did not stand still within %s", c.name, stopGrace)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
 
 // Resume lets a paused process go on (SIGCONT).
 func (c *Component) Resume() error { return c.send(syscall.SIGCONT) }
