@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -69,13 +68,14 @@ type actor struct {
 
 var _ reconcile.TypedReconciler[daemon.Key] = (*actor)(nil)
 
-// refused delays a cell's next try after the API server refused its pod.
-func refused() workqueue.TypedRateLimiter[daemon.Key] {
-	return workqueue.NewTypedItemExponentialFailureRateLimiter[daemon.Key](firstRefused, lastRefused)
+// refused delays what is tried again after the API server refused it, unanswered what it gave no
+// answer about; both by key.
+func refused[K comparable]() workqueue.TypedRateLimiter[K] {
+	return workqueue.NewTypedItemExponentialFailureRateLimiter[K](firstRefused, lastRefused)
 }
 
-func unanswered() workqueue.TypedRateLimiter[daemon.Key] {
-	return workqueue.NewTypedItemExponentialFailureRateLimiter[daemon.Key](firstRetry, lastRetry)
+func unanswered[K comparable]() workqueue.TypedRateLimiter[K] {
+	return workqueue.NewTypedItemExponentialFailureRateLimiter[K](firstRetry, lastRetry)
 }
 
 // Reconcile plans a cell and acts. An error is an answer of the API server that will be the same
@@ -267,7 +267,7 @@ func noAnswer(err error) bool {
 	case !errors.As(err, &status):
 		return true
 	}
-	if strings.Contains(err.Error(), "failed calling webhook") {
+	if failedWebhook(err) {
 		return false // somebody else's, which may be away for long
 	}
 	code := status.Status().Code

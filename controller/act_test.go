@@ -41,7 +41,7 @@ func newStage(t *testing.T, change ...func(*v1alpha1.DaemonSet)) *stage {
 	s.world, _, s.clock = newTestWorld()
 	s.actor = &actor{
 		world: s.world, client: s.server, reader: s.server,
-		placer: newPlacer(s.server, PlacementAuto, s.world.samples, func(bool, string) {}), events: s.recorder, unanswered: unanswered(), gate: newThrottle(4),
+		placer: newPlacer(s.server, PlacementAuto, s.world.samples, func(bool, string) {}), events: s.recorder, unanswered: unanswered[daemon.Key](), gate: newThrottle(4),
 	}
 	see(t, s.world, s.set)
 	s.world.nodeSeen(s.node)
@@ -362,7 +362,7 @@ func TestActUnansweredBacksOff(t *testing.T) {
 
 // S8: a pod that is never taken costs 1 s doubling to 15 min.
 func TestRefusedBacksOff(t *testing.T) {
-	limiter := refused()
+	limiter := refused[daemon.Key]()
 	want := time.Second
 	for i := range 15 {
 		if got := limiter.When(stageKey); got != want {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -54,10 +53,10 @@ func setUpHistory(mgr manager.Manager, world *world, synced <-chan struct{}, rec
 	world.record = revisions.look
 	history, err := controller.NewTyped("history", mgr, controller.TypedOptions[DaemonKey]{
 		MaxConcurrentReconciles: 2,
-		RateLimiter:             backOff(firstRefused, lastRefused),
+		RateLimiter:             refused[DaemonKey](),
 		Reconciler: &historian{
 			world: world, revisions: revisions, client: mgr.GetClient(), reader: mgr.GetAPIReader(),
-			events: recorder, unanswered: backOff(firstRetry, lastRetry),
+			events: recorder, unanswered: unanswered[DaemonKey](),
 		},
 	})
 	if err != nil {
@@ -67,11 +66,6 @@ func setUpHistory(mgr manager.Manager, world *world, synced <-chan struct{}, rec
 		return fmt.Errorf("watching for history: %w", err)
 	}
 	return nil
-}
-
-// backOff delays what is tried again, by daemon.
-func backOff(first, last time.Duration) workqueue.TypedRateLimiter[DaemonKey] {
-	return workqueue.NewTypedItemExponentialFailureRateLimiter[DaemonKey](first, last)
 }
 
 // Reconcile plans a daemon's history and acts. An error is an answer of the API server that will

@@ -49,7 +49,7 @@ func newShelf(t *testing.T, change ...func(*v1alpha1.DaemonSet)) *shelf {
 	s.world, _, _ = newTestWorld()
 	s.historian = &historian{
 		world: s.world, revisions: newRevisions(s.world), client: s.WithWatch, reader: s.WithWatch,
-		events: s.recorder, unanswered: backOff(firstRetry, lastRetry),
+		events: s.recorder, unanswered: unanswered[DaemonKey](),
 	}
 	s.world.record = s.historian.revisions.look
 	see(t, s.world, s.set)

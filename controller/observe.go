@@ -28,13 +28,12 @@ type observer struct {
 	cells  priorityqueue.PriorityQueue[daemon.Key]
 	status workqueue.TypedRateLimitingInterface[DaemonKey]
 
-	cellsStarted, statusStarted, synced chan struct{}
+	statusStarted, synced chan struct{}
 }
 
 func newObserver(informers cache.Cache) *observer {
 	return &observer{
 		cache:         informers,
-		cellsStarted:  make(chan struct{}),
 		statusStarted: make(chan struct{}),
 		synced:        make(chan struct{}),
 	}
@@ -161,7 +160,6 @@ func (s cellSource) Start(_ context.Context, queue workqueue.TypedRateLimitingIn
 		return fmt.Errorf("the queue of cells is a %T, which knows no priorities", queue)
 	}
 	s.cells = cells
-	close(s.cellsStarted)
 	return nil
 }
 

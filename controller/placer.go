@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -101,7 +102,7 @@ func (p *placer) create(ctx context.Context, pod *corev1.Pod) (placedBy string, 
 		p.set(ctx, cause)
 		emitted.DeepCopyInto(pod)
 		return p.createHere(ctx, pod)
-	case apierrors.IsInternalError(err) && p.mode == PlacementAuto:
+	case apierrors.IsInternalError(err) && !failedWebhook(err) && p.mode == PlacementAuto:
 		emitted.DeepCopyInto(pod)
 		return p.createDespite(ctx, pod, err)
 	}
@@ -140,8 +141,8 @@ func (e *notEffectiveError) Unwrap() error { return e.err }
 // it means something else. Either the interlock held the pod, or our webhook was asked and
 // failed.
 func notEffective(err error) string {
-	status, ok := err.(apierrors.APIStatus) //nolint:errorlint // as the client returns it
-	if !ok {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
 		return ""
 	}
 	if apierrors.IsInvalid(err) && status.Status().Details != nil {
@@ -151,10 +152,15 @@ func notEffective(err error) string {
 			}
 		}
 	}
-	if apierrors.IsInternalError(err) && strings.Contains(err.Error(), "failed calling webhook") && strings.Contains(err.Error(), webhookSuffix) {
+	if failedWebhook(err) && strings.Contains(err.Error(), webhookSuffix) {
 		return "everynode-webhook does not answer: " + status.Status().Message
 	}
 	return ""
+}
+
+// failedWebhook says whether the API server could not ask a webhook; its message names which.
+func failedWebhook(err error) bool {
+	return apierrors.IsInternalError(err) && strings.Contains(err.Error(), "failed calling webhook")
 }
 
 // set notes why admission is not effective, or with an empty cause that it is.
@@ -233,9 +239,6 @@ func (p *placer) probe(ctx context.Context) {
 		return
 	}
 	for _, sample := range p.samples(probeLimit) {
-		if sample.Namespace == v1alpha1.SystemNamespace {
-			continue
-		}
 		err := p.client.Create(ctx, sample, client.DryRunAll)
 		if notEffective(err) != "" {
 			return

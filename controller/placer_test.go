@@ -282,14 +282,24 @@ func TestPlacerInItsOwnNamespace(t *testing.T) {
 	s.admission = absent
 	pod := emitted("n1")
 	pod.Namespace = v1alpha1.SystemNamespace
-	p := newPlacer(s, PlacementWebhook, samplesOf(pod), f.flipped)
-	if placedBy, err := p.create(t.Context(), pod.DeepCopy()); err != nil || placedBy != placedByController {
+	p := newPlacer(s, PlacementWebhook, samplesOf(), f.flipped)
+	if placedBy, err := p.create(t.Context(), pod); err != nil || placedBy != placedByController {
 		t.Errorf("placed by %q, %v, want the controller", placedBy, err)
 	}
-	p.set(t.Context(), "it was away")
-	p.probe(t.Context())
 	wantStrings(t, "requests", []string{"pinned"}, s.requests)
-	wantStrings(t, "flips", []string{flippedOff}, f.seen)
+	wantStrings(t, "flips", nil, f.seen)
+}
+
+// A webhook of somebody else that is down is not asked around: the pod is created once a try.
+func TestPlacerLeavesOthersWebhooksAlone(t *testing.T) {
+	s, f := newServer(), &flips{}
+	s.refuse = apierrors.NewInternalError(errors.New(`failed calling webhook "policy.example.com": connection refused`))
+	p := newPlacer(s, PlacementAuto, samplesOf(), f.flipped)
+	if _, err := p.create(t.Context(), emitted("n1")); err == nil {
+		t.Error("the pod was created")
+	}
+	wantStrings(t, "requests", []string{"emitted"}, s.requests)
+	wantStrings(t, "flips", nil, f.seen)
 }
 
 // Many workers meet a dead webhook at once; one says so.

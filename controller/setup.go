@@ -48,10 +48,10 @@ func Setup(mgr manager.Manager, options Options) error {
 
 	cells, err := controller.NewTyped("cells", mgr, controller.TypedOptions[daemon.Key]{
 		MaxConcurrentReconciles: options.Workers,
-		RateLimiter:             refused(),
+		RateLimiter:             refused[daemon.Key](),
 		Reconciler: &actor{
 			world: world, client: mgr.GetClient(), reader: mgr.GetAPIReader(),
-			placer: placer, gate: newThrottle(options.Workers), events: recorder, unanswered: unanswered(),
+			placer: placer, gate: newThrottle(options.Workers), events: recorder, unanswered: unanswered[daemon.Key](),
 		},
 	})
 	if err != nil {

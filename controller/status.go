@@ -33,9 +33,12 @@ type reporter struct {
 
 var _ reconcile.TypedReconciler[DaemonKey] = (*reporter)(nil)
 
-// Reconcile compares a daemon's counters with its status. A conflict means that the daemon
-// changed meanwhile, which brings it here again.
+// Reconcile compares a daemon's counters with its status, when it may be written at all. A
+// conflict means that the daemon changed meanwhile, which brings it here again.
 func (r *reporter) Reconcile(ctx context.Context, key DaemonKey) (reconcile.Result, error) {
+	if wait := r.wait(key); wait > 0 {
+		return reconcile.Result{RequeueAfter: wait}, nil
+	}
 	object, health := r.world.health(key)
 	if object == nil {
 		r.forget(key)
@@ -51,9 +54,7 @@ func (r *reporter) Reconcile(ctx context.Context, key DaemonKey) (reconcile.Resu
 	if equality.Semantic.DeepEqual(object.Status, status) {
 		return reconcile.Result{}, nil
 	}
-	if wait := r.turn(key); wait > 0 {
-		return reconcile.Result{RequeueAfter: wait}, nil
-	}
+	r.note(key)
 	next := object.DeepCopy()
 	next.Status = status
 	err := r.client.Status().Update(ctx, next)
@@ -66,16 +67,18 @@ func (r *reporter) Reconcile(ctx context.Context, key DaemonKey) (reconcile.Resu
 	return reconcile.Result{}, nil
 }
 
-// turn takes a daemon's turn to write, or says how long it has to wait for it.
-func (r *reporter) turn(key DaemonKey) time.Duration {
+// wait is how long a daemon's status may not be written; not longer than 0: it may.
+func (r *reporter) wait(key DaemonKey) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now := r.world.now()
-	if wait := r.written[key].Add(statusInterval).Sub(now); wait > 0 {
-		return wait
-	}
-	r.written[key] = now
-	return 0
+	return r.written[key].Add(statusInterval).Sub(r.world.now())
+}
+
+// note notes that a daemon's status is written now.
+func (r *reporter) note(key DaemonKey) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.written[key] = r.world.now()
 }
 
 func (r *reporter) forget(key DaemonKey) {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -52,6 +51,8 @@ type world struct {
 	daemons map[DaemonKey]*workload
 	pods    map[types.UID]*seenPod // those that are in a cell, as they were seen last
 	claims  claims
+	// awaited are the names of pods that cells wait for: somebody else has them.
+	awaited map[types.NamespacedName]daemon.Key
 
 	priorities priorities
 }
@@ -82,6 +83,7 @@ func newWorld(now func() time.Time, plan func(daemon.Key, int32), report func(Da
 		daemons: map[DaemonKey]*workload{},
 		pods:    map[types.UID]*seenPod{},
 		claims:  newClaims(),
+		awaited: map[types.NamespacedName]daemon.Key{},
 
 		priorities: priorities{byClass: map[string]int32{}},
 	}
@@ -90,6 +92,16 @@ func newWorld(now func() time.Time, plan func(daemon.Key, int32), report func(Da
 // daemonSeen takes a daemon as it is now. A new generation means that every node is judged anew.
 // An error means that its template makes no pods; the daemon is kept as it was before.
 func (w *world) daemonSeen(object *v1alpha1.DaemonSet) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	key := keyOf(object)
+	known, there := w.daemons[key]
+	first := !there || known.object == nil
+	if !first && known.object.Generation == object.Generation { // its status alone
+		known.object = object
+		w.report(key)
+		return nil
+	}
 	revision, err := daemon.Revision(&object.Spec.Template)
 	if err != nil {
 		return err
@@ -98,17 +110,9 @@ func (w *world) daemonSeen(object *v1alpha1.DaemonSet) error {
 	if err != nil {
 		return fmt.Errorf("spec.selector: %w", err)
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	key := keyOf(object)
-	known := w.workload(key)
-	first := known.object == nil
-	fresh := first || known.object.Generation != object.Generation
+	known = w.workload(key)
 	known.object, known.selector = object, selector
 	w.report(key)
-	if !fresh {
-		return nil
-	}
 	known.template = &daemon.Template{
 		Owner:     *metav1.NewControllerRef(object, v1alpha1.DaemonSetKind),
 		Namespace: object.Namespace,
@@ -175,7 +179,10 @@ func (w *world) daemonGone(key DaemonKey) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if known, ok := w.daemons[key]; ok {
-		known.object = nil
+		for node := range known.problems {
+			w.stopAwaiting(key.on(node), known)
+		}
+		known.object, known.problems = nil, nil
 		now := w.now()
 		for node := range w.nodes {
 			known.cells.RemoveNode(node, now)
@@ -252,23 +259,11 @@ func (w *world) podLeft(pod *seenPod) {
 	defer w.mu.Unlock()
 	w.settle(pod.UID)
 	w.forgetOrphan(pod)
-	w.nameFree(pod)
+	if cell, awaited := w.awaited[types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}]; awaited {
+		w.changed(cell)
+	}
 	if old, had := w.pods[pod.UID]; had {
 		w.removePod(old)
-	}
-}
-
-// nameFree has a cell planned that waited for the name of a pod.
-func (w *world) nameFree(pod *seenPod) {
-	for key, known := range w.daemons {
-		if key.Namespace != pod.Namespace || !known.active() {
-			continue
-		}
-		for node, problem := range known.problems {
-			if problem.Reason == eventNameTaken && daemon.HasName(pod.Name, known.object.Name, node) {
-				w.plan(key.on(node), known.priority)
-			}
-		}
 	}
 }
 
@@ -277,17 +272,18 @@ func (w *world) removePod(pod *seenPod) {
 	cell := pod.cell
 	w.daemons[ownerOf(cell)].cells.RemovePod(cell.Node, pod.UID, w.now())
 	w.changed(cell)
-	w.record(ownerOf(cell))
+	if !w.daemons[ownerOf(cell)].cells.Holds(pod.observed.Revision) {
+		w.record(ownerOf(cell))
+	}
 	w.forgetEmpty(ownerOf(cell))
 }
 
 // cellOf is the cell that a pod of a daemon of ours belongs to. Pods of apps/v1 are not ours.
 func cellOf(pod *corev1.Pod) (daemon.Key, bool) {
-	cell, ok := daemon.KeyOf(pod)
-	if !ok || !strings.HasPrefix(metav1.GetControllerOfNoCopy(pod).APIVersion, v1alpha1.GroupName+"/") {
+	if !ownedByOurs(pod) {
 		return daemon.Key{}, false
 	}
-	return cell, true
+	return daemon.KeyOf(pod)
 }
 
 // changed has a cell planned, its daemon reported, and lets the daemon's rollout go on.
@@ -372,9 +368,10 @@ func (w *world) trouble(cell daemon.Key, problem daemon.Problem) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	known := w.daemons[ownerOf(cell)]
-	if known == nil || known.problems[cell.Node] == problem {
+	if known == nil || known.object == nil || known.problems[cell.Node] == problem {
 		return
 	}
+	w.stopAwaiting(cell, known)
 	if problem == (daemon.Problem{}) {
 		delete(known.problems, cell.Node)
 	} else {
@@ -383,7 +380,29 @@ func (w *world) trouble(cell daemon.Key, problem daemon.Problem) {
 		}
 		known.problems[cell.Node] = problem
 	}
+	if problem.Reason == eventNameTaken {
+		for _, name := range namesOf(cell, known) {
+			w.awaited[name] = cell
+		}
+	}
 	w.report(ownerOf(cell))
+}
+
+// stopAwaiting forgets which names a cell waits for.
+func (w *world) stopAwaiting(cell daemon.Key, known *workload) {
+	if known.problems[cell.Node].Reason == eventNameTaken {
+		for _, name := range namesOf(cell, known) {
+			delete(w.awaited, name)
+		}
+	}
+}
+
+func namesOf(cell daemon.Key, known *workload) []types.NamespacedName {
+	var names []types.NamespacedName
+	for _, name := range daemon.PodNames(known.object.Name, cell.Node) {
+		names = append(names, types.NamespacedName{Namespace: cell.Namespace, Name: name})
+	}
+	return names
 }
 
 // health is a daemon's; the object is nil when there is no such daemon, or not any more.
@@ -415,20 +434,21 @@ func (w *world) objects() []*v1alpha1.DaemonSet {
 	return objects
 }
 
-// samples are pods as they are emitted, one of each daemon at most and no more than limit.
+// samples are pods as they are emitted, one of each daemon at most and no more than limit. Our own
+// namespace, which admission leaves out, has none.
 func (w *world) samples(limit int) []*corev1.Pod {
 	objects := w.objects()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var samples []*corev1.Pod
-	for _, object := range objects {
-		known := w.daemons[keyOf(object)]
-		for _, node := range w.nodes { // any will do
-			if len(samples) < limit && known.active() {
+	for _, node := range w.nodes { // any will do
+		for _, object := range objects {
+			known := w.daemons[keyOf(object)]
+			if len(samples) < limit && known.active() && object.Namespace != v1alpha1.SystemNamespace {
 				samples = append(samples, daemon.NewPod(known.template, node, 0))
 			}
-			break
 		}
+		break
 	}
 	return samples
 }

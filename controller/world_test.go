@@ -429,146 +429,242 @@ func sortedKeys[V any](m map[string]V) []string {
 	return keys
 }
 
+// play is a history as it happens: to a world, whose requests are worked on at once, and to the
+// record that other worlds are told from.
+type play struct {
+	history
+	world    *world
+	queues   *queues
+	planned  map[daemon.Key][]string       // the last plan that an event asked for
+	reported map[types.UID]daemon.Counters // what was reported last
+}
+
+func (p *play) daemonChanges(t *rapid.T) {
+	name := drawDaemon.Draw(t, "daemon")
+	set := makeDaemon(name)
+	if rapid.Bool().Draw(t, "ssd only") {
+		onlyWhere("disk", "ssd")(set)
+	}
+	set.Spec.Template.Spec.Containers[0].Image = rapid.SampledFrom([]string{"1", "2"}).Draw(t, "image")
+	if old := p.daemons[name]; old != nil {
+		set.UID, set.Generation = old.UID, old.Generation+1
+		set.DeletionTimestamp = old.DeletionTimestamp
+	} else {
+		p.made++
+		set.UID = types.UID(fmt.Sprintf("%s-%d", name, p.made))
+	}
+	if rapid.IntRange(0, 5).Draw(t, "deleting") == 0 {
+		deleting(set)
+	}
+	p.daemons[name] = set
+	if err := p.world.daemonSeen(set); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (p *play) daemonGoes(t *rapid.T) {
+	name := drawDaemon.Draw(t, "daemon")
+	if set := p.daemons[name]; set != nil {
+		delete(p.daemons, name)
+		p.world.daemonGone(keyOf(set))
+	}
+}
+
+func (p *play) nodeChanges(t *rapid.T) {
+	name := drawNode.Draw(t, "node")
+	node := makeNode(name, labelled("disk", rapid.SampledFrom([]string{"ssd", "hdd"}).Draw(t, "disk")),
+		incarnation(types.UID(rapid.SampledFrom([]string{"1", "2"}).Draw(t, "incarnation"))))
+	p.nodes[name] = node
+	p.world.nodeSeen(node)
+}
+
+func (p *play) nodeGoes(t *rapid.T) {
+	name := drawNode.Draw(t, "node")
+	delete(p.nodes, name)
+	p.world.nodeGone(name)
+}
+
+func (p *play) podComes(t *rapid.T) {
+	name, on := drawDaemon.Draw(t, "of"), drawNode.Draw(t, "on")
+	set, node := p.daemons[name], p.nodes[on]
+	if set == nil {
+		set = makeDaemon(name) // one that the world does not know
+	}
+	if node == nil {
+		node = makeNode(on)
+	}
+	p.made++
+	pod := makePod(set, node, podUID(types.UID(fmt.Sprintf("p-%d", p.made))))
+	p.pods[string(pod.UID)] = pod
+	p.world.podSeen(pod)
+}
+
+func (p *play) podChanges(t *rapid.T) {
+	if len(p.pods) == 0 {
+		return
+	}
+	uid := rapid.SampledFrom(sortedKeys(p.pods)).Draw(t, "pod")
+	pod := p.pods[uid].DeepCopy()
+	switch rapid.SampledFrom([]string{"bound", "terminating", "ready", "orphaned"}).Draw(t, "change") {
+	case "bound":
+		if key, ok := daemon.KeyOf(pod); ok {
+			pod.Spec.NodeName = key.Node
+		}
+	case "terminating":
+		terminating(pod)
+	case "ready":
+		ready(t0)(pod)
+	case "orphaned":
+		pod.OwnerReferences = nil
+	}
+	p.pods[uid] = pod
+	p.world.podSeen(pod)
+}
+
+func (p *play) podGoes(t *rapid.T) {
+	if len(p.pods) == 0 {
+		return
+	}
+	uid := rapid.SampledFrom(sortedKeys(p.pods)).Draw(t, "pod")
+	pod := p.pods[uid]
+	delete(p.pods, uid)
+	p.world.podGone(pod)
+}
+
+// work plans and reports what events asked for.
+func (p *play) work() {
+	for _, key := range p.queues.plans {
+		p.planned[key] = steps(p.world.task(key).Plan)
+	}
+	for _, uid := range p.queues.reports {
+		_, p.reported[uid] = countersOf(p.world, DaemonKey{"ns", uid})
+	}
+	p.queues.drain()
+}
+
+// check compares with a world that was only told the outcome.
+func (p *play) check(t *rapid.T) {
+	p.work()
+	told := p.tell(t)
+	for _, set := range p.daemons {
+		object, got := countersOf(p.world, keyOf(set))
+		wantObject, want := countersOf(told, keyOf(set))
+		if diff := cmp.Diff(want, got); diff != "" || object != wantObject {
+			t.Fatalf("counters of %s (-want, +got):\n%s", set.UID, diff)
+		}
+		if diff := cmp.Diff(want, p.reported[set.UID]); diff != "" {
+			t.Fatalf("counters of %s were not reported (-now, +last told):\n%s", set.UID, diff)
+		}
+		for _, node := range []string{"n1", "n2"} {
+			key := keyOf(set).on(node)
+			want := steps(told.task(key).Plan)
+			if diff := cmp.Diff(want, steps(p.world.task(key).Plan), cmpopts.EquateEmpty()); diff != "" {
+				t.Fatalf("plan of %v (-want, +got):\n%s", key, diff)
+			}
+			if diff := cmp.Diff(want, p.planned[key], cmpopts.EquateEmpty()); diff != "" {
+				t.Fatalf("%v was not planned again (-now, +last planned):\n%s", key, diff)
+			}
+		}
+	}
+}
+
 // Whatever happened, what a world knows is what one would know that was only told the outcome,
 // in any order; and the last plan that an event asked for is the plan of now, or a wakeup was
-// lost.
+// lost. When everything is gone nothing is remembered.
 func TestWorldComesToTheSameEnd(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w, q, _ := newTestWorld()
-		h := &history{daemons: map[string]*v1alpha1.DaemonSet{}, nodes: map[string]*corev1.Node{}, pods: map[string]*corev1.Pod{}}
-		planned, reported := map[daemon.Key][]string{}, map[types.UID]daemon.Counters{}
-		work := func() {
-			for _, key := range q.plans {
-				planned[key] = steps(w.task(key).Plan)
-			}
-			for _, uid := range q.reports {
-				_, reported[uid] = countersOf(w, DaemonKey{"ns", uid})
-			}
-			q.drain()
-		}
-		draw := func(t *rapid.T, set *v1alpha1.DaemonSet) *v1alpha1.DaemonSet {
-			if rapid.Bool().Draw(t, "ssd only") {
-				onlyWhere("disk", "ssd")(set)
-			}
-			set.Spec.Template.Spec.Containers[0].Image = rapid.SampledFrom([]string{"1", "2"}).Draw(t, "image")
-			return set
+		p := &play{
+			history: history{daemons: map[string]*v1alpha1.DaemonSet{}, nodes: map[string]*corev1.Node{}, pods: map[string]*corev1.Pod{}},
+			world:   w, queues: q,
+			planned: map[daemon.Key][]string{}, reported: map[types.UID]daemon.Counters{},
 		}
 		t.Repeat(map[string]func(*rapid.T){
-			"daemon": func(t *rapid.T) {
-				name := drawDaemon.Draw(t, "daemon")
-				set := draw(t, makeDaemon(name))
-				if old := h.daemons[name]; old != nil {
-					set.UID, set.Generation = old.UID, old.Generation+1
-					set.DeletionTimestamp = old.DeletionTimestamp
-				} else {
-					h.made++
-					set.UID = types.UID(fmt.Sprintf("%s-%d", name, h.made))
-				}
-				if rapid.IntRange(0, 5).Draw(t, "deleting") == 0 {
-					deleting(set)
-				}
-				h.daemons[name] = set
-				if err := w.daemonSeen(set); err != nil {
-					t.Fatal(err)
-				}
-			},
-			"daemon gone": func(t *rapid.T) {
-				name := drawDaemon.Draw(t, "daemon")
-				if set := h.daemons[name]; set != nil {
-					delete(h.daemons, name)
-					w.daemonGone(keyOf(set))
-				}
-			},
-			"node": func(t *rapid.T) {
-				name := drawNode.Draw(t, "node")
-				node := makeNode(name, labelled("disk", rapid.SampledFrom([]string{"ssd", "hdd"}).Draw(t, "disk")),
-					incarnation(types.UID(rapid.SampledFrom([]string{"1", "2"}).Draw(t, "incarnation"))))
-				h.nodes[name] = node
-				w.nodeSeen(node)
-			},
-			"node gone": func(t *rapid.T) {
-				name := drawNode.Draw(t, "node")
-				delete(h.nodes, name)
-				w.nodeGone(name)
-			},
-			"pod": func(t *rapid.T) {
-				name, on := drawDaemon.Draw(t, "of"), drawNode.Draw(t, "on")
-				set, node := h.daemons[name], h.nodes[on]
-				if set == nil {
-					set = makeDaemon(name) // one that the world does not know
-				}
-				if node == nil {
-					node = makeNode(on)
-				}
-				h.made++
-				pod := makePod(set, node, podUID(types.UID(fmt.Sprintf("p-%d", h.made))))
-				h.pods[string(pod.UID)] = pod
-				w.podSeen(pod)
-			},
-			"pod changes": func(t *rapid.T) {
-				if len(h.pods) == 0 {
-					return
-				}
-				uid := rapid.SampledFrom(sortedKeys(h.pods)).Draw(t, "pod")
-				old := h.pods[uid]
-				pod := old.DeepCopy()
-				switch rapid.SampledFrom([]string{"bound", "terminating", "ready", "orphaned"}).Draw(t, "change") {
-				case "bound":
-					if key, ok := daemon.KeyOf(pod); ok {
-						pod.Spec.NodeName = key.Node
-					}
-				case "terminating":
-					terminating(pod)
-				case "ready":
-					ready(t0)(pod)
-				case "orphaned":
-					pod.OwnerReferences = nil
-				}
-				h.pods[uid] = pod
-				w.podSeen(pod)
-			},
-			"pod gone": func(t *rapid.T) {
-				if len(h.pods) == 0 {
-					return
-				}
-				uid := rapid.SampledFrom(sortedKeys(h.pods)).Draw(t, "pod")
-				pod := h.pods[uid]
-				delete(h.pods, uid)
-				w.podGone(pod)
-			},
-			"": func(t *rapid.T) {
-				work()
-				told := h.tell(t)
-				for _, set := range h.daemons {
-					object, got := countersOf(w, keyOf(set))
-					wantObject, want := countersOf(told, keyOf(set))
-					if diff := cmp.Diff(want, got); diff != "" || object != wantObject {
-						t.Fatalf("counters of %s (-want, +got):\n%s", set.UID, diff)
-					}
-					if diff := cmp.Diff(want, reported[set.UID]); diff != "" {
-						t.Fatalf("counters of %s were not reported (-now, +last told):\n%s", set.UID, diff)
-					}
-					for _, node := range []string{"n1", "n2"} {
-						key := daemon.Key{Namespace: set.Namespace, Owner: set.UID, Node: node}
-						want := steps(told.task(key).Plan)
-						if diff := cmp.Diff(want, steps(w.task(key).Plan), cmpopts.EquateEmpty()); diff != "" {
-							t.Fatalf("plan of %v (-want, +got):\n%s", key, diff)
-						}
-						if diff := cmp.Diff(want, planned[key], cmpopts.EquateEmpty()); diff != "" {
-							t.Fatalf("%v was not planned again (-now, +last planned):\n%s", key, diff)
-						}
-					}
-				}
-			},
+			"daemon": p.daemonChanges, "daemon gone": p.daemonGoes,
+			"node": p.nodeChanges, "node gone": p.nodeGoes,
+			"pod": p.podComes, "pod changes": p.podChanges, "pod gone": p.podGoes,
+			"": p.check,
 		})
-		for _, pod := range h.pods {
+		for _, pod := range p.pods {
 			w.podGone(pod)
 		}
-		for _, set := range h.daemons {
+		for _, set := range p.daemons {
 			w.daemonGone(keyOf(set))
 		}
-		if len(w.daemons) != 0 || len(w.pods) != 0 {
-			t.Fatalf("something is remembered of what is gone: %v, %v", w.daemons, w.pods)
+		if len(w.daemons)+len(w.pods)+len(w.awaited)+len(w.claims.byCell)+len(w.claims.orphans) != 0 {
+			t.Fatalf("something is remembered of what is gone: %v, %v, %v, %v", w.daemons, w.pods, w.awaited, w.claims)
 		}
 	})
+}
+
+// Names that a cell waits for are remembered as long as it waits.
+func TestWorldAwaitsNames(t *testing.T) {
+	w, q, _ := newTestWorld()
+	set := makeDaemon("d")
+	cell := keyOf(set).on("n1")
+	see(t, w, set)
+	w.nodeSeen(makeNode("n1"))
+	squatter := func(slot int) *corev1.Pod {
+		return makePod(set, makeNode("n1"), func(pod *corev1.Pod) { pod.OwnerReferences, pod.Name = nil, daemon.PodName("d", "n1", slot) })
+	}
+	for slot := range 2 {
+		w.trouble(cell, daemon.Problem{Reason: eventNameTaken, Message: "both"})
+		q.drain()
+		w.podGone(squatter(slot))
+		wantQueued(t, q, []string{"uid-d on n1"}, []types.UID{"uid-d"})
+	}
+	w.podGone(makePod(makeDaemon("other"), makeNode("n1")))
+	wantQueued(t, q, nil, nil)
+	w.trouble(cell, daemon.Problem{})
+	q.drain()
+	w.podGone(squatter(0))
+	wantQueued(t, q, nil, nil)
+	w.trouble(cell, daemon.Problem{Reason: eventNameTaken, Message: "again"})
+	w.daemonGone(keyOf(set))
+	w.nodeGone("n1")
+	if len(w.awaited)+len(w.daemons) != 0 {
+		t.Errorf("remembered: %v, %v", w.awaited, w.daemons)
+	}
+}
+
+// Samples for the probe are of daemons that admission sees.
+func TestWorldSamples(t *testing.T) {
+	w, _, _ := newTestWorld()
+	ours := makeDaemon("a", func(set *v1alpha1.DaemonSet) { set.Namespace = v1alpha1.SystemNamespace })
+	for _, set := range []*v1alpha1.DaemonSet{ours, makeDaemon("b"), makeDaemon("c"), makeDaemon("d", deleting)} {
+		see(t, w, set)
+	}
+	if got := w.samples(5); len(got) != 0 {
+		t.Errorf("%d samples without a node, want none", len(got))
+	}
+	w.nodeSeen(makeNode("n1"))
+	for limit, want := range map[int][]string{1: {"b"}, 5: {"b", "c"}} {
+		var names []string
+		for _, pod := range w.samples(limit) {
+			names = append(names, pod.OwnerReferences[0].Name)
+		}
+		wantStrings(t, fmt.Sprintf("samples up to %d", limit), want, names)
+	}
+}
+
+// History has to follow when the last pod of a revision is gone, not for every pod of a rollout.
+func TestWorldRecordsWhenARevisionIsGone(t *testing.T) {
+	w, _, _ := newTestWorld()
+	records := 0
+	w.record = func(DaemonKey) { records++ }
+	set := makeDaemon("d")
+	see(t, w, set)
+	var pods []*corev1.Pod
+	for _, node := range []string{"n1", "n2", "n3"} {
+		pod := makePod(set, makeNode(node))
+		w.podSeen(pod)
+		pods = append(pods, pod)
+	}
+	records = 0
+	for i, pod := range pods {
+		w.podGone(pod)
+		if want := i / 2; records != want {
+			t.Errorf("after %d of 3 pods: %d records, want %d", i+1, records, want)
+		}
+	}
 }

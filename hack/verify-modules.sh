@@ -18,9 +18,8 @@ for folder in . tools; do
     echo "the replace block of $folder/go.mod does not fit Kubernetes $kubernetes: run make update-k8s VERSION=${kubernetes#v}" >&2
     exit 1
   fi
-  (cd "$folder" && go mod tidy -diff >/dev/null) || { echo "$folder/go.mod is not tidy: run go mod tidy in $folder" >&2; exit 1; }
 done
-for folder in tools/images; do
+for folder in . tools tools/images; do
   (cd "$folder" && go mod tidy -diff >/dev/null) || { echo "$folder/go.mod is not tidy: run go mod tidy in $folder" >&2; exit 1; }
 done
 echo "module files agree on Kubernetes $kubernetes"

@@ -50,6 +50,7 @@ type Cells struct {
 	byNode   map[string]*counted
 	sums     Counters
 	rollout  rollout
+	pods     map[string]int // how many there are of a revision, those that end included
 }
 
 // currentTemplate is what a cell's pods are compared with.
@@ -106,14 +107,31 @@ func (c *Cells) RemoveNode(node string, now time.Time) {
 // SetPod notes a pod as it is now, and forgets what was known of it before.
 func (c *Cells) SetPod(node string, pod Pod, now time.Time) {
 	cell := c.cell(node)
-	cell.Pods = slices.DeleteFunc(cell.Pods, func(old Pod) bool {
+	if old, had := c.take(cell, pod.UID); had {
 		// What was deleted never lives again, however late the watch is.
-		pod.Terminating = pod.Terminating || old.UID == pod.UID && old.Terminating
-		return old.UID == pod.UID
-	})
+		pod.Terminating = pod.Terminating || old.Terminating
+	}
 	at, _ := slices.BinarySearchFunc(cell.Pods, pod, better)
 	cell.Pods = slices.Insert(cell.Pods, at, pod)
+	if c.pods == nil {
+		c.pods = map[string]int{}
+	}
+	c.pods[pod.Revision]++
 	c.recount(cell, now)
+}
+
+// take removes a pod from a cell, which is not counted anew.
+func (c *Cells) take(cell *counted, uid types.UID) (pod Pod, had bool) {
+	at := slices.IndexFunc(cell.Pods, func(pod Pod) bool { return pod.UID == uid })
+	if at < 0 {
+		return Pod{}, false
+	}
+	pod = cell.Pods[at]
+	cell.Pods = slices.Delete(cell.Pods, at, at+1)
+	if c.pods[pod.Revision]--; c.pods[pod.Revision] == 0 {
+		delete(c.pods, pod.Revision)
+	}
+	return pod, true
 }
 
 // Deleted notes that the API server took a delete of a pod, before the watch tells: from now on it
@@ -131,7 +149,7 @@ func (c *Cells) Deleted(node string, uid types.UID, now time.Time) {
 // RemovePod notes that a pod is gone.
 func (c *Cells) RemovePod(node string, uid types.UID, now time.Time) {
 	if cell, ok := c.byNode[node]; ok {
-		cell.Pods = slices.DeleteFunc(cell.Pods, func(old Pod) bool { return old.UID == uid })
+		c.take(cell, uid)
 		c.recount(cell, now)
 	}
 }
@@ -176,6 +194,9 @@ func (c *Cells) EachPod(f func(uid types.UID)) {
 	}
 }
 
+// Holds says whether there is a pod of a revision in any cell, one that ends included.
+func (c *Cells) Holds(revision string) bool { return c.pods[revision] > 0 }
+
 // Len is the number of cells.
 func (c *Cells) Len() int { return len(c.byNode) }
 
@@ -193,7 +214,7 @@ func (c *Cells) cell(node string) *counted {
 
 // recount replaces a cell's part of the sums, and drops a cell that holds nothing.
 func (c *Cells) recount(cell *counted, now time.Time) {
-	part := cell.count(c.template.revision, c.template.minReady, now)
+	part := cell.count(&c.template, now)
 	c.sums.add(cell.part, -1)
 	c.sums.add(part, +1)
 	cell.part = part
@@ -204,7 +225,7 @@ func (c *Cells) recount(cell *counted, now time.Time) {
 }
 
 // count is a cell's part of the sums. Of several pods the best one counts.
-func (c *Cell) count(revision string, minReady time.Duration, now time.Time) Counters {
+func (c *Cell) count(template *currentTemplate, now time.Time) Counters {
 	if !c.Verdict.ShouldRun {
 		if c.NodeUID != "" && len(c.Pods) > 0 {
 			return Counters{Misscheduled: 1}
@@ -219,11 +240,11 @@ func (c *Cell) count(revision string, minReady time.Duration, now time.Time) Cou
 	part.Current = 1
 	if best.Ready {
 		part.Ready = 1
-		if best.available(minReady, now) {
-			part.Available = 1
-		}
 	}
-	if best.Revision == revision {
+	if template.available(best, now) {
+		part.Available = 1
+	}
+	if best.Revision == template.revision {
 		part.Updated = 1
 	}
 	return part
@@ -250,8 +271,8 @@ func (c *Cell) backOff(now time.Time) {
 }
 
 // better orders pods of a cell by which of them stays: one that lives before one that ends, a
-// bound one before one that waits, a ready one before one that is not, then the older; name and UID settle the rest, so that the
-// choice never depends on the order of events.
+// bound one before one that waits, a ready one before one that is not, then the older; name and
+// UID settle the rest, so that the choice never depends on the order of events.
 func better(a, b Pod) int {
 	return cmp.Or(
 		compareBool(b.Terminating, a.Terminating),
@@ -292,10 +313,13 @@ type Pod struct {
 	ReadySince  time.Time
 }
 
-// available is upstream's IsPodAvailable for a ready pod: without a minimum it is at once,
-// whatever the clock of its node says; with one, a pod that does not tell since when is not.
-func (p *Pod) available(minReady time.Duration, now time.Time) bool {
-	return minReady == 0 || !p.ReadySince.IsZero() && !p.ReadySince.Add(minReady).After(now)
+// available is upstream's IsPodAvailable: without a minimum a ready pod is at once, whatever the
+// clock of its node says; with one, a pod that does not tell since when is not. No pod is not.
+func (t *currentTemplate) available(pod *Pod, now time.Time) bool {
+	if pod == nil || !pod.Ready {
+		return false
+	}
+	return t.minReady == 0 || !pod.ReadySince.IsZero() && !pod.ReadySince.Add(t.minReady).After(now)
 }
 
 // ObservePod takes from a pod what a cell keeps.

@@ -114,6 +114,17 @@ func (m *cellsModel) check(t *rapid.T, planned bool) {
 	if diff := cmp.Diff(nodes, m.cells.Nodes()); diff != "" || m.cells.Len() != len(nodes) {
 		t.Fatalf("Len %d, cells (-want, +got):\n%s", m.cells.Len(), diff)
 	}
+	for _, revision := range []string{"r1", "r2", "r3"} {
+		holds := false
+		for _, pods := range m.pods {
+			for _, pod := range pods {
+				holds = holds || pod.Revision == revision
+			}
+		}
+		if m.cells.Holds(revision) != holds {
+			t.Fatalf("Holds(%s) = %v, want %v", revision, !holds, holds)
+		}
+	}
 	want, got := m.counters(), m.cells.Counters()
 	if !planned {
 		if got.Available > want.Available || got.Available < 0 {

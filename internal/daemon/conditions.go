@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -114,11 +115,7 @@ func (h *Health) degraded() metav1.Condition {
 	if len(h.Problems) == 0 {
 		return condition(kind, false, reasonAsExpected, "nothing keeps pods from being made")
 	}
-	nodes := make([]string, 0, len(h.Problems))
-	for node := range h.Problems {
-		nodes = append(nodes, node)
-	}
-	slices.Sort(nodes)
+	nodes := slices.Sorted(maps.Keys(h.Problems))
 	first := h.Problems[nodes[0]]
 	message := first.Message
 	if len(message) > shownProblemMessage {

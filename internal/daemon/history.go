@@ -147,13 +147,3 @@ func adopt(record *Record) HistoryStep {
 func keepOrBlock(op Op, record *Record, reason Reason, format string, args ...any) HistoryStep {
 	return HistoryStep{Op: op, Record: *record, Reason: reason, Message: fmt.Sprintf(format, args...)}
 }
-
-// Holds says whether there is a pod of a revision in any cell, one that ends included.
-func (c *Cells) Holds(revision string) bool {
-	for _, cell := range c.byNode {
-		if slices.ContainsFunc(cell.Pods, func(pod Pod) bool { return pod.Revision == revision }) {
-			return true
-		}
-	}
-	return false
-}

@@ -24,14 +24,13 @@ const slots = 2
 // NoSlot stands for none of them.
 const NoSlot = -1
 
-// HasName says whether a name is one of those that a daemon's pods on a node may have.
-func HasName(name, daemon, node string) bool {
-	for slot := range slots {
-		if name == PodName(daemon, node, slot) {
-			return true
-		}
+// PodNames are the names that a daemon's pods on a node may have, by slot.
+func PodNames(daemon, node string) []string {
+	names := make([]string, slots)
+	for slot := range names {
+		names[slot] = PodName(daemon, node, slot)
 	}
-	return false
+	return names
 }
 
 // slotOf is the slot whose name a daemon's pod has.

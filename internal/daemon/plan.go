@@ -119,12 +119,11 @@ func (p *planner) roll(old, current *Pod) {
 		return
 	}
 	because := fmt.Sprintf("its template is of revision %s, the current one is %s", old.Revision, p.template.revision)
-	available := func(pod *Pod) bool { return pod.Ready && pod.available(p.template.minReady, p.now) }
 	switch {
 	case current != nil && !old.Ready:
 		p.drop(old, ReasonOutdated, "%s; it is not ready, and pod %s is there", because, current.Name)
 		p.last().IfUnchanged = true
-	case current != nil && available(current):
+	case p.template.available(current, p.now):
 		p.drop(old, ReasonHandedOver, "%s; pod %s has taken over", because, current.Name)
 	case current != nil || p.cell.granted.pod != old.UID:
 	case p.template.surges && old.Ready:
@@ -138,7 +137,7 @@ func (p *planner) roll(old, current *Pod) {
 func (p *planner) last() *Action { return &p.Actions[len(p.Actions)-1] }
 
 func (p *planner) wakeWhenAvailable(pod *Pod) {
-	if pod.Ready && !pod.ReadySince.IsZero() && !pod.available(p.template.minReady, p.now) {
+	if pod.Ready && !pod.ReadySince.IsZero() && !p.template.available(pod, p.now) {
 		p.wake(pod.ReadySince.Add(p.template.minReady))
 	}
 }

@@ -137,14 +137,13 @@ func (c *Cell) rolling(template *currentTemplate, now time.Time) rolling {
 		return rolling{}
 	}
 	old, current, alive := c.standing(template.revision)
-	available := func(pod *Pod) bool { return pod != nil && pod.Ready && pod.available(template.minReady, now) }
 	if old == nil || c.granted.pod != old.UID || c.granted.free && template.serves(old, now) {
 		c.granted = grant{}
 	}
 	granted := c.granted.pod != ""
 	roll := rolling{
-		serving: available(old) || available(current),
-		taken:   !template.surges && granted && available(old),
+		serving: template.available(old, now) || template.available(current, now),
+		taken:   !template.surges && granted && template.available(old, now),
 		surging: template.surges && (alive > 1 || granted && !c.granted.free),
 	}
 	roll.lacks = !roll.serving
@@ -161,7 +160,7 @@ func (c *Cell) rolling(template *currentTemplate, now time.Time) rolling {
 // serves says whether an old pod is worth keeping until its turn comes: it is available, or, where
 // its successor can come before it goes, ready at all.
 func (t *currentTemplate) serves(old *Pod, now time.Time) bool {
-	return old.Ready && (t.surges || old.available(t.minReady, now))
+	return t.surges && old.Ready || t.available(old, now)
 }
 
 // standing are the best pod of an old revision and the best of the current one, of those that
