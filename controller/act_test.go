@@ -175,6 +175,22 @@ func TestActHeldByAbsentAdmission(t *testing.T) {
 	wantStrings(t, "events", []string{"d: Warning FailedCreate"}, s.drain())
 }
 
+// Creates go through the gate, which learns from their answers; a refusal is one too.
+func TestActFollowsTheAPIServer(t *testing.T) {
+	s := newStage(t)
+	s.actor.gate.limit = 4
+	for _, step := range []struct {
+		refuse error
+		want   int
+	}{{apierrors.NewServiceUnavailable("x"), 2}, {errQuota(), 3}, {nil, 4}} {
+		s.refuse = step.refuse
+		_, _ = s.actor.Reconcile(t.Context(), stageKey)
+		if got := s.actor.gate.limit; got != step.want || s.actor.gate.inFlight != 0 {
+			t.Errorf("after %v: limit %d, %d in flight; want limit %d and none", step.refuse, got, s.actor.gate.inFlight, step.want)
+		}
+	}
+}
+
 // What keeps a pod from being made is in the daemon's health until it is made.
 func TestActTellsOfTrouble(t *testing.T) {
 	s := newStage(t)

@@ -1,11 +1,15 @@
 package controller
 
 import (
+	"fmt"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
+
+	"github.com/everynode/everynode/internal/daemon"
 )
 
 // A heartbeat changes nothing that a verdict depends on, and must cost nothing.
@@ -97,4 +101,24 @@ func TestHandlersTellUpdatesFromReplacements(t *testing.T) {
 	o.daemonHandler(t.Context()).OnUpdate(set, anew)
 	wantSteps(t, w, keyOf(set).on("n1"))
 	wantSteps(t, w, keyOf(anew).on("n1"), createStep)
+}
+
+// The queue gives cells of higher priority first, whatever came first.
+func TestCellsAreQueuedByPriority(t *testing.T) {
+	queue := priorityqueue.New[daemon.Key]("test")
+	defer queue.ShutDown()
+	o := newObserver(nil)
+	if err := (cellSource{o}).Start(t.Context(), queue); err != nil {
+		t.Fatal(err)
+	}
+	for _, priority := range []int32{5, 2000001000, -1, 100} {
+		o.planCell(daemon.Key{Node: fmt.Sprint(priority)}, priority)
+	}
+	var got []string
+	for range 4 {
+		cell, _ := queue.Get()
+		got = append(got, cell.Node)
+		queue.Done(cell)
+	}
+	wantStrings(t, "nodes by priority", []string{"2000001000", "100", "5", "-1"}, got)
 }
