@@ -215,6 +215,55 @@ func TestDeletesHonourTheGracePeriod(t *testing.T) {
 	}
 }
 
+// An immediate deletion whose client dies half-way leaves a pod that is marked and stays, until
+// its kubelet removes it.
+func TestDeletesThatDieHalfWayAreFinished(t *testing.T) {
+	l := Start(t, Options{Nodes: 1, Without: []string{Controller, Webhook, EverynodeScheduler}})
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	pods, now := l.Client.CoreV1().Pods("default"), int64(0)
+	marked := func(ctx context.Context) (count int, err error) {
+		list, err := pods.List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return 0, err
+		}
+		for i := range list.Items {
+			if list.Items[i].DeletionTimestamp != nil {
+				count++
+			}
+		}
+		return count, nil
+	}
+	const tries = 100
+	for i := range tries {
+		pod := &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("halfway-%d", i)},
+			Spec:       corev1.PodSpec{NodeName: NodeName(0), TerminationGracePeriodSeconds: &now, Containers: []corev1.Container{{Name: "main", Image: "example.com/halfway"}}},
+		}
+		if _, err := pods.Create(ctx, pod, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range tries { // each client gives up a little later than the one before
+		short, cancel := context.WithTimeout(ctx, 500*time.Microsecond+time.Duration(i)*40*time.Microsecond)
+		_ = pods.Delete(short, fmt.Sprintf("halfway-%d", i), metav1.DeleteOptions{})
+		cancel()
+	}
+	if count, err := marked(ctx); err != nil || count == 0 {
+		t.Fatalf("%d deletes died half-way (%v): nothing is proven", count, err)
+	}
+	err := Eventually(ctx, "no pod is left half-way", func(ctx context.Context) (string, error) {
+		count, err := marked(ctx)
+		if err != nil || count > 0 {
+			return fmt.Sprintf("%d are", count), err
+		}
+		return "", nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // The command ends all its processes when it is asked to, and the kernel ends them when it is
 // killed.
 func TestNoProcessOutlivesTheCommand(t *testing.T) {
