@@ -56,12 +56,13 @@ const verifyAfter = time.Minute
 
 // actor keeps cells up: it plans one and does what the plan says.
 type actor struct {
-	world  *world
-	client client.Client
-	reader client.Reader // of the API server, not of the cache
-	placer *placer
-	gate   *throttle // of creates
-	events events.EventRecorder
+	workloads Workloads
+	world     *world
+	client    client.Client
+	reader    client.Reader // of the API server, not of the cache
+	placer    *placer
+	gate      *throttle // of creates
+	events    events.EventRecorder
 	// unanswered counts, for each cell, the requests in a row that got no answer.
 	unanswered workqueue.TypedRateLimiter[daemon.Key]
 }
@@ -160,7 +161,7 @@ func (a *actor) create(ctx context.Context, task *task, action daemon.Action) er
 // createIn makes the pod of a slot. That it is there already is an answer too: within a slot the
 // name says so, and the cache will.
 func (a *actor) createIn(ctx context.Context, task *task, action daemon.Action, slot int) error {
-	pod := daemon.NewPod(task.template, task.node, slot)
+	pod := daemon.NewPod(task.template, task.node, slot, task.after)
 	if action.Reason == daemon.ReasonSurge {
 		daemon.Surge(pod)
 	}
@@ -193,7 +194,7 @@ func (a *actor) meet(ctx context.Context, owner *v1alpha1.DaemonSet, pod *corev1
 	switch {
 	case metav1.IsControlledBy(&holder, owner):
 		return nil
-	case ownedByOurs(&holder): // of a DaemonSet that had this name: the two must not overlap on a node
+	case a.workloads.owns(&holder): // of a DaemonSet that had this name: the two must not overlap on a node
 		return fmt.Errorf("pod %s/%s: %w", pod.Namespace, pod.Name, errFormer)
 	}
 	return fmt.Errorf("pod %s/%s: %w: delete or rename it", pod.Namespace, pod.Name, errNameTaken)

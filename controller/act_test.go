@@ -40,7 +40,7 @@ func newStage(t *testing.T, change ...func(*v1alpha1.DaemonSet)) *stage {
 	s := &stage{server: newServer(), recorder: &recorder{}, set: makeDaemon("d", change...), node: makeNode("n1")}
 	s.world, _, s.clock = newTestWorld()
 	s.actor = &actor{
-		world: s.world, client: s.server, reader: s.server,
+		workloads: everynodeOnly, world: s.world, client: s.server, reader: s.server,
 		placer: newPlacer(s.server, PlacementAuto, s.world.samples, func(bool, string) {}), events: s.recorder, unanswered: unanswered[daemon.Key](), gate: newThrottle(4),
 	}
 	see(t, s.world, s.set)

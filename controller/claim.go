@@ -148,14 +148,10 @@ func (w *workload) strays(pod *seenPod) bool {
 func (a *actor) claim(ctx context.Context, owner *v1alpha1.DaemonSet, due claim) error {
 	did, references := "released: the selector does not match its labels", any([]map[string]any{{"$patch": "delete", "uid": owner.UID}})
 	if due.adopt {
-		var fresh v1alpha1.DaemonSet
-		if err := a.reader.Get(ctx, client.ObjectKeyFromObject(owner), &fresh); err != nil {
-			return client.IgnoreNotFound(err)
+		if there, err := stillThere(ctx, a.reader, owner); err != nil || !there {
+			return err
 		}
-		if fresh.UID != owner.UID || fresh.DeletionTimestamp != nil {
-			return nil
-		}
-		did, references = "adopted: it had no controller and the selector matches its labels", []metav1.OwnerReference{*metav1.NewControllerRef(owner, v1alpha1.DaemonSetKind)}
+		did, references = "adopted: it had no controller and the selector matches its labels", []metav1.OwnerReference{*metav1.NewControllerRef(owner, owner.GVK())}
 	}
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": due.pod.UID, "ownerReferences": references}})
 	if err != nil {

@@ -61,6 +61,9 @@ func (q *queues) drain() (plans []string, reports []types.UID) {
 	return slices.Compact(plans), slices.Compact(reports)
 }
 
+// everynodeOnly are the workloads of most tests.
+var everynodeOnly = Workloads{Everynode: true}
+
 func newTestWorld() (*world, *queues, *clock) {
 	q, c := &queues{}, &clock{now: t0}
 	w := newWorld(c.Now, q.plan, q.report)
@@ -69,8 +72,8 @@ func newTestWorld() (*world, *queues, *clock) {
 }
 
 // podSeen and podGone are what the handlers of pods tell a world.
-func (w *world) podSeen(pod *corev1.Pod) { w.podIs(seePod(pod)) }
-func (w *world) podGone(pod *corev1.Pod) { w.podLeft(seePod(pod)) }
+func (w *world) podSeen(pod *corev1.Pod) { w.podIs(everynodeOnly.seePod(pod)) }
+func (w *world) podGone(pod *corev1.Pod) { w.podLeft(everynodeOnly.seePod(pod)) }
 
 func countersOf(w *world, key DaemonKey) (*v1alpha1.DaemonSet, daemon.Counters) {
 	object, health := w.health(key)
@@ -133,7 +136,7 @@ func makePod(set *v1alpha1.DaemonSet, node *corev1.Node, change ...func(*corev1.
 	pod := daemon.NewPod(&daemon.Template{
 		Owner: *metav1.NewControllerRef(set, v1alpha1.DaemonSetKind), Namespace: set.Namespace, Name: set.Name,
 		Revision: revision, Pod: set.Spec.Template,
-	}, node, 0)
+	}, node, 0, "")
 	if _, err := daemon.Rewrite(pod, v1alpha1.PlacedByWebhook); err != nil {
 		panic(err)
 	}

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,12 +14,12 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
-	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -32,8 +33,8 @@ const (
 const defaultHistoryLimit = 10
 
 // historian keeps the ControllerRevisions of daemons: one for the current template, and as many
-// of former ones as the daemon wants. A template's revision is known without them, so that no pod
-// waits for what is done here.
+// of former ones as the daemon wants. Only the pods of a native daemon wait for what is done here
+// (settle.go).
 type historian struct {
 	world     *world
 	revisions *revisions
@@ -46,23 +47,21 @@ type historian struct {
 
 var _ reconcile.TypedReconciler[DaemonKey] = (*historian)(nil)
 
-// setUpHistory adds the controller of history to a manager; synced is closed when the world has
-// seen everything.
-func setUpHistory(mgr manager.Manager, world *world, synced <-chan struct{}, recorder events.EventRecorder) error {
-	revisions := newRevisions(world)
-	world.record = revisions.look
+// setUpHistory adds the controller of history to a manager; synced is closed when everything there
+// is was seen.
+func setUpHistory(mgr manager.Manager, revisions *revisions, synced <-chan struct{}, recorder events.EventRecorder) error {
 	history, err := controller.NewTyped("history", mgr, controller.TypedOptions[DaemonKey]{
 		MaxConcurrentReconciles: 2,
 		RateLimiter:             refused[DaemonKey](),
 		Reconciler: &historian{
-			world: world, revisions: revisions, client: mgr.GetClient(), reader: mgr.GetAPIReader(),
+			world: revisions.world, revisions: revisions, client: mgr.GetClient(), reader: mgr.GetAPIReader(),
 			events: recorder, unanswered: unanswered[DaemonKey](),
 		},
 	})
 	if err != nil {
 		return fmt.Errorf("setting up the controller of history: %w", err)
 	}
-	if err := history.Watch(historySource{revisions: revisions, cache: mgr.GetCache(), synced: synced}); err != nil {
+	if err := history.Watch(historySource{revisions: revisions, synced: synced}); err != nil {
 		return fmt.Errorf("watching for history: %w", err)
 	}
 	return nil
@@ -86,7 +85,7 @@ func (h *historian) Reconcile(ctx context.Context, key DaemonKey) (reconcile.Res
 		switch {
 		case errors.Is(err, errOutdated):
 			return reconcile.Result{}, nil
-		case err != nil && !errors.Is(err, errRevisionNameTaken) && noAnswer(err):
+		case err != nil && noAnswer(err):
 			return reconcile.Result{RequeueAfter: h.unanswered.When(key)}, nil
 		case step.Op == daemon.Create:
 			result.RequeueAfter = verifyAfter
@@ -106,7 +105,7 @@ func (h *historian) plan(key DaemonKey, subject *subject) []daemon.HistoryStep {
 		limit = int(*given)
 	}
 	return daemon.PlanHistory(daemon.History{
-		Name: subject.name(), Revision: subject.template.Revision, Limit: limit,
+		Content: subject.id.Content, Name: subject.id.Record, Limit: limit,
 		Records: h.revisions.of(subject),
 		InUse:   func(revision string) bool { return h.world.holds(key, revision) },
 	})
@@ -116,21 +115,27 @@ func (h *historian) do(ctx context.Context, subject *subject, step daemon.Histor
 	switch step.Op {
 	case daemon.Create:
 		return h.create(ctx, subject, step)
+	case daemon.Rename:
+		return h.rename(ctx, subject, step)
 	case daemon.Adopt:
 		return h.adopt(ctx, subject, step.Record)
+	case daemon.Release:
+		return h.release(ctx, subject, step.Record)
 	case daemon.Renumber:
 		return h.renumber(ctx, subject, step)
+	case daemon.Relabel:
+		return h.relabel(ctx, subject, step.Record)
 	case daemon.Delete:
 		return h.delete(ctx, subject, step.Record)
-	case daemon.Blocked:
-		return h.blocked(subject, step)
 	}
 	return nil
 }
 
 // create records the current template. That its name is there already is an answer too.
 func (h *historian) create(ctx context.Context, subject *subject, step daemon.HistoryStep) error {
-	object, err := daemon.NewRevision(subject.template, step.Number, subject.object.Annotations)
+	template := *subject.template
+	template.Revision = cmp.Or(template.Revision, subject.id.Revision)
+	object, err := daemon.NewRevision(&template, step.Record.Name, step.Number, subject.object.Annotations)
 	if err != nil {
 		return err
 	}
@@ -145,8 +150,12 @@ func (h *historian) create(ctx context.Context, subject *subject, step daemon.Hi
 	}
 	err = fmt.Errorf("creating ControllerRevision %s: %w", object.Name, err)
 	if !noAnswer(err) {
+		consequence := "pods are made all the same"
+		if subject.template.Revision == "" {
+			consequence = "no pods are made until it is"
+		}
 		h.events.Eventf(subject.object, nil, corev1.EventTypeWarning, eventNotRecorded, actionRecord,
-			"The template is not recorded for a rollback; pods are made all the same: %v", err)
+			"The template is not recorded for a rollback; %s: %v", consequence, err)
 	}
 	return err
 }
@@ -158,23 +167,40 @@ func (h *historian) meet(ctx context.Context, subject *subject, object *appsv1.C
 	if err := h.reader.Get(ctx, client.ObjectKeyFromObject(object), &holder); err != nil {
 		return fmt.Errorf("looking who has the name of ControllerRevision %s: %w", object.Name, err)
 	}
-	observed := observeRevision(&holder)
+	observed := h.revisions.workloads.observeRevision(&holder)
 	for _, step := range daemon.PlanHistory(daemon.History{
-		Name: subject.name(), Revision: subject.template.Revision, Records: []daemon.Record{subject.record(&observed)},
+		Content: subject.id.Content, Name: subject.id.Record, Records: []daemon.Record{subject.record(&observed)},
+		InUse: func(string) bool { return true },
 	}) {
-		if step.Op == daemon.Blocked {
-			return h.blocked(subject, step)
+		if step.Op == daemon.Rename {
+			return h.rename(ctx, subject, step)
 		}
 	}
 	return nil
 }
 
-// errRevisionNameTaken is the failure to record a template whose record's name something else has.
-var errRevisionNameTaken = errors.New("the name is taken")
-
-func (h *historian) blocked(subject *subject, step daemon.HistoryStep) error {
-	h.events.Eventf(subject.object, nil, corev1.EventTypeWarning, string(step.Reason), actionRecord, "%s", step.Message)
-	return fmt.Errorf("recording the template of DaemonSet %s/%s: %w: %s", subject.object.Namespace, subject.object.Name, errRevisionNameTaken, step.Message)
+// rename has the template called otherwise, by a new collisionCount. That is a change of the
+// daemon, which brings it here again.
+func (h *historian) rename(ctx context.Context, subject *subject, step daemon.HistoryStep) error {
+	set := subject.object
+	collisions := ptr.Deref(set.Status.CollisionCount, 0) + 1
+	patch, err := json.Marshal(map[string]any{
+		"metadata": map[string]any{"uid": set.UID, "resourceVersion": set.ResourceVersion},
+		"status":   map[string]any{"collisionCount": collisions},
+	})
+	if err != nil {
+		return fmt.Errorf("counting a collision: %w", err)
+	}
+	object := outside(set.DeepCopy())
+	err = h.client.Status().Patch(ctx, object, client.RawPatch(types.MergePatchType, patch))
+	switch {
+	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
+		return errOutdated
+	case err != nil:
+		return fmt.Errorf("counting a collision of the name %s: %w", step.Record.Name, err)
+	}
+	h.events.Eventf(set, nil, corev1.EventTypeWarning, string(step.Reason), actionRecord, "%s", step.Message)
+	return nil
 }
 
 // errOutdated ends a pass over the history of a daemon that is not any more what the cache shows.
@@ -184,20 +210,48 @@ var errOutdated = errors.New("the DaemonSet has changed")
 // adopt takes control of an orphan. The cache may show a daemon that is gone or on its way out,
 // and what such a daemon takes is lost: so the API server is asked first.
 func (h *historian) adopt(ctx context.Context, subject *subject, record daemon.Record) error {
-	var owner v1alpha1.DaemonSet
-	err := h.reader.Get(ctx, client.ObjectKeyFromObject(subject.object), &owner)
-	switch {
-	case apierrors.IsNotFound(err):
-		return errOutdated
-	case err != nil:
-		return fmt.Errorf("reading DaemonSet %s before it adopts ControllerRevision %s: %w", subject.object.Name, record.Name, err)
-	case owner.UID != subject.object.UID || owner.DeletionTimestamp != nil:
+	there, err := stillThere(ctx, h.reader, subject.object)
+	if err != nil {
+		return err
+	}
+	if !there {
 		return errOutdated
 	}
 	// Merged by UID into the owner references that there are (strategic merge).
 	metadata := stateOf(record)
 	metadata["ownerReferences"] = []metav1.OwnerReference{subject.template.Owner}
 	return h.patch(ctx, subject, record, types.StrategicMergePatchType, map[string]any{"metadata": metadata})
+}
+
+// release lets a record go whose labels the selector does not match any more.
+func (h *historian) release(ctx context.Context, subject *subject, record daemon.Record) error {
+	metadata := stateOf(record)
+	metadata["ownerReferences"] = []map[string]any{{"$patch": "delete", "uid": subject.object.UID}}
+	return h.patch(ctx, subject, record, types.StrategicMergePatchType, map[string]any{"metadata": metadata})
+}
+
+// relabel calls the pods of a record as those of the current template are called. A pod that is
+// gone or another one meanwhile is an event, which brings the daemon here again.
+func (h *historian) relabel(ctx context.Context, subject *subject, record daemon.Record) error {
+	current, _ := h.revisions.recorded(subject)
+	if current == nil {
+		return errOutdated
+	}
+	for _, pod := range h.world.podsOf(keyOf(subject.object), record.Revision) {
+		patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
+			"uid": pod.UID, "resourceVersion": pod.ResourceVersion,
+			"labels": map[string]any{appsv1.ControllerRevisionHashLabelKey: current.Revision},
+		}})
+		if err != nil {
+			return fmt.Errorf("relabelling pod %s: %w", pod.Name, err)
+		}
+		object := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name}}
+		err = h.client.Patch(ctx, object, client.RawPatch(types.MergePatchType, patch))
+		if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+			return fmt.Errorf("relabelling pod %s: %w", pod.Name, err)
+		}
+	}
+	return nil
 }
 
 func (h *historian) renumber(ctx context.Context, subject *subject, step daemon.HistoryStep) error {

@@ -45,13 +45,17 @@ func newShelf(t *testing.T, change ...func(*v1alpha1.DaemonSet)) *shelf {
 		t.Fatal(err)
 	}
 	s.WithWatch = fake.NewClientBuilder().WithScheme(scheme).WithObjects(s.set.DeepCopy()).
-		WithInterceptorFuncs(interceptor.Funcs{Create: s.create, Patch: s.patch, Delete: s.delete, Get: s.get}).Build()
+		WithStatusSubresource(&v1alpha1.DaemonSet{}).
+		WithInterceptorFuncs(interceptor.Funcs{Create: s.create, Patch: s.patch, Delete: s.delete, Get: s.get, SubResourcePatch: s.patchStatus}).Build()
+	if err := s.WithWatch.Get(t.Context(), client.ObjectKeyFromObject(s.set), s.set); err != nil {
+		t.Fatal(err)
+	}
 	s.world, _, _ = newTestWorld()
 	s.historian = &historian{
-		world: s.world, revisions: newRevisions(s.world), client: s.WithWatch, reader: s.WithWatch,
+		world: s.world, revisions: newRevisions(everynodeOnly, s.world), client: s.WithWatch, reader: s.WithWatch,
 		events: s.recorder, unanswered: unanswered[DaemonKey](),
 	}
-	s.world.record = s.historian.revisions.look
+	s.world.record, s.world.recorded = s.historian.revisions.look, s.historian.revisions.recorded
 	see(t, s.world, s.set)
 	return s
 }
@@ -106,6 +110,13 @@ func (s *shelf) get(ctx context.Context, c client.WithWatch, key client.ObjectKe
 	return c.Get(ctx, key, object, options...)
 }
 
+func (s *shelf) patchStatus(ctx context.Context, c client.Client, _ string, object client.Object, patch client.Patch, options ...client.SubResourcePatchOption) error {
+	if err := s.ask("patch status of", object.GetName(), ""); err != nil {
+		return err
+	}
+	return c.Status().Patch(ctx, object, patch, options...)
+}
+
 // stored are all ControllerRevisions, sorted by number.
 func (s *shelf) stored(t *testing.T) []appsv1.ControllerRevision {
 	t.Helper()
@@ -132,7 +143,7 @@ func (s *shelf) informed(t *testing.T) {
 // put stores a ControllerRevision of an image, unless changed ours, behind the historian's back.
 func (s *shelf) put(t *testing.T, image string, number int64, change ...func(*appsv1.ControllerRevision)) *appsv1.ControllerRevision {
 	t.Helper()
-	object, err := daemon.NewRevision(s.template(t, image), number, nil)
+	object, err := daemon.NewRevision(s.template(t, image), s.name(t, image), number, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -428,39 +439,45 @@ func TestHistoryDoesNotAdoptFor(t *testing.T) {
 	}
 }
 
+// A name that something else has costs the template a collision, as in apps/v1; then it is
+// recorded under another one. What pods are called stays.
 func TestHistoryNameIsTaken(t *testing.T) {
-	tests := map[string]struct {
-		change func(*appsv1.ControllerRevision)
-		want   string // in the event
-	}{
-		"by somebody else's": {ofAnother, "not controlled"},
-		"by an orphan that is not ours to adopt": {
-			func(object *appsv1.ControllerRevision) { object.OwnerReferences, object.Labels = nil, nil }, "not controlled",
-		},
-		"by another template's": {
-			func(object *appsv1.ControllerRevision) {
-				object.Data.Raw = []byte(strings.ReplaceAll(string(object.Data.Raw), "image:1", "x"))
-			}, "something else",
+	tests := map[string]func(*appsv1.ControllerRevision){
+		"by somebody else's":                     ofAnother,
+		"by an orphan that is not ours to adopt": func(object *appsv1.ControllerRevision) { object.OwnerReferences, object.Labels = nil, nil },
+		"by another template's": func(object *appsv1.ControllerRevision) {
+			object.Data.Raw = []byte(strings.ReplaceAll(string(object.Data.Raw), "image:1", "x"))
 		},
 	}
-	for name, test := range tests {
+	for name, change := range tests {
 		for cached, informs := range map[string]bool{"": true, ", not in the cache": false} {
 			t.Run(name+cached, func(t *testing.T) {
-				s := newShelf(t, limit(0))
-				s.put(t, "image:1", 5, test.change)
+				s := newShelf(t)
+				taken := s.put(t, "image:1", 5, change)
 				if informs {
-					s.put(t, "image:0", 1)
 					s.informed(t)
 				}
-				if got := s.look(t); got != failed {
-					t.Errorf("Reconcile = %s", got)
-				}
-				if len(s.notes) != 1 || !strings.Contains(s.notes[0], test.want) || !strings.Contains(s.notes[0], "delete it") {
-					t.Errorf("notes %q, want one with %q and what to do", s.notes, test.want)
-				}
+				before := s.world.daemons[keyOf(s.set)].template.Revision
+				s.look(t)
 				wantStrings(t, "events", []string{"d: Warning RevisionNameTaken"}, s.drain())
-				if got := s.stored(t); len(got) != 1 || got[0].Revision != 5 {
-					t.Errorf("history %v, want the old one dropped and the other left alone", s.history(t))
+				s.set = s.set.DeepCopy()
+				if err := s.Get(t.Context(), client.ObjectKeyFromObject(s.set), s.set); err != nil || s.set.Status.CollisionCount == nil || *s.set.Status.CollisionCount != 1 {
+					t.Fatalf("collisionCount %v, %v, want 1", s.set.Status.CollisionCount, err)
+				}
+				see(t, s.world, s.set)
+				s.informed(t)
+				s.look(t)
+				s.informed(t)
+				var recorded appsv1.ControllerRevision
+				if err := s.Get(t.Context(), client.ObjectKey{Namespace: "ns", Name: s.name(t, "image:1") + "-1"}, &recorded); err != nil {
+					t.Fatal(err)
+				}
+				if after := s.world.daemons[keyOf(s.set)].template.Revision; after != before || recorded.Labels[appsv1.ControllerRevisionHashLabelKey] != before {
+					t.Errorf("the template is called %s and recorded as %s, want %s as before", after, recorded.Labels[appsv1.ControllerRevisionHashLabelKey], before)
+				}
+				var still appsv1.ControllerRevision
+				if err := s.Get(t.Context(), client.ObjectKeyFromObject(taken), &still); err != nil || !cmp.Equal(still.Data.Raw, taken.Data.Raw) {
+					t.Errorf("what has the name became %+v, %v", still, err)
 				}
 			})
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -23,16 +24,19 @@ import (
 // source of both controllers, and no work begins before both have their queue and everything
 // that there is was seen.
 type observer struct {
-	cache  cache.Cache
-	world  *world
-	cells  priorityqueue.PriorityQueue[daemon.Key]
-	status workqueue.TypedRateLimitingInterface[DaemonKey]
+	workloads Workloads
+	cache     cache.Cache
+	world     *world
+	revisions *revisions
+	cells     priorityqueue.PriorityQueue[daemon.Key]
+	status    workqueue.TypedRateLimitingInterface[DaemonKey]
 
 	statusStarted, synced chan struct{}
 }
 
-func newObserver(informers cache.Cache) *observer {
+func newObserver(workloads Workloads, informers cache.Cache) *observer {
 	return &observer{
+		workloads:     workloads,
 		cache:         informers,
 		statusStarted: make(chan struct{}),
 		synced:        make(chan struct{}),
@@ -50,15 +54,18 @@ func (o *observer) reportDaemon(key DaemonKey) { o.status.Add(key) }
 
 // observe registers the handlers and returns once each of them has seen all there is.
 func (o *observer) observe(ctx context.Context) error {
-	handlers := []struct {
+	type handled struct {
 		object  client.Object
 		handler toolscache.ResourceEventHandler
-	}{
-		{&schedulingv1.PriorityClass{}, o.classHandler()},
-		{&v1alpha1.DaemonSet{}, o.daemonHandler(ctx)},
-		{&corev1.Node{}, o.nodeHandler()},
-		{&corev1.Pod{}, o.podHandler()},
 	}
+	handlers := []handled{
+		{&schedulingv1.PriorityClass{}, o.classHandler()},
+		{&appsv1.ControllerRevision{}, o.revisions.handler()},
+	}
+	for _, object := range o.workloads.objects() {
+		handlers = append(handlers, handled{object, o.daemonHandler(ctx)})
+	}
+	handlers = append(handlers, handled{&corev1.Node{}, o.nodeHandler()}, handled{&corev1.Pod{}, o.podHandler()})
 	var synced []toolscache.InformerSynced
 	for _, h := range handlers {
 		informer, err := o.cache.GetInformer(ctx, h.object, cache.BlockUntilSynced(false))

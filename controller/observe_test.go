@@ -43,7 +43,7 @@ func TestHandlersTellTheWorld(t *testing.T) {
 	o := &observer{world: w}
 	daemons, nodes, pods := o.daemonHandler(t.Context()), o.nodeHandler(), o.podHandler()
 	set, node := makeDaemon("d"), makeNode("n1")
-	pod := seePod(makePod(set, node))
+	pod := everynodeOnly.seePod(makePod(set, node))
 	missed := func(object any) any { return toolscache.DeletedFinalStateUnknown{Key: "k", Obj: object} }
 	cell, daemon := []string{"uid-d on n1"}, []types.UID{"uid-d"}
 
@@ -64,7 +64,7 @@ func TestHandlersTellTheWorld(t *testing.T) {
 			}))
 		}, cell, daemon},
 		{"pod added", func() { pods.OnAdd(pod, false) }, cell, daemon},
-		{"pod bound", func() { pods.OnUpdate(pod, seePod(makePod(set, node, bound("n1")))) }, cell, daemon},
+		{"pod bound", func() { pods.OnUpdate(pod, everynodeOnly.seePod(makePod(set, node, bound("n1")))) }, cell, daemon},
 		{"pod deleted", func() { pods.OnDelete(pod) }, cell, daemon},
 		{"pod deleted again", func() { pods.OnAdd(pod, false); q.drain(); pods.OnDelete(missed(pod)) }, cell, daemon},
 		{"node deleted", func() { nodes.OnDelete(missed(node)) }, cell, daemon},
@@ -89,7 +89,7 @@ func TestHandlersTellUpdatesFromReplacements(t *testing.T) {
 	w.nodeSeen(node)
 	o.daemonHandler(t.Context()).OnAdd(set, true)
 	pods := o.podHandler()
-	first, second := seePod(makePod(set, node, podUID("1"))), seePod(makePod(set, node, podUID("2")))
+	first, second := everynodeOnly.seePod(makePod(set, node, podUID("1"))), everynodeOnly.seePod(makePod(set, node, podUID("2")))
 	pods.OnAdd(first, false)
 	pods.OnUpdate(first, second)
 	wantSteps(t, w, keyOf(set).on("n1")) // one pod, no excess
@@ -107,7 +107,7 @@ func TestHandlersTellUpdatesFromReplacements(t *testing.T) {
 func TestCellsAreQueuedByPriority(t *testing.T) {
 	queue := priorityqueue.New[daemon.Key]("test")
 	defer queue.ShutDown()
-	o := newObserver(nil)
+	o := newObserver(everynodeOnly, nil)
 	if err := (cellSource{o}).Start(t.Context(), queue); err != nil {
 		t.Fatal(err)
 	}

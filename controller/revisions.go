@@ -2,8 +2,6 @@ package controller
 
 import (
 	"context"
-	"fmt"
-	"strings"
 	"sync"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -12,7 +10,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/internal/daemon"
@@ -20,9 +17,11 @@ import (
 
 // revisions is what is known of ControllerRevisions, everybody's: one that is not ours may have
 // a name that we need. It is told what the informer sees and tells whose history may have
-// changed. It is safe for concurrent use.
+// changed. It is safe for concurrent use; the world may be locked when it is asked, and it never
+// asks the world while it is locked itself.
 type revisions struct {
-	world *world
+	workloads Workloads
+	world     *world
 
 	mu    sync.Mutex
 	known map[string]map[string]revision // by namespace and name
@@ -31,28 +30,27 @@ type revisions struct {
 
 // revision is one ControllerRevision.
 type revision struct {
-	record     daemon.Record // but for its holder, which depends on who asks
-	labels     labels.Set
-	controller types.UID // empty when it has none
-	ours       bool      // the controller is a daemon of ours
+	// record and native are what it is to a daemon of this project and to a native one, but for
+	// its holder, which depends on who asks.
+	record, native daemon.Record
+	labels         labels.Set
+	controller     types.UID // empty when it has none
+	ours           bool      // the controller is a daemon of ours
 }
 
-func newRevisions(world *world) *revisions {
-	return &revisions{world: world, known: map[string]map[string]revision{}}
+func newRevisions(workloads Workloads, world *world) *revisions {
+	return &revisions{workloads: workloads, world: world, known: map[string]map[string]revision{}}
 }
 
-func observeRevision(object *appsv1.ControllerRevision) revision {
-	observed := revision{record: daemon.ObserveRevision(object), labels: object.Labels}
+func (w Workloads) observeRevision(object *appsv1.ControllerRevision) revision {
+	observed := revision{
+		record: daemon.ObserveRevision(object, false), native: daemon.ObserveRevision(object, true),
+		labels: object.Labels, ours: w.owns(object),
+	}
 	if controller := metav1.GetControllerOfNoCopy(object); controller != nil {
-		observed.controller, observed.ours = controller.UID, ownedByOurs(object)
+		observed.controller = controller.UID
 	}
 	return observed
-}
-
-// ownedByOurs says whether a daemon of ours controls an object.
-func ownedByOurs(object metav1.Object) bool {
-	owner, owned := daemon.OwnedByDaemon(object)
-	return owned && strings.HasPrefix(owner.APIVersion, v1alpha1.GroupName+"/")
 }
 
 // look has a daemon's history looked at. Before begin nobody has to be woken: then everybody is.
@@ -81,7 +79,7 @@ func (r *revisions) begun() bool {
 }
 
 func (r *revisions) seen(object *appsv1.ControllerRevision) {
-	now := observeRevision(object)
+	now := r.workloads.observeRevision(object)
 	r.mu.Lock()
 	if r.known[object.Namespace] == nil {
 		r.known[object.Namespace] = map[string]revision{}
@@ -109,51 +107,62 @@ func (r *revisions) gone(namespace, name string) {
 	}
 }
 
-// wake has the history of those daemons looked at whom a ControllerRevision concerns: the one
-// that controls it; those that may adopt it or need its name otherwise.
+// wake has those daemons looked at whom a ControllerRevision concerns: the one that controls it;
+// those that may adopt it or need its name otherwise.
 func (r *revisions) wake(namespace string, changed *revision) {
 	if !r.begun() {
 		return
 	}
 	if changed.ours {
-		r.look(DaemonKey{namespace, changed.controller})
+		r.tell(DaemonKey{namespace, changed.controller})
 	}
 	for _, subject := range r.world.subjects(namespace) {
-		if subject.object.UID != changed.controller && (changed.record.Name == subject.name() || subject.mayAdopt(changed)) {
-			r.look(keyOf(subject.object))
+		if subject.object.UID != changed.controller && (changed.record.Name == subject.id.Record || subject.mayAdopt(changed)) {
+			r.tell(keyOf(subject.object))
 		}
 	}
 }
 
-// of are a daemon's records: those that it controls or may adopt, and whoever's has its name.
+// tell has a daemon looked at whose records changed: what its template is called, and its history.
+func (r *revisions) tell(key DaemonKey) {
+	r.world.recordsChanged(key)
+	r.look(key)
+}
+
+// of are a daemon's records: those that it controls or may adopt, and whoever's has the name that
+// its template's record would get.
 func (r *revisions) of(subject *subject) []daemon.Record {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var records []daemon.Record
 	for _, revision := range r.known[subject.object.Namespace] {
 		record := subject.record(&revision)
-		if record.Holder != daemon.Somebody || record.Name == subject.name() {
+		if record.Holder != daemon.Somebody || record.Name == subject.id.Record {
 			records = append(records, record)
 		}
 	}
 	return records
 }
 
+// recorded finds the record of a daemon's template.
+func (r *revisions) recorded(subject *subject) (current *daemon.Record, duplicates []daemon.Record) {
+	return daemon.CurrentRecord(r.of(subject), subject.id.Content)
+}
+
 // subject is a daemon whose history is looked at; all of it is read only.
 type subject struct {
 	object   *v1alpha1.DaemonSet
-	template *daemon.Template
+	template *daemon.Template // called nothing while that is not settled
+	id       daemon.TemplateID
 }
-
-// name is that of the current template's record.
-func (s *subject) name() string { return daemon.RevisionName(s.template.Name, s.template.Revision) }
 
 // mayAdopt says whether a ControllerRevision is an orphan of the daemon's: nobody controls it,
 // it carries the daemon's labels, and a template is in it.
 func (s *subject) mayAdopt(revision *revision) bool {
-	if revision.controller != "" || revision.record.Terminating || revision.record.Content == "" {
-		return false
-	}
+	return revision.controller == "" && !revision.record.Terminating && revision.record.Content != "" && s.selects(revision)
+}
+
+func (s *subject) selects(revision *revision) bool {
 	selector, err := metav1.LabelSelectorAsSelector(s.object.Spec.Selector)
 	return err == nil && !selector.Empty() && selector.Matches(revision.labels)
 }
@@ -161,9 +170,14 @@ func (s *subject) mayAdopt(revision *revision) bool {
 // record is a ControllerRevision as this daemon sees it.
 func (s *subject) record(revision *revision) daemon.Record {
 	record := revision.record
+	if s.object.Native() {
+		record = revision.native
+	}
 	switch {
-	case revision.controller == s.object.UID:
+	case revision.controller == s.object.UID && s.selects(revision):
 		record.Holder = daemon.Ours
+	case revision.controller == s.object.UID:
+		record.Holder = daemon.Stray
 	case s.mayAdopt(revision):
 		record.Holder = daemon.Nobody
 	default:
@@ -172,7 +186,7 @@ func (s *subject) record(revision *revision) daemon.Record {
 	return record
 }
 
-// subject is a daemon that is kept up.
+// subject is a daemon that is there.
 func (w *world) subject(key DaemonKey) (subject, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -180,17 +194,17 @@ func (w *world) subject(key DaemonKey) (subject, bool) {
 	if !known.active() {
 		return subject{}, false
 	}
-	return subject{known.object, known.template}, true
+	return subject{known.object, known.template, known.id}, true
 }
 
-// subjects are all daemons of a namespace that are kept up.
+// subjects are all daemons of a namespace that are there.
 func (w *world) subjects(namespace string) []subject {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var subjects []subject
 	for key, known := range w.daemons {
 		if key.Namespace == namespace && known.active() {
-			subjects = append(subjects, subject{known.object, known.template})
+			subjects = append(subjects, subject{known.object, known.template, known.id})
 		}
 	}
 	return subjects
@@ -202,6 +216,21 @@ func (w *world) holds(key DaemonKey, revision string) bool {
 	defer w.mu.Unlock()
 	known, ok := w.daemons[key]
 	return ok && known.cells.Holds(revision)
+}
+
+// podsOf are the pods of a revision that a daemon has.
+func (w *world) podsOf(key DaemonKey, revision string) []*seenPod {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var pods []*seenPod
+	if known, ok := w.daemons[key]; ok {
+		known.cells.EachPod(func(uid types.UID) {
+			if pod := w.pods[uid]; pod.observed.Revision == revision {
+				pods = append(pods, pod)
+			}
+		})
+	}
+	return pods
 }
 
 func (r *revisions) handler() toolscache.ResourceEventHandler {
@@ -216,7 +245,7 @@ func (r *revisions) handler() toolscache.ResourceEventHandler {
 }
 
 // trimRevision keeps of somebody else's ControllerRevision who has its name; templates are large.
-func trimRevision(object any) (any, error) {
+func (w Workloads) trimRevision(object any) (any, error) {
 	revision, ok := object.(*appsv1.ControllerRevision)
 	if !ok {
 		return object, nil
@@ -228,34 +257,22 @@ func trimRevision(object any) (any, error) {
 		},
 		Revision: revision.Revision,
 	}
-	if metav1.GetControllerOfNoCopy(revision) == nil || ownedByOurs(revision) {
+	if metav1.GetControllerOfNoCopy(revision) == nil || w.owns(revision) {
 		trimmed.Labels, trimmed.Data = revision.Labels, revision.Data
 	}
 	return trimmed, nil
 }
 
-// historySource is the source of daemons whose history to look at. Nothing waits for it: without
-// ControllerRevisions there are pods all the same.
+// historySource is the source of daemons whose history to look at. The observer tells revisions
+// what there is.
 type historySource struct {
 	*revisions
-	cache  cache.Cache
-	synced <-chan struct{} // closed when the world has seen everything
+	synced <-chan struct{} // closed when everything there is was seen
 }
 
 // Start implements source.TypedSource.
 func (s historySource) Start(ctx context.Context, queue workqueue.TypedRateLimitingInterface[DaemonKey]) error {
-	informer, err := s.cache.GetInformer(ctx, &appsv1.ControllerRevision{}, cache.BlockUntilSynced(false))
-	if err != nil {
-		return fmt.Errorf("watching ControllerRevisions: %w", err)
-	}
-	registration, err := informer.AddEventHandler(s.handler())
-	if err != nil {
-		return fmt.Errorf("watching ControllerRevisions: %w", err)
-	}
 	go func() {
-		if !toolscache.WaitForCacheSync(ctx.Done(), registration.HasSynced) {
-			return
-		}
 		select {
 		case <-s.synced:
 			s.begin(queue)

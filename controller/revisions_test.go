@@ -161,25 +161,25 @@ func TestTrimRevision(t *testing.T) {
 			if !test.keeps {
 				want.Labels, want.Data = nil, runtime.RawExtension{}
 			}
-			got, err := trimRevision(object)
+			got, err := everynodeOnly.trimRevision(object)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("trimmed (-want, +got):\n%s", diff)
 			}
-			again, err := trimRevision(got)
+			again, err := everynodeOnly.trimRevision(got)
 			if diff := cmp.Diff(got, again); err != nil || diff != "" {
 				t.Errorf("trimmed twice (-once, +twice): %v\n%s", err, diff)
 			}
 			if test.keeps {
-				if diff := cmp.Diff(observeRevision(object), observeRevision(got.(*appsv1.ControllerRevision)), cmp.AllowUnexported(revision{})); diff != "" {
+				if diff := cmp.Diff(everynodeOnly.observeRevision(object), everynodeOnly.observeRevision(got.(*appsv1.ControllerRevision)), cmp.AllowUnexported(revision{})); diff != "" {
 					t.Errorf("what is observed of it (-full, +trimmed):\n%s", diff)
 				}
 			}
 		})
 	}
-	if got, err := trimRevision(&corev1.Pod{}); err != nil || !cmp.Equal(got, &corev1.Pod{}) {
+	if got, err := everynodeOnly.trimRevision(&corev1.Pod{}); err != nil || !cmp.Equal(got, &corev1.Pod{}) {
 		t.Errorf("something else = %v, %v", got, err)
 	}
 }

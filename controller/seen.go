@@ -25,11 +25,11 @@ type seenPod struct {
 }
 
 // seePod takes from a pod what is kept.
-func seePod(pod *corev1.Pod) *seenPod {
+func (w Workloads) seePod(pod *corev1.Pod) *seenPod {
 	seen := &seenPod{ObjectMeta: metav1.ObjectMeta{
 		Namespace: shared(pod.Namespace), Name: pod.Name, UID: pod.UID, ResourceVersion: pod.ResourceVersion,
 	}}
-	seen.cell, seen.ours = cellOf(pod)
+	seen.cell, seen.ours = w.cellOf(pod)
 	switch {
 	case seen.ours:
 		seen.cell.Namespace, seen.cell.Owner, seen.cell.Node = seen.Namespace, types.UID(shared(string(seen.cell.Owner))), shared(seen.cell.Node)
@@ -46,10 +46,18 @@ func seePod(pod *corev1.Pod) *seenPod {
 	return seen
 }
 
+// cellOf is the cell that a pod of a daemon of ours belongs to.
+func (w Workloads) cellOf(pod *corev1.Pod) (daemon.Key, bool) {
+	if !w.owns(pod) {
+		return daemon.Key{}, false
+	}
+	return daemon.KeyOf(pod)
+}
+
 // trimPod is seePod as the transform of an informer.
-func trimPod(object any) (any, error) {
+func (w Workloads) trimPod(object any) (any, error) {
 	if pod, ok := object.(*corev1.Pod); ok {
-		return seePod(pod), nil
+		return w.seePod(pod), nil
 	}
 	return object, nil // seen already, or the note of a delete that was missed
 }

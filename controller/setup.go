@@ -19,20 +19,22 @@ const recorderName = "everynode-controller"
 
 // Options are what an operator may choose.
 type Options struct {
+	Workloads Workloads
 	Placement Placement
 	// Workers is how many cells are worked on at a time.
 	Workers int
 }
 
 // CacheOptions trim what the manager's cache keeps to what the controller looks at.
-func CacheOptions() cache.Options {
+func CacheOptions(workloads Workloads) cache.Options {
 	return cache.Options{
 		ReaderFailOnMissingInformer: true,
 		DefaultTransform:            cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.Node{}:               {Transform: trimNode},
-			&corev1.Pod{}:                {Transform: trimPod},
-			&appsv1.ControllerRevision{}: {Transform: trimRevision},
+			&corev1.Pod{}:                {Transform: workloads.trimPod},
+			&appsv1.ControllerRevision{}: {Transform: workloads.trimRevision},
+			&appsv1.DaemonSet{}:          {Transform: trimNative},
 		},
 	}
 }
@@ -40,9 +42,11 @@ func CacheOptions() cache.Options {
 // Setup adds the controller to a manager: one controller for cells, one for status, one for the
 // history of revisions, and the placer's probe.
 func Setup(mgr manager.Manager, options Options) error {
-	observer := newObserver(mgr.GetCache())
+	observer := newObserver(options.Workloads, mgr.GetCache())
 	world := newWorld(time.Now, observer.planCell, observer.reportDaemon)
-	observer.world = world
+	revisions := newRevisions(options.Workloads, world)
+	world.record, world.recorded = revisions.look, revisions.recorded
+	observer.world, observer.revisions = world, revisions
 	recorder := mgr.GetEventRecorder(recorderName)
 	placer := newPlacer(mgr.GetClient(), options.Placement, world.samples, announce(world, recorder))
 
@@ -50,7 +54,7 @@ func Setup(mgr manager.Manager, options Options) error {
 		MaxConcurrentReconciles: options.Workers,
 		RateLimiter:             refused[daemon.Key](),
 		Reconciler: &actor{
-			world: world, client: mgr.GetClient(), reader: mgr.GetAPIReader(),
+			workloads: options.Workloads, world: world, client: mgr.GetClient(), reader: mgr.GetAPIReader(),
 			placer: placer, gate: newThrottle(options.Workers), events: recorder, unanswered: unanswered[daemon.Key](),
 		},
 	})
@@ -70,7 +74,7 @@ func Setup(mgr manager.Manager, options Options) error {
 	if err := status.Watch(statusSource{observer}); err != nil {
 		return fmt.Errorf("watching for status: %w", err)
 	}
-	if err := setUpHistory(mgr, world, observer.synced, recorder); err != nil {
+	if err := setUpHistory(mgr, revisions, observer.synced, recorder); err != nil {
 		return err
 	}
 	if err := mgr.Add(placer); err != nil {

@@ -51,13 +51,18 @@ func (r *reporter) Reconcile(ctx context.Context, key DaemonKey) (reconcile.Resu
 			meta.RemoveStatusCondition(&status.Conditions, kind)
 		}
 	}
+	if object.Native() { // its conditions have no such field
+		for i := range status.Conditions {
+			status.Conditions[i].ObservedGeneration = 0
+		}
+	}
 	if equality.Semantic.DeepEqual(object.Status, status) {
 		return reconcile.Result{}, nil
 	}
 	r.note(key)
 	next := object.DeepCopy()
 	next.Status = status
-	err := r.client.Status().Update(ctx, next)
+	err := r.client.Status().Update(ctx, outside(next))
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
 		return reconcile.Result{}, nil
 	}

@@ -87,11 +87,11 @@ func TestSeePodKeepsWhatCellsDependOn(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		pod := drawPod(t)
 		before := pod.DeepCopy()
-		got := seePod(pod)
+		got := everynodeOnly.seePod(pod)
 		if diff := cmp.Diff(before, pod); diff != "" {
 			t.Fatalf("the pod changed:\n%s", diff)
 		}
-		wantCell, ours := cellOf(pod)
+		wantCell, ours := everynodeOnly.cellOf(pod)
 		if got.cell != wantCell || got.ours != ours {
 			t.Fatalf("cell %v, %v, want %v, %v", got.cell, got.ours, wantCell, ours)
 		}
@@ -119,14 +119,14 @@ func TestSeePodKeepsWhatCellsDependOn(t *testing.T) {
 // Informers keep what the transform makes of a pod, and may transform it twice.
 func TestTrimPod(t *testing.T) {
 	pod := makePod(makeDaemon("d"), makeNode("n1"))
-	once, err := trimPod(pod)
+	once, err := everynodeOnly.trimPod(pod)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if key, err := toolscache.MetaNamespaceKeyFunc(once); err != nil || key != "ns/"+pod.Name {
 		t.Errorf("an informer's key of it is %q, %v", key, err)
 	}
-	if twice, err := trimPod(once); err != nil || twice != once {
+	if twice, err := everynodeOnly.trimPod(once); err != nil || twice != once {
 		t.Errorf("trimmed twice: %v, %v", twice, err)
 	}
 }
@@ -161,7 +161,7 @@ func TestTrimNodeKeepsWhatVerdictsDependOn(t *testing.T) {
 			t.Fatalf("Evaluate after trimming (-want, +got):\n%s", diff)
 		}
 		template := &daemon.Template{Namespace: "ns", Name: "d", Pod: set.Spec.Template}
-		if diff := cmp.Diff(daemon.NewPod(template, node, 0), daemon.NewPod(template, got, 0)); diff != "" {
+		if diff := cmp.Diff(daemon.NewPod(template, node, 0, ""), daemon.NewPod(template, got, 0, "")); diff != "" {
 			t.Fatalf("NewPod after trimming (-want, +got):\n%s", diff)
 		}
 		if diff := cmp.Diff(got, trimmed(t, trimNode, got)); diff != "" {
@@ -175,7 +175,7 @@ func TestTrimNodeKeepsWhatVerdictsDependOn(t *testing.T) {
 
 // A tombstone, or anything else that comes to a transform, passes unchanged.
 func TestTrimPassesOthers(t *testing.T) {
-	for name, trim := range map[string]func(any) (any, error){"pod": trimPod, "node": trimNode} {
+	for name, trim := range map[string]func(any) (any, error){"pod": everynodeOnly.trimPod, "node": trimNode} {
 		if got, err := trim("something"); got != "something" || err != nil {
 			t.Errorf("%s: trim = %v, %v", name, got, err)
 		}

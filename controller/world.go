@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/internal/daemon"
@@ -44,6 +45,9 @@ type world struct {
 	// record is called likewise, for every daemon whose template may be new and for every one that
 	// lost a pod: its history may have to follow.
 	record func(DaemonKey)
+	// recorded finds the record of a daemon's template, and those that are the same template's too.
+	// It must not block and not call back.
+	recorded func(*subject) (current *daemon.Record, duplicates []daemon.Record)
 
 	mu      sync.Mutex
 	begun   bool // everything there is was seen: rollouts may go on
@@ -51,8 +55,7 @@ type world struct {
 	daemons map[DaemonKey]*workload
 	pods    map[types.UID]*seenPod // those that are in a cell, as they were seen last
 	claims  claims
-	// awaited are the names of pods that cells wait for: somebody else has them.
-	awaited map[types.NamespacedName]daemon.Key
+	awaited awaited
 
 	priorities priorities
 }
@@ -62,6 +65,8 @@ type world struct {
 type workload struct {
 	object   *v1alpha1.DaemonSet // read only
 	template *daemon.Template    // read only; of object's generation
+	id       daemon.TemplateID   // of template
+	settled  bool                // what template is called is known: its pods can be told from others
 	selector labels.Selector     // cannot change
 	rules    *daemon.Rules
 	cells    daemon.Cells
@@ -69,21 +74,26 @@ type workload struct {
 	priority int32                     // of its pods
 }
 
-// active says whether the daemon is to be kept up: it is there and not on its way out. A daemon
-// that is being deleted keeps its pods as they are: the garbage collector, or whoever asked for
-// orphans, decides about them.
+// active says whether the daemon is there and not on its way out. A daemon that is being deleted
+// keeps its pods as they are: the garbage collector, or whoever asked for orphans, decides about
+// them.
 func (w *workload) active() bool {
 	return w != nil && w.object != nil && w.object.DeletionTimestamp == nil
 }
 
+// keptUp says whether anything is planned for the daemon.
+func (w *workload) keptUp() bool { return w.active() && w.settled }
+
 func newWorld(now func() time.Time, plan func(daemon.Key, int32), report func(DaemonKey)) *world {
 	return &world{
-		now: now, plan: plan, report: report, record: func(DaemonKey) {},
-		nodes:   map[string]*corev1.Node{},
-		daemons: map[DaemonKey]*workload{},
-		pods:    map[types.UID]*seenPod{},
-		claims:  newClaims(),
-		awaited: map[types.NamespacedName]daemon.Key{},
+		now: now, plan: plan, report: report,
+		record:   func(DaemonKey) {},
+		recorded: func(*subject) (*daemon.Record, []daemon.Record) { return nil, nil },
+		nodes:    map[string]*corev1.Node{},
+		daemons:  map[DaemonKey]*workload{},
+		pods:     map[types.UID]*seenPod{},
+		claims:   newClaims(),
+		awaited:  newAwaited(),
 
 		priorities: priorities{byClass: map[string]int32{}},
 	}
@@ -97,12 +107,12 @@ func (w *world) daemonSeen(object *v1alpha1.DaemonSet) error {
 	key := keyOf(object)
 	known, there := w.daemons[key]
 	first := !there || known.object == nil
-	if !first && known.object.Generation == object.Generation { // its status alone
+	if !first && known.object.Generation == object.Generation && sameCollisions(known.object, object) { // its status alone
 		known.object = object
 		w.report(key)
 		return nil
 	}
-	revision, err := daemon.Revision(&object.Spec.Template)
+	id, err := daemon.Identify(object)
 	if err != nil {
 		return err
 	}
@@ -111,45 +121,56 @@ func (w *world) daemonSeen(object *v1alpha1.DaemonSet) error {
 		return fmt.Errorf("spec.selector: %w", err)
 	}
 	known = w.workload(key)
-	known.object, known.selector = object, selector
-	w.report(key)
-	known.template = &daemon.Template{
-		Owner:     *metav1.NewControllerRef(object, v1alpha1.DaemonSetKind),
-		Namespace: object.Namespace,
-		Name:      object.Name,
-		Revision:  revision,
-		Pod:       object.Spec.Template,
+	former := known.template
+	if first || known.id.Content != id.Content {
+		former = nil
 	}
+	known.object, known.selector, known.id = object, selector, id
+	w.report(key)
+	known.template = daemon.NewTemplate(object, calledAs(former))
 	known.rules = daemon.NewRules(&object.Spec.Template)
 	known.priority = w.priorities.of(object.Spec.Template.Spec.PriorityClassName)
 	now := w.now()
-	known.cells.SetTemplate(revision, time.Duration(object.Spec.MinReadySeconds)*time.Second, daemon.NewStrategy(&object.Spec.UpdateStrategy), now)
 	for _, node := range w.nodes {
 		known.cells.SetNode(node.Name, node.UID, known.rules.Evaluate(node), now)
 	}
 	if first {
 		w.claimAll(key, known)
 	}
-	w.planAll(key, known)
-	w.goOn(key, known)
+	w.settleTemplate(key, known)
 	w.record(key)
 	return nil
 }
 
-// begin lets rollouts go on, once everything there is was seen: a rollout that does not know of
-// every pod would take what its limits do not allow.
+// sameCollisions says whether two states of a daemon call its template the same.
+func sameCollisions(a, b *v1alpha1.DaemonSet) bool {
+	return ptr.Deref(a.Status.CollisionCount, 0) == ptr.Deref(b.Status.CollisionCount, 0)
+}
+
+// calledAs is what a template is called that may not be known.
+func calledAs(template *daemon.Template) string {
+	if template == nil {
+		return ""
+	}
+	return template.Revision
+}
+
+// begin lets work go on, once everything there is was seen: a rollout that does not know of every
+// pod would take what its limits do not allow, and what a template is called is in its record.
 func (w *world) begin() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.begun = true
 	for key, known := range w.daemons {
-		w.goOn(key, known)
+		if known.active() {
+			w.settleTemplate(key, known)
+		}
 	}
 }
 
 // goOn has the cells planned whose turn in a rollout has come.
 func (w *world) goOn(key DaemonKey, known *workload) {
-	if !w.begun || !known.active() {
+	if !w.begun || !known.keptUp() {
 		return
 	}
 	for _, node := range known.cells.Grant(w.now()) {
@@ -168,7 +189,7 @@ func (w *world) replan() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for key, known := range w.daemons {
-		if known.active() {
+		if known.keptUp() {
 			w.planAll(key, known)
 		}
 	}
@@ -180,7 +201,7 @@ func (w *world) daemonGone(key DaemonKey) {
 	defer w.mu.Unlock()
 	if known, ok := w.daemons[key]; ok {
 		for node := range known.problems {
-			w.stopAwaiting(key.on(node), known)
+			w.awaited.await(key.on(node))
 		}
 		known.object, known.problems = nil, nil
 		now := w.now()
@@ -232,7 +253,8 @@ func (w *world) place(pod *seenPod) {
 	w.settle(pod.UID)
 	cell, ours := pod.cell, pod.ours
 	stray := ours && w.workload(ownerOf(cell)).strays(pod)
-	if old, had := w.pods[pod.UID]; had && (!ours || stray || old.cell != cell) {
+	old, had := w.pods[pod.UID]
+	if had && (!ours || stray || old.cell != cell) {
 		w.removePod(old)
 	}
 	switch {
@@ -241,8 +263,23 @@ func (w *world) place(pod *seenPod) {
 		w.changed(cell)
 	case ours:
 		w.pods[pod.UID] = pod
-		w.workload(ownerOf(cell)).cells.SetPod(cell.Node, pod.observed, w.now())
+		known := w.workload(ownerOf(cell))
+		known.cells.SetPod(cell.Node, pod.observed, w.now())
+		if had && old.observed.Revision != pod.observed.Revision {
+			w.lost(ownerOf(cell), known, old.observed.Revision)
+		}
 		w.changed(cell)
+	}
+}
+
+// lost looks whether a daemon's last pod of a revision is gone, or is called otherwise now.
+func (w *world) lost(key DaemonKey, known *workload, revision string) {
+	if known.cells.Holds(revision) {
+		return
+	}
+	w.record(key)
+	if known.active() && !known.settled {
+		w.settleTemplate(key, known)
 	}
 }
 
@@ -259,7 +296,7 @@ func (w *world) podLeft(pod *seenPod) {
 	defer w.mu.Unlock()
 	w.settle(pod.UID)
 	w.forgetOrphan(pod)
-	if cell, awaited := w.awaited[types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}]; awaited {
+	if cell, awaits := w.awaited.by(pod); awaits {
 		w.changed(cell)
 	}
 	if old, had := w.pods[pod.UID]; had {
@@ -270,20 +307,11 @@ func (w *world) podLeft(pod *seenPod) {
 func (w *world) removePod(pod *seenPod) {
 	delete(w.pods, pod.UID)
 	cell := pod.cell
-	w.daemons[ownerOf(cell)].cells.RemovePod(cell.Node, pod.UID, w.now())
+	known := w.daemons[ownerOf(cell)]
+	known.cells.RemovePod(cell.Node, pod.UID, w.now())
+	w.lost(ownerOf(cell), known, pod.observed.Revision)
 	w.changed(cell)
-	if !w.daemons[ownerOf(cell)].cells.Holds(pod.observed.Revision) {
-		w.record(ownerOf(cell))
-	}
 	w.forgetEmpty(ownerOf(cell))
-}
-
-// cellOf is the cell that a pod of a daemon of ours belongs to. Pods of apps/v1 are not ours.
-func cellOf(pod *corev1.Pod) (daemon.Key, bool) {
-	if !ownedByOurs(pod) {
-		return daemon.Key{}, false
-	}
-	return daemon.KeyOf(pod)
 }
 
 // changed has a cell planned, its daemon reported, and lets the daemon's rollout go on.
@@ -320,6 +348,7 @@ type task struct {
 	object   *v1alpha1.DaemonSet
 	template *daemon.Template
 	node     *corev1.Node // nil when the node is gone
+	after    string       // Cells.After of the node
 }
 
 // task plans a cell now; it is empty when there is nothing to keep up.
@@ -327,7 +356,7 @@ func (w *world) task(cell daemon.Key) task {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	known := w.daemons[ownerOf(cell)]
-	if !known.active() {
+	if !known.keptUp() {
 		return task{}
 	}
 	before := known.cells.Counters()
@@ -336,7 +365,7 @@ func (w *world) task(cell daemon.Key) task {
 		w.report(ownerOf(cell))
 		w.goOn(ownerOf(cell), known)
 	}
-	task := task{Plan: plan, object: known.object, template: known.template, node: w.nodes[cell.Node]}
+	task := task{Plan: plan, object: known.object, template: known.template, node: w.nodes[cell.Node], after: known.cells.After(cell.Node)}
 	for _, uid := range slices.Sorted(maps.Keys(w.claims.byCell[cell])) {
 		task.claims = append(task.claims, w.claims.byCell[cell][uid])
 	}
@@ -371,7 +400,7 @@ func (w *world) trouble(cell daemon.Key, problem daemon.Problem) {
 	if known == nil || known.object == nil || known.problems[cell.Node] == problem {
 		return
 	}
-	w.stopAwaiting(cell, known)
+	w.awaited.await(cell)
 	if problem == (daemon.Problem{}) {
 		delete(known.problems, cell.Node)
 	} else {
@@ -381,36 +410,18 @@ func (w *world) trouble(cell daemon.Key, problem daemon.Problem) {
 		known.problems[cell.Node] = problem
 	}
 	if problem.Reason == eventNameTaken {
-		for _, name := range namesOf(cell, known) {
-			w.awaited[name] = cell
-		}
+		w.awaited.await(cell, known.template.PodNames(cell.Node, known.cells.After(cell.Node))...)
 	}
 	w.report(ownerOf(cell))
 }
 
-// stopAwaiting forgets which names a cell waits for.
-func (w *world) stopAwaiting(cell daemon.Key, known *workload) {
-	if known.problems[cell.Node].Reason == eventNameTaken {
-		for _, name := range namesOf(cell, known) {
-			delete(w.awaited, name)
-		}
-	}
-}
-
-func namesOf(cell daemon.Key, known *workload) []types.NamespacedName {
-	var names []types.NamespacedName
-	for _, name := range daemon.PodNames(known.object.Name, cell.Node) {
-		names = append(names, types.NamespacedName{Namespace: cell.Namespace, Name: name})
-	}
-	return names
-}
-
-// health is a daemon's; the object is nil when there is no such daemon, or not any more.
+// health is a daemon's; the object is nil when there is no such daemon, or not any more, or when it
+// is not known yet which of its pods are of its template.
 func (w *world) health(key DaemonKey) (*v1alpha1.DaemonSet, daemon.Health) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	known := w.daemons[key]
-	if !known.active() {
+	if !known.keptUp() {
 		return nil, daemon.Health{}
 	}
 	health := known.cells.Health()
@@ -444,8 +455,8 @@ func (w *world) samples(limit int) []*corev1.Pod {
 	for _, node := range w.nodes { // any will do
 		for _, object := range objects {
 			known := w.daemons[keyOf(object)]
-			if len(samples) < limit && known.active() && object.Namespace != v1alpha1.SystemNamespace {
-				samples = append(samples, daemon.NewPod(known.template, node, 0))
+			if len(samples) < limit && known.keptUp() && object.Namespace != v1alpha1.SystemNamespace {
+				samples = append(samples, daemon.NewPod(known.template, node, 0, known.cells.After(node.Name)))
 			}
 		}
 		break

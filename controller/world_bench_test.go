@@ -26,7 +26,7 @@ func deaf(tb testing.TB, daemons, nodes int, change ...func(*v1alpha1.DaemonSet)
 		}
 		for n := range nodes {
 			name := fmt.Sprintf("node-%d", n)
-			pod := seePod(makePod(set, makeNode(name), bound(name), ready(t0), podUID(set.UID+"-"+"pod-"+makeNode(name).UID)))
+			pod := everynodeOnly.seePod(makePod(set, makeNode(name), bound(name), ready(t0), podUID(set.UID+"-"+"pod-"+makeNode(name).UID)))
 			w.podIs(pod)
 			if d == 0 {
 				pods = append(pods, pod)

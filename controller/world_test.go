@@ -82,7 +82,7 @@ func TestWorldTaskHasWhatItTakes(t *testing.T) {
 	if task.object != set || task.node != node {
 		t.Errorf("task has object %v and node %v", task.object, task.node)
 	}
-	pod := daemon.NewPod(task.template, task.node, 0)
+	pod := daemon.NewPod(task.template, task.node, 0, task.after)
 	if pod.Namespace != "ns" || !metav1.IsControlledBy(pod, set) {
 		t.Errorf("the template makes pods in %s controlled by %v", pod.Namespace, pod.OwnerReferences)
 	}
@@ -591,7 +591,7 @@ func TestWorldComesToTheSameEnd(t *testing.T) {
 		for _, set := range p.daemons {
 			w.daemonGone(keyOf(set))
 		}
-		if len(w.daemons)+len(w.pods)+len(w.awaited)+len(w.claims.byCell)+len(w.claims.orphans) != 0 {
+		if len(w.daemons)+len(w.pods)+len(w.awaited.byName)+len(w.claims.byCell)+len(w.claims.orphans) != 0 {
 			t.Fatalf("something is remembered of what is gone: %v, %v, %v, %v", w.daemons, w.pods, w.awaited, w.claims)
 		}
 	})
@@ -622,7 +622,7 @@ func TestWorldAwaitsNames(t *testing.T) {
 	w.trouble(cell, daemon.Problem{Reason: eventNameTaken, Message: "again"})
 	w.daemonGone(keyOf(set))
 	w.nodeGone("n1")
-	if len(w.awaited)+len(w.daemons) != 0 {
+	if len(w.awaited.byName)+len(w.daemons) != 0 {
 		t.Errorf("remembered: %v, %v", w.awaited, w.daemons)
 	}
 }

@@ -30,7 +30,7 @@ type options struct {
 
 func main() {
 	var o options
-	flag.StringVar(&o.workloads, "workloads", "everynode", "kinds to serve: everynode (DaemonSets of everynode.dev)")
+	flag.StringVar(&o.workloads, "workloads", "everynode", "kinds to serve, separated by commas: everynode (DaemonSets of everynode.dev), apps (DaemonSets of apps/v1; kube-controller-manager must run with --controllers=*,-daemonset-controller)")
 	flag.StringVar(&o.placement, "placement", string(controller.PlacementAuto), "who pins pods to their nodes: auto (admission, and the controller while that is not effective), webhook (admission alone), direct (the controller alone)")
 	flag.IntVar(&o.workers, "workers", 16, "number of cells (one DaemonSet on one node) worked on at a time")
 	flag.BoolVar(&o.leaderElect, "leader-elect", true, "take part in a leader election, so that one of several replicas works")
@@ -50,7 +50,7 @@ func main() {
 }
 
 func run(ctx context.Context, o options) error {
-	placement, err := o.validate()
+	serve, err := o.validate()
 	if err != nil {
 		return err
 	}
@@ -59,32 +59,33 @@ func run(ctx context.Context, o options) error {
 		return fmt.Errorf("finding the API server (--kubeconfig, or run in a cluster): %w", err)
 	}
 	config.QPS = -1 // the API server's priority and fairness limits us
-	mgr, err := newManager(config, o)
+	mgr, err := newManager(config, o, serve.Workloads)
 	if err != nil {
 		return err
 	}
-	if err := controller.Setup(mgr, controller.Options{Placement: placement, Workers: o.workers}); err != nil {
+	if err := controller.Setup(mgr, serve); err != nil {
 		return err
 	}
 	return mgr.Start(ctx)
 }
 
 // validate refuses, by name, what is not supported.
-func (o *options) validate() (controller.Placement, error) {
-	if o.workloads != "everynode" {
-		return "", fmt.Errorf("--workloads=%s is not supported yet: use everynode", o.workloads)
+func (o *options) validate() (controller.Options, error) {
+	workloads, err := controller.ParseWorkloads(o.workloads)
+	if err != nil {
+		return controller.Options{}, fmt.Errorf("--workloads: %w", err)
 	}
 	if o.workers < 1 {
-		return "", fmt.Errorf("--workers=%d: give 1 or more", o.workers)
+		return controller.Options{}, fmt.Errorf("--workers=%d: give 1 or more", o.workers)
 	}
 	placement, err := controller.ParsePlacement(o.placement)
 	if err != nil {
-		return "", fmt.Errorf("--placement: %w", err)
+		return controller.Options{}, fmt.Errorf("--placement: %w", err)
 	}
-	return placement, nil
+	return controller.Options{Workloads: workloads, Placement: placement, Workers: o.workers}, nil
 }
 
-func newManager(config *rest.Config, o options) (ctrl.Manager, error) {
+func newManager(config *rest.Config, o options, workloads controller.Workloads) (ctrl.Manager, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
@@ -93,7 +94,7 @@ func newManager(config *rest.Config, o options) (ctrl.Manager, error) {
 	}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                        scheme,
-		Cache:                         controller.CacheOptions(),
+		Cache:                         controller.CacheOptions(workloads),
 		Metrics:                       metricsserver.Options{BindAddress: o.metricsAddress},
 		HealthProbeBindAddress:        o.healthAddress,
 		LeaderElection:                o.leaderElect,

@@ -3,6 +3,7 @@ package daemon
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -17,6 +18,7 @@ type Cell struct {
 	Verdict Verdict   // zero when there is no such node
 	Pods    []Pod     // best first, see better
 
+	left    types.UID // the pod that left last
 	retries int       // finished pods replaced in a row
 	retryAt time.Time // the next finished pod is replaced then, not before
 	granted grant     // the rollout's leave to replace an old pod
@@ -149,9 +151,29 @@ func (c *Cells) Deleted(node string, uid types.UID, now time.Time) {
 // RemovePod notes that a pod is gone.
 func (c *Cells) RemovePod(node string, uid types.UID, now time.Time) {
 	if cell, ok := c.byNode[node]; ok {
-		c.take(cell, uid)
+		if _, had := c.take(cell, uid); had {
+			cell.left = uid
+		}
 		c.recount(cell, now)
 	}
+}
+
+// After tells the pods that a new one of a node comes after: the one that left last, and those
+// that are there. It is empty when there was none.
+func (c *Cells) After(node string) string {
+	cell, ok := c.byNode[node]
+	if !ok {
+		return ""
+	}
+	before := make([]string, 0, 1+slots)
+	if cell.left != "" {
+		before = append(before, string(cell.left))
+	}
+	for i := range cell.Pods {
+		before = append(before, string(cell.Pods[i].UID))
+	}
+	slices.Sort(before)
+	return strings.Join(before, "/")
 }
 
 // Plan is what to do about a node now. It counts the cell anew first, so that a pod that became

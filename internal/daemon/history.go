@@ -10,8 +10,10 @@ import (
 const (
 	Keep     Op = "Keep"
 	Adopt    Op = "Adopt"
+	Release  Op = "Release"
 	Renumber Op = "Renumber"
-	Blocked  Op = "Blocked" // nothing can be done about it here
+	Relabel  Op = "Relabel" // the pods of a record: they are of the current template
+	Rename   Op = "Rename"  // the current template: something else has the name that its record would get
 )
 
 // The reasons of a HistoryStep.
@@ -23,6 +25,7 @@ const (
 	ReasonInUse             Reason = "InUse"
 	ReasonTerminating       Reason = "Terminating"
 	ReasonOrphaned          Reason = "Orphaned"
+	ReasonStray             Reason = "Stray"
 	ReasonBeyondLimit       Reason = "BeyondLimit"
 	ReasonDuplicate         Reason = "Duplicate"
 	ReasonRevisionNameTaken Reason = "RevisionNameTaken"
@@ -30,9 +33,9 @@ const (
 
 // History is what is known of a daemon's templates, the one it has and those it had.
 type History struct {
-	Name     string // of the current template's ControllerRevision
-	Revision string // of the current template
-	Limit    int    // how many others are kept
+	Content string // of the current template
+	Name    string // that a new record of it gets
+	Limit   int    // how many others are kept
 	// Records are those that the daemon holds or may adopt, and whoever's has the name Name.
 	Records []Record
 	// InUse says whether the daemon has a pod of a revision. It is only asked where it matters.
@@ -48,24 +51,37 @@ type HistoryStep struct {
 	Message string
 }
 
+// CurrentRecord is the record of a template: of several the one with the highest number, as in
+// apps/v1 (dedupCurHistories). The others are its duplicates.
+func CurrentRecord(records []Record, content string) (current *Record, duplicates []Record) {
+	for _, record := range slices.SortedFunc(slices.Values(records), older) {
+		if record.Content != content || record.Holder == Somebody || record.Holder == Stray || record.Terminating {
+			continue
+		}
+		if current != nil {
+			duplicates = append(duplicates, *current)
+		}
+		current = &record
+	}
+	return current, duplicates
+}
+
 // PlanHistory has the current template recorded under the highest number and the oldest others
 // dropped beyond the limit, as apps/v1 does (k8s.io/kubernetes pkg/controller/daemon
 // constructHistory, cleanupHistory). A template that comes back gets its record renumbered, not a
 // new one. A record that a pod still has is not dropped: it is what to go back to. What is
 // adopted comes first, then the current template, then the others, oldest first.
 func PlanHistory(history History) []HistoryStep {
-	records := slices.SortedFunc(slices.Values(history.Records), older)
-	at := slices.IndexFunc(records, func(record Record) bool { return record.Name == history.Name })
-	var current *Record
-	if at >= 0 {
-		found := records[at]
-		current, records = &found, slices.Delete(records, at, at+1)
+	current, duplicates := CurrentRecord(history.Records, history.Content)
+	var others []Record
+	for _, record := range slices.SortedFunc(slices.Values(history.Records), older) {
+		if record.Holder != Somebody && (current == nil || record.Name != current.Name) {
+			others = append(others, record)
+		}
 	}
-	records = slices.DeleteFunc(records, func(record Record) bool { return record.Holder == Somebody })
-	first := history.current(current, records)
-	steps := append([]HistoryStep{first}, history.others(records, first.Op == Keep || first.Op == Renumber)...)
+	steps := append([]HistoryStep{history.current(current, others)}, history.others(current, duplicates, others)...)
 	slices.SortStableFunc(steps, func(a, b HistoryStep) int { return compareBool(a.Op == Adopt, b.Op == Adopt) })
-	return steps
+	return slices.DeleteFunc(steps, func(step HistoryStep) bool { return step.Op == "" })
 }
 
 // older orders records by number; names and UIDs settle the rest, so that the choice never
@@ -82,35 +98,46 @@ func (h *History) current(record *Record, others []Record) HistoryStep {
 	}
 	switch {
 	case record == nil:
-		return HistoryStep{Create, Record{Name: h.Name}, highest + 1, ReasonNewTemplate, "the template has no record"}
-	case record.Terminating:
-		return keepOrBlock(Keep, record, ReasonTerminating, "it has the name until it is gone")
-	case record.Holder == Somebody:
-		return keepOrBlock(Blocked, record, ReasonRevisionNameTaken,
-			"ControllerRevision %s is not controlled by this DaemonSet and has the name that its template's record must have: delete it", record.Name)
-	case record.Content != h.Revision:
-		return keepOrBlock(Blocked, record, ReasonRevisionNameTaken,
-			"ControllerRevision %s holds something else than the DaemonSet's template and has the name that the template's record must have: delete it", record.Name)
+		return h.record(highest + 1)
 	case record.Holder == Nobody:
 		return adopt(record)
 	case record.Number <= highest:
 		return HistoryStep{Renumber, *record, highest + 1, ReasonTemplateReturned, fmt.Sprintf("the DaemonSet has the template of revision %d again", record.Number)}
 	}
-	return keepOrBlock(Keep, record, ReasonCurrent, "it is the current template")
+	return step(Keep, record, ReasonCurrent, "it is the current template")
 }
 
-// others decides about all other records, which come sorted. Those of the current template under
-// another name are dropped once it has its own: to go back to one of them changes nothing.
-func (h *History) others(records []Record, recorded bool) []HistoryStep {
+// record has a template recorded that is not yet, unless something else has the name.
+func (h *History) record(number int64) HistoryStep {
+	at := slices.IndexFunc(h.Records, func(record Record) bool { return record.Name == h.Name })
+	switch {
+	case at < 0:
+		return HistoryStep{Create, Record{Name: h.Name}, number, ReasonNewTemplate, "the template has no record"}
+	case h.Records[at].Terminating && h.Records[at].Holder == Somebody:
+		return step(Keep, &h.Records[at], ReasonTerminating, "it has the name until it is gone")
+	case h.Records[at].Terminating:
+		return HistoryStep{} // told of among the others
+	}
+	return step(Rename, &h.Records[at], ReasonRevisionNameTaken,
+		"ControllerRevision %s is not the record of the DaemonSet's template and has the name that it would get; it gets another one", h.Name)
+}
+
+// others decides about all other records, which come sorted. Pods of the current template's
+// duplicates are given its label first; then the duplicates go: to go back to one of them would
+// change nothing.
+func (h *History) others(current *Record, duplicates, records []Record) []HistoryStep {
 	steps := make([]HistoryStep, 0, len(records))
 	var counted []*Record
 	for i := range records {
 		record := &records[i]
+		duplicate := slices.ContainsFunc(duplicates, func(other Record) bool { return other.Name == record.Name })
 		switch {
 		case record.Terminating:
-			steps = append(steps, keepOrBlock(Keep, record, ReasonTerminating, "it is on its way out"))
-		case recorded && record.Holder == Ours && record.Content == h.Revision && !h.inUse(record):
-			steps = append(steps, HistoryStep{Delete, *record, 0, ReasonDuplicate, "the current template is recorded as " + h.Name})
+			steps = append(steps, step(Keep, record, ReasonTerminating, "it is on its way out"))
+		case record.Holder == Stray:
+			steps = append(steps, step(Release, record, ReasonStray, "the selector does not match its labels"))
+		case duplicate && record.Holder == Ours && current.Holder == Ours:
+			steps = append(steps, h.duplicate(record, current))
 		default:
 			counted = append(counted, record)
 		}
@@ -128,12 +155,19 @@ func (h *History) others(records []Record, recorded bool) []HistoryStep {
 		case drop:
 			steps = append(steps, HistoryStep{Delete, *record, 0, ReasonBeyondLimit, fmt.Sprintf("revisionHistoryLimit is %d", h.Limit)})
 		case inUse:
-			steps = append(steps, keepOrBlock(Keep, record, ReasonInUse, "there are pods of revision %s", record.Revision))
+			steps = append(steps, step(Keep, record, ReasonInUse, "there are pods of revision %s", record.Revision))
 		default:
-			steps = append(steps, keepOrBlock(Keep, record, ReasonWithinLimit, "revisionHistoryLimit is %d", h.Limit))
+			steps = append(steps, step(Keep, record, ReasonWithinLimit, "revisionHistoryLimit is %d", h.Limit))
 		}
 	}
 	return steps
+}
+
+func (h *History) duplicate(record, current *Record) HistoryStep {
+	if record.Revision != current.Revision && h.InUse(record.Revision) {
+		return step(Relabel, record, ReasonDuplicate, "its template is recorded as %s too", current.Name)
+	}
+	return step(Delete, record, ReasonDuplicate, "its template is recorded as %s too", current.Name)
 }
 
 func (h *History) inUse(record *Record) bool {
@@ -144,6 +178,6 @@ func adopt(record *Record) HistoryStep {
 	return HistoryStep{Adopt, *record, 0, ReasonOrphaned, "it has the DaemonSet's labels and no controller"}
 }
 
-func keepOrBlock(op Op, record *Record, reason Reason, format string, args ...any) HistoryStep {
+func step(op Op, record *Record, reason Reason, format string, args ...any) HistoryStep {
 	return HistoryStep{Op: op, Record: *record, Reason: reason, Message: fmt.Sprintf(format, args...)}
 }

@@ -112,31 +112,47 @@ func TestPlanHistory(t *testing.T) {
 		},
 		"the name is somebody else's": {
 			records: []Record{record("new", 7, heldBy(Somebody)), record("a", 1), record("b", 2)}, limit: 1,
-			want: []string{"Blocked d-new: RevisionNameTaken", "Delete d-a: BeyondLimit", "Keep d-b: WithinLimit"},
+			want: []string{"Rename d-new: RevisionNameTaken", "Delete d-a: BeyondLimit", "Keep d-b: WithinLimit"},
 		},
 		"the name is another template's": {
 			records: []Record{record("new", 1, holding("other"))}, limit: 10,
-			want: []string{"Blocked d-new: RevisionNameTaken"},
+			want: []string{"Rename d-new: RevisionNameTaken", "Keep d-new: WithinLimit"},
 		},
 		"the name is that of no template": {
-			records: []Record{record("new", 1, holding(""), heldBy(Nobody))}, limit: 10,
-			want: []string{"Blocked d-new: RevisionNameTaken"},
+			records: []Record{record("new", 1, holding(""), heldBy(Somebody))}, limit: 10,
+			want: []string{"Rename d-new: RevisionNameTaken"},
 		},
 		"who has the name leaves": {
 			records: []Record{record("new", 1, heldBy(Somebody), leaving)}, limit: 10,
 			want: []string{"Keep d-new: Terminating"},
 		},
 		"the current template under another name": {
+			records: []Record{record("a", 1, holding("new"))}, limit: 1,
+			want: []string{"Keep d-a: Current"},
+		},
+		"the current template twice": {
 			records: []Record{record("new", 3), record("a", 1, holding("new")), record("b", 2)}, limit: 1,
 			want: []string{"Keep d-new: Current", "Delete d-a: Duplicate", "Keep d-b: WithinLimit"},
 		},
-		"a duplicate stays while a pod has it": {
-			records: []Record{record("new", 2), record("a", 1, holding("new"))}, limit: 1, inUse: []string{"a"},
-			want: []string{"Keep d-new: Current", "Keep d-a: WithinLimit"},
+		"of two that are the same the later one stays": {
+			records: []Record{record("new", 1), record("a", 3, holding("new")), record("b", 2)}, limit: 1,
+			want: []string{"Keep d-a: Current", "Delete d-new: Duplicate", "Keep d-b: WithinLimit"},
 		},
-		"a duplicate stays until the current one is recorded": {
-			records: []Record{record("a", 1, holding("new"))}, limit: 1,
-			want: []string{"Create d-new as 2: NewTemplate", "Keep d-a: WithinLimit"},
+		"pods of a duplicate are of the current template": {
+			records: []Record{record("new", 2), record("a", 1, holding("new"))}, limit: 1, inUse: []string{"a"},
+			want: []string{"Keep d-new: Current", "Relabel d-a: Duplicate"},
+		},
+		"a duplicate stays until the current one is ours": {
+			records: []Record{record("a", 1, holding("new")), record("new", 2, holding("new"), heldBy(Nobody))}, limit: 1,
+			want: []string{"Adopt d-new: Orphaned", "Keep d-a: WithinLimit"},
+		},
+		"one whose labels were changed is let go": {
+			records: []Record{record("new", 2), record("a", 1, heldBy(Stray))}, limit: 0,
+			want: []string{"Keep d-new: Current", "Release d-a: Stray"},
+		},
+		"the current one was changed not to be ours": {
+			records: []Record{record("new", 2, heldBy(Stray))}, limit: 0,
+			want: []string{"Rename d-new: RevisionNameTaken", "Release d-new: Stray"},
 		},
 		"somebody else's is not ours to drop": {
 			records: []Record{record("new", 2), record("a", 1, heldBy(Somebody))}, limit: 0,
@@ -147,7 +163,7 @@ func TestPlanHistory(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			before := slices.Clone(test.records)
 			got := PlanHistory(History{
-				Name: "d-new", Revision: "new", Limit: test.limit, Records: test.records,
+				Content: "new", Name: "d-new", Limit: test.limit, Records: test.records,
 				InUse: func(revision string) bool { return slices.Contains(test.inUse, revision) },
 			})
 			if diff := cmp.Diff(test.want, describeSteps(got)); diff != "" {
@@ -168,96 +184,128 @@ func TestPlanHistory(t *testing.T) {
 // Whether a revision is in use costs a look at the cells; most of the time nobody needs to know.
 func TestPlanHistoryAsksOnlyBeyondTheLimit(t *testing.T) {
 	PlanHistory(History{
-		Name: "d-new", Revision: "new", Limit: 2, Records: []Record{record("new", 3), record("a", 1), record("b", 2)},
+		Content: "new", Name: "d-new", Limit: 2, Records: []Record{record("new", 3), record("a", 1), record("b", 2)},
 		InUse: func(revision string) bool { t.Errorf("asked for %s", revision); return false },
 	})
 }
 
-// do carries a plan out, as an API server would.
-func do(steps []HistoryStep, records []Record) []Record {
-	for _, step := range steps {
-		at := slices.IndexFunc(records, func(r Record) bool { return r.Name == step.Record.Name })
-		switch step.Op {
-		case Create:
-			revision := step.Record.Name[len("d-"):]
-			records = append(records, record(revision, step.Number))
-		case Renumber:
-			records[at].Number = step.Number
-		case Adopt:
-			records[at].Holder = Ours
-		case Delete:
-			records = slices.Delete(records, at, at+1)
-		}
-	}
-	return records
+// archive is the records of a daemon whose template is current, with what its pods have.
+type archive struct {
+	current    string
+	collisions int
+	limit      int
+	records    []Record
+	used       []string
 }
 
-// Whatever templates came and went: the current one is recorded under the one highest number,
-// those that pods have are there, those of others are left alone, no more are kept than must be,
-// the order of what was seen does not matter, and after two passes nothing is left to do (L2).
-func TestPlanHistoryComesToRest(t *testing.T) {
+func (a *archive) plan() []HistoryStep {
+	return PlanHistory(History{
+		Content: a.current, Name: a.name(), Limit: a.limit, Records: a.records,
+		InUse: func(revision string) bool { return slices.Contains(a.used, revision) },
+	})
+}
+
+// name is what a new record of the current template is called.
+func (a *archive) name() string {
+	if a.collisions == 0 {
+		return "d-" + a.current
+	}
+	return fmt.Sprintf("d-%s-%d", a.current, a.collisions)
+}
+
+// do carries a plan out, as an API server would.
+func (a *archive) do(steps []HistoryStep) {
+	for _, step := range steps {
+		at := slices.IndexFunc(a.records, func(r Record) bool { return r.Name == step.Record.Name })
+		switch step.Op {
+		case Create:
+			made := record(a.current, step.Number)
+			made.Name = step.Record.Name
+			a.records = append(a.records, made)
+		case Renumber:
+			a.records[at].Number = step.Number
+		case Adopt:
+			a.records[at].Holder = Ours
+		case Release:
+			a.records[at].Holder = Somebody
+		case Rename:
+			a.collisions++
+		case Relabel:
+			a.used = slices.DeleteFunc(a.used, func(revision string) bool { return revision == step.Record.Revision })
+		case Delete:
+			a.records = slices.Delete(a.records, at, at+1)
+		}
+	}
+}
+
+func (a *archive) find(name string) *Record {
+	if at := slices.IndexFunc(a.records, func(r Record) bool { return r.Name == name }); at >= 0 {
+		return &a.records[at]
+	}
+	return nil
+}
+
+func drawArchive(t *rapid.T) *archive {
 	revisions := []string{"a", "b", "c", "e", "f"}
+	a := &archive{
+		current: rapid.SampledFrom(revisions).Draw(t, "current"),
+		limit:   rapid.IntRange(0, 3).Draw(t, "limit"),
+		used:    rapid.SliceOfDistinct(rapid.SampledFrom(revisions), rapid.ID).Draw(t, "used"),
+	}
+	for _, revision := range rapid.SliceOfNDistinct(rapid.SampledFrom(revisions), 0, 5, rapid.ID).Draw(t, "recorded") {
+		r := record(revision, rapid.Int64Range(0, 4).Draw(t, "number"))
+		r.Holder = rapid.SampledFrom([]Holder{Ours, Ours, Nobody, Somebody, Stray}).Draw(t, "holder")
+		r.Content = rapid.SampledFrom([]string{revision, revision, revision, "a", ""}).Draw(t, "content")
+		a.records = append(a.records, r)
+	}
+	return a
+}
+
+// Whatever templates came and went: the current one is recorded once, under the one highest
+// number, those that pods have are there, those of others are left alone, no more are kept than
+// must be, the order of what was seen does not matter, and after a few passes nothing is left to
+// do (L2).
+func TestPlanHistoryComesToRest(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var records []Record
-		for _, revision := range rapid.SliceOfNDistinct(rapid.SampledFrom(revisions), 0, 5, rapid.ID).Draw(t, "recorded") {
-			r := record(revision, rapid.Int64Range(0, 4).Draw(t, "number"))
-			r.Holder = rapid.SampledFrom([]Holder{Ours, Ours, Nobody, Somebody}).Draw(t, "holder")
-			r.Content = rapid.SampledFrom([]string{revision, revision, revision, "a", ""}).Draw(t, "content")
-			records = append(records, r)
-		}
-		used := rapid.SliceOfDistinct(rapid.SampledFrom(revisions), rapid.ID).Draw(t, "used")
-		current := rapid.SampledFrom(revisions).Draw(t, "current")
-		limit := rapid.IntRange(0, 3).Draw(t, "limit")
-		plan := func(records []Record) []HistoryStep {
-			return PlanHistory(History{
-				Name: "d-" + current, Revision: current, Limit: limit, Records: records,
-				InUse: func(revision string) bool { return slices.Contains(used, revision) },
-			})
-		}
-		shuffled := rapid.Permutation(records).Draw(t, "shuffled")
-		if diff := cmp.Diff(plan(records), plan(shuffled)); diff != "" {
+		a := drawArchive(t)
+		other := *a
+		other.records = rapid.Permutation(a.records).Draw(t, "shuffled")
+		if diff := cmp.Diff(a.plan(), other.plan()); diff != "" {
 			t.Fatalf("the order matters (-one, +other):\n%s", diff)
 		}
-		started := slices.Clone(records)
-		for range 3 { // adopt, then number, then drop
-			records = do(plan(records), records)
+		started, used := slices.Clone(a.records), slices.Clone(a.used)
+		for range 5 { // let go, call otherwise, adopt, then number and label, then drop
+			a.do(a.plan())
 		}
-		for _, step := range plan(records) {
-			if step.Op != Keep && step.Op != Blocked {
+		for _, step := range a.plan() {
+			if step.Op != Keep {
 				t.Fatalf("%s %s is left to do: %s", step.Op, step.Record.Name, step.Reason)
 			}
 		}
-		find := func(name string) *Record {
-			if at := slices.IndexFunc(records, func(r Record) bool { return r.Name == name }); at >= 0 {
-				return &records[at]
-			}
-			return nil
-		}
-		blocked := plan(records)[0].Op == Blocked
-		top := find("d-" + current)
-		if top == nil || !blocked && (top.Holder != Ours || top.Content != current) {
-			t.Fatalf("the current template is not recorded: %+v", top)
+		top, duplicates := CurrentRecord(a.records, a.current)
+		if top == nil || top.Holder != Ours || len(duplicates) > 0 {
+			t.Fatalf("the current template is recorded as %+v and %v", top, duplicates)
 		}
 		others, free := 0, 0
-		for i := range records {
-			r := &records[i]
+		for i := range a.records {
+			r := &a.records[i]
 			if r.Name == top.Name || r.Holder == Somebody {
 				continue
 			}
 			others++
-			if !blocked && r.Number >= top.Number {
+			if r.Number >= top.Number {
 				t.Fatalf("%s has number %d, the current one %d", r.Name, r.Number, top.Number)
 			}
-			if !slices.Contains(used, r.Revision) && !slices.Contains(used, r.Content) {
+			if !slices.Contains(a.used, r.Revision) && !slices.Contains(a.used, r.Content) {
 				free++
 			}
 		}
-		if others > limit && free > 0 {
-			t.Fatalf("%d others are kept, %d of them without need, the limit is %d", others, free, limit)
+		if others > a.limit && free > 0 {
+			t.Fatalf("%d others are kept, %d of them without need, the limit is %d", others, free, a.limit)
 		}
 		for _, r := range started {
-			kept := find(r.Name) != nil
-			if !kept && (r.Holder == Somebody || slices.Contains(used, r.Revision)) {
+			foreign := r.Holder == Somebody || r.Holder == Stray
+			if a.find(r.Name) == nil && (foreign || r.Content != a.current && slices.Contains(used, r.Revision)) {
 				t.Fatalf("%s was dropped: %+v", r.Name, r)
 			}
 		}

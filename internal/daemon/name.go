@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 )
 
@@ -24,21 +25,16 @@ const slots = 2
 // NoSlot stands for none of them.
 const NoSlot = -1
 
-// PodNames are the names that a daemon's pods on a node may have, by slot.
-func PodNames(daemon, node string) []string {
-	names := make([]string, slots)
-	for slot := range names {
-		names[slot] = PodName(daemon, node, slot)
-	}
-	return names
-}
-
-// slotOf is the slot whose name a daemon's pod has.
+// slotOf is the slot whose name a daemon's pod has. A native pod has none: its name depends on
+// those that were there before it.
 func slotOf(pod *corev1.Pod) int {
 	owner, owned := OwnedByDaemon(pod)
 	node, pinned := Target(pod)
+	if !owned || !pinned || owner.APIVersion == appsv1.SchemeGroupVersion.String() {
+		return NoSlot
+	}
 	for slot := range slots {
-		if owned && pinned && pod.Name == PodName(owner.Name, node, slot) {
+		if pod.Name == PodName(owner.Name, node, slot) {
 			return slot
 		}
 	}
@@ -50,7 +46,30 @@ func slotOf(pod *corev1.Pod) int {
 // (S1) is kept by etcd's create-if-absent. The hash covers all three uncut, which keeps cut
 // names, and a-b on c and a on b-c, apart.
 func PodName(daemon, node string, slot int) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s/%s/%d", daemon, node, slot)) // neither name has a slash
+	return podName(daemon, node, fmt.Sprintf("%s/%s/%d", daemon, node, slot)) // neither name has a slash
+}
+
+// PodName is the name of the template's pod. That of a native pod also depends on the pods that it
+// comes after (Cells.After): apps/v1's contract is that the name of a replaced pod vanishes. So
+// two controllers that replace the same pod still meet at one name.
+func (t *Template) PodName(node string, slot int, after string) string {
+	if !t.native() || after == "" {
+		return PodName(t.Name, node, slot)
+	}
+	return podName(t.Name, node, fmt.Sprintf("%s/%s/%d/%s", t.Name, node, slot, after))
+}
+
+// PodNames are the names that a new pod of a node may get, by slot.
+func (t *Template) PodNames(node, after string) []string {
+	names := make([]string, slots)
+	for slot := range names {
+		names[slot] = t.PodName(node, slot, after)
+	}
+	return names
+}
+
+func podName(daemon, node, identity string) string {
+	sum := sha256.Sum256([]byte(identity))
 	hash := lowerBase32.EncodeToString(sum[:])[:hashSize]
 
 	room := maxName - hashSize - 2

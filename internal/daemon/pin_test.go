@@ -229,7 +229,7 @@ func TestNewPod(t *testing.T) {
 	}
 	before := template.Pod.DeepCopy()
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1", UID: "uid-n1"}}
-	got := NewPod(template, node, 0)
+	got := NewPod(template, node, 0, "")
 	want := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
 			Name: PodName("agent", "n1", 0), Namespace: "ns",

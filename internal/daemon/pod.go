@@ -5,6 +5,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	extensionsv1beta1 "k8s.io/api/extensions/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/everynode/everynode/api/v1alpha1"
@@ -16,20 +17,44 @@ type Template struct {
 	Namespace string
 	Name      string // the daemon's name, the first part of its pods' names
 	Revision  string // value of the label controller-revision-hash
-	Pod       corev1.PodTemplateSpec
+	// Generation is the value of the label pod-template-generation, by which kube-controller-manager
+	// too tells what its pods were made from; empty for a daemon that is not native.
+	Generation string
+	Pod        corev1.PodTemplateSpec
 }
+
+// NewTemplate is the template of a daemon, whose revision is called so.
+func NewTemplate(object *v1alpha1.DaemonSet, revision string) *Template {
+	template := &Template{
+		Owner:     *metav1.NewControllerRef(object, object.GVK()),
+		Namespace: object.Namespace,
+		Name:      object.Name,
+		Revision:  revision,
+		Pod:       object.Spec.Template,
+	}
+	if object.Native() {
+		template.Generation = object.Annotations[appsv1.DeprecatedTemplateGeneration]
+	}
+	return template
+}
+
+// native says whether the template is that of a DaemonSet of apps/v1.
+func (t *Template) native() bool { return t.Owner.APIVersion == appsv1.SchemeGroupVersion.String() }
 
 // NewPod is the pod that the controller emits for a node and a slot: it asks for its node by
 // spec.nodeName and carries the gate that keeps it from being stored unless admission rewrites
 // it (v1alpha1.PlacementGate). Everything else is as the template says, with what every daemon
 // pod gets: controller reference, revision label, tolerations, our scheduler, the node's
-// incarnation.
-func NewPod(template *Template, node *corev1.Node, slot int) *corev1.Pod {
+// incarnation. after is Cells.After of the node, which names of native pods depend on.
+func NewPod(template *Template, node *corev1.Node, slot int, after string) *corev1.Pod {
 	labels := maps.Clone(template.Pod.Labels)
 	if labels == nil {
 		labels = map[string]string{}
 	}
 	labels[appsv1.ControllerRevisionHashLabelKey] = template.Revision
+	if template.Generation != "" {
+		labels[extensionsv1beta1.DaemonSetTemplateGenerationKey] = template.Generation
+	}
 	annotations := maps.Clone(template.Pod.Annotations)
 	if annotations == nil {
 		annotations = map[string]string{}
@@ -39,7 +64,7 @@ func NewPod(template *Template, node *corev1.Node, slot int) *corev1.Pod {
 
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
-			Name:            PodName(template.Name, node.Name, slot),
+			Name:            template.PodName(node.Name, slot, after),
 			Namespace:       template.Namespace,
 			Labels:          labels,
 			Annotations:     annotations,

@@ -27,7 +27,7 @@ type Record struct {
 	ResourceVersion string // the state that was seen
 	Number          int64  // the higher, the later the daemon had the template
 	Revision        string // its label, which it shares with the pods of the template
-	Content         string // the revision of the template in its data; empty when there is none
+	Content         string // of the template in its data, as TemplateID has it; empty when there is none
 	Holder          Holder
 	Terminating     bool
 }
@@ -38,12 +38,12 @@ type Holder string
 // The holders of a ControllerRevision.
 const (
 	Ours     Holder = "Ours"
+	Stray    Holder = "Stray"  // ours, and the selector does not match its labels any more
 	Nobody   Holder = "Nobody" // and the daemon may adopt it
 	Somebody Holder = "Somebody"
 )
 
-// RevisionName is the name of the ControllerRevision of a template: <daemon>-<revision>, cut to
-// what a name may be.
+// RevisionName is <daemon>-<revision>, cut to what a name may be.
 func RevisionName(daemon, revision string) string {
 	if room := validation.DNS1123SubdomainMaxLength - len(revision) - 1; len(daemon) > room {
 		daemon = strings.TrimRight(daemon[:room], "-.")
@@ -51,8 +51,9 @@ func RevisionName(daemon, revision string) string {
 	return daemon + "-" + revision
 }
 
-// NewRevision is the ControllerRevision of a daemon's template; annotations are the daemon's.
-func NewRevision(template *Template, number int64, annotations map[string]string) (*appsv1.ControllerRevision, error) {
+// NewRevision is a ControllerRevision of a daemon's template; annotations are the daemon's. A
+// native one gets all of them, as kube-controller-manager does it.
+func NewRevision(template *Template, name string, number int64, annotations map[string]string) (*appsv1.ControllerRevision, error) {
 	data, err := recordTemplate(&template.Pod)
 	if err != nil {
 		return nil, err
@@ -60,7 +61,7 @@ func NewRevision(template *Template, number int64, annotations map[string]string
 	object := &appsv1.ControllerRevision{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace:       template.Namespace,
-			Name:            RevisionName(template.Name, template.Revision),
+			Name:            name,
 			Labels:          maps.Clone(template.Pod.Labels),
 			OwnerReferences: []metav1.OwnerReference{template.Owner},
 		},
@@ -68,22 +69,25 @@ func NewRevision(template *Template, number int64, annotations map[string]string
 		Revision: number,
 	}
 	metav1.SetMetaDataLabel(&object.ObjectMeta, appsv1.ControllerRevisionHashLabelKey, template.Revision)
-	if cause, given := annotations[changeCause]; given {
+	if template.native() {
+		object.Annotations = maps.Clone(annotations)
+	} else if cause, given := annotations[changeCause]; given {
 		object.Annotations = map[string]string{changeCause: cause}
 	}
 	return object, nil
 }
 
-// ObserveRevision takes from a ControllerRevision what history keeps, but for its holder.
-func ObserveRevision(object *appsv1.ControllerRevision) Record {
-	content := contentOf(object.Data.Raw)
+// ObserveRevision takes from a ControllerRevision what history keeps, but for its holder; native
+// says whether it is a native daemon that asks. One without the label is called by its name, as
+// apps/v1 does.
+func ObserveRevision(object *appsv1.ControllerRevision, native bool) Record {
 	return Record{
 		Name:            object.Name,
 		UID:             object.UID,
 		ResourceVersion: object.ResourceVersion,
 		Number:          object.Revision,
-		Revision:        cmp.Or(object.Labels[appsv1.ControllerRevisionHashLabelKey], content),
-		Content:         content,
+		Revision:        cmp.Or(object.Labels[appsv1.ControllerRevisionHashLabelKey], object.Name),
+		Content:         contentOf(object.Data.Raw, native),
 		Terminating:     object.DeletionTimestamp != nil,
 	}
 }
@@ -106,9 +110,9 @@ func recordTemplate(template *corev1.PodTemplateSpec) ([]byte, error) {
 	return json.Marshal(map[string]any{"spec": map[string]any{"template": fields}})
 }
 
-// contentOf is the revision of the template that recordTemplate wrote; empty when data is
-// something else.
-func contentOf(data []byte) string {
+// contentOf is the content of the template that recordTemplate wrote, as a native daemon or one of
+// this project sees it; empty when data is something else.
+func contentOf(data []byte, native bool) string {
 	var recorded struct {
 		Spec struct {
 			Template *corev1.PodTemplateSpec `json:"template"`
@@ -116,6 +120,9 @@ func contentOf(data []byte) string {
 	}
 	if err := json.Unmarshal(data, &recorded); err != nil || recorded.Spec.Template == nil {
 		return ""
+	}
+	if native {
+		return digest(data)
 	}
 	revision, err := Revision(recorded.Spec.Template)
 	if err != nil {

@@ -38,7 +38,7 @@ func TestNewRevision(t *testing.T) {
 		},
 	}
 	before := template.Pod.DeepCopy()
-	got, err := NewRevision(template, 7, map[string]string{"kubernetes.io/change-cause": "a fix", "other": "x"})
+	got, err := NewRevision(template, "d-rev", 7, map[string]string{"kubernetes.io/change-cause": "a fix", "other": "x"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +58,7 @@ func TestNewRevision(t *testing.T) {
 	}
 
 	template.Pod.Labels = nil
-	got, err = NewRevision(template, 1, nil)
+	got, err = NewRevision(template, "d-rev", 1, nil)
 	if err != nil || got.Labels["controller-revision-hash"] != "rev" || got.Annotations != nil {
 		t.Errorf("without labels: %+v, %v", got, err)
 	}
@@ -80,7 +80,7 @@ func TestRecordedTemplate(t *testing.T) {
 			t.Fatalf("upstream does not know its template in %s: %v", data, err)
 		}
 		want, err := Revision(&template)
-		if got := contentOf(data); err != nil || got != want {
+		if got := contentOf(data, false); err != nil || got != want {
 			t.Fatalf("content %q of %s, want %q: %v", got, data, want, err)
 		}
 	})
@@ -98,7 +98,7 @@ func TestRecordedTemplateKeepsLargeNumbers(t *testing.T) {
 
 func TestContentOfSomethingElse(t *testing.T) {
 	for _, data := range []string{"", "{}", "null", "[]", `{"spec":{}}`, `{"spec":{"template":null}}`, `{"spec":{"template":"x"}}`, `{"data":{"template":{}}}`} {
-		if got := contentOf([]byte(data)); got != "" {
+		if got := contentOf([]byte(data), false); got != "" {
 			t.Errorf("content of %q is %q, want none", data, got)
 		}
 	}
@@ -106,7 +106,7 @@ func TestContentOfSomethingElse(t *testing.T) {
 
 func TestObserveRevision(t *testing.T) {
 	template := &Template{Namespace: "ns", Name: "d", Revision: "label"}
-	object, err := NewRevision(template, 3, nil)
+	object, err := NewRevision(template, "d-label", 3, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,12 +116,12 @@ func TestObserveRevision(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Record{Name: "d-label", UID: "uid", ResourceVersion: "5", Number: 3, Revision: "label", Content: content}
-	if diff := cmp.Diff(want, ObserveRevision(object)); diff != "" {
+	if diff := cmp.Diff(want, ObserveRevision(object, false)); diff != "" {
 		t.Errorf("record (-want, +got):\n%s", diff)
 	}
 	object.Labels, object.DeletionTimestamp = nil, &metav1.Time{Time: t0}
-	want.Revision, want.Terminating = content, true
-	if diff := cmp.Diff(want, ObserveRevision(object)); diff != "" {
+	want.Revision, want.Terminating = "d-label", true
+	if diff := cmp.Diff(want, ObserveRevision(object, false)); diff != "" {
 		t.Errorf("record without a label (-want, +got):\n%s", diff)
 	}
 }

@@ -15,7 +15,7 @@ func TestSlotOf(t *testing.T) {
 		template := &Template{Namespace: "ns", Name: "d", Owner: metav1.OwnerReference{
 			APIVersion: v1alpha1.GroupVersion.String(), Kind: "DaemonSet", Name: "d", UID: "u", Controller: &yes,
 		}}
-		pod := NewPod(template, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}}, slot)
+		pod := NewPod(template, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}}, slot, "")
 		if change != nil {
 			change(pod)
 		}

@@ -114,9 +114,13 @@ func secureServing(l *Lab, port int) []string {
 }
 
 func controllerManagerArgs(l *Lab, ports []int) []string {
+	controllers := "*"
+	if l.options.servesApps() {
+		controllers = "*,-daemonset-controller"
+	}
 	return append(secureServing(l, ports[0]),
 		"--kubeconfig="+l.kubeconfigOf(ControllerManager),
-		"--controllers=*",
+		"--controllers="+controllers,
 		"--use-service-account-credentials=true",
 		"--service-account-private-key-file="+l.pki.path(serviceAccount),
 		"--root-ca-file="+l.pki.path(caCert),

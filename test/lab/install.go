@@ -26,6 +26,7 @@ import (
 
 const (
 	everynodeNamespace = "everynode-system"
+	appsRole           = "everynode-controller-apps"
 	fieldManager       = "everynode-lab"
 
 	schedulerConfigMap  = "everynode-scheduler-config"
@@ -89,9 +90,12 @@ func installRank(object *unstructured.Unstructured) int {
 }
 
 // adapt makes of a manifest what the lab installs, or nil when the lab has no use for it:
-// Deployments, because the lab runs the processes itself, and with direct placement the
-// webhook's configuration.
+// Deployments, because the lab runs the processes itself, with direct placement the webhook's
+// configuration, and what the controller may do with native DaemonSets unless it serves them.
 func (l *Lab) adapt(object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	if object.GetName() == appsRole && !l.options.servesApps() {
+		return nil, nil
+	}
 	switch object.GetKind() {
 	case "Deployment":
 		return nil, nil

@@ -10,6 +10,8 @@ import (
 // The values of Options that are supported today.
 const (
 	WorkloadsEverynode = "everynode"
+	WorkloadsApps      = "apps"
+	WorkloadsBoth      = "everynode,apps"
 	SchedulerSecondary = "secondary"
 	PlacementAuto      = "auto"
 	PlacementWebhook   = "webhook"
@@ -21,7 +23,8 @@ const (
 type Options struct {
 	// Nodes is how many simulated nodes there are from the start: lab-node-0, lab-node-1, ….
 	Nodes int
-	// Workloads are the kinds Everynode serves; "" means everynode.
+	// Workloads are the kinds Everynode serves; "" means everynode. When native DaemonSets are
+	// among them, kube-controller-manager runs without its own controller of them.
 	Workloads string
 	// Scheduler says how everynode-scheduler is installed; "" means secondary, beside
 	// kube-scheduler.
@@ -53,7 +56,7 @@ type setting struct {
 
 func (o *Options) settings() []setting {
 	return []setting{
-		{"workloads", &o.Workloads, []string{WorkloadsEverynode}, []string{"apps", "everynode,apps"}},
+		{"workloads", &o.Workloads, []string{WorkloadsEverynode, WorkloadsApps, WorkloadsBoth}, nil},
 		{"scheduler", &o.Scheduler, []string{SchedulerSecondary}, []string{"primary"}},
 		{"placement", &o.Placement, []string{PlacementAuto, PlacementWebhook, PlacementDirect}, []string{"policy"}},
 	}
@@ -102,6 +105,9 @@ func (o *Options) validate() error {
 func unknownComponent(what, name string) error {
 	return fmt.Errorf("%s %s: no such component; there are %s", what, name, strings.Join(ComponentNames, ", "))
 }
+
+// servesApps says whether Everynode serves native DaemonSets.
+func (o *Options) servesApps() bool { return o.Workloads != WorkloadsEverynode }
 
 // starts says whether a component is started with the lab.
 func (o *Options) starts(name string) bool {

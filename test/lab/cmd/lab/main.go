@@ -42,7 +42,7 @@ func parseFlags(args []string, errOut io.Writer) (lab.Options, error) {
 	flags := flag.NewFlagSet("lab", flag.ContinueOnError)
 	flags.SetOutput(errOut)
 	flags.IntVar(&options.Nodes, "nodes", 5, "number of simulated nodes")
-	flags.StringVar(&options.Workloads, "workloads", lab.WorkloadsEverynode, "kinds that Everynode serves: everynode")
+	flags.StringVar(&options.Workloads, "workloads", lab.WorkloadsEverynode, "kinds that Everynode serves: everynode, apps or everynode,apps")
 	flags.StringVar(&options.Scheduler, "scheduler", lab.SchedulerSecondary, "how everynode-scheduler is installed: secondary")
 	flags.StringVar(&options.Placement, "placement", lab.PlacementAuto, "who places pods: auto, webhook or direct")
 	flags.StringVar(&options.Dir, "dir", ".lab", "the lab's own folder, for its kubeconfig, keys, data and logs")

@@ -1,0 +1,36 @@
+package controller
+
+import (
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/everynode/everynode/internal/daemon"
+)
+
+// awaited are the names of pods that cells wait for: somebody else has them.
+type awaited struct {
+	byName map[types.NamespacedName]daemon.Key
+	byCell map[daemon.Key][]types.NamespacedName
+}
+
+func newAwaited() awaited {
+	return awaited{byName: map[types.NamespacedName]daemon.Key{}, byCell: map[daemon.Key][]types.NamespacedName{}}
+}
+
+// await has a cell wait for names, and for none that it waited for before.
+func (a *awaited) await(cell daemon.Key, names ...string) {
+	for _, name := range a.byCell[cell] {
+		delete(a.byName, name)
+	}
+	delete(a.byCell, cell)
+	for _, name := range names {
+		full := types.NamespacedName{Namespace: cell.Namespace, Name: name}
+		a.byName[full] = cell
+		a.byCell[cell] = append(a.byCell[cell], full)
+	}
+}
+
+// by is the cell that waits for a pod's name.
+func (a *awaited) by(pod *seenPod) (cell daemon.Key, awaits bool) {
+	cell, awaits = a.byName[types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}]
+	return cell, awaits
+}

@@ -1,0 +1,65 @@
+package controller
+
+import (
+	"time"
+
+	"github.com/everynode/everynode/internal/daemon"
+)
+
+// What a template is called is in its record, when it has one: a ControllerRevision that this or
+// another controller made, maybe by other rules than today's. Only what was never recorded is
+// called by its content. So nothing restarts when rules change, or when controllers change hands.
+//
+// A native template that has no record yet waits for it, for kube-controller-manager would settle
+// a collision of hashes by another name. And while several records of the one template are being
+// made one, its pods are not yet all called the same, and nothing is planned.
+
+// called is what a daemon's template is called, and whether that is settled.
+func (w *world) called(known *workload) (revision string, settled bool) {
+	revision = known.template.Revision
+	current, duplicates := w.recorded(&subject{known.object, known.template, known.id})
+	switch {
+	case current != nil:
+		revision = current.Revision
+	case revision == "" && !known.object.Native():
+		revision = known.id.Revision
+	}
+	for i := range duplicates {
+		if other := duplicates[i].Revision; other != revision && known.cells.Holds(other) {
+			return revision, false
+		}
+	}
+	return revision, w.begun && revision != ""
+}
+
+// settleTemplate has a daemon kept up as its template is called now.
+func (w *world) settleTemplate(key DaemonKey, known *workload) {
+	revision, settled := w.called(known)
+	known.settled = settled
+	if !settled {
+		return
+	}
+	if revision != known.template.Revision { // tasks hold on to the one that was
+		template := *known.template
+		template.Revision = revision
+		known.template = &template
+	}
+	spec := &known.object.Spec
+	known.cells.SetTemplate(revision, time.Duration(spec.MinReadySeconds)*time.Second, daemon.NewStrategy(&spec.UpdateStrategy), w.now())
+	w.planAll(key, known)
+	w.goOn(key, known)
+	w.report(key)
+}
+
+// recordsChanged looks at a daemon whose records changed.
+func (w *world) recordsChanged(key DaemonKey) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	known := w.daemons[key]
+	if !w.begun || !known.active() {
+		return
+	}
+	if revision, settled := w.called(known); settled != known.settled || revision != known.template.Revision {
+		w.settleTemplate(key, known)
+	}
+}
