@@ -139,6 +139,22 @@ func TestPlanCellSurging(t *testing.T) {
 		"the new one ends: the old one serves on": {
 			verdict: eligible, pods: []Pod{pod("old", "r1", 50, ready), pod("new", "r2", 100, ready, terminating)},
 		},
+		"all that is there is an old one that ends: its successor need not wait": {
+			verdict: eligible, pods: []Pod{pod("old", "r1", 50, ready, terminating)},
+			want: []string{"Create: Surge"},
+		},
+		"all that is there is a new one that ends: there is one of a revision at a time": {
+			verdict: eligible, pods: []Pod{pod("new", "r2", 50, ready, terminating)},
+		},
+		"an old one and a new one end: there are two at a time": {
+			verdict: eligible, pods: []Pod{pod("old", "r1", 50, terminating), pod("new", "r2", 100, terminating)},
+		},
+		"an old one of a former node ends": {
+			verdict: eligible, pods: []Pod{pod("old", "r1", 50, terminating, func(p *Pod) { p.NodeUID = "former" })},
+		},
+		"an old one ends on a node that takes none any more": {
+			verdict: noSchedule, pods: []Pod{pod("old", "r1", 50, terminating)},
+		},
 		"the node takes none any more: the best of all stays": {
 			verdict: noSchedule, pods: []Pod{pod("old", "r1", 50, ready), pod("new", "r2", 100)},
 			want: []string{"Delete new: Excess"},

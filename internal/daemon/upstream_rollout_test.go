@@ -106,7 +106,7 @@ func TestRolloutRounds(t *testing.T) {
 		"surge pods that never are":        {strategy: surge("2"), neverReady: true, want: "+2"},
 		"no old pod is ready: all go":      {strategy: unavailable("3"), change: nobodyReady, neverReady: true, want: "-5 +5"},
 		"no old pod is ready, while surging": {
-			strategy: surge("3"), change: nobodyReady, neverReady: true, want: "-5 +5",
+			strategy: surge("3"), change: nobodyReady, neverReady: true, want: "+5-5",
 		},
 		"a closed node keeps its old pod": {
 			strategy: unavailable("2"), change: closeFirst, want: "-2 +2 ready -2 +2 ready",
@@ -254,6 +254,13 @@ func TestRolloutCountsWhatSurgesAlready(t *testing.T) {
 			}
 			if plan := c.cells.Plan("n0", c.now); len(plan.Actions) > 0 {
 				t.Errorf("n0: %v, want both pods left", described(plan))
+			}
+			// A node whose old pod somebody deleted gets its new one, whatever the limit.
+			ending := c.podsOn("n4")[0]
+			ending.Terminating = true
+			c.tell(ending)
+			if diff := cmp.Diff([]string{"Create: Surge"}, described(c.cells.Plan("n4", c.now))); diff != "" {
+				t.Errorf("n4 (-want, +got):\n%s", diff)
 			}
 		})
 	}
