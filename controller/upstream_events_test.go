@@ -5,6 +5,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/everynode/everynode/api/v1alpha1"
 )
@@ -149,6 +150,23 @@ func TestWhatAPodEventAsksFor(t *testing.T) {
 			}
 			plans, _ := q.drain()
 			wantStrings(t, "cells to plan", test.want, plans)
+		})
+	}
+}
+
+// An empty selector, which validation does not let in, would match everybody's pods: none is
+// adopted (k/k#23223).
+func TestEmptySelectorAdoptsNothing(t *testing.T) {
+	for name, selector := range map[string]*metav1.LabelSelector{"empty": {}, "none": nil} {
+		t.Run(name, func(t *testing.T) {
+			w, _, _ := newTestWorld()
+			set, node := makeDaemon("d", func(set *v1alpha1.DaemonSet) { set.Spec.Selector = selector }), makeNode("n1")
+			pod := makePod(set, node, podUID("p"), orphaned, bound("n1"), func(pod *corev1.Pod) { pod.Labels = map[string]string{"bang": "boom"} })
+			w.nodeSeen(node)
+			w.podSeen(pod)
+			see(t, w, set)
+			w.podSeen(pod)
+			wantStrings(t, "due", nil, claimsOf(w, set, "n1"))
 		})
 	}
 }
