@@ -132,9 +132,10 @@ func (w *world) renounce(key DaemonKey) {
 	}
 }
 
-// matches says whether an active daemon's selector picks a pod.
+// matches says whether an active daemon's selector picks a pod. An empty one, which validation does
+// not let in, would pick everybody's (k/k#23223).
 func (w *workload) matches(pod *seenPod) bool {
-	return w.active() && w.selector.Matches(labels.Set(pod.Labels))
+	return w.active() && !w.selector.Empty() && w.selector.Matches(labels.Set(pod.Labels))
 }
 
 // strays says whether a daemon has to let one of its pods go.

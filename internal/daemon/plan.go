@@ -81,10 +81,20 @@ func planCell(cell *Cell, template *currentTemplate, now time.Time) Plan {
 		}
 	}
 	plan.roll(old, current)
-	if len(cell.Pods) == 0 && cell.Verdict.ShouldRun {
+	switch {
+	case !cell.Verdict.ShouldRun:
+	case len(cell.Pods) == 0:
 		plan.make(ReasonMissing, cell.Verdict.Message)
+	case template.surges && cell.oldEnds(template.revision):
+		plan.make(ReasonSurge, fmt.Sprintf("pod %s of revision %s ends, and the daemon surges", cell.Pods[0].Name, cell.Pods[0].Revision))
 	}
 	return plan.Plan
+}
+
+// oldEnds says whether all that a cell has is a pod of an old revision on its way out. A new one
+// may stand beside it (S1), and where the daemon surges the node is not to wait for its end.
+func (c *Cell) oldEnds(revision string) bool {
+	return len(c.Pods) == 1 && c.Pods[0].Terminating && c.Pods[0].Revision != revision && !c.Pods[0].of(c.NodeUID)
 }
 
 // planner gathers a plan.

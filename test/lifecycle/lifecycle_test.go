@@ -37,10 +37,8 @@ func TestLifecycle(t *testing.T) {
 	}{
 		{"nodes join, leave and come back", nodesJoinAndLeave},
 		{"a relabelled node loses its pod and gets it back", nodeRelabelled},
-		{"taints end a pod or let it stay", nodeTainted},
 		{"a node that is not ready keeps its pod", nodeNotReady},
 		{"a deleted pod is replaced", podDeleted},
-		{"a failed pod is replaced", podFailed},
 		{"lower priority makes room, higher does not", preemption},
 		{"an excess pod waits, says why, and is removed", excessPod},
 		{"a foreign pod keeps its name until it goes", nameTaken},
@@ -127,30 +125,6 @@ func nodeRelabelled(c *labtest.Cluster) {
 	c.WaitForPods(set, "label-1")
 }
 
-func nodeTainted(c *labtest.Cluster) {
-	set := labtest.DaemonSet("tainted", onRole("taint"))
-	c.Make(set)
-	addNode(c, "taint-1", "taint")
-	pod := c.WaitForPods(set, "taint-1")["taint-1"]
-
-	noSchedule := corev1.Taint{Key: "busy", Value: "yes", Effect: corev1.TaintEffectNoSchedule}
-	c.Must(c.TaintNode(c.T.Context(), "taint-1", noSchedule))
-	c.WaitForStatus(set, func(status *v1alpha1.DaemonSetStatus) bool {
-		return status.DesiredNumberScheduled == 0 && status.NumberMisscheduled == 1
-	})
-	if still := c.WaitForPods(set, "taint-1")["taint-1"]; still.UID != pod.UID {
-		c.T.Errorf("NoSchedule replaced pod %s by %s, want it to stay", pod.UID, still.UID)
-	}
-	// It may stay, but not start anew.
-	c.Must(c.Delete(c.T.Context(), &pod))
-	c.WaitForPods(set)
-
-	c.Must(c.UntaintNode(c.T.Context(), "taint-1", noSchedule))
-	c.WaitForPods(set, "taint-1")
-	c.Must(c.TaintNode(c.T.Context(), "taint-1", corev1.Taint{Key: "drain", Effect: corev1.TaintEffectNoExecute}))
-	c.WaitForPods(set)
-}
-
 func nodeNotReady(c *labtest.Cluster) {
 	set := labtest.DaemonSet("notready", onRole("notready"))
 	c.Make(set)
@@ -200,23 +174,6 @@ func podDeleted(c *labtest.Cluster) {
 		return "", err
 	})
 	c.WaitForPods(set, labtest.NodeNames(nodes)...)
-}
-
-func podFailed(c *labtest.Cluster) {
-	set := labtest.DaemonSet("failed", onFirst)
-	c.Make(set)
-	pod := c.WaitForPods(set, labtest.NodeNames(nodes)...)[lab.NodeName(0)]
-	pod.Status.Phase = corev1.PodFailed
-	c.Must(c.Status().Update(c.T.Context(), &pod))
-	c.Eventually("the failed pod is replaced", func(ctx context.Context) (string, error) {
-		var again corev1.Pod
-		err := c.Get(ctx, client.ObjectKeyFromObject(&pod), &again)
-		if err == nil && (again.UID == pod.UID || !lab.PodReady(&again)) {
-			return "not yet", nil
-		}
-		return "", err
-	})
-	c.WaitForEvent(set, "SuccessfulDelete", "finished")
 }
 
 func preemption(c *labtest.Cluster) {

@@ -1,0 +1,106 @@
+package labtest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+)
+
+// The kinds of DaemonSet that a workload may be of.
+var (
+	Everynode = v1alpha1.DaemonSetKind
+	Apps      = appsv1.SchemeGroupVersion.WithKind("DaemonSet")
+)
+
+// Workload is a DaemonSet of either kind, as it was when it was read last. It is held as one of
+// ours, for a manifest moves over by changing apiVersion alone.
+type Workload struct {
+	v1alpha1.DaemonSet
+	Kind schema.GroupVersionKind
+}
+
+// MakeWorkload creates set as a DaemonSet of a kind; it goes when the test ends.
+func (c *Cluster) MakeWorkload(kind schema.GroupVersionKind, set *v1alpha1.DaemonSet) *Workload {
+	c.T.Helper()
+	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(set)
+	c.Must(err)
+	delete(fields, "status")
+	object := &unstructured.Unstructured{Object: fields}
+	object.SetGroupVersionKind(kind)
+	c.Make(object)
+	w := &Workload{Kind: kind}
+	c.Must(w.take(object))
+	return w
+}
+
+// take makes a workload what was read.
+func (w *Workload) take(object *unstructured.Unstructured) error {
+	w.DaemonSet = v1alpha1.DaemonSet{} // what is not there any more must not stay
+	return runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &w.DaemonSet)
+}
+
+func (w *Workload) object() *unstructured.Unstructured {
+	object := &unstructured.Unstructured{}
+	object.SetGroupVersionKind(w.Kind)
+	object.SetNamespace(w.Namespace)
+	object.SetName(w.Name)
+	return object
+}
+
+// ReadWorkload reads a workload anew.
+func (c *Cluster) ReadWorkload(ctx context.Context, w *Workload) error {
+	object := w.object()
+	if err := c.Get(ctx, client.ObjectKeyFromObject(object), object); err != nil {
+		return err
+	}
+	return w.take(object)
+}
+
+// ChangeWorkload changes a workload, and leaves alone what somebody else changes meanwhile.
+func (c *Cluster) ChangeWorkload(w *Workload, mutate func(*v1alpha1.DaemonSet)) {
+	c.T.Helper()
+	c.Must(c.ReadWorkload(c.T.Context(), w))
+	changed := w.DeepCopy()
+	mutate(changed)
+	patch, err := client.MergeFrom(&w.DaemonSet).Data(changed)
+	c.Must(err)
+	object := w.object()
+	c.Must(c.Patch(c.T.Context(), object, client.RawPatch(types.MergePatchType, patch)))
+	c.Must(w.take(object))
+}
+
+// WaitForWorkload waits until something holds of a workload's status, and that is of its present
+// generation.
+func (c *Cluster) WaitForWorkload(w *Workload, what string, holds func(*v1alpha1.DaemonSetStatus) bool) {
+	c.T.Helper()
+	c.Eventually("the status of "+w.Name+" shows "+what, func(ctx context.Context) (string, error) {
+		if err := c.ReadWorkload(ctx, w); err != nil {
+			return "", err
+		}
+		if w.Status.ObservedGeneration != w.Generation || !holds(&w.Status) {
+			return fmt.Sprintf("generation %d, %+v", w.Generation, w.Status), nil
+		}
+		return "", nil
+	})
+}
+
+// RevisionsOf lists the ControllerRevisions that a workload controls, sorted by number.
+func (c *Cluster) RevisionsOf(ctx context.Context, w *Workload) ([]appsv1.ControllerRevision, error) {
+	var list appsv1.ControllerRevisionList
+	if err := c.List(ctx, &list, client.InNamespace(w.Namespace)); err != nil {
+		return nil, err
+	}
+	owned := slices.DeleteFunc(list.Items, func(object appsv1.ControllerRevision) bool { return !metav1.IsControlledBy(&object, w) })
+	slices.SortFunc(owned, func(a, b appsv1.ControllerRevision) int { return int(a.Revision - b.Revision) })
+	return owned, nil
+}

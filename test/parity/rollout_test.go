@@ -1,0 +1,300 @@
+package parity
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/internal/daemon"
+	"github.com/everynode/everynode/test/lab"
+	"github.com/everynode/everynode/test/labtest"
+)
+
+// hold is a scheduling gate of the template's own: new pods wait until release takes it away, so
+// that a test sees the middle of a rollout.
+const hold = "everynode.dev/parity"
+
+func gated(set *v1alpha1.DaemonSet) {
+	set.Spec.Template.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: hold}}
+}
+
+// release has every pod go on that waits for it, and gives all that there are.
+func (s *subject) release(ctx context.Context) ([]corev1.Pod, error) {
+	pods, err := s.PodsOf(ctx, s.Workload)
+	if err != nil {
+		return nil, err
+	}
+	for i := range pods {
+		seen := pods[i].DeepCopy()
+		pods[i].Spec.SchedulingGates = slices.DeleteFunc(pods[i].Spec.SchedulingGates, func(gate corev1.PodSchedulingGate) bool { return gate.Name == hold })
+		if len(seen.Spec.SchedulingGates) > len(pods[i].Spec.SchedulingGates) {
+			if err := s.Patch(ctx, &pods[i], client.MergeFrom(seen)); client.IgnoreNotFound(err) != nil {
+				return nil, err
+			}
+		}
+	}
+	return pods, nil
+}
+
+// A surge rollout to other tolerations. Nodes that the new template may go to and the old one might
+// not get their pod at once, nodes that both may go to surge one by one. On a node that only the
+// old one may go to, the old pod of an apps/v1 DaemonSet goes when as many pods are available as
+// nodes want one; ours stays, as on any node where no new one could start, and is misplaced.
+func rollingUpdateWithTolerations(t *trial) {
+	var nodes []string
+	for _, zone := range []string{"zone-y", "zone-z", "zone-common"} {
+		nodes = append(nodes, t.readyNodes(2, func(node *corev1.Node) {
+			node.Spec.Taints = []corev1.Taint{{Key: zone, Effect: corev1.TaintEffectNoSchedule}}
+		})...)
+	}
+	tolerate := func(zones ...string) func(*v1alpha1.DaemonSet) {
+		return func(set *v1alpha1.DaemonSet) {
+			set.Spec.Template.Spec.Tolerations = nil
+			for _, zone := range zones {
+				set.Spec.Template.Spec.Tolerations = append(set.Spec.Template.Spec.Tolerations, corev1.Toleration{Key: zone, Operator: corev1.TolerationOpExists})
+			}
+		}
+	}
+	daemons := []*labtest.Workload{
+		t.daemon(labtest.Everynode, "ours", rolling("0", "1"), tolerate("zone-y", "zone-common")),
+		t.daemon(labtest.Apps, "apps", rolling("0", "1"), tolerate("zone-y", "zone-common")),
+	}
+	t.each("moves", daemons, func(s *subject) {
+		keeps := s.Kind == labtest.Everynode // the old pods of nodes that are closed to the new template
+		s.runsOn(slices.Concat(nodes[:2], nodes[4:])...)
+
+		for _, step := range []struct {
+			zones         []string
+			wantMeanwhile int // pods, before the new ones are ready
+			wantDesired   int
+			wantLeft      int // old pods of nodes that are closed to the new template
+		}{
+			{zones: []string{"zone-z", "zone-common"}, wantMeanwhile: 7, wantDesired: 4, wantLeft: 2},
+			{zones: []string{"zone-y", "zone-z", "zone-common"}, wantMeanwhile: 7, wantDesired: 6},
+			{wantDesired: 0, wantLeft: 6},
+		} {
+			if !keeps {
+				step.wantLeft = 0
+			}
+			s.ChangeWorkload(s.Workload, func(set *v1alpha1.DaemonSet) { tolerate(step.zones...)(set); gated(set) })
+			if step.wantMeanwhile > 0 {
+				s.Eventually(fmt.Sprintf("%d pods are there before the new ones are ready", step.wantMeanwhile), func(ctx context.Context) (string, error) {
+					pods, err := s.PodsOf(ctx, s.Workload)
+					if err != nil || len(pods) != step.wantMeanwhile {
+						return fmt.Sprintf("there are %d", len(pods)), err
+					}
+					return "", nil
+				})
+			}
+			s.Eventually(fmt.Sprintf("%d pods are ready with tolerations %v, %d are left elsewhere", step.wantDesired, step.zones, step.wantLeft), func(ctx context.Context) (string, error) {
+				pods, err := s.release(ctx)
+				if err != nil {
+					return "", err
+				}
+				updated := 0
+				for i := range pods {
+					if lab.PodReady(&pods[i]) && slices.Equal(zonesOf(&pods[i]), step.zones) {
+						updated++
+					}
+				}
+				if updated != step.wantDesired || len(pods) != step.wantDesired+step.wantLeft {
+					return fmt.Sprintf("%d of %d are", updated, len(pods)), nil
+				}
+				return "", nil
+			})
+			s.WaitForWorkload(s.Workload, "the same", func(status *v1alpha1.DaemonSetStatus) bool {
+				return int(status.DesiredNumberScheduled) == step.wantDesired && int(status.UpdatedNumberScheduled) == step.wantDesired &&
+					int(status.NumberReady) == step.wantDesired && int(status.NumberMisscheduled) == step.wantLeft
+			})
+		}
+	})
+}
+
+// zonesOf are the zones that a pod tolerates.
+func zonesOf(pod *corev1.Pod) (zones []string) {
+	for _, toleration := range pod.Spec.Tolerations {
+		if strings.HasPrefix(toleration.Key, "zone-") {
+			zones = append(zones, toleration.Key)
+		}
+	}
+	return zones
+}
+
+// One node surges, and that is all that may. On another one somebody deletes the old pod, which takes
+// its time to end: the node gets its new pod all the same, beside the one that ends.
+func surgeBesideDeleted(t *trial) {
+	nodes := t.readyNodes(2)
+	slow := grace(30)
+	daemons := []*labtest.Workload{
+		t.daemon(labtest.Everynode, "ours", rolling("0", "1"), slow),
+		t.daemon(labtest.Apps, "apps", rolling("0", "1"), slow),
+	}
+	t.each("does not wait", daemons, func(s *subject) {
+		before := s.runsOn(nodes...)
+		s.ChangeWorkload(s.Workload, func(set *v1alpha1.DaemonSet) { gated(set); set.Spec.Template.Spec.Containers[0].Image += ":2" })
+		old := ""
+		s.Eventually("one node surges", func(ctx context.Context) (string, error) {
+			pods, err := s.PodsOf(ctx, s.Workload)
+			if err != nil || len(pods) != 3 {
+				return fmt.Sprintf("%d pods", len(pods)), err
+			}
+			for i := range pods {
+				if target, _ := daemon.Target(&pods[i]); pods[i].UID != before[target].UID {
+					old = nodes[1-slices.Index(nodes, target)]
+				}
+			}
+			return "", nil
+		})
+		deleted := before[old]
+		s.Must(s.Delete(s.T.Context(), &corev1.Pod{ObjectMeta: deleted.ObjectMeta}))
+		s.Eventually("the new pod is ready beside the one that ends", func(ctx context.Context) (string, error) {
+			pods, err := s.release(ctx)
+			if err != nil {
+				return "", err
+			}
+			ends, runs := false, false
+			for i := range pods {
+				pod := &pods[i]
+				ends = ends || pod.UID == deleted.UID && pod.DeletionTimestamp != nil
+				runs = runs || pod.UID != deleted.UID && pod.Spec.NodeName == old && lab.PodReady(pod)
+			}
+			if !ends || !runs {
+				return fmt.Sprintf("the old one ends: %t, the new one runs: %t", ends, runs), nil
+			}
+			return "", nil
+		})
+	})
+}
+
+// oursResolvesHistories says whether Everynode makes its way around a ControllerRevision that has the
+// name which the template's record must have, by status.collisionCount, and makes one of two
+// records of a template, with its pods relabelled.
+const oursResolvesHistories = false
+
+// historical are workloads whose history is to be tampered with, on one node.
+func (t *trial) historical() ([]*labtest.Workload, string) {
+	t.T.Helper()
+	node := t.readyNodes(1)[0]
+	daemons := []*labtest.Workload{t.daemon(labtest.Apps, "apps", rolling("1", "0"))}
+	if oursResolvesHistories {
+		daemons = append(daemons, t.daemon(labtest.Everynode, "ours", rolling("1", "0")))
+	}
+	return daemons, node
+}
+
+// recorded waits until the highest of a workload's ControllerRevisions is of a number and holds its template.
+func (s *subject) recorded(number int64) *appsv1.ControllerRevision {
+	s.T.Helper()
+	var current appsv1.ControllerRevision
+	s.Eventually(fmt.Sprintf("the template of %s is recorded as number %d", s.Name, number), func(ctx context.Context) (string, error) {
+		found, err := s.RevisionsOf(ctx, s.Workload)
+		if err != nil || len(found) == 0 {
+			return "no ControllerRevision", err
+		}
+		current = found[len(found)-1]
+		if current.Revision != number || !holds(&current, &s.Spec.Template) {
+			return fmt.Sprintf("the highest number is %d: %s", current.Revision, current.Data.Raw), nil
+		}
+		return "", nil
+	})
+	return &current
+}
+
+// holds says whether a ControllerRevision is one of a template, whose grace period tells it apart.
+func holds(object *appsv1.ControllerRevision, template *corev1.PodTemplateSpec) bool {
+	return bytes.Contains(object.Data.Raw, fmt.Appendf(nil, `"terminationGracePeriodSeconds":%d`, *template.Spec.TerminationGracePeriodSeconds))
+}
+
+func grace(seconds int64) func(*v1alpha1.DaemonSet) {
+	return func(set *v1alpha1.DaemonSet) { set.Spec.Template.Spec.TerminationGracePeriodSeconds = &seconds }
+}
+
+// The name that a template's record must have is that of another template's. How names are made is
+// the controller's own affair, so it is asked for one: the template is given and taken back.
+func hashCollision(t *trial) {
+	daemons, node := t.historical()
+	t.each("goes on", daemons, func(s *subject) {
+		first := s.recorded(1)
+		s.ChangeWorkload(s.Workload, grace(1))
+		taken := s.recorded(2)
+		s.ChangeWorkload(s.Workload, grace(0))
+		s.recorded(3)
+		s.waitForGrace(node, 0)
+		s.Must(s.Delete(s.T.Context(), taken))
+
+		forged := taken.DeepCopy()
+		forged.ObjectMeta = metav1.ObjectMeta{Namespace: taken.Namespace, Name: taken.Name, Labels: taken.Labels, OwnerReferences: taken.OwnerReferences}
+		forged.Data.Raw = bytes.Replace(first.Data.Raw, []byte(`"terminationGracePeriodSeconds":0`), []byte(`"terminationGracePeriodSeconds":7`), 1)
+		s.Must(s.Create(s.T.Context(), forged))
+		s.Must(s.ReadWorkload(s.T.Context(), s.Workload))
+		collisions := collisionsOf(s.Workload)
+
+		s.ChangeWorkload(s.Workload, grace(1))
+		pod := s.waitForGrace(node, 1)
+		current := s.recorded(4)
+		if current.Name == forged.Name || pod.Labels[appsv1.ControllerRevisionHashLabelKey] != current.Labels[appsv1.ControllerRevisionHashLabelKey] {
+			s.T.Errorf("the template is recorded as %s with labels %v, the pod has labels %v", current.Name, current.Labels, pod.Labels)
+		}
+		s.WaitForWorkload(s.Workload, "one collision more", func(status *v1alpha1.DaemonSetStatus) bool {
+			return status.UpdatedNumberScheduled == 1 && collisionsOf(s.Workload) == collisions+1
+		})
+	})
+}
+
+func collisionsOf(w *labtest.Workload) int32 {
+	if w.Status.CollisionCount == nil {
+		return 0
+	}
+	return *w.Status.CollisionCount
+}
+
+// waitForGrace waits until the pod on a node is of the template with that grace period.
+func (s *subject) waitForGrace(node string, seconds int64) corev1.Pod {
+	s.T.Helper()
+	s.Eventually(fmt.Sprintf("the pod of %s has a grace period of %d s", s.Name, seconds), func(ctx context.Context) (string, error) {
+		pods, err := s.PodsOf(ctx, s.Workload)
+		if err != nil || len(pods) != 1 || *pods[0].Spec.TerminationGracePeriodSeconds != seconds {
+			return fmt.Sprintf("%d pods", len(pods)), err
+		}
+		return "", nil
+	})
+	return s.WaitForPods(s.Workload, node)[node]
+}
+
+// Somebody made a second record of the current template, with a higher number: it is the one that
+// stays, and the pod is labelled as its own, without a restart.
+func duplicateHistories(t *trial) {
+	daemons, node := t.historical()
+	t.each("are one", daemons, func(s *subject) {
+		first := s.recorded(1)
+		before := s.runsOn(node)[node]
+		second := first.DeepCopy()
+		second.ObjectMeta = metav1.ObjectMeta{Namespace: first.Namespace, Name: s.Name + "-second", Labels: first.Labels, OwnerReferences: first.OwnerReferences}
+		second.Labels[appsv1.ControllerRevisionHashLabelKey] = "second"
+		second.Revision++
+		s.Must(s.Create(s.T.Context(), second))
+		s.look()
+
+		s.Eventually("only the second record is left", func(ctx context.Context) (string, error) {
+			found, err := s.RevisionsOf(ctx, s.Workload)
+			if err != nil || len(found) != 1 || found[0].Name != second.Name {
+				names, _ := json.Marshal(found)
+				return string(names), err
+			}
+			return "", nil
+		})
+		after := s.runsOn(node)[node]
+		if after.UID != before.UID || after.Labels[appsv1.ControllerRevisionHashLabelKey] != "second" {
+			s.T.Errorf("the pod is %s with labels %v, want %s relabelled", after.UID, after.Labels, before.UID)
+		}
+	})
+}
