@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"crypto/sha256"
-	"encoding/json"
 	"fmt"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -12,10 +11,10 @@ import (
 	"github.com/everynode/everynode/api/v1alpha1"
 )
 
-// Revision identifies a pod template by its content; equal templates have equal revisions.
-// It is a valid label value.
+// Revision identifies a pod template by what it means: templates that are written differently
+// and make the same pods have equal revisions. It is a valid label value.
 func Revision(template *corev1.PodTemplateSpec) (string, error) {
-	raw, err := json.Marshal(template)
+	raw, err := encode(canonical(template))
 	if err != nil {
 		return "", fmt.Errorf("the pod template cannot be encoded: %w", err)
 	}
