@@ -137,16 +137,16 @@ func TestWhatAPodEventAsksFor(t *testing.T) {
 			see(t, w, a)
 			w.nodeSeen(node)
 			if test.before != nil {
-				handler.OnAdd(seePod(test.before), false)
+				handler.OnAdd(everynodeOnly.seePod(test.before), false)
 			}
 			q.drain()
 			switch {
 			case test.after == nil:
-				handler.OnDelete(seePod(test.before))
+				handler.OnDelete(everynodeOnly.seePod(test.before))
 			case test.before == nil:
-				handler.OnAdd(seePod(test.after), false)
+				handler.OnAdd(everynodeOnly.seePod(test.after), false)
 			default:
-				handler.OnUpdate(seePod(test.before), seePod(test.after))
+				handler.OnUpdate(everynodeOnly.seePod(test.before), everynodeOnly.seePod(test.after))
 			}
 			plans, _ := q.drain()
 			wantStrings(t, "cells to plan", test.want, plans)

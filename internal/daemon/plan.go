@@ -51,7 +51,7 @@ type Plan struct {
 // replaced; of several pods the best stays, or while the rollout surges the best old and the best
 // new one; an old pod goes when the rollout granted it; and where none is left, one is made. A
 // pod that terminates holds its place until it is gone (S1), so nothing is made beside it unless
-// the rollout surges.
+// the rollout surges, or it has finished and holds no name that its successor needs.
 func planCell(cell *Cell, template *currentTemplate, now time.Time) Plan {
 	plan := &planner{cell: cell, template: template, now: now}
 	old, current, _ := cell.standing(template.revision)
@@ -83,7 +83,7 @@ func planCell(cell *Cell, template *currentTemplate, now time.Time) Plan {
 	plan.roll(old, current)
 	switch {
 	case !cell.Verdict.ShouldRun:
-	case len(cell.Pods) == 0:
+	case !cell.held():
 		plan.make(ReasonMissing, cell.Verdict.Message)
 	case template.surges && cell.oldEnds(template.revision):
 		plan.make(ReasonSurge, fmt.Sprintf("pod %s of revision %s ends, and the daemon surges", cell.Pods[0].Name, cell.Pods[0].Revision))
@@ -95,6 +95,14 @@ func planCell(cell *Cell, template *currentTemplate, now time.Time) Plan {
 // may stand beside it (S1), and where the daemon surges the node is not to wait for its end.
 func (c *Cell) oldEnds(revision string) bool {
 	return len(c.Pods) == 1 && c.Pods[0].Terminating && c.Pods[0].Revision != revision && !c.Pods[0].of(c.NodeUID)
+}
+
+// held says whether a pod holds the cell's place. One that has finished and is on its way out runs
+// nothing any more, however long a finalizer keeps it: it holds its slot's name alone.
+func (c *Cell) held() bool {
+	return slices.ContainsFunc(c.Pods, func(pod Pod) bool {
+		return !pod.Finished || !pod.Terminating || pod.Slot != NoSlot
+	})
 }
 
 // planner gathers a plan.
@@ -125,7 +133,7 @@ func (p *planner) make(reason Reason, message string) {
 // roll replaces an old pod. While surging the new pod comes first, and the old one goes once the
 // new one is available or when it is not ready itself.
 func (p *planner) roll(old, current *Pod) {
-	if old == nil || !p.cell.Verdict.ShouldRun {
+	if old == nil {
 		return
 	}
 	because := fmt.Sprintf("its template is of revision %s, the current one is %s", old.Revision, p.template.revision)
@@ -136,6 +144,8 @@ func (p *planner) roll(old, current *Pod) {
 	case p.template.available(current, p.now):
 		p.drop(old, ReasonHandedOver, "%s; pod %s has taken over", because, current.Name)
 	case current != nil || p.cell.granted.pod != old.UID:
+	case p.cell.granted.closed:
+		p.drop(old, ReasonOutdated, "%s; %s", because, p.cell.granted.note)
 	case p.template.surges && old.Ready:
 		p.make(ReasonSurge, fmt.Sprintf("the current revision is %s; %s", p.template.revision, p.cell.granted.note))
 	default:

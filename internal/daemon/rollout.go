@@ -59,11 +59,13 @@ func scaled(value intstr.IntOrString, of int) int {
 }
 
 // grant is the rollout's leave to replace one pod. It ends with the pod, when its revision is the
-// current one again, and one that was given because the pod is not available when it is.
+// current one again, one that was given because the pod is not available when it is, and one that
+// was given because the node is closed when that is open.
 type grant struct {
-	pod  types.UID
-	free bool   // of the limits: the pod is not available
-	note string // the numbers it was given on
+	pod    types.UID
+	free   bool   // of the limits: the pod is not available
+	closed bool   // no pod of the current template could start there
+	note   string // the numbers it was given on
 }
 
 // rollout is what a daemon's rollout knows: its limits, what counts against them, and which
@@ -78,14 +80,19 @@ type rollout struct {
 }
 
 // turn is a cell's place in the queue: cells whose old pod is not available come first, for to
-// replace it costs nothing, then the order is that of the nodes' names.
+// replace it costs nothing, those that the current template could not start on come last; then the
+// order is that of the nodes' names.
 type turn struct {
-	free bool
-	node string
+	free, closed bool
+	node         string
 }
 
 func (t turn) less(other turn) bool {
-	return cmp.Or(compareBool(t.free, other.free), cmp.Compare(t.node, other.node)) < 0
+	return cmp.Or(
+		compareBool(other.closed, t.closed),
+		compareBool(t.free, other.free),
+		cmp.Compare(t.node, other.node),
+	) < 0
 }
 
 // rolling is a cell's part of a rollout.
@@ -129,18 +136,22 @@ func (r *rollout) replace(cell *counted, next rolling) {
 	cell.roll = next
 }
 
-// rolling is a cell's part of the rollout now. A cell that should not run a pod has none: an old
-// pod that a NoSchedule taint lets stay stays as it is (L4), for no other could start there.
+// rolling is a cell's part of the rollout now. A cell that should not run a pod counts for no limit.
+// An old pod that a NoSchedule taint lets stay goes all the same in the end, as in apps/v1; with
+// nothing to follow it, not before every other node is served.
 func (c *Cell) rolling(template *currentTemplate, now time.Time) rolling {
-	if !c.Verdict.ShouldRun {
-		c.granted = grant{}
-		return rolling{}
-	}
 	old, current, alive := c.standing(template.revision)
-	if old == nil || c.granted.pod != old.UID || c.granted.free && template.serves(old, now) {
+	closed := !c.Verdict.ShouldRun
+	if old == nil || c.granted.pod != old.UID || c.granted.closed != closed || c.granted.free && template.serves(old, now) {
 		c.granted = grant{}
 	}
 	granted := c.granted.pod != ""
+	if closed {
+		if !c.Verdict.ShouldContinue || old == nil || granted || alive > 1 {
+			return rolling{}
+		}
+		return rolling{waits: true, turn: turn{closed: true, node: c.Node}}
+	}
 	roll := rolling{
 		serving: template.available(old, now) || template.available(current, now),
 		taken:   !template.surges && granted && template.available(old, now),
@@ -207,6 +218,10 @@ func (c *Cells) Grant(now time.Time) (nodes []string) {
 		unavailable := c.sums.Desired - r.serving + r.taken
 		var note string
 		switch {
+		case next.closed && c.sums.Desired == r.serving-r.taken:
+			note = "the current template could not start there, and every node that it can has an available pod"
+		case next.closed:
+			return nodes
 		case next.free:
 			note = "it is not available"
 		case c.template.surges && r.surging < maxSurge:
@@ -217,7 +232,7 @@ func (c *Cells) Grant(now time.Time) (nodes []string) {
 			return nodes
 		}
 		old, _, _ := cell.standing(c.template.revision)
-		cell.granted = grant{pod: old.UID, free: next.free, note: note}
+		cell.granted = grant{pod: old.UID, free: next.free, closed: next.closed, note: note}
 		c.recount(cell, now)
 		nodes = append(nodes, next.node)
 	}

@@ -108,12 +108,18 @@ func TestRolloutRounds(t *testing.T) {
 		"no old pod is ready, while surging": {
 			strategy: surge("3"), change: nobodyReady, neverReady: true, want: "+5-5",
 		},
-		"a closed node keeps its old pod": {
-			strategy: unavailable("2"), change: closeFirst, want: "-2 +2 ready -2 +2 ready",
+		"a closed node loses its old pod last": {
+			strategy: unavailable("2"), change: closeFirst, want: "-2 +2 ready -2 +2 ready -1",
 		},
-		"a closed node keeps its old pod, while surging": {
-			// Upstream deletes it once more pods are available than nodes want one.
-			strategy: surge("1"), change: closeFirst, want: "+1 ready +1-1 ready +1-1 ready +1-1 ready -1",
+		"a closed node loses its old pod last, while surging": {
+			// Its turn comes when the last of the others surges.
+			strategy: surge("1"), change: closeFirst, want: "+1 ready +1-1 ready +1-1 ready +1-2 ready -1",
+		},
+		"a closed node keeps its old pod while another is not served": {
+			strategy: unavailable("4"), change: closeFirst, neverReady: true, want: "-4 +4",
+		},
+		"a closed node keeps its old pod under OnDelete": {
+			strategy: Strategy{OnDelete: true}, change: closeFirst, want: "",
 		},
 	}
 	for name, test := range tests {

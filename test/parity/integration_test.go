@@ -3,6 +3,7 @@ package parity
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -20,20 +21,20 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// takeover says who serves the apps/v1 DaemonSets of this lab: Everynode, or, as long as it is
-// false, the controller of kube-controller-manager, by which the tests themselves are tested.
-const takeover = false
+// EVERYNODE_PARITY=builtin leaves the apps/v1 DaemonSets of the lab to kube-controller-manager, by
+// which the tests themselves are tested.
+var builtin = os.Getenv("EVERYNODE_PARITY") == "builtin"
 
 // What upstream's integration tests (k8s.io/kubernetes test/integration/daemonset) assert, on a
 // lab that serves both kinds of workload. Each test has daemons of its own, one for every kind and
 // strategy, and nodes of its own that all of them share.
 func TestIntegration(t *testing.T) {
-	var options lab.Options
-	if takeover {
-		options.Workloads = "everynode,apps"
+	options := lab.Options{Workloads: lab.WorkloadsBoth}
+	if builtin {
+		options.Workloads = lab.WorkloadsEverynode
 	}
 	cluster := labtest.Start(t, options)
-	if takeover { // upstream's surge pods do not say that they are
+	if !builtin { // upstream's surge pods do not say that they are
 		witness := cluster.Watch()
 		defer func() { cluster.Verdict(witness, 100) }()
 	}

@@ -69,22 +69,17 @@ func rollingUpdateWithTolerations(t *trial) {
 		t.daemon(labtest.Apps, "apps", rolling("0", "1"), tolerate("zone-y", "zone-common")),
 	}
 	t.each("moves", daemons, func(s *subject) {
-		keeps := s.Kind == labtest.Everynode // the old pods of nodes that are closed to the new template
 		s.runsOn(slices.Concat(nodes[:2], nodes[4:])...)
 
 		for _, step := range []struct {
 			zones         []string
 			wantMeanwhile int // pods, before the new ones are ready
 			wantDesired   int
-			wantLeft      int // old pods of nodes that are closed to the new template
 		}{
-			{zones: []string{"zone-z", "zone-common"}, wantMeanwhile: 7, wantDesired: 4, wantLeft: 2},
+			{zones: []string{"zone-z", "zone-common"}, wantMeanwhile: 7, wantDesired: 4},
 			{zones: []string{"zone-y", "zone-z", "zone-common"}, wantMeanwhile: 7, wantDesired: 6},
-			{wantDesired: 0, wantLeft: 6},
+			{wantDesired: 0},
 		} {
-			if !keeps {
-				step.wantLeft = 0
-			}
 			s.ChangeWorkload(s.Workload, func(set *v1alpha1.DaemonSet) { tolerate(step.zones...)(set); gated(set) })
 			if step.wantMeanwhile > 0 {
 				s.Eventually(fmt.Sprintf("%d pods are there before the new ones are ready", step.wantMeanwhile), func(ctx context.Context) (string, error) {
@@ -95,7 +90,7 @@ func rollingUpdateWithTolerations(t *trial) {
 					return "", nil
 				})
 			}
-			s.Eventually(fmt.Sprintf("%d pods are ready with tolerations %v, %d are left elsewhere", step.wantDesired, step.zones, step.wantLeft), func(ctx context.Context) (string, error) {
+			s.Eventually(fmt.Sprintf("%d pods are ready with tolerations %v, and none is left elsewhere", step.wantDesired, step.zones), func(ctx context.Context) (string, error) {
 				pods, err := s.release(ctx)
 				if err != nil {
 					return "", err
@@ -106,14 +101,14 @@ func rollingUpdateWithTolerations(t *trial) {
 						updated++
 					}
 				}
-				if updated != step.wantDesired || len(pods) != step.wantDesired+step.wantLeft {
+				if updated != step.wantDesired || len(pods) != step.wantDesired {
 					return fmt.Sprintf("%d of %d are", updated, len(pods)), nil
 				}
 				return "", nil
 			})
 			s.WaitForWorkload(s.Workload, "the same", func(status *v1alpha1.DaemonSetStatus) bool {
 				return int(status.DesiredNumberScheduled) == step.wantDesired && int(status.UpdatedNumberScheduled) == step.wantDesired &&
-					int(status.NumberReady) == step.wantDesired && int(status.NumberMisscheduled) == step.wantLeft
+					int(status.NumberReady) == step.wantDesired && status.NumberMisscheduled == 0
 			})
 		}
 	})
@@ -175,20 +170,14 @@ func surgeBesideDeleted(t *trial) {
 	})
 }
 
-// oursResolvesHistories says whether Everynode makes its way around a ControllerRevision that has the
-// name which the template's record must have, by status.collisionCount, and makes one of two
-// records of a template, with its pods relabelled.
-const oursResolvesHistories = false
-
 // historical are workloads whose history is to be tampered with, on one node.
 func (t *trial) historical() ([]*labtest.Workload, string) {
 	t.T.Helper()
 	node := t.readyNodes(1)[0]
-	daemons := []*labtest.Workload{t.daemon(labtest.Apps, "apps", rolling("1", "0"))}
-	if oursResolvesHistories {
-		daemons = append(daemons, t.daemon(labtest.Everynode, "ours", rolling("1", "0")))
-	}
-	return daemons, node
+	return []*labtest.Workload{
+		t.daemon(labtest.Apps, "apps", rolling("1", "0")),
+		t.daemon(labtest.Everynode, "ours", rolling("1", "0")),
+	}, node
 }
 
 // recorded waits until the highest of a workload's ControllerRevisions is of a number and holds its template.
