@@ -195,6 +195,17 @@ func (w *world) replan() {
 	}
 }
 
+// wake has cells planned again that were held back.
+func (w *world) wake(cells []daemon.Key) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, cell := range cells {
+		if known := w.daemons[ownerOf(cell)]; known.keptUp() {
+			w.plan(cell, known.priority)
+		}
+	}
+}
+
 // daemonGone forgets a daemon, but not its pods.
 func (w *world) daemonGone(key DaemonKey) {
 	w.mu.Lock()
