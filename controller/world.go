@@ -168,6 +168,12 @@ func (w *world) begin() {
 	}
 }
 
+func (w *world) hasBegun() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.begun
+}
+
 // goOn has the cells planned whose turn in a rollout has come.
 func (w *world) goOn(key DaemonKey, known *workload) {
 	if !w.begun || !known.keptUp() {
