@@ -57,7 +57,7 @@ func (o *observer) observe(ctx context.Context) error {
 		{&schedulingv1.PriorityClass{}, o.classHandler()},
 		{&v1alpha1.DaemonSet{}, o.daemonHandler(ctx)},
 		{&corev1.Node{}, o.nodeHandler()},
-		{&corev1.Pod{}, o.podHandler()},
+		{&leanPod{}, o.podHandler()},
 	}
 	var synced []toolscache.InformerSynced
 	for _, h := range handlers {

@@ -88,7 +88,10 @@ func (p *seenPod) share() {
 
 // trimPod is seePod as the transform of an informer.
 func trimPod(object any) (any, error) {
-	if pod, ok := object.(*corev1.Pod); ok {
+	switch pod := object.(type) {
+	case *leanPod:
+		return seePod(&pod.Pod), nil
+	case *corev1.Pod: // of a list
 		return seePod(pod), nil
 	}
 	return object, nil // seen already, or the note of a delete that was missed

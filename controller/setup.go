@@ -27,11 +27,12 @@ type Options struct {
 // CacheOptions trim what the manager's cache keeps to what the controller looks at.
 func CacheOptions() cache.Options {
 	return cache.Options{
+		Scheme:                      cacheScheme,
 		ReaderFailOnMissingInformer: true,
 		DefaultTransform:            cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.Node{}:               {Transform: trimNode},
-			&corev1.Pod{}:                {Transform: trimPod},
+			&leanPod{}:                   {Transform: trimPod},
 			&appsv1.ControllerRevision{}: {Transform: trimRevision},
 		},
 	}
