@@ -46,7 +46,7 @@ type world struct {
 	record func(DaemonKey)
 
 	mu      sync.Mutex
-	begun   bool // everything there is was seen: rollouts may go on
+	begun   bool // everything there is was seen: work may go on
 	nodes   map[string]*corev1.Node
 	daemons map[DaemonKey]*workload
 	pods    map[types.UID]*seenPod // those that are in a cell, as they were seen last
@@ -136,14 +136,18 @@ func (w *world) daemonSeen(object *v1alpha1.DaemonSet) error {
 	return nil
 }
 
-// begin lets rollouts go on, once everything there is was seen: a rollout that does not know of
-// every pod would take what its limits do not allow.
+// begin lets work go on, once everything there is was seen: a cell that is planned before its pods
+// were seen asks for one, and a rollout that does not know of every pod would take what its limits do
+// not allow.
 func (w *world) begin() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.begun = true
 	for key, known := range w.daemons {
-		w.goOn(key, known)
+		if known.active() {
+			w.planDue(key, known)
+			w.goOn(key, known)
+		}
 	}
 }
 
@@ -158,8 +162,23 @@ func (w *world) goOn(key DaemonKey, known *workload) {
 }
 
 func (w *world) planAll(key DaemonKey, known *workload) {
+	if !w.begun {
+		return
+	}
 	for _, node := range known.cells.Nodes() {
 		w.plan(key.on(node), known.priority)
+	}
+}
+
+// planDue has the cells planned that there is something to do about. After a start most have all
+// they need: a queue of hundreds of thousands that need nothing would cost its memory for ever.
+func (w *world) planDue(key DaemonKey, known *workload) {
+	now := w.now()
+	for _, node := range known.cells.Nodes() {
+		cell, plan := key.on(node), known.cells.Plan(node, now)
+		if len(plan.Actions) > 0 || !plan.WakeAt.IsZero() || len(w.claims.byCell[cell]) > 0 {
+			w.plan(cell, known.priority)
+		}
 	}
 }
 
@@ -290,7 +309,7 @@ func cellOf(pod *corev1.Pod) (daemon.Key, bool) {
 func (w *world) changed(cell daemon.Key) {
 	key := ownerOf(cell)
 	known := w.daemons[key]
-	if known != nil {
+	if known != nil && w.begun {
 		w.plan(cell, known.priority)
 	}
 	w.report(key)
