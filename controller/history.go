@@ -239,7 +239,7 @@ func (h *historian) relabel(ctx context.Context, subject *subject, record daemon
 	}
 	for _, pod := range h.world.podsOf(keyOf(subject.object), record.Revision) {
 		patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
-			"uid": pod.UID, "resourceVersion": pod.ResourceVersion,
+			"uid": pod.UID, "resourceVersion": pod.version,
 			"labels": map[string]any{appsv1.ControllerRevisionHashLabelKey: current.Revision},
 		}})
 		if err != nil {

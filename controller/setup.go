@@ -28,11 +28,12 @@ type Options struct {
 // CacheOptions trim what the manager's cache keeps to what the controller looks at.
 func CacheOptions(workloads Workloads) cache.Options {
 	return cache.Options{
+		Scheme:                      cacheScheme,
 		ReaderFailOnMissingInformer: true,
 		DefaultTransform:            cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.Node{}:               {Transform: trimNode},
-			&corev1.Pod{}:                {Transform: workloads.trimPod},
+			&leanPod{}:                   {Transform: workloads.trimPod},
 			&appsv1.ControllerRevision{}: {Transform: workloads.trimRevision},
 			&appsv1.DaemonSet{}:          {Transform: trimNative},
 		},

@@ -50,7 +50,7 @@ type world struct {
 	recorded func(*subject) (current *daemon.Record, duplicates []daemon.Record)
 
 	mu      sync.Mutex
-	begun   bool // everything there is was seen: rollouts may go on
+	begun   bool // everything there is was seen: work may go on
 	nodes   map[string]*corev1.Node
 	daemons map[DaemonKey]*workload
 	pods    map[types.UID]*seenPod // those that are in a cell, as they were seen last
@@ -137,7 +137,7 @@ func (w *world) daemonSeen(object *v1alpha1.DaemonSet) error {
 	if first {
 		w.claimAll(key, known)
 	}
-	w.settleTemplate(key, known)
+	w.settleTemplate(key, known, w.planAll)
 	w.record(key)
 	return nil
 }
@@ -155,15 +155,16 @@ func calledAs(template *daemon.Template) string {
 	return template.Revision
 }
 
-// begin lets work go on, once everything there is was seen: a rollout that does not know of every
-// pod would take what its limits do not allow, and what a template is called is in its record.
+// begin lets work go on, once everything there is was seen: a cell that is planned before its pods
+// were seen asks for one, a rollout that does not know of every pod would take what its limits do
+// not allow, and what a template is called is in its record.
 func (w *world) begin() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.begun = true
 	for key, known := range w.daemons {
 		if known.active() {
-			w.settleTemplate(key, known)
+			w.settleTemplate(key, known, w.planDue)
 		}
 	}
 }
@@ -187,6 +188,18 @@ func (w *world) goOn(key DaemonKey, known *workload) {
 func (w *world) planAll(key DaemonKey, known *workload) {
 	for _, node := range known.cells.Nodes() {
 		w.plan(key.on(node), known.priority)
+	}
+}
+
+// planDue has the cells planned that there is something to do about. After a start most have all
+// they need: a queue of hundreds of thousands that need nothing would cost its memory for ever.
+func (w *world) planDue(key DaemonKey, known *workload) {
+	now := w.now()
+	for _, node := range known.cells.Nodes() {
+		cell, plan := key.on(node), known.cells.Plan(node, now)
+		if len(plan.Actions) > 0 || !plan.WakeAt.IsZero() || len(w.claims.byCell[cell]) > 0 {
+			w.plan(cell, known.priority)
+		}
 	}
 }
 
@@ -296,7 +309,7 @@ func (w *world) lost(key DaemonKey, known *workload, revision string) {
 	}
 	w.record(key)
 	if known.active() && !known.settled {
-		w.settleTemplate(key, known)
+		w.settleTemplate(key, known, w.planAll)
 	}
 }
 
@@ -335,7 +348,7 @@ func (w *world) removePod(pod *seenPod) {
 func (w *world) changed(cell daemon.Key) {
 	key := ownerOf(cell)
 	known := w.daemons[key]
-	if known != nil {
+	if known != nil && w.begun {
 		w.plan(cell, known.priority)
 	}
 	w.report(key)

@@ -43,8 +43,8 @@ func BenchmarkPodEvent(b *testing.B) {
 			w, pods := deaf(b, 1, nodes)
 			unready := make([]*seenPod, len(pods))
 			for i, pod := range pods {
-				changed := *pod
-				changed.observed.Ready = false
+				changed, observed := *pod, *pod.observed
+				observed.Ready, changed.observed = false, &observed
 				unready[i] = &changed
 			}
 			b.ReportAllocs()

@@ -7,18 +7,24 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
+	ctrlconfig "sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/controller"
 )
+
+// syncTimeout is how long it may take until everything there is was seen. Hundreds of thousands of
+// pods take a machine that is short of processors minutes, and to begin again makes nothing better.
+const syncTimeout = 10 * time.Minute
 
 type options struct {
 	workloads, placement          string
@@ -95,6 +101,7 @@ func newManager(config *rest.Config, o options, workloads controller.Workloads) 
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                        scheme,
 		Cache:                         controller.CacheOptions(workloads),
+		Controller:                    ctrlconfig.Controller{CacheSyncTimeout: syncTimeout},
 		Metrics:                       metricsserver.Options{BindAddress: o.metricsAddress},
 		HealthProbeBindAddress:        o.healthAddress,
 		LeaderElection:                o.leaderElect,

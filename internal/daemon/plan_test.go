@@ -86,7 +86,7 @@ func TestPlanCell(t *testing.T) {
 				cells.SetNode("n1", "a", test.verdict, t0)
 			}
 			for _, pod := range test.pods {
-				cells.SetPod("n1", pod, t0)
+				cells.SetPod("n1", &pod, t0)
 			}
 			cell := cells.cell("n1")
 			cell.retryAt = test.retryAt
@@ -125,7 +125,7 @@ func TestPlanBacksOff(t *testing.T) {
 
 	replaced := func() bool {
 		t.Helper()
-		cells.SetPod("n1", failed, now)
+		cells.SetPod("n1", &failed, now)
 		due := len(cells.Plan("n1", now).Actions) == 1
 		if due {
 			cells.Replaced("n1", now)
@@ -165,7 +165,7 @@ func TestBackOffIsPerCell(t *testing.T) {
 	var cells Cells
 	for _, node := range []string{"n1", "n2"} {
 		cells.SetNode(node, "a", eligible, t0)
-		cells.SetPod(node, Pod{Name: "p-" + node, UID: types.UID(node), NodeUID: "a", Finished: true}, t0)
+		cells.SetPod(node, &Pod{Name: "p-" + node, UID: types.UID(node), NodeUID: "a", Finished: true}, t0)
 	}
 	for range 5 {
 		if plan := cells.Plan("n1", t0); len(plan.Actions) != 1 {
