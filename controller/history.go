@@ -180,12 +180,12 @@ func (h *historian) meet(ctx context.Context, subject *subject, object *appsv1.C
 }
 
 // rename has the template called otherwise, by a new collisionCount. That is a change of the
-// daemon, which brings it here again.
+// daemon, which brings it here again. A late cache has the same number written twice.
 func (h *historian) rename(ctx context.Context, subject *subject, step daemon.HistoryStep) error {
 	set := subject.object
 	collisions := ptr.Deref(set.Status.CollisionCount, 0) + 1
 	patch, err := json.Marshal(map[string]any{
-		"metadata": map[string]any{"uid": set.UID, "resourceVersion": set.ResourceVersion},
+		"metadata": map[string]any{"uid": set.UID},
 		"status":   map[string]any{"collisionCount": collisions},
 	})
 	if err != nil {

@@ -27,7 +27,7 @@ type Options struct {
 
 // CacheOptions trim what the manager's cache keeps to what the controller looks at.
 func CacheOptions(workloads Workloads) cache.Options {
-	return cache.Options{
+	options := cache.Options{
 		Scheme:                      cacheScheme,
 		ReaderFailOnMissingInformer: true,
 		DefaultTransform:            cache.TransformStripManagedFields(),
@@ -35,9 +35,12 @@ func CacheOptions(workloads Workloads) cache.Options {
 			&corev1.Node{}:               {Transform: trimNode},
 			&leanPod{}:                   {Transform: workloads.trimPod},
 			&appsv1.ControllerRevision{}: {Transform: workloads.trimRevision},
-			&appsv1.DaemonSet{}:          {Transform: trimNative},
 		},
 	}
+	if workloads.Apps {
+		options.ByObject[&appsv1.DaemonSet{}] = cache.ByObject{Transform: trimNative}
+	}
+	return options
 }
 
 // Setup adds the controller to a manager: one controller for cells, one for status, one for the
