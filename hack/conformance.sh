@@ -87,7 +87,7 @@ on_kind() {
   image=${KIND_NODE_IMAGE:-kindest/node:$version-local}
   need_kind
   archives=$(bash hack/build-conformance.sh image)
-  if [[ $controller == everynode ]]; then make images; fi
+  if [[ $controller == everynode ]]; then make --no-print-directory images; fi
   create_cluster
   if [[ $controller == everynode ]]; then install_everynode; fi
   await_cluster
