@@ -6,8 +6,11 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/internal/daemon"
+	"github.com/everynode/everynode/test/bench/standin"
 )
 
 // deaf is a world that asks for nothing, with daemons whose pods run on every node.
@@ -58,6 +61,34 @@ func BenchmarkPodEvent(b *testing.B) {
 				w.podIs(pod)
 				w.task(pod.cell)
 				i++
+			}
+		})
+	}
+}
+
+// BenchmarkSeePod is what it takes to decode a pod and to keep what is kept of it: lean, as the
+// controller does it, and whole, as client-go would.
+func BenchmarkSeePod(b *testing.B) {
+	raw := standin.EncodedPod(b)
+	decode := map[string]func() (*seenPod, error){
+		"lean": func() (*seenPod, error) {
+			var pod leanPod
+			err := pod.Unmarshal(raw)
+			return seePod(&pod.Pod), err
+		},
+		"whole": func() (*seenPod, error) {
+			var pod corev1.Pod
+			err := pod.Unmarshal(raw)
+			return seePod(&pod), err
+		},
+	}
+	for _, how := range []string{"lean", "whole"} {
+		b.Run(how, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if seen, err := decode[how](); err != nil || !seen.ours {
+					b.Fatalf("seen %+v, %v", seen, err)
+				}
 			}
 		})
 	}

@@ -11,7 +11,7 @@ import (
 // the status of its DaemonSet: decoding, cache, plan and garbage collection included; and what it
 // costs client-go's informer alone.
 func BenchmarkPodStatusEvent(b *testing.B) {
-	const rounds, events = 5, 4000
+	const rounds, events = 20, 1000
 	subjects := []struct {
 		name string
 		*subject

@@ -150,6 +150,24 @@ func (s *Server) pod(index int) (*corev1.Pod, error) {
 	return s.objects.podAt(set, node, uid("b0", index))
 }
 
+// EncodedPod is one of the pods in protobuf, of a daemon that has no other.
+func EncodedPod(tb testing.TB) []byte {
+	tb.Helper()
+	objects, err := newObjects(1)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	pod, err := objects.podAt(objects.daemons[0], objects.nodeAt(0), uid("b0", 0))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	raw, err := pod.Marshal()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return raw
+}
+
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /api", s.versions)
