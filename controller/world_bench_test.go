@@ -74,12 +74,12 @@ func BenchmarkSeePod(b *testing.B) {
 		"lean": func() (*seenPod, error) {
 			var pod leanPod
 			err := pod.Unmarshal(raw)
-			return seePod(&pod.Pod), err
+			return everynodeOnly.seePod(&pod.Pod), err
 		},
 		"whole": func() (*seenPod, error) {
 			var pod corev1.Pod
 			err := pod.Unmarshal(raw)
-			return seePod(&pod), err
+			return everynodeOnly.seePod(&pod), err
 		},
 	}
 	for _, how := range []string{"lean", "whole"} {

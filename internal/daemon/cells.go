@@ -118,10 +118,15 @@ func (c *Cells) RemoveNode(node string, now time.Time) {
 // and must not change any more.
 func (c *Cells) SetPod(node string, pod *Pod, now time.Time) {
 	cell := c.cell(node)
-	if old := c.take(cell, pod.UID); old != nil && old.Terminating && !pod.Terminating {
-		pod = pod.ending() // what was deleted never lives again, however late the watch is
-	} else if old == nil && len(cell.Pods) == 0 {
+	old := c.take(cell, pod.UID)
+	switch {
+	case old == nil && len(cell.Pods) == 0:
 		cell.left = "" // it was followed
+	case old == nil:
+	case old.Terminating && !pod.Terminating:
+		pod = pod.ending() // what was deleted never lives again, however late the watch is
+	case !pod.Ready:
+		cell.worked(old, now)
 	}
 	at, _ := slices.BinarySearchFunc(cell.Pods, pod, better)
 	cell.Pods = slices.Insert(cell.Pods, at, pod)
@@ -159,8 +164,9 @@ func (c *Cells) Deleted(node string, uid types.UID, now time.Time) {
 // RemovePod notes that a pod is gone.
 func (c *Cells) RemovePod(node string, uid types.UID, now time.Time) {
 	if cell, ok := c.byNode[node]; ok {
-		if c.take(cell, uid) != nil {
+		if pod := c.take(cell, uid); pod != nil {
 			cell.left = uid
+			cell.worked(pod, now)
 		}
 		c.recount(cell, now)
 	}
@@ -283,12 +289,24 @@ func (c *Cell) backOff(now time.Time) {
 	if now.Sub(c.retryAt) > 2*lastRetry {
 		c.retries = 0
 	}
-	wait := lastRetry
-	if c.retries < 10 { // 2^10 s is more than 15 min
-		wait = min(firstRetry<<c.retries, lastRetry)
-	}
+	c.retryAt = now.Add(retryAfter(c.retries))
 	c.retries++
-	c.retryAt = now.Add(wait)
+}
+
+// worked has the back-off start anew when a pod was ready for longer than its successor would have
+// to wait: it can run, whatever ended it.
+func (c *Cell) worked(pod *Pod, now time.Time) {
+	if pod.Ready && c.retries > 0 && now.Sub(pod.ReadySince) >= retryAfter(c.retries-1) {
+		c.retries, c.retryAt = 0, time.Time{}
+	}
+}
+
+// retryAfter is the wait after so many retries.
+func retryAfter(retries int) time.Duration {
+	if retries >= 10 { // 2^10 s is more than 15 min
+		return lastRetry
+	}
+	return min(firstRetry<<retries, lastRetry)
 }
 
 // better orders pods of a cell by which of them stays: one that lives before one that ends, a
@@ -330,6 +348,7 @@ type Pod struct {
 	Bound       bool // spec.nodeName is set
 	Terminating bool
 	Finished    bool // Failed or Succeeded: it will not run again
+	Failed      bool
 	Ready       bool
 	ReadySince  time.Time
 }
@@ -363,6 +382,7 @@ func ObservePod(pod *corev1.Pod) Pod {
 		Bound:       pod.Spec.NodeName != "",
 		Terminating: pod.DeletionTimestamp != nil,
 		Finished:    pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded,
+		Failed:      pod.Status.Phase == corev1.PodFailed,
 	}
 	for i := range pod.Status.Conditions {
 		condition := &pod.Status.Conditions[i]

@@ -324,7 +324,7 @@ func TestObservePod(t *testing.T) {
 		"bound":                  {pod: corev1.Pod{Spec: corev1.PodSpec{NodeName: "n1"}}, want: Pod{Bound: true}},
 		"terminating":            {pod: corev1.Pod{ObjectMeta: metav1.ObjectMeta{DeletionTimestamp: &deleted}}, want: Pod{Terminating: true}},
 		"running":                {pod: corev1.Pod{Status: corev1.PodStatus{Phase: corev1.PodRunning}}},
-		"failed":                 {pod: corev1.Pod{Status: corev1.PodStatus{Phase: corev1.PodFailed}}, want: Pod{Finished: true}},
+		"failed":                 {pod: corev1.Pod{Status: corev1.PodStatus{Phase: corev1.PodFailed}}, want: Pod{Finished: true, Failed: true}},
 		"succeeded":              {pod: corev1.Pod{Status: corev1.PodStatus{Phase: corev1.PodSucceeded}}, want: Pod{Finished: true}},
 		"ready":                  {pod: corev1.Pod{Status: corev1.PodStatus{Conditions: condition(corev1.PodReady, corev1.ConditionTrue)}}, want: Pod{Ready: true, ReadySince: ready.Time}},
 		"not ready":              {pod: corev1.Pod{Status: corev1.PodStatus{Conditions: condition(corev1.PodReady, corev1.ConditionFalse)}}},
