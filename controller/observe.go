@@ -35,6 +35,8 @@ type observer struct {
 	status    workqueue.TypedRateLimitingInterface[DaemonKey]
 
 	statusStarted, synced chan struct{}
+
+	pods toolscache.Store // what the cache has of pods; there once everything was seen
 }
 
 func newObserver(workloads Workloads, informers cache.Cache) *observer {
@@ -71,7 +73,8 @@ func (o *observer) observe(ctx context.Context) error {
 	for _, object := range o.workloads.objects() {
 		handlers = append(handlers, handled{object, o.daemonHandler(ctx)})
 	}
-	handlers = append(handlers, handled{&corev1.Node{}, o.nodeHandler()}, handled{&leanPod{}, o.podHandler()})
+	pods := client.Object(&leanPod{})
+	handlers = append(handlers, handled{&corev1.Node{}, o.nodeHandler()}, handled{pods, o.podHandler()})
 	var synced []toolscache.InformerSynced
 	for _, h := range handlers {
 		informer, err := o.cache.GetInformer(ctx, h.object, cache.BlockUntilSynced(false))
@@ -83,6 +86,9 @@ func (o *observer) observe(ctx context.Context) error {
 			return fmt.Errorf("watching %T: %w", h.object, err)
 		}
 		synced = append(synced, registration.HasSynced)
+		if stored, ok := informer.(toolscache.SharedInformer); ok && h.object == pods {
+			o.pods = stored.GetStore()
+		}
 	}
 	if !toolscache.WaitForCacheSync(ctx.Done(), synced...) {
 		return fmt.Errorf("waiting until every DaemonSet, node and pod was seen: %w", context.Cause(ctx))

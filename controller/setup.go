@@ -6,6 +6,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
@@ -80,6 +81,10 @@ func Setup(mgr manager.Manager, options Options) error {
 	}
 	if err := setUpHistory(mgr, revisions, observer.synced, recorder); err != nil {
 		return err
+	}
+	scrub := &scrubber{world: world, synced: observer.synced, pods: func() toolscache.Store { return observer.pods }}
+	if err := mgr.Add(scrub); err != nil {
+		return fmt.Errorf("adding the scrub of cells: %w", err)
 	}
 	if err := mgr.Add(placer); err != nil {
 		return fmt.Errorf("adding the probe of placement admission: %w", err)

@@ -106,12 +106,16 @@ func (c *Cells) SetNode(node string, uid types.UID, verdict Verdict, now time.Ti
 	return true
 }
 
-// RemoveNode notes that a node is gone. Its cell stays as long as there are pods in it.
-func (c *Cells) RemoveNode(node string, now time.Time) {
-	if cell, ok := c.byNode[node]; ok {
-		cell.NodeUID, cell.Verdict = "", Verdict{}
-		c.recount(cell, now)
+// RemoveNode notes that a node is gone, and says whether that is news. Its cell stays as long as
+// there are pods in it.
+func (c *Cells) RemoveNode(node string, now time.Time) (changed bool) {
+	cell, ok := c.byNode[node]
+	if !ok || cell.NodeUID == "" {
+		return false
 	}
+	cell.NodeUID, cell.Verdict = "", Verdict{}
+	c.recount(cell, now)
+	return true
 }
 
 // SetPod notes a pod as it is now, and forgets what was known of it before. It is kept, not copied,
@@ -219,6 +223,19 @@ func (c *Cells) Nodes() []string {
 	}
 	slices.Sort(nodes)
 	return nodes
+}
+
+// PodsOn are the UIDs of the pods of a node.
+func (c *Cells) PodsOn(node string) []types.UID {
+	cell, ok := c.byNode[node]
+	if !ok {
+		return nil
+	}
+	pods := make([]types.UID, len(cell.Pods))
+	for i, pod := range cell.Pods {
+		pods[i] = pod.UID
+	}
+	return pods
 }
 
 // EachPod calls f for every pod of every cell, in no order.
