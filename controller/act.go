@@ -176,6 +176,9 @@ func (a *actor) createIn(ctx context.Context, cell daemon.Key, task *task, actio
 	if action.Reason == daemon.ReasonSurge {
 		daemon.Surge(pod)
 	}
+	if task.former {
+		return fmt.Errorf("pod %s/%s: %w", pod.Namespace, pod.Name, errFormer)
+	}
 	if err := a.gate.enter(ctx); err != nil {
 		return err
 	}

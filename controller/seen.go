@@ -37,6 +37,7 @@ type seenPod struct {
 type family struct {
 	namespace, revision string
 	owner               types.UID
+	daemon              string       // the owner's name
 	labels              packedLabels // of a pod that a selector is compared with
 }
 
@@ -68,6 +69,7 @@ func (w Workloads) seePod(pod *corev1.Pod) *seenPod {
 	if seen.ours {
 		observed := daemon.ObservePod(pod)
 		common.owner, common.revision = seen.cell.Owner, observed.Revision
+		common.daemon = metav1.GetControllerOfNoCopy(pod).Name
 		seen.observed, seen.site = &observed, unique.Make(site{seen.cell.Node, observed.NodeUID})
 	}
 	seen.family = unique.Make(common)
