@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -25,6 +26,11 @@ import (
 // syncTimeout is how long it may take until everything there is was seen. Hundreds of thousands of
 // pods take a machine that is short of processors minutes, and to begin again makes nothing better.
 const syncTimeout = 10 * time.Minute
+
+// gcPercent is how much garbage may gather on what is in use before it is collected. What is in use
+// is the cache, hundreds of megabytes in a large cluster, and hardly ever garbage: Go's 100 would
+// have the process take twice that, to save processor time that it does not need.
+const gcPercent = 40
 
 type options struct {
 	workloads, placement          string
@@ -47,6 +53,9 @@ func main() {
 	flag.Parse()
 	log := klog.Background()
 	ctrl.SetLogger(log)
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 
 	err := run(ctrl.SetupSignalHandler(), o)
 	if err != nil {
