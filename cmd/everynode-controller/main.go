@@ -30,7 +30,7 @@ const syncTimeout = 10 * time.Minute
 // gcPercent is how much garbage may gather on what is in use before it is collected. What is in use
 // is the cache, hundreds of megabytes in a large cluster, and hardly ever garbage: Go's 100 would
 // have the process take twice that, to save processor time that it does not need.
-const gcPercent = 40
+const gcPercent = 25
 
 type options struct {
 	workloads, placement          string
