@@ -62,7 +62,7 @@ func newShelf(t *testing.T, change ...func(*v1alpha1.DaemonSet)) *shelf {
 func (s *shelf) reload(t *testing.T) {
 	t.Helper()
 	stored := outside(s.set.DeepCopy())
-	if err := s.WithWatch.Get(t.Context(), client.ObjectKeyFromObject(s.set), stored); err != nil {
+	if err := s.Get(t.Context(), client.ObjectKeyFromObject(s.set), stored); err != nil {
 		t.Fatal(err)
 	}
 	s.requests = nil
