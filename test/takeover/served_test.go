@@ -1,0 +1,366 @@
+package takeover
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/test/lab"
+	"github.com/everynode/everynode/test/labtest"
+)
+
+// rolloutsGoOn: what was rolling out when hands changed is finished, and the node that had its new
+// pod keeps it.
+func rolloutsGoOn(t *trial) {
+	for _, name := range []string{"halfway", "halfway-surging"} {
+		m := t.fleet[name]
+		held, err := t.held(t.T.Context(), m.Workload)
+		t.Must(err)
+		if len(held) != 1 {
+			t.T.Fatalf("%s: %d pods are held, want 1", name, len(held))
+		}
+		t.finish(m)
+		if pods := t.WaitForPods(m.Workload, fleetNodes...); !hasPod(pods, held[0].UID) {
+			t.T.Errorf("%s: pod %s, which was new already, was replaced", name, held[0].Name)
+		}
+	}
+}
+
+// finish releases pods until a rollout is complete.
+func (t *trial) finish(m *member) {
+	t.T.Helper()
+	image := m.Spec.Template.Spec.Containers[0].Image
+	t.Eventually(m.Name+" has new pods alone", func(ctx context.Context) (string, error) {
+		pods, err := t.Release(ctx, m.Workload)
+		if err != nil {
+			return "", err
+		}
+		done := 0
+		for i := range pods {
+			if pods[i].Spec.Containers[0].Image == image && lab.PodReady(&pods[i]) {
+				done++
+			}
+		}
+		return missingUnless(done == 3 && len(pods) == 3, "%d of %d pods are new and ready", done, len(pods)), nil
+	})
+	t.waitForComplete(m.Workload)
+}
+
+func hasPod(pods map[string]corev1.Pod, uid types.UID) bool {
+	for _, pod := range pods {
+		if pod.UID == uid {
+			return true
+		}
+	}
+	return false
+}
+
+func uidsOf(pods map[string]corev1.Pod) map[string]types.UID {
+	uids := map[string]types.UID{}
+	for node, pod := range pods {
+		uids[node] = pod.UID
+	}
+	return uids
+}
+
+// fleetRollsOut: Everynode replaces what others made, by pods that admission pins and its
+// scheduler binds.
+func fleetRollsOut(t *trial) {
+	patient := t.fleet["patient"]
+	before := uidsOf(t.WaitForPods(patient.Workload, fleetNodes...))
+	t.ChangeWorkload(patient.Workload, minReadySeconds(1))
+	t.waitForComplete(patient.Workload)
+	if diff := cmp.Diff(before, uidsOf(t.WaitForPods(patient.Workload, fleetNodes...))); diff != "" {
+		t.T.Errorf("minReadySeconds restarts pods (-before, +after):\n%s", diff)
+	}
+	patient.want = counts(3, 3, 3)
+
+	for _, name := range []string{"plain", "surging", "patient"} {
+		m := t.fleet[name]
+		before := t.WaitForPods(m.Workload, fleetNodes...)
+		t.roll(m)
+		for _, pod := range t.WaitForPods(m.Workload, fleetNodes...) {
+			if hasPod(before, pod.UID) {
+				t.T.Errorf("%s: pod %s was not replaced", name, pod.Name)
+			}
+			if by := pod.Annotations[v1alpha1.PlacedByAnnotation]; by != v1alpha1.PlacedByWebhook || pod.Spec.SchedulerName != v1alpha1.SchedulerName {
+				t.T.Errorf("%s: pod %s was placed by %q and scheduled by %s", name, pod.Name, by, pod.Spec.SchedulerName)
+			}
+		}
+		if available := meta.FindStatusCondition(m.Status.Conditions, v1alpha1.ConditionAvailable); available == nil {
+			t.T.Errorf("%s has no condition Available", name)
+		}
+	}
+}
+
+// builtinRollsOut: the built-in controller replaces what Everynode made.
+func builtinRollsOut(t *trial) {
+	for _, name := range []string{"plain", "surging"} {
+		m := t.fleet[name]
+		before := t.WaitForPods(m.Workload, fleetNodes...)
+		t.roll(m)
+		for _, pod := range t.WaitForPods(m.Workload, fleetNodes...) {
+			if hasPod(before, pod.UID) || pod.Spec.SchedulerName != corev1.DefaultSchedulerName {
+				t.T.Errorf("%s: pod %s was not replaced, or is scheduled by %s", name, pod.Name, pod.Spec.SchedulerName)
+			}
+		}
+	}
+}
+
+// deletesCount: with OnDelete nothing but the user replaces pods.
+func deletesCount(t *trial) {
+	m := t.fleet["manual"]
+	before := t.WaitForPods(m.Workload, fleetNodes...)
+	gone := before[fleetNodes[1]]
+	t.Must(t.Delete(t.T.Context(), &gone))
+	m.want = counts(2, 3, 3)
+	t.WaitForWorkload(m.Workload, "one pod more of the template", func(status *v1alpha1.DaemonSetStatus) bool { return sameCounts(status, &m.want) })
+	for node, pod := range t.WaitForPods(m.Workload, fleetNodes...) {
+		if kept := pod.UID == before[node].UID; kept != (node != gone.Spec.NodeName) {
+			t.T.Errorf("%s: the pod was kept: %t", node, kept)
+		}
+	}
+}
+
+// historyGoesOn: a user goes back to a template that was recorded before hands changed; its record
+// gets the highest number, and none is made.
+func historyGoesOn(t *trial) {
+	m := t.fleet["historic"]
+	before := t.records(m.Workload)
+	back := before[0]
+	t.undo(m, fmt.Sprintf("--to-revision=%d", back.Revision))
+	after := t.records(m.Workload)
+	if len(after) != 3 || after[2].UID != back.UID || after[2].Revision != before[2].Revision+1 {
+		t.T.Errorf("the history was %s and is %s", describe(before), describe(after))
+	}
+	t.checkLabels(m, &back)
+}
+
+// undo has a user go back, and waits until that is done.
+func (t *trial) undo(m *member, args ...string) {
+	t.T.Helper()
+	_, _, err := t.Kubectl(t.T.Context(), "", append([]string{"rollout", "undo", "daemonset/" + m.Name}, args...)...)
+	t.Must(err)
+	t.Must(t.ReadWorkload(t.T.Context(), m.Workload))
+	t.waitForComplete(m.Workload)
+}
+
+func (t *trial) records(w *labtest.Workload) []appsv1.ControllerRevision {
+	t.T.Helper()
+	records, err := t.RevisionsOf(t.T.Context(), w)
+	t.Must(err)
+	return records
+}
+
+func describe(records []appsv1.ControllerRevision) string {
+	var text []string
+	for i := range records {
+		text = append(text, fmt.Sprintf("%d %s", records[i].Revision, records[i].Name))
+	}
+	return strings.Join(text, ", ")
+}
+
+// checkLabels checks that a member's pods are called as a record of its template is.
+func (t *trial) checkLabels(m *member, record *appsv1.ControllerRevision) {
+	t.T.Helper()
+	want := record.Labels[appsv1.ControllerRevisionHashLabelKey]
+	for _, pod := range t.WaitForPods(m.Workload, fleetNodes...) {
+		if got := pod.Labels[appsv1.ControllerRevisionHashLabelKey]; got != want {
+			t.T.Errorf("pod %s is of revision %s, want %s", pod.Name, got, want)
+		}
+	}
+}
+
+// trickyComesBack: a template that can be written in many ways is known when it comes back from
+// its record.
+func trickyComesBack(t *trial) { comesBack(t, t.fleet["tricky"]) }
+
+// collidedComesBack: a template whose name had collided keeps the other one.
+func collidedComesBack(t *trial) { comesBack(t, t.fleet["collided"]) }
+
+func comesBack(t *trial, m *member) {
+	first := t.records(m.Workload)
+	if len(first) != 1 {
+		t.T.Fatalf("%d records, want one", len(first))
+	}
+	t.roll(m)
+	t.undo(m)
+	if after := t.records(m.Workload); len(after) != 2 || after[1].UID != first[0].UID {
+		t.T.Errorf("the history was %s and is %s", describe(first), describe(after))
+	}
+	t.checkLabels(m, &first[0])
+	t.WaitForWorkload(m.Workload, "no collision more", func(status *v1alpha1.DaemonSetStatus) bool { return sameCounts(status, &m.want) })
+}
+
+// undoRestartsLittle: a rollout that is taken back on its way has replaced one pod, which alone is
+// replaced again.
+func undoRestartsLittle(t *trial) {
+	m := &member{Workload: t.MakeWorkload(labtest.Apps, labtest.DaemonSet("undone", onFleet))}
+	t.waitForComplete(m.Workload)
+	before := t.WaitForPods(m.Workload, fleetNodes...)
+	rollHalfway(t, m)
+	t.undo(m)
+	replaced := 0
+	for node, pod := range t.WaitForPods(m.Workload, fleetNodes...) {
+		if pod.UID != before[node].UID {
+			replaced++
+		}
+	}
+	if replaced != 1 {
+		t.T.Errorf("%d pods are new, want 1", replaced)
+	}
+	t.checkLabels(m, &t.records(m.Workload)[1])
+}
+
+// waitersWait: pods that have no room are as good as any, until somebody deletes them.
+func waitersWait(t *trial) {
+	m := t.fleet["waiting"]
+	t.Must(t.DeleteAllOf(t.T.Context(), &corev1.Pod{}, client.InNamespace(m.Namespace), client.MatchingLabels{"app": m.Name}))
+	t.Eventually("others wait for our scheduler", func(ctx context.Context) (string, error) {
+		pods, err := t.PodsOf(ctx, m.Workload)
+		ours := 0
+		for i := range pods {
+			if pods[i].Spec.SchedulerName == v1alpha1.SchedulerName {
+				ours++
+			}
+		}
+		return missingUnless(ours == 3 && len(pods) == 3, "%d of %d do", ours, len(pods)), err
+	})
+	t.WaitForWorkload(m.Workload, "the same", func(status *v1alpha1.DaemonSetStatus) bool { return sameCounts(status, &m.want) })
+}
+
+// namesVanish: a pod that is replaced, by whoever and however often, is never followed by one of
+// its name.
+func namesVanish(t *trial) {
+	w := t.MakeWorkload(labtest.Apps, labtest.DaemonSet("named", onFleet))
+	node, names := fleetNodes[0], map[string]bool{}
+	follows := func(how string) corev1.Pod {
+		pod := t.WaitForPods(w, fleetNodes...)[node]
+		if names[pod.Name] {
+			t.T.Errorf("%s: the pod is called %s, as a former one", how, pod.Name)
+		}
+		names[pod.Name] = true
+		return pod
+	}
+	pod := follows("new")
+	for range 3 {
+		t.Must(t.Delete(t.T.Context(), &pod))
+		t.waitUntilGone(&pod)
+		pod = follows("deleted")
+	}
+	pod.Status.Phase = corev1.PodFailed
+	t.Must(t.Client.Status().Update(t.T.Context(), &pod))
+	t.waitUntilGone(&pod)
+	follows("failed")
+	t.ChangeWorkload(w, func(set *v1alpha1.DaemonSet) { set.Spec.Template.Spec.Containers[0].Image = "example.com/next" })
+	t.waitForComplete(w)
+	last := follows("outdated")
+	for name := range names {
+		err := t.Get(t.T.Context(), types.NamespacedName{Namespace: w.Namespace, Name: name}, &corev1.Pod{})
+		if name != last.Name && !apierrors.IsNotFound(err) {
+			t.T.Errorf("pod %s is there again: %v", name, err)
+		}
+	}
+}
+
+// waitUntilGone waits until nothing has an object's name.
+func (t *trial) waitUntilGone(object client.Object) {
+	t.T.Helper()
+	t.Eventually(object.GetName()+" is gone", func(ctx context.Context) (string, error) {
+		if err := t.Get(ctx, client.ObjectKeyFromObject(object), object); !apierrors.IsNotFound(err) {
+			return "it is there", err
+		}
+		return "", nil
+	})
+}
+
+// race: two controllers that know nothing of each other replace the same pods, and meet at one
+// name. The witness holds them to one pod a node (S1).
+func race(t *trial) {
+	rival, err := t.Replica(t.T.Context(), lab.Controller, "--leader-elect=false")
+	t.Must(err)
+	const rounds = 10
+	mark := t.Mark(t.witness)
+	w := t.MakeWorkload(labtest.Apps, labtest.DaemonSet("raced", onFleet))
+	t.waitForComplete(w)
+	for range rounds {
+		before := t.WaitForPods(w, fleetNodes...)
+		t.Must(t.DeleteAllOf(t.T.Context(), &corev1.Pod{}, client.InNamespace(w.Namespace), client.MatchingLabels{"app": w.Name}))
+		t.Eventually("every pod is replaced", func(ctx context.Context) (string, error) {
+			pods, err := t.PodsOf(ctx, w)
+			for i := range pods {
+				if hasPod(before, pods[i].UID) {
+					return pods[i].Name + " is there", err
+				}
+			}
+			return missingUnless(len(pods) == 3, "%d pods", len(pods)), err
+		})
+	}
+	t.WaitForPods(w, fleetNodes...)
+	made := 0
+	for _, deed := range t.Since(t.witness, mark) {
+		if deed.Daemon == w.UID && deed.Made {
+			made++
+		}
+	}
+	t.T.Logf("%d pods were made, where %d were due", made, 3*(rounds+1))
+	t.Must(rival.Stop(t.T.Context()))
+}
+
+// deletion takes pods and history along.
+func deletion(how string) func(*trial) {
+	return func(t *trial) {
+		w := t.lasting("deleted-" + how)
+		t.waitForComplete(w)
+		_, _, err := t.Kubectl(t.T.Context(), "", "delete", "daemonset", w.Name, "--cascade="+how, "--timeout=60s")
+		t.Must(err)
+		t.WaitForPods(w)
+		t.Eventually("its history is gone", func(ctx context.Context) (string, error) {
+			records, err := t.RevisionsOf(ctx, w)
+			return missingUnless(len(records) == 0, "%d records", len(records)), err
+		})
+	}
+}
+
+// orphans are pods and a record whose DaemonSet was deleted without them, to be adopted by one of
+// its name.
+type orphans struct {
+	name    string
+	pods    map[string]types.UID
+	records []appsv1.ControllerRevision
+}
+
+func (o *orphans) leave(t *trial) {
+	w := t.lasting(o.name)
+	t.waitForComplete(w)
+	o.pods, o.records = uidsOf(t.WaitForPods(w, fleetNodes...)), t.records(w)
+	_, _, err := t.Kubectl(t.T.Context(), "", "delete", "daemonset", w.Name, "--cascade=orphan", "--timeout=60s")
+	t.Must(err)
+	t.WaitForPods(w)
+}
+
+func (o *orphans) adopt(t *trial) {
+	w := t.lasting(o.name)
+	t.waitForComplete(w)
+	if diff := cmp.Diff(o.pods, uidsOf(t.WaitForPods(w, fleetNodes...))); diff != "" {
+		t.T.Errorf("orphans were replaced (-before, +after):\n%s", diff)
+	}
+	if after := t.records(w); len(after) != 1 || after[0].UID != o.records[0].UID {
+		t.T.Errorf("the history was %s and is %s", describe(o.records), describe(after))
+	}
+}
+
+func orphansOfOurs(t *trial) {
+	ours := &orphans{name: "orphans-of-ours"}
+	ours.leave(t)
+	ours.adopt(t)
+}
