@@ -7,6 +7,8 @@ WORKLOADS ?= everynode
 SCHEDULER ?= secondary
 PLACEMENT ?= auto
 LAB_DIR ?= .lab
+CLUSTER ?= lab
+CONTROLLER ?= everynode
 GOLANGCI := go tool -modfile=tools/lint/go.mod golangci-lint
 BINARIES := everynode-controller everynode-webhook everynode-scheduler
 
@@ -38,6 +40,10 @@ test: components build ## Every test: pure rules, and the way of a pod on a real
 .PHONY: e2e
 e2e: components build ## The end-to-end tests alone, uncached, on the lab: placement, lifecycle, corpus
 	go test -count=1 ./test/...
+
+.PHONY: conformance
+conformance: components build ## Kubernetes' own DaemonSet cases against native DaemonSets [CLUSTER=lab|kind|<kubeconfig> CONTROLLER=everynode|builtin]
+	@CONTROLLER=$(CONTROLLER) bash hack/conformance.sh $(CLUSTER)
 
 .PHONY: bench
 bench: components build ## Go benchmarks; they report and never fail on time

@@ -62,6 +62,7 @@ type actor struct {
 	reader    client.Reader // of the API server, not of the cache
 	placer    *placer
 	gate      *throttle // of creates
+	refusals  *refusals
 	events    events.EventRecorder
 	// unanswered counts, for each cell, the requests in a row that got no answer.
 	unanswered workqueue.TypedRateLimiter[daemon.Key]
@@ -84,6 +85,11 @@ func unanswered[K comparable]() workqueue.TypedRateLimiter[K] {
 func (a *actor) Reconcile(ctx context.Context, key daemon.Key) (reconcile.Result, error) {
 	task := a.world.task(key)
 	if err := a.doAll(ctx, key, &task); err != nil {
+		var held *heldBackError
+		if errors.As(err, &held) {
+			a.world.trouble(key, problemOf(held.because))
+			return reconcile.Result{RequeueAfter: held.wait}, nil
+		}
 		if noAnswer(err) {
 			if a.unanswered.NumRequeues(key) >= troublesome {
 				a.world.trouble(key, problemOf(err))
@@ -131,7 +137,7 @@ func (a *actor) lookAgain(task *task) time.Duration {
 
 func (a *actor) do(ctx context.Context, cell daemon.Key, task *task, action daemon.Action) error {
 	if action.Op == daemon.Create {
-		return a.create(ctx, task, action)
+		return a.create(ctx, cell, task, action)
 	}
 	deleted, err := a.delete(ctx, task.object, action)
 	if deleted {
@@ -144,12 +150,13 @@ func (a *actor) do(ctx context.Context, cell daemon.Key, task *task, action daem
 }
 
 // create makes the pod of a slot, or of the spare one when somebody else has the first one's name.
-func (a *actor) create(ctx context.Context, task *task, action daemon.Action) error {
-	err := a.createIn(ctx, task, action, action.Slot)
+func (a *actor) create(ctx context.Context, cell daemon.Key, task *task, action daemon.Action) error {
+	err := a.createIn(ctx, cell, task, action, action.Slot)
 	if errors.Is(err, errNameTaken) && action.Spare != daemon.NoSlot {
-		err = a.createIn(ctx, task, action, action.Spare)
+		err = a.createIn(ctx, cell, task, action, action.Spare)
 	}
-	if err == nil || noAnswer(err) {
+	var held *heldBackError
+	if err == nil || errors.As(err, &held) || noAnswer(err) {
 		return err
 	}
 	reason := problemOf(err).Reason
@@ -160,7 +167,7 @@ func (a *actor) create(ctx context.Context, task *task, action daemon.Action) er
 
 // createIn makes the pod of a slot. That it is there already is an answer too: within a slot the
 // name says so, and the cache will.
-func (a *actor) createIn(ctx context.Context, task *task, action daemon.Action, slot int) error {
+func (a *actor) createIn(ctx context.Context, cell daemon.Key, task *task, action daemon.Action, slot int) error {
 	pod := daemon.NewPod(task.template, task.node, slot, task.after)
 	if action.Reason == daemon.ReasonSurge {
 		daemon.Surge(pod)
@@ -168,8 +175,15 @@ func (a *actor) createIn(ctx context.Context, task *task, action daemon.Action, 
 	if err := a.gate.enter(ctx); err != nil {
 		return err
 	}
+	if wait, because := a.refusals.mayAsk(cell); because != nil {
+		a.gate.leave(true)
+		return &heldBackError{wait, because}
+	}
 	placedBy, err := a.placer.create(ctx, pod)
 	a.gate.leave(err == nil || !noAnswer(err))
+	if err == nil || apierrors.IsAlreadyExists(err) {
+		a.world.wake(a.refusals.over(ownerOf(cell)))
+	}
 	switch {
 	case err == nil:
 		podsCreated.WithLabelValues(placedBy).Inc()
@@ -181,7 +195,21 @@ func (a *actor) createIn(ctx context.Context, task *task, action daemon.Action, 
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		return nil // nothing can be made there any more
 	}
-	return fmt.Errorf("creating pod %s for node %s: %w", pod.Name, task.node.Name, err)
+	err = fmt.Errorf("creating pod %s for node %s: %w", pod.Name, task.node.Name, err)
+	if ofDaemon(err) {
+		a.refusals.note(cell, err)
+	}
+	return err
+}
+
+// heldBackError is the failure to ask for a pod of a daemon whose pods are refused.
+type heldBackError struct {
+	wait    time.Duration
+	because error
+}
+
+func (e *heldBackError) Error() string {
+	return fmt.Sprintf("held back for %s: %v", e.wait, e.because)
 }
 
 // meet looks who has the name that a pod of ours needs. Our own pod is no news: the cache does
@@ -251,6 +279,16 @@ func problemOf(err error) daemon.Problem {
 		reason = known.reason
 	}
 	return daemon.Problem{Reason: reason, Message: err.Error()}
+}
+
+// ofDaemon says whether an answer is about a daemon's pods, whatever their node. What admission
+// could not do, and pins that contradict each other, have their own ways.
+func ofDaemon(err error) bool {
+	var (
+		absent        *notEffectiveError
+		contradiction *daemon.ContradictoryPinError
+	)
+	return !noAnswer(err) && !errors.As(err, &absent) && !errors.As(err, &contradiction)
 }
 
 // noAnswer says whether an error tells nothing about the object that was sent: the API server

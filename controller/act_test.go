@@ -41,7 +41,7 @@ func newStage(t *testing.T, change ...func(*v1alpha1.DaemonSet)) *stage {
 	s.world, _, s.clock = newTestWorld()
 	s.actor = &actor{
 		workloads: everynodeOnly, world: s.world, client: s.server, reader: s.server,
-		placer: newPlacer(s.server, PlacementAuto, s.world.samples, func(bool, string) {}), events: s.recorder, unanswered: unanswered[daemon.Key](), gate: newThrottle(4),
+		placer: newPlacer(s.server, PlacementAuto, s.world.samples, func(bool, string) {}), events: s.recorder, unanswered: unanswered[daemon.Key](), gate: newThrottle(4), refusals: newRefusals(s.clock.Now),
 	}
 	see(t, s.world, s.set)
 	s.world.nodeSeen(s.node)
@@ -203,10 +203,12 @@ func TestActTellsOfTrouble(t *testing.T) {
 		t.Errorf("error %v, problem %+v", err, problem())
 	}
 	s.refuse = errors.New("connection refused")
+	s.clock.advance(firstRefused)
 	if _, err := s.actor.Reconcile(t.Context(), stageKey); err != nil || problem() == (daemon.Problem{}) {
 		t.Errorf("error %v, problem %+v; want it kept while there is no answer", err, problem())
 	}
 	s.refuse = nil
+	s.clock.advance(2 * firstRefused)
 	if _, err := s.actor.Reconcile(t.Context(), stageKey); err != nil || problem() != (daemon.Problem{}) {
 		t.Errorf("error %v, problem %+v; want none once the pod is made", err, problem())
 	}
@@ -367,10 +369,12 @@ func TestActUnansweredBacksOff(t *testing.T) {
 		t.Error("a refusal is no error")
 	}
 	s.refuse = errors.New("connection refused")
+	s.clock.advance(firstRefused)
 	if got := wait(); got != 100*time.Millisecond {
 		t.Errorf("after an answer: again after %v, want 100ms", got)
 	}
 	s.refuse = nil
+	s.clock.advance(2 * firstRefused)
 	if got := wait(); got != verifyAfter {
 		t.Errorf("after success: again after %v, want %v", got, verifyAfter)
 	}

@@ -44,20 +44,33 @@ func newShelf(t *testing.T, change ...func(*v1alpha1.DaemonSet)) *shelf {
 	if err := appsv1.AddToScheme(scheme); err != nil {
 		t.Fatal(err)
 	}
-	s.WithWatch = fake.NewClientBuilder().WithScheme(scheme).WithObjects(s.set.DeepCopy()).
-		WithStatusSubresource(&v1alpha1.DaemonSet{}).
+	s.WithWatch = fake.NewClientBuilder().WithScheme(scheme).WithObjects(outside(s.set.DeepCopy())).
+		WithStatusSubresource(&v1alpha1.DaemonSet{}, &appsv1.DaemonSet{}).
 		WithInterceptorFuncs(interceptor.Funcs{Create: s.create, Patch: s.patch, Delete: s.delete, Get: s.get, SubResourcePatch: s.patchStatus}).Build()
-	if err := s.WithWatch.Get(t.Context(), client.ObjectKeyFromObject(s.set), s.set); err != nil {
-		t.Fatal(err)
-	}
+	s.reload(t)
 	s.world, _, _ = newTestWorld()
 	s.historian = &historian{
-		world: s.world, revisions: newRevisions(everynodeOnly, s.world), client: s.WithWatch, reader: s.WithWatch,
+		world: s.world, revisions: newRevisions(Workloads{Everynode: !s.set.Native(), Apps: s.set.Native()}, s.world), client: s.WithWatch, reader: s.WithWatch,
 		events: s.recorder, unanswered: unanswered[DaemonKey](),
 	}
 	s.world.record, s.world.recorded = s.historian.revisions.look, s.historian.revisions.recorded
 	see(t, s.world, s.set)
 	return s
+}
+
+// reload reads the daemon anew.
+func (s *shelf) reload(t *testing.T) {
+	t.Helper()
+	stored := outside(s.set.DeepCopy())
+	if err := s.WithWatch.Get(t.Context(), client.ObjectKeyFromObject(s.set), stored); err != nil {
+		t.Fatal(err)
+	}
+	s.requests = nil
+	if native, ok := stored.(*appsv1.DaemonSet); ok {
+		s.set = v1alpha1.FromApps(native)
+		return
+	}
+	s.set = stored.(*v1alpha1.DaemonSet)
 }
 
 // ask remembers a request, and refuses it when it is to be.
@@ -70,10 +83,14 @@ func (s *shelf) ask(verb, name, how string) error {
 }
 
 func (s *shelf) create(ctx context.Context, c client.WithWatch, object client.Object, options ...client.CreateOption) error {
-	if err := s.ask("create", object.GetName(), fmt.Sprintf("as %d", object.(*appsv1.ControllerRevision).Revision)); err != nil {
+	record, is := object.(*appsv1.ControllerRevision)
+	if !is {
+		return c.Create(ctx, object, options...)
+	}
+	if err := s.ask("create", record.Name, fmt.Sprintf("as %d", record.Revision)); err != nil {
 		return err
 	}
-	stored := object.DeepCopyObject().(*appsv1.ControllerRevision)
+	stored := record.DeepCopy()
 	stored.UID = types.UID("uid-" + stored.Name)
 	return c.Create(ctx, stored, options...)
 }
@@ -460,9 +477,9 @@ func TestHistoryNameIsTaken(t *testing.T) {
 				before := s.world.daemons[keyOf(s.set)].template.Revision
 				s.look(t)
 				wantStrings(t, "events", []string{"d: Warning RevisionNameTaken"}, s.drain())
-				s.set = s.set.DeepCopy()
-				if err := s.Get(t.Context(), client.ObjectKeyFromObject(s.set), s.set); err != nil || s.set.Status.CollisionCount == nil || *s.set.Status.CollisionCount != 1 {
-					t.Fatalf("collisionCount %v, %v, want 1", s.set.Status.CollisionCount, err)
+				s.reload(t)
+				if got := s.set.Status.CollisionCount; got == nil || *got != 1 {
+					t.Fatalf("collisionCount %v, want 1", got)
 				}
 				see(t, s.world, s.set)
 				s.informed(t)

@@ -3,6 +3,8 @@ package controller
 import (
 	"context"
 	"fmt"
+	"maps"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -28,6 +30,7 @@ type observer struct {
 	cache     cache.Cache
 	world     *world
 	revisions *revisions
+	refusals  *refusals
 	cells     priorityqueue.PriorityQueue[daemon.Key]
 	status    workqueue.TypedRateLimitingInterface[DaemonKey]
 
@@ -38,6 +41,7 @@ func newObserver(workloads Workloads, informers cache.Cache) *observer {
 	return &observer{
 		workloads:     workloads,
 		cache:         informers,
+		refusals:      newRefusals(time.Now),
 		statusStarted: make(chan struct{}),
 		synced:        make(chan struct{}),
 	}
@@ -60,6 +64,8 @@ func (o *observer) observe(ctx context.Context) error {
 	}
 	handlers := []handled{
 		{&schedulingv1.PriorityClass{}, o.classHandler()},
+		{namespaceMetadata(), o.namespaceHandler()},
+		{&corev1.ResourceQuota{}, o.quotaHandler()},
 		{&appsv1.ControllerRevision{}, o.revisions.handler()},
 	}
 	for _, object := range o.workloads.objects() {
@@ -91,15 +97,22 @@ func (o *observer) daemonHandler(ctx context.Context) toolscache.ResourceEventHa
 			log.FromContext(ctx).Error(err, "a DaemonSet cannot be served", "daemonset", client.ObjectKeyFromObject(set))
 		}
 	}
+	gone := func(set *v1alpha1.DaemonSet) {
+		o.world.daemonGone(keyOf(set))
+		o.refusals.over(keyOf(set))
+	}
 	return toolscache.ResourceEventHandlerFuncs{
 		AddFunc: seen,
 		UpdateFunc: func(former, object any) {
-			if old := former.(*v1alpha1.DaemonSet); another(old, object) {
-				o.world.daemonGone(keyOf(old))
+			old := former.(*v1alpha1.DaemonSet)
+			if another(old, object) {
+				gone(old)
+			} else if old.Generation != object.(*v1alpha1.DaemonSet).Generation {
+				o.refusals.over(keyOf(old)) // all cells are planned
 			}
 			seen(object)
 		},
-		DeleteFunc: func(object any) { o.world.daemonGone(keyOf(last[*v1alpha1.DaemonSet](object))) },
+		DeleteFunc: func(object any) { gone(last[*v1alpha1.DaemonSet](object)) },
 	}
 }
 
@@ -108,6 +121,45 @@ func (o *observer) classHandler() toolscache.ResourceEventHandler {
 		AddFunc:    func(object any) { o.world.classSeen(object.(*schedulingv1.PriorityClass)) },
 		UpdateFunc: func(_, object any) { o.world.classSeen(object.(*schedulingv1.PriorityClass)) },
 		DeleteFunc: func(object any) { o.world.classGone(last[*schedulingv1.PriorityClass](object).Name) },
+	}
+}
+
+// namespaceMetadata is what is watched of namespaces.
+func namespaceMetadata() client.Object {
+	namespace := &metav1.PartialObjectMetadata{}
+	namespace.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	return namespace
+}
+
+// namespaceHandler lets pods be asked for again when their namespace's labels change: they say what
+// Pod Security lets in.
+func (o *observer) namespaceHandler() toolscache.ResourceEventHandler {
+	return toolscache.ResourceEventHandlerFuncs{
+		UpdateFunc: func(former, object any) {
+			old, now := former.(*metav1.PartialObjectMetadata), object.(*metav1.PartialObjectMetadata)
+			if !maps.Equal(old.Labels, now.Labels) {
+				o.tryAgainIn(now.Name)
+			}
+		},
+	}
+}
+
+// quotaHandler lets pods be asked for again when a quota is another one or gone.
+func (o *observer) quotaHandler() toolscache.ResourceEventHandler {
+	return toolscache.ResourceEventHandlerFuncs{
+		UpdateFunc: func(former, object any) {
+			old, now := former.(*corev1.ResourceQuota), object.(*corev1.ResourceQuota)
+			if !equality.Semantic.DeepEqual(old.Status.Hard, now.Status.Hard) {
+				o.tryAgainIn(now.Namespace)
+			}
+		},
+		DeleteFunc: func(object any) { o.tryAgainIn(last[*corev1.ResourceQuota](object).Namespace) },
+	}
+}
+
+func (o *observer) tryAgainIn(namespace string) {
+	for _, key := range o.refusals.in(namespace) {
+		o.world.wake(o.refusals.over(key))
 	}
 }
 

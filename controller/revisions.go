@@ -72,12 +72,6 @@ func (r *revisions) begin(queue workqueue.TypedRateLimitingInterface[DaemonKey])
 	}
 }
 
-func (r *revisions) begun() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.queue != nil
-}
-
 func (r *revisions) seen(object *appsv1.ControllerRevision) {
 	now := r.workloads.observeRevision(object)
 	r.mu.Lock()
@@ -110,8 +104,8 @@ func (r *revisions) gone(namespace, name string) {
 // wake has those daemons looked at whom a ControllerRevision concerns: the one that controls it;
 // those that may adopt it or need its name otherwise.
 func (r *revisions) wake(namespace string, changed *revision) {
-	if !r.begun() {
-		return
+	if !r.world.hasBegun() {
+		return // then everybody is
 	}
 	if changed.ours {
 		r.tell(DaemonKey{namespace, changed.controller})

@@ -55,7 +55,7 @@ func Setup(mgr manager.Manager, options Options) error {
 		RateLimiter:             refused[daemon.Key](),
 		Reconciler: &actor{
 			workloads: options.Workloads, world: world, client: mgr.GetClient(), reader: mgr.GetAPIReader(),
-			placer: placer, gate: newThrottle(options.Workers), events: recorder, unanswered: unanswered[daemon.Key](),
+			placer: placer, gate: newThrottle(options.Workers), refusals: observer.refusals, events: recorder, unanswered: unanswered[daemon.Key](),
 		},
 	})
 	if err != nil {

@@ -203,8 +203,8 @@ func (f *fleet) wantOneEach(t *testing.T, made, strays int) {
 	}
 }
 
-// A quota that takes ten pods of a hundred: the others are tried again slowly, each for itself,
-// and what there is is counted.
+// A quota that takes ten pods of a hundred: one more is asked for, not ninety, and what there is is
+// counted.
 func TestFleetUnderAQuota(t *testing.T) {
 	f := newFleet(t, fleetOf(100, 0))
 	known := f.world.daemons[keyOf(f.set)]
@@ -220,10 +220,11 @@ func TestFleetUnderAQuota(t *testing.T) {
 	f.inform(t)
 	_, health := f.world.health(keyOf(f.set))
 	want := daemon.Counters{Desired: 100, Current: 10, Updated: 10}
-	if health.Counters != want || refused != 90 || len(health.Problems) != 90 {
-		t.Errorf("counters %+v, %d refused, %d problems; want %+v, 90 and 90", health.Counters, refused, len(health.Problems), want)
+	if health.Counters != want || refused != 1 || len(f.requests) != 11 || len(health.Problems) != 90 {
+		t.Errorf("counters %+v, %d refused, %d requests, %d problems; want %+v, 1, 11 and 90", health.Counters, refused, len(f.requests), len(health.Problems), want)
 	}
 	f.refuse = nil
+	f.clock.advance(firstRefused)
 	if made := f.settle(t); made != 90 {
 		t.Errorf("%d pods are made without the quota, want 90", made)
 	}

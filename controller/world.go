@@ -168,6 +168,12 @@ func (w *world) begin() {
 	}
 }
 
+func (w *world) hasBegun() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.begun
+}
+
 // goOn has the cells planned whose turn in a rollout has come.
 func (w *world) goOn(key DaemonKey, known *workload) {
 	if !w.begun || !known.keptUp() {
@@ -191,6 +197,17 @@ func (w *world) replan() {
 	for key, known := range w.daemons {
 		if known.keptUp() {
 			w.planAll(key, known)
+		}
+	}
+}
+
+// wake has cells planned again that were held back.
+func (w *world) wake(cells []daemon.Key) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, cell := range cells {
+		if known := w.daemons[ownerOf(cell)]; known.keptUp() {
+			w.plan(cell, known.priority)
 		}
 	}
 }

@@ -18,7 +18,7 @@ type Cell struct {
 	Verdict Verdict   // zero when there is no such node
 	Pods    []Pod     // best first, see better
 
-	left    types.UID // the pod that left last
+	left    types.UID // the pod that left last, unless it was the only one and was followed
 	retries int       // finished pods replaced in a row
 	retryAt time.Time // the next finished pod is replaced then, not before
 	granted grant     // the rollout's leave to replace an old pod
@@ -112,6 +112,8 @@ func (c *Cells) SetPod(node string, pod Pod, now time.Time) {
 	if old, had := c.take(cell, pod.UID); had {
 		// What was deleted never lives again, however late the watch is.
 		pod.Terminating = pod.Terminating || old.Terminating
+	} else if len(cell.Pods) == 0 {
+		cell.left = "" // it was followed
 	}
 	at, _ := slices.BinarySearchFunc(cell.Pods, pod, better)
 	cell.Pods = slices.Insert(cell.Pods, at, pod)

@@ -6,9 +6,11 @@
 // What is real: admission, RBAC, TLS, validation, watches, every controller, leases, leader
 // election; Everynode's processes run with their own service accounts' tokens and exactly the
 // rules that deploy/ ships. What is simulated: the node. kwok reports every pod that is bound to
-// a node Running and Ready at once, whatever its image, also on a node that is NotReady, and
-// keeps a deleted pod terminating for its whole grace period, as a container does that ignores
-// SIGTERM (at most one second longer, for the deletion timestamp has whole seconds).
+// a node Running and Ready at once, also on a node that is NotReady, and keeps a deleted pod
+// terminating for its whole grace period, as a container does that ignores SIGTERM (at most one
+// second longer, for the deletion timestamp has whole seconds). Every image is there, but one
+// with the tag non-existent: its pods stay Pending. Nothing runs, so there are no probes, no logs
+// and no exec.
 //
 // A lab owns its folder (a lock file refuses a second one), its ports and its processes. The
 // processes die with the lab, also when the lab is killed: each is started from one OS thread

@@ -166,6 +166,40 @@ func checkNodes(ctx context.Context, t *testing.T, l *Lab) {
 	}
 }
 
+// A pod waits for an image of the tag non-existent, and beside it others run.
+func TestImagesThatDoNotExistAreWaitedFor(t *testing.T) {
+	l := Start(t, Options{Nodes: 1, Without: []string{Controller, Webhook, EverynodeScheduler}})
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	pods := l.Client.CoreV1().Pods("default")
+	for name, image := range map[string]string{"waits": "example.com/image:non-existent", "runs": "example.com/image:v1"} {
+		_, err := pods.Create(ctx, &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Name: name},
+			Spec:       corev1.PodSpec{NodeName: NodeName(0), Containers: []corev1.Container{{Name: "main", Image: image}}},
+		}, metav1.CreateOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := Eventually(ctx, "one pod runs and the other waits", func(ctx context.Context) (string, error) {
+		runs, err := pods.Get(ctx, "runs", metav1.GetOptions{})
+		if err != nil || !PodReady(runs) {
+			return "the one does not run", err
+		}
+		waits, err := pods.Get(ctx, "waits", metav1.GetOptions{})
+		if err != nil || len(waits.Status.ContainerStatuses) == 0 {
+			return "the other was not looked at", err
+		}
+		if waiting := waits.Status.ContainerStatuses[0].State.Waiting; waiting == nil || PodReady(waits) || waits.Status.Phase != corev1.PodPending {
+			t.Errorf("the other is %+v, want it Pending and its container waiting", waits.Status)
+		}
+		return "", nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // A deleted pod stays for its grace period and then goes.
 func TestDeletesHonourTheGracePeriod(t *testing.T) {
 	l := Start(t, Options{Nodes: 1, Without: []string{Controller, Webhook, EverynodeScheduler}})

@@ -1,45 +1,61 @@
 // Command images packs a static program into a container image, without a container runtime and
 // without a registry: an archive that docker load, ctr images import and kind load take.
 //
-//	images PROGRAM NAME:TAG ARCHIVE
+//	images [-files FOLDER] [-user USER] [-arg ARG] PROGRAM NAME:TAG[,NAME:TAG…] ARCHIVE
 package main
 
 import (
 	"archive/tar"
 	"bytes"
+	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
-// nobody is the user that the program runs as, whatever the pod says.
+// nobody is the user that the program runs as, unless the pod or -user says another.
 const nobody = "65532:65532"
 
+type options struct {
+	program, references, archive string
+	// files is a folder whose content lies beside the program in the image's root; "" means none.
+	files string
+	user  string
+	// arg is what the program gets when the pod gives it nothing.
+	arg string
+}
+
 func main() {
-	if len(os.Args) != 4 {
-		fmt.Fprintln(os.Stderr, "usage: images PROGRAM NAME:TAG ARCHIVE")
+	var o options
+	flag.StringVar(&o.files, "files", "", "folder whose content goes into the image's root as well")
+	flag.StringVar(&o.user, "user", nobody, "user that the program runs as")
+	flag.StringVar(&o.arg, "arg", "", "argument that the program gets when the pod gives it none")
+	flag.Parse()
+	if flag.NArg() != 3 {
+		fmt.Fprintln(os.Stderr, "usage: images [flags] PROGRAM NAME:TAG[,NAME:TAG…] ARCHIVE")
+		flag.PrintDefaults()
 		os.Exit(2)
 	}
-	if err := pack(os.Args[1], os.Args[2], os.Args[3]); err != nil {
+	o.program, o.references, o.archive = flag.Arg(0), flag.Arg(1), flag.Arg(2)
+	if err := pack(o); err != nil {
 		fmt.Fprintln(os.Stderr, "images:", err)
 		os.Exit(1)
 	}
 }
 
-func pack(program, reference, archive string) error {
-	tag, err := name.NewTag(reference)
-	if err != nil {
-		return err
-	}
-	path := "/" + filepath.Base(program)
-	files, err := layer(program, path)
+func pack(o options) error {
+	path := "/" + filepath.Base(o.program)
+	files, err := layer(o.program, path, o.files)
 	if err != nil {
 		return err
 	}
@@ -59,27 +75,74 @@ func pack(program, reference, archive string) error {
 	}
 	config.OS, config.Architecture = "linux", runtime.GOARCH
 	config.Config.Entrypoint = []string{path}
-	config.Config.User = nobody
+	config.Config.User = o.user
+	if o.arg != "" {
+		config.Config.Cmd = []string{o.arg}
+	}
 	if image, err = mutate.ConfigFile(image, config); err != nil {
 		return err
 	}
-	return tarball.WriteToFile(archive, tag, image)
+	tags := map[name.Tag]v1.Image{}
+	for reference := range strings.SplitSeq(o.references, ",") {
+		tag, err := name.NewTag(reference)
+		if err != nil {
+			return err
+		}
+		tags[tag] = image
+	}
+	return tarball.MultiWriteToFile(o.archive, tags)
 }
 
-// layer holds the program alone, with no time stamps: the same program makes the same image.
-func layer(program, path string) ([]byte, error) {
-	data, err := os.ReadFile(program)
-	if err != nil {
-		return nil, err
-	}
+// layer holds the program and what is in the folder, with no owners and no time stamps: the same
+// files make the same image.
+func layer(program, path, folder string) ([]byte, error) {
 	var out bytes.Buffer
 	files := tar.NewWriter(&out)
-	header := &tar.Header{Name: path[1:], Mode: 0o755, Size: int64(len(data))}
-	if err := files.WriteHeader(header); err != nil {
+	if err := add(files, program, path[1:]); err != nil {
 		return nil, err
 	}
-	if _, err := files.Write(data); err != nil {
-		return nil, err
+	if folder != "" {
+		err := filepath.WalkDir(folder, func(file string, _ fs.DirEntry, err error) error {
+			if err != nil || file == folder {
+				return err
+			}
+			inside, err := filepath.Rel(folder, file)
+			if err != nil {
+				return err
+			}
+			return add(files, file, inside)
+		})
+		if err != nil {
+			return nil, err
+		}
 	}
 	return out.Bytes(), files.Close()
+}
+
+// add writes a file, a folder without its content, or a symbolic link. Everybody may read and run
+// it, whatever the umask was that it was made with.
+func add(files *tar.Writer, file, inside string) error {
+	info, err := os.Lstat(file)
+	if err != nil {
+		return err
+	}
+	header := &tar.Header{Name: inside, Typeflag: tar.TypeReg, Mode: 0o755, Size: info.Size()}
+	switch {
+	case info.IsDir():
+		header.Typeflag, header.Size = tar.TypeDir, 0
+	case info.Mode()&fs.ModeSymlink != 0:
+		header.Typeflag, header.Size = tar.TypeSymlink, 0
+		if header.Linkname, err = os.Readlink(file); err != nil {
+			return err
+		}
+	}
+	if err := files.WriteHeader(header); err != nil || header.Typeflag != tar.TypeReg {
+		return err
+	}
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	_, err = files.Write(content)
+	return err
 }
