@@ -76,7 +76,7 @@ func (t *trial) change(what, workloads string, meanwhile func(*trial)) {
 func (t *trial) waitUntilSynced() {
 	t.T.Helper()
 	for _, m := range t.fleet {
-		t.nextGeneration(m)
+		t.nextGeneration(m.Workload)
 	}
 	for name, m := range t.fleet {
 		t.WaitForWorkload(m.Workload, "its generation", func(*v1alpha1.DaemonSetStatus) bool { return true })
@@ -87,9 +87,9 @@ func (t *trial) waitUntilSynced() {
 }
 
 // nextGeneration changes what is of no consequence.
-func (t *trial) nextGeneration(m *member) {
+func (t *trial) nextGeneration(w *labtest.Workload) {
 	t.T.Helper()
-	t.ChangeWorkload(m.Workload, func(set *v1alpha1.DaemonSet) { *set.Spec.RevisionHistoryLimit++ })
+	t.ChangeWorkload(w, func(set *v1alpha1.DaemonSet) { *set.Spec.RevisionHistoryLimit++ })
 }
 
 // meanwhile is what happens to DaemonSets while nobody serves them.

@@ -55,7 +55,7 @@ func cleanUp(t *trial) {
 		return missingUnless(theirs == 3 && len(pods) == 3, "%d of %d do", theirs, len(pods)), err
 	})
 	for _, m := range []*member{manual, waiting} {
-		t.nextGeneration(m)
+		t.nextGeneration(m.Workload)
 		t.WaitForWorkload(m.Workload, "no condition", func(status *v1alpha1.DaemonSetStatus) bool {
 			return len(status.Conditions) == 0 && sameCounts(status, &m.want)
 		})

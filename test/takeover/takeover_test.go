@@ -26,7 +26,7 @@ func TestTakeover(t *testing.T) {
 	all.makeFleet()
 	rollout, drain := &script{name: "rolled", steps: rolloutSteps}, &script{name: "drained", steps: drainSteps}
 	first, second := &orphans{name: "orphans"}, &orphans{name: "orphans-again"}
-	meanwhile := &meanwhile{}
+	meanwhile, aged := &meanwhile{}, &aged{}
 
 	all.try("built-in", map[string]func(*trial){
 		"the fleet is ready":  prepareFleet,
@@ -34,10 +34,12 @@ func TestTakeover(t *testing.T) {
 		"kubectl drain":       drain.underBuiltin,
 		"orphans are left":    first.leave,
 		"others are to alter": meanwhile.prepare,
+		"one ages":            aged.prepare,
 	})
-	all.change("to Everynode", lab.WorkloadsApps, meanwhile.happen)
+	all.change("to Everynode", lab.WorkloadsApps, func(t *trial) { meanwhile.happen(t); aged.age(t) })
 	all.try("Everynode", map[string]func(*trial){
 		"what happened meanwhile":       meanwhile.caughtUp,
+		"an old record counts":          aged.knownByItsRecord,
 		"rollouts go on":                rolloutsGoOn,
 		"the fleet rolls out":           fleetRollsOut,
 		"OnDelete waits for deletes":    deletesCount,
@@ -63,11 +65,13 @@ func TestTakeover(t *testing.T) {
 		"the fleet rolls out": builtinRollsOut,
 		"history goes on":     historyGoesOn,
 		"orphans are adopted": second.adopt,
+		"it records anew":     aged.recordedAnew,
 	})
 	all.alone("what is left behind goes", cleanUp)
 	all.try("before going on", halfwayAgain)
 	all.change("to Everynode again", lab.WorkloadsBoth, nil)
 	all.try("Everynode again", map[string]func(*trial){
+		"two records are one": aged.recordedOnce,
 		"rollouts go on":      rolloutsGoOn,
 		"the fleet rolls out": fleetRollsOut,
 		"history goes on":     historyGoesOn,
