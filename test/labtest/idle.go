@@ -11,16 +11,17 @@ import (
 	"github.com/everynode/everynode/test/lab"
 )
 
-// activity is what everynode-controller has to do, and has done, by its own metrics.
+// activity is what an everynode-controller has to do, and has done, by its own metrics.
 type activity struct{ waits, working, done float64 }
 
-// WaitForIdle waits until everynode-controller has done all that it was told so far: nothing waits,
-// and between two looks nothing was done. What is put off to a later time does not count.
-func (c *Cluster) WaitForIdle() {
+// WaitForIdle waits until an everynode-controller has done all that it was told so far, which is
+// something: nothing waits, and between two looks nothing was done. What is put off to a later time
+// does not count.
+func (c *Cluster) WaitForIdle(controller *lab.Component) {
 	c.T.Helper()
 	var before activity
-	c.Eventually("everynode-controller is idle", func(ctx context.Context) (string, error) {
-		now, err := c.activity(ctx)
+	c.Eventually(controller.Name()+" is idle", func(ctx context.Context) (string, error) {
+		now, err := look(ctx, "http://"+controller.PortAddress(1)+"/metrics")
 		if err != nil {
 			return "", err
 		}
@@ -32,8 +33,9 @@ func (c *Cluster) WaitForIdle() {
 	})
 }
 
-func (c *Cluster) activity(ctx context.Context) (activity, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.Component(lab.Controller).PortAddress(1)+"/metrics", nil)
+// look adds up the metrics at a URL.
+func look(ctx context.Context, url string) (activity, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return activity{}, err
 	}

@@ -55,7 +55,7 @@ func (t *trial) change(what, workloads string, meanwhile func(*trial)) {
 		}
 		t.waitUntilSynced()
 		if workloads != lab.WorkloadsEverynode {
-			t.WaitForIdle()
+			t.WaitForIdle(controller)
 		}
 		for _, deed := range t.Since(t.witness, mark) {
 			for name, m := range t.fleet {

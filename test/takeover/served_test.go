@@ -8,7 +8,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -84,14 +83,9 @@ func fleetRollsOut(t *trial) {
 	}
 	patient.want = counts(3, 3, 3)
 
-	for _, name := range []string{"plain", "surging", "patient"} {
+	for name, pods := range t.rollAll("plain", "surging", "patient") {
 		m := t.fleet[name]
-		before := t.WaitForPods(m.Workload, fleetNodes...)
-		t.roll(m)
-		for _, pod := range t.WaitForPods(m.Workload, fleetNodes...) {
-			if hasPod(before, pod.UID) {
-				t.T.Errorf("%s: pod %s was not replaced", name, pod.Name)
-			}
+		for _, pod := range pods {
 			if by := pod.Annotations[v1alpha1.PlacedByAnnotation]; by != v1alpha1.PlacedByWebhook || pod.Spec.SchedulerName != v1alpha1.SchedulerName {
 				t.T.Errorf("%s: pod %s was placed by %q and scheduled by %s", name, pod.Name, by, pod.Spec.SchedulerName)
 			}
@@ -108,16 +102,35 @@ func fleetRollsOut(t *trial) {
 
 // builtinRollsOut: the built-in controller replaces what Everynode made.
 func builtinRollsOut(t *trial) {
-	for _, name := range []string{"plain", "surging"} {
-		m := t.fleet[name]
-		before := t.WaitForPods(m.Workload, fleetNodes...)
-		t.roll(m)
-		for _, pod := range t.WaitForPods(m.Workload, fleetNodes...) {
-			if hasPod(before, pod.UID) || pod.Spec.SchedulerName != corev1.DefaultSchedulerName {
-				t.T.Errorf("%s: pod %s was not replaced, or is scheduled by %s", name, pod.Name, pod.Spec.SchedulerName)
+	for name, pods := range t.rollAll("plain", "surging") {
+		for _, pod := range pods {
+			if pod.Spec.SchedulerName != corev1.DefaultSchedulerName {
+				t.T.Errorf("%s: pod %s is scheduled by %s", name, pod.Name, pod.Spec.SchedulerName)
 			}
 		}
 	}
+}
+
+// rollAll has members replace all their pods, and gives the new ones.
+func (t *trial) rollAll(names ...string) map[string]map[string]corev1.Pod {
+	t.T.Helper()
+	before, after := map[string]map[string]corev1.Pod{}, map[string]map[string]corev1.Pod{}
+	for _, name := range names {
+		m := t.fleet[name]
+		before[name] = t.WaitForPods(m.Workload, fleetNodes...)
+		t.ChangeWorkload(m.Workload, m.nextImage)
+	}
+	for _, name := range names {
+		m := t.fleet[name]
+		t.waitForComplete(m.Workload)
+		after[name] = t.WaitForPods(m.Workload, fleetNodes...)
+		for _, pod := range after[name] {
+			if hasPod(before[name], pod.UID) {
+				t.T.Errorf("%s: pod %s was not replaced", name, pod.Name)
+			}
+		}
+	}
+	return after
 }
 
 // deletesCount: with OnDelete nothing but the user replaces pods.
@@ -238,131 +251,4 @@ func waitersWait(t *trial) {
 		return missingUnless(ours == 3 && len(pods) == 3, "%d of %d do", ours, len(pods)), err
 	})
 	t.WaitForWorkload(m.Workload, "the same", func(status *v1alpha1.DaemonSetStatus) bool { return sameCounts(status, &m.want) })
-}
-
-// namesVanish: a pod that is replaced, by whoever and however often, is never followed by one of
-// its name.
-func namesVanish(t *trial) {
-	w := t.MakeWorkload(labtest.Apps, labtest.DaemonSet("named", onFleet))
-	node, names := fleetNodes[0], map[string]bool{}
-	follows := func(how string) corev1.Pod {
-		pod := t.WaitForPods(w, fleetNodes...)[node]
-		if names[pod.Name] {
-			t.T.Errorf("%s: the pod is called %s, as a former one", how, pod.Name)
-		}
-		names[pod.Name] = true
-		return pod
-	}
-	pod := follows("new")
-	for range 3 {
-		t.Must(t.Delete(t.T.Context(), &pod))
-		t.waitUntilGone(&pod)
-		pod = follows("deleted")
-	}
-	pod.Status.Phase = corev1.PodFailed
-	t.Must(t.Client.Status().Update(t.T.Context(), &pod))
-	t.waitUntilGone(&pod)
-	follows("failed")
-	t.ChangeWorkload(w, func(set *v1alpha1.DaemonSet) { set.Spec.Template.Spec.Containers[0].Image = "example.com/next" })
-	t.waitForComplete(w)
-	last := follows("outdated")
-	for name := range names {
-		err := t.Get(t.T.Context(), types.NamespacedName{Namespace: w.Namespace, Name: name}, &corev1.Pod{})
-		if name != last.Name && !apierrors.IsNotFound(err) {
-			t.T.Errorf("pod %s is there again: %v", name, err)
-		}
-	}
-}
-
-// waitUntilGone waits until nothing has an object's name.
-func (t *trial) waitUntilGone(object client.Object) {
-	t.T.Helper()
-	t.Eventually(object.GetName()+" is gone", func(ctx context.Context) (string, error) {
-		if err := t.Get(ctx, client.ObjectKeyFromObject(object), object); !apierrors.IsNotFound(err) {
-			return "it is there", err
-		}
-		return "", nil
-	})
-}
-
-// race: two controllers that know nothing of each other replace the same pods, and meet at one
-// name. The witness holds them to one pod a node (S1).
-func race(t *trial) {
-	rival, err := t.Replica(t.T.Context(), lab.Controller, "--leader-elect=false")
-	t.Must(err)
-	const rounds = 10
-	mark := t.Mark(t.witness)
-	w := t.MakeWorkload(labtest.Apps, labtest.DaemonSet("raced", onFleet))
-	t.waitForComplete(w)
-	for range rounds {
-		before := t.WaitForPods(w, fleetNodes...)
-		t.Must(t.DeleteAllOf(t.T.Context(), &corev1.Pod{}, client.InNamespace(w.Namespace), client.MatchingLabels{"app": w.Name}))
-		t.Eventually("every pod is replaced", func(ctx context.Context) (string, error) {
-			pods, err := t.PodsOf(ctx, w)
-			for i := range pods {
-				if hasPod(before, pods[i].UID) {
-					return pods[i].Name + " is there", err
-				}
-			}
-			return missingUnless(len(pods) == 3, "%d pods", len(pods)), err
-		})
-	}
-	t.WaitForPods(w, fleetNodes...)
-	made := 0
-	for _, deed := range t.Since(t.witness, mark) {
-		if deed.Daemon == w.UID && deed.Made {
-			made++
-		}
-	}
-	t.T.Logf("%d pods were made, where %d were due", made, 3*(rounds+1))
-	t.Must(rival.Stop(t.T.Context()))
-}
-
-// deletion takes pods and history along.
-func deletion(how string) func(*trial) {
-	return func(t *trial) {
-		w := t.lasting("deleted-" + how)
-		t.waitForComplete(w)
-		_, _, err := t.Kubectl(t.T.Context(), "", "delete", "daemonset", w.Name, "--cascade="+how, "--timeout=60s")
-		t.Must(err)
-		t.WaitForPods(w)
-		t.Eventually("its history is gone", func(ctx context.Context) (string, error) {
-			records, err := t.RevisionsOf(ctx, w)
-			return missingUnless(len(records) == 0, "%d records", len(records)), err
-		})
-	}
-}
-
-// orphans are pods and a record whose DaemonSet was deleted without them, to be adopted by one of
-// its name.
-type orphans struct {
-	name    string
-	pods    map[string]types.UID
-	records []appsv1.ControllerRevision
-}
-
-func (o *orphans) leave(t *trial) {
-	w := t.lasting(o.name)
-	t.waitForComplete(w)
-	o.pods, o.records = uidsOf(t.WaitForPods(w, fleetNodes...)), t.records(w)
-	_, _, err := t.Kubectl(t.T.Context(), "", "delete", "daemonset", w.Name, "--cascade=orphan", "--timeout=60s")
-	t.Must(err)
-	t.WaitForPods(w)
-}
-
-func (o *orphans) adopt(t *trial) {
-	w := t.lasting(o.name)
-	t.waitForComplete(w)
-	if diff := cmp.Diff(o.pods, uidsOf(t.WaitForPods(w, fleetNodes...))); diff != "" {
-		t.T.Errorf("orphans were replaced (-before, +after):\n%s", diff)
-	}
-	if after := t.records(w); len(after) != 1 || after[0].UID != o.records[0].UID {
-		t.T.Errorf("the history was %s and is %s", describe(o.records), describe(after))
-	}
-}
-
-func orphansOfOurs(t *trial) {
-	ours := &orphans{name: "orphans-of-ours"}
-	ours.leave(t)
-	ours.adopt(t)
 }
