@@ -51,12 +51,7 @@ func newFleet() map[string]*member {
 		"halfway":         {mutate: rolling("1", "0"), prepare: rollHalfway, want: counts(1, 2, 2)},
 		"halfway-surging": {mutate: rolling("0", "1"), prepare: rollHalfway, want: counts(0, 3, 3)},
 		"patient":         {mutate: minReadySeconds(3600), want: counts(3, 3, 0)},
-		"waiting": {
-			mutate: func(set *v1alpha1.DaemonSet) {
-				set.Spec.Template.Spec.Containers[0].Resources.Requests = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1000")}
-			},
-			want: counts(3, 0, 0),
-		},
+		"waiting":         {mutate: withoutRoom, want: counts(3, 0, 0)},
 		"misplaced": {
 			mutate: func(set *v1alpha1.DaemonSet) {
 				set.Spec.Template.Spec.NodeSelector = map[string]string{"role": closedNode}
@@ -79,6 +74,19 @@ func rolling(unavailable, surge string) func(*v1alpha1.DaemonSet) {
 	return func(set *v1alpha1.DaemonSet) {
 		set.Spec.UpdateStrategy.RollingUpdate = &v1alpha1.RollingUpdateDaemonSet{MaxUnavailable: &maxUnavailable, MaxSurge: &maxSurge}
 	}
+}
+
+// withoutRoom has pods wait for ever. The template names its nodes, so that where a pod waits for is
+// to be told from where its template lets it go.
+func withoutRoom(set *v1alpha1.DaemonSet) {
+	set.Spec.Template.Spec.Containers[0].Resources.Requests = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1000")}
+	required := &corev1.NodeSelector{}
+	for _, name := range fleetNodes {
+		required.NodeSelectorTerms = append(required.NodeSelectorTerms, corev1.NodeSelectorTerm{MatchFields: []corev1.NodeSelectorRequirement{{
+			Key: metav1.ObjectNameField, Operator: corev1.NodeSelectorOpIn, Values: []string{name},
+		}}})
+	}
+	set.Spec.Template.Spec.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: required}}
 }
 
 func minReadySeconds(seconds int32) func(*v1alpha1.DaemonSet) {
