@@ -5,6 +5,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -44,6 +45,15 @@ func namesVanish(t *trial) {
 		if name != last.Name && !apierrors.IsNotFound(err) {
 			t.T.Errorf("pod %s is there again: %v", name, err)
 		}
+	}
+}
+
+// namesakes: DaemonSets of both kinds may have one name.
+func namesakes(t *trial) {
+	for _, kind := range []schema.GroupVersionKind{labtest.Everynode, labtest.Apps} {
+		w := t.MakeWorkload(kind, labtest.DaemonSet("namesake", onFleet))
+		t.waitForComplete(w)
+		t.WaitForPods(w, fleetNodes...)
 	}
 }
 

@@ -75,6 +75,7 @@ func TestTakeover(t *testing.T) {
 		"rollouts go on":      rolloutsGoOn,
 		"the fleet rolls out": fleetRollsOut,
 		"history goes on":     historyGoesOn,
+		"namesakes live":      namesakes,
 	})
 	cluster.Verdict(all.witness, 200)
 	cluster.NothingForbidden()
