@@ -48,7 +48,7 @@ func Pin(spec *corev1.PodSpec, node string) {
 	for i := range required.NodeSelectorTerms {
 		term := &required.NodeSelectorTerms[i]
 		// A pin would make an empty term, which matches no node, match one.
-		if !empty(term) && !(len(term.MatchFields) > 0 && pinsTo(&term.MatchFields[0], node)) {
+		if !empty(term) && (len(term.MatchFields) == 0 || !pinsTo(&term.MatchFields[0], node)) {
 			term.MatchFields = slices.Insert(slices.Clip(term.MatchFields), 0, pin)
 		}
 	}
