@@ -133,10 +133,7 @@ func (t *trial) addNode(name, role string) {
 // prepareFleet brings every member into its state.
 func prepareFleet(t *trial) {
 	for name, m := range t.fleet {
-		t.alone(name, func(t *trial) {
-			t.T.(interface{ Parallel() }).Parallel()
-			t.prepare(m)
-		})
+		t.aside(name, func(t *trial) { t.prepare(m) })
 	}
 }
 

@@ -4,11 +4,23 @@
 package takeover
 
 import (
+	"flag"
+	"os"
 	"testing"
 
 	"github.com/everynode/everynode/test/lab"
 	"github.com/everynode/everynode/test/labtest"
 )
+
+// Tests wait for the control plane most of the time: more of them run side by side than there are
+// processors.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
 
 // trial is a test's share of the lab.
 type trial struct {
@@ -85,14 +97,20 @@ func TestTakeover(t *testing.T) {
 func (t *trial) try(what string, tests map[string]func(*trial)) {
 	t.alone(what, func(group *trial) {
 		for name, test := range tests {
-			group.alone(name, func(t *trial) {
-				t.T.(*testing.T).Parallel()
-				test(t)
-			})
+			group.aside(name, test)
 		}
 	})
 }
 
+// aside runs a test beside others.
+func (t *trial) aside(name string, test func(*trial)) {
+	t.T.(*testing.T).Run(name, func(tt *testing.T) {
+		tt.Parallel()
+		test(&trial{t.With(tt), t.witness, t.fleet})
+	})
+}
+
+// alone runs a test when all others are done.
 func (t *trial) alone(name string, test func(*trial)) {
 	t.T.(*testing.T).Run(name, func(tt *testing.T) { test(&trial{t.With(tt), t.witness, t.fleet}) })
 }
