@@ -27,6 +27,9 @@ const (
 	eventFailed    = "FailedCreate"
 	eventNameTaken = "PodNameTaken"
 
+	eventPodFailed    = "FailedDaemonPod"
+	eventPodSucceeded = "SucceededDaemonPod"
+
 	eventFailedDelete = "FailedDelete"
 	eventFailedClaim  = "FailedClaim"
 	eventClaimed      = "PodClaimed"
@@ -145,6 +148,7 @@ func (a *actor) do(ctx context.Context, cell daemon.Key, task *task, action daem
 	}
 	if deleted && action.Reason == daemon.ReasonFinished {
 		a.world.replaced(cell)
+		a.tellOfEnd(task.object, cell.Node, &action.Pod)
 	}
 	return err
 }
@@ -171,6 +175,9 @@ func (a *actor) createIn(ctx context.Context, cell daemon.Key, task *task, actio
 	pod := daemon.NewPod(task.template, task.node, slot, task.after)
 	if action.Reason == daemon.ReasonSurge {
 		daemon.Surge(pod)
+	}
+	if task.former {
+		return fmt.Errorf("pod %s/%s: %w", pod.Namespace, pod.Name, errFormer)
 	}
 	if err := a.gate.enter(ctx); err != nil {
 		return err
@@ -257,6 +264,15 @@ func (a *actor) delete(ctx context.Context, owner *v1alpha1.DaemonSet, action da
 		a.events.Eventf(owner, nil, corev1.EventTypeWarning, eventFailedDelete, actionDelete, "Pod %s has to go (%s) and was not deleted: %v", action.Pod.Name, action.Message, err)
 	}
 	return false, err
+}
+
+// tellOfEnd tells of a pod that has finished, by the names that apps/v1 gives such events.
+func (a *actor) tellOfEnd(owner *v1alpha1.DaemonSet, node string, pod *daemon.Pod) {
+	if pod.Failed {
+		a.events.Eventf(owner, nil, corev1.EventTypeWarning, eventPodFailed, actionDelete, "Pod %s on node %s has failed; it is replaced", pod.Name, node)
+		return
+	}
+	a.events.Eventf(owner, nil, corev1.EventTypeNormal, eventPodSucceeded, actionDelete, "Pod %s on node %s has succeeded; it is replaced", pod.Name, node)
 }
 
 // failure is an error with the reason of its event.

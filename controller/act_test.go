@@ -423,3 +423,18 @@ func TestNoAnswer(t *testing.T) {
 }
 
 var _ client.Client = (*server)(nil)
+
+// A pod that has finished is told of by the name that apps/v1 gives its end.
+func TestActTellsOfFinishedPods(t *testing.T) {
+	for phase, want := range map[corev1.PodPhase]string{
+		corev1.PodFailed:    "d: Warning FailedDaemonPod",
+		corev1.PodSucceeded: "d: Normal SucceededDaemonPod",
+	} {
+		s := newStage(t)
+		s.hold(t, makePod(s.set, s.node, bound("n1"), func(pod *corev1.Pod) { pod.Status.Phase = phase }))
+		if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != settled {
+			t.Errorf("%s: Reconcile = %s", phase, got)
+		}
+		wantStrings(t, string(phase), []string{"d: Normal SuccessfulDelete", want}, s.drain())
+	}
+}

@@ -8,7 +8,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -135,12 +134,12 @@ func (w *world) renounce(key DaemonKey) {
 // matches says whether an active daemon's selector picks a pod. An empty one, which validation does
 // not let in, would pick everybody's (k/k#23223).
 func (w *workload) matches(pod *seenPod) bool {
-	return w.active() && !w.selector.Empty() && w.selector.Matches(labels.Set(pod.Labels))
+	return w.active() && !w.selector.Empty() && w.selector.Matches(pod.labels())
 }
 
 // strays says whether a daemon has to let one of its pods go.
 func (w *workload) strays(pod *seenPod) bool {
-	return w.active() && !w.selector.Matches(labels.Set(pod.Labels)) && !pod.observed.Terminating
+	return w.active() && !w.selector.Matches(pod.labels()) && !pod.observed.Terminating
 }
 
 // claim adopts or releases a pod, when both it and the daemon are still as they were seen: the

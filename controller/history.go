@@ -180,12 +180,12 @@ func (h *historian) meet(ctx context.Context, subject *subject, object *appsv1.C
 }
 
 // rename has the template called otherwise, by a new collisionCount. That is a change of the
-// daemon, which brings it here again.
+// daemon, which brings it here again. A late cache has the same number written twice.
 func (h *historian) rename(ctx context.Context, subject *subject, step daemon.HistoryStep) error {
 	set := subject.object
 	collisions := ptr.Deref(set.Status.CollisionCount, 0) + 1
 	patch, err := json.Marshal(map[string]any{
-		"metadata": map[string]any{"uid": set.UID, "resourceVersion": set.ResourceVersion},
+		"metadata": map[string]any{"uid": set.UID},
 		"status":   map[string]any{"collisionCount": collisions},
 	})
 	if err != nil {
@@ -239,7 +239,7 @@ func (h *historian) relabel(ctx context.Context, subject *subject, record daemon
 	}
 	for _, pod := range h.world.podsOf(keyOf(subject.object), record.Revision) {
 		patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
-			"uid": pod.UID, "resourceVersion": pod.ResourceVersion,
+			"uid": pod.UID, "resourceVersion": pod.version,
 			"labels": map[string]any{appsv1.ControllerRevisionHashLabelKey: current.Revision},
 		}})
 		if err != nil {

@@ -16,10 +16,17 @@ var (
 		Help: "Pods that may be created at a time at present: it rises while the API server answers and halves while it does not.",
 	})
 
+	cellDrift = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "everynode_cell_drift_total",
+		Help: "Differences between what is known of daemons and what the caches show, found by the scrub and put right. It should be 0.",
+	})
+
 	admissionEffective = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "everynode_placement_admission_effective",
 		Help: "1 while the cluster's admission rewrites emitted pods, 0 while the controller pins them itself.",
 	})
 )
 
-func init() { metrics.Registry.MustRegister(podsCreated, createParallelism, admissionEffective) }
+func init() {
+	metrics.Registry.MustRegister(podsCreated, createParallelism, cellDrift, admissionEffective)
+}

@@ -35,6 +35,8 @@ type observer struct {
 	status    workqueue.TypedRateLimitingInterface[DaemonKey]
 
 	statusStarted, synced chan struct{}
+
+	pods toolscache.Store // what the cache has of pods; there once everything was seen
 }
 
 func newObserver(workloads Workloads, informers cache.Cache) *observer {
@@ -64,14 +66,15 @@ func (o *observer) observe(ctx context.Context) error {
 	}
 	handlers := []handled{
 		{&schedulingv1.PriorityClass{}, o.classHandler()},
-		{namespaceMetadata(), o.namespaceHandler()},
+		{&corev1.Namespace{}, o.namespaceHandler()},
 		{&corev1.ResourceQuota{}, o.quotaHandler()},
 		{&appsv1.ControllerRevision{}, o.revisions.handler()},
 	}
 	for _, object := range o.workloads.objects() {
 		handlers = append(handlers, handled{object, o.daemonHandler(ctx)})
 	}
-	handlers = append(handlers, handled{&corev1.Node{}, o.nodeHandler()}, handled{&corev1.Pod{}, o.podHandler()})
+	pods := client.Object(&leanPod{})
+	handlers = append(handlers, handled{&corev1.Node{}, o.nodeHandler()}, handled{pods, o.podHandler()})
 	var synced []toolscache.InformerSynced
 	for _, h := range handlers {
 		informer, err := o.cache.GetInformer(ctx, h.object, cache.BlockUntilSynced(false))
@@ -83,6 +86,9 @@ func (o *observer) observe(ctx context.Context) error {
 			return fmt.Errorf("watching %T: %w", h.object, err)
 		}
 		synced = append(synced, registration.HasSynced)
+		if stored, ok := informer.(toolscache.SharedInformer); ok && h.object == pods {
+			o.pods = stored.GetStore()
+		}
 	}
 	if !toolscache.WaitForCacheSync(ctx.Done(), synced...) {
 		return fmt.Errorf("waiting until every DaemonSet, node and pod was seen: %w", context.Cause(ctx))
@@ -124,19 +130,12 @@ func (o *observer) classHandler() toolscache.ResourceEventHandler {
 	}
 }
 
-// namespaceMetadata is what is watched of namespaces.
-func namespaceMetadata() client.Object {
-	namespace := &metav1.PartialObjectMetadata{}
-	namespace.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
-	return namespace
-}
-
 // namespaceHandler lets pods be asked for again when their namespace's labels change: they say what
 // Pod Security lets in.
 func (o *observer) namespaceHandler() toolscache.ResourceEventHandler {
 	return toolscache.ResourceEventHandlerFuncs{
 		UpdateFunc: func(former, object any) {
-			old, now := former.(*metav1.PartialObjectMetadata), object.(*metav1.PartialObjectMetadata)
+			old, now := former.(*corev1.Namespace), object.(*corev1.Namespace)
 			if !maps.Equal(old.Labels, now.Labels) {
 				o.tryAgainIn(now.Name)
 			}

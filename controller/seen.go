@@ -1,10 +1,12 @@
 package controller
 
 import (
+	"strings"
 	"unique"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/everynode/everynode/internal/daemon"
@@ -14,35 +16,64 @@ import (
 // thousands, and a corev1.Pod takes more than a kilobyte when it is empty. Of a pod that
 // concerns no daemon of ours it is the name alone. It is immutable.
 type seenPod struct {
-	// ObjectMeta has what informers need (namespace, name, UID, resourceVersion), and the labels
-	// of a pod that a selector is compared with.
-	metav1.ObjectMeta
+	// Object is nil. Informers take an object for what has all of its methods, and call four.
+	metav1.Object
+
+	Namespace, Name string
+	UID             types.UID
+	version         string
 
 	cell     daemon.Key // of a pod of a daemon of ours
 	ours     bool
-	observed daemon.Pod // of a pod that is ours
-	orphanOn string     // the node of a pod that a daemon may adopt: it has no controller and lives
+	observed *daemon.Pod // of a pod that is ours
+	orphanOn string      // the node of a pod that a daemon may adopt: it has no controller and lives
+
+	family unique.Handle[family]
+	site   unique.Handle[site]
 }
+
+// family is what the pods of a daemon and a revision have in common, and site what those of a node
+// have. A text in them is kept once for all pods that hold on to the handle.
+type family struct {
+	namespace, revision string
+	owner               types.UID
+	daemon              string       // the owner's name
+	labels              packedLabels // of a pod that a selector is compared with
+}
+
+type site struct {
+	node string
+	uid  types.UID
+}
+
+// GetNamespace, GetName, GetUID and GetResourceVersion are what informers ask for.
+func (p *seenPod) GetNamespace() string       { return p.Namespace }
+func (p *seenPod) GetName() string            { return p.Name }
+func (p *seenPod) GetUID() types.UID          { return p.UID }
+func (p *seenPod) GetResourceVersion() string { return p.version }
+
+// labels are those of a pod that is ours or may be adopted.
+func (p *seenPod) labels() packedLabels { return p.family.Value().labels }
 
 // seePod takes from a pod what is kept.
 func (w Workloads) seePod(pod *corev1.Pod) *seenPod {
-	seen := &seenPod{ObjectMeta: metav1.ObjectMeta{
-		Namespace: shared(pod.Namespace), Name: pod.Name, UID: pod.UID, ResourceVersion: pod.ResourceVersion,
-	}}
+	seen := &seenPod{Name: pod.Name, UID: pod.UID, version: pod.ResourceVersion}
 	seen.cell, seen.ours = w.cellOf(pod)
-	switch {
-	case seen.ours:
-		seen.cell.Namespace, seen.cell.Owner, seen.cell.Node = seen.Namespace, types.UID(shared(string(seen.cell.Owner))), shared(seen.cell.Node)
-		seen.observed = daemon.ObservePod(pod)
-		seen.observed.Name, seen.observed.Revision, seen.observed.NodeUID = seen.Name, shared(seen.observed.Revision), types.UID(shared(string(seen.observed.NodeUID)))
-	case metav1.GetControllerOfNoCopy(pod) == nil && pod.DeletionTimestamp == nil:
+	if !seen.ours && metav1.GetControllerOfNoCopy(pod) == nil && pod.DeletionTimestamp == nil {
 		seen.orphanOn, _ = daemon.Target(pod)
 	}
+	common := family{namespace: pod.Namespace}
 	if seen.ours || seen.orphanOn != "" {
-		for name, value := range pod.Labels {
-			metav1.SetMetaDataLabel(&seen.ObjectMeta, shared(name), shared(value))
-		}
+		common.labels = packLabels(pod.Labels)
 	}
+	if seen.ours {
+		observed := daemon.ObservePod(pod)
+		common.owner, common.revision = seen.cell.Owner, observed.Revision
+		common.daemon = metav1.GetControllerOfNoCopy(pod).Name
+		seen.observed, seen.site = &observed, unique.Make(site{seen.cell.Node, observed.NodeUID})
+	}
+	seen.family = unique.Make(common)
+	seen.share()
 	return seen
 }
 
@@ -54,13 +85,56 @@ func (w Workloads) cellOf(pod *corev1.Pod) (daemon.Key, bool) {
 	return daemon.KeyOf(pod)
 }
 
+// share exchanges the texts of a pod for those that others have too.
+func (p *seenPod) share() {
+	common := p.family.Value()
+	p.Namespace = common.namespace
+	if p.ours {
+		at := p.site.Value()
+		p.cell = daemon.Key{Namespace: common.namespace, Owner: common.owner, Node: at.node}
+		p.observed.Revision, p.observed.NodeUID = common.revision, at.uid
+	}
+}
+
 // trimPod is seePod as the transform of an informer.
 func (w Workloads) trimPod(object any) (any, error) {
-	if pod, ok := object.(*corev1.Pod); ok {
+	switch pod := object.(type) {
+	case *leanPod:
+		return w.seePod(&pod.Pod), nil
+	case *corev1.Pod: // of a list
 		return w.seePod(pod), nil
 	}
 	return object, nil // seen already, or the note of a delete that was missed
 }
 
-// shared is a string that many pods have, kept once for all of them.
-func shared(text string) string { return unique.Make(text).Value() }
+// packedLabels are labels as one text, which all pods of a family share: name=value, separated by
+// commas, which neither may have in it.
+type packedLabels string
+
+var _ labels.Labels = packedLabels("")
+
+func packLabels(set labels.Set) packedLabels { return packedLabels(set.String()) }
+
+// Lookup implements labels.Labels.
+func (l packedLabels) Lookup(name string) (value string, has bool) {
+	for rest := string(l); rest != ""; {
+		var pair string
+		pair, rest, _ = strings.Cut(rest, ",")
+		if label, value, _ := strings.Cut(pair, "="); label == name {
+			return value, true
+		}
+	}
+	return "", false
+}
+
+// Has implements labels.Labels.
+func (l packedLabels) Has(name string) bool {
+	_, has := l.Lookup(name)
+	return has
+}
+
+// Get implements labels.Labels.
+func (l packedLabels) Get(name string) string {
+	value, _ := l.Lookup(name)
+	return value
+}

@@ -32,8 +32,8 @@ func (w *world) called(known *workload) (revision string, settled bool) {
 	return revision, w.begun && revision != ""
 }
 
-// settleTemplate has a daemon kept up as its template is called now.
-func (w *world) settleTemplate(key DaemonKey, known *workload) {
+// settleTemplate has a daemon kept up as its template is called now; plan has its cells planned.
+func (w *world) settleTemplate(key DaemonKey, known *workload, plan func(DaemonKey, *workload)) {
 	revision, settled := w.called(known)
 	known.settled = settled
 	if !settled {
@@ -46,7 +46,7 @@ func (w *world) settleTemplate(key DaemonKey, known *workload) {
 	}
 	spec := &known.object.Spec
 	known.cells.SetTemplate(revision, time.Duration(spec.MinReadySeconds)*time.Second, daemon.NewStrategy(&spec.UpdateStrategy), w.now())
-	w.planAll(key, known)
+	plan(key, known)
 	w.goOn(key, known)
 	w.report(key)
 }
@@ -60,6 +60,6 @@ func (w *world) recordsChanged(key DaemonKey) {
 		return
 	}
 	if revision, settled := w.called(known); settled != known.settled || revision != known.template.Revision {
-		w.settleTemplate(key, known)
+		w.settleTemplate(key, known, w.planAll)
 	}
 }

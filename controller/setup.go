@@ -6,6 +6,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
@@ -27,16 +28,20 @@ type Options struct {
 
 // CacheOptions trim what the manager's cache keeps to what the controller looks at.
 func CacheOptions(workloads Workloads) cache.Options {
-	return cache.Options{
+	options := cache.Options{
+		Scheme:                      cacheScheme,
 		ReaderFailOnMissingInformer: true,
 		DefaultTransform:            cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.Node{}:               {Transform: trimNode},
-			&corev1.Pod{}:                {Transform: workloads.trimPod},
+			&leanPod{}:                   {Transform: workloads.trimPod},
 			&appsv1.ControllerRevision{}: {Transform: workloads.trimRevision},
-			&appsv1.DaemonSet{}:          {Transform: trimNative},
 		},
 	}
+	if workloads.Apps {
+		options.ByObject[&appsv1.DaemonSet{}] = cache.ByObject{Transform: trimNative}
+	}
+	return options
 }
 
 // Setup adds the controller to a manager: one controller for cells, one for status, one for the
@@ -76,6 +81,10 @@ func Setup(mgr manager.Manager, options Options) error {
 	}
 	if err := setUpHistory(mgr, revisions, observer.synced, recorder); err != nil {
 		return err
+	}
+	scrub := &scrubber{world: world, synced: observer.synced, pods: func() toolscache.Store { return observer.pods }}
+	if err := mgr.Add(scrub); err != nil {
+		return fmt.Errorf("adding the scrub of cells: %w", err)
 	}
 	if err := mgr.Add(placer); err != nil {
 		return fmt.Errorf("adding the probe of placement admission: %w", err)

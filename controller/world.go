@@ -50,7 +50,7 @@ type world struct {
 	recorded func(*subject) (current *daemon.Record, duplicates []daemon.Record)
 
 	mu      sync.Mutex
-	begun   bool // everything there is was seen: rollouts may go on
+	begun   bool // everything there is was seen: work may go on
 	nodes   map[string]*corev1.Node
 	daemons map[DaemonKey]*workload
 	pods    map[types.UID]*seenPod // those that are in a cell, as they were seen last
@@ -63,6 +63,7 @@ type world struct {
 // workload is one daemon. Pods may be seen before their daemon and stay after it: then object is
 // nil, and there is nothing to do about them.
 type workload struct {
+	name     string
 	object   *v1alpha1.DaemonSet // read only
 	template *daemon.Template    // read only; of object's generation
 	id       daemon.TemplateID   // of template
@@ -125,7 +126,7 @@ func (w *world) daemonSeen(object *v1alpha1.DaemonSet) error {
 	if first || known.id.Content != id.Content {
 		former = nil
 	}
-	known.object, known.selector, known.id = object, selector, id
+	known.name, known.object, known.selector, known.id = object.Name, object, selector, id
 	w.report(key)
 	known.template = daemon.NewTemplate(object, calledAs(former))
 	known.rules = daemon.NewRules(&object.Spec.Template)
@@ -137,7 +138,7 @@ func (w *world) daemonSeen(object *v1alpha1.DaemonSet) error {
 	if first {
 		w.claimAll(key, known)
 	}
-	w.settleTemplate(key, known)
+	w.settleTemplate(key, known, w.planAll)
 	w.record(key)
 	return nil
 }
@@ -155,15 +156,16 @@ func calledAs(template *daemon.Template) string {
 	return template.Revision
 }
 
-// begin lets work go on, once everything there is was seen: a rollout that does not know of every
-// pod would take what its limits do not allow, and what a template is called is in its record.
+// begin lets work go on, once everything there is was seen: a cell that is planned before its pods
+// were seen asks for one, a rollout that does not know of every pod would take what its limits do
+// not allow, and what a template is called is in its record.
 func (w *world) begin() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.begun = true
 	for key, known := range w.daemons {
 		if known.active() {
-			w.settleTemplate(key, known)
+			w.settleTemplate(key, known, w.planDue)
 		}
 	}
 }
@@ -187,6 +189,18 @@ func (w *world) goOn(key DaemonKey, known *workload) {
 func (w *world) planAll(key DaemonKey, known *workload) {
 	for _, node := range known.cells.Nodes() {
 		w.plan(key.on(node), known.priority)
+	}
+}
+
+// planDue has the cells planned that there is something to do about. After a start most have all
+// they need: a queue of hundreds of thousands that need nothing would cost its memory for ever.
+func (w *world) planDue(key DaemonKey, known *workload) {
+	now := w.now()
+	for _, node := range known.cells.Nodes() {
+		cell, plan := key.on(node), known.cells.Plan(node, now)
+		if len(plan.Actions) > 0 || !plan.WakeAt.IsZero() || len(w.claims.byCell[cell]) > 0 {
+			w.plan(cell, known.priority)
+		}
 	}
 }
 
@@ -281,6 +295,7 @@ func (w *world) place(pod *seenPod) {
 	case ours:
 		w.pods[pod.UID] = pod
 		known := w.workload(ownerOf(cell))
+		known.name = pod.family.Value().daemon
 		known.cells.SetPod(cell.Node, pod.observed, w.now())
 		if had && old.observed.Revision != pod.observed.Revision {
 			w.lost(ownerOf(cell), known, old.observed.Revision)
@@ -296,7 +311,7 @@ func (w *world) lost(key DaemonKey, known *workload, revision string) {
 	}
 	w.record(key)
 	if known.active() && !known.settled {
-		w.settleTemplate(key, known)
+		w.settleTemplate(key, known, w.planAll)
 	}
 }
 
@@ -328,6 +343,9 @@ func (w *world) removePod(pod *seenPod) {
 	known.cells.RemovePod(cell.Node, pod.UID, w.now())
 	w.lost(ownerOf(cell), known, pod.observed.Revision)
 	w.changed(cell)
+	if known.object == nil {
+		w.follow(cell, known)
+	}
 	w.forgetEmpty(ownerOf(cell))
 }
 
@@ -335,7 +353,7 @@ func (w *world) removePod(pod *seenPod) {
 func (w *world) changed(cell daemon.Key) {
 	key := ownerOf(cell)
 	known := w.daemons[key]
-	if known != nil {
+	if known != nil && w.begun {
 		w.plan(cell, known.priority)
 	}
 	w.report(key)
@@ -358,6 +376,27 @@ func (w *world) forgetEmpty(key DaemonKey) {
 	}
 }
 
+// former says whether a pod of a daemon that is gone and had the same name is on a node. Two
+// generations of a daemon never overlap there (k/k#131684). Names of pods tell too, but for those
+// that kube-controller-manager made.
+func (w *world) former(cell daemon.Key, known *workload) bool {
+	for key, other := range w.daemons {
+		if other.object == nil && key.Namespace == cell.Namespace && other.name == known.name && len(other.cells.PodsOn(cell.Node)) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// follow has the node planned for the daemon that follows one that is gone.
+func (w *world) follow(cell daemon.Key, gone *workload) {
+	for key, known := range w.daemons {
+		if known.keptUp() && key.Namespace == cell.Namespace && known.name == gone.name {
+			w.plan(key.on(cell.Node), known.priority)
+		}
+	}
+}
+
 // task is a plan with what it takes to act on it; all of it is read only.
 type task struct {
 	daemon.Plan
@@ -366,6 +405,7 @@ type task struct {
 	template *daemon.Template
 	node     *corev1.Node // nil when the node is gone
 	after    string       // Cells.After of the node
+	former   bool         // a pod of a former daemon of the same name is there
 }
 
 // task plans a cell now; it is empty when there is nothing to keep up.
@@ -383,6 +423,7 @@ func (w *world) task(cell daemon.Key) task {
 		w.goOn(ownerOf(cell), known)
 	}
 	task := task{Plan: plan, object: known.object, template: known.template, node: w.nodes[cell.Node], after: known.cells.After(cell.Node)}
+	task.former = len(plan.Actions) > 0 && w.former(cell, known)
 	for _, uid := range slices.Sorted(maps.Keys(w.claims.byCell[cell])) {
 		task.claims = append(task.claims, w.claims.byCell[cell][uid])
 	}

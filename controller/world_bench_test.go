@@ -6,8 +6,11 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/internal/daemon"
+	"github.com/everynode/everynode/test/bench/standin"
 )
 
 // deaf is a world that asks for nothing, with daemons whose pods run on every node.
@@ -36,15 +39,17 @@ func deaf(tb testing.TB, daemons, nodes int, change ...func(*v1alpha1.DaemonSet)
 	return w, pods
 }
 
-// A pod's event costs what it changed: the time must hardly depend on the number of nodes.
+// A pod's event costs what it changed: the time must hardly depend on the number of nodes. It is all
+// that this package does about one, from the bytes that the watch brings to the plan.
 func BenchmarkPodEvent(b *testing.B) {
+	raw := standin.EncodedPod(b)
 	for _, nodes := range []int{1000, 15000} {
 		b.Run(fmt.Sprintf("nodes=%d", nodes), func(b *testing.B) {
 			w, pods := deaf(b, 1, nodes)
 			unready := make([]*seenPod, len(pods))
 			for i, pod := range pods {
-				changed := *pod
-				changed.observed.Ready = false
+				changed, observed := *pod, *pod.observed
+				observed.Ready, changed.observed = false, &observed
 				unready[i] = &changed
 			}
 			b.ReportAllocs()
@@ -54,10 +59,42 @@ func BenchmarkPodEvent(b *testing.B) {
 				if i/len(pods)%2 == 0 {
 					states = unready
 				}
+				var decoded leanPod
+				if err := decoded.Unmarshal(raw); err != nil || !everynodeOnly.seePod(&decoded.Pod).ours {
+					b.Fatal(err)
+				}
 				pod := states[i%len(pods)]
 				w.podIs(pod)
 				w.task(pod.cell)
 				i++
+			}
+		})
+	}
+}
+
+// BenchmarkSeePod is what it takes to decode a pod and to keep what is kept of it: lean, as the
+// controller does it, and whole, as client-go would.
+func BenchmarkSeePod(b *testing.B) {
+	raw := standin.EncodedPod(b)
+	decode := map[string]func() (*seenPod, error){
+		"lean": func() (*seenPod, error) {
+			var pod leanPod
+			err := pod.Unmarshal(raw)
+			return everynodeOnly.seePod(&pod.Pod), err
+		},
+		"whole": func() (*seenPod, error) {
+			var pod corev1.Pod
+			err := pod.Unmarshal(raw)
+			return everynodeOnly.seePod(&pod), err
+		},
+	}
+	for _, how := range []string{"lean", "whole"} {
+		b.Run(how, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if seen, err := decode[how](); err != nil || !seen.ours {
+					b.Fatalf("seen %+v, %v", seen, err)
+				}
 			}
 		})
 	}

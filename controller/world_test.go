@@ -555,6 +555,9 @@ func (p *play) check(t *rapid.T) {
 		if diff := cmp.Diff(want, p.reported[set.UID]); diff != "" {
 			t.Fatalf("counters of %s were not reported (-now, +last told):\n%s", set.UID, diff)
 		}
+		if wrong := p.world.audit(keyOf(set)); len(wrong) > 0 {
+			t.Fatalf("the scrub finds %q", wrong)
+		}
 		for _, node := range []string{"n1", "n2"} {
 			key := keyOf(set).on(node)
 			want := steps(told.task(key).Plan)

@@ -17,7 +17,6 @@ cluster=${1:-lab}
 controller=${CONTROLLER:-everynode}
 name=everynode-conformance
 work=.conformance
-system=(deployment/everynode-controller deployment/everynode-scheduler deployment/everynode-webhook)
 
 log() { echo "conformance: $*" >&2; }
 die() { log "$*"; exit 1; }
@@ -66,17 +65,19 @@ install_everynode() {
   for archive in bin/image/*.tar; do load "$archive"; done
   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -keyout "$key" -out "$cert" \
     -subj "/CN=$service" -addext "subjectAltName=DNS:$service" 2>/dev/null
-  kube apply -f deploy/manifests/namespace.yaml
-  kube -n everynode-system create secret tls everynode-webhook --cert="$cert" --key="$key"
-  kube apply -f deploy/crd -f deploy/manifests -f test/conformance/kind/everynode.yaml
-  sed "s|^  clientConfig:|&\n    caBundle: $(base64 -w 0 "$cert")|" deploy/manifests/webhook.yaml | kube apply -f -
+  kube apply -f deploy/manifests/namespace.yaml >/dev/null
+  kube -n everynode-system create secret tls everynode-webhook --cert="$cert" --key="$key" >/dev/null
+  kube apply -f deploy/crd -f deploy/manifests -f test/conformance/kind/everynode.yaml >/dev/null
+  sed "s|^  clientConfig:|&\n    caBundle: $(base64 -w 0 "$cert")|" deploy/manifests/webhook.yaml | kube apply -f - >/dev/null
 }
 
+# await_cluster: the network works, whose daemons had nobody else to place them; and admission takes over.
 await_cluster() {
   kube wait --for=condition=Ready nodes --all --timeout=180s
   kube -n kube-system rollout status deployment/coredns --timeout=180s
   if [[ $controller == builtin ]]; then return; fi
-  kube -n everynode-system wait --for=condition=Available "${system[@]}" --timeout=180s
+  kube -n everynode-system wait --for=condition=Available deployments --all --timeout=180s
+  kube -n kube-system wait --for=condition=PlacementAdmission daemonsets --all --timeout=180s
 }
 
 on_kind() {
@@ -86,7 +87,7 @@ on_kind() {
   image=${KIND_NODE_IMAGE:-kindest/node:$version-local}
   need_kind
   archives=$(bash hack/build-conformance.sh image)
-  if [[ $controller == everynode ]]; then make images; fi
+  if [[ $controller == everynode ]]; then make --no-print-directory images; fi
   create_cluster
   if [[ $controller == everynode ]]; then install_everynode; fi
   await_cluster

@@ -1,4 +1,4 @@
-// The build and test tools, and the Kubernetes components of the lab.
+// The build and test tools, the Kubernetes components of the lab, and Kubernetes' own end-to-end suite.
 // Built from the repository's root: go build -modfile=tools/go.mod <tool>.
 // hack/update-k8s.sh moves the Kubernetes versions of this file and of the root go.mod together.
 module github.com/everynode/everynode/tools

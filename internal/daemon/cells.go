@@ -16,7 +16,7 @@ type Cell struct {
 	Node    string
 	NodeUID types.UID // the incarnation; empty when there is no such node
 	Verdict Verdict   // zero when there is no such node
-	Pods    []Pod     // best first, see better
+	Pods    []*Pod    // best first, see better; what is in a pod never changes
 
 	left    types.UID // the pod that left last, unless it was the only one and was followed
 	retries int       // finished pods replaced in a row
@@ -35,13 +35,21 @@ type Counters struct {
 	Updated      int // have one of the current revision
 }
 
-func (c *Counters) add(other Counters, sign int) {
-	c.Desired += sign * other.Desired
-	c.Current += sign * other.Current
-	c.Misscheduled += sign * other.Misscheduled
-	c.Ready += sign * other.Ready
-	c.Available += sign * other.Available
-	c.Updated += sign * other.Updated
+// part is what a cell adds to the sums: a node is counted or not. There are as many as cells.
+type part struct{ desired, current, misscheduled, ready, available, updated bool }
+
+func (c *Counters) add(cell part, sign int) {
+	count := func(sum *int, counts bool) {
+		if counts {
+			*sum += sign
+		}
+	}
+	count(&c.Desired, cell.desired)
+	count(&c.Current, cell.current)
+	count(&c.Misscheduled, cell.misscheduled)
+	count(&c.Ready, cell.ready)
+	count(&c.Available, cell.available)
+	count(&c.Updated, cell.updated)
 }
 
 // Cells are a daemon's cells, with their sums kept by deltas: a change of one pod or node costs
@@ -65,7 +73,7 @@ type currentTemplate struct {
 // counted is a cell with what it adds to the sums at present.
 type counted struct {
 	Cell
-	part Counters
+	part part
 	roll rolling
 }
 
@@ -98,22 +106,31 @@ func (c *Cells) SetNode(node string, uid types.UID, verdict Verdict, now time.Ti
 	return true
 }
 
-// RemoveNode notes that a node is gone. Its cell stays as long as there are pods in it.
-func (c *Cells) RemoveNode(node string, now time.Time) {
-	if cell, ok := c.byNode[node]; ok {
-		cell.NodeUID, cell.Verdict = "", Verdict{}
-		c.recount(cell, now)
+// RemoveNode notes that a node is gone, and says whether that is news. Its cell stays as long as
+// there are pods in it.
+func (c *Cells) RemoveNode(node string, now time.Time) (changed bool) {
+	cell, ok := c.byNode[node]
+	if !ok || cell.NodeUID == "" {
+		return false
 	}
+	cell.NodeUID, cell.Verdict = "", Verdict{}
+	c.recount(cell, now)
+	return true
 }
 
-// SetPod notes a pod as it is now, and forgets what was known of it before.
-func (c *Cells) SetPod(node string, pod Pod, now time.Time) {
+// SetPod notes a pod as it is now, and forgets what was known of it before. It is kept, not copied,
+// and must not change any more.
+func (c *Cells) SetPod(node string, pod *Pod, now time.Time) {
 	cell := c.cell(node)
-	if old, had := c.take(cell, pod.UID); had {
-		// What was deleted never lives again, however late the watch is.
-		pod.Terminating = pod.Terminating || old.Terminating
-	} else if len(cell.Pods) == 0 {
+	old := c.take(cell, pod.UID)
+	switch {
+	case old == nil && len(cell.Pods) == 0:
 		cell.left = "" // it was followed
+	case old == nil:
+	case old.Terminating && !pod.Terminating:
+		pod = pod.ending() // what was deleted never lives again, however late the watch is
+	case !pod.Ready:
+		cell.worked(old, now)
 	}
 	at, _ := slices.BinarySearchFunc(cell.Pods, pod, better)
 	cell.Pods = slices.Insert(cell.Pods, at, pod)
@@ -124,28 +141,26 @@ func (c *Cells) SetPod(node string, pod Pod, now time.Time) {
 	c.recount(cell, now)
 }
 
-// take removes a pod from a cell, which is not counted anew.
-func (c *Cells) take(cell *counted, uid types.UID) (pod Pod, had bool) {
-	at := slices.IndexFunc(cell.Pods, func(pod Pod) bool { return pod.UID == uid })
+// take removes a pod from a cell, which is not counted anew. It is nil when there was none.
+func (c *Cells) take(cell *counted, uid types.UID) *Pod {
+	at := slices.IndexFunc(cell.Pods, func(pod *Pod) bool { return pod.UID == uid })
 	if at < 0 {
-		return Pod{}, false
+		return nil
 	}
-	pod = cell.Pods[at]
+	pod := cell.Pods[at]
 	cell.Pods = slices.Delete(cell.Pods, at, at+1)
 	if c.pods[pod.Revision]--; c.pods[pod.Revision] == 0 {
 		delete(c.pods, pod.Revision)
 	}
-	return pod, true
+	return pod
 }
 
 // Deleted notes that the API server took a delete of a pod, before the watch tells: from now on it
 // only holds its place.
 func (c *Cells) Deleted(node string, uid types.UID, now time.Time) {
 	if cell, ok := c.byNode[node]; ok {
-		if at := slices.IndexFunc(cell.Pods, func(pod Pod) bool { return pod.UID == uid }); at >= 0 {
-			pod := cell.Pods[at]
-			pod.Terminating = true
-			c.SetPod(node, pod, now)
+		if at := slices.IndexFunc(cell.Pods, func(pod *Pod) bool { return pod.UID == uid }); at >= 0 {
+			c.SetPod(node, cell.Pods[at].ending(), now)
 		}
 	}
 }
@@ -153,8 +168,9 @@ func (c *Cells) Deleted(node string, uid types.UID, now time.Time) {
 // RemovePod notes that a pod is gone.
 func (c *Cells) RemovePod(node string, uid types.UID, now time.Time) {
 	if cell, ok := c.byNode[node]; ok {
-		if _, had := c.take(cell, uid); had {
+		if pod := c.take(cell, uid); pod != nil {
 			cell.left = uid
+			cell.worked(pod, now)
 		}
 		c.recount(cell, now)
 	}
@@ -209,11 +225,24 @@ func (c *Cells) Nodes() []string {
 	return nodes
 }
 
+// PodsOn are the UIDs of the pods of a node.
+func (c *Cells) PodsOn(node string) []types.UID {
+	cell, ok := c.byNode[node]
+	if !ok {
+		return nil
+	}
+	pods := make([]types.UID, len(cell.Pods))
+	for i, pod := range cell.Pods {
+		pods[i] = pod.UID
+	}
+	return pods
+}
+
 // EachPod calls f for every pod of every cell, in no order.
 func (c *Cells) EachPod(f func(uid types.UID)) {
 	for _, cell := range c.byNode {
-		for i := range cell.Pods {
-			f(cell.Pods[i].UID)
+		for _, pod := range cell.Pods {
+			f(pod.UID)
 		}
 	}
 }
@@ -238,10 +267,9 @@ func (c *Cells) cell(node string) *counted {
 
 // recount replaces a cell's part of the sums, and drops a cell that holds nothing.
 func (c *Cells) recount(cell *counted, now time.Time) {
-	part := cell.count(&c.template, now)
 	c.sums.add(cell.part, -1)
-	c.sums.add(part, +1)
-	cell.part = part
+	cell.part = cell.count(&c.template, now)
+	c.sums.add(cell.part, +1)
 	c.rollout.replace(cell, cell.rolling(&c.template, now))
 	if cell.NodeUID == "" && len(cell.Pods) == 0 {
 		delete(c.byNode, cell.Node)
@@ -249,29 +277,21 @@ func (c *Cells) recount(cell *counted, now time.Time) {
 }
 
 // count is a cell's part of the sums. Of several pods the best one counts.
-func (c *Cell) count(template *currentTemplate, now time.Time) Counters {
-	if !c.Verdict.ShouldRun {
-		if c.NodeUID != "" && len(c.Pods) > 0 {
-			return Counters{Misscheduled: 1}
-		}
-		return Counters{}
+func (c *Cell) count(template *currentTemplate, now time.Time) part {
+	switch {
+	case !c.Verdict.ShouldRun:
+		return part{misscheduled: c.NodeUID != "" && len(c.Pods) > 0}
+	case len(c.Pods) == 0:
+		return part{desired: true}
 	}
-	part := Counters{Desired: 1}
-	if len(c.Pods) == 0 {
-		return part
+	best := c.Pods[0]
+	return part{
+		desired:   true,
+		current:   true,
+		ready:     best.Ready,
+		available: template.available(best, now),
+		updated:   best.Revision == template.revision,
 	}
-	best := &c.Pods[0]
-	part.Current = 1
-	if best.Ready {
-		part.Ready = 1
-	}
-	if template.available(best, now) {
-		part.Available = 1
-	}
-	if best.Revision == template.revision {
-		part.Updated = 1
-	}
-	return part
 }
 
 const (
@@ -286,18 +306,30 @@ func (c *Cell) backOff(now time.Time) {
 	if now.Sub(c.retryAt) > 2*lastRetry {
 		c.retries = 0
 	}
-	wait := lastRetry
-	if c.retries < 10 { // 2^10 s is more than 15 min
-		wait = min(firstRetry<<c.retries, lastRetry)
-	}
+	c.retryAt = now.Add(retryAfter(c.retries))
 	c.retries++
-	c.retryAt = now.Add(wait)
+}
+
+// worked has the back-off start anew when a pod was ready for longer than its successor would have
+// to wait: it can run, whatever ended it.
+func (c *Cell) worked(pod *Pod, now time.Time) {
+	if pod.Ready && c.retries > 0 && now.Sub(pod.ReadySince) >= retryAfter(c.retries-1) {
+		c.retries, c.retryAt = 0, time.Time{}
+	}
+}
+
+// retryAfter is the wait after so many retries.
+func retryAfter(retries int) time.Duration {
+	if retries >= 10 { // 2^10 s is more than 15 min
+		return lastRetry
+	}
+	return min(firstRetry<<retries, lastRetry)
 }
 
 // better orders pods of a cell by which of them stays: one that lives before one that ends, a
 // bound one before one that waits, a ready one before one that is not, then the older; name and
 // UID settle the rest, so that the choice never depends on the order of events.
-func better(a, b Pod) int {
+func better(a, b *Pod) int {
 	return cmp.Or(
 		compareBool(b.Terminating, a.Terminating),
 		compareBool(b.Finished, a.Finished),
@@ -333,8 +365,16 @@ type Pod struct {
 	Bound       bool // spec.nodeName is set
 	Terminating bool
 	Finished    bool // Failed or Succeeded: it will not run again
+	Failed      bool
 	Ready       bool
 	ReadySince  time.Time
+}
+
+// ending is the pod once its delete was taken.
+func (p *Pod) ending() *Pod {
+	ending := *p
+	ending.Terminating = true
+	return &ending
 }
 
 // available is upstream's IsPodAvailable: without a minimum a ready pod is at once, whatever the
@@ -359,6 +399,7 @@ func ObservePod(pod *corev1.Pod) Pod {
 		Bound:       pod.Spec.NodeName != "",
 		Terminating: pod.DeletionTimestamp != nil,
 		Finished:    pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded,
+		Failed:      pod.Status.Phase == corev1.PodFailed,
 	}
 	for i := range pod.Status.Conditions {
 		condition := &pod.Status.Conditions[i]

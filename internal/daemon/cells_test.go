@@ -193,7 +193,7 @@ func TestCellsKeepTheirSums(t *testing.T) {
 				}
 				pod.Terminating = pod.Terminating || m.pods[node][pod.UID].Terminating
 				m.pods[node][pod.UID] = pod
-				m.cells.SetPod(node, pod, m.now)
+				m.cells.SetPod(node, &pod, m.now)
 			},
 			"RemovePod": func(t *rapid.T) {
 				node, uid := drawName.Draw(t, "node"), types.UID(fmt.Sprintf("uid-%d", rapid.IntRange(0, 3).Draw(t, "pod")))
@@ -259,7 +259,7 @@ func TestCellsForgetTheOrderOfEvents(t *testing.T) {
 				if i == len(events)/2 { // and the node comes in between
 					cells.SetNode("n1", "a", verdict, t0)
 				}
-				cells.SetPod("n1", pod, t0)
+				cells.SetPod("n1", &pod, t0)
 			}
 			return cells.Plan("n1", t0), cells.Counters()
 		}
@@ -286,7 +286,7 @@ func TestBetterAgreesWithTheModel(t *testing.T) {
 		case preferred(b, a):
 			want = 1
 		}
-		if got, mirrored := better(a, b), better(b, a); got != want || mirrored != -want {
+		if got, mirrored := better(&a, &b), better(&b, &a); got != want || mirrored != -want {
 			t.Fatalf("better = %d, mirrored %d, want %d\na: %+v\nb: %+v", got, mirrored, want, a, b)
 		}
 	})
@@ -324,7 +324,7 @@ func TestObservePod(t *testing.T) {
 		"bound":                  {pod: corev1.Pod{Spec: corev1.PodSpec{NodeName: "n1"}}, want: Pod{Bound: true}},
 		"terminating":            {pod: corev1.Pod{ObjectMeta: metav1.ObjectMeta{DeletionTimestamp: &deleted}}, want: Pod{Terminating: true}},
 		"running":                {pod: corev1.Pod{Status: corev1.PodStatus{Phase: corev1.PodRunning}}},
-		"failed":                 {pod: corev1.Pod{Status: corev1.PodStatus{Phase: corev1.PodFailed}}, want: Pod{Finished: true}},
+		"failed":                 {pod: corev1.Pod{Status: corev1.PodStatus{Phase: corev1.PodFailed}}, want: Pod{Finished: true, Failed: true}},
 		"succeeded":              {pod: corev1.Pod{Status: corev1.PodStatus{Phase: corev1.PodSucceeded}}, want: Pod{Finished: true}},
 		"ready":                  {pod: corev1.Pod{Status: corev1.PodStatus{Conditions: condition(corev1.PodReady, corev1.ConditionTrue)}}, want: Pod{Ready: true, ReadySince: ready.Time}},
 		"not ready":              {pod: corev1.Pod{Status: corev1.PodStatus{Conditions: condition(corev1.PodReady, corev1.ConditionFalse)}}},

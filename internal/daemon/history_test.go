@@ -317,9 +317,9 @@ func TestCellsHold(t *testing.T) {
 	if cells.Holds("a") {
 		t.Error("no cell holds a")
 	}
-	cells.SetPod("n1", Pod{UID: "1", Revision: "a", Terminating: true}, t0)
-	cells.SetPod("n2", Pod{UID: "2", Revision: "b"}, t0)
-	cells.SetPod("n2", Pod{UID: "3", Revision: "c"}, t0)
+	cells.SetPod("n1", &Pod{UID: "1", Revision: "a", Terminating: true}, t0)
+	cells.SetPod("n2", &Pod{UID: "2", Revision: "b"}, t0)
+	cells.SetPod("n2", &Pod{UID: "3", Revision: "c"}, t0)
 	for _, revision := range []string{"a", "b", "c"} {
 		if !cells.Holds(revision) {
 			t.Errorf("revision %s has a pod", revision)

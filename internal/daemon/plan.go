@@ -59,8 +59,7 @@ func planCell(cell *Cell, template *currentTemplate, now time.Time) Plan {
 		old, current = nil, nil // the best of all stays, whatever its revision
 	}
 	stays := ""
-	for i := range cell.Pods {
-		pod := &cell.Pods[i]
+	for _, pod := range cell.Pods {
 		switch {
 		case pod.Terminating:
 		case cell.NodeUID == "":
@@ -100,7 +99,7 @@ func (c *Cell) oldEnds(revision string) bool {
 // held says whether a pod holds the cell's place. One that has finished and is on its way out runs
 // nothing any more, however long a finalizer keeps it: it holds its slot's name alone.
 func (c *Cell) held() bool {
-	return slices.ContainsFunc(c.Pods, func(pod Pod) bool {
+	return slices.ContainsFunc(c.Pods, func(pod *Pod) bool {
 		return !pod.Finished || !pod.Terminating || pod.Slot != NoSlot
 	})
 }
@@ -121,7 +120,7 @@ func (p *planner) drop(pod *Pod, reason Reason, format string, args ...any) {
 func (p *planner) make(reason Reason, message string) {
 	free := []int{}
 	for slot := range slots {
-		if !slices.ContainsFunc(p.cell.Pods, func(pod Pod) bool { return pod.Slot == slot }) {
+		if !slices.ContainsFunc(p.cell.Pods, func(pod *Pod) bool { return pod.Slot == slot }) {
 			free = append(free, slot)
 		}
 	}

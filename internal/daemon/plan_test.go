@@ -86,7 +86,7 @@ func TestPlanCell(t *testing.T) {
 				cells.SetNode("n1", "a", test.verdict, t0)
 			}
 			for _, pod := range test.pods {
-				cells.SetPod("n1", pod, t0)
+				cells.SetPod("n1", &pod, t0)
 			}
 			cell := cells.cell("n1")
 			cell.retryAt = test.retryAt
@@ -125,7 +125,7 @@ func TestPlanBacksOff(t *testing.T) {
 
 	replaced := func() bool {
 		t.Helper()
-		cells.SetPod("n1", failed, now)
+		cells.SetPod("n1", &failed, now)
 		due := len(cells.Plan("n1", now).Actions) == 1
 		if due {
 			cells.Replaced("n1", now)
@@ -165,7 +165,7 @@ func TestBackOffIsPerCell(t *testing.T) {
 	var cells Cells
 	for _, node := range []string{"n1", "n2"} {
 		cells.SetNode(node, "a", eligible, t0)
-		cells.SetPod(node, Pod{Name: "p-" + node, UID: types.UID(node), NodeUID: "a", Finished: true}, t0)
+		cells.SetPod(node, &Pod{Name: "p-" + node, UID: types.UID(node), NodeUID: "a", Finished: true}, t0)
 	}
 	for range 5 {
 		if plan := cells.Plan("n1", t0); len(plan.Actions) != 1 {
@@ -181,3 +181,55 @@ func TestBackOffIsPerCell(t *testing.T) {
 		t.Errorf("n2 waits for n1's back-off: %+v", plan)
 	}
 }
+
+// A pod that was ready for longer than its successor would have to wait can run: the back-off starts
+// anew. One that is ready just for a moment does not buy another try.
+func TestBackOffEndsWithSuccess(t *testing.T) {
+	const tries = 5 // the next one waits 16 s
+	for name, test := range map[string]struct {
+		ready time.Duration
+		ends  func(*Cells, *Pod, time.Time)
+		want  time.Duration // that the pod after the next one waits
+	}{
+		"ready long enough, then failed":     {16 * time.Second, failAgain, time.Second},
+		"ready for a moment, then failed":    {15 * time.Second, failAgain, 32 * time.Second},
+		"ready long enough, then deleted":    {16 * time.Second, deleted, time.Second},
+		"never ready, then failed":           {-1, failAgain, 32 * time.Second},
+		"not ready any more, then failed":    {16 * time.Second, func(c *Cells, p *Pod, now time.Time) { unready(c, p, now); failAgain(c, p, now) }, time.Second},
+		"not ready so soon, and then failed": {3 * time.Second, func(c *Cells, p *Pod, now time.Time) { unready(c, p, now); failAgain(c, p, now) }, 32 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var cells Cells
+			now := t0
+			cells.SetTemplate("r1", 0, Strategy{OnDelete: true}, now)
+			cells.SetNode("n1", "a", eligible, now)
+			for range tries {
+				cells.Replaced("n1", now)
+			}
+			pod := &Pod{Name: "p", UID: "1", Bound: true, Ready: test.ready >= 0, ReadySince: now}
+			cells.SetPod("n1", pod, now)
+			now = now.Add(max(test.ready, 0))
+			test.ends(&cells, pod, now)
+			cells.Replaced("n1", now)
+			cells.SetPod("n1", &Pod{Name: "p", UID: "2", Finished: true}, now)
+			if got := cells.Plan("n1", now).WakeAt.Sub(now); got != test.want {
+				t.Errorf("the next one waits %s, want %s", got, test.want)
+			}
+		})
+	}
+}
+
+func failAgain(c *Cells, pod *Pod, now time.Time) {
+	failed := *pod
+	failed.Ready, failed.Finished, failed.Failed = false, true, true
+	c.SetPod("n1", &failed, now)
+	c.RemovePod("n1", pod.UID, now)
+}
+
+func unready(c *Cells, pod *Pod, now time.Time) {
+	not := *pod
+	not.Ready = false
+	c.SetPod("n1", &not, now)
+}
+
+func deleted(c *Cells, pod *Pod, now time.Time) { c.RemovePod("n1", pod.UID, now) }

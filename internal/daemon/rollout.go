@@ -177,8 +177,7 @@ func (t *currentTemplate) serves(old *Pod, now time.Time) bool {
 // standing are the best pod of an old revision and the best of the current one, of those that
 // live and were made for this incarnation of the node; and how many there are.
 func (c *Cell) standing(revision string) (old, current *Pod, alive int) {
-	for i := range c.Pods {
-		pod := &c.Pods[i]
+	for _, pod := range c.Pods {
 		if pod.Terminating || pod.Finished || pod.of(c.NodeUID) {
 			continue
 		}

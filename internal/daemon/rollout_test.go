@@ -67,7 +67,10 @@ func (c *cluster) make(node string, slot int) {
 	c.tell(pod)
 }
 
-func (c *cluster) tell(pod *Pod) { c.cells.SetPod(c.nodeOf[pod.UID], *pod, c.now) }
+func (c *cluster) tell(pod *Pod) {
+	seen := *pod // what is told does not change any more
+	c.cells.SetPod(c.nodeOf[pod.UID], &seen, c.now)
+}
 
 func (c *cluster) ready(pod *Pod) {
 	pod.Bound, pod.Ready, pod.ReadySince = true, true, c.now

@@ -103,7 +103,7 @@ func TestNamesAfterPodsLeft(t *testing.T) {
 		}
 		seen[name(true)] = what
 		uid := types.UID(fmt.Sprint(i))
-		cells.SetPod("n1", Pod{Name: "p", UID: uid}, t0)
+		cells.SetPod("n1", &Pod{Name: "p", UID: uid}, t0)
 		beside := name(true)
 		cells.RemovePod("n1", uid, t0)
 		if after := name(true); after != beside {

@@ -45,7 +45,7 @@ func TestPlanLeavesOnePod(t *testing.T) {
 				cells.SetTemplate("r1", 0, strategy, t0)
 				cells.SetNode("n1", "a", eligible, t0)
 				for i := range test.finished + test.standing {
-					cells.SetPod("n1", Pod{
+					cells.SetPod("n1", &Pod{
 						Name: fmt.Sprint(i), UID: types.UID(fmt.Sprint(i)), Revision: "r1", Slot: NoSlot,
 						Finished: i < test.finished, Created: t0.Add(time.Duration(i)),
 					}, t0)
@@ -166,7 +166,7 @@ func TestPlanCellSurging(t *testing.T) {
 			cells.SetTemplate("r2", minReady, surge("1"), at(200))
 			cells.SetNode("n1", "a", test.verdict, at(200))
 			for _, pod := range test.pods {
-				cells.SetPod("n1", pod, at(200))
+				cells.SetPod("n1", &pod, at(200))
 			}
 			plan := cells.Plan("n1", at(200))
 			if diff := cmp.Diff(test.want, described(plan)); diff != "" {
@@ -198,7 +198,8 @@ func TestUpdatedIsToldByTheLabel(t *testing.T) {
 			var cells Cells
 			cells.SetTemplate("r2", 0, unavailable("1"), t0)
 			cells.SetNode("n1", "a", eligible, t0)
-			cells.SetPod("n1", ObservePod(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p", UID: "p", Labels: test.labels}}), t0)
+			pod := ObservePod(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p", UID: "p", Labels: test.labels}})
+			cells.SetPod("n1", &pod, t0)
 			if got := cells.Counters(); got.Updated != test.want || got.Current != 1 {
 				t.Errorf("%d of %d pods are up to date, want %d of 1", got.Updated, got.Current, test.want)
 			}

@@ -94,7 +94,7 @@ func run(ctx context.Context, o options, out io.Writer) error {
 
 // startLab starts a lab whose DaemonSets of apps/v1 are served by the controller on trial.
 func startLab(ctx context.Context, o options) (*lab.Lab, error) {
-	settings := lab.Options{Nodes: o.nodes, Workloads: "apps", Dir: filepath.Join(o.dir, "lab")}
+	settings := lab.Options{Nodes: o.nodes, Workloads: lab.WorkloadsApps, Dir: filepath.Join(o.dir, "lab")}
 	if o.controller == "builtin" {
 		settings.Workloads, settings.Placement = lab.WorkloadsEverynode, lab.PlacementDirect
 		settings.Without = []string{lab.Controller, lab.EverynodeScheduler}

@@ -27,7 +27,7 @@ func TestOptionsAreRefusedByName(t *testing.T) {
 		options Options
 		want    string
 	}{
-		"workloads unknown":               {Options{Workloads: "batch"}, "workloads=batch is unknown; supported: everynode, apps, everynode,apps"},
+		"workloads unknown":               {Options{Workloads: "apps,everynode"}, "workloads=apps,everynode is unknown; supported: everynode, apps, everynode,apps"},
 		"scheduler not supported yet":     {Options{Scheduler: "primary"}, "scheduler=primary is not supported yet; supported: secondary"},
 		"placement not supported yet":     {Options{Placement: "policy"}, "placement=policy is not supported yet; supported: auto, webhook, direct"},
 		"placement unknown":               {Options{Placement: "magic"}, "placement=magic is unknown"},

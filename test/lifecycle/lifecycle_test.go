@@ -28,7 +28,7 @@ const nodes = 3
 // One lab serves all: each test uses its own daemons, and nodes that it adds itself when it
 // changes nodes, which the others' daemons leave alone by the label role.
 func TestLifecycle(t *testing.T) {
-	cluster := labtest.Start(t, lab.Options{Nodes: nodes})
+	cluster := labtest.Start(t, lab.Options{Nodes: nodes, Workloads: lab.WorkloadsBoth})
 	witness := cluster.Watch()
 	for _, test := range []struct {
 		name string
@@ -49,11 +49,16 @@ func TestLifecycle(t *testing.T) {
 		{"deletion that orphans leaves the pods", deleteOrphan},
 		{"availability waits for minReadySeconds", minReadySeconds},
 		{"a pod the API server refuses is said so", podRefused},
+		{"a quota that is raised lets all pods in at once", quotaExhausted},
+		{"Pod Security lets pods in when the namespace does", podSecurity},
+		{"a namespace that goes takes its daemon along", namespaceDeleted},
+		{"a template that names a node runs there alone", templateNamesNode},
+		{"a template that is wrong is said so, and corrected", templateInvalid},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(cluster.With(t)) })
 	}
 	cluster.Verdict(witness, 30)
-	cluster.NothingForbidden("no-such-class")
+	cluster.NothingForbidden()
 }
 
 // onRole keeps a daemon to nodes of a role of the test's own.

@@ -1,0 +1,121 @@
+package controller
+
+import (
+	"testing"
+	"unique"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/client-go/kubernetes/scheme"
+	"pgregory.net/rapid"
+)
+
+// encoded is an object as an API server sends it.
+func encoded(t rapid.TB, mediaType string, object runtime.Object) []byte {
+	t.Helper()
+	codecs := serializer.NewCodecFactory(scheme.Scheme)
+	info, _ := runtime.SerializerInfoForMediaType(codecs.SupportedMediaTypes(), mediaType)
+	data, err := runtime.Encode(codecs.EncoderForVersion(info.Serializer, corev1.SchemeGroupVersion), object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// decoded is what an informer gets of it, before and after its transform.
+func decoded(t rapid.TB, data []byte) runtime.Object {
+	t.Helper()
+	object, _, err := serializer.NewCodecFactory(cacheScheme).UniversalDeserializer().Decode(data, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return object
+}
+
+var seenAsIs = cmp.Options{cmp.AllowUnexported(seenPod{}), cmpopts.EquateComparable(unique.Handle[family]{}, unique.Handle[site]{})}
+
+// What is decoded of a pod is what seePod looks at, and no more.
+func TestLeanPodHasWhatIsSeen(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		pod := drawPod(t)
+		var whole corev1.Pod
+		raw, err := pod.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := whole.Unmarshal(raw); err != nil {
+			t.Fatal(err)
+		}
+		lean, ok := decoded(t, encoded(t, runtime.ContentTypeProtobuf, pod)).(*leanPod)
+		if !ok || lean.Spec.Containers != nil || lean.ManagedFields != nil {
+			t.Fatalf("decoded %T: %+v, want a lean pod without what nobody looks at", lean, lean)
+		}
+		if diff := cmp.Diff(everynodeOnly.seePod(&whole), trimmedPod(t, lean), seenAsIs); diff != "" {
+			t.Fatalf("seen of the whole pod and of the lean one (-whole, +lean):\n%s", diff)
+		}
+		list := &corev1.PodList{ListMeta: metav1.ListMeta{ResourceVersion: "9", Continue: "more"}, Items: []corev1.Pod{*pod, *pod}}
+		leans, ok := decoded(t, encoded(t, runtime.ContentTypeProtobuf, list)).(*leanPodList)
+		if !ok || cmp.Diff(list.ListMeta, leans.ListMeta) != "" || len(leans.Items) != 2 || cmp.Diff(leans.Items[1], untyped(lean.Pod)) != "" {
+			t.Fatalf("the list is %+v, want two pods as they are alone", leans)
+		}
+	})
+}
+
+// untyped is a pod without its kind, which those of a list do not say.
+func untyped(pod corev1.Pod) corev1.Pod {
+	pod.TypeMeta = metav1.TypeMeta{}
+	return pod
+}
+
+func trimmedPod(t rapid.TB, object any) *seenPod {
+	t.Helper()
+	got, err := everynodeOnly.trimPod(object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got.(*seenPod)
+}
+
+// A server may answer in JSON, and bookmarks are pods too.
+func TestLeanPodFromJSON(t *testing.T) {
+	pod := makePod(makeDaemon("d"), makeNode("n1"), ready(t0), bound("n1"))
+	lean := decoded(t, encoded(t, runtime.ContentTypeJSON, pod)).(*leanPod)
+	if seen := trimmedPod(t, lean); !seen.ours || seen.observed.Revision == "" || !seen.observed.Ready {
+		t.Errorf("seen of %+v: %+v", lean, seen)
+	}
+	bookmark := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{ResourceVersion: "7", Annotations: map[string]string{metav1.InitialEventsAnnotationKey: "true"}}}
+	lean = decoded(t, encoded(t, runtime.ContentTypeProtobuf, bookmark)).(*leanPod)
+	if lean.ResourceVersion != "7" || lean.Annotations[metav1.InitialEventsAnnotationKey] != "true" {
+		t.Errorf("the bookmark is %+v", lean)
+	}
+}
+
+// Whatever comes, decoding ends, and what is cut off is an error.
+func TestLeanPodOfNoPod(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		raw, err := drawPod(t).Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var whole corev1.Pod
+		cut := raw[:rapid.IntRange(0, len(raw)).Draw(t, "cut")]
+		if got, want := new(leanPod).Unmarshal(cut), whole.Unmarshal(cut); (got == nil) && (want != nil) {
+			t.Fatalf("Unmarshal of %x is no error; of a whole pod it is %v", cut, want)
+		}
+		_ = new(leanPod).Unmarshal(rapid.SliceOf(rapid.Byte()).Draw(t, "noise"))
+	})
+}
+
+func TestLeanPodsAreCopiedAsSuch(t *testing.T) {
+	pod, list := &leanPod{*makePod(makeDaemon("d"), makeNode("n1"))}, &leanPodList{}
+	if again, ok := pod.DeepCopyObject().(*leanPod); !ok || again == pod || cmp.Diff(pod, again) != "" {
+		t.Errorf("a copy of a lean pod is %+v", again)
+	}
+	if _, ok := list.DeepCopyObject().(*leanPodList); !ok {
+		t.Error("a copy of a lean list is none")
+	}
+}

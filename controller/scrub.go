@@ -1,0 +1,152 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+)
+
+// scrubInterval is the time between two daemons that are looked at. scrubPatience is how long what
+// the cache shows may be on its way to the world.
+const (
+	scrubInterval = 10 * time.Second
+	scrubPatience = 30 * time.Second
+)
+
+// scrubber derives the cells anew from the caches, one daemon at a time, and tells of what differs
+// from what was kept by deltas: there should be nothing, ever. What it finds is put right.
+type scrubber struct {
+	world  *world
+	synced <-chan struct{}         // closed when everything there is was seen
+	pods   func() toolscache.Store // what the cache has of pods, once that is so
+
+	suspects map[types.UID]time.Time // pods that the world and the cache do not agree on, and since when
+}
+
+var _ manager.Runnable = (*scrubber)(nil)
+
+// Start looks at a daemon now and then until ctx ends.
+func (s *scrubber) Start(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-s.synced:
+	}
+	tick := time.NewTicker(scrubInterval)
+	defer tick.Stop()
+	var round []DaemonKey
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if len(round) == 0 {
+			s.tell(ctx, DaemonKey{}, s.compare())
+			for _, object := range s.world.objects() {
+				round = append(round, keyOf(object))
+			}
+			continue
+		}
+		s.tell(ctx, round[0], s.world.audit(round[0]))
+		round = round[1:]
+	}
+}
+
+func (s *scrubber) tell(ctx context.Context, key DaemonKey, wrong []string) {
+	if len(wrong) == 0 {
+		return
+	}
+	cellDrift.Add(float64(len(wrong)))
+	const shown = 10
+	log.FromContext(ctx).Error(nil, "what is known of a daemon had drifted and was put right; please report this",
+		"namespace", key.Namespace, "uid", key.UID, "differences", len(wrong), "first", wrong[:min(shown, len(wrong))])
+}
+
+// compare has the world agree with the cache about pods. What they do not agree on for longer than
+// an event is on its way is wrong.
+func (s *scrubber) compare() (wrong []string) {
+	store := s.pods()
+	before := s.suspects
+	s.suspects = map[types.UID]time.Time{}
+	overdue := func(pod *seenPod) bool {
+		since, suspected := before[pod.UID]
+		if !suspected {
+			since = s.world.now()
+		}
+		s.suspects[pod.UID] = since
+		return s.world.now().Sub(since) >= scrubPatience
+	}
+	for _, object := range store.List() {
+		if pod := object.(*seenPod); !s.world.knows(pod) && overdue(pod) {
+			wrong = append(wrong, fmt.Sprintf("pod %s/%s is not in its cell", pod.Namespace, pod.Name))
+			s.world.podIs(pod)
+		}
+	}
+	for _, pod := range s.world.known() {
+		object, there, err := store.GetByKey(pod.Namespace + "/" + pod.Name)
+		if err == nil && (!there || object.(*seenPod).UID != pod.UID) && overdue(pod) {
+			wrong = append(wrong, fmt.Sprintf("pod %s/%s is in a cell and not there", pod.Namespace, pod.Name))
+			s.world.podLeft(pod)
+		}
+	}
+	return wrong
+}
+
+// known are all pods that are in a cell.
+func (w *world) known() []*seenPod {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Collect(maps.Values(w.pods))
+}
+
+// knows says whether a pod is where it belongs, in the state that it is in.
+func (w *world) knows(pod *seenPod) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_, due := w.claims.cellOf[pod.UID]
+	known, had := w.pods[pod.UID]
+	return due || had == pod.ours && (!had || known == pod)
+}
+
+// audit derives a daemon's cells anew from the nodes and the pods that there are, says what was
+// wrong, and puts it right.
+func (w *world) audit(key DaemonKey) (wrong []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	known := w.daemons[key]
+	if known == nil || known.object == nil {
+		return nil
+	}
+	now := w.now()
+	differs := func(node, format string, args ...any) {
+		wrong = append(wrong, fmt.Sprintf("node %s: ", node)+fmt.Sprintf(format, args...))
+		w.changed(key.on(node))
+	}
+	for name, node := range w.nodes {
+		if verdict := known.rules.Evaluate(node); known.cells.SetNode(name, node.UID, verdict, now) {
+			differs(name, "the verdict is %s", verdict.Reason)
+		}
+	}
+	for _, name := range known.cells.Nodes() {
+		if _, there := w.nodes[name]; !there && known.cells.RemoveNode(name, now) {
+			differs(name, "it is gone")
+		}
+		for _, uid := range known.cells.PodsOn(name) {
+			if pod, there := w.pods[uid]; !there || pod.cell != key.on(name) {
+				known.cells.RemovePod(name, uid, now)
+				differs(name, "pod %s is not there", uid)
+			}
+		}
+	}
+	wrong = append(wrong, known.cells.Audit(now)...)
+	w.goOn(key, known)
+	return wrong
+}

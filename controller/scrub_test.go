@@ -1,0 +1,111 @@
+package controller
+
+import (
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	toolscache "k8s.io/client-go/tools/cache"
+
+	"github.com/everynode/everynode/internal/daemon"
+)
+
+// scrubbed is a world of one daemon with a pod on n1, and the cache it was told from.
+func scrubbed(t *testing.T) (*scrubber, *queues, *clock, toolscache.Store, *seenPod) {
+	t.Helper()
+	w, q, c := newTestWorld()
+	set := makeDaemon("d")
+	see(t, w, set)
+	w.nodeSeen(makeNode("n1"))
+	pod := everynodeOnly.seePod(makePod(set, makeNode("n1"), bound("n1"), ready(t0)))
+	w.podIs(pod)
+	store := toolscache.NewStore(toolscache.MetaNamespaceKeyFunc)
+	if err := store.Add(pod); err != nil {
+		t.Fatal(err)
+	}
+	q.drain()
+	return &scrubber{world: w, pods: func() toolscache.Store { return store }}, q, c, store, pod
+}
+
+var scrubbedKey = DaemonKey{"ns", "uid-d"}
+
+func TestScrubFindsNothing(t *testing.T) {
+	s, q, _, _, _ := scrubbed(t)
+	if wrong := append(s.compare(), s.world.audit(scrubbedKey)...); len(wrong) > 0 {
+		t.Errorf("found %q", wrong)
+	}
+	if plans, _ := q.drain(); len(plans) > 0 {
+		t.Errorf("cells %q are planned for nothing", plans)
+	}
+}
+
+// Whatever the world missed is found, counted, put right and planned for.
+func TestScrubPutsRight(t *testing.T) {
+	for name, test := range map[string]struct {
+		miss  func(*testing.T, *world, toolscache.Store, *seenPod)
+		waits bool // it may be an event on its way
+		want  daemon.Counters
+	}{
+		"a node": {
+			miss: func(_ *testing.T, w *world, _ toolscache.Store, _ *seenPod) { w.nodes["n2"] = makeNode("n2") },
+			want: daemon.Counters{Desired: 2, Current: 1, Ready: 1, Available: 1, Updated: 1},
+		},
+		"the end of a node": {
+			miss: func(_ *testing.T, w *world, _ toolscache.Store, _ *seenPod) { delete(w.nodes, "n1") },
+		},
+		"a pod of a cell": {
+			miss: func(_ *testing.T, w *world, _ toolscache.Store, pod *seenPod) { delete(w.pods, pod.UID) },
+			want: daemon.Counters{Desired: 1},
+		},
+		"a change of a pod": {
+			miss: func(t *testing.T, _ *world, store toolscache.Store, pod *seenPod) {
+				changed, observed := *pod, *pod.observed
+				observed.Ready = false
+				changed.observed = &observed
+				if err := store.Update(&changed); err != nil {
+					t.Fatal(err)
+				}
+			},
+			waits: true,
+			want:  daemon.Counters{Desired: 1, Current: 1, Updated: 1},
+		},
+		"the end of a pod": {
+			miss: func(t *testing.T, _ *world, store toolscache.Store, pod *seenPod) {
+				if err := store.Delete(pod); err != nil {
+					t.Fatal(err)
+				}
+			},
+			waits: true,
+			want:  daemon.Counters{Desired: 1},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, q, c, store, pod := scrubbed(t)
+			before := testutil.ToFloat64(cellDrift)
+			test.miss(t, s.world, store, pod)
+			look := func() int {
+				wrong := append(s.compare(), s.world.audit(scrubbedKey)...)
+				s.tell(t.Context(), scrubbedKey, wrong)
+				return len(wrong)
+			}
+			if test.waits {
+				if found := look(); found > 0 {
+					t.Errorf("%d differences are found before the event may be late", found)
+				}
+				c.advance(scrubPatience + time.Second)
+			}
+			if look() == 0 || testutil.ToFloat64(cellDrift) == before {
+				t.Fatal("nothing is found, or it is not counted")
+			}
+			if _, got := countersOf(s.world, scrubbedKey); got != test.want {
+				t.Errorf("counters are %+v, want %+v", got, test.want)
+			}
+			if plans, _ := q.drain(); len(plans) == 0 {
+				t.Error("no cell is planned")
+			}
+			if found := look(); found > 0 {
+				t.Errorf("%d differences are found again", found)
+			}
+		})
+	}
+}

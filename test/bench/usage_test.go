@@ -1,0 +1,52 @@
+package bench
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// tick is the unit in which Linux tells of processor time, on every architecture that Go has.
+const tick = time.Second / 100
+
+// cpuTime is the processor time that a process took so far, its own and the kernel's for it.
+func cpuTime(tb testing.TB, pid int) time.Duration {
+	tb.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(stat), ") ") // the name before it may have spaces
+	fields := strings.Fields(rest)
+	if len(fields) < 13 {
+		tb.Fatalf("/proc/%d/stat: %q", pid, stat)
+	}
+	var ticks int64
+	for _, field := range fields[11:13] { // utime, stime
+		n, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			tb.Fatalf("/proc/%d/stat: %v", pid, err)
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * tick
+}
+
+// memory is a line of /proc/<pid>/status in MB: VmRSS, what is resident, or VmHWM, its peak.
+func memory(tb testing.TB, pid int, line string) float64 {
+	tb.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(status), "\n"+line+":")
+	value, _, _ := strings.Cut(strings.TrimSpace(rest), " kB")
+	kb, err := strconv.Atoi(value)
+	if err != nil {
+		tb.Fatalf("/proc/%d/status: %s: %v", pid, line, err)
+	}
+	return float64(kb) * 1024 / 1e6
+}
