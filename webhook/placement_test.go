@@ -90,7 +90,7 @@ func TestPlacementOfRawPods(t *testing.T) {
 					"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[
 						{"matchExpressions":[{"key":"disk","operator":"Exists"}],"matchFields":[{"key":"metadata.name","operator":"In","values":["n1"]}]},
 						{"matchFields":[{"key":"metadata.name","operator":"In","values":["n1"]}]},
-						{"matchFields":[{"key":"metadata.name","operator":"NotIn","values":["n2"]},{"key":"metadata.name","operator":"In","values":["n1"]}]}]}}}}}`,
+						{"matchFields":[{"key":"metadata.name","operator":"In","values":["n1"]},{"key":"metadata.name","operator":"NotIn","values":["n2"]}]}]}}}}}`,
 		},
 		"a daemon's pod goes to our scheduler": {
 			pod: `{"metadata":{"ownerReferences":[{"apiVersion":"everynode.dev/v1alpha1","kind":"DaemonSet","name":"d","uid":"u","controller":true}]},

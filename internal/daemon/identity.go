@@ -112,9 +112,12 @@ func pins(field *corev1.NodeSelectorRequirement) bool {
 	return field.Key == metav1.ObjectNameField && field.Operator == corev1.NodeSelectorOpIn && len(field.Values) == 1
 }
 
+// pinsTo says whether a requirement is metadata.name In [node].
+func pinsTo(field *corev1.NodeSelectorRequirement, node string) bool {
+	return pins(field) && field.Values[0] == node
+}
+
 // pinnedTo says whether a term's matchFields pin it to a node of this name.
 func pinnedTo(term *corev1.NodeSelectorTerm, node string) bool {
-	return slices.ContainsFunc(term.MatchFields, func(field corev1.NodeSelectorRequirement) bool {
-		return pins(&field) && field.Values[0] == node
-	})
+	return slices.ContainsFunc(term.MatchFields, func(field corev1.NodeSelectorRequirement) bool { return pinsTo(&field, node) })
 }

@@ -51,9 +51,10 @@ func PodName(daemon, node string, slot int) string {
 
 // PodName is the name of the template's pod. That of a native pod also depends on the pods that it
 // comes after (Cells.After): apps/v1's contract is that the name of a replaced pod vanishes. So
-// two controllers that replace the same pod still meet at one name.
+// two controllers that replace the same pod still meet at one name. It is never that of a pod of
+// this project's: there may be a daemon of each kind of one name.
 func (t *Template) PodName(node string, slot int, after string) string {
-	if !t.native() || after == "" {
+	if !t.native() {
 		return PodName(t.Name, node, slot)
 	}
 	return podName(t.Name, node, fmt.Sprintf("%s/%s/%d/%s", t.Name, node, slot, after))

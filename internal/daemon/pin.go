@@ -23,7 +23,9 @@ func (e *ContradictoryPinError) Error() string {
 
 // Pin ANDs matchFields metadata.name In [node] into every required node affinity term of spec,
 // for terms are ORed and one that is not pinned would leave a choice; without terms it makes
-// the one. Everything else stays. Pinning twice changes nothing.
+// the one. The pin comes first in its term: kube-controller-manager takes the first node that it
+// finds for the target (k8s.io/kubernetes pkg/controller/daemon/util GetTargetNodeName), and a
+// template may name others. Everything else stays. Pinning twice changes nothing.
 func Pin(spec *corev1.PodSpec, node string) {
 	pin := corev1.NodeSelectorRequirement{
 		Key: metav1.ObjectNameField, Operator: corev1.NodeSelectorOpIn, Values: []string{node},
@@ -46,8 +48,8 @@ func Pin(spec *corev1.PodSpec, node string) {
 	for i := range required.NodeSelectorTerms {
 		term := &required.NodeSelectorTerms[i]
 		// A pin would make an empty term, which matches no node, match one.
-		if !empty(term) && !pinnedTo(term, node) {
-			term.MatchFields = append(slices.Clip(term.MatchFields), pin)
+		if !empty(term) && (len(term.MatchFields) == 0 || !pinsTo(&term.MatchFields[0], node)) {
+			term.MatchFields = slices.Insert(slices.Clip(term.MatchFields), 0, pin)
 		}
 	}
 }

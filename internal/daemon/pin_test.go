@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
+	"k8s.io/kubernetes/pkg/controller/daemon/util"
 	"pgregory.net/rapid"
 
 	"github.com/everynode/everynode/api/v1alpha1"
@@ -58,7 +59,7 @@ func TestRewrite(t *testing.T) {
 			want: &corev1.Pod{ObjectMeta: placed, Spec: corev1.PodSpec{Affinity: required(
 				corev1.NodeSelectorTerm{MatchExpressions: []corev1.NodeSelectorRequirement{ssd}, MatchFields: []corev1.NodeSelectorRequirement{field("In", "n1")}},
 				corev1.NodeSelectorTerm{MatchFields: []corev1.NodeSelectorRequirement{field("In", "n1")}},
-				corev1.NodeSelectorTerm{MatchFields: []corev1.NodeSelectorRequirement{field("NotIn", "n2"), field("In", "n1")}},
+				corev1.NodeSelectorTerm{MatchFields: []corev1.NodeSelectorRequirement{field("In", "n1"), field("NotIn", "n2")}},
 			)}},
 		},
 		"only our gate goes": {
@@ -125,8 +126,8 @@ func TestRewriteKeepsTermsOfOtherNodes(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := required(
-		corev1.NodeSelectorTerm{MatchFields: []corev1.NodeSelectorRequirement{field("In", "n2"), field("In", "n1")}},
-		corev1.NodeSelectorTerm{MatchFields: []corev1.NodeSelectorRequirement{field("NotIn", "n3"), field("In", "n1")}},
+		corev1.NodeSelectorTerm{MatchFields: []corev1.NodeSelectorRequirement{field("In", "n1"), field("In", "n2")}},
+		corev1.NodeSelectorTerm{MatchFields: []corev1.NodeSelectorRequirement{field("In", "n1"), field("NotIn", "n3")}},
 	)
 	if diff := cmp.Diff(want, pod.Spec.Affinity); diff != "" {
 		t.Errorf("affinity (-want, +got):\n%s", diff)
@@ -134,6 +135,22 @@ func TestRewriteKeepsTermsOfOtherNodes(t *testing.T) {
 	if got, ok := Target(pod); !ok || got != "n1" {
 		t.Errorf("Target = %q, %v, want n1", got, ok)
 	}
+}
+
+// Where a pod waits for is known to kube-controller-manager too, should it get the pod.
+func TestRewriteTellsUpstreamTheTarget(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		pod := &corev1.Pod{Spec: drawSpec(t)}
+		pod.Spec.Affinity = drawAffinity(t)
+		pod.Spec.NodeName = "n1"
+		if _, err := Rewrite(pod, v1alpha1.PlacedByController); err != nil {
+			return
+		}
+		target, ours := Target(pod)
+		if upstreams, err := util.GetTargetNodeName(pod); (err == nil) != ours || upstreams != target {
+			t.Fatalf("the target is %q (%v), upstream reads %q (%v) in %+v", target, ours, upstreams, err, pod.Spec.Affinity)
+		}
+	})
 }
 
 // After Rewrite the affinity matches the named node exactly when it did before, and no other.

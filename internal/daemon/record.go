@@ -3,6 +3,7 @@ package daemon
 import (
 	"bytes"
 	"cmp"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -122,11 +123,35 @@ func contentOf(data []byte, native bool) string {
 		return ""
 	}
 	if native {
-		return digest(data)
+		return nativeContent(data)
 	}
 	revision, err := Revision(recorded.Spec.Template)
 	if err != nil {
 		return ""
 	}
 	return revision
+}
+
+// nativeContent tells the bytes of a native template's record from those of others. What the same
+// template was recorded as by another version of Kubernetes is the same, once it is read and written
+// again: until 1.33 there was "creationTimestamp": null (k/k#134773). A record with fields that are
+// not known here would lose them on that way, so it is told by its bytes as they are.
+func nativeContent(data []byte) string {
+	var recorded struct {
+		Spec struct {
+			Template struct {
+				corev1.PodTemplateSpec
+				Patch string `json:"$patch"`
+			} `json:"template"`
+		} `json:"spec"`
+	}
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&recorded); err == nil {
+		if again, err := recordTemplate(&recorded.Spec.Template.PodTemplateSpec); err == nil {
+			data = again
+		}
+	}
+	sum := sha256.Sum256(data)
+	return lowerBase32.EncodeToString(sum[:])
 }

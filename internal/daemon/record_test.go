@@ -83,16 +83,58 @@ func TestRecordedTemplate(t *testing.T) {
 		if got := contentOf(data, false); err != nil || got != want {
 			t.Fatalf("content %q of %s, want %q: %v", got, data, want, err)
 		}
+		id, err := Identify(makeSet(true, template, nil))
+		if got := contentOf(data, true); err != nil || got != id.Content {
+			t.Fatalf("native content %q of %s, want %q: %v", got, data, id.Content, err)
+		}
 	})
 }
 
-// Upstream loses such numbers: it keeps them as floats.
+// A float cannot hold such numbers, and upstream keeps them too.
 func TestRecordedTemplateKeepsLargeNumbers(t *testing.T) {
 	large := int64(math.MaxInt64)
 	template := corev1.PodTemplateSpec{Spec: corev1.PodSpec{Tolerations: []corev1.Toleration{{TolerationSeconds: &large}}}}
 	data, err := recordTemplate(&template)
 	if err != nil || !strings.Contains(string(data), "9223372036854775807") {
 		t.Errorf("recorded as %s, %v", data, err)
+	}
+	same, err := upstream.Match(&appsv1.DaemonSet{Spec: appsv1.DaemonSetSpec{Template: template}}, &appsv1.ControllerRevision{Data: runtime.RawExtension{Raw: data}})
+	if err != nil || !same {
+		t.Errorf("upstream does not know its template in %s: %v", data, err)
+	}
+}
+
+// Another version of Kubernetes may have written the same record otherwise. What it wrote and we do
+// not know must not be taken for the same.
+func TestContentOfOtherVersions(t *testing.T) {
+	template := corev1.PodTemplateSpec{
+		ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "d"}},
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "<image>"}}},
+	}
+	data, err := recordTemplate(&template)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := Identify(makeSet(true, template, nil))
+	if err != nil || id.Content == "" || id.Content != contentOf(data, true) {
+		t.Fatalf("its own record has content %q, want %+v: %v", contentOf(data, true), id, err)
+	}
+	for name, test := range map[string]struct {
+		old, changed string
+		wantSame     bool
+	}{
+		"1.33 and before":          {`"metadata":{`, `"metadata":{"creationTimestamp":null,`, true},
+		"a zero value left out":    {`,"resources":{}`, ``, true},
+		"a field of the future":    {`"resources":{}`, `"resources":{},"tomorrow":1`, false},
+		"the future, in the patch": {`"spec":{"template"`, `"tomorrow":1,"spec":{"template"`, false},
+		"another value":            {`"name":"c"`, `"name":"d"`, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			other := strings.Replace(string(data), test.old, test.changed, 1)
+			if got := contentOf([]byte(other), true); other == string(data) || got == "" || (got == id.Content) != test.wantSame {
+				t.Errorf("%s has content %q, that of %s is %q", other, got, data, id.Content)
+			}
+		})
 	}
 }
 

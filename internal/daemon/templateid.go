@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"hash/fnv"
@@ -18,7 +17,8 @@ import (
 type TemplateID struct {
 	// Content is the same for templates that are the same: for a daemon of this project those that
 	// mean the same (Revision), for a native one those of which apps/v1 writes the same
-	// ControllerRevision, to the byte, so that kube-controller-manager finds what it looks for.
+	// ControllerRevision, to the byte, so that kube-controller-manager finds what it looks for
+	// (nativeContent).
 	Content string
 	// Revision is what the template is called unless it is recorded under another name already.
 	Revision string
@@ -36,7 +36,7 @@ func Identify(object *v1alpha1.DaemonSet) (TemplateID, error) {
 			return TemplateID{}, err
 		}
 		revision := nativeRevision(template, collisions)
-		return TemplateID{Content: digest(data), Revision: revision, Record: RevisionName(object.Name, revision)}, nil
+		return TemplateID{Content: nativeContent(data), Revision: revision, Record: RevisionName(object.Name, revision)}, nil
 	}
 	revision, err := Revision(template)
 	if err != nil {
@@ -47,12 +47,6 @@ func Identify(object *v1alpha1.DaemonSet) (TemplateID, error) {
 		record += fmt.Sprintf("-%d", *collisions)
 	}
 	return TemplateID{Content: revision, Revision: revision, Record: RevisionName(object.Name, record)}, nil
-}
-
-// digest stands for the exact bytes of a ControllerRevision's data.
-func digest(data []byte) string {
-	sum := sha256.Sum256(data)
-	return lowerBase32.EncodeToString(sum[:])
 }
 
 // nativeRevision is the hash that kube-controller-manager calls a native template by

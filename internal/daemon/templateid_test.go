@@ -93,6 +93,9 @@ func TestNamesAfterPodsLeft(t *testing.T) {
 		return NewTemplate(makeSet(native, corev1.PodTemplateSpec{}, nil), "r").PodName("n1", 0, cells.After("n1"))
 	}
 	own := name(false)
+	if name(true) == own {
+		t.Error("the first native pod has the name of a pod of this project")
+	}
 	for i := range 5 {
 		what := fmt.Sprintf("after %d pods", i)
 		if former, taken := seen[name(true)]; taken {

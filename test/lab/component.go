@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -23,10 +24,10 @@ const (
 // Component is a handle on one process of a lab. Its methods are safe for concurrent use; they
 // are done one after the other.
 type Component struct {
+	kind    string // one of ComponentNames
 	name    string
 	address string
 	path    string
-	args    []string
 	env     []string
 	log     string
 	ports   []int
@@ -39,10 +40,11 @@ type Component struct {
 	died func(Exit)
 
 	mu   sync.Mutex
+	args []string // of the next start
 	proc *process
 }
 
-// Name is one of ComponentNames.
+// Name is one of ComponentNames, or that of a replica.
 func (c *Component) Name() string { return c.name }
 
 // Address is where the component serves, as host:port; for most it is where it tells its health.
@@ -256,6 +258,19 @@ func (c *Component) restart(ctx context.Context) error {
 		}
 	}
 	return c.startLocked()
+}
+
+// change has the process run with these arguments: anew when it runs with others, else from its
+// next start on.
+func (c *Component) change(ctx context.Context, args []string) error {
+	c.mu.Lock()
+	same := slices.Equal(c.args, args)
+	c.args = args
+	c.mu.Unlock()
+	if same || !c.Running() {
+		return nil
+	}
+	return c.Restart(ctx)
 }
 
 // Exit tells of a component that ended though nobody asked it to.

@@ -194,29 +194,40 @@ func (l *Lab) newComponents(paths map[string]string) error {
 		return err
 	}
 	l.reserved = held
-	client := loopbackClient(l.pki.ca.parsed)
 	for _, name := range ComponentNames {
-		s := specs[name]
 		var ports []int
-		ports, free = free[:s.ports], free[s.ports:]
-		c := &Component{
-			name:    name,
-			address: hostPort(ports[0]),
-			path:    paths[name],
-			log:     l.path("logs", name+".log"),
-			ports:   ports,
-			held:    held,
-			probe:   healthProbe(client, s.scheme+"://"+hostPort(ports[s.readyPort])+s.ready),
-			died:    l.componentDied,
-		}
-		if s.env != nil {
-			c.env = s.env(l)
-		}
+		ports, free = free[:specs[name].ports], free[specs[name].ports:]
+		c := l.newComponent(name, name, paths[name], held, ports)
 		l.components[name] = c
-		c.args = slices.Concat(s.args(l, ports), l.options.ExtraArgs[name])
+		c.args = l.argsOf(c)
 	}
 	l.components[Kwok].cleanse = l.dropNodeLeases
 	return nil
+}
+
+// newComponent makes the handle of a process of a kind; it has no arguments yet.
+func (l *Lab) newComponent(kind, name, path string, held *reservation, ports []int) *Component {
+	s := specs[kind]
+	c := &Component{
+		kind:    kind,
+		name:    name,
+		address: hostPort(ports[0]),
+		path:    path,
+		log:     l.path("logs", name+".log"),
+		ports:   ports,
+		held:    held,
+		probe:   healthProbe(loopbackClient(l.pki.ca.parsed), s.scheme+"://"+hostPort(ports[s.readyPort])+s.ready),
+		died:    l.componentDied,
+	}
+	if s.env != nil {
+		c.env = s.env(l)
+	}
+	return c
+}
+
+// argsOf are a component's arguments by the lab's options as they are now.
+func (l *Lab) argsOf(c *Component) []string {
+	return slices.Concat(specs[c.kind].args(l, c.ports), l.options.ExtraArgs[c.kind])
 }
 
 // probeTimeout bounds one question about readiness, so that a paused process cannot hold it up.

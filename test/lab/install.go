@@ -166,6 +166,18 @@ func (i *installer) apply(ctx context.Context, object *unstructured.Unstructured
 	return stored, nil
 }
 
+// remove takes away what a manifest brought.
+func (i *installer) remove(ctx context.Context, object *unstructured.Unstructured) error {
+	resource, err := i.resource(object)
+	if err != nil {
+		return err
+	}
+	if err := resource.Delete(ctx, object.GetName(), metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("removing %s %s: %w", object.GetKind(), object.GetName(), err)
+	}
+	return nil
+}
+
 func (i *installer) resource(object *unstructured.Unstructured) (dynamic.ResourceInterface, error) {
 	kind := object.GroupVersionKind()
 	mapping, err := i.mapper.RESTMapping(kind.GroupKind(), kind.Version)

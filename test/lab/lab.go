@@ -43,6 +43,7 @@ type Lab struct {
 	pki        *pki
 	kubectl    string
 	components map[string]*Component
+	replicas   replicas
 	reserved   *reservation
 	addresses  atomic.Int64
 	lock       *os.File
@@ -257,6 +258,7 @@ func (l *Lab) Stop(ctx context.Context) error {
 
 func (l *Lab) stop(ctx context.Context) error {
 	errs := []error{
+		l.replicas.stop(ctx),
 		l.stopAll(ctx, Controller, Webhook, EverynodeScheduler, Kwok, Scheduler, ControllerManager),
 		l.stopAll(ctx, APIServer),
 		l.stopAll(ctx, Etcd),

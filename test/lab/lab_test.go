@@ -46,6 +46,16 @@ func TestOptionsAreRefusedByName(t *testing.T) {
 	}
 }
 
+func TestChangesAreRefusedByName(t *testing.T) {
+	l := &Lab{}
+	if err := l.HandOver(t.Context(), "batch"); err == nil || !strings.Contains(err.Error(), "workloads=batch is unknown") {
+		t.Errorf("HandOver: %v, want the workloads refused", err)
+	}
+	if _, err := l.Replica(t.Context(), Etcd); err == nil || !strings.Contains(err.Error(), "only those of Everynode's own components") {
+		t.Errorf("Replica: %v, want etcd refused", err)
+	}
+}
+
 // Two labs side by side, one of them in a folder of its own that a third cannot take.
 func TestTwoLabsSideBySide(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "lab")

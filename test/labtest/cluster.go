@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -176,6 +177,21 @@ func (c *Cluster) WaitForStatus(set *v1alpha1.DaemonSet, holds func(*v1alpha1.Da
 		}
 		return "", nil
 	})
+}
+
+// NothingForbidden reads what Everynode's processes logged: the RBAC rules that deploy/ ships have to
+// be enough.
+func (c *Cluster) NothingForbidden() {
+	c.T.Helper()
+	for _, name := range []string{lab.Controller, lab.Webhook, lab.EverynodeScheduler} {
+		log, err := os.ReadFile(c.Component(name).LogPath())
+		c.Must(err)
+		for line := range strings.Lines(string(log)) {
+			if strings.Contains(line, "is forbidden: User ") || strings.Contains(line, " cannot list resource ") {
+				c.T.Errorf("%s: %s", name, line)
+			}
+		}
+	}
 }
 
 func describe(pod *corev1.Pod) string {

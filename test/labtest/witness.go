@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -15,13 +16,14 @@ import (
 	"k8s.io/client-go/tools/cache"
 	watchtools "k8s.io/client-go/tools/watch"
 
+	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
 // Witness watches every pod from the moment it is made and remembers what must never happen:
 // a daemon's pod that was stored with spec.nodeName (S2), one that came to another node than
 // its target (S2), and two bound pods of a daemon on a node at a time (S1), unless they are of two
-// revisions and one of them was made to surge.
+// revisions and one of them was made to surge. It also keeps what was done to daemons' pods.
 type Witness struct {
 	watch watch.Interface
 	done  chan struct{}
@@ -30,6 +32,8 @@ type Witness struct {
 	mu      sync.Mutex
 	seen    map[types.UID]struct{}
 	created int
+	deeds   []Deed
+	ending  map[types.UID]struct{} // pods whose deletion is among the deeds
 	wrong   []string
 	targets map[string]string                     // of a pod, by UID
 	bound   map[daemon.Key]map[string]*corev1.Pod // the pods that hold a place, by UID
@@ -49,7 +53,7 @@ func (c *Cluster) Watch() *Witness {
 	})
 	c.Must(err)
 	w := &Witness{
-		watch: events, done: make(chan struct{}), seen: map[types.UID]struct{}{},
+		watch: events, done: make(chan struct{}), seen: map[types.UID]struct{}{}, ending: map[types.UID]struct{}{},
 		targets: map[string]string{}, bound: map[daemon.Key]map[string]*corev1.Pod{}, placeOf: map[string]daemon.Key{},
 	}
 	for i := range pods.Items {
@@ -74,9 +78,11 @@ func (w *Witness) note(event watch.EventType, pod *corev1.Pod) {
 	w.seen[pod.UID] = struct{}{}
 	uid := string(pod.UID)
 	delete(w.bound[w.placeOf[uid]], uid) // it may have lost its owner
-	if _, ours := daemon.OwnedByDaemon(pod); !ours {
+	owner, ours := daemon.OwnedByDaemon(pod)
+	if !ours {
 		return
 	}
+	w.noteDeed(event, owner.UID, pod)
 	if event == watch.Added {
 		w.created++
 		if pod.Spec.NodeName != "" {
@@ -105,7 +111,51 @@ func (w *Witness) note(event watch.EventType, pod *corev1.Pod) {
 
 // surging says whether pods are two that may stand beside each other.
 func surging(pods []*corev1.Pod) bool {
-	return len(pods) == 2 && (daemon.MayJoin(pods[0], pods[1]) || daemon.MayJoin(pods[1], pods[0]))
+	return len(pods) == 2 && (mayJoin(pods[0], pods[1]) || mayJoin(pods[1], pods[0]))
+}
+
+// mayJoin knows, beside the rule, that the pods which kube-controller-manager makes to surge do not
+// say so.
+func mayJoin(pod, other *corev1.Pod) bool {
+	if _, everynodes := pod.Annotations[v1alpha1.NodeUIDAnnotation]; everynodes || pod.CreationTimestamp.Before(&other.CreationTimestamp) {
+		return daemon.MayJoin(pod, other)
+	}
+	return pod.Labels[appsv1.ControllerRevisionHashLabelKey] != other.Labels[appsv1.ControllerRevisionHashLabelKey]
+}
+
+// Deed is something that was done to a daemon's pod: it was made, or its deletion was asked for.
+type Deed struct {
+	Daemon types.UID
+	Pod    string
+	Made   bool
+}
+
+func (w *Witness) noteDeed(event watch.EventType, by types.UID, pod *corev1.Pod) {
+	if event == watch.Added {
+		w.deeds = append(w.deeds, Deed{by, pod.Name, true})
+	}
+	if _, known := w.ending[pod.UID]; !known && (event == watch.Deleted || pod.DeletionTimestamp != nil) {
+		w.ending[pod.UID] = struct{}{}
+		w.deeds = append(w.deeds, Deed{by, pod.Name, false})
+	}
+}
+
+// Mark is a moment for Since: now.
+func (c *Cluster) Mark(w *Witness) int {
+	c.T.Helper()
+	w.catchUp(c)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.deeds)
+}
+
+// Since tells what was done to daemons' pods since a mark, up to now.
+func (c *Cluster) Since(w *Witness, mark int) []Deed {
+	c.T.Helper()
+	w.catchUp(c)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.deeds[mark:])
 }
 
 func (w *Witness) fail(format string, args ...any) {

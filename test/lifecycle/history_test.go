@@ -42,7 +42,7 @@ func TestHistory(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { test(cluster.With(t)) })
 	}
-	checkNothingForbidden(t, cluster)
+	cluster.NothingForbidden()
 }
 
 // historical is a daemon of the first image.

@@ -5,7 +5,6 @@ package lifecycle
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -59,7 +58,7 @@ func TestLifecycle(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) { test.run(cluster.With(t)) })
 	}
 	cluster.Verdict(witness, 30)
-	checkNothingForbidden(t, cluster)
+	cluster.NothingForbidden()
 }
 
 // onRole keeps a daemon to nodes of a role of the test's own.
@@ -452,21 +451,4 @@ func podRefused(c *labtest.Cluster) {
 		return meta.IsStatusConditionFalse(status.Conditions, v1alpha1.ConditionDegraded) &&
 			meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionAvailable)
 	})
-}
-
-// checkNothingForbidden reads what Everynode's processes logged: the RBAC rules that deploy/
-// ships have to be enough.
-func checkNothingForbidden(t *testing.T, c *labtest.Cluster) {
-	t.Helper()
-	for _, name := range []string{lab.Controller, lab.Webhook, lab.EverynodeScheduler} {
-		log, err := os.ReadFile(c.Component(name).LogPath())
-		if err != nil {
-			t.Fatal(err)
-		}
-		for line := range strings.Lines(string(log)) {
-			if strings.Contains(line, "is forbidden: User ") || strings.Contains(line, " cannot list resource ") {
-				t.Errorf("%s: %s", name, line)
-			}
-		}
-	}
 }

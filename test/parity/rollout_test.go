@@ -11,39 +11,12 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/internal/daemon"
 	"github.com/everynode/everynode/test/lab"
 	"github.com/everynode/everynode/test/labtest"
 )
-
-// hold is a scheduling gate of the template's own: new pods wait until release takes it away, so
-// that a test sees the middle of a rollout.
-const hold = "everynode.dev/parity"
-
-func gated(set *v1alpha1.DaemonSet) {
-	set.Spec.Template.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: hold}}
-}
-
-// release has every pod go on that waits for it, and gives all that there are.
-func (s *subject) release(ctx context.Context) ([]corev1.Pod, error) {
-	pods, err := s.PodsOf(ctx, s.Workload)
-	if err != nil {
-		return nil, err
-	}
-	for i := range pods {
-		seen := pods[i].DeepCopy()
-		pods[i].Spec.SchedulingGates = slices.DeleteFunc(pods[i].Spec.SchedulingGates, func(gate corev1.PodSchedulingGate) bool { return gate.Name == hold })
-		if len(seen.Spec.SchedulingGates) > len(pods[i].Spec.SchedulingGates) {
-			if err := s.Patch(ctx, &pods[i], client.MergeFrom(seen)); client.IgnoreNotFound(err) != nil {
-				return nil, err
-			}
-		}
-	}
-	return pods, nil
-}
 
 // A surge rollout to other tolerations. Nodes that the new template may go to and the old one might
 // not get their pod at once, nodes that both may go to surge one by one. On a node that only the
@@ -80,7 +53,7 @@ func rollingUpdateWithTolerations(t *trial) {
 			{zones: []string{"zone-y", "zone-z", "zone-common"}, wantMeanwhile: 7, wantDesired: 6},
 			{wantDesired: 0},
 		} {
-			s.ChangeWorkload(s.Workload, func(set *v1alpha1.DaemonSet) { tolerate(step.zones...)(set); gated(set) })
+			s.ChangeWorkload(s.Workload, func(set *v1alpha1.DaemonSet) { tolerate(step.zones...)(set); labtest.Gated(set) })
 			if step.wantMeanwhile > 0 {
 				s.Eventually(fmt.Sprintf("%d pods are there before the new ones are ready", step.wantMeanwhile), func(ctx context.Context) (string, error) {
 					pods, err := s.PodsOf(ctx, s.Workload)
@@ -91,7 +64,7 @@ func rollingUpdateWithTolerations(t *trial) {
 				})
 			}
 			s.Eventually(fmt.Sprintf("%d pods are ready with tolerations %v, and none is left elsewhere", step.wantDesired, step.zones), func(ctx context.Context) (string, error) {
-				pods, err := s.release(ctx)
+				pods, err := s.Release(ctx, s.Workload)
 				if err != nil {
 					return "", err
 				}
@@ -135,7 +108,7 @@ func surgeBesideDeleted(t *trial) {
 	}
 	t.each("does not wait", daemons, func(s *subject) {
 		before := s.runsOn(nodes...)
-		s.ChangeWorkload(s.Workload, func(set *v1alpha1.DaemonSet) { gated(set); set.Spec.Template.Spec.Containers[0].Image += ":2" })
+		s.ChangeWorkload(s.Workload, func(set *v1alpha1.DaemonSet) { labtest.Gated(set); set.Spec.Template.Spec.Containers[0].Image += ":2" })
 		old := ""
 		s.Eventually("one node surges", func(ctx context.Context) (string, error) {
 			pods, err := s.PodsOf(ctx, s.Workload)
@@ -152,7 +125,7 @@ func surgeBesideDeleted(t *trial) {
 		deleted := before[old]
 		s.Must(s.Delete(s.T.Context(), &corev1.Pod{ObjectMeta: deleted.ObjectMeta}))
 		s.Eventually("the new pod is ready beside the one that ends", func(ctx context.Context) (string, error) {
-			pods, err := s.release(ctx)
+			pods, err := s.Release(ctx, s.Workload)
 			if err != nil {
 				return "", err
 			}
