@@ -160,7 +160,13 @@ func (s *shelf) informed(t *testing.T) {
 // put stores a ControllerRevision of an image, unless changed ours, behind the historian's back.
 func (s *shelf) put(t *testing.T, image string, number int64, change ...func(*appsv1.ControllerRevision)) *appsv1.ControllerRevision {
 	t.Helper()
-	object, err := daemon.NewRevision(s.template(t, image), s.name(t, image), number, nil)
+	return s.keep(t, s.template(t, image), number, change...)
+}
+
+// keep stores a ControllerRevision of a template.
+func (s *shelf) keep(t *testing.T, template *daemon.Template, number int64, change ...func(*appsv1.ControllerRevision)) *appsv1.ControllerRevision {
+	t.Helper()
+	object, err := daemon.NewRevision(template, daemon.RevisionName("d", template.Revision), number, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

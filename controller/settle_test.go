@@ -24,21 +24,10 @@ func (s *shelf) called() string {
 	return known.template.Revision
 }
 
-// putRecord stores a record of the daemon's template under a name and a label of its own.
-func (s *shelf) putRecord(t *testing.T, called string, number int64, change ...func(*appsv1.ControllerRevision)) *appsv1.ControllerRevision {
+// putRecord stores a record of the daemon's template under a label of its own.
+func (s *shelf) putRecord(t *testing.T, called string, number int64, change ...func(*appsv1.ControllerRevision)) {
 	t.Helper()
-	object, err := daemon.NewRevision(daemon.NewTemplate(s.set, called), "d-"+called, number, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range change {
-		c(object)
-	}
-	if err := s.Create(t.Context(), object); err != nil {
-		t.Fatal(err)
-	}
-	s.requests = nil
-	return object
+	s.keep(t, daemon.NewTemplate(s.set, called), number, change...)
 }
 
 // A template is called as it is recorded, by whomever and by whatever rules.
