@@ -202,6 +202,10 @@ func (c *Cells) Plan(node string, now time.Time) Plan {
 		return Plan{}
 	}
 	c.recount(cell, now)
+	if c.overdrawn(cell) {
+		cell.granted = grant{} // it waits for its turn again
+		c.recount(cell, now)
+	}
 	return planCell(&cell.Cell, &c.template, now)
 }
 

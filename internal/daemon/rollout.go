@@ -98,6 +98,7 @@ func (t turn) less(other turn) bool {
 // rolling is a cell's part of a rollout.
 type rolling struct {
 	serving, taken, surging bool
+	leave                   bool // it may surge and does not yet
 	lacks                   bool // it should serve and does not
 	waits                   bool
 	turn                    turn
@@ -157,6 +158,7 @@ func (c *Cell) rolling(template *currentTemplate, now time.Time) rolling {
 		taken:   !template.surges && granted && template.available(old, now),
 		surging: template.surges && (alive > 1 || granted && !c.granted.free),
 	}
+	roll.leave = roll.surging && alive == 1
 	roll.lacks = !roll.serving
 	if old == nil {
 		return roll
@@ -166,6 +168,15 @@ func (c *Cell) rolling(template *currentTemplate, now time.Time) rolling {
 		roll.waits, roll.turn = true, turn{free: !template.serves(old, now), node: c.Node}
 	}
 	return roll
+}
+
+// overdrawn says whether a cell has leave that was not made use of and that the limits do not allow
+// any more: other nodes lack a pod meanwhile, or there are fewer nodes (S4).
+func (c *Cells) overdrawn(cell *counted) bool {
+	r := &c.rollout
+	maxUnavailable, maxSurge := r.strategy.limits(c.sums.Desired)
+	return cell.roll.taken && c.sums.Desired-r.serving+r.taken > maxUnavailable ||
+		cell.roll.leave && r.surging > maxSurge
 }
 
 // serves says whether an old pod is worth keeping until its turn comes: it is available, or, where
