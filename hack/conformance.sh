@@ -17,6 +17,8 @@ cluster=${1:-lab}
 controller=${CONTROLLER:-everynode}
 name=everynode-conformance
 work=.conformance
+# What a kubelet in a container sets for the whole machine.
+sysctls=(vm.overcommit_memory vm.panic_on_oom kernel.panic kernel.panic_on_oops)
 
 log() { echo "conformance: $*" >&2; }
 die() { log "$*"; exit 1; }
@@ -45,6 +47,7 @@ create_cluster() {
   config=$(<test/conformance/kind/cluster.yaml)
   if [[ $controller == builtin ]]; then config=${config/,-daemonset-controller/}; fi
   mkdir -p "$work"
+  mapfile -t sysctls_before < <(sysctl "${sysctls[@]}" 2>/dev/null | tr -d ' ')
   trap delete_cluster EXIT
   kind create cluster --quiet --name "$name" --image "$image" --kubeconfig "$work/kubeconfig" --wait 0s --config - <<<"$config"
 }
@@ -57,6 +60,7 @@ delete_cluster() {
     log "the cluster's logs are in $work/kind"
   fi
   kind delete cluster --quiet --name "$name"
+  sysctl -q -w "${sysctls_before[@]}" 2>/dev/null || log "the machine keeps what kubelets set: ${sysctls[*]}; before: ${sysctls_before[*]}"
 }
 
 # Everynode comes before there is any network, and works before its webhook can: see test/conformance/kind/everynode.yaml.

@@ -59,7 +59,7 @@ func (m *moving) actOn(node string) {
 		}
 		if action.Op == Delete && action.Pod.Ready && verdict.ShouldRun && action.Reason == ReasonOutdated {
 			lacking, desired := m.lacking()
-			if limit, _ := m.strategy.limits(desired);  !m.strategy.surges() && lacking >= limit {
+			if limit, _ := m.strategy.limits(desired); !m.strategy.surges() && lacking >= limit {
 				m.t.Fatalf("S4: %d of %d nodes lack an available pod, %d may, and %s loses its\n%s", lacking, desired, limit, node, strings.Join(m.log, "\n"))
 			}
 		}
