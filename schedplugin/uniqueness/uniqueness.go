@@ -13,10 +13,13 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/util"
 
 	"github.com/everynode/everynode/internal/daemon"
+	"github.com/everynode/everynode/schedplugin/pluginargs"
 )
 
 // Uniqueness is the plugin; see the package's doc.
-type Uniqueness struct{}
+type Uniqueness struct {
+	snapshot fwk.SharedLister
+}
 
 var (
 	_ fwk.PreFilterPlugin   = (*Uniqueness)(nil)
@@ -33,6 +36,9 @@ const (
 	ReasonNotPinned = "everynode-scheduler places pods that are pinned to one node: let admission pin the pod (set spec.nodeName and the scheduling gate everynode.dev/placement) or require matchFields metadata.name In [one node] in every node affinity term"
 )
 
+// ReasonNoNode is what a pod waits for whose node is not there.
+const ReasonNoNode = "does not exist; the pod is placed when it appears"
+
 const stateKey = "PreFilter" + Name
 
 // place is what PreFilter leaves for Filter: which place the pod wants.
@@ -45,10 +51,14 @@ func (p place) Clone() fwk.StateData { return p }
 func (*Uniqueness) Name() string { return Name }
 
 // PreFilter refuses pods that the plugin does not serve, and narrows the search to the one node.
-func (*Uniqueness) PreFilter(_ context.Context, state fwk.CycleState, pod *corev1.Pod, _ []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
+func (u *Uniqueness) PreFilter(_ context.Context, state fwk.CycleState, pod *corev1.Pod, _ []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
 	key, refusal := served(pod)
 	if refusal != "" {
 		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, refusal)
+	}
+	// The snapshot has no other error for its reader than that the node is not in it.
+	if _, err := u.snapshot.NodeInfos().Get(key.Node); err != nil {
+		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, ReasonNoNode)
 	}
 	state.Write(stateKey, place{key})
 	return &fwk.PreFilterResult{NodeNames: sets.New(key.Node)}, nil
@@ -91,10 +101,10 @@ func (*Uniqueness) Filter(_ context.Context, state fwk.CycleState, pod *corev1.P
 	priority := schedcorev1.PodPriority(pod)
 	for _, other := range twins {
 		if schedcorev1.PodPriority(other) >= priority {
-			return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, inTheWay(other, wanted.Node, "already has"))
+			return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, inTheWay(other, "already has"))
 		}
 		if preemptable == nil {
-			preemptable = fwk.NewStatus(fwk.Unschedulable, inTheWay(other, wanted.Node, "has lower-priority"))
+			preemptable = fwk.NewStatus(fwk.Unschedulable, inTheWay(other, "has lower-priority"))
 		}
 	}
 	return preemptable
@@ -111,12 +121,13 @@ func twinsOf(pod *corev1.Pod, wanted daemon.Key, node fwk.NodeInfo) []*corev1.Po
 	return twins
 }
 
-// inTheWay says how a twin keeps a pod from the node that holds it.
-func inTheWay(twin *corev1.Pod, node, has string) string {
+// inTheWay says how a twin keeps a pod from the node that holds it. The node's name is for
+// package pending to say.
+func inTheWay(twin *corev1.Pod, has string) string {
 	if twin.DeletionTimestamp != nil {
-		return fmt.Sprintf("node %s: pod %s of the same DaemonSet is terminating; waiting until it is gone", node, twin.Name)
+		return fmt.Sprintf("pod %s of the same DaemonSet is terminating; waiting until it is gone", twin.Name)
 	}
-	return fmt.Sprintf("node %s %s pod %s of the same DaemonSet", node, has, twin.Name)
+	return fmt.Sprintf("%s pod %s of the same DaemonSet", has, twin.Name)
 }
 
 // holds says whether a pod that the NodeInfo counts on a node has the wanted place. Its target
@@ -130,13 +141,25 @@ func holds(pod *corev1.Pod, wanted daemon.Key, node string) bool {
 }
 
 // EventsToRegister are the events that may let a pod in that this plugin kept out: a twin that
-// leaves its place, by deletion or because its owner let it go, and the pod itself being adopted.
+// leaves its place, by deletion or because its owner let it go, its node appearing, and the pod
+// itself being adopted.
 func (u *Uniqueness) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHint, error) {
 	return []fwk.ClusterEventWithHint{
+		{Event: fwk.ClusterEvent{Resource: fwk.Node, ActionType: fwk.Add}, QueueingHintFn: u.afterNodeAppeared},
 		{Event: fwk.ClusterEvent{Resource: fwk.AssignedPod, ActionType: fwk.Delete}, QueueingHintFn: u.afterPodGone},
 		{Event: fwk.ClusterEvent{Resource: fwk.AssignedPod, ActionType: fwk.Update}, QueueingHintFn: u.afterPodReleased},
 		{Event: fwk.ClusterEvent{Resource: fwk.TargetPod, ActionType: fwk.Update}, QueueingHintFn: u.afterItself},
 	}, nil
+}
+
+// afterNodeAppeared wakes a pod whose node was not there.
+func (*Uniqueness) afterNodeAppeared(_ klog.Logger, pod *corev1.Pod, _, newObj any) (fwk.QueueingHint, error) {
+	_, node, err := util.As[*corev1.Node](nil, newObj)
+	if err != nil {
+		return fwk.Queue, err
+	}
+	target, pinned := daemon.Target(pod)
+	return wakes(pinned && target == node.Name), nil
 }
 
 // afterPodGone wakes a pod when another one of its place is gone.
@@ -182,10 +205,19 @@ func wakes(yes bool) fwk.QueueingHint {
 	return fwk.QueueSkip
 }
 
-// New makes the plugin; it takes no arguments.
-func New(_ context.Context, args runtime.Object, _ fwk.Handle) (fwk.Plugin, error) {
-	if args != nil {
-		return nil, fmt.Errorf("plugin %s takes no arguments: remove its entry under pluginConfig (got %T)", Name, args)
+// New makes the plugin for a profile: one that serves daemons' pods alone, or one that other pods
+// use as well (Args.OtherPods).
+func New(_ context.Context, object runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
+	args := Args{OtherPods: Refuse}
+	if err := pluginargs.Decode(Name, object, &args); err != nil {
+		return nil, err
 	}
-	return &Uniqueness{}, nil
+	unique := &Uniqueness{snapshot: handle.SnapshotSharedLister()}
+	switch args.OtherPods {
+	case Refuse:
+		return unique, nil
+	case Ignore:
+		return &shared{unique}, nil
+	}
+	return nil, fmt.Errorf("plugin %s: otherPods: %q is neither %s nor %s: correct its args under pluginConfig", Name, args.OtherPods, Refuse, Ignore)
 }

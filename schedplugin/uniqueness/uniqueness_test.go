@@ -2,7 +2,7 @@ package uniqueness
 
 import (
 	"context"
-	"errors"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2/ktesting"
 	fwk "k8s.io/kube-scheduler/framework"
+	internalcache "k8s.io/kubernetes/pkg/scheduler/backend/cache"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	st "k8s.io/kubernetes/pkg/scheduler/testing"
 
@@ -52,6 +53,11 @@ func pod(name string) *podWrapper {
 func twin(name string) *podWrapper { return pod(name).on("n1") }
 
 type podWrapper struct{ *corev1.Pod }
+
+// plugin is one that knows the nodes n1 and n2.
+func plugin() *Uniqueness {
+	return &Uniqueness{snapshot: internalcache.NewSnapshot(nil, []*corev1.Node{st.MakeNode().Name("n1").Obj(), st.MakeNode().Name("n2").Obj()})}
+}
 
 func (p *podWrapper) obj() *corev1.Pod { return p.Pod }
 
@@ -143,20 +149,21 @@ func TestPreFilter(t *testing.T) {
 		"another namespace":          {pod: pod("p").namespace("other").obj(), wantPlace: daemon.Key{Namespace: "other", Owner: "uid-d", Node: "n1"}},
 		"beside another owner":       {pod: pod("p").owner(noController, ownerRef(ours, "uid-e")).obj(), wantPlace: daemon.Key{Namespace: "ns", Owner: "uid-e", Node: "n1"}},
 
-		"no owner":                 {pod: pod("p").owner().obj(), wantStatus: refused(ReasonNotOwned)},
-		"of a ReplicaSet":          {pod: pod("p").owner(replicaSet).obj(), wantStatus: refused(ReasonNotOwned)},
-		"owner, not controller":    {pod: pod("p").owner(noController).obj(), wantStatus: refused(ReasonNotOwned)},
-		"another group's":          {pod: pod("p").owner(ownerRef("apps.kruise.io/v1alpha1", "uid-d")).obj(), wantStatus: refused(ReasonNotOwned)},
-		"neither owned nor pinned": {pod: pod("p").owner().affinity(nil).obj(), wantStatus: refused(ReasonNotOwned)},
-		"not pinned":               {pod: pod("p").affinity(nil).obj(), wantStatus: refused(ReasonNotPinned)},
-		"a term that is not":       {pod: pod("p").affinity(required(pinned("n1"), zoned(corev1.NodeSelectorTerm{}))).obj(), wantStatus: refused(ReasonNotPinned)},
-		"pins that differ":         {pod: pod("p").affinity(required(pinned("n1"), pinned("n2"))).obj(), wantStatus: refused(ReasonNotPinned)},
-		"a choice of two":          {pod: pod("p").affinity(required(pinned("n1", "n2"))).obj(), wantStatus: refused(ReasonNotPinned)},
+		"no owner":                    {pod: pod("p").owner().obj(), wantStatus: refused(ReasonNotOwned)},
+		"of a ReplicaSet":             {pod: pod("p").owner(replicaSet).obj(), wantStatus: refused(ReasonNotOwned)},
+		"owner, not controller":       {pod: pod("p").owner(noController).obj(), wantStatus: refused(ReasonNotOwned)},
+		"another group's":             {pod: pod("p").owner(ownerRef("apps.kruise.io/v1alpha1", "uid-d")).obj(), wantStatus: refused(ReasonNotOwned)},
+		"neither owned nor pinned":    {pod: pod("p").owner().affinity(nil).obj(), wantStatus: refused(ReasonNotOwned)},
+		"of a node that is not there": {pod: pod("p").affinity(required(pinned("n3"))).obj(), wantStatus: refused(ReasonNoNode)},
+		"not pinned":                  {pod: pod("p").affinity(nil).obj(), wantStatus: refused(ReasonNotPinned)},
+		"a term that is not":          {pod: pod("p").affinity(required(pinned("n1"), zoned(corev1.NodeSelectorTerm{}))).obj(), wantStatus: refused(ReasonNotPinned)},
+		"pins that differ":            {pod: pod("p").affinity(required(pinned("n1"), pinned("n2"))).obj(), wantStatus: refused(ReasonNotPinned)},
+		"a choice of two":             {pod: pod("p").affinity(required(pinned("n1", "n2"))).obj(), wantStatus: refused(ReasonNotPinned)},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			state := framework.NewCycleState()
-			gotResult, gotStatus := (&Uniqueness{}).PreFilter(t.Context(), state, test.pod, nil)
+			gotResult, gotStatus := plugin().PreFilter(t.Context(), state, test.pod, nil)
 			if diff := cmp.Diff(test.wantStatus, gotStatus); diff != "" {
 				t.Errorf("status (-want, +got):\n%s", diff)
 			}
@@ -183,16 +190,16 @@ func refused(reason string) *fwk.Status {
 
 func TestFilter(t *testing.T) {
 	already := func(name string) *fwk.Status {
-		return refused("node n1 already has pod " + name + " of the same DaemonSet")
+		return refused("already has pod " + name + " of the same DaemonSet")
 	}
 	leaving := func(name string) *fwk.Status {
-		return refused("node n1: pod " + name + " of the same DaemonSet is terminating; waiting until it is gone")
+		return refused("pod " + name + " of the same DaemonSet is terminating; waiting until it is gone")
 	}
 	lower := func(name string) *fwk.Status {
-		return fwk.NewStatus(fwk.Unschedulable, "node n1 has lower-priority pod "+name+" of the same DaemonSet")
+		return fwk.NewStatus(fwk.Unschedulable, "has lower-priority pod "+name+" of the same DaemonSet")
 	}
 	victim := func(name string) *fwk.Status {
-		return fwk.NewStatus(fwk.Unschedulable, "node n1: pod "+name+" of the same DaemonSet is terminating; waiting until it is gone")
+		return fwk.NewStatus(fwk.Unschedulable, "pod "+name+" of the same DaemonSet is terminating; waiting until it is gone")
 	}
 	replicaSet := ownerRef(native, "uid-d")
 	replicaSet.Kind = "ReplicaSet"
@@ -262,7 +269,7 @@ func TestFilter(t *testing.T) {
 			for _, p := range test.pods {
 				info.AddPod(p.obj())
 			}
-			plugin, state := &Uniqueness{}, framework.NewCycleState()
+			plugin, state := plugin(), framework.NewCycleState()
 			if _, status := plugin.PreFilter(t.Context(), state, wanting, nil); !status.IsSuccess() {
 				t.Fatalf("PreFilter: %v", status)
 			}
@@ -385,13 +392,103 @@ func hintOf(ctx context.Context, t *testing.T, resource fwk.EventResource, actio
 	return nil
 }
 
-func TestNew(t *testing.T) {
-	plugin, err := New(t.Context(), nil, nil)
-	if err != nil || plugin.Name() != Name {
-		t.Errorf("New = %v, %v; want the plugin %s", plugin, err, Name)
+// A pod may be made before the scheduler sees its node.
+func TestQueueingHintOfNodes(t *testing.T) {
+	tests := map[string]struct {
+		pod     *podWrapper
+		added   any
+		want    fwk.QueueingHint
+		wantErr bool
+	}{
+		"its node":                    {pod: pod("p"), added: st.MakeNode().Name("n1").Obj(), want: fwk.Queue},
+		"another node":                {pod: pod("p"), added: st.MakeNode().Name("n2").Obj(), want: fwk.QueueSkip},
+		"a node, of a pod for no one": {pod: pod("p").affinity(nil), added: st.MakeNode().Name("n1").Obj(), want: fwk.QueueSkip},
+		"what is no node":             {pod: pod("p"), added: pod("q").obj(), want: fwk.Queue, wantErr: true},
 	}
-	want := errors.New("plugin EverynodeUniqueness takes no arguments: remove its entry under pluginConfig (got *runtime.Unknown)")
-	if _, err := New(t.Context(), &runtime.Unknown{}, nil); err == nil || err.Error() != want.Error() {
-		t.Errorf("New with arguments: %v, want %v", err, want)
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			logger, ctx := ktesting.NewTestContext(t)
+			got, err := hintOf(ctx, t, fwk.Node, fwk.Add)(logger, test.pod.obj(), nil, test.added)
+			if got != test.want || (err != nil) != test.wantErr {
+				t.Errorf("hint %v, error %v; want %v, error %v", got, err, test.want, test.wantErr)
+			}
+		})
+	}
+}
+
+// In a profile of all pods the plugin holds daemons' pods to S1, and neither others nor batching
+// notice it.
+func TestShared(t *testing.T) {
+	tests := map[string]struct {
+		pod     *podWrapper
+		ignored bool
+	}{
+		"a daemon's":                    {pod: pod("p")},
+		"nobody's":                      {pod: pod("p").owner(), ignored: true},
+		"a daemon's without a node":     {pod: pod("p").affinity(nil), ignored: true},
+		"a daemon's with two to choose": {pod: pod("p").affinity(required(pinned("n1", "n2"))), ignored: true},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			all, state := &shared{plugin()}, framework.NewCycleState()
+			_, status := all.PreFilter(t.Context(), state, test.pod.obj(), nil)
+			if status.IsSkip() != test.ignored || status.IsRejected() {
+				t.Errorf("PreFilter %v, want it skipped: %v", status, test.ignored)
+			}
+			fragments, status := all.SignPod(t.Context(), test.pod.obj())
+			if fragments != nil || status.IsSuccess() != test.ignored || status.IsError() {
+				t.Errorf("SignPod %v, %v; want it signed: %v", fragments, status, test.ignored)
+			}
+			if test.ignored {
+				return
+			}
+			node := framework.NewNodeInfo(twin("t").obj())
+			node.SetNode(st.MakeNode().Name("n1").Obj())
+			if status := all.Filter(t.Context(), state, test.pod.obj(), node); !status.IsRejected() {
+				t.Errorf("Filter beside a twin: %v, want it refused", status)
+			}
+		})
+	}
+}
+
+type handle struct {
+	fwk.Handle
+	snapshot fwk.SharedLister
+}
+
+func (h handle) SnapshotSharedLister() fwk.SharedLister { return h.snapshot }
+
+func TestNew(t *testing.T) {
+	tests := map[string]struct {
+		args      string
+		wantSigns bool
+		wantError string
+	}{
+		"no args":        {},
+		"to refuse":      {args: "{otherPods: Refuse}"},
+		"to ignore":      {args: "{otherPods: Ignore}", wantSigns: true},
+		"another value":  {args: "{otherPods: Allow}", wantError: `plugin EverynodeUniqueness: otherPods: "Allow" is neither Refuse nor Ignore: correct its args under pluginConfig`},
+		"a misspelt one": {args: "{otherPod: Ignore}", wantError: `unknown field "otherPod"`},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			var args runtime.Object
+			if test.args != "" {
+				args = &runtime.Unknown{Raw: []byte(test.args)}
+			}
+			made, err := New(t.Context(), args, handle{snapshot: plugin().snapshot})
+			if test.wantError != "" {
+				if err == nil || !strings.Contains(err.Error(), test.wantError) {
+					t.Errorf("New: %v, want %s", err, test.wantError)
+				}
+				return
+			}
+			if err != nil || made.Name() != Name {
+				t.Fatalf("New = %v, %v; want the plugin %s", made, err, Name)
+			}
+			if _, signs := made.(fwk.SignPlugin); signs != test.wantSigns {
+				t.Errorf("the plugin signs pods: %v, want %v", signs, test.wantSigns)
+			}
+		})
 	}
 }

@@ -1,0 +1,37 @@
+package uniqueness
+
+import (
+	"context"
+
+	corev1 "k8s.io/api/core/v1"
+	fwk "k8s.io/kube-scheduler/framework"
+)
+
+// shared is the plugin in a profile of all pods: it keeps daemons to one pod per node and lets
+// every other pod be.
+type shared struct{ *Uniqueness }
+
+var (
+	_ fwk.PreFilterPlugin   = (*shared)(nil)
+	_ fwk.FilterPlugin      = (*shared)(nil)
+	_ fwk.EnqueueExtensions = (*shared)(nil)
+	_ fwk.SignPlugin        = (*shared)(nil)
+)
+
+// PreFilter has the plugin skipped for pods that are not a daemon's for one node.
+func (s *shared) PreFilter(ctx context.Context, state fwk.CycleState, pod *corev1.Pod, nodes []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
+	if _, refusal := served(pod); refusal != "" {
+		return nil, fwk.NewStatus(fwk.Skip)
+	}
+	return s.Uniqueness.PreFilter(ctx, state, pod, nodes)
+}
+
+// SignPod keeps batching (KEP-5598) on for the profile, which one plugin without it would turn off for
+// every pod. Pods that the plugin ignores are alike for it. A daemon's pods are never alike: each
+// has a node of its own.
+func (*shared) SignPod(_ context.Context, pod *corev1.Pod) ([]fwk.SignFragment, *fwk.Status) {
+	if _, refusal := served(pod); refusal != "" {
+		return nil, nil
+	}
+	return nil, fwk.NewStatus(fwk.Unschedulable, "a daemon's pod has a node of its own")
+}
