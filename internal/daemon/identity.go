@@ -55,7 +55,12 @@ func Target(pod *corev1.Pod) (node string, ok bool) {
 	if pod.Spec.NodeName != "" {
 		return pod.Spec.NodeName, true
 	}
-	terms := requiredTerms(&pod.Spec)
+	return PinnedNode(&pod.Spec)
+}
+
+// PinnedNode is the one node that the required affinity of a pod leaves it, wherever it is now.
+func PinnedNode(spec *corev1.PodSpec) (node string, ok bool) {
+	terms := requiredTerms(spec)
 	first := slices.IndexFunc(terms, func(term corev1.NodeSelectorTerm) bool { return !empty(&term) })
 	if first < 0 {
 		return "", false

@@ -1,0 +1,40 @@
+package preemption
+
+import (
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/framework/preemption"
+
+	"github.com/everynode/everynode/internal/daemon"
+)
+
+// moreImportantVictim says whether the first is to be spared before the second: by priority, then
+// who is pinned here, then upstream's order (groups before pods, then who started earlier).
+func moreImportantVictim(first, second preemption.Victim) bool {
+	if first.Priority() != second.Priority() {
+		return first.Priority() > second.Priority()
+	}
+	if pinned := pinnedVictim(first); pinned != pinnedVictim(second) {
+		return pinned
+	}
+	return preemption.MoreImportantVictim(first, second)
+}
+
+func pinnedVictim(victim preemption.Victim) bool {
+	return slices.ContainsFunc(victim.Pods(), func(info fwk.PodInfo) bool { return pinnedHere(info.GetPod()) })
+}
+
+// pinnedHere says whether a pod can run on no other node than its own: a daemon's, whoever bound
+// it, a kubelet's own, and any whose affinity leaves it one node.
+func pinnedHere(pod *corev1.Pod) bool {
+	if _, owned := daemon.OwnedByDaemon(pod); owned {
+		return true
+	}
+	if _, mirror := pod.Annotations[corev1.MirrorPodAnnotationKey]; mirror {
+		return true
+	}
+	_, pinned := daemon.PinnedNode(&pod.Spec)
+	return pinned
+}

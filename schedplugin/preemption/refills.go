@@ -1,0 +1,158 @@
+package preemption
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/utils/clock"
+
+	"github.com/everynode/everynode/internal/daemon"
+)
+
+// refills remembers for which places room was made, and who took it. It is as large as the number
+// of places that preemption works for at a time.
+type refills struct {
+	clock         clock.PassiveClock
+	initial, last time.Duration
+
+	mu    sync.Mutex
+	rooms map[daemon.Key]*room
+	sweep int // how many rooms there may be before the old ones go
+}
+
+// room is what preemption made on one place.
+type room struct {
+	made    time.Time
+	present sets.Set[types.UID] // the pods that were there, victims included; nil when none is being made
+	taken   int                 // how often others took it, in a row
+	by      string              // who took it last
+	next    time.Time           // when pods may be evicted for it again
+	waits   types.NamespacedName
+}
+
+// taking is how a room was taken. It is empty when it was not, or when the wait for that is over.
+type taking struct {
+	By    string        // who took it
+	Times int           // how often it was taken, this time included
+	Wait  time.Duration // until pods may be evicted for it again
+	First bool          // whether this taking was not reported before
+}
+
+func newRefills(clock clock.PassiveClock, args Args) *refills {
+	return &refills{
+		clock: clock, initial: args.RefillBackoffInitial.Duration, last: args.RefillBackoffMax.Duration,
+		rooms: map[daemon.Key]*room{}, sweep: minimumSweep,
+	}
+}
+
+const minimumSweep = 64
+
+// Look says whether the room that was made for a pod was taken, by one of the pods of its node that
+// it could evict again (lower). While one that was there is still on its way out nothing is said: it
+// may be its room that the pod waits for.
+func (r *refills) Look(key daemon.Key, pod *corev1.Pod, there, lower []*corev1.Pod) taking {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	made, now := r.rooms[key], r.clock.Now()
+	if made == nil {
+		return taking{}
+	}
+	if wait := made.next.Sub(now); wait > 0 {
+		made.waits = types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}
+		return taking{By: made.by, Times: made.taken, Wait: wait}
+	}
+	by := made.takenBy(there, lower)
+	if by == nil {
+		return taking{}
+	}
+	wait := r.backoff(made.taken)
+	made.present, made.next = nil, now.Add(wait)
+	made.taken, made.by = made.taken+1, fmt.Sprintf("%s/%s, which %s placed", by.Namespace, by.Name, by.Spec.SchedulerName)
+	made.waits = types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}
+	return taking{By: made.by, Times: made.taken, Wait: wait, First: true}
+}
+
+// takenBy is a pod that was not there when the room was made.
+func (m *room) takenBy(there, lower []*corev1.Pod) *corev1.Pod {
+	if m.present == nil {
+		return nil
+	}
+	for _, pod := range there {
+		if pod.DeletionTimestamp != nil && m.present.Has(pod.UID) {
+			return nil
+		}
+	}
+	for _, pod := range lower {
+		if !m.present.Has(pod.UID) {
+			return pod
+		}
+	}
+	return nil
+}
+
+// Waiting is the pod that was last seen to wait for a place.
+func (r *refills) Waiting(key daemon.Key) (types.NamespacedName, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	made := r.rooms[key]
+	if made == nil {
+		return types.NamespacedName{}, false
+	}
+	return made.waits, true
+}
+
+// Made notes that room is being made for a place on a node that has these pods.
+func (r *refills) Made(key daemon.Key, pods []*corev1.Pod) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	made := r.rooms[key]
+	if made == nil {
+		r.forgetOld()
+		made = &room{}
+		r.rooms[key] = made
+	}
+	made.made, made.present = r.clock.Now(), uids(pods)
+}
+
+// Bound ends the memory of a place: its pod got there.
+func (r *refills) Bound(key daemon.Key) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.rooms, key)
+}
+
+// forgetOld drops what is older than two of the longest waits, when there is much: pods that were
+// deleted while they waited leave nothing else to end the memory. The work is amortized over what
+// is added.
+func (r *refills) forgetOld() {
+	if len(r.rooms) < r.sweep {
+		return
+	}
+	oldest := r.clock.Now().Add(-2 * r.last)
+	for key, made := range r.rooms {
+		if made.made.Before(oldest) {
+			delete(r.rooms, key)
+		}
+	}
+	r.sweep = max(minimumSweep, 2*len(r.rooms))
+}
+
+func (r *refills) backoff(taken int) time.Duration {
+	wait := r.initial
+	for ; taken > 0 && wait < r.last; taken-- {
+		wait *= 2
+	}
+	return min(wait, r.last)
+}
+
+func uids(pods []*corev1.Pod) sets.Set[types.UID] {
+	set := make(sets.Set[types.UID], len(pods))
+	for _, pod := range pods {
+		set.Insert(pod.UID)
+	}
+	return set
+}

@@ -1,0 +1,114 @@
+package preemption
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clocktesting "k8s.io/utils/clock/testing"
+
+	"github.com/everynode/everynode/internal/daemon"
+	"github.com/everynode/everynode/internal/schedtest"
+)
+
+var place = daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n1"}
+
+// low is a pod that another scheduler put on the node.
+func low(name string) *corev1.Pod {
+	p := schedtest.Twin(name).Owner().Priority(1).Obj()
+	p.Spec.SchedulerName = corev1.DefaultSchedulerName
+	return p
+}
+
+func leaving(p *corev1.Pod) *corev1.Pod {
+	p.DeletionTimestamp = new(metav1.Now())
+	return p
+}
+
+func TestRefills(t *testing.T) {
+	const by = "ns/b, which default-scheduler placed"
+	taken := func(by string, times int, wait time.Duration, first bool) taking {
+		return taking{By: by, Times: times, Wait: wait, First: first}
+	}
+	// A step is one look at the node after some time.
+	type step struct {
+		after time.Duration
+		pods  []*corev1.Pod
+		made  bool // room is made after the look
+		bound bool
+		want  taking
+	}
+	a, b, c := low("a"), low("b"), low("c")
+	tests := map[string][]step{
+		"nothing was made":               {{pods: []*corev1.Pod{a}}, {pods: []*corev1.Pod{b}}},
+		"who was there is there":         {{pods: []*corev1.Pod{a, b}, made: true}, {pods: []*corev1.Pod{b}}},
+		"the victim is on its way out":   {{pods: []*corev1.Pod{a}, made: true}, {pods: []*corev1.Pod{leaving(low("a")), b}}},
+		"another one came":               {{pods: []*corev1.Pod{a}, made: true}, {pods: []*corev1.Pod{b}, want: taken(by, 1, 5*time.Second, true)}},
+		"one of the same name came":      {{pods: []*corev1.Pod{low("b")}, made: true}, {pods: []*corev1.Pod{anew(low("b"))}, want: taken(by, 1, 5*time.Second, true)}},
+		"the wait is told, and not anew": {{pods: []*corev1.Pod{a}, made: true}, {pods: []*corev1.Pod{b}, want: taken(by, 1, 5*time.Second, true)}, {after: 2 * time.Second, pods: []*corev1.Pod{c}, want: taken(by, 1, 3*time.Second, false)}},
+		"after the wait it is made anew": {{pods: []*corev1.Pod{a}, made: true}, {pods: []*corev1.Pod{b}, want: taken(by, 1, 5*time.Second, true)}, {after: 5 * time.Second, pods: []*corev1.Pod{c}, made: true}, {pods: []*corev1.Pod{c}}},
+		"the wait doubles, to the longest": {
+			{pods: []*corev1.Pod{a}, made: true}, {pods: []*corev1.Pod{b}, want: taken(by, 1, 5*time.Second, true)},
+			{after: 5 * time.Second, pods: []*corev1.Pod{a}, made: true}, {pods: []*corev1.Pod{b}, want: taken(by, 2, 10*time.Second, true)},
+			{after: 10 * time.Second, pods: []*corev1.Pod{a}, made: true}, {pods: []*corev1.Pod{b}, want: taken(by, 3, 15*time.Second, true)},
+			{after: 15 * time.Second, pods: []*corev1.Pod{a}, made: true}, {pods: []*corev1.Pod{b}, want: taken(by, 4, 15*time.Second, true)},
+		},
+		"and starts anew when the pod got there": {
+			{pods: []*corev1.Pod{a}, made: true}, {pods: []*corev1.Pod{b}, want: taken(by, 1, 5*time.Second, true), bound: true},
+			{pods: []*corev1.Pod{a}, made: true}, {pods: []*corev1.Pod{b}, want: taken(by, 1, 5*time.Second, true)},
+		},
+	}
+	for name, steps := range tests {
+		t.Run(name, func(t *testing.T) {
+			clock := clocktesting.NewFakeClock(time.Now())
+			refills := newRefills(clock, Args{metav1.Duration{Duration: 5 * time.Second}, metav1.Duration{Duration: 15 * time.Second}})
+			for i, step := range steps {
+				clock.Step(step.after)
+				got := refills.Look(place, schedtest.MakePod("p").Obj(), step.pods, step.pods)
+				if diff := cmp.Diff(step.want, got); diff != "" {
+					t.Errorf("step %d (-want, +got):\n%s", i, diff)
+				}
+				if step.made {
+					refills.Made(place, step.pods)
+				}
+				if step.bound {
+					refills.Bound(place)
+				}
+			}
+		})
+	}
+}
+
+func anew(p *corev1.Pod) *corev1.Pod {
+	return (&schedtest.Pod{Pod: p}).WithUID("uid-anew").Obj()
+}
+
+// A pod of the same or of higher priority that came took nothing: it has the better claim.
+func TestRefillsOfHigherPriority(t *testing.T) {
+	refills := newRefills(clocktesting.NewFakeClock(time.Now()), defaultArgs())
+	refills.Made(place, []*corev1.Pod{low("a")})
+	higher := schedtest.Twin("h").Owner().Priority(1000).Obj()
+	if got := refills.Look(place, schedtest.MakePod("p").Obj(), []*corev1.Pod{higher}, nil); got.Times != 0 {
+		t.Errorf("the room was taken: %+v", got)
+	}
+}
+
+// The memory of places that nobody waits for any more ends, at a cost that new ones pay.
+func TestRefillsForget(t *testing.T) {
+	clock := clocktesting.NewFakeClock(time.Now())
+	refills := newRefills(clock, defaultArgs())
+	make := func(from, to int) {
+		for i := from; i < to; i++ {
+			refills.Made(daemon.Key{Node: fmt.Sprint(i)}, nil)
+		}
+	}
+	make(0, minimumSweep)
+	clock.Step(2*defaultArgs().RefillBackoffMax.Duration + time.Second)
+	make(minimumSweep, minimumSweep+1)
+	if got := len(refills.rooms); got != 1 {
+		t.Errorf("%d places are remembered, want 1", got)
+	}
+}

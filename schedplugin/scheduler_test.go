@@ -1,0 +1,101 @@
+package schedplugin
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/klog/v2"
+	"k8s.io/klog/v2/ktesting"
+	"k8s.io/kubernetes/pkg/scheduler"
+	"k8s.io/kubernetes/pkg/scheduler/apis/config"
+	"k8s.io/kubernetes/pkg/scheduler/apis/config/scheme"
+	"k8s.io/kubernetes/pkg/scheduler/apis/config/validation"
+	internalcache "k8s.io/kubernetes/pkg/scheduler/backend/cache"
+
+	"github.com/everynode/everynode/deploy"
+)
+
+// shipped is the scheduler's configuration as deploy/manifests/scheduler.yaml ships it.
+func shipped(t *testing.T) string {
+	t.Helper()
+	manifest, err := deploy.Manifests.ReadFile("manifests/scheduler.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(manifest), 4096)
+	for {
+		var object corev1.ConfigMap
+		switch err := decoder.Decode(&object); {
+		case errors.Is(err, io.EOF):
+			t.Fatal("no ConfigMap everynode-scheduler-config in manifests/scheduler.yaml")
+		case err != nil:
+			t.Fatal(err)
+		}
+		if object.Kind == "ConfigMap" && object.Name == "everynode-scheduler-config" {
+			return object.Data["config.yaml"]
+		}
+	}
+}
+
+// quiet is a context whose logger keeps to what matters: the scheduler logs much at V(5).
+func quiet(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	return klog.NewContext(ctx, ktesting.NewLogger(t, ktesting.NewConfig(ktesting.Verbosity(0))))
+}
+
+// load reads a configuration as kube-scheduler does: strictly, with defaults, validated.
+func load(t *testing.T, source string) *config.KubeSchedulerConfiguration {
+	t.Helper()
+	object, kind, err := scheme.Codecs.UniversalDecoder().Decode([]byte(source), nil, nil)
+	if err != nil {
+		t.Fatalf("decoding the configuration: %v", err)
+	}
+	loaded, ok := object.(*config.KubeSchedulerConfiguration)
+	if !ok {
+		t.Fatalf("the configuration is a %T", object)
+	}
+	loaded.APIVersion = kind.GroupVersion().String()
+	if err := validation.ValidateKubeSchedulerConfiguration(loaded); err != nil {
+		t.Fatalf("validating the configuration: %v", err)
+	}
+	return loaded
+}
+
+// newScheduler makes kube-scheduler with our registry, as cmd/everynode-scheduler does; nothing
+// of it runs. Its frameworks see the pods and nodes given.
+func newScheduler(ctx context.Context, loaded *config.KubeSchedulerConfiguration, pods []*corev1.Pod, nodes []*corev1.Node) (*scheduler.Scheduler, *fake.Clientset, error) {
+	client := fake.NewClientset()
+	for _, p := range pods {
+		if err := client.Tracker().Add(p); err != nil {
+			return nil, nil, err
+		}
+	}
+	factory := informers.NewSharedInformerFactory(client, 0)
+	sched, err := scheduler.New(ctx, client, factory, nil,
+		func(string) events.EventRecorderLogger { return events.NewFakeRecorder(100) },
+		scheduler.WithProfiles(loaded.Profiles...),
+		scheduler.WithFrameworkOutOfTreeRegistry(Registry()),
+		scheduler.WithNodeInfoSnapshot(internalcache.NewSnapshot(bound(pods), nodes)))
+	if err != nil {
+		return nil, nil, err
+	}
+	Extend(sched)
+	factory.Start(ctx.Done())
+	factory.WaitForCacheSync(ctx.Done())
+	return sched, client, nil
+}
+
+func bound(pods []*corev1.Pod) []*corev1.Pod {
+	return slices.DeleteFunc(slices.Clone(pods), func(p *corev1.Pod) bool { return p.Spec.NodeName == "" })
+}

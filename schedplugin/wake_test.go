@@ -1,0 +1,86 @@
+package schedplugin
+
+import (
+	"testing"
+
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/backend/queue"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
+	st "k8s.io/kubernetes/pkg/scheduler/testing"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/internal/schedtest"
+	"github.com/everynode/everynode/schedplugin/uniqueness"
+)
+
+// What wakes a pod that waits, in the real queue with the shipped profile's hints: what happens
+// to its place and no more.
+func TestWaitingPodWakes(t *testing.T) {
+	deleted := func(p *schedtest.Pod) func(queue.SchedulingQueue) {
+		return func(q queue.SchedulingQueue) {
+			q.MoveAllToActiveOrBackoffQueue(klog.Logger{}, framework.EventAssignedPodDelete, p.Obj(), nil, nil)
+		}
+	}
+	nodeAdded := func(name string) func(queue.SchedulingQueue) {
+		return func(q queue.SchedulingQueue) {
+			q.MoveAllToActiveOrBackoffQueue(klog.Logger{}, fwk.ClusterEvent{Resource: fwk.Node, ActionType: fwk.Add}, nil, st.MakeNode().Name(name).Obj(), nil)
+		}
+	}
+	tests := map[string]struct {
+		happens func(queue.SchedulingQueue)
+		want    bool // the pod is to be tried again
+	}{
+		"its twin is deleted":                 {happens: deleted(schedtest.Twin("t")), want: true},
+		"its nominated twin is deleted":       {happens: deleted(schedtest.MakePod("t")), want: true},
+		"the daemon's pod of another node is": {happens: deleted(schedtest.Twin("t").On("n2"))},
+		"another daemon's pod of the node is": {happens: deleted(schedtest.Twin("t").Owner(schedtest.OwnerRef(schedtest.Ours, "uid-e")))},
+		"its twin is released": {happens: func(q queue.SchedulingQueue) {
+			before, after := schedtest.Twin("t").Obj(), schedtest.Twin("t").Owner().Obj()
+			for _, event := range framework.PodSchedulingPropertiesChange(after, before, false) {
+				q.MoveAllToActiveOrBackoffQueue(klog.Logger{}, event, before, after, nil)
+			}
+		}, want: true},
+		"a twin comes": {happens: func(q queue.SchedulingQueue) {
+			q.MoveAllToActiveOrBackoffQueue(klog.Logger{}, framework.EventAssignedPodAdd, nil, schedtest.Twin("t").Obj(), nil)
+		}},
+		// A pod may be made before the scheduler sees its node. NodeAffinity's hint sees to that.
+		"its node comes":     {happens: nodeAdded("n1"), want: true},
+		"another node comes": {happens: nodeAdded("n2")},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			ctx := quiet(t)
+			sched, _, err := newScheduler(ctx, load(t, shipped(t)), nil, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			waiting, q := schedtest.MakePod("p").Obj(), sched.SchedulingQueue
+			waiting.Spec.SchedulerName = v1alpha1.SchedulerName
+			q.Add(ctx, waiting)
+			entity, err := q.Pop(klog.FromContext(ctx))
+			if err != nil {
+				t.Fatal(err)
+			}
+			refused, ok := entity.(*framework.QueuedPodInfo)
+			if !ok {
+				t.Fatalf("the queue gives a %T", entity)
+			}
+			// The plugins that named nodes in PreFilter count as those that refused the pod.
+			refused.UnschedulablePlugins = sets.New(uniqueness.Name, names.NodeAffinity)
+			if err := q.AddUnschedulablePodIfNotPresent(klog.FromContext(ctx), refused, q.SchedulingCycle()); err != nil {
+				t.Fatal(err)
+			}
+			q.Done(waiting.UID)
+			if sleeping := len(q.UnschedulablePods()); sleeping != 1 {
+				t.Fatalf("%d pods wait, want 1", sleeping)
+			}
+			test.happens(q)
+			if got := len(q.UnschedulablePods()) == 0; got != test.want {
+				t.Errorf("the pod is to be tried again: %v, want %v", got, test.want)
+			}
+		})
+	}
+}
