@@ -300,6 +300,7 @@ func (w *world) place(pod *seenPod) {
 		if had && old.observed.Revision != pod.observed.Revision {
 			w.lost(ownerOf(cell), known, old.observed.Revision)
 		}
+		w.misnamed(ownerOf(cell), known, pod.observed.Revision)
 		w.changed(cell)
 	}
 }
