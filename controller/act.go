@@ -183,7 +183,7 @@ func (a *actor) createIn(ctx context.Context, cell daemon.Key, task *task, actio
 		return err
 	}
 	if wait, because := a.refusals.mayAsk(cell); because != nil {
-		a.gate.leave(true)
+		a.gate.leaveUnasked()
 		return &heldBackError{wait, because}
 	}
 	placedBy, err := a.placer.create(ctx, pod)
