@@ -129,11 +129,11 @@ func TestWorldReleasesNothingOfAGoneDaemon(t *testing.T) {
 	anew := makeDaemon("d")
 	anew.UID = "uid-anew"
 	see(t, w, anew)
-	if !w.task(keyOf(anew).on("n1")).former {
+	if w.task(keyOf(anew).on("n1")).former != pod.Name {
 		t.Error("the next daemon does not wait for the pod")
 	}
 	w.podGone(pod)
-	if w.task(keyOf(anew).on("n1")).former {
+	if w.task(keyOf(anew).on("n1")).former != "" {
 		t.Error("the next daemon waits for a pod that is gone")
 	}
 }
