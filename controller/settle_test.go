@@ -1,11 +1,13 @@
 package controller
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -196,6 +198,12 @@ func TestTwoRecordsBecomeOneWhilePodsChange(t *testing.T) {
 	if err := s.Status().Update(t.Context(), changed.DeepCopy()); err != nil {
 		t.Fatal(err)
 	}
+	s.refuse["patch "+changed.Name] = apierrors.NewForbidden(podsResource, changed.Name, errors.New("a policy says no"))
+	if got := s.look(t); got != failed {
+		t.Errorf("a refused patch of a pod: %s, want %s", got, failed)
+	}
+	wantStrings(t, "events", []string{"d: Warning PodNotRelabelled"}, s.drain())
+	clear(s.refuse)
 	for what, event := range map[string]func(){
 		"a pod that changed": func() {
 			if err := s.Get(t.Context(), client.ObjectKeyFromObject(changed), changed); err != nil {
