@@ -176,14 +176,14 @@ func (a *actor) createIn(ctx context.Context, cell daemon.Key, task *task, actio
 	if action.Reason == daemon.ReasonSurge {
 		daemon.Surge(pod)
 	}
-	if task.former {
-		return fmt.Errorf("pod %s/%s: %w", pod.Namespace, pod.Name, errFormer)
+	if task.former != "" {
+		return fmt.Errorf("pod %s/%s: %w", pod.Namespace, task.former, errFormer)
 	}
 	if err := a.gate.enter(ctx); err != nil {
 		return err
 	}
 	if wait, because := a.refusals.mayAsk(cell); because != nil {
-		a.gate.leave(true)
+		a.gate.leaveUnasked()
 		return &heldBackError{wait, because}
 	}
 	placedBy, err := a.placer.create(ctx, pod)
@@ -240,7 +240,7 @@ var errNameTaken = errors.New("the name is taken by a pod that the DaemonSet doe
 
 // errFormer is the failure to create a pod while one of a former DaemonSet of the same name is
 // there (k/k#131684).
-var errFormer = errors.New("a pod of a former DaemonSet of this name is still there; waiting until it is gone")
+var errFormer = errors.New("it is of a former DaemonSet of this name and still there; waiting until it is gone")
 
 // delete removes just the pod that the plan means, and says whether it did; one that is gone, or
 // another of the same name, is left alone.

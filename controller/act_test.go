@@ -184,6 +184,7 @@ func TestActFollowsTheAPIServer(t *testing.T) {
 		want   int
 	}{{apierrors.NewServiceUnavailable("x"), 2}, {errQuota(), 3}, {nil, 4}} {
 		s.refuse = step.refuse
+		s.clock.advance(lastRefused) // nobody is held back
 		_, _ = s.actor.Reconcile(t.Context(), stageKey)
 		if got := s.actor.gate.limit; got != step.want || s.actor.gate.inFlight != 0 {
 			t.Errorf("after %v: limit %d, %d in flight; want limit %d and none", step.refuse, got, s.actor.gate.inFlight, step.want)

@@ -115,7 +115,8 @@ func (w *world) claimAll(key DaemonKey, known *workload) {
 	}
 }
 
-// renounce gives up what was due of a daemon that is gone; its orphans may be another one's.
+// renounce gives up what was due of a daemon that is gone. Its orphans may be another one's; what it
+// did not release is still its own.
 func (w *world) renounce(key DaemonKey) {
 	var pods []*seenPod
 	for cell, dues := range w.claims.byCell {
@@ -126,7 +127,7 @@ func (w *world) renounce(key DaemonKey) {
 		}
 	}
 	for _, pod := range pods {
-		w.claims.drop(pod.UID)
+		w.place(pod)
 		w.noteOrphan(pod)
 	}
 }

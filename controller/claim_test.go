@@ -115,6 +115,29 @@ func TestWorldClaimsOfAGoneDaemon(t *testing.T) {
 	wantStrings(t, "due of another one", []string{"adopt p"}, claimsOf(w, other, "n1"))
 }
 
+// A pod that a daemon did not come to release is still its own when it is gone: the next one of its
+// name waits for it.
+func TestWorldReleasesNothingOfAGoneDaemon(t *testing.T) {
+	w, _, _ := newTestWorld()
+	set, node := makeDaemon("d"), makeNode("n1")
+	see(t, w, set)
+	w.nodeSeen(node)
+	pod := makePod(set, node, podUID("p"), relabelled)
+	w.podSeen(pod)
+	wantStrings(t, "due", []string{"release p"}, claimsOf(w, set, "n1"))
+	w.daemonGone(keyOf(set))
+	anew := makeDaemon("d")
+	anew.UID = "uid-anew"
+	see(t, w, anew)
+	if w.task(keyOf(anew).on("n1")).former != pod.Name {
+		t.Error("the next daemon does not wait for the pod")
+	}
+	w.podGone(pod)
+	if w.task(keyOf(anew).on("n1")).former != "" {
+		t.Error("the next daemon waits for a pod that is gone")
+	}
+}
+
 func TestActClaims(t *testing.T) {
 	tests := map[string]struct {
 		change    func(*corev1.Pod)

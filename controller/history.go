@@ -25,8 +25,9 @@ import (
 
 // Events of history.
 const (
-	eventNotRecorded = "RevisionNotRecorded"
-	actionRecord     = "RecordRevision"
+	eventNotRecorded   = "RevisionNotRecorded"
+	eventNotRelabelled = "PodNotRelabelled"
+	actionRecord       = "RecordRevision"
 )
 
 // defaultHistoryLimit is apps/v1's revisionHistoryLimit.
@@ -248,10 +249,20 @@ func (h *historian) relabel(ctx context.Context, subject *subject, record daemon
 		object := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name}}
 		err = h.client.Patch(ctx, object, client.RawPatch(types.MergePatchType, patch))
 		if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
-			return fmt.Errorf("relabelling pod %s: %w", pod.Name, err)
+			return h.notRelabelled(subject, pod, current, err)
 		}
 	}
 	return nil
+}
+
+// notRelabelled tells of a pod that keeps its daemon waiting.
+func (h *historian) notRelabelled(subject *subject, pod *seenPod, current *daemon.Record, err error) error {
+	if !noAnswer(err) {
+		h.events.Eventf(subject.object, nil, corev1.EventTypeWarning, eventNotRelabelled, actionRecord,
+			"Pod %s is of the current template, which has two records, and no pods are made or replaced until its label %s can be changed to %s, or the pod is deleted: %v",
+			pod.Name, appsv1.ControllerRevisionHashLabelKey, current.Revision, err)
+	}
+	return fmt.Errorf("relabelling pod %s: %w", pod.Name, err)
 }
 
 func (h *historian) renumber(ctx context.Context, subject *subject, step daemon.HistoryStep) error {

@@ -3,6 +3,7 @@ package controller
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -133,6 +134,21 @@ func TestFormerGoneWakes(t *testing.T) {
 	plans, _ := q.drain()
 	if !slices.Contains(plans, "uid-d on n1") {
 		t.Errorf("planned %v: uid-d on n1 waits for up to 15 min more", plans)
+	}
+}
+
+// Whoever waits for a former DaemonSet's pod is told which, for a finalizer may hold it for ever.
+func TestFormerPodIsNamed(t *testing.T) {
+	s := newStage(t)
+	former := makeDaemon("d")
+	former.UID = "uid-former"
+	s.hold(t, makePod(former, s.node, podUID("former"), func(pod *corev1.Pod) { pod.Name = "d-x7k2p" }))
+	if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != failed {
+		t.Fatalf("Reconcile = %s", got)
+	}
+	_, health := s.world.health(keyOf(s.set))
+	if message := health.Problems["n1"].Message; !strings.Contains(message, "ns/d-x7k2p") {
+		t.Errorf("the problem is %q, which does not name the pod", message)
 	}
 }
 

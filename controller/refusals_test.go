@@ -62,6 +62,25 @@ func TestRefusedDaemonAsksOneAtATime(t *testing.T) {
 	}
 }
 
+// Who is held back asked nothing: that is no answer that lets more creates in at a time.
+func TestHeldBackLetsNobodyIn(t *testing.T) {
+	s := newStage(t)
+	s.actor.gate = newThrottle(8)
+	s.refuse = errQuota()
+	if _, err := s.actor.Reconcile(t.Context(), stageKey); err == nil {
+		t.Fatal("a refused pod is no error")
+	}
+	before := s.actor.gate.limit
+	for range 5 {
+		if _, err := s.actor.Reconcile(t.Context(), stageKey); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if gate := s.actor.gate; gate.limit != before || gate.inFlight != 0 {
+		t.Errorf("%d of %d are let in after five were held back, want none of %d", gate.inFlight, gate.limit, before)
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	clock := &clock{now: t0}
 	r := newRefusals(clock.Now)

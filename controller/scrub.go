@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -27,7 +26,9 @@ type scrubber struct {
 	synced <-chan struct{}         // closed when everything there is was seen
 	pods   func() toolscache.Store // what the cache has of pods, once that is so
 
-	suspects map[types.UID]time.Time // pods that the world and the cache do not agree on, and since when
+	// suspects are pods that the world and the cache do not agree on, and since when. A pod that changed
+	// is another suspect: at every look the event of one that changes often may be on its way.
+	suspects map[*seenPod]time.Time
 }
 
 var _ manager.Runnable = (*scrubber)(nil)
@@ -75,13 +76,13 @@ func (s *scrubber) tell(ctx context.Context, key DaemonKey, wrong []string) {
 func (s *scrubber) compare() (wrong []string) {
 	store := s.pods()
 	before := s.suspects
-	s.suspects = map[types.UID]time.Time{}
+	s.suspects = map[*seenPod]time.Time{}
 	overdue := func(pod *seenPod) bool {
-		since, suspected := before[pod.UID]
+		since, suspected := before[pod]
 		if !suspected {
 			since = s.world.now()
 		}
-		s.suspects[pod.UID] = since
+		s.suspects[pod] = since
 		return s.world.now().Sub(since) >= scrubPatience
 	}
 	for _, object := range store.List() {

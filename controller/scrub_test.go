@@ -109,3 +109,19 @@ func TestScrubPutsRight(t *testing.T) {
 		})
 	}
 }
+
+// An event that is on its way at every look is another one each time, and late is none of them.
+func TestScrubWaitsForEachChange(t *testing.T) {
+	s, _, c, store, pod := scrubbed(t)
+	for look := range 3 {
+		changed := *pod
+		if err := store.Update(&changed); err != nil {
+			t.Fatal(err)
+		}
+		if wrong := s.compare(); len(wrong) > 0 {
+			t.Errorf("look %d: found %q, and the event is on its way", look, wrong)
+		}
+		s.world.podIs(&changed)
+		c.advance(scrubPatience + time.Second)
+	}
+}

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"slices"
 	"time"
 
 	"github.com/everynode/everynode/internal/daemon"
@@ -49,6 +50,19 @@ func (w *world) settleTemplate(key DaemonKey, known *workload, plan func(DaemonK
 	plan(key, known)
 	w.goOn(key, known)
 	w.report(key)
+}
+
+// misnamed has a daemon's records looked at when a pod that changed or is new is called by one of
+// several records of its template: the pass that gave the others their name could not reach it, and
+// nothing is planned before it has it too.
+func (w *world) misnamed(key DaemonKey, known *workload, revision string) {
+	if !w.begun || !known.active() || known.settled {
+		return
+	}
+	_, duplicates := w.recorded(&subject{known.object, known.template, known.id})
+	if slices.ContainsFunc(duplicates, func(record daemon.Record) bool { return record.Revision == revision }) {
+		w.record(key)
+	}
 }
 
 // recordsChanged looks at a daemon whose records changed.

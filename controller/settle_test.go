@@ -1,11 +1,13 @@
 package controller
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -165,5 +167,60 @@ func TestTwoRecordsBecomeOne(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"d-second"}, left); diff != "" {
 		t.Errorf("records (-want, +got):\n%s", diff)
+	}
+}
+
+// A pod that changed while it was to be called otherwise, and one that was made of the other record
+// meanwhile, are called otherwise once they are seen: nothing is planned before.
+func TestTwoRecordsBecomeOneWhilePodsChange(t *testing.T) {
+	s := newShelf(t, nativeKind)
+	s.putRecord(t, "first", 1)
+	s.informed(t)
+	looked := 0
+	s.world.record = func(DaemonKey) { looked++ }
+	hold := func(node string, change ...func(*corev1.Pod)) *corev1.Pod {
+		t.Helper()
+		s.world.nodeSeen(makeNode(node))
+		pod := makePod(s.set, makeNode(node), append(change, bound(node), func(pod *corev1.Pod) {
+			pod.Labels[appsv1.ControllerRevisionHashLabelKey] = "first"
+			pod.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(s.set, s.set.GVK())}
+		})...)
+		if err := s.Create(t.Context(), pod); err != nil {
+			t.Fatal(err)
+		}
+		s.world.podIs(Workloads{Apps: true}.seePod(pod))
+		return pod
+	}
+	changed := hold("n1")
+	s.putRecord(t, "second", 2)
+	s.informed(t)
+	ready(t0)(changed)
+	if err := s.Status().Update(t.Context(), changed.DeepCopy()); err != nil {
+		t.Fatal(err)
+	}
+	s.refuse["patch "+changed.Name] = apierrors.NewForbidden(podsResource, changed.Name, errors.New("a policy says no"))
+	if got := s.look(t); got != failed {
+		t.Errorf("a refused patch of a pod: %s, want %s", got, failed)
+	}
+	wantStrings(t, "events", []string{"d: Warning PodNotRelabelled"}, s.drain())
+	clear(s.refuse)
+	for what, event := range map[string]func(){
+		"a pod that changed": func() {
+			if err := s.Get(t.Context(), client.ObjectKeyFromObject(changed), changed); err != nil {
+				t.Fatal(err)
+			}
+			s.world.podIs(Workloads{Apps: true}.seePod(changed))
+		},
+		"a pod that was made": func() { hold("n2") },
+	} {
+		s.look(t)
+		if got := s.called(); got != "" {
+			t.Fatalf("planned as %q while a pod of the template is called otherwise", got)
+		}
+		looked = 0
+		event()
+		if looked == 0 {
+			t.Errorf("nobody looks at the records after %s", what)
+		}
 	}
 }

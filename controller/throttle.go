@@ -53,6 +53,17 @@ func (t *throttle) giveUp(turn chan struct{}) {
 			return
 		}
 	}
+	t.giveBack()
+}
+
+// leaveUnasked is leave of who asked for nothing in the end: that tells nothing of the API server.
+func (t *throttle) leaveUnasked() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.giveBack()
+}
+
+func (t *throttle) giveBack() {
 	t.inFlight--
 	t.admit()
 }

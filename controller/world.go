@@ -300,6 +300,7 @@ func (w *world) place(pod *seenPod) {
 		if had && old.observed.Revision != pod.observed.Revision {
 			w.lost(ownerOf(cell), known, old.observed.Revision)
 		}
+		w.misnamed(ownerOf(cell), known, pod.observed.Revision)
 		w.changed(cell)
 	}
 }
@@ -376,16 +377,18 @@ func (w *world) forgetEmpty(key DaemonKey) {
 	}
 }
 
-// former says whether a pod of a daemon that is gone and had the same name is on a node. Two
+// former names a pod of a daemon that is gone and had the same name, when one is on a node. Two
 // generations of a daemon never overlap there (k/k#131684). Names of pods tell too, but for those
 // that kube-controller-manager made.
-func (w *world) former(cell daemon.Key, known *workload) bool {
+func (w *world) former(cell daemon.Key, known *workload) string {
 	for key, other := range w.daemons {
-		if other.object == nil && key.Namespace == cell.Namespace && other.name == known.name && len(other.cells.PodsOn(cell.Node)) > 0 {
-			return true
+		if other.object == nil && key.Namespace == cell.Namespace && other.name == known.name {
+			for _, uid := range other.cells.PodsOn(cell.Node) {
+				return w.pods[uid].Name
+			}
 		}
 	}
-	return false
+	return ""
 }
 
 // follow has the node planned for the daemon that follows one that is gone.
@@ -405,7 +408,7 @@ type task struct {
 	template *daemon.Template
 	node     *corev1.Node // nil when the node is gone
 	after    string       // Cells.After of the node
-	former   bool         // a pod of a former daemon of the same name is there
+	former   string       // a pod of a former daemon of the same name that is there
 }
 
 // task plans a cell now; it is empty when there is nothing to keep up.
@@ -423,7 +426,9 @@ func (w *world) task(cell daemon.Key) task {
 		w.goOn(ownerOf(cell), known)
 	}
 	task := task{Plan: plan, object: known.object, template: known.template, node: w.nodes[cell.Node], after: known.cells.After(cell.Node)}
-	task.former = len(plan.Actions) > 0 && w.former(cell, known)
+	if len(plan.Actions) > 0 {
+		task.former = w.former(cell, known)
+	}
 	for _, uid := range slices.Sorted(maps.Keys(w.claims.byCell[cell])) {
 		task.claims = append(task.claims, w.claims.byCell[cell][uid])
 	}
