@@ -1,0 +1,48 @@
+package podaffinity
+
+import (
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/tools/cache"
+	fwk "k8s.io/kube-scheduler/framework"
+)
+
+// reachIndex is an index of the shared pod informer: one value with all pods that reach further
+// than their node. The store itself keeps it right, whatever is listed again, changed or deleted
+// unseen.
+const reachIndex = "everynode.dev/reaching-anti-affinity"
+
+// Pods count before they are bound. A pod enters the store before the scheduler queues it, so that
+// one which is assumed (in the snapshot, its binding not yet seen) is never missed. If only bound
+// pods counted, a pod of another profile of this process could be missed for a moment.
+func indexReach(obj any) ([]string, error) {
+	if pod, ok := obj.(*corev1.Pod); ok && reaches(pod) {
+		return []string{"reaches"}, nil
+	}
+	return nil, nil
+}
+
+// reaches says whether a pod may keep others from other nodes than its own: it has required
+// anti-affinity of another topology than the node's.
+func reaches(pod *corev1.Pod) bool {
+	return slices.ContainsFunc(fwk.GetPodAntiAffinityTerms(pod.Spec.Affinity), func(term corev1.PodAffinityTerm) bool {
+		return term.TopologyKey != corev1.LabelHostname
+	})
+}
+
+// addReachIndex adds the index once: the profiles of a process share the informer.
+func addReachIndex(pods cache.SharedIndexInformer) error {
+	if _, there := pods.GetIndexer().GetIndexers()[reachIndex]; there {
+		return nil
+	}
+	if err := pods.AddIndexers(cache.Indexers{reachIndex: indexReach}); err != nil {
+		return fmt.Errorf("indexing pods by the reach of their anti-affinity: %w", err)
+	}
+	return nil
+}
+
+// anyReaches says whether any pod reaches further than its node. It takes the same time however
+// many do.
+func (p *PodAffinity) anyReaches() bool { return len(p.pods.ListIndexFuncValues(reachIndex)) > 0 }
