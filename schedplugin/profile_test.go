@@ -12,6 +12,8 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
 
 	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/schedplugin/nodescoped"
+	"github.com/everynode/everynode/schedplugin/podaffinity"
 	"github.com/everynode/everynode/schedplugin/preemption"
 	"github.com/everynode/everynode/schedplugin/uniqueness"
 )
@@ -56,7 +58,16 @@ func TestShippedProfile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defaults := byDefault.Profiles[corev1.DefaultSchedulerName].ListPlugins()
-	standIn := map[string]string{names.DefaultPreemption: preemption.Name}
+	standIn := map[string]string{
+		names.DefaultPreemption:    preemption.Name,
+		names.InterPodAffinity:     podaffinity.Name,
+		names.NodeDeclaredFeatures: nodescoped.NodeDeclaredFeatures,
+		names.NodePorts:            nodescoped.NodePorts,
+		names.NodeResourcesFit:     nodescoped.NodeResourcesFit,
+		names.NodeUnschedulable:    nodescoped.NodeUnschedulable,
+		names.NodeVolumeLimits:     nodescoped.NodeVolumeLimits,
+		names.TaintToleration:      nodescoped.TaintToleration,
+	}
 	wantDropped := []string{names.NodeName, names.PodTopologySpread}
 	for point, test := range map[string]struct {
 		byDefault, shipped config.PluginSet
@@ -88,7 +99,7 @@ func TestShippedProfile(t *testing.T) {
 
 // What holds the manifest to the registry: a name that is misspelt does not pass unseen.
 func TestMisspeltProfileIsRefused(t *testing.T) {
-	for _, name := range []string{uniqueness.Name, preemption.Name, names.NodeVolumeLimits} {
+	for _, name := range []string{uniqueness.Name, preemption.Name, names.VolumeBinding} {
 		t.Run(name, func(t *testing.T) {
 			ctx := quiet(t)
 			misspelt := strings.Replace(shipped(t), "{name: "+name+"}", "{name: "+name+"s}", 1)

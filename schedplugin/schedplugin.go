@@ -6,17 +6,20 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler"
 	"k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 
+	"github.com/everynode/everynode/schedplugin/nodescoped"
 	"github.com/everynode/everynode/schedplugin/pending"
+	"github.com/everynode/everynode/schedplugin/podaffinity"
 	"github.com/everynode/everynode/schedplugin/preemption"
 	"github.com/everynode/everynode/schedplugin/uniqueness"
 )
 
 // Registry holds the plugins, for a scheduler to be built with.
 func Registry() runtime.Registry {
-	return runtime.Registry{
-		uniqueness.Name: uniqueness.New,
-		preemption.Name: preemption.New,
-	}
+	registry := nodescoped.Registry()
+	registry[podaffinity.Name] = podaffinity.New
+	registry[preemption.Name] = preemption.New
+	registry[uniqueness.Name] = uniqueness.New
+	return registry
 }
 
 // Extend adds to a scheduler, built and not yet run, what plugins cannot.
