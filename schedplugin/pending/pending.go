@@ -33,39 +33,44 @@ func Explain(next scheduler.FailureHandlerFn) scheduler.FailureHandlerFn {
 // The framework's prefix stays, and counts that node: "0/1 nodes are available: ".
 func explained(pod *corev1.Pod, status *fwk.Status) *fwk.Status {
 	key, pinned := daemon.KeyOf(pod)
-	if !pinned {
-		return status
-	}
 	err := status.AsError()
-	if errors.Is(err, scheduler.ErrNoNodesAvailable) { // a cluster without nodes: no plugin was asked
-		return about(pod, status, key.Node, framework.Diagnosis{}, uniqueness.ReasonNoNode)
+	if pinned && errors.Is(err, scheduler.ErrNoNodesAvailable) { // a cluster without nodes: no plugin was asked
+		return saying(on(key.Node, uniqueness.ReasonNoNode), pod, status, framework.Diagnosis{})
 	}
 	var fit *framework.FitError
 	if !errors.As(err, &fit) {
 		return status
 	}
-	return about(pod, status, key.Node, fit.Diagnosis, causes(&fit.Diagnosis, key.Node)...)
+	switch {
+	case pinned:
+		return saying(on(key.Node, causes(&fit.Diagnosis, key.Node)...), pod, status, fit.Diagnosis)
+	case fit.Diagnosis.UnschedulablePlugins.Has(uniqueness.Name): // not served: it is told what to do
+		return saying(fit.Diagnosis.PreFilterMsg, pod, status, fit.Diagnosis)
+	}
+	return status
 }
 
-// about keeps what the queue reads in a diagnosis, the plugins that refused the pod.
-func about(pod *corev1.Pod, status *fwk.Status, node string, diagnosis framework.Diagnosis, causes ...string) *fwk.Status {
-	diagnosis.PreFilterMsg = "node " + node + ": " + strings.Join(causes, "; ")
-	diagnosis.PostFilterMsg = ""
+// saying keeps what the queue reads in a diagnosis, the plugins that refused the pod.
+func saying(text string, pod *corev1.Pod, status *fwk.Status, diagnosis framework.Diagnosis) *fwk.Status {
+	diagnosis.PreFilterMsg, diagnosis.PostFilterMsg = text, ""
 	if diagnosis.NodeToStatus == nil {
 		diagnosis.NodeToStatus = framework.NewDefaultNodeToStatus()
 	}
 	return fwk.NewStatus(status.Code()).WithError(&framework.FitError{Pod: pod, NumAllNodes: 1, Diagnosis: diagnosis})
 }
 
+func on(node string, causes ...string) string {
+	return "node " + node + ": " + strings.Join(causes, "; ")
+}
+
 // causes are why the node is closed to the pod, and what preemption says to that.
 func causes(diagnosis *framework.Diagnosis, node string) []string {
+	if diagnosis.PreFilterMsg != "" { // no eviction helps
+		return []string{diagnosis.PreFilterMsg}
+	}
 	var causes []string
-	if diagnosis.PreFilterMsg != "" {
-		causes = append(causes, diagnosis.PreFilterMsg)
-	} else {
-		for _, reason := range diagnosis.NodeToStatus.Get(node).Reasons() {
-			causes = append(causes, strings.TrimPrefix(reason, "node(s) "))
-		}
+	for _, reason := range diagnosis.NodeToStatus.Get(node).Reasons() {
+		causes = append(causes, strings.TrimPrefix(reason, "node(s) "))
 	}
 	if message := diagnosis.PostFilterMsg; message != "" && !strings.HasPrefix(message, upstreamPreemption) {
 		causes = append(causes, message)

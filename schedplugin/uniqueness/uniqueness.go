@@ -54,14 +54,23 @@ func (*Uniqueness) Name() string { return Name }
 func (u *Uniqueness) PreFilter(_ context.Context, state fwk.CycleState, pod *corev1.Pod, _ []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
 	key, refusal := served(pod)
 	if refusal != "" {
-		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, refusal)
+		return nil, refuse(state, refusal)
 	}
 	// The snapshot has no other error for its reader than that the node is not in it.
 	if _, err := u.snapshot.NodeInfos().Get(key.Node); err != nil {
-		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, ReasonNoNode)
+		return nil, refuse(state, ReasonNoNode)
 	}
 	state.Write(stateKey, place{key})
 	return &fwk.PreFilterResult{NodeNames: sets.New(key.Node)}, nil
+}
+
+// refuse ends the cycle of a pod that no eviction could help. The PostFilter plugins are not asked:
+// DynamicResources has an error when its own PreFilter was not reached.
+func refuse(state fwk.CycleState, reason string) *fwk.Status {
+	if state, ok := state.(interface{ SetSkipAllPostFilterPlugins(bool) }); ok {
+		state.SetSkipAllPostFilterPlugins(true)
+	}
+	return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, reason)
 }
 
 // PreFilterExtensions are not needed: Filter reads the pods of the NodeInfo it is given.
