@@ -8,3 +8,9 @@ import "embed"
 //
 //go:embed crd/*.yaml manifests/*.yaml
 var Manifests embed.FS
+
+// Primary holds the folder primary, which is applied over Manifests where everynode-scheduler takes
+// the place of kube-scheduler.
+//
+//go:embed primary/*.yaml
+var Primary embed.FS

@@ -6,10 +6,12 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config/scheme"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
+	st "k8s.io/kubernetes/pkg/scheduler/testing"
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/schedplugin/nodescoped"
@@ -95,6 +97,47 @@ func TestShippedProfile(t *testing.T) {
 			t.Errorf("%s plugins of the default profile that are dropped (-want, +got):\n%s", point, diff)
 		}
 	}
+}
+
+// In kube-scheduler's place there are two profiles: its own, to which the plugin is added, and that of
+// the secondary scheduler, as it is.
+func TestPrimaryProfiles(t *testing.T) {
+	ctx := quiet(t)
+	loaded := load(t, primary(t))
+	if diff := cmp.Diff(load(t, shipped(t)).Profiles[0], loaded.Profiles[1]); diff != "" {
+		t.Errorf("the daemons' profile differs from the secondary scheduler's (-secondary, +primary):\n%s", diff)
+	}
+	sched, _, err := newScheduler(ctx, batching(loaded), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stock, _, err := newScheduler(ctx, batching(load(t, "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration")), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, theirs := sched.Profiles[corev1.DefaultSchedulerName], stock.Profiles[corev1.DefaultSchedulerName]
+	want := theirs.ListPlugins()
+	added := config.Plugin{Name: uniqueness.Name}
+	want.PreFilter.Enabled = append(want.PreFilter.Enabled, added)
+	want.Filter.Enabled = append(want.Filter.Enabled, added)
+	if diff := cmp.Diff(want, ours.ListPlugins(), cmpopts.SortSlices(func(a, b config.Plugin) bool { return a.Name < b.Name })); diff != "" {
+		t.Errorf("plugins of default-scheduler (-as shipped by Kubernetes, +ours):\n%s", diff)
+	}
+	// Batching (KEP-5598) stays: pods of which no daemon's are the same still have one signature.
+	plain := st.MakePod().Namespace("ns").Name("p").Obj()
+	if signature := ours.SignPod(ctx, plain); signature == nil || !slices.Equal(signature, theirs.SignPod(ctx, plain)) {
+		t.Errorf("a pod's signature is %q, want %q", signature, theirs.SignPod(ctx, plain))
+	}
+}
+
+// batching takes what keeps Kubernetes itself from signing any pod: default spread constraints.
+func batching(loaded *config.KubeSchedulerConfiguration) *config.KubeSchedulerConfiguration {
+	for _, entry := range loaded.Profiles[0].PluginConfig {
+		if args, ok := entry.Args.(*config.PodTopologySpreadArgs); ok {
+			args.DefaultingType = config.ListDefaulting
+		}
+	}
+	return loaded
 }
 
 // What holds the manifest to the registry: a name that is misspelt does not pass unseen.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"slices"
 	"testing"
 
@@ -27,7 +28,18 @@ import (
 // shipped is the scheduler's configuration as deploy/manifests/scheduler.yaml ships it.
 func shipped(t *testing.T) string {
 	t.Helper()
-	manifest, err := deploy.Manifests.ReadFile("manifests/scheduler.yaml")
+	return configIn(t, deploy.Manifests, "manifests/scheduler.yaml")
+}
+
+// primary is the configuration of the scheduler that takes kube-scheduler's place.
+func primary(t *testing.T) string {
+	t.Helper()
+	return configIn(t, deploy.Primary, "primary/scheduler.yaml")
+}
+
+func configIn(t *testing.T, files fs.FS, path string) string {
+	t.Helper()
+	manifest, err := fs.ReadFile(files, path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +48,7 @@ func shipped(t *testing.T) string {
 		var object corev1.ConfigMap
 		switch err := decoder.Decode(&object); {
 		case errors.Is(err, io.EOF):
-			t.Fatal("no ConfigMap everynode-scheduler-config in manifests/scheduler.yaml")
+			t.Fatalf("no ConfigMap everynode-scheduler-config in %s", path)
 		case err != nil:
 			t.Fatal(err)
 		}

@@ -204,6 +204,11 @@ func (l *Lab) startEverynode(ctx context.Context) error {
 	if err := l.install(ctx, deploy.Manifests); err != nil {
 		return err
 	}
+	if l.options.Scheduler == SchedulerPrimary {
+		if err := l.install(ctx, deploy.Primary); err != nil {
+			return err
+		}
+	}
 	if err := l.authenticate(ctx); err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ func TestOptionsAreRefusedByName(t *testing.T) {
 		want    string
 	}{
 		"workloads unknown":               {Options{Workloads: "apps,everynode"}, "workloads=apps,everynode is unknown; supported: everynode, apps, everynode,apps"},
-		"scheduler not supported yet":     {Options{Scheduler: "primary"}, "scheduler=primary is not supported yet; supported: secondary"},
+		"scheduler unknown":               {Options{Scheduler: "third"}, "scheduler=third is unknown; supported: secondary, primary"},
 		"placement not supported yet":     {Options{Placement: "policy"}, "placement=policy is not supported yet; supported: auto, webhook, direct"},
 		"placement unknown":               {Options{Placement: "magic"}, "placement=magic is unknown"},
 		"negative nodes":                  {Options{Nodes: -1}, "nodes=-1"},

@@ -13,6 +13,7 @@ const (
 	WorkloadsApps      = "apps"
 	WorkloadsBoth      = "everynode,apps"
 	SchedulerSecondary = "secondary"
+	SchedulerPrimary   = "primary"
 	PlacementAuto      = "auto"
 	PlacementWebhook   = "webhook"
 	PlacementDirect    = "direct"
@@ -27,7 +28,7 @@ type Options struct {
 	// among them, kube-controller-manager runs without its own controller of them.
 	Workloads string
 	// Scheduler says how everynode-scheduler is installed; "" means secondary, beside
-	// kube-scheduler.
+	// kube-scheduler. With primary it schedules every pod, and kube-scheduler is not started.
 	Scheduler string
 	// Placement says who turns nodeName into node affinity; "" means auto. With direct, the
 	// webhook is not started and its configuration is not installed.
@@ -57,7 +58,7 @@ type setting struct {
 func (o *Options) settings() []setting {
 	return []setting{
 		{"workloads", &o.Workloads, []string{WorkloadsEverynode, WorkloadsApps, WorkloadsBoth}, nil},
-		{"scheduler", &o.Scheduler, []string{SchedulerSecondary}, []string{"primary"}},
+		{"scheduler", &o.Scheduler, []string{SchedulerSecondary, SchedulerPrimary}, nil},
 		{"placement", &o.Placement, []string{PlacementAuto, PlacementWebhook, PlacementDirect}, []string{"policy"}},
 	}
 }
@@ -112,6 +113,9 @@ func (o *Options) servesApps() bool { return o.Workloads != WorkloadsEverynode }
 // starts says whether a component is started with the lab.
 func (o *Options) starts(name string) bool {
 	if name == Webhook && o.Placement == PlacementDirect {
+		return false
+	}
+	if name == Scheduler && o.Scheduler == SchedulerPrimary {
 		return false
 	}
 	return !slices.Contains(o.Without, name)
