@@ -30,7 +30,7 @@ func TestArgs(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			got := defaultArgs()
-			err := pluginargs.Decode(Name, &runtime.Unknown{Raw: []byte(test.args)}, &got)
+			err := pluginargs.Decode(Name, unknown(test.args), &got)
 			if err == nil {
 				err = got.validate()
 			}
@@ -49,3 +49,5 @@ func TestArgs(t *testing.T) {
 		})
 	}
 }
+
+func unknown(args string) runtime.Object { return &runtime.Unknown{Raw: []byte(args)} }
