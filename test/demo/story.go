@@ -137,7 +137,7 @@ func (s *stage) preempts() step {
 		act: together(s.fillNodes, s.makeInventory),
 		expect: []expectation{
 			s.preempted(),
-			s.waitsOn(inventory, fullOfHigh, "Insufficient cpu"),
+			s.waitsOn(inventory, fullOfHigh, "insufficient cpu"),
 			s.fillers(fullOfHigh, "no pod of "+fullOfHigh+" had to go", func(left, filled int) bool { return left == filled }),
 			s.fillers(fullOfLow, "only as many of "+fullOfLow+" went as 1 CPU takes", func(left, filled int) bool { return left == filled-2 }),
 		},
@@ -273,7 +273,7 @@ func (s *stage) makeTwin(ctx context.Context) error {
 	}
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: set.Namespace, Name: twin,
+			Namespace: set.Namespace, Name: twin, Labels: set.Spec.Template.Labels,
 			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(&set, v1alpha1.DaemonSetKind)},
 		},
 		Spec: *set.Spec.Template.Spec.DeepCopy(),

@@ -204,7 +204,7 @@ func preemption(c *labtest.Cluster) {
 			if target == "full-below" && !lab.PodReady(&pod) {
 				return "the pod of full-below does not run", nil
 			}
-			if target == "full-above" && !waitsFor(&pod, "Insufficient cpu") {
+			if target == "full-above" && !waitsFor(&pod, "insufficient cpu") {
 				return fmt.Sprintf("the pod of full-above has conditions %v", pod.Status.Conditions), nil
 			}
 		}

@@ -315,7 +315,7 @@ func insufficientCapacity(t *trial) {
 				return "", err
 			}
 			for i := range pods {
-				if target, _ := daemon.Target(&pods[i]); target == small && pods[i].Spec.NodeName == "" && unschedulable(&pods[i], "Insufficient memory") {
+				if target, _ := daemon.Target(&pods[i]); target == small && pods[i].Spec.NodeName == "" && unschedulable(&pods[i], "insufficient memory") {
 					return "", nil
 				}
 			}
@@ -333,7 +333,7 @@ func insufficientCapacity(t *trial) {
 func unschedulable(pod *corev1.Pod, text string) bool {
 	for _, condition := range pod.Status.Conditions {
 		if condition.Type == corev1.PodScheduled {
-			return condition.Status == corev1.ConditionFalse && condition.Reason == corev1.PodReasonUnschedulable && strings.Contains(condition.Message, text)
+			return condition.Status == corev1.ConditionFalse && condition.Reason == corev1.PodReasonUnschedulable && strings.Contains(strings.ToLower(condition.Message), text) // upstream begins with a capital
 		}
 	}
 	return false
