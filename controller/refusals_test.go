@@ -10,8 +10,15 @@ import (
 )
 
 // What the API server says of one pod of a daemon it says of all: a quota costs a request a step of
-// back-off, not one for each node (S8), and when there is room again all follow at once.
+// back-off, not one for each node (S8), and when there is room again all follow at once. So does a
+// namespace that is being deleted, for as long as something keeps it.
 func TestRefusedDaemonAsksOneAtATime(t *testing.T) {
+	for reason, refuse := range map[string]error{eventFailed: errQuota(), eventTerminating: errNamespaceTerminating()} {
+		t.Run(reason, func(t *testing.T) { asksOneAtATime(t, refuse, reason) })
+	}
+}
+
+func asksOneAtATime(t *testing.T, refuse error, reason string) {
 	const nodes, hour = 50, time.Hour
 	s := newStage(t)
 	cells := []daemon.Key{stageKey}
@@ -22,7 +29,7 @@ func TestRefusedDaemonAsksOneAtATime(t *testing.T) {
 	}
 	woken := map[daemon.Key]bool{}
 	s.world.plan = func(cell daemon.Key, _ int32) { woken[cell] = true }
-	s.refuse = errQuota()
+	s.refuse = refuse
 	due := map[daemon.Key]time.Time{}
 	for s.clock.now.Sub(t0) < hour {
 		for _, cell := range cells {
@@ -40,8 +47,13 @@ func TestRefusedDaemonAsksOneAtATime(t *testing.T) {
 	if got := len(s.requests); got < 10 || got > 14 {
 		t.Errorf("%d requests in an hour, want the 10 to 14 of one back-off", got)
 	}
-	if _, health := s.world.health(keyOf(s.set)); len(health.Problems) != nodes {
-		t.Errorf("%d nodes have a problem, want all %d", len(health.Problems), nodes)
+	_, health := s.world.health(keyOf(s.set))
+	problems := map[string]int{}
+	for _, problem := range health.Problems {
+		problems[problem.Reason]++
+	}
+	if problems[reason] != nodes {
+		t.Errorf("nodes have the problems %v, want all %d %s", problems, nodes, reason)
 	}
 	clear(woken)
 	s.refuse = nil
