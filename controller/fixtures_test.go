@@ -298,7 +298,11 @@ func errBroken() error {
 }
 
 func errQuota() error {
-	return apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "p", fmt.Errorf("exceeded quota: pods"))
+	return apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "p", fmt.Errorf("exceeded quota: pods, requested: pods=1, used: pods=5, limited: pods=5"))
+}
+
+func errPolicy() error {
+	return apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "p", fmt.Errorf("violates PodSecurity"))
 }
 
 func errNamespaceTerminating() error {

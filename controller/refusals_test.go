@@ -6,6 +6,10 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -128,4 +132,110 @@ func TestRefusals(t *testing.T) {
 	if got := r.over(b); got != nil {
 		t.Errorf("of b %v may ask again, want none", got)
 	}
+}
+
+// refusedStage is a stage whose pods were refused, and the observer that wakes them.
+func refusedStage(t *testing.T, refuse error) (*stage, *observer, *queues) {
+	t.Helper()
+	s := newStage(t)
+	q := &queues{}
+	s.world.plan, s.world.report = q.plan, q.report
+	s.refuse = refuse
+	if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != failed {
+		t.Fatalf("Reconcile = %s, want %s", got, failed)
+	}
+	q.drain()
+	return s, &observer{workloads: everynodeOnly, world: s.world, refusals: s.actor.refusals}, q
+}
+
+func quota(name, hard, used string) *corev1.ResourceQuota {
+	status := corev1.ResourceQuotaStatus{
+		Hard: corev1.ResourceList{corev1.ResourcePods: resource.MustParse(hard)},
+		Used: corev1.ResourceList{corev1.ResourcePods: resource.MustParse(used)},
+	}
+	return &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name}, Status: status}
+}
+
+// Who was refused asks again when what refused it may have changed, and not when it did not.
+func TestRefusedAskAgain(t *testing.T) {
+	label := func(value string) *corev1.Namespace {
+		return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "ns", Labels: map[string]string{"a": value}}}
+	}
+	other := quota("pods", "5", "3")
+	other.Namespace = "other"
+	tests := map[string]struct {
+		refuse error // a quota's when nil
+		event  func(*observer)
+		want   bool
+	}{
+		"the quota is raised":          {event: func(o *observer) { o.quotaHandler().OnUpdate(quota("pods", "5", "5"), quota("pods", "6", "5")) }, want: true},
+		"the quota is gone":            {event: func(o *observer) { o.quotaHandler().OnDelete(quota("pods", "5", "5")) }, want: true},
+		"the quota is less used":       {event: func(o *observer) { o.quotaHandler().OnUpdate(quota("pods", "5", "5"), quota("pods", "5", "4")) }, want: true},
+		"the quota is more used":       {event: func(o *observer) { o.quotaHandler().OnUpdate(quota("pods", "5", "4"), quota("pods", "5", "5")) }},
+		"the quota is as it was":       {event: func(o *observer) { o.quotaHandler().OnUpdate(quota("pods", "5", "5"), quota("pods", "5", "5")) }},
+		"another quota is less used":   {event: func(o *observer) { o.quotaHandler().OnUpdate(quota("more", "5", "5"), quota("more", "5", "4")) }},
+		"a quota elsewhere":            {event: func(o *observer) { o.quotaHandler().OnDelete(other) }},
+		"less used, no quota refused":  {refuse: errPolicy(), event: func(o *observer) { o.quotaHandler().OnUpdate(quota("pods", "5", "5"), quota("pods", "5", "4")) }},
+		"the namespace's labels":       {refuse: errPolicy(), event: func(o *observer) { o.namespaceHandler().OnUpdate(label("1"), label("2")) }, want: true},
+		"the namespace's other things": {refuse: errPolicy(), event: func(o *observer) { o.namespaceHandler().OnUpdate(label("1"), label("1")) }},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			if test.refuse == nil {
+				test.refuse = errQuota()
+			}
+			s, o, q := refusedStage(t, test.refuse)
+			s.clock.advance(firstRefused)
+			_, _ = s.actor.Reconcile(t.Context(), stageKey)
+			s.clock.advance(firstRefused) // of the two of this step
+			q.drain()
+			test.event(o)
+			var want []string
+			if test.want {
+				want = []string{"uid-d on n1"}
+			}
+			wantQueued(t, q, want, nil)
+			s.requests = nil
+			_, _ = s.actor.Reconcile(t.Context(), stageKey)
+			if asked := len(s.requests) > 0; asked != test.want {
+				t.Errorf("asked again: %v, want %v", asked, test.want)
+			}
+		})
+	}
+}
+
+// A quota whose use goes up and down all the time costs one request a second, not one a change, and
+// the last change is not lost.
+func TestUseOfAQuotaGoesDownOften(t *testing.T) {
+	s, o, q := refusedStage(t, errQuota())
+	s.requests = nil
+	const changes, each = 1000, 10 * time.Millisecond
+	for range changes {
+		o.quotaHandler().OnUpdate(quota("pods", "5", "5"), quota("pods", "5", "4"))
+		_, _ = s.actor.Reconcile(t.Context(), stageKey)
+		s.clock.advance(each)
+	}
+	if got := len(s.requests); got < 9 || got > 11 {
+		t.Errorf("%d requests in 10 s, want one each second", got)
+	}
+	if plans := len(q.plans); plans > 11 {
+		t.Errorf("%d cells were woken in 10 s, want one each second", plans)
+	}
+	s.refuse = nil
+	s.clock.advance(firstRefused)
+	if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != looksLater || len(s.pods(t)) != 1 {
+		t.Errorf("Reconcile = %s with %d pods, want one made", got, len(s.pods(t)))
+	}
+}
+
+// A class that is made wakes the daemons that were refused for want of it.
+func TestRefusedForWantOfAClass(t *testing.T) {
+	s, o, q := refusedStage(t, errPolicy())
+	o.classHandler().OnAdd(class("other", 1, false), false)
+	wantQueued(t, q, nil, nil)
+	s.set = makeDaemon("d", ofClass("late"), generation(2))
+	see(t, s.world, s.set)
+	q.drain()
+	o.classHandler().OnAdd(class("late", 1, false), false)
+	wantQueued(t, q, []string{"uid-d on n1"}, nil)
 }
