@@ -176,6 +176,7 @@ type server struct {
 	mu        sync.Mutex
 	admission admission
 	refuse    error
+	onPatch   error
 	requests  []string // of each create: what it asked for
 	deletes   []types.UID
 	onDelete  error
@@ -188,7 +189,7 @@ func newServer(objects ...client.Object) *server {
 	s := &server{}
 	s.WithWatch = fake.NewClientBuilder().WithScheme(testScheme()).WithObjects(objects...).
 		WithStatusSubresource(&v1alpha1.DaemonSet{}).
-		WithInterceptorFuncs(interceptor.Funcs{Create: s.create, Delete: s.delete, Get: s.get, SubResourceUpdate: s.updateStatus}).
+		WithInterceptorFuncs(interceptor.Funcs{Create: s.create, Delete: s.delete, Get: s.get, Patch: s.patch, SubResourceUpdate: s.updateStatus}).
 		Build()
 	return s
 }
@@ -261,6 +262,13 @@ func (s *server) get(ctx context.Context, c client.WithWatch, key client.ObjectK
 		return s.onGet
 	}
 	return c.Get(ctx, key, object, options...)
+}
+
+func (s *server) patch(ctx context.Context, c client.WithWatch, object client.Object, patch client.Patch, options ...client.PatchOption) error {
+	if s.onPatch != nil {
+		return s.onPatch
+	}
+	return c.Patch(ctx, object, patch, options...)
 }
 
 func (s *server) updateStatus(ctx context.Context, c client.Client, _ string, object client.Object, options ...client.SubResourceUpdateOption) error {
