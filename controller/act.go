@@ -90,6 +90,9 @@ func unanswered[K comparable]() workqueue.TypedRateLimiter[K] {
 // for a while; it costs a growing delay.
 func (a *actor) Reconcile(ctx context.Context, key daemon.Key) (reconcile.Result, error) {
 	task := a.world.task(key)
+	if task.node == nil { // the daemon or the node is gone, and a refused cell comes here once more
+		a.refusals.leave(key)
+	}
 	if err := a.doAll(ctx, key, &task); err != nil {
 		var held *heldBackError
 		if errors.As(err, &held) {

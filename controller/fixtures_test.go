@@ -173,16 +173,17 @@ const (
 // the store. refuse, when set, is its answer to a pod that came so far.
 type server struct {
 	client.WithWatch
-	mu        sync.Mutex
-	admission admission
-	refuse    error
-	onPatch   error
-	requests  []string // of each create: what it asked for
-	deletes   []types.UID
-	onDelete  error
-	onGet     error
-	onStatus  error
-	statuses  int
+	mu            sync.Mutex
+	admission     admission
+	refuse        error
+	whileRefusing func()
+	onPatch       error
+	requests      []string // of each create: what it asked for
+	deletes       []types.UID
+	onDelete      error
+	onGet         error
+	onStatus      error
+	statuses      int
 }
 
 func newServer(objects ...client.Object) *server {
@@ -236,6 +237,9 @@ func (s *server) create(ctx context.Context, c client.WithWatch, object client.O
 		return errInterlock()
 	}
 	if s.refuse != nil {
+		if s.whileRefusing != nil {
+			s.whileRefusing()
+		}
 		return s.refuse
 	}
 	if err := c.Create(ctx, stored, options...); err != nil {

@@ -70,6 +70,23 @@ func (r *refusals) note(cell daemon.Key, err error) {
 	known.cells[cell] = struct{}{}
 }
 
+// leave forgets a cell that needs no pod any more. Of the last one the refusal goes along: nobody
+// else may be there to end it, as when the daemon was deleted while the API server refused its pod.
+func (r *refusals) leave(cell daemon.Key) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	key := ownerOf(cell)
+	known, refused := r.byDaemon[key]
+	if !refused {
+		return
+	}
+	delete(known.cells, cell)
+	if len(known.cells) == 0 {
+		delete(r.byDaemon, key)
+		r.delays.Forget(key)
+	}
+}
+
 // over forgets that a daemon's pods were refused: one was taken, or what was said may not be true
 // any more. It gives the cells that may ask again.
 func (r *refusals) over(key DaemonKey) []daemon.Key {

@@ -239,3 +239,31 @@ func TestRefusedForWantOfAClass(t *testing.T) {
 	o.classHandler().OnAdd(class("late", 1, false), false)
 	wantQueued(t, q, []string{"uid-d on n1"}, nil)
 }
+
+// Nothing is remembered of a daemon that ended while the API server thought about its pod, nor of
+// a node that is gone.
+func TestRefusalsAreForgotten(t *testing.T) {
+	for name, end := range map[string]func(*stage, *observer){
+		"a daemon": func(s *stage, o *observer) { o.daemonHandler(t.Context()).OnDelete(s.set) },
+		"a node":   func(s *stage, o *observer) { o.nodeHandler().OnDelete(s.node) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t)
+			o := &observer{workloads: everynodeOnly, world: s.world, refusals: s.actor.refusals}
+			s.world.nodeSeen(makeNode("n2"))
+			s.refuse, s.whileRefusing = errQuota(), func() { end(s, o) }
+			_, _ = s.actor.Reconcile(t.Context(), stageKey)
+			_, _ = s.actor.Reconcile(t.Context(), keyOf(s.set).on("n2"))
+			_, _ = s.actor.Reconcile(t.Context(), stageKey) // an error brings it back
+			r := s.actor.refusals
+			for key, known := range r.byDaemon {
+				if _, there := known.cells[stageKey]; there || name == "a daemon" {
+					t.Errorf("of %v the cells %v are remembered", key, known.cells)
+				}
+			}
+			if got := r.delays.NumRequeues(keyOf(s.set)); name == "a daemon" && got > 0 {
+				t.Errorf("%d refusals are counted", got)
+			}
+		})
+	}
+}
