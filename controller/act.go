@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -26,6 +27,8 @@ const (
 	eventDeleted   = "SuccessfulDelete"
 	eventFailed    = "FailedCreate"
 	eventNameTaken = "PodNameTaken"
+
+	eventTerminating = "NamespaceTerminating"
 
 	eventPodFailed    = "FailedDaemonPod"
 	eventPodSucceeded = "SucceededDaemonPod"
@@ -87,6 +90,9 @@ func unanswered[K comparable]() workqueue.TypedRateLimiter[K] {
 // for a while; it costs a growing delay.
 func (a *actor) Reconcile(ctx context.Context, key daemon.Key) (reconcile.Result, error) {
 	task := a.world.task(key)
+	if task.node == nil { // the daemon or the node is gone, and a refused cell comes here once more
+		a.refusals.leave(key)
+	}
 	if err := a.doAll(ctx, key, &task); err != nil {
 		var held *heldBackError
 		if errors.As(err, &held) {
@@ -163,10 +169,24 @@ func (a *actor) create(ctx context.Context, cell daemon.Key, task *task, action 
 	if err == nil || errors.As(err, &held) || noAnswer(err) {
 		return err
 	}
-	reason := problemOf(err).Reason
-	a.events.Eventf(task.object, nil, corev1.EventTypeWarning, reason, actionCreate,
+	regarding, related := toldOf(task.object, err)
+	a.events.Eventf(regarding, related, corev1.EventTypeWarning, problemOf(err).Reason, actionCreate,
 		"The pod for node %s was not created: %v", task.node.Name, err)
 	return err
+}
+
+// toldOf is what the event is about that tells why nothing is made for a daemon. A namespace that is
+// being deleted takes no events either: then it is about the namespace, and kept in another one.
+func toldOf(owner *v1alpha1.DaemonSet, err error) (regarding, related runtime.Object) {
+	if terminates(err) {
+		return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: owner.Namespace}}, owner
+	}
+	return owner, nil
+}
+
+// terminates says whether nothing can be made because the namespace is being deleted.
+func terminates(err error) bool {
+	return apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause)
 }
 
 // createIn makes the pod of a slot. That it is there already is an answer too: within a slot the
@@ -199,8 +219,6 @@ func (a *actor) createIn(ctx context.Context, cell daemon.Key, task *task, actio
 		return nil
 	case apierrors.IsAlreadyExists(err):
 		return a.meet(ctx, task.object, pod)
-	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
-		return nil // nothing can be made there any more
 	}
 	err = fmt.Errorf("creating pod %s for node %s: %w", pod.Name, task.node.Name, err)
 	if ofDaemon(err) {
@@ -291,6 +309,8 @@ func problemOf(err error) daemon.Problem {
 	switch {
 	case errors.Is(err, errNameTaken), errors.Is(err, errFormer):
 		reason = eventNameTaken
+	case terminates(err):
+		reason = eventTerminating
 	case errors.As(err, &known):
 		reason = known.reason
 	}

@@ -125,7 +125,7 @@ func TestActAnswersToACreate(t *testing.T) {
 		want       string
 		wantEvents []string
 	}{
-		"namespace terminating": {refuse: errNamespaceTerminating(), want: looksLater},
+		"namespace terminating": {refuse: errNamespaceTerminating(), want: failed, wantEvents: []string{"ns: Warning NamespaceTerminating"}},
 		"quota":                 {refuse: errQuota(), want: failed, wantEvents: []string{"d: Warning FailedCreate"}},
 		"invalid template":      {refuse: apierrors.NewInvalid(schema.GroupKind{Kind: "Pod"}, "p", nil), want: failed, wantEvents: []string{"d: Warning FailedCreate"}},
 		"bad request":           {refuse: apierrors.NewBadRequest("x"), want: failed, wantEvents: []string{"d: Warning FailedCreate"}},

@@ -3,7 +3,10 @@ package controller
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -147,12 +150,12 @@ func (w *workload) strays(pod *seenPod) bool {
 // daemon is asked for anew, so that none that is being deleted takes pods that it would then
 // take along.
 func (a *actor) claim(ctx context.Context, owner *v1alpha1.DaemonSet, due claim) error {
-	did, references := "released: the selector does not match its labels", any([]map[string]any{{"$patch": "delete", "uid": owner.UID}})
+	did, why, references := "released", "the selector does not match its labels", any([]map[string]any{{"$patch": "delete", "uid": owner.UID}})
 	if due.adopt {
 		if there, err := stillThere(ctx, a.reader, owner); err != nil || !there {
 			return err
 		}
-		did, references = "adopted: it had no controller and the selector matches its labels", []metav1.OwnerReference{*metav1.NewControllerRef(owner, owner.GVK())}
+		did, why, references = "adopted", "it has no controller and the selector matches its labels", []metav1.OwnerReference{*metav1.NewControllerRef(owner, owner.GVK())}
 	}
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": due.pod.UID, "ownerReferences": references}})
 	if err != nil {
@@ -162,10 +165,27 @@ func (a *actor) claim(ctx context.Context, owner *v1alpha1.DaemonSet, due claim)
 	err = a.client.Patch(ctx, pod, client.RawPatch(types.StrategicMergePatchType, patch))
 	switch {
 	case err == nil:
-		a.events.Eventf(owner, pod, corev1.EventTypeNormal, eventClaimed, actionClaim, "Pod %s is %s", due.pod.Name, did)
+		a.events.Eventf(owner, pod, corev1.EventTypeNormal, eventClaimed, actionClaim, "Pod %s is %s: %s", due.pod.Name, did, why)
 		return nil
-	case apierrors.IsNotFound(err), apierrors.IsConflict(err), apierrors.IsInvalid(err):
-		return nil // it is gone, another pod has its name, or somebody else was first: an event will tell
+	case apierrors.IsNotFound(err), apierrors.IsConflict(err), overtaken(err):
+		return nil // an event will tell
 	}
-	return &failure{eventFailedClaim, fmt.Errorf("changing the owner of pod %s: %w", due.pod.Name, err)}
+	err = &failure{eventFailedClaim, fmt.Errorf("changing the owner of pod %s: %w", due.pod.Name, err)}
+	if !noAnswer(err) {
+		a.events.Eventf(owner, pod, corev1.EventTypeWarning, eventFailedClaim, actionClaim,
+			"Pod %s has to be %s (%s) and was not: %v", due.pod.Name, did, why, err)
+	}
+	return err
+}
+
+// overtaken says whether a claim is invalid because another pod has the name or somebody else was
+// first: the pod has another controller, or was released already.
+func overtaken(err error) bool {
+	var status apierrors.APIStatus
+	if !apierrors.IsInvalid(err) || !errors.As(err, &status) || status.Status().Details == nil {
+		return false
+	}
+	return slices.ContainsFunc(status.Status().Details.Causes, func(cause metav1.StatusCause) bool {
+		return cause.Field == "metadata.uid" || strings.HasPrefix(cause.Field, "metadata.ownerReferences")
+	})
 }

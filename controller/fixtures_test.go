@@ -173,22 +173,24 @@ const (
 // the store. refuse, when set, is its answer to a pod that came so far.
 type server struct {
 	client.WithWatch
-	mu        sync.Mutex
-	admission admission
-	refuse    error
-	requests  []string // of each create: what it asked for
-	deletes   []types.UID
-	onDelete  error
-	onGet     error
-	onStatus  error
-	statuses  int
+	mu            sync.Mutex
+	admission     admission
+	refuse        error
+	whileRefusing func()
+	onPatch       error
+	requests      []string // of each create: what it asked for
+	deletes       []types.UID
+	onDelete      error
+	onGet         error
+	onStatus      error
+	statuses      int
 }
 
 func newServer(objects ...client.Object) *server {
 	s := &server{}
 	s.WithWatch = fake.NewClientBuilder().WithScheme(testScheme()).WithObjects(objects...).
 		WithStatusSubresource(&v1alpha1.DaemonSet{}).
-		WithInterceptorFuncs(interceptor.Funcs{Create: s.create, Delete: s.delete, Get: s.get, SubResourceUpdate: s.updateStatus}).
+		WithInterceptorFuncs(interceptor.Funcs{Create: s.create, Delete: s.delete, Get: s.get, Patch: s.patch, SubResourceUpdate: s.updateStatus}).
 		Build()
 	return s
 }
@@ -235,6 +237,9 @@ func (s *server) create(ctx context.Context, c client.WithWatch, object client.O
 		return errInterlock()
 	}
 	if s.refuse != nil {
+		if s.whileRefusing != nil {
+			s.whileRefusing()
+		}
 		return s.refuse
 	}
 	if err := c.Create(ctx, stored, options...); err != nil {
@@ -261,6 +266,13 @@ func (s *server) get(ctx context.Context, c client.WithWatch, key client.ObjectK
 		return s.onGet
 	}
 	return c.Get(ctx, key, object, options...)
+}
+
+func (s *server) patch(ctx context.Context, c client.WithWatch, object client.Object, patch client.Patch, options ...client.PatchOption) error {
+	if s.onPatch != nil {
+		return s.onPatch
+	}
+	return c.Patch(ctx, object, patch, options...)
 }
 
 func (s *server) updateStatus(ctx context.Context, c client.Client, _ string, object client.Object, options ...client.SubResourceUpdateOption) error {
@@ -298,7 +310,11 @@ func errBroken() error {
 }
 
 func errQuota() error {
-	return apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "p", fmt.Errorf("exceeded quota: pods"))
+	return apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "p", fmt.Errorf("exceeded quota: pods, requested: pods=1, used: pods=5, limited: pods=5"))
+}
+
+func errPolicy() error {
+	return apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "p", fmt.Errorf("violates PodSecurity"))
 }
 
 func errNamespaceTerminating() error {

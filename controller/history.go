@@ -146,8 +146,6 @@ func (h *historian) create(ctx context.Context, subject *subject, step daemon.Hi
 		return nil
 	case apierrors.IsAlreadyExists(err):
 		return h.meet(ctx, subject, object)
-	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
-		return nil // nothing can be made there any more
 	}
 	err = fmt.Errorf("creating ControllerRevision %s: %w", object.Name, err)
 	if !noAnswer(err) {
@@ -155,7 +153,8 @@ func (h *historian) create(ctx context.Context, subject *subject, step daemon.Hi
 		if subject.template.Revision == "" {
 			consequence = "no pods are made until it is"
 		}
-		h.events.Eventf(subject.object, nil, corev1.EventTypeWarning, eventNotRecorded, actionRecord,
+		regarding, related := toldOf(subject.object, err)
+		h.events.Eventf(regarding, related, corev1.EventTypeWarning, eventNotRecorded, actionRecord,
 			"The template is not recorded for a rollback; %s: %v", consequence, err)
 	}
 	return err

@@ -516,7 +516,7 @@ func TestHistoryAnswers(t *testing.T) {
 		want       string
 		wantEvents []string
 	}{
-		"create, namespace terminating": {"create", errNamespaceTerminating(), looksLater, nil},
+		"create, namespace terminating": {"create", errNamespaceTerminating(), failed, []string{"ns: Warning RevisionNotRecorded"}},
 		"create, quota":                 {"create", denied, failed, []string{"d: Warning RevisionNotRecorded"}},
 		"create, not reached":           {"create", silent, again, nil},
 		"create, namespace gone":        {"create", gone, again, nil},

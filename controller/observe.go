@@ -122,9 +122,14 @@ func (o *observer) daemonHandler(ctx context.Context) toolscache.ResourceEventHa
 	}
 }
 
+// classHandler also lets pods be asked for again that were refused for want of a class.
 func (o *observer) classHandler() toolscache.ResourceEventHandler {
 	return toolscache.ResourceEventHandlerFuncs{
-		AddFunc:    func(object any) { o.world.classSeen(object.(*schedulingv1.PriorityClass)) },
+		AddFunc: func(object any) {
+			class := object.(*schedulingv1.PriorityClass)
+			o.world.classSeen(class)
+			o.tryAgain(o.world.ofClass(class.Name))
+		},
 		UpdateFunc: func(_, object any) { o.world.classSeen(object.(*schedulingv1.PriorityClass)) },
 		DeleteFunc: func(object any) { o.world.classGone(last[*schedulingv1.PriorityClass](object).Name) },
 	}
@@ -143,7 +148,7 @@ func (o *observer) namespaceHandler() toolscache.ResourceEventHandler {
 	}
 }
 
-// quotaHandler lets pods be asked for again when a quota is another one or gone.
+// quotaHandler lets pods be asked for again when a quota is another one, gone or less used.
 func (o *observer) quotaHandler() toolscache.ResourceEventHandler {
 	return toolscache.ResourceEventHandlerFuncs{
 		UpdateFunc: func(former, object any) {
@@ -151,13 +156,28 @@ func (o *observer) quotaHandler() toolscache.ResourceEventHandler {
 			if !equality.Semantic.DeepEqual(old.Status.Hard, now.Status.Hard) {
 				o.tryAgainIn(now.Namespace)
 			}
+			if lessUsed(old.Status.Used, now.Status.Used) {
+				o.world.wake(o.refusals.roomIn(now.Namespace, now.Name))
+			}
 		},
 		DeleteFunc: func(object any) { o.tryAgainIn(last[*corev1.ResourceQuota](object).Namespace) },
 	}
 }
 
-func (o *observer) tryAgainIn(namespace string) {
-	for _, key := range o.refusals.in(namespace) {
+// lessUsed says whether there is less of anything. More of it is what our own pods make.
+func lessUsed(before, now corev1.ResourceList) bool {
+	for name, was := range before {
+		if is := now[name]; is.Cmp(was) < 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func (o *observer) tryAgainIn(namespace string) { o.tryAgain(o.refusals.in(namespace)) }
+
+func (o *observer) tryAgain(daemons []DaemonKey) {
+	for _, key := range daemons {
 		o.world.wake(o.refusals.over(key))
 	}
 }

@@ -34,6 +34,19 @@ func (w *world) classSeen(class *schedulingv1.PriorityClass) {
 	w.rank()
 }
 
+// ofClass are the daemons whose pods name a class.
+func (w *world) ofClass(name string) []DaemonKey {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var keys []DaemonKey
+	for key, known := range w.daemons {
+		if known.object != nil && known.object.Spec.Template.Spec.PriorityClassName == name {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
 func (w *world) classGone(name string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -1,9 +1,13 @@
 package controller
 
 import (
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/util/workqueue"
 
 	"github.com/everynode/everynode/internal/daemon"
@@ -22,6 +26,7 @@ type refusals struct {
 
 type refusal struct {
 	err   error                   // the answer
+	asked time.Time               // who asked last did so then
 	until time.Time               // nobody asks before
 	cells map[daemon.Key]struct{} // that were refused or held back
 }
@@ -44,7 +49,8 @@ func (r *refusals) mayAsk(cell daemon.Key) (wait time.Duration, because error) {
 	if wait := known.until.Sub(r.now()); wait > 0 {
 		return wait, known.err
 	}
-	known.until = r.now().Add(r.delays.When(key))
+	known.asked = r.now()
+	known.until = known.asked.Add(r.delays.When(key))
 	return 0, nil
 }
 
@@ -56,11 +62,29 @@ func (r *refusals) note(cell daemon.Key, err error) {
 	key := ownerOf(cell)
 	known, refused := r.byDaemon[key]
 	if !refused {
-		known = &refusal{until: r.now().Add(r.delays.When(key)), cells: map[daemon.Key]struct{}{}}
+		now := r.now()
+		known = &refusal{asked: now, until: now.Add(r.delays.When(key)), cells: map[daemon.Key]struct{}{}}
 		r.byDaemon[key] = known
 	}
 	known.err = err
 	known.cells[cell] = struct{}{}
+}
+
+// leave forgets a cell that needs no pod any more. Of the last one the refusal goes along: nobody
+// else may be there to end it, as when the daemon was deleted while the API server refused its pod.
+func (r *refusals) leave(cell daemon.Key) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	key := ownerOf(cell)
+	known, refused := r.byDaemon[key]
+	if !refused {
+		return
+	}
+	delete(known.cells, cell)
+	if len(known.cells) == 0 {
+		delete(r.byDaemon, key)
+		r.delays.Forget(key)
+	}
 }
 
 // over forgets that a daemon's pods were refused: one was taken, or what was said may not be true
@@ -79,6 +103,35 @@ func (r *refusals) over(key DaemonKey) []daemon.Key {
 		cells = append(cells, cell)
 	}
 	return cells
+}
+
+// roomIn has the back-off of the daemons begin anew that a quota had no room for, now that it is less
+// used, and gives their cells. Still one asks at a time, and none within a second of the one before:
+// what a quota counts may come and go all the time (S8).
+func (r *refusals) roomIn(namespace, quota string) (cells []daemon.Key) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for key, known := range r.byDaemon {
+		if key.Namespace != namespace || !exceeds(known.err, quota) {
+			continue
+		}
+		r.delays.Forget(key)
+		soon := known.asked.Add(firstRefused)
+		if now := r.now(); soon.Before(now) {
+			soon = now
+		}
+		if soon.Before(known.until) { // else they know
+			known.until = soon
+			cells = slices.AppendSeq(cells, maps.Keys(known.cells))
+		}
+	}
+	return cells
+}
+
+// exceeds says whether an answer is that a quota has no room (k8s.io/apiserver
+// pkg/admission/plugin/resourcequota).
+func exceeds(err error, quota string) bool {
+	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), "exceeded quota: "+quota+",")
 }
 
 // in are the daemons of a namespace whose pods are refused.

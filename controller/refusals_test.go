@@ -6,12 +6,23 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/everynode/everynode/internal/daemon"
 )
 
 // What the API server says of one pod of a daemon it says of all: a quota costs a request a step of
-// back-off, not one for each node (S8), and when there is room again all follow at once.
+// back-off, not one for each node (S8), and when there is room again all follow at once. So does a
+// namespace that is being deleted, for as long as something keeps it.
 func TestRefusedDaemonAsksOneAtATime(t *testing.T) {
+	for reason, refuse := range map[string]error{eventFailed: errQuota(), eventTerminating: errNamespaceTerminating()} {
+		t.Run(reason, func(t *testing.T) { asksOneAtATime(t, refuse, reason) })
+	}
+}
+
+func asksOneAtATime(t *testing.T, refuse error, reason string) {
 	const nodes, hour = 50, time.Hour
 	s := newStage(t)
 	cells := []daemon.Key{stageKey}
@@ -22,7 +33,7 @@ func TestRefusedDaemonAsksOneAtATime(t *testing.T) {
 	}
 	woken := map[daemon.Key]bool{}
 	s.world.plan = func(cell daemon.Key, _ int32) { woken[cell] = true }
-	s.refuse = errQuota()
+	s.refuse = refuse
 	due := map[daemon.Key]time.Time{}
 	for s.clock.now.Sub(t0) < hour {
 		for _, cell := range cells {
@@ -40,8 +51,13 @@ func TestRefusedDaemonAsksOneAtATime(t *testing.T) {
 	if got := len(s.requests); got < 10 || got > 14 {
 		t.Errorf("%d requests in an hour, want the 10 to 14 of one back-off", got)
 	}
-	if _, health := s.world.health(keyOf(s.set)); len(health.Problems) != nodes {
-		t.Errorf("%d nodes have a problem, want all %d", len(health.Problems), nodes)
+	_, health := s.world.health(keyOf(s.set))
+	problems := map[string]int{}
+	for _, problem := range health.Problems {
+		problems[problem.Reason]++
+	}
+	if problems[reason] != nodes {
+		t.Errorf("nodes have the problems %v, want all %d %s", problems, nodes, reason)
 	}
 	clear(woken)
 	s.refuse = nil
@@ -115,5 +131,139 @@ func TestRefusals(t *testing.T) {
 	may(a.on("n1"), time.Second) // it begins anew
 	if got := r.over(b); got != nil {
 		t.Errorf("of b %v may ask again, want none", got)
+	}
+}
+
+// refusedStage is a stage whose pods were refused, and the observer that wakes them.
+func refusedStage(t *testing.T, refuse error) (*stage, *observer, *queues) {
+	t.Helper()
+	s := newStage(t)
+	q := &queues{}
+	s.world.plan, s.world.report = q.plan, q.report
+	s.refuse = refuse
+	if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != failed {
+		t.Fatalf("Reconcile = %s, want %s", got, failed)
+	}
+	q.drain()
+	return s, &observer{workloads: everynodeOnly, world: s.world, refusals: s.actor.refusals}, q
+}
+
+func quota(name, hard, used string) *corev1.ResourceQuota {
+	status := corev1.ResourceQuotaStatus{
+		Hard: corev1.ResourceList{corev1.ResourcePods: resource.MustParse(hard)},
+		Used: corev1.ResourceList{corev1.ResourcePods: resource.MustParse(used)},
+	}
+	return &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name}, Status: status}
+}
+
+// Who was refused asks again when what refused it may have changed, and not when it did not.
+func TestRefusedAskAgain(t *testing.T) {
+	label := func(value string) *corev1.Namespace {
+		return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "ns", Labels: map[string]string{"a": value}}}
+	}
+	other := quota("pods", "5", "3")
+	other.Namespace = "other"
+	tests := map[string]struct {
+		refuse error // a quota's when nil
+		event  func(*observer)
+		want   bool
+	}{
+		"the quota is raised":          {event: func(o *observer) { o.quotaHandler().OnUpdate(quota("pods", "5", "5"), quota("pods", "6", "5")) }, want: true},
+		"the quota is gone":            {event: func(o *observer) { o.quotaHandler().OnDelete(quota("pods", "5", "5")) }, want: true},
+		"the quota is less used":       {event: func(o *observer) { o.quotaHandler().OnUpdate(quota("pods", "5", "5"), quota("pods", "5", "4")) }, want: true},
+		"the quota is more used":       {event: func(o *observer) { o.quotaHandler().OnUpdate(quota("pods", "5", "4"), quota("pods", "5", "5")) }},
+		"the quota is as it was":       {event: func(o *observer) { o.quotaHandler().OnUpdate(quota("pods", "5", "5"), quota("pods", "5", "5")) }},
+		"another quota is less used":   {event: func(o *observer) { o.quotaHandler().OnUpdate(quota("more", "5", "5"), quota("more", "5", "4")) }},
+		"a quota elsewhere":            {event: func(o *observer) { o.quotaHandler().OnDelete(other) }},
+		"less used, no quota refused":  {refuse: errPolicy(), event: func(o *observer) { o.quotaHandler().OnUpdate(quota("pods", "5", "5"), quota("pods", "5", "4")) }},
+		"the namespace's labels":       {refuse: errPolicy(), event: func(o *observer) { o.namespaceHandler().OnUpdate(label("1"), label("2")) }, want: true},
+		"the namespace's other things": {refuse: errPolicy(), event: func(o *observer) { o.namespaceHandler().OnUpdate(label("1"), label("1")) }},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			if test.refuse == nil {
+				test.refuse = errQuota()
+			}
+			s, o, q := refusedStage(t, test.refuse)
+			s.clock.advance(firstRefused)
+			_, _ = s.actor.Reconcile(t.Context(), stageKey)
+			s.clock.advance(firstRefused) // of the two of this step
+			q.drain()
+			test.event(o)
+			var want []string
+			if test.want {
+				want = []string{"uid-d on n1"}
+			}
+			wantQueued(t, q, want, nil)
+			s.requests = nil
+			_, _ = s.actor.Reconcile(t.Context(), stageKey)
+			if asked := len(s.requests) > 0; asked != test.want {
+				t.Errorf("asked again: %v, want %v", asked, test.want)
+			}
+		})
+	}
+}
+
+// A quota whose use goes up and down all the time costs one request a second, not one a change, and
+// the last change is not lost.
+func TestUseOfAQuotaGoesDownOften(t *testing.T) {
+	s, o, q := refusedStage(t, errQuota())
+	s.requests = nil
+	const changes, each = 1000, 10 * time.Millisecond
+	for range changes {
+		o.quotaHandler().OnUpdate(quota("pods", "5", "5"), quota("pods", "5", "4"))
+		_, _ = s.actor.Reconcile(t.Context(), stageKey)
+		s.clock.advance(each)
+	}
+	if got := len(s.requests); got < 9 || got > 11 {
+		t.Errorf("%d requests in 10 s, want one each second", got)
+	}
+	if plans := len(q.plans); plans > 11 {
+		t.Errorf("%d cells were woken in 10 s, want one each second", plans)
+	}
+	s.refuse = nil
+	s.clock.advance(firstRefused)
+	if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != looksLater || len(s.pods(t)) != 1 {
+		t.Errorf("Reconcile = %s with %d pods, want one made", got, len(s.pods(t)))
+	}
+}
+
+// A class that is made wakes the daemons that were refused for want of it.
+func TestRefusedForWantOfAClass(t *testing.T) {
+	s, o, q := refusedStage(t, errPolicy())
+	o.classHandler().OnAdd(class("other", 1, false), false)
+	wantQueued(t, q, nil, nil)
+	s.set = makeDaemon("d", ofClass("late"), generation(2))
+	see(t, s.world, s.set)
+	q.drain()
+	o.classHandler().OnAdd(class("late", 1, false), false)
+	wantQueued(t, q, []string{"uid-d on n1"}, nil)
+}
+
+// Nothing is remembered of a daemon that ended while the API server thought about its pod, nor of
+// a node that is gone.
+func TestRefusalsAreForgotten(t *testing.T) {
+	for name, end := range map[string]func(*stage, *observer){
+		"a daemon": func(s *stage, o *observer) { o.daemonHandler(t.Context()).OnDelete(s.set) },
+		"a node":   func(s *stage, o *observer) { o.nodeHandler().OnDelete(s.node) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t)
+			o := &observer{workloads: everynodeOnly, world: s.world, refusals: s.actor.refusals}
+			s.world.nodeSeen(makeNode("n2"))
+			s.refuse, s.whileRefusing = errQuota(), func() { end(s, o) }
+			_, _ = s.actor.Reconcile(t.Context(), stageKey)
+			_, _ = s.actor.Reconcile(t.Context(), keyOf(s.set).on("n2"))
+			_, _ = s.actor.Reconcile(t.Context(), stageKey) // an error brings it back
+			r := s.actor.refusals
+			for key, known := range r.byDaemon {
+				if _, there := known.cells[stageKey]; there || name == "a daemon" {
+					t.Errorf("of %v the cells %v are remembered", key, known.cells)
+				}
+			}
+			if got := r.delays.NumRequeues(keyOf(s.set)); name == "a daemon" && got > 0 {
+				t.Errorf("%d refusals are counted", got)
+			}
+		})
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -28,8 +29,17 @@ type scrubber struct {
 
 	// suspects are pods that the world and the cache do not agree on, and since when. A pod that changed
 	// is another suspect: at every look the event of one that changes often may be on its way.
-	suspects map[*seenPod]time.Time
+	suspects map[podState]time.Time
 }
+
+// podState is a pod as it was at some time. A list after a gap in the watch has every pod in the
+// cache anew, and tells nobody of those that did not change.
+type podState struct {
+	uid     types.UID
+	version string
+}
+
+func (p *seenPod) state() podState { return podState{p.UID, p.version} }
 
 var _ manager.Runnable = (*scrubber)(nil)
 
@@ -76,13 +86,13 @@ func (s *scrubber) tell(ctx context.Context, key DaemonKey, wrong []string) {
 func (s *scrubber) compare() (wrong []string) {
 	store := s.pods()
 	before := s.suspects
-	s.suspects = map[*seenPod]time.Time{}
+	s.suspects = map[podState]time.Time{}
 	overdue := func(pod *seenPod) bool {
-		since, suspected := before[pod]
+		since, suspected := before[pod.state()]
 		if !suspected {
 			since = s.world.now()
 		}
-		s.suspects[pod] = since
+		s.suspects[pod.state()] = since
 		return s.world.now().Sub(since) >= scrubPatience
 	}
 	for _, object := range store.List() {
@@ -114,7 +124,7 @@ func (w *world) knows(pod *seenPod) bool {
 	defer w.mu.Unlock()
 	_, due := w.claims.cellOf[pod.UID]
 	known, had := w.pods[pod.UID]
-	return due || had == pod.ours && (!had || known == pod)
+	return due || had == pod.ours && (!had || known.state() == pod.state())
 }
 
 // audit derives a daemon's cells anew from the nodes and the pods that there are, says what was

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -61,7 +62,7 @@ func TestScrubPutsRight(t *testing.T) {
 			miss: func(t *testing.T, _ *world, store toolscache.Store, pod *seenPod) {
 				changed, observed := *pod, *pod.observed
 				observed.Ready = false
-				changed.observed = &observed
+				changed.observed, changed.version = &observed, "2"
 				if err := store.Update(&changed); err != nil {
 					t.Fatal(err)
 				}
@@ -115,6 +116,7 @@ func TestScrubWaitsForEachChange(t *testing.T) {
 	s, _, c, store, pod := scrubbed(t)
 	for look := range 3 {
 		changed := *pod
+		changed.version = fmt.Sprint(look)
 		if err := store.Update(&changed); err != nil {
 			t.Fatal(err)
 		}
@@ -122,6 +124,22 @@ func TestScrubWaitsForEachChange(t *testing.T) {
 			t.Errorf("look %d: found %q, and the event is on its way", look, wrong)
 		}
 		s.world.podIs(&changed)
+		c.advance(scrubPatience + time.Second)
+	}
+}
+
+// A list after a gap in the watch has every pod in the cache anew, and nobody is told of one that
+// did not change.
+func TestScrubKnowsAPodByItsVersion(t *testing.T) {
+	s, _, c, store, pod := scrubbed(t)
+	anew := *pod
+	if err := store.Update(&anew); err != nil {
+		t.Fatal(err)
+	}
+	for look := range 2 {
+		if wrong := s.compare(); len(wrong) > 0 {
+			t.Errorf("look %d: found %q", look, wrong)
+		}
 		c.advance(scrubPatience + time.Second)
 	}
 }

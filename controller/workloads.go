@@ -47,12 +47,7 @@ func ParseWorkloads(value string) (Workloads, error) {
 // owns says whether a daemon of a served kind controls an object.
 func (w Workloads) owns(object metav1.Object) bool {
 	owner, owned := daemon.OwnedByDaemon(object)
-	return owned && (w.Apps && native(owner) || w.Everynode && !native(owner))
-}
-
-// native says whether a reference to a DaemonSet is to one of apps/v1.
-func native(owner *metav1.OwnerReference) bool {
-	return owner.APIVersion == appsv1.SchemeGroupVersion.String()
+	return owned && (w.Apps && daemon.Native(owner) || w.Everynode && !daemon.Native(owner))
 }
 
 // objects are the kinds to watch.

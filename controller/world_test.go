@@ -223,10 +223,11 @@ func TestWorldLeavesOthersPodsAlone(t *testing.T) {
 		}
 	}
 	tests := map[string]func(*corev1.Pod){
-		"of apps/v1":               ownedBy("apps/v1", "DaemonSet"),
-		"of a group with our name": ownedBy("everynode.dev.example.com/v1", "DaemonSet"),
-		"of another kind":          ownedBy("everynode.dev/v1alpha1", "Other"),
-		"for any node":             func(pod *corev1.Pod) { pod.Spec.Affinity = nil },
+		"of apps/v1":                ownedBy("apps/v1", "DaemonSet"),
+		"of apps in an old version": ownedBy("apps/v1beta2", "DaemonSet"),
+		"of a group with our name":  ownedBy("everynode.dev.example.com/v1", "DaemonSet"),
+		"of another kind":           ownedBy("everynode.dev/v1alpha1", "Other"),
+		"for any node":              func(pod *corev1.Pod) { pod.Spec.Affinity = nil },
 	}
 	for name, change := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -40,11 +41,22 @@ func OwnedByDaemon(pod metav1.Object) (*metav1.OwnerReference, bool) {
 	if owner == nil || owner.Kind != v1alpha1.DaemonSetKind.Kind {
 		return nil, false
 	}
-	group, _, versioned := strings.Cut(owner.APIVersion, "/")
-	if !versioned || (group != v1alpha1.GroupName && group != "apps") {
+	if !Native(owner) && groupOf(owner) != v1alpha1.GroupName {
 		return nil, false
 	}
 	return owner, true
+}
+
+// Native says whether a reference to a DaemonSet is to one of apps, in whatever version: pods keep
+// the reference that they were made with.
+func Native(owner *metav1.OwnerReference) bool { return groupOf(owner) == appsv1.GroupName }
+
+func groupOf(owner *metav1.OwnerReference) string {
+	group, _, versioned := strings.Cut(owner.APIVersion, "/")
+	if !versioned {
+		return "" // the core group's
+	}
+	return group
 }
 
 // Target is the one node that a pod is on or can go to: spec.nodeName, else the name that

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 )
 
@@ -30,7 +29,7 @@ const NoSlot = -1
 func slotOf(pod *corev1.Pod) int {
 	owner, owned := OwnedByDaemon(pod)
 	node, pinned := Target(pod)
-	if !owned || !pinned || owner.APIVersion == appsv1.SchemeGroupVersion.String() {
+	if !owned || !pinned || Native(owner) {
 		return NoSlot
 	}
 	for slot := range slots {

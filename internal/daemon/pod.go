@@ -39,7 +39,7 @@ func NewTemplate(object *v1alpha1.DaemonSet, revision string) *Template {
 }
 
 // native says whether the template is that of a DaemonSet of apps/v1.
-func (t *Template) native() bool { return t.Owner.APIVersion == appsv1.SchemeGroupVersion.String() }
+func (t *Template) native() bool { return Native(&t.Owner) }
 
 // NewPod is the pod that the controller emits for a node and a slot: it asks for its node by
 // spec.nodeName and carries the gate that keeps it from being stored unless admission rewrites

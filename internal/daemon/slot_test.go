@@ -30,14 +30,16 @@ func TestSlotOf(t *testing.T) {
 		pod  *corev1.Pod
 		want int
 	}{
-		"first":                {pod: made(0, pinned), want: 0},
-		"second":               {pod: made(1, pinned), want: 1},
-		"bound":                {pod: made(1, nil), want: 1},
-		"named by hand":        {pod: made(0, func(pod *corev1.Pod) { pod.Name = "by-hand" }), want: NoSlot},
-		"of another node":      {pod: made(0, func(pod *corev1.Pod) { pod.Spec.NodeName = "n2" }), want: NoSlot},
-		"nobody's":             {pod: made(0, func(pod *corev1.Pod) { pod.OwnerReferences = nil }), want: NoSlot},
-		"for no node":          {pod: made(0, func(pod *corev1.Pod) { pod.Spec.NodeName = "" }), want: NoSlot},
-		"a third is not there": {pod: made(2, nil), want: NoSlot},
+		"first":                   {pod: made(0, pinned), want: 0},
+		"second":                  {pod: made(1, pinned), want: 1},
+		"bound":                   {pod: made(1, nil), want: 1},
+		"named by hand":           {pod: made(0, func(pod *corev1.Pod) { pod.Name = "by-hand" }), want: NoSlot},
+		"of another node":         {pod: made(0, func(pod *corev1.Pod) { pod.Spec.NodeName = "n2" }), want: NoSlot},
+		"nobody's":                {pod: made(0, func(pod *corev1.Pod) { pod.OwnerReferences = nil }), want: NoSlot},
+		"for no node":             {pod: made(0, func(pod *corev1.Pod) { pod.Spec.NodeName = "" }), want: NoSlot},
+		"native, though so named": {pod: made(0, func(pod *corev1.Pod) { pod.OwnerReferences[0].APIVersion = "apps/v1" }), want: NoSlot},
+		"native, of old":          {pod: made(0, func(pod *corev1.Pod) { pod.OwnerReferences[0].APIVersion = "apps/v1beta2" }), want: NoSlot},
+		"a third is not there":    {pod: made(2, nil), want: NoSlot},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

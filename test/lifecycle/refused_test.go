@@ -91,13 +91,26 @@ func podSecurity(c *labtest.Cluster) {
 	}
 }
 
-// A namespace that is being deleted takes its daemon along, and nobody complains.
+// A namespace that is being deleted takes its daemon along. As long as a pod there does not end, as
+// here somebody's, the daemon says why it has none on any node.
 func namespaceDeleted(c *labtest.Cluster) {
 	for _, kind := range bothKinds {
 		namespace := makeNamespace(c, "leaving", kind, nil)
 		w := c.MakeWorkload(kind, labtest.DaemonSet("leaving", onFirst, inNamespace(namespace)))
 		c.WaitForPods(w, labtest.NodeNames(nodes)...)
+		stays := &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "stays", Finalizers: []string{"example.com/stays"}},
+			Spec: corev1.PodSpec{
+				Containers:      []corev1.Container{{Name: "main", Image: "example.com/stays"}},
+				SchedulingGates: []corev1.PodSchedulingGate{{Name: "example.com/stays"}},
+			},
+		}
+		c.Must(c.Create(c.T.Context(), stays))
 		c.Must(c.Delete(c.T.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}))
+		degraded(c, w, "unable to create new content", nodes)
+		told := &v1alpha1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: namespace}} // of the namespace, where events of such are
+		c.WaitForEvent(told, "NamespaceTerminating", namespace)
+		c.Must(c.Patch(c.T.Context(), stays, client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"finalizers":null}}`))))
 		c.Eventually("namespace "+namespace+" is gone", func(ctx context.Context) (string, error) {
 			err := c.Get(ctx, client.ObjectKey{Name: namespace}, &corev1.Namespace{})
 			if apierrors.IsNotFound(err) {
