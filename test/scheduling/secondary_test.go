@@ -1,0 +1,20 @@
+package scheduling
+
+import (
+	"testing"
+
+	"github.com/everynode/everynode/test/lab"
+)
+
+// Beside default-scheduler.
+func TestSecondary(t *testing.T) {
+	s := newStage(t, lab.Options{
+		Placement: lab.PlacementDirect, Without: []string{lab.Controller},
+		ExtraArgs: map[string][]string{lab.EverynodeScheduler: {alone}},
+	})
+	witness := s.Watch()
+	t.Run("a node that is not there", func(t *testing.T) { missingNode(t, s) })
+	t.Run("pods that are not served", func(t *testing.T) { notServed(t, s) })
+	t.Run("stuck pods", func(t *testing.T) { stuck(t, s) })
+	s.Verdict(witness, 1)
+}
