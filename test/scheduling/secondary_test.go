@@ -16,6 +16,8 @@ func TestSecondary(t *testing.T) {
 	t.Run("a node that is not there", func(t *testing.T) { missingNode(t, s) })
 	t.Run("pods that are not served", func(t *testing.T) { notServed(t, s) })
 	t.Run("stuck pods", func(t *testing.T) { stuck(t, s) })
+	t.Run("preemption", func(t *testing.T) { preemption(t, s) })
+	t.Run("one was nominated", func(t *testing.T) { nominated(t, s) })
 	t.Run("room is taken", func(t *testing.T) { takenBySecondary(t, s) })
 	s.Verdict(witness, 1)
 }

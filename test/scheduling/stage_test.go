@@ -7,8 +7,10 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"flag"
 	"fmt"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,6 +27,16 @@ import (
 	"github.com/everynode/everynode/test/lab"
 	"github.com/everynode/everynode/test/labtest"
 )
+
+// Tests wait for the control plane most of the time: more of them run side by side than there are
+// processors.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
 
 // alone has a process work from its start on, and not when the lease of one that was killed or
 // paused has run out.
@@ -94,6 +106,7 @@ func bare(name string, mutators ...func(*corev1.Pod)) *corev1.Pod {
 // daemonPod is a pod of the stage's daemon, as its emitter would make it for a node.
 func (s *stage) daemonPod(name, node string, mutators ...func(*corev1.Pod)) *corev1.Pod {
 	pod := bare(name, func(pod *corev1.Pod) {
+		pod.Namespace = s.owner.Namespace
 		pod.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(s.owner, v1alpha1.DaemonSetKind)}
 		pod.Spec.SchedulerName = v1alpha1.SchedulerName
 		daemon.Pin(&pod.Spec, node)
