@@ -10,6 +10,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -246,9 +247,7 @@ func (s *stage) wantEvicted(residents []*corev1.Pod, want []string) {
 func (s *stage) settle(node string, there []resident) []*corev1.Pod {
 	s.T.Helper()
 	var residents []*corev1.Pod
-	other := &stage{s.Cluster, labtest.DaemonSet("other")}
-	other.owner.Namespace = s.owner.Namespace
-	s.Make(other.owner)
+	other := s.besides("other")
 	for _, r := range there {
 		pod := bare(r.name, append(mutators{on(node)}, r.mutators...)...)
 		switch r.kind {
@@ -296,34 +295,102 @@ func (s *stage) now(pod *corev1.Pod) *corev1.Pod {
 }
 
 // A pod that waits with a nomination holds the room that it waits for: others of its priority neither
-// get it nor evict anybody, and one of higher priority has it without another eviction.
+// get it nor evict anybody, and one of higher priority has it and evicts only what it needs besides.
 func nominated(t *testing.T, all *stage) {
-	for class, takes := range map[string]bool{middle: false, high: true} {
-		t.Run(fmt.Sprintf("and one of %s priority comes", class), func(t *testing.T) {
+	for name, comes := range map[string]struct {
+		class, cpu string
+		takes      bool
+		evicted    []string // besides the first pod's victim
+	}{
+		"one of equal priority comes":                  {class: middle, cpu: "2"},
+		"one of higher priority comes":                 {class: high, cpu: "2", takes: true},
+		"one of higher priority comes that needs more": {class: high, cpu: "4", takes: true, evicted: []string{"m"}},
+	} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := all.inNamespace(t, "nominated-"+class)
-			node := s.node("nominated-" + class)
-			there := s.settle(node, []resident{{"l", movable, mutators{priority(low), cpu("2"), clinging}}, {"m", movable, mutators{priority(middle), cpu("2")}}})
-			first, second := s.daemonPod("first", node, priority(middle), cpu("2")), &stage{s.Cluster, labtest.DaemonSet("second")}
-			s.make(first)
-			s.waitUntil(first, "nominated", func(pod *corev1.Pod) bool { return pod.Status.NominatedNodeName == node })
-			second.owner.Namespace = s.owner.Namespace
-			s.Make(second.owner)
-			comes := second.daemonPod("comes", node, priority(class), cpu("2"))
-			s.make(comes)
-			s.waitUntil(comes, "refused", func(pod *corev1.Pod) bool { return message(pod) != "" })
-			s.letGo(there[0])
-			if winner, loser := first, comes; !takes {
-				s.waitUntil(winner, "bound", bound)
-				s.waitFor(loser, "node "+node+": insufficient cpu: needs 2000m, 0m free; no pod of lower priority is there to make room.")
-			} else {
-				winner, loser = comes, first
-				s.waitUntil(winner, "bound", bound)
-				s.waitUntil(loser, "waiting", func(pod *corev1.Pod) bool { return !bound(pod) })
+			s := all.inNamespace(t, name)
+			node := s.node(s.owner.Namespace)
+			residents := s.settle(node, []resident{{"l", movable, mutators{priority(low), cpu("2"), clinging}}, {"m", movable, mutators{priority(middle), cpu("2")}}})
+			first := s.daemonPod("first", node, priority(middle), cpu("2"))
+			s.nominate(first, node)
+			second := s.besides("second").daemonPod("second", node, priority(comes.class), cpu(comes.cpu))
+			s.make(second)
+			s.waitUntil(second, "refused", func(pod *corev1.Pod) bool { return message(pod) != "" })
+			s.wantEvicted(residents, slices.Concat([]string{"l"}, comes.evicted))
+			s.letGo(residents[0])
+			winner, loser := first, second
+			if comes.takes {
+				winner, loser = second, first
 			}
-			if m := s.now(there[1]); m == nil || terminating(m) {
-				t.Error("pod m was evicted too")
-			}
+			s.waitUntil(winner, "bound", bound)
+			words := "node " + node + ": insufficient cpu: needs 2000m, 0m free; no pod of lower priority is there to make room."
+			s.waitUntil(loser, fmt.Sprintf("pending without a nomination, and says %q", words), func(pod *corev1.Pod) bool {
+				return !bound(pod) && pod.Status.NominatedNodeName == "" && message(pod) == prefix+words
+			})
+			s.wantEvicted(residents, slices.Concat([]string{"l"}, comes.evicted))
 		})
 	}
+}
+
+// nominate makes a pod and waits until it waits for room on a node.
+func (s *stage) nominate(pod *corev1.Pod, node string) {
+	s.T.Helper()
+	s.make(pod)
+	s.waitUntil(pod, "nominated", func(pod *corev1.Pod) bool { return pod.Status.NominatedNodeName == node })
+}
+
+// besides is the stage with another daemon in the same namespace.
+func (s *stage) besides(daemon string) *stage {
+	s.T.Helper()
+	other := &stage{s.Cluster, labtest.DaemonSet(daemon)}
+	other.owner.Namespace = s.owner.Namespace
+	s.Make(other.owner)
+	return other
+}
+
+// The node goes while room is made on it: the pod waits for the node, and is nominated no more.
+func nodeGoes(t *testing.T, all *stage) {
+	s := all.inNamespace(t, "node-goes")
+	node := s.node("node-goes")
+	residents := s.settle(node, []resident{{"l", movable, mutators{priority(low), cpu("4"), clinging}}})
+	pod := s.daemonPod("comes", node, priority(high), cpu("2"))
+	s.nominate(pod, node)
+	s.wantEvicted(residents, []string{"l"})
+	s.Must(s.DeleteNode(t.Context(), node))
+	s.letGo(residents[0])
+	s.waitUntil(pod, "nominated no more, and waits for the node", func(pod *corev1.Pod) bool {
+		return pod.Status.NominatedNodeName == "" && message(pod) == prefix+"node node-goes: does not exist; the pod is placed when it appears."
+	})
+	s.node(node)
+	s.waitUntil(pod, "bound", bound)
+}
+
+// A volume that one pod at a time may use is room too.
+func volume(t *testing.T, all *stage) {
+	s := all.inNamespace(t, "volume")
+	node := s.node("volume")
+	storage := corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}
+	s.Make(&corev1.PersistentVolume{
+		ObjectMeta: metav1.ObjectMeta{Name: "only"},
+		Spec: corev1.PersistentVolumeSpec{
+			Capacity: storage, AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOncePod},
+			PersistentVolumeSource: corev1.PersistentVolumeSource{CSI: &corev1.CSIPersistentVolumeSource{Driver: "example.com", VolumeHandle: "only"}},
+		},
+	}, &corev1.PersistentVolumeClaim{
+		ObjectMeta: metav1.ObjectMeta{Namespace: s.owner.Namespace, Name: "only"},
+		Spec: corev1.PersistentVolumeClaimSpec{
+			VolumeName: "only", StorageClassName: new(""), AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOncePod},
+			Resources: corev1.VolumeResourceRequirements{Requests: storage},
+		},
+	})
+	uses := func(pod *corev1.Pod) {
+		pod.Spec.Volumes = []corev1.Volume{{Name: "only", VolumeSource: corev1.VolumeSource{
+			PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "only"},
+		}}}
+	}
+	residents := s.settle(node, []resident{{"l", movable, mutators{priority(low), uses}}, {"m", movable, mutators{priority(low)}}})
+	pod := s.daemonPod("comes", node, priority(high), uses)
+	s.make(pod)
+	s.waitUntil(pod, "bound", bound)
+	s.wantEvicted(residents, []string{"l"})
 }
