@@ -366,31 +366,66 @@ func nodeGoes(t *testing.T, all *stage) {
 }
 
 // A volume that one pod at a time may use is room too.
-func volume(t *testing.T, all *stage) {
-	s := all.inNamespace(t, "volume")
-	node := s.node("volume")
-	storage := corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}
-	s.Make(&corev1.PersistentVolume{
-		ObjectMeta: metav1.ObjectMeta{Name: "only"},
-		Spec: corev1.PersistentVolumeSpec{
-			Capacity: storage, AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOncePod},
-			PersistentVolumeSource: corev1.PersistentVolumeSource{CSI: &corev1.CSIPersistentVolumeSource{Driver: "example.com", VolumeHandle: "only"}},
+func volumes(t *testing.T, all *stage) {
+	for name, test := range map[string]struct {
+		there   []resident
+		claims  []string // of the daemon's pod
+		evicted []string
+	}{
+		"one pod": {
+			there:  []resident{{"l", movable, mutators{priority(low), uses("a")}}, {"m", movable, mutators{priority(low)}}},
+			claims: []string{"a"}, evicted: []string{"l"},
 		},
-	}, &corev1.PersistentVolumeClaim{
-		ObjectMeta: metav1.ObjectMeta{Namespace: s.owner.Namespace, Name: "only"},
+		"two pods": {
+			there:  []resident{{"l", movable, mutators{priority(low), uses("a")}}, {"m", movable, mutators{priority(low), uses("b")}}},
+			claims: []string{"a", "b"}, evicted: []string{"l", "m"},
+		},
+		"one pod with two": {
+			there:  []resident{{"l", movable, mutators{priority(low), uses("a", "b")}}, {"m", movable, mutators{priority(low)}}},
+			claims: []string{"a", "b"}, evicted: []string{"l"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := all.inNamespace(t, "volumes of "+name)
+			node := s.node(s.owner.Namespace)
+			s.claim("a")
+			s.claim("b")
+			residents := s.settle(node, test.there)
+			pod := s.daemonPod("comes", node, priority(high), uses(test.claims...))
+			s.make(pod)
+			s.waitUntil(pod, "bound", bound)
+			s.wantEvicted(residents, test.evicted)
+		})
+	}
+}
+
+func uses(claims ...string) func(*corev1.Pod) {
+	return func(pod *corev1.Pod) {
+		for _, name := range claims {
+			pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{
+				PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: name},
+			}})
+		}
+	}
+}
+
+// claim makes a claim, and the volume that it is for.
+func (s *stage) claim(name string) {
+	s.T.Helper()
+	storage, modes := corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}, []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOncePod}
+	volume := &corev1.PersistentVolume{
+		ObjectMeta: metav1.ObjectMeta{Name: s.owner.Namespace + "-" + name},
+		Spec: corev1.PersistentVolumeSpec{
+			Capacity: storage, AccessModes: modes,
+			PersistentVolumeSource: corev1.PersistentVolumeSource{CSI: &corev1.CSIPersistentVolumeSource{Driver: "example.com", VolumeHandle: name}},
+		},
+	}
+	s.Make(volume, &corev1.PersistentVolumeClaim{
+		ObjectMeta: metav1.ObjectMeta{Namespace: s.owner.Namespace, Name: name},
 		Spec: corev1.PersistentVolumeClaimSpec{
-			VolumeName: "only", StorageClassName: new(""), AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOncePod},
+			VolumeName: volume.Name, StorageClassName: new(""), AccessModes: modes,
 			Resources: corev1.VolumeResourceRequirements{Requests: storage},
 		},
 	})
-	uses := func(pod *corev1.Pod) {
-		pod.Spec.Volumes = []corev1.Volume{{Name: "only", VolumeSource: corev1.VolumeSource{
-			PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "only"},
-		}}}
-	}
-	residents := s.settle(node, []resident{{"l", movable, mutators{priority(low), uses}}, {"m", movable, mutators{priority(low)}}})
-	pod := s.daemonPod("comes", node, priority(high), uses)
-	s.make(pod)
-	s.waitUntil(pod, "bound", bound)
-	s.wantEvicted(residents, []string{"l"})
 }

@@ -19,7 +19,7 @@ func TestSecondary(t *testing.T) {
 	t.Run("preemption", func(t *testing.T) { preemption(t, s) })
 	t.Run("one was nominated", func(t *testing.T) { nominated(t, s) })
 	t.Run("the node goes", func(t *testing.T) { nodeGoes(t, s) })
-	t.Run("a volume", func(t *testing.T) { volume(t, s) })
+	t.Run("volumes", func(t *testing.T) { volumes(t, s) })
 	t.Run("native DaemonSets", func(t *testing.T) { native(t, s) })
 	t.Run("room is taken", func(t *testing.T) { takenBySecondary(t, s) })
 	s.Verdict(witness, 1)
