@@ -13,6 +13,7 @@ import (
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/internal/schedtest"
+	"github.com/everynode/everynode/schedplugin/preemption"
 	"github.com/everynode/everynode/schedplugin/uniqueness"
 )
 
@@ -30,13 +31,16 @@ func TestWaitingPodWakes(t *testing.T) {
 		}
 	}
 	tests := map[string]struct {
-		happens func(queue.SchedulingQueue)
-		want    bool // the pod is to be tried again
+		evicting bool // pods were being evicted for it when its twin went
+		happens  func(queue.SchedulingQueue)
+		want     bool // the pod is to be tried again
 	}{
-		"its twin is deleted":                 {happens: deleted(schedtest.Twin("t")), want: true},
-		"its nominated twin is deleted":       {happens: deleted(schedtest.MakePod("t")), want: true},
-		"the daemon's pod of another node is": {happens: deleted(schedtest.Twin("t").On("n2"))},
-		"another daemon's pod of the node is": {happens: deleted(schedtest.Twin("t").Owner(schedtest.OwnerRef(schedtest.Ours, "uid-e")))},
+		"its twin is deleted":                   {happens: deleted(schedtest.Twin("t")), want: true},
+		"its nominated twin is deleted":         {happens: deleted(schedtest.MakePod("t")), want: true},
+		"the daemon's pod of another node is":   {happens: deleted(schedtest.Twin("t").On("n2"))},
+		"another daemon's pod of the node is":   {happens: deleted(schedtest.Twin("t").Owner(schedtest.OwnerRef(schedtest.Ours, "uid-e")))},
+		"another victim of the node is deleted": {evicting: true, happens: deleted(schedtest.Twin("l").Owner()), want: true},
+		"a pod of another node is deleted":      {evicting: true, happens: deleted(schedtest.Twin("l").Owner().On("n2"))},
 		"its twin is released": {happens: func(q queue.SchedulingQueue) {
 			before, after := schedtest.Twin("t").Obj(), schedtest.Twin("t").Owner().Obj()
 			for _, event := range framework.PodSchedulingPropertiesChange(after, before, false) {
@@ -70,6 +74,9 @@ func TestWaitingPodWakes(t *testing.T) {
 			}
 			// The plugins that named nodes in PreFilter count as those that refused the pod.
 			refused.UnschedulablePlugins = sets.New(uniqueness.Name, names.NodeAffinity)
+			if test.evicting { // PreEnqueue kept it
+				refused.UnschedulablePlugins.Insert(preemption.Name)
+			}
 			if err := q.AddUnschedulablePodIfNotPresent(klog.FromContext(ctx), refused, q.SchedulingCycle()); err != nil {
 				t.Fatal(err)
 			}

@@ -14,6 +14,7 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/defaultpreemption"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/feature"
+	"k8s.io/kubernetes/pkg/scheduler/util"
 	"k8s.io/utils/clock"
 
 	"github.com/everynode/everynode/internal/daemon"
@@ -55,9 +56,25 @@ func (p *Preemption) PreEnqueue(ctx context.Context, pod *corev1.Pod) *fwk.Statu
 	return p.upstream.PreEnqueue(ctx, pod)
 }
 
-// EventsToRegister are upstream's.
-func (p *Preemption) EventsToRegister(ctx context.Context) ([]fwk.ClusterEventWithHint, error) {
-	return p.upstream.EventsToRegister(ctx)
+// EventsToRegister has a pod that PreEnqueue kept from the queue woken when one of its node's is
+// gone. Upstream leaves that to the plugin that refused the pod, which may know of one victim alone,
+// as the plugin of uniqueness does of a twin: when that one went first, while others were still to
+// be evicted, nothing woke the pod when they were.
+func (p *Preemption) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHint, error) {
+	return []fwk.ClusterEventWithHint{
+		{Event: fwk.ClusterEvent{Resource: fwk.AssignedPod, ActionType: fwk.Delete}, QueueingHintFn: p.afterPodGone},
+	}, nil
+}
+
+func (*Preemption) afterPodGone(_ klog.Logger, pod *corev1.Pod, oldObj, _ any) (fwk.QueueingHint, error) {
+	gone, _, err := util.As[*corev1.Pod](oldObj, nil)
+	if err != nil {
+		return fwk.Queue, err
+	}
+	if key, pinned := daemon.KeyOf(pod); pinned && key.Node == gone.Spec.NodeName {
+		return fwk.Queue, nil
+	}
+	return fwk.QueueSkip, nil
 }
 
 // PostFilter makes room for a pod on its node, and says what came of it. A pod that has no node of

@@ -38,6 +38,7 @@ type Witness struct {
 	targets map[string]string                     // of a pod, by UID
 	bound   map[daemon.Key]map[string]*corev1.Pod // the pods that hold a place, by UID
 	placeOf map[string]daemon.Key                 // the place that a pod held last
+	places  map[types.UID]struct{}                // the pods that were bound at some time
 }
 
 // Watch starts a witness; Verdict ends it.
@@ -55,6 +56,7 @@ func (c *Cluster) Watch() *Witness {
 	w := &Witness{
 		watch: events, done: make(chan struct{}), seen: map[types.UID]struct{}{}, ending: map[types.UID]struct{}{},
 		targets: map[string]string{}, bound: map[daemon.Key]map[string]*corev1.Pod{}, placeOf: map[string]daemon.Key{},
+		places: map[types.UID]struct{}{},
 	}
 	for i := range pods.Items {
 		w.note(watch.Modified, &pods.Items[i])
@@ -104,6 +106,7 @@ func (w *Witness) note(event watch.EventType, pod *corev1.Pod) {
 		w.bound[key] = holders
 	}
 	holders[uid], w.placeOf[uid] = pod, key
+	w.places[pod.UID] = struct{}{}
 	if len(holders) > 1 && !surging(slices.Collect(maps.Values(holders))) {
 		w.failLocked("S1: %d pods of one daemon are bound to node %s, pod %s among them", len(holders), key.Node, pod.Name)
 	}
@@ -156,6 +159,15 @@ func (c *Cluster) Since(w *Witness, mark int) []Deed {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.deeds[mark:])
+}
+
+// Bound is how many pods of daemons were bound at some time, up to now.
+func (c *Cluster) Bound(w *Witness) int {
+	c.T.Helper()
+	w.catchUp(c)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.places)
 }
 
 func (w *Witness) fail(format string, args ...any) {

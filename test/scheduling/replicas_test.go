@@ -1,0 +1,117 @@
+package scheduling
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/test/lab"
+	"github.com/everynode/everynode/test/labtest"
+)
+
+// Two schedulers that both believe to lead. What one has bound the other may not know yet, so that
+// of two twins each may bind one. There are no twins among the pods that the controller makes: a
+// place's names are two, and a second pod under a name is refused. So rollouts keep S1; what others
+// make may break it for a moment, and the controller takes away what is too much.
+func TestTwoActiveSchedulers(t *testing.T) {
+	const nodes = 12
+	names := labtest.NodeNames(nodes)
+	c := labtest.Start(t, lab.Options{
+		Nodes: nodes, Without: []string{lab.Scheduler, lab.Webhook}, Placement: lab.PlacementDirect,
+		ExtraArgs: map[string][]string{lab.EverynodeScheduler: {alone}},
+	})
+	second, err := c.Replica(t.Context(), lab.EverynodeScheduler)
+	c.Must(err)
+	s := &stage{Cluster: c, owner: labtest.DaemonSet("twice")}
+
+	witness := c.Watch()
+	s.Make(s.owner)
+	s.WaitForPods(s.owner, names...)
+	const rollouts = 4
+	for i := range rollouts {
+		image := fmt.Sprintf("example.com/twice:%d", i)
+		s.Must(s.Get(t.Context(), client.ObjectKeyFromObject(s.owner), s.owner))
+		changed := s.owner.DeepCopy()
+		changed.Spec.Template.Spec.Containers[0].Image = image
+		s.Must(s.Patch(t.Context(), changed, client.MergeFrom(s.owner)))
+		s.WaitForStatus(s.owner, func(status *v1alpha1.DaemonSetStatus) bool {
+			return status.ObservedGeneration == changed.Generation && status.UpdatedNumberScheduled == nodes && status.NumberAvailable == nodes
+		})
+		s.WaitForPods(s.owner, names...)
+	}
+	c.Verdict(witness, nodes*(rollouts+1))
+
+	for _, scheduler := range []*lab.Component{s.Component(lab.EverynodeScheduler), second} {
+		bindings, err := s.metric(t.Context(), scheduler, "scheduler_schedule_attempts_total", `result="scheduled"`)
+		s.Must(err)
+		t.Logf("%s bound %v pods", scheduler.Name(), bindings)
+		if bindings == 0 {
+			t.Errorf("%s bound no pod: it was not active", scheduler.Name())
+		}
+	}
+	twins(s, names)
+}
+
+// twins has two pods of the daemon made for each node at once, while it has none, and nobody but the
+// schedulers to keep them apart.
+func twins(s *stage, nodes []string) {
+	controller := s.Component(lab.Controller)
+	s.Must(controller.Stop(s.T.Context()))
+	s.Must(s.DeleteAllOf(s.T.Context(), &corev1.Pod{}, client.InNamespace(labtest.Namespace), client.MatchingLabels(s.owner.Labels), client.GracePeriodSeconds(0)))
+	s.Eventually("no pod is there", func(ctx context.Context) (string, error) {
+		pods, err := s.PodsOf(ctx, s.owner)
+		if len(pods) > 0 {
+			return fmt.Sprintf("%d are", len(pods)), err
+		}
+		return "", err
+	})
+	var makers sync.WaitGroup
+	errs := make([]error, 2)
+	for hand := range errs {
+		makers.Go(func() {
+			for _, node := range nodes {
+				pod := s.daemonPod(fmt.Sprintf("%s-hand-%d", node, hand), node, func(pod *corev1.Pod) { pod.Labels = s.owner.Spec.Template.Labels })
+				if err := s.Create(s.T.Context(), pod); err != nil {
+					errs[hand] = err
+					return
+				}
+			}
+		})
+	}
+	makers.Wait()
+	for _, err := range errs {
+		s.Must(err)
+	}
+	doubles := 0
+	s.Eventually("each node has one pod or two", func(ctx context.Context) (string, error) {
+		pods, err := s.PodsOf(ctx, s.owner)
+		if err != nil {
+			return "", err
+		}
+		on := map[string]int{}
+		for i := range pods {
+			if bound(&pods[i]) {
+				on[pods[i].Spec.NodeName]++
+			} else if !strings.HasSuffix(message(&pods[i]), " of the same DaemonSet.") {
+				return fmt.Sprintf("pod %s says %q", pods[i].Name, message(&pods[i])), nil
+			}
+		}
+		doubles = 0
+		for _, n := range on {
+			doubles += n - 1
+		}
+		if len(on) < len(nodes) {
+			return fmt.Sprintf("%d nodes have", len(on)), nil
+		}
+		return "", nil
+	})
+	s.T.Logf("on %d of %d nodes both twins were bound", doubles, len(nodes))
+	s.Must(controller.Restart(s.T.Context()))
+	s.WaitForPods(s.owner, nodes...)
+}
