@@ -41,6 +41,10 @@ test: components build ## Every test: pure rules, and the way of a pod on a real
 e2e: components build ## The end-to-end tests alone, uncached, on the lab: placement, lifecycle, corpus
 	go test -count=1 ./test/...
 
+.PHONY: faults
+faults: components build ## What takes longer: 10,000 pods made in a race for 200 nodes, S1 checked on every event
+	EVERYNODE_RACE_CREATIONS=10000 go test -count=1 -run TestCrowd -v ./test/scheduling
+
 .PHONY: conformance
 conformance: components build ## Kubernetes' own DaemonSet cases against native DaemonSets [CLUSTER=lab|kind|<kubeconfig> CONTROLLER=everynode|builtin]
 	@CONTROLLER=$(CONTROLLER) bash hack/conformance.sh $(CLUSTER)
