@@ -10,6 +10,7 @@ import (
 	"github.com/everynode/everynode/schedplugin/pending"
 	"github.com/everynode/everynode/schedplugin/podaffinity"
 	"github.com/everynode/everynode/schedplugin/preemption"
+	"github.com/everynode/everynode/schedplugin/silence"
 	"github.com/everynode/everynode/schedplugin/uniqueness"
 )
 
@@ -24,5 +25,6 @@ func Registry() runtime.Registry {
 
 // Extend adds to a scheduler, built and not yet run, what plugins cannot.
 func Extend(sched *scheduler.Scheduler) {
+	silence.Profiles(sched.Profiles)
 	sched.FailureHandler = pending.Explain(sched.FailureHandler)
 }
