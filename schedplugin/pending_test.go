@@ -34,27 +34,27 @@ func TestPendingMessage(t *testing.T) {
 		want  string
 	}{
 		"no room": {
-			pod: schedtest.MakePod("p").Cpu("2"), pods: []*schedtest.Pod{stranger("s", 100).Cpu("500m")},
+			pod: schedtest.MakePod("p").CPU("2"), pods: []*schedtest.Pod{stranger("s", 100).CPU("500m")},
 			want: "node n1: insufficient cpu: needs 2000m, 1500m free; no pod of lower priority is there to make room.",
 		},
 		"no room, one pod is not enough": {
-			pod: schedtest.MakePod("p").Cpu("2"), pods: []*schedtest.Pod{stranger("s", 100).Cpu("500m"), stranger("l", 1).Cpu("1")},
+			pod: schedtest.MakePod("p").CPU("2"), pods: []*schedtest.Pod{stranger("s", 100).CPU("500m"), stranger("l", 1).CPU("1")},
 			want: "node n1: insufficient cpu: needs 2000m, 500m free; 1 lower-priority pod does not free enough.",
 		},
 		"no room, two pods are not enough": {
-			pod: schedtest.MakePod("p").Cpu("2"), pods: []*schedtest.Pod{stranger("s", 100).Cpu("500m"), stranger("l", 1).Cpu("1"), stranger("m", 1)},
+			pod: schedtest.MakePod("p").CPU("2"), pods: []*schedtest.Pod{stranger("s", 100).CPU("500m"), stranger("l", 1).CPU("1"), stranger("m", 1)},
 			want: "node n1: insufficient cpu: needs 2000m, 500m free; 2 lower-priority pods do not free enough.",
 		},
 		"no room that could ever be": {
-			pod: schedtest.MakePod("p").Cpu("3"), pods: []*schedtest.Pod{stranger("l", 1).Cpu("1")},
+			pod: schedtest.MakePod("p").CPU("3"), pods: []*schedtest.Pod{stranger("l", 1).CPU("1")},
 			want: "node n1: insufficient cpu: needs 3000m, the node has 2000m.",
 		},
 		"never preempts": {
-			pod: schedtest.MakePod("p").Cpu("2").Never(), pods: []*schedtest.Pod{stranger("l", 1).Cpu("1")},
+			pod: schedtest.MakePod("p").CPU("2").Never(), pods: []*schedtest.Pod{stranger("l", 1).CPU("1")},
 			want: "node n1: insufficient cpu: needs 2000m, 1000m free; preemptionPolicy Never: nobody is evicted for it.",
 		},
 		"makes room": {
-			pod: schedtest.MakePod("p").Cpu("2"), pods: []*schedtest.Pod{stranger("l", 1).Cpu("1")},
+			pod: schedtest.MakePod("p").CPU("2"), pods: []*schedtest.Pod{stranger("l", 1).CPU("1")},
 			want: "node n1: insufficient cpu: needs 2000m, 1000m free; pods of lower priority are being evicted for it.",
 		},
 		"its twin": {

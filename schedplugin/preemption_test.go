@@ -49,12 +49,12 @@ func TestPreemption(t *testing.T) {
 		"a lower twin, but never preempts":  {pod: schedtest.MakePod("p").Never(), pods: []*schedtest.Pod{schedtest.Twin("t").Priority(99)}, want: notPossible},
 		"a lower twin of another node":      {pods: []*schedtest.Pod{schedtest.Twin("t").On("n2").Priority(99)}, want: fits},
 		"strangers of lower priority":       {pods: []*schedtest.Pod{other("s").Priority(1)}, want: fits},
-		"a lower twin beside a stranger":    {pods: []*schedtest.Pod{other("s").Priority(1).Cpu("1"), schedtest.Twin("t").Priority(99).Cpu("1")}, want: nominated, wantVictims: []string{"t"}},
-		"an equal twin beside a stranger":   {pods: []*schedtest.Pod{other("s").Priority(1).Cpu("1"), schedtest.Twin("t").Cpu("1")}, want: notPossible},
-		"a lower twin whose room will do":   {pod: schedtest.MakePod("p").Cpu("1"), pods: []*schedtest.Pod{other("s").Priority(1).Cpu("1"), schedtest.Twin("t").Priority(99).Cpu("1")}, want: nominated, wantVictims: []string{"t"}},
-		"a lower twin whose room is little": {pod: schedtest.MakePod("p").Cpu("2"), pods: []*schedtest.Pod{other("s").Priority(1).Cpu("1"), schedtest.Twin("t").Priority(99).Cpu("1")}, want: nominated, wantVictims: []string{"s", "t"}},
-		"no room, a stranger makes it":      {pod: schedtest.MakePod("p").Cpu("2"), pods: []*schedtest.Pod{other("s").Priority(1).Cpu("1")}, want: nominated, wantVictims: []string{"s"}},
-		"no room, an equal stranger":        {pod: schedtest.MakePod("p").Cpu("2"), pods: []*schedtest.Pod{other("s").Cpu("1")}, want: notPossible},
+		"a lower twin beside a stranger":    {pods: []*schedtest.Pod{other("s").Priority(1).CPU("1"), schedtest.Twin("t").Priority(99).CPU("1")}, want: nominated, wantVictims: []string{"t"}},
+		"an equal twin beside a stranger":   {pods: []*schedtest.Pod{other("s").Priority(1).CPU("1"), schedtest.Twin("t").CPU("1")}, want: notPossible},
+		"a lower twin whose room will do":   {pod: schedtest.MakePod("p").CPU("1"), pods: []*schedtest.Pod{other("s").Priority(1).CPU("1"), schedtest.Twin("t").Priority(99).CPU("1")}, want: nominated, wantVictims: []string{"t"}},
+		"a lower twin whose room is little": {pod: schedtest.MakePod("p").CPU("2"), pods: []*schedtest.Pod{other("s").Priority(1).CPU("1"), schedtest.Twin("t").Priority(99).CPU("1")}, want: nominated, wantVictims: []string{"s", "t"}},
+		"no room, a stranger makes it":      {pod: schedtest.MakePod("p").CPU("2"), pods: []*schedtest.Pod{other("s").Priority(1).CPU("1")}, want: nominated, wantVictims: []string{"s"}},
+		"no room, an equal stranger":        {pod: schedtest.MakePod("p").CPU("2"), pods: []*schedtest.Pod{other("s").CPU("1")}, want: notPossible},
 
 		// A nominated twin counts as if it were bound, so two pods of a place never both evict.
 		"an equal twin was nominated":             {nominated: []*schedtest.Pod{schedtest.MakePod("t")}, want: notPossible},

@@ -1,4 +1,4 @@
-// Package schedtest builds the pods and schedulers that the tests of the scheduler's plugins are about.
+// Package schedtest has what the tests of the scheduler's plugins share.
 package schedtest
 
 import (
@@ -101,7 +101,7 @@ func (p *Pod) Phase(phase corev1.PodPhase) *Pod {
 	return p
 }
 
-func (p *Pod) Cpu(request string) *Pod {
+func (p *Pod) CPU(request string) *Pod {
 	p.Pod = (&st.PodWrapper{Pod: *p.Pod}).Req(map[corev1.ResourceName]string{corev1.ResourceCPU: request}).Obj()
 	return p
 }

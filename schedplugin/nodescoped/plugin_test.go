@@ -21,6 +21,8 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/nodevolumelimits"
 	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 	st "k8s.io/kubernetes/pkg/scheduler/testing"
+
+	"github.com/everynode/everynode/internal/schedtest"
 )
 
 // pinned is a pod that waits for nodes.
@@ -273,7 +275,7 @@ func TestQueueingHints(t *testing.T) {
 	c := newCluster(t, nil, nil, nil)
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			hint := hintOf(t, c.ours(t, test.plugin, nil), test.resource, test.action)
+			hint := schedtest.HintOf(t, c.ours(t, test.plugin, nil), test.resource, test.action)
 			pod := test.pod
 			if pod == nil {
 				pod = waiting
@@ -284,19 +286,6 @@ func TestQueueingHints(t *testing.T) {
 			}
 		})
 	}
-}
-
-func hintOf(tb testing.TB, plugin fwk.EnqueueExtensions, resource fwk.EventResource, action fwk.ActionType) fwk.QueueingHintFn {
-	tb.Helper()
-	events, err := plugin.EventsToRegister(tb.Context())
-	must(tb, err)
-	for _, event := range events {
-		if event.Event.Resource == resource && event.Event.ActionType&action != 0 {
-			return event.QueueingHintFn
-		}
-	}
-	tb.Fatalf("no hint for %s %v", resource, action)
-	return nil
 }
 
 func TestNewRefusesArgs(t *testing.T) {
@@ -325,7 +314,7 @@ func TestReasonsAreUpstreams(t *testing.T) {
 
 func BenchmarkHintOfAnotherNode(b *testing.B) {
 	c := newCluster(b, nil, nil, nil)
-	hint := hintOf(b, c.ours(b, NodeResourcesFit, nil), fwk.AssignedPod, fwk.Delete)
+	hint := schedtest.HintOf(b, c.ours(b, NodeResourcesFit, nil), fwk.AssignedPod, fwk.Delete)
 	pod, gone, logger := pinned("n1").Obj(), room("n2").Obj(), klog.FromContext(quiet(b))
 	b.ReportAllocs()
 	for b.Loop() {

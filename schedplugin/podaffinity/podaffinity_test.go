@@ -20,6 +20,8 @@ import (
 	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 	"k8s.io/kubernetes/pkg/scheduler/metrics"
 	st "k8s.io/kubernetes/pkg/scheduler/testing"
+
+	"github.com/everynode/everynode/internal/schedtest"
 )
 
 // The in-tree plugin counts its goroutines.
@@ -410,26 +412,13 @@ func TestQueueingHints(t *testing.T) {
 	c := newCluster(t, nodes, nil, namespace("ns", "red"), namespace("other", "blue"))
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			hint := hintOf(t, c.ours, test.resource, test.action)
+			hint := schedtest.HintOf(t, c.ours, test.resource, test.action)
 			got, err := hint(klog.FromContext(quiet(t)), test.pod, test.before, test.after)
 			if got != test.want || (err != nil) != test.wantErr {
 				t.Errorf("hint %v, error %v; want %v, error %v", got, err, test.want, test.wantErr)
 			}
 		})
 	}
-}
-
-func hintOf(tb testing.TB, plugin fwk.EnqueueExtensions, resource fwk.EventResource, action fwk.ActionType) fwk.QueueingHintFn {
-	tb.Helper()
-	events, err := plugin.EventsToRegister(tb.Context())
-	must(tb, err)
-	for _, event := range events {
-		if event.Event.Resource == resource && event.Event.ActionType&action != 0 {
-			return event.QueueingHintFn
-		}
-	}
-	tb.Fatalf("no hint for %s %v", resource, action)
-	return nil
 }
 
 // No event of upstream's is lost, and a later Kubernetes that registers events of all pods, whose

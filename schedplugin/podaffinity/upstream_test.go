@@ -11,6 +11,8 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 	st "k8s.io/kubernetes/pkg/scheduler/testing"
 	"pgregory.net/rapid"
+
+	"github.com/everynode/everynode/internal/schedtest"
 )
 
 // Whatever the cluster is like, a pod is let in and kept out as upstream does it, with upstream's
@@ -94,7 +96,7 @@ func wake(t *testing.T, rt *rapid.T, woken map[string]int) {
 				continue
 			}
 			c := newCluster(t, nodes, event.pods, teams...)
-			got, err := hintOf(t, c.ours, fwk.AssignedPod, action)(klog.FromContext(quiet(t)), waiting, before, event.after)
+			got, err := schedtest.HintOf(t, c.ours, fwk.AssignedPod, action)(klog.FromContext(quiet(t)), waiting, before, event.after)
 			if err != nil || got != fwk.Queue {
 				rt.Fatalf("%v of %s of %s: hint %v, error %v; want it woken", action, before.Name, before.Spec.NodeName, got, err)
 			}

@@ -85,10 +85,12 @@ func (p *Preemption) PostFilter(ctx context.Context, state fwk.CycleState, pod *
 		return p.upstream.PostFilter(ctx, state, pod, statuses)
 	}
 	there, lower := p.podsOn(key.Node, schedcorev1.PodPriority(pod))
-	if taking := p.refills.Look(key, pod, there, lower); taking.Times > 0 && !never(pod) {
-		p.report(ctx, key, pod, taking)
-		// The nomination stays: it does no harm, and to drop it were a write.
-		return nil, fwk.NewStatus(fwk.Unschedulable, taking.message())
+	if !never(pod) {
+		if taking := p.refills.Look(key, pod, there, lower); taking.Times > 0 {
+			p.report(ctx, key, pod, taking)
+			// The nomination stays: it does no harm, and to drop it were a write.
+			return nil, fwk.NewStatus(fwk.Unschedulable, taking.message())
+		}
 	}
 
 	result, status := p.upstream.PostFilter(ctx, state, pod, statuses)
@@ -152,7 +154,7 @@ func (p *Preemption) report(ctx context.Context, key daemon.Key, pod *corev1.Pod
 	logger := klog.FromContext(ctx)
 	logger.Info("The room that preemption made was taken", "pod", klog.KObj(pod), "node", key.Node, "by", taking.By, "times", taking.Times, "wait", taking.Wait)
 	p.handle.EventRecorder().WithLogger(logger).Eventf(pod, nil, corev1.EventTypeWarning, "PreemptionRefilled", "Preempting",
-		fmt.Sprintf("node %s: %s; nobody is evicted for the next %s. Run everynode-scheduler as the cluster's scheduler, which can reserve the room", key.Node, taking.message(), taking.Wait))
+		"node %s: %s; nobody is evicted for the next %s. Run everynode-scheduler as the cluster's scheduler, which can reserve the room", key.Node, taking.message(), taking.Wait)
 	p.clock.AfterFunc(taking.Wait, func() { p.wake(key) })
 }
 

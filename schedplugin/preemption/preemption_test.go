@@ -155,11 +155,11 @@ func (r *rig) want(wantMessage string, wantEvicted ...string) {
 	}
 }
 
-func sized(p *corev1.Pod, cpu string) *corev1.Pod { return (&schedtest.Pod{Pod: p}).Cpu(cpu).Obj() }
+func sized(p *corev1.Pod, cpu string) *corev1.Pod { return (&schedtest.Pod{Pod: p}).CPU(cpu).Obj() }
 
 // Room that was made and taken: it is told, evictions wait, and the pod is woken when the wait is over.
 func TestRefilledRoom(t *testing.T) {
-	r := newRig(t, schedtest.MakePod("p").Cpu("2").Obj())
+	r := newRig(t, schedtest.MakePod("p").CPU("2").Obj())
 	a, b, c := sized(low("a"), "1"), sized(low("b"), "1"), sized(low("c"), "1")
 	before, err := testutil.GetCounterMetricValue(refillsTotal)
 	if err != nil {
@@ -201,13 +201,13 @@ func TestRefilledRoom(t *testing.T) {
 
 // A pod that may not evict is not told of rooms.
 func TestRefilledRoomOfOneThatNeverPreempts(t *testing.T) {
-	r := newRig(t, schedtest.MakePod("p").Cpu("2").Obj())
+	r := newRig(t, schedtest.MakePod("p").CPU("2").Obj())
 	a, b := sized(low("a"), "1"), sized(low("b"), "1")
 	r.put(a)
 	r.want(MessageEvicting, "a")
 	r.gone(a)
 	r.put(b)
-	r.pod = schedtest.MakePod("p").Cpu("2").Never().Obj() // the controller made it anew, from another template
+	r.pod = schedtest.MakePod("p").CPU("2").Never().Obj() // the controller made it anew, from another template
 	err := r.client.Tracker().Update(corev1.SchemeGroupVersion.WithResource("pods"), r.pod, "ns")
 	if err != nil {
 		t.Fatal(err)
@@ -227,7 +227,7 @@ func TestRefilledRoomOfOneThatNeverPreempts(t *testing.T) {
 func TestMovableGoFirst(t *testing.T) {
 	pinned := sized(schedtest.Twin("pinned").Owner(schedtest.OwnerRef(schedtest.Native, "uid-other")).Priority(1).Obj(), "1")
 	movable := sized((&schedtest.Pod{Pod: low("movable")}).Affinity(nil).Obj(), "1")
-	r := newRig(t, schedtest.MakePod("p").Cpu("1").Obj())
+	r := newRig(t, schedtest.MakePod("p").CPU("1").Obj())
 	r.put(pinned, movable)
 	r.want(MessageEvicting, "movable")
 }

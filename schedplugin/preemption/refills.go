@@ -2,6 +2,7 @@ package preemption
 
 import (
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -66,7 +67,7 @@ func (r *refills) Look(key daemon.Key, pod *corev1.Pod, there, lower []*corev1.P
 		return taking{By: made.by, Times: made.taken, Wait: wait}
 	}
 	by := made.takenBy(there, lower)
-	if by == nil {
+	if by == nil || r.old(made) {
 		return taking{}
 	}
 	wait := r.backoff(made.taken)
@@ -125,21 +126,19 @@ func (r *refills) Bound(key daemon.Key) {
 	delete(r.rooms, key)
 }
 
-// forgetOld drops what is older than two of the longest waits, when there is much: pods that were
-// deleted while they waited leave nothing else to end the memory. The work is amortized over what
-// is added.
+// forgetOld drops what is old, when there is much: pods that were deleted while they waited leave
+// nothing else to end the memory. The work is amortized over what is added.
 func (r *refills) forgetOld() {
 	if len(r.rooms) < r.sweep {
 		return
 	}
-	oldest := r.clock.Now().Add(-2 * r.last)
-	for key, made := range r.rooms {
-		if made.made.Before(oldest) {
-			delete(r.rooms, key)
-		}
-	}
+	maps.DeleteFunc(r.rooms, func(_ daemon.Key, made *room) bool { return r.old(made) })
 	r.sweep = max(minimumSweep, 2*len(r.rooms))
 }
+
+// old says whether who is on a node tells nothing any more about room that was made there: the pod it
+// was made for may have been deleted long ago.
+func (r *refills) old(made *room) bool { return r.clock.Since(made.made) > 2*r.last }
 
 func (r *refills) backoff(taken int) time.Duration {
 	wait := r.initial

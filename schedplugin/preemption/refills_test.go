@@ -56,6 +56,8 @@ func TestRefills(t *testing.T) {
 			{after: 10 * time.Second, pods: []*corev1.Pod{a}, made: true}, {pods: []*corev1.Pod{b}, want: taken(by, 3, 15*time.Second, true)},
 			{after: 15 * time.Second, pods: []*corev1.Pod{a}, made: true}, {pods: []*corev1.Pod{b}, want: taken(by, 4, 15*time.Second, true)},
 		},
+		// The pod it was made for was deleted; the daemon's next one finds who came since.
+		"it was made long ago": {{pods: []*corev1.Pod{a}, made: true}, {after: time.Hour, pods: []*corev1.Pod{b}}},
 		"and starts anew when the pod got there": {
 			{pods: []*corev1.Pod{a}, made: true}, {pods: []*corev1.Pod{b}, want: taken(by, 1, 5*time.Second, true), bound: true},
 			{pods: []*corev1.Pod{a}, made: true}, {pods: []*corev1.Pod{b}, want: taken(by, 1, 5*time.Second, true)},

@@ -1,7 +1,6 @@
 package uniqueness
 
 import (
-	"context"
 	"strings"
 	"testing"
 
@@ -229,12 +228,12 @@ func TestQueueingHint(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			logger, ctx := ktesting.NewTestContext(t)
+			logger, _ := ktesting.NewTestContext(t)
 			waiting := test.pod
 			if waiting == nil {
 				waiting = schedtest.MakePod("p").Obj()
 			}
-			got, err := hintOf(ctx, t, fwk.AssignedPod, fwk.Delete)(logger, waiting, test.gone, nil)
+			got, err := schedtest.HintOf(t, plugin(), fwk.AssignedPod, fwk.Delete)(logger, waiting, test.gone, nil)
 			if got != test.want || (err != nil) != test.wantErr {
 				t.Errorf("hint %v, error %v; want %v, error %v", got, err, test.want, test.wantErr)
 			}
@@ -267,28 +266,13 @@ func TestQueueingHintOfUpdates(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			logger, ctx := ktesting.NewTestContext(t)
-			got, err := hintOf(ctx, t, test.resource, fwk.Update)(logger, schedtest.MakePod("p").Obj(), test.before, test.after)
+			logger, _ := ktesting.NewTestContext(t)
+			got, err := schedtest.HintOf(t, plugin(), test.resource, fwk.Update)(logger, schedtest.MakePod("p").Obj(), test.before, test.after)
 			if got != test.want || (err != nil) != test.wantErr {
 				t.Errorf("hint %v, error %v; want %v, error %v", got, err, test.want, test.wantErr)
 			}
 		})
 	}
-}
-
-func hintOf(ctx context.Context, t *testing.T, resource fwk.EventResource, action fwk.ActionType) fwk.QueueingHintFn {
-	t.Helper()
-	events, err := (&Uniqueness{}).EventsToRegister(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, event := range events {
-		if event.Event.Resource == resource && event.Event.ActionType == action {
-			return event.QueueingHintFn
-		}
-	}
-	t.Fatalf("no hint for %s %v", resource, action)
-	return nil
 }
 
 // A pod may be made before the scheduler sees its node.
@@ -306,8 +290,8 @@ func TestQueueingHintOfNodes(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			logger, ctx := ktesting.NewTestContext(t)
-			got, err := hintOf(ctx, t, fwk.Node, fwk.Add)(logger, test.pod.Obj(), nil, test.added)
+			logger, _ := ktesting.NewTestContext(t)
+			got, err := schedtest.HintOf(t, plugin(), fwk.Node, fwk.Add)(logger, test.pod.Obj(), nil, test.added)
 			if got != test.want || (err != nil) != test.wantErr {
 				t.Errorf("hint %v, error %v; want %v, error %v", got, err, test.want, test.wantErr)
 			}

@@ -38,7 +38,6 @@ type Witness struct {
 	targets map[string]string                     // of a pod, by UID
 	bound   map[daemon.Key]map[string]*corev1.Pod // the pods that hold a place, by UID
 	placeOf map[string]daemon.Key                 // the place that a pod held last
-	places  map[types.UID]struct{}                // the pods that were bound at some time
 }
 
 // Watch starts a witness; Verdict ends it.
@@ -56,7 +55,6 @@ func (c *Cluster) Watch() *Witness {
 	w := &Witness{
 		watch: events, done: make(chan struct{}), seen: map[types.UID]struct{}{}, ending: map[types.UID]struct{}{},
 		targets: map[string]string{}, bound: map[daemon.Key]map[string]*corev1.Pod{}, placeOf: map[string]daemon.Key{},
-		places: map[types.UID]struct{}{},
 	}
 	for i := range pods.Items {
 		w.note(watch.Modified, &pods.Items[i])
@@ -106,7 +104,6 @@ func (w *Witness) note(event watch.EventType, pod *corev1.Pod) {
 		w.bound[key] = holders
 	}
 	holders[uid], w.placeOf[uid] = pod, key
-	w.places[pod.UID] = struct{}{}
 	if len(holders) > 1 && !surging(slices.Collect(maps.Values(holders))) {
 		w.failLocked("S1: %d pods of one daemon are bound to node %s, pod %s among them", len(holders), key.Node, pod.Name)
 	}
@@ -167,7 +164,7 @@ func (c *Cluster) Bound(w *Witness) int {
 	w.catchUp(c)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.places)
+	return len(w.placeOf)
 }
 
 func (w *Witness) fail(format string, args ...any) {
