@@ -175,7 +175,7 @@ func (r *rig) start(c contender) started {
 
 func (s started) stop() {
 	s.tb.Helper()
-	if err := s.Component.Stop(s.tb.Context()); err != nil {
+	if err := s.Stop(s.tb.Context()); err != nil {
 		s.tb.Fatal(err)
 	}
 }
