@@ -23,8 +23,16 @@ func Registry() runtime.Registry {
 	return registry
 }
 
+// Options of what plugins cannot do.
+type Options struct {
+	// ScheduledEvents has the event Scheduled written about daemons' pods, as it is about other pods.
+	ScheduledEvents bool
+}
+
 // Extend adds to a scheduler, built and not yet run, what plugins cannot.
-func Extend(sched *scheduler.Scheduler) {
-	silence.Profiles(sched.Profiles)
+func Extend(sched *scheduler.Scheduler, options Options) {
+	if !options.ScheduledEvents {
+		silence.Profiles(sched.Profiles)
+	}
 	sched.FailureHandler = pending.Explain(sched.FailureHandler)
 }

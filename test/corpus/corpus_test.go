@@ -3,6 +3,7 @@ package corpus
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -42,7 +43,7 @@ func TestPodsAreWhereAppsWouldPutThem(t *testing.T) {
 			sets = append(sets, set)
 		}
 	}
-	cluster := labtest.Start(t, lab.Options{})
+	cluster := labtest.Start(t, lab.Options{ExtraArgs: map[string][]string{lab.EverynodeScheduler: {"--scheduled-events"}}})
 	nodes := addNodes(cluster, sets)
 	t.Logf("%d manifests, %d DaemonSets, %d nodes", len(manifests), len(sets), len(nodes))
 	witness := cluster.Watch()
@@ -154,13 +155,34 @@ func oracle(set *appsv1.DaemonSet, nodes []corev1.Node) []string {
 	return eligible
 }
 
-// checkBoundBy asks the pods who was to bind them: nobody else binds a pod that names a scheduler.
+// checkBoundBy asks the events who bound each pod.
 func checkBoundBy(c *labtest.Cluster, pods map[string]corev1.Pod) {
 	c.T.Helper()
+	waiting := map[string]string{}
 	for node, pod := range pods {
+		waiting[string(pod.UID)] = pod.Name
 		if pod.Spec.SchedulerName != v1alpha1.SchedulerName {
 			c.T.Errorf("the pod on %s names scheduler %q, want %q", node, pod.Spec.SchedulerName, v1alpha1.SchedulerName)
 		}
+	}
+	for _, pod := range pods {
+		c.Eventually("every pod has an event of everynode-scheduler", func(ctx context.Context) (string, error) {
+			var events corev1.EventList
+			if err := c.List(ctx, &events, client.InNamespace(pod.Namespace)); err != nil {
+				return "", err
+			}
+			for i := range events.Items {
+				event := &events.Items[i]
+				if event.Reason == "Scheduled" && event.ReportingController == v1alpha1.SchedulerName {
+					delete(waiting, string(event.InvolvedObject.UID))
+				}
+			}
+			if len(waiting) > 0 {
+				return fmt.Sprintf("%v have none", slices.Sorted(maps.Values(waiting))), nil
+			}
+			return "", nil
+		})
+		return // one list shows them all
 	}
 }
 
