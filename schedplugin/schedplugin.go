@@ -10,6 +10,7 @@ import (
 	"github.com/everynode/everynode/schedplugin/pending"
 	"github.com/everynode/everynode/schedplugin/podaffinity"
 	"github.com/everynode/everynode/schedplugin/preemption"
+	"github.com/everynode/everynode/schedplugin/silence"
 	"github.com/everynode/everynode/schedplugin/uniqueness"
 )
 
@@ -22,7 +23,16 @@ func Registry() runtime.Registry {
 	return registry
 }
 
+// Options of what plugins cannot do.
+type Options struct {
+	// ScheduledEvents has the event Scheduled written about daemons' pods, as it is about other pods.
+	ScheduledEvents bool
+}
+
 // Extend adds to a scheduler, built and not yet run, what plugins cannot.
-func Extend(sched *scheduler.Scheduler) {
+func Extend(sched *scheduler.Scheduler, options Options) {
+	if !options.ScheduledEvents {
+		silence.Profiles(sched.Profiles)
+	}
 	sched.FailureHandler = pending.Explain(sched.FailureHandler)
 }

@@ -102,7 +102,7 @@ func newScheduler(ctx context.Context, loaded *config.KubeSchedulerConfiguration
 	if err != nil {
 		return nil, nil, err
 	}
-	Extend(sched)
+	Extend(sched, Options{})
 	factory.Start(ctx.Done())
 	factory.WaitForCacheSync(ctx.Done())
 	return sched, client, nil

@@ -29,16 +29,19 @@ const name = "everynode-scheduler"
 // run, which that gives to nobody.
 func newCommand() *cobra.Command {
 	opts := options.NewOptions()
+	var own schedplugin.Options
 	command := &cobra.Command{
 		Use: name,
-		Long: `everynode-scheduler is kube-scheduler with Everynode's plugins in its registry: every flag and the
-configuration file are kube-scheduler's own. It runs beside the cluster's scheduler, for daemons'
-pods alone, or in its place.`,
+		Long: `everynode-scheduler is kube-scheduler with Everynode's plugins in its registry: every flag but
+--scheduled-events, and the configuration file, are kube-scheduler's own. It runs beside the cluster's
+scheduler, for daemons' pods alone, or in its place.`,
 		Args:              cobra.NoArgs,
 		PersistentPreRunE: func(*cobra.Command, []string) error { return opts.ComponentGlobalsRegistry.Set() },
-		RunE:              func(command *cobra.Command, _ []string) error { return run(command, opts) },
+		RunE:              func(command *cobra.Command, _ []string) error { return run(command, opts, own) },
 	}
 	flags := opts.Flags
+	flags.FlagSet("everynode").BoolVar(&own.ScheduledEvents, "scheduled-events", false,
+		"write the event Scheduled about daemons' pods too; it says what spec.nodeName and the condition PodScheduled do, and is a request for each pod")
 	verflag.AddFlags(flags.FlagSet("global"))
 	globalflag.AddGlobalFlags(flags.FlagSet("global"), command.Name(), logs.SkipLoggingConfigurationFlags())
 	for _, set := range flags.FlagSets {
@@ -50,7 +53,7 @@ pods alone, or in its place.`,
 }
 
 // run ends with an error, or with the process: losing the lease is the end of it.
-func run(command *cobra.Command, opts *options.Options) error {
+func run(command *cobra.Command, opts *options.Options, own schedplugin.Options) error {
 	verflag.PrintAndExitIfRequested()
 	gates := opts.ComponentGlobalsRegistry.FeatureGateFor(basecompatibility.DefaultKubeComponent)
 	if err := logsapi.ValidateAndApply(opts.Logs, gates); err != nil {
@@ -73,7 +76,7 @@ func run(command *cobra.Command, opts *options.Options) error {
 	if err != nil {
 		return err
 	}
-	schedplugin.Extend(sched)
+	schedplugin.Extend(sched, own)
 	if gates, ok := gates.(featuregate.MutableFeatureGate); ok {
 		gates.AddMetrics()
 	}

@@ -43,7 +43,7 @@ func TestPodsAreWhereAppsWouldPutThem(t *testing.T) {
 			sets = append(sets, set)
 		}
 	}
-	cluster := labtest.Start(t, lab.Options{})
+	cluster := labtest.Start(t, lab.Options{ExtraArgs: map[string][]string{lab.EverynodeScheduler: {"--scheduled-events"}}})
 	nodes := addNodes(cluster, sets)
 	t.Logf("%d manifests, %d DaemonSets, %d nodes", len(manifests), len(sets), len(nodes))
 	witness := cluster.Watch()
