@@ -71,8 +71,10 @@ func policyFaults() map[string]fault {
 			},
 			mend: func(c *labtest.Cluster) {
 				for _, policy := range policies.Items {
-					policy.ResourceVersion = ""
-					c.Must(c.Patch(c.T.Context(), policy.DeepCopy(), client.MergeFrom(&admissionregistrationv1.MutatingAdmissionPolicy{})))
+					found := &admissionregistrationv1.MutatingAdmissionPolicy{}
+					c.Must(c.Get(c.T.Context(), client.ObjectKeyFromObject(&policy), found))
+					found.Spec = policy.Spec
+					c.Must(c.Update(c.T.Context(), found))
 				}
 			},
 			refusal: failedPolicy,
