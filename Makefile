@@ -42,8 +42,9 @@ e2e: components build ## The end-to-end tests alone, uncached, on the lab: place
 	go test -count=1 ./test/...
 
 .PHONY: faults
-faults: components build ## What takes longer: 10,000 pods made in a race for 200 nodes, S1 checked on every event
+faults: components build ## What takes longer: 10,000 pods made in a race for 200 nodes, S1 checked on every event; 100,000 random pods placed three ways, 20,000 on an API server
 	EVERYNODE_RACE_CREATIONS=10000 go test -count=1 -run TestCrowd -v ./test/scheduling
+	EVERYNODE_ANSWERS=10000 go test -count=1 -run TestOneAnswer -v ./test/policy -rapid.checks=25000
 
 .PHONY: conformance
 conformance: components build ## Kubernetes' own DaemonSet cases against native DaemonSets [CLUSTER=lab|kind|<kubeconfig> CONTROLLER=everynode|builtin]

@@ -168,7 +168,7 @@ func TestActRefusalSaysWhy(t *testing.T) {
 func TestActHeldByAbsentAdmission(t *testing.T) {
 	s := newStage(t)
 	s.admission = absent
-	s.actor.placer = newPlacer(s.server, PlacementWebhook, s.world.samples, func(bool, string) {})
+	s.actor.placer = newPlacer(s.server, PlacementAdmission, s.world.samples, func(bool, string) {})
 	if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != failed {
 		t.Errorf("Reconcile = %s, want %s", got, failed)
 	}

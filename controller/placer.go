@@ -25,8 +25,9 @@ type Placement string
 const (
 	// PlacementAuto leaves it to admission, and does it here while admission is not effective.
 	PlacementAuto Placement = "auto"
-	// PlacementWebhook leaves it to admission alone: while that is not effective no pod is made.
-	PlacementWebhook Placement = "webhook"
+	// PlacementAdmission leaves it to admission alone, a webhook or a policy: while that is not
+	// effective no pod is made.
+	PlacementAdmission Placement = "admission"
 	// PlacementDirect does it here; no admission is asked.
 	PlacementDirect Placement = "direct"
 )
@@ -34,12 +35,12 @@ const (
 // ParsePlacement refuses what is not supported.
 func ParsePlacement(value string) (Placement, error) {
 	switch placement := Placement(value); placement {
-	case PlacementAuto, PlacementWebhook, PlacementDirect:
+	case PlacementAuto, PlacementAdmission, PlacementDirect:
 		return placement, nil
-	case v1alpha1.PlacedByPolicy:
-		return "", fmt.Errorf("placement %q is not supported yet: use auto, webhook or direct", value)
+	case v1alpha1.PlacedByWebhook, v1alpha1.PlacedByPolicy:
+		return "", fmt.Errorf("placement %q: whether a webhook or a policy places pods is decided by which of them is installed: use auto, admission or direct", value)
 	}
-	return "", fmt.Errorf("placement %q is unknown: use auto, webhook or direct", value)
+	return "", fmt.Errorf("placement %q is unknown: use auto, admission or direct", value)
 }
 
 // Values of the label placed_by.
@@ -51,8 +52,12 @@ const (
 // probeInterval is how long admission that came back may go unnoticed.
 const probeInterval = 10 * time.Second
 
-// webhookSuffix is in the name of every webhook of ours (deploy/manifests/webhook.yaml).
-const webhookSuffix = "placement.everynode.dev"
+// webhookSuffix is in the name of every webhook of ours (deploy/manifests/webhook.yaml), and the name
+// of every policy of ours that places pods (deploy/policy/placement.yaml) begins with policyPrefix.
+const (
+	webhookSuffix = "placement.everynode.dev"
+	policyPrefix  = "everynode-placement"
+)
 
 // placer creates pods and knows whether admission does its part.
 //
@@ -82,7 +87,7 @@ func newPlacer(c client.Client, mode Placement, samples func(int) []*corev1.Pod,
 
 // create stores an emitted pod and says who placed it. pod becomes what was stored.
 func (p *placer) create(ctx context.Context, pod *corev1.Pod) (placedBy string, err error) {
-	if p.mode == PlacementDirect || pod.Namespace == v1alpha1.SystemNamespace {
+	if p.mode == PlacementDirect || !admissionPlaces(pod) {
 		return p.createHere(ctx, pod)
 	}
 	if p.mode == PlacementAuto && p.absence() != "" {
@@ -95,7 +100,7 @@ func (p *placer) create(ctx context.Context, pod *corev1.Pod) (placedBy string, 
 	case err == nil:
 		p.set(ctx, "")
 		return placedByAdmission, nil
-	case cause != "" && p.mode == PlacementWebhook:
+	case cause != "" && p.mode == PlacementAdmission:
 		p.set(ctx, cause)
 		return "", &notEffectiveError{err}
 	case cause != "":
@@ -121,6 +126,17 @@ func (p *placer) createDespite(ctx context.Context, pod *corev1.Pod, cause error
 	return placedBy, nil
 }
 
+// admissionPlaces says whether admission, when it is effective, places an emitted pod. It leaves our own
+// namespace and mirror pods alone and refuses a pod that contradicts itself; what the API server says
+// of such a pod tells nothing of admission.
+func admissionPlaces(pod *corev1.Pod) bool {
+	if _, mirror := pod.Annotations[corev1.MirrorPodAnnotationKey]; mirror || pod.Namespace == v1alpha1.SystemNamespace {
+		return false
+	}
+	_, err := daemon.Rewrite(pod.DeepCopy(), v1alpha1.PlacedByController)
+	return err == nil
+}
+
 func (p *placer) createHere(ctx context.Context, pod *corev1.Pod) (placedBy string, err error) {
 	if _, err := daemon.Rewrite(pod, v1alpha1.PlacedByController); err != nil {
 		return "", err
@@ -132,14 +148,14 @@ func (p *placer) createHere(ctx context.Context, pod *corev1.Pod) (placedBy stri
 type notEffectiveError struct{ err error }
 
 func (e *notEffectiveError) Error() string {
-	return "placement admission is not effective, and --placement=webhook leaves placing to it alone: bring everynode-webhook and its configuration up, or use --placement=auto: " + e.err.Error()
+	return "placement admission is not effective, and --placement=admission leaves placing to it alone: bring everynode-webhook and its configuration up, restore the policy everynode-placement where that is installed instead, or use --placement=auto: " + e.err.Error()
 }
 
 func (e *notEffectiveError) Unwrap() error { return e.err }
 
 // notEffective says why an error means that admission did not rewrite an emitted pod; empty when
-// it means something else. Either the interlock held the pod, or our webhook was asked and
-// failed.
+// it means something else. Either the interlock held the pod, or our webhook or our policy was
+// asked and failed.
 func notEffective(err error) string {
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) {
@@ -148,14 +164,24 @@ func notEffective(err error) string {
 	if apierrors.IsInvalid(err) && status.Status().Details != nil {
 		for _, cause := range status.Status().Details.Causes {
 			if cause.Field == "spec.nodeName" && strings.Contains(cause.Message, "schedulingGates") {
-				return "no admission rewrote the pod: the API server has no webhook configuration for it, or that one does not apply"
+				return "no admission rewrote the pod: the API server has no webhook configuration and no policy for it, or what it has does not apply"
 			}
 		}
 	}
 	if failedWebhook(err) && strings.Contains(err.Error(), webhookSuffix) {
 		return "everynode-webhook does not answer: " + status.Status().Message
 	}
+	if failedPolicy(status.Status().Message) {
+		return "the placement policy cannot be evaluated: " + status.Status().Message
+	}
 	return ""
+}
+
+// failedPolicy says whether a policy of ours that mutates failed (k8s.io/apiserver
+// pkg/admission/plugin/policy/generic PolicyError). One that validates, and denies, says
+// "ValidatingAdmissionPolicy" instead.
+func failedPolicy(message string) bool {
+	return strings.HasPrefix(message, "policy '"+policyPrefix) || strings.HasPrefix(message, `policy "`+policyPrefix)
 }
 
 // failedWebhook says whether the API server could not ask a webhook; its message names which.
@@ -202,7 +228,7 @@ func (p *placer) condition() []metav1.Condition {
 	if cause := p.absence(); cause != "" {
 		condition.Status, condition.Reason = metav1.ConditionFalse, reasonNotEffective
 		condition.Message = "pods are pinned by the controller: " + cause
-		if p.mode == PlacementWebhook {
+		if p.mode == PlacementAdmission {
 			condition.Message = "no pods are created: " + cause
 		}
 	}
@@ -239,6 +265,9 @@ func (p *placer) probe(ctx context.Context) {
 		return
 	}
 	for _, sample := range p.samples(probeLimit) {
+		if !admissionPlaces(sample) {
+			continue
+		}
 		err := p.client.Create(ctx, sample, client.DryRunAll)
 		if notEffective(err) != "" {
 			return

@@ -68,20 +68,20 @@ func TestPlacerCreates(t *testing.T) {
 		wantRequests  []string
 		wantFlips     []string
 	}{
-		"auto, admission rewrites":         {mode: PlacementAuto, wantPlacedBy: "admission", wantStored: true, wantAnnotated: "webhook", wantRequests: []string{"emitted"}},
-		"auto, interlock":                  {mode: PlacementAuto, admission: absent, wantPlacedBy: "controller", wantStored: true, wantAnnotated: "controller", wantRequests: []string{"emitted", "pinned"}, wantFlips: []string{flippedOff}},
-		"auto, our webhook fails":          {mode: PlacementAuto, admission: failing, wantPlacedBy: "controller", wantStored: true, wantAnnotated: "controller", wantRequests: []string{"emitted", "pinned"}, wantFlips: []string{flippedOff}},
-		"auto, refused for another reason": {mode: PlacementAuto, refuse: errQuota(), wantErr: errQuota(), wantRequests: []string{"emitted"}},
-		"auto, admission breaks":           {mode: PlacementAuto, admission: breaking, wantPlacedBy: "controller", wantStored: true, wantAnnotated: "controller", wantRequests: []string{"emitted", "pinned"}, wantFlips: []string{flippedOff}},
-		"auto, everything breaks":          {mode: PlacementAuto, refuse: errBroken(), wantErr: errBroken(), wantRequests: []string{"emitted", "pinned"}},
-		"webhook, admission breaks":        {mode: PlacementWebhook, admission: breaking, wantErr: errBroken(), wantRequests: []string{"emitted"}},
-		"auto, interlock, then refused":    {mode: PlacementAuto, admission: absent, refuse: errQuota(), wantErr: errQuota(), wantRequests: []string{"emitted", "pinned"}, wantFlips: []string{flippedOff}},
-		"webhook, admission rewrites":      {mode: PlacementWebhook, wantPlacedBy: "admission", wantStored: true, wantAnnotated: "webhook", wantRequests: []string{"emitted"}},
-		"webhook, interlock":               {mode: PlacementWebhook, admission: absent, wantHeld: true, wantErr: errInterlock(), wantRequests: []string{"emitted"}, wantFlips: []string{flippedOff}},
-		"webhook, our webhook fails":       {mode: PlacementWebhook, admission: failing, wantHeld: true, wantErr: errWebhookFails(), wantRequests: []string{"emitted"}, wantFlips: []string{flippedOff}},
-		"webhook, refused":                 {mode: PlacementWebhook, refuse: errQuota(), wantErr: errQuota(), wantRequests: []string{"emitted"}},
-		"direct asks nobody":               {mode: PlacementDirect, admission: rewrites, wantPlacedBy: "controller", wantStored: true, wantAnnotated: "controller", wantRequests: []string{"pinned"}},
-		"direct, refused":                  {mode: PlacementDirect, refuse: errQuota(), wantErr: errQuota(), wantRequests: []string{"pinned"}},
+		"auto, admission rewrites":            {mode: PlacementAuto, wantPlacedBy: "admission", wantStored: true, wantAnnotated: "webhook", wantRequests: []string{"emitted"}},
+		"auto, interlock":                     {mode: PlacementAuto, admission: absent, wantPlacedBy: "controller", wantStored: true, wantAnnotated: "controller", wantRequests: []string{"emitted", "pinned"}, wantFlips: []string{flippedOff}},
+		"auto, our webhook fails":             {mode: PlacementAuto, admission: failing, wantPlacedBy: "controller", wantStored: true, wantAnnotated: "controller", wantRequests: []string{"emitted", "pinned"}, wantFlips: []string{flippedOff}},
+		"auto, refused for another reason":    {mode: PlacementAuto, refuse: errQuota(), wantErr: errQuota(), wantRequests: []string{"emitted"}},
+		"auto, admission breaks":              {mode: PlacementAuto, admission: breaking, wantPlacedBy: "controller", wantStored: true, wantAnnotated: "controller", wantRequests: []string{"emitted", "pinned"}, wantFlips: []string{flippedOff}},
+		"auto, everything breaks":             {mode: PlacementAuto, refuse: errBroken(), wantErr: errBroken(), wantRequests: []string{"emitted", "pinned"}},
+		"admission alone, admission breaks":   {mode: PlacementAdmission, admission: breaking, wantErr: errBroken(), wantRequests: []string{"emitted"}},
+		"auto, interlock, then refused":       {mode: PlacementAuto, admission: absent, refuse: errQuota(), wantErr: errQuota(), wantRequests: []string{"emitted", "pinned"}, wantFlips: []string{flippedOff}},
+		"admission alone, admission rewrites": {mode: PlacementAdmission, wantPlacedBy: "admission", wantStored: true, wantAnnotated: "webhook", wantRequests: []string{"emitted"}},
+		"admission alone, interlock":          {mode: PlacementAdmission, admission: absent, wantHeld: true, wantErr: errInterlock(), wantRequests: []string{"emitted"}, wantFlips: []string{flippedOff}},
+		"admission alone, our webhook fails":  {mode: PlacementAdmission, admission: failing, wantHeld: true, wantErr: errWebhookFails(), wantRequests: []string{"emitted"}, wantFlips: []string{flippedOff}},
+		"admission alone, refused":            {mode: PlacementAdmission, refuse: errQuota(), wantErr: errQuota(), wantRequests: []string{"emitted"}},
+		"direct asks nobody":                  {mode: PlacementDirect, admission: rewrites, wantPlacedBy: "controller", wantStored: true, wantAnnotated: "controller", wantRequests: []string{"pinned"}},
+		"direct, refused":                     {mode: PlacementDirect, refuse: errQuota(), wantErr: errQuota(), wantRequests: []string{"pinned"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -192,7 +192,7 @@ func TestPlacerFlipsOnceEachWay(t *testing.T) {
 // With --placement=webhook every pod is still emitted, and the first that is stored tells.
 func TestPlacerWebhookModeComesBack(t *testing.T) {
 	s, f := newServer(), &flips{}
-	p := newPlacer(s, PlacementWebhook, samplesOf(emitted("n9")), f.flipped)
+	p := newPlacer(s, PlacementAdmission, samplesOf(emitted("n9")), f.flipped)
 	s.admission = absent
 	for range 3 {
 		if _, err := p.create(t.Context(), emitted("n1")); err == nil {
@@ -275,19 +275,45 @@ func TestPlacerProbeWithPodsThatAreRefused(t *testing.T) {
 	}
 }
 
-// The webhook leaves our own namespace out: pods there are placed here, and say nothing of
-// admission elsewhere.
-func TestPlacerInItsOwnNamespace(t *testing.T) {
-	s, f := newServer(), &flips{}
-	s.admission = absent
-	pod := emitted("n1")
-	pod.Namespace = v1alpha1.SystemNamespace
-	p := newPlacer(s, PlacementWebhook, samplesOf(), f.flipped)
-	if placedBy, err := p.create(t.Context(), pod); err != nil || placedBy != placedByController {
-		t.Errorf("placed by %q, %v, want the controller", placedBy, err)
+// What admission leaves alone or refuses is placed here, and says nothing of admission elsewhere.
+func TestPlacerOfPodsThatAdmissionDoesNotPlace(t *testing.T) {
+	tests := map[string]struct {
+		change       func(*corev1.Pod)
+		wantRequests []string
+		contradicts  bool
+	}{
+		"our own namespace": {change: func(pod *corev1.Pod) { pod.Namespace = v1alpha1.SystemNamespace }, wantRequests: []string{"pinned"}},
+		"a mirror pod": {change: func(pod *corev1.Pod) {
+			metav1.SetMetaDataAnnotation(&pod.ObjectMeta, corev1.MirrorPodAnnotationKey, "hash")
+		}, wantRequests: []string{"pinned"}},
+		"a pod that contradicts itself": {change: func(pod *corev1.Pod) {
+			daemon.Pin(&pod.Spec, "elsewhere")
+		}, contradicts: true},
 	}
-	wantStrings(t, "requests", []string{"pinned"}, s.requests)
-	wantStrings(t, "flips", nil, f.seen)
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			s, f := newServer(), &flips{}
+			s.admission = absent
+			pod, sample := emitted("n1"), emitted("n2")
+			test.change(pod)
+			test.change(sample)
+			p := newPlacer(s, PlacementAdmission, samplesOf(sample, emitted("n9")), f.flipped)
+			placedBy, err := p.create(t.Context(), pod)
+			var contradiction *daemon.ContradictoryPinError
+			if errors.As(err, &contradiction) != test.contradicts || !test.contradicts && (err != nil || placedBy != placedByController) {
+				t.Errorf("placed by %q, %v; want the controller, or the contradiction: %v", placedBy, err, test.contradicts)
+			}
+			wantStrings(t, "requests", test.wantRequests, s.requests)
+			wantStrings(t, "flips", nil, f.seen)
+
+			// The probe asks with another pod.
+			p.set(t.Context(), "it was away")
+			s.admission, s.requests = rewrites, nil
+			p.probe(t.Context())
+			wantStrings(t, "requests of the probe", []string{"emitted, dry run"}, s.requests)
+			wantStrings(t, "flips", []string{flippedOff, flippedOn}, f.seen)
+		})
+	}
 }
 
 // A webhook of somebody else that is down is not asked around: the pod is created once a try.
@@ -329,12 +355,12 @@ func TestPlacerCondition(t *testing.T) {
 		want      metav1.Condition
 		wantParts []string // of the message
 	}{
-		"auto, effective":       {mode: PlacementAuto, want: metav1.Condition{Status: metav1.ConditionTrue, Reason: "PlacementAdmissionEffective"}, wantParts: []string{"admission pins"}},
-		"auto, nobody rewrites": {mode: PlacementAuto, admission: absent, want: metav1.Condition{Status: metav1.ConditionFalse, Reason: "PlacementAdmissionNotEffective"}, wantParts: []string{"pinned by the controller", "no webhook configuration"}},
-		"auto, webhook fails":   {mode: PlacementAuto, admission: failing, want: metav1.Condition{Status: metav1.ConditionFalse, Reason: "PlacementAdmissionNotEffective"}, wantParts: []string{"pinned by the controller", "everynode-webhook does not answer", "connection refused"}},
-		"webhook, effective":    {mode: PlacementWebhook, want: metav1.Condition{Status: metav1.ConditionTrue, Reason: "PlacementAdmissionEffective"}, wantParts: []string{"admission pins"}},
-		"webhook, nobody":       {mode: PlacementWebhook, admission: absent, want: metav1.Condition{Status: metav1.ConditionFalse, Reason: "PlacementAdmissionNotEffective"}, wantParts: []string{"no pods are created", "no webhook configuration"}},
-		"webhook, fails":        {mode: PlacementWebhook, admission: failing, want: metav1.Condition{Status: metav1.ConditionFalse, Reason: "PlacementAdmissionNotEffective"}, wantParts: []string{"no pods are created", "connection refused"}},
+		"auto, effective":            {mode: PlacementAuto, want: metav1.Condition{Status: metav1.ConditionTrue, Reason: "PlacementAdmissionEffective"}, wantParts: []string{"admission pins"}},
+		"auto, nobody rewrites":      {mode: PlacementAuto, admission: absent, want: metav1.Condition{Status: metav1.ConditionFalse, Reason: "PlacementAdmissionNotEffective"}, wantParts: []string{"pinned by the controller", "no webhook configuration"}},
+		"auto, webhook fails":        {mode: PlacementAuto, admission: failing, want: metav1.Condition{Status: metav1.ConditionFalse, Reason: "PlacementAdmissionNotEffective"}, wantParts: []string{"pinned by the controller", "everynode-webhook does not answer", "connection refused"}},
+		"admission alone, effective": {mode: PlacementAdmission, want: metav1.Condition{Status: metav1.ConditionTrue, Reason: "PlacementAdmissionEffective"}, wantParts: []string{"admission pins"}},
+		"admission alone, nobody":    {mode: PlacementAdmission, admission: absent, want: metav1.Condition{Status: metav1.ConditionFalse, Reason: "PlacementAdmissionNotEffective"}, wantParts: []string{"no pods are created", "no webhook configuration"}},
+		"admission alone, fails":     {mode: PlacementAdmission, admission: failing, want: metav1.Condition{Status: metav1.ConditionFalse, Reason: "PlacementAdmissionNotEffective"}, wantParts: []string{"no pods are created", "connection refused"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -381,6 +407,11 @@ func TestNotEffective(t *testing.T) {
 		"our webhook fails":                {err: errWebhookFails(), want: "connection refused"},
 		"another's webhook fails":          {err: apierrors.NewInternalError(errors.New(`failed calling webhook "istio.example.com": connection refused`))},
 		"our webhook refuses":              {err: apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "p", errors.New(`admission webhook "owned.placement.everynode.dev" denied the request`))},
+		"our policy fails":                 {err: errOfPolicy("policy 'everynode-placement' with binding 'everynode-placement' denied request: JSON Patch: no such path"), want: "no such path"},
+		"our other policy fails":           {err: errOfPolicy("policy 'everynode-placement-namespaces' with binding 'b' denied request: it costs too much"), want: "it costs too much"},
+		"our policy, with a wrong binding": {err: errOfPolicy(`policy "everynode-placement" denied request: failed to configure policy: x`), want: "failed to configure"},
+		"another's policy fails":           {err: errOfPolicy("policy 'example' with binding 'everynode-placement' denied request: x")},
+		"our policy refuses":               {err: errOfPolicy("ValidatingAdmissionPolicy 'everynode-placement' with binding 'everynode-placement' denied request: x")},
 		"internal error":                   {err: apierrors.NewInternalError(errors.New("etcd"))},
 		"not from the API server":          {err: errors.New("failed calling webhook placement.everynode.dev")},
 		"already there":                    {err: apierrors.NewAlreadyExists(schema.GroupResource{Resource: "pods"}, "p")},
@@ -394,6 +425,14 @@ func TestNotEffective(t *testing.T) {
 			}
 		})
 	}
+}
+
+// errOfPolicy is how the API server refuses a pod because of a policy: a code of one reason and the name
+// of another.
+func errOfPolicy(message string) error {
+	err := apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "p", errors.New("admission request denied by policy"))
+	err.ErrStatus.Message, err.ErrStatus.Reason = message, metav1.StatusReasonInvalid
+	return err
 }
 
 // The failure of a webhook is told from others' by its name: all of ours must have it.
@@ -427,14 +466,36 @@ func TestWebhooksHaveTheSuffix(t *testing.T) {
 }
 
 func TestParsePlacement(t *testing.T) {
-	tests := map[string]bool{"auto": true, "webhook": true, "direct": true, "policy": false, "": false, "Auto": false}
+	tests := map[string]bool{"auto": true, "admission": true, "direct": true, "webhook": false, "policy": false, "": false, "Auto": false}
 	for value, want := range tests {
 		got, err := ParsePlacement(value)
 		if (err == nil) != want || want && string(got) != value {
 			t.Errorf("ParsePlacement(%q) = %q, %v, want ok %v", value, got, err, want)
 		}
-		if err != nil && !strings.Contains(err.Error(), "use auto, webhook or direct") {
+		if err != nil && !strings.Contains(err.Error(), "use auto, admission or direct") {
 			t.Errorf("error %q does not say what to use", err)
+		}
+	}
+}
+
+// So it is with policies that place pods.
+func TestPoliciesHaveThePrefix(t *testing.T) {
+	raw, err := deploy.Policy.ReadFile("policy/placement.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list struct {
+		Items []metav1.PartialObjectMetadata
+	}
+	if err := yaml.Unmarshal(raw, &list); err != nil {
+		t.Fatal(err)
+	}
+	if len(list.Items) == 0 {
+		t.Fatal("no policy in the manifest")
+	}
+	for _, policy := range list.Items {
+		if !strings.HasPrefix(policy.Name, policyPrefix) {
+			t.Errorf("%s %s: its failure is not known for ours", policy.Kind, policy.Name)
 		}
 	}
 }

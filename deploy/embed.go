@@ -4,7 +4,7 @@ package deploy
 
 import "embed"
 
-// Manifests holds the folders crd and manifests as they lie here.
+// Manifests holds the folders crd and manifests as they lie here: the default install.
 //
 //go:embed crd/*.yaml manifests/*.yaml
 var Manifests embed.FS
@@ -14,3 +14,9 @@ var Manifests embed.FS
 //
 //go:embed primary/*.yaml
 var Primary embed.FS
+
+// Policy holds the folder policy, which is applied where policies of the API server place pods
+// instead of everynode-webhook: of Manifests the webhook's configuration is then left out.
+//
+//go:embed policy/*.yaml
+var Policy embed.FS

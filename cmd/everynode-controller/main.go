@@ -43,7 +43,7 @@ type options struct {
 func main() {
 	var o options
 	flag.StringVar(&o.workloads, "workloads", "everynode", "kinds to serve, separated by commas: everynode (DaemonSets of everynode.dev), apps (DaemonSets of apps/v1; kube-controller-manager must run with --controllers=*,-daemonset-controller)")
-	flag.StringVar(&o.placement, "placement", string(controller.PlacementAuto), "who pins pods to their nodes: auto (admission, and the controller while that is not effective), webhook (admission alone), direct (the controller alone)")
+	flag.StringVar(&o.placement, "placement", string(controller.PlacementAuto), "who pins pods to their nodes: auto (admission, and the controller while that is not effective), admission (admission alone, a webhook or a policy), direct (the controller alone)")
 	flag.IntVar(&o.workers, "workers", 16, "number of cells (one DaemonSet on one node) worked on at a time")
 	flag.BoolVar(&o.leaderElect, "leader-elect", true, "take part in a leader election, so that one of several replicas works")
 	flag.StringVar(&o.leaderElectionNamespace, "leader-election-namespace", "everynode-system", "namespace of the leader election's lease")

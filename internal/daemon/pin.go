@@ -22,8 +22,8 @@ func (e *ContradictoryPinError) Error() string {
 }
 
 // Pin ANDs matchFields metadata.name In [node] into every required node affinity term of spec,
-// for terms are ORed and one that is not pinned would leave a choice; without terms it makes
-// the one. The pin comes first in its term: kube-controller-manager takes the first node that it
+// for terms are ORed and one that is not pinned would leave a choice; without required affinity it
+// makes the one. The pin comes first in its term: kube-controller-manager takes the first node that it
 // finds for the target (k8s.io/kubernetes pkg/controller/daemon/util GetTargetNodeName), and a
 // template may name others. Everything else stays. Pinning twice changes nothing.
 func Pin(spec *corev1.PodSpec, node string) {
@@ -37,17 +37,17 @@ func Pin(spec *corev1.PodSpec, node string) {
 		spec.Affinity.NodeAffinity = &corev1.NodeAffinity{}
 	}
 	affinity := spec.Affinity.NodeAffinity
-	if affinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
-		affinity.RequiredDuringSchedulingIgnoredDuringExecution = &corev1.NodeSelector{}
-	}
 	required := affinity.RequiredDuringSchedulingIgnoredDuringExecution
-	if len(required.NodeSelectorTerms) == 0 {
-		required.NodeSelectorTerms = []corev1.NodeSelectorTerm{{MatchFields: []corev1.NodeSelectorRequirement{pin}}}
+	if required == nil {
+		affinity.RequiredDuringSchedulingIgnoredDuringExecution = &corev1.NodeSelector{
+			NodeSelectorTerms: []corev1.NodeSelectorTerm{{MatchFields: []corev1.NodeSelectorRequirement{pin}}},
+		}
 		return
 	}
 	for i := range required.NodeSelectorTerms {
 		term := &required.NodeSelectorTerms[i]
-		// A pin would make an empty term, which matches no node, match one.
+		// A pin would make an empty term, which matches no node, match one. So would a term where there
+		// are none, which the API server refuses.
 		if !empty(term) && (len(term.MatchFields) == 0 || !pinsTo(&term.MatchFields[0], node)) {
 			term.MatchFields = slices.Insert(slices.Clip(term.MatchFields), 0, pin)
 		}

@@ -50,6 +50,20 @@ func TestRewrite(t *testing.T) {
 			pod:  corev1.Pod{Spec: corev1.PodSpec{NodeName: "n1"}},
 			want: &corev1.Pod{ObjectMeta: placed, Spec: corev1.PodSpec{Affinity: required(corev1.NodeSelectorTerm{MatchFields: []corev1.NodeSelectorRequirement{field("In", "n1")}})}},
 		},
+		"required affinity without terms stays, for the API server to refuse": {
+			pod:  corev1.Pod{Spec: corev1.PodSpec{NodeName: "n1", Affinity: required()}},
+			want: &corev1.Pod{ObjectMeta: placed, Spec: corev1.PodSpec{Affinity: required()}},
+		},
+		"other affinity stays": {
+			pod: corev1.Pod{Spec: corev1.PodSpec{NodeName: "n1", Affinity: &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{}}}},
+			want: &corev1.Pod{ObjectMeta: placed, Spec: corev1.PodSpec{Affinity: &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{},
+				NodeAffinity: required(corev1.NodeSelectorTerm{MatchFields: []corev1.NodeSelectorRequirement{field("In", "n1")}}).NodeAffinity}}},
+		},
+		"a pod that no daemon owns keeps its scheduler": {
+			pod: corev1.Pod{Spec: corev1.PodSpec{NodeName: "n1", SchedulerName: "example"}},
+			want: &corev1.Pod{ObjectMeta: placed, Spec: corev1.PodSpec{SchedulerName: "example",
+				Affinity: required(corev1.NodeSelectorTerm{MatchFields: []corev1.NodeSelectorRequirement{field("In", "n1")}})}},
+		},
 		"every term gets the pin, one that has it keeps it": {
 			pod: corev1.Pod{Spec: corev1.PodSpec{NodeName: "n1", Affinity: required(
 				corev1.NodeSelectorTerm{MatchExpressions: []corev1.NodeSelectorRequirement{ssd}},
@@ -157,9 +171,6 @@ func TestRewriteTellsUpstreamTheTarget(t *testing.T) {
 func TestRewriteNarrowsToTheNode(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		node, spec := drawNode(t), drawSpec(t)
-		if spec.Affinity != nil && len(requiredTerms(&spec)) == 0 {
-			t.Skip("the API server refuses a required affinity without terms")
-		}
 		matches := func(spec *corev1.PodSpec) bool {
 			match, _ := nodeaffinity.GetRequiredNodeAffinity(&corev1.Pod{Spec: *spec}).Match(node)
 			return match

@@ -162,7 +162,7 @@ func controllerArgs(l *Lab, ports []int) []string {
 	return []string{
 		"--kubeconfig=" + l.kubeconfigOf(Controller),
 		"--workloads=" + l.options.Workloads,
-		"--placement=" + l.options.Placement,
+		"--placement=" + l.options.controllerPlacement(),
 		"--leader-elect=true",
 		"--leader-election-namespace=" + everynodeNamespace,
 		"--health-probe-bind-address=" + hostPort(ports[0]),

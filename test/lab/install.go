@@ -72,7 +72,15 @@ func parseManifest(data []byte) ([]*unstructured.Unstructured, error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(object.Object) > 0 {
+		if object.IsList() {
+			list, err := object.ToList()
+			if err != nil {
+				return nil, err
+			}
+			for i := range list.Items {
+				objects = append(objects, &list.Items[i])
+			}
+		} else if len(object.Object) > 0 {
 			objects = append(objects, object)
 		}
 	}
@@ -90,8 +98,8 @@ func installRank(object *unstructured.Unstructured) int {
 }
 
 // adapt makes of a manifest what the lab installs, or nil when the lab has no use for it:
-// Deployments, because the lab runs the processes itself, with direct placement the webhook's
-// configuration, and what the controller may do with native DaemonSets unless it serves them.
+// Deployments, because the lab runs the processes itself, the webhook's configuration where no
+// webhook is asked, and what the controller may do with native DaemonSets unless it serves them.
 func (l *Lab) adapt(object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	if object.GetName() == appsRole && !l.options.servesApps() {
 		return nil, nil
@@ -100,7 +108,7 @@ func (l *Lab) adapt(object *unstructured.Unstructured) (*unstructured.Unstructur
 	case "Deployment":
 		return nil, nil
 	case "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration":
-		if l.options.Placement == PlacementDirect {
+		if !l.options.asksWebhook() {
 			return nil, nil
 		}
 		return callByURL(object, "https://"+l.Component(Webhook).Address(), l.pki.ca.cert)

@@ -209,6 +209,11 @@ func (l *Lab) startEverynode(ctx context.Context) error {
 			return err
 		}
 	}
+	if l.options.Placement == PlacementPolicy {
+		if err := l.install(ctx, deploy.Policy); err != nil {
+			return err
+		}
+	}
 	if err := l.authenticate(ctx); err != nil {
 		return err
 	}

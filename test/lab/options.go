@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// The values of Options that are supported today.
+// The values of Options that have names.
 const (
 	WorkloadsEverynode = "everynode"
 	WorkloadsApps      = "apps"
@@ -16,6 +16,7 @@ const (
 	SchedulerPrimary   = "primary"
 	PlacementAuto      = "auto"
 	PlacementWebhook   = "webhook"
+	PlacementPolicy    = "policy"
 	PlacementDirect    = "direct"
 )
 
@@ -30,8 +31,10 @@ type Options struct {
 	// Scheduler says how everynode-scheduler is installed; "" means secondary, beside
 	// kube-scheduler. With primary it schedules every pod, and kube-scheduler is not started.
 	Scheduler string
-	// Placement says who turns nodeName into node affinity; "" means auto. With direct, the
-	// webhook is not started and its configuration is not installed.
+	// Placement says who turns nodeName into node affinity; "" means auto, the webhook and the
+	// controller while it is not effective. With webhook it is the webhook alone; with policy, a
+	// policy of the API server, and the controller while it is not effective; with direct, the
+	// controller. With the last two the webhook is not started and its configuration not installed.
 	Placement string
 	// Dir is the lab's own folder. It is made when it is missing; one that holds something
 	// else is refused. "" means a new temporary folder, which the lab removes when it stops.
@@ -51,15 +54,13 @@ type setting struct {
 	name      string
 	value     *string
 	supported []string
-	// planned are values of the design that no lab can serve yet.
-	planned []string
 }
 
 func (o *Options) settings() []setting {
 	return []setting{
-		{"workloads", &o.Workloads, []string{WorkloadsEverynode, WorkloadsApps, WorkloadsBoth}, nil},
-		{"scheduler", &o.Scheduler, []string{SchedulerSecondary, SchedulerPrimary}, nil},
-		{"placement", &o.Placement, []string{PlacementAuto, PlacementWebhook, PlacementDirect}, []string{"policy"}},
+		{"workloads", &o.Workloads, []string{WorkloadsEverynode, WorkloadsApps, WorkloadsBoth}},
+		{"scheduler", &o.Scheduler, []string{SchedulerSecondary, SchedulerPrimary}},
+		{"placement", &o.Placement, []string{PlacementAuto, PlacementWebhook, PlacementPolicy, PlacementDirect}},
 	}
 }
 
@@ -79,11 +80,7 @@ func (o *Options) validate() error {
 		errs = append(errs, fmt.Errorf("nodes=%d: give 0 or more", o.Nodes))
 	}
 	for _, s := range o.settings() {
-		switch {
-		case slices.Contains(s.supported, *s.value):
-		case slices.Contains(s.planned, *s.value):
-			errs = append(errs, fmt.Errorf("%s=%s is not supported yet; supported: %s", s.name, *s.value, strings.Join(s.supported, ", ")))
-		default:
+		if !slices.Contains(s.supported, *s.value) {
 			errs = append(errs, fmt.Errorf("%s=%s is unknown; supported: %s", s.name, *s.value, strings.Join(s.supported, ", ")))
 		}
 	}
@@ -110,9 +107,27 @@ func unknownComponent(what, name string) error {
 // servesApps says whether Everynode serves native DaemonSets.
 func (o *Options) servesApps() bool { return o.Workloads != WorkloadsEverynode }
 
+// asksWebhook says whether the API server asks everynode-webhook.
+func (o *Options) asksWebhook() bool {
+	return o.Placement == PlacementAuto || o.Placement == PlacementWebhook
+}
+
+// controllerPlacement is what the controller is told of placement: to it a webhook and a policy are
+// the same.
+func (o *Options) controllerPlacement() string {
+	switch o.Placement {
+	case PlacementWebhook:
+		return "admission"
+	case PlacementPolicy:
+		return PlacementAuto
+	default:
+		return o.Placement
+	}
+}
+
 // starts says whether a component is started with the lab.
 func (o *Options) starts(name string) bool {
-	if name == Webhook && o.Placement == PlacementDirect {
+	if name == Webhook && !o.asksWebhook() {
 		return false
 	}
 	if name == Scheduler && o.Scheduler == SchedulerPrimary {

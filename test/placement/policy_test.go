@@ -1,0 +1,223 @@
+package placement
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/test/lab"
+	"github.com/everynode/everynode/test/labtest"
+)
+
+// failedPolicy is the refusal of a pod by a policy that cannot do its part.
+func failedPolicy(err error) error {
+	if err == nil || !strings.Contains(err.Error(), "policy 'everynode-placement") || strings.Contains(err.Error(), "ValidatingAdmissionPolicy") {
+		return fmt.Errorf("got %w, want a policy that failed", err)
+	}
+	return nil
+}
+
+// policyFaults take the policies that place away.
+func policyFaults() map[string]fault {
+	policies, bindings := &admissionregistrationv1.MutatingAdmissionPolicyList{}, &admissionregistrationv1.MutatingAdmissionPolicyBindingList{}
+	return map[string]fault{
+		"policies deleted": {
+			inflict: func(c *labtest.Cluster) {
+				c.Must(c.List(c.T.Context(), policies))
+				for i := range policies.Items {
+					c.Must(c.Delete(c.T.Context(), policies.Items[i].DeepCopy()))
+				}
+			},
+			mend: func(c *labtest.Cluster) {
+				for _, policy := range policies.Items {
+					policy.ObjectMeta = metav1.ObjectMeta{Name: policy.Name}
+					c.Must(c.Create(c.T.Context(), &policy))
+				}
+			},
+			refusal: interlock,
+		},
+		"bindings deleted": {
+			inflict: func(c *labtest.Cluster) {
+				c.Must(c.List(c.T.Context(), bindings))
+				for i := range bindings.Items {
+					c.Must(c.Delete(c.T.Context(), bindings.Items[i].DeepCopy()))
+				}
+			},
+			mend: func(c *labtest.Cluster) {
+				for _, binding := range bindings.Items {
+					binding.ObjectMeta = metav1.ObjectMeta{Name: binding.Name}
+					c.Must(c.Create(c.T.Context(), &binding))
+				}
+			},
+			refusal: interlock,
+		},
+		"a policy that fails": {
+			inflict: func(c *labtest.Cluster) {
+				c.Must(c.List(c.T.Context(), policies))
+				for _, policy := range policies.Items {
+					changed := policy.DeepCopy()
+					changed.Spec.Mutations[0].JSONPatch.Expression = `[JSONPatch{op: "add", path: "/no/such/parent", value: "x"}]`
+					c.Must(c.Update(c.T.Context(), changed))
+				}
+			},
+			mend: func(c *labtest.Cluster) {
+				for _, policy := range policies.Items {
+					found := &admissionregistrationv1.MutatingAdmissionPolicy{}
+					c.Must(c.Get(c.T.Context(), client.ObjectKeyFromObject(&policy), found))
+					found.Spec = policy.Spec
+					c.Must(c.Update(c.T.Context(), found))
+				}
+			},
+			refusal: failedPolicy,
+		},
+	}
+}
+
+// Without a webhook the policies place, and what holds of a webhook that is away holds of them.
+func TestPlacementSurvivesItsPolicy(t *testing.T) {
+	cluster := labtest.Start(t, lab.Options{Nodes: nodes, Placement: lab.PlacementPolicy})
+	witness := cluster.Watch()
+	if cluster.Component(lab.Webhook).Running() {
+		t.Error("everynode-webhook runs, and nobody asks it")
+	}
+	waitUntilAdmission(cluster, func(err error) error { return err })
+	made := 0
+	for name, fault := range policyFaults() {
+		t.Run(name, func(t *testing.T) {
+			c := cluster.With(t)
+			prefix := strings.ReplaceAll(name, " ", "-")
+			fault.inflict(c)
+			waitUntilAdmission(c, fault.refusal)
+			set := labtest.DaemonSet(prefix)
+			c.Make(set)
+			checkPlacedBy(c, c.WaitForPods(set, labtest.NodeNames(nodes)...), v1alpha1.PlacedByController)
+			waitForCondition(c, set, metav1.ConditionFalse)
+			c.WaitForEvent(set, "PlacementAdmissionNotEffective", "")
+			checkEffective(c, "0")
+			checkOthersUnaffected(c)
+
+			fault.mend(c)
+			waitUntilAdmission(c, func(err error) error { return err })
+			waitForCondition(c, set, metav1.ConditionTrue)
+			checkEffective(c, "1")
+			after := labtest.DaemonSet(prefix + "-mended")
+			c.Make(after)
+			checkPlacedBy(c, c.WaitForPods(after, labtest.NodeNames(nodes)...), v1alpha1.PlacedByPolicy)
+		})
+		made += 2 * nodes
+	}
+	t.Run("pods that ask", func(t *testing.T) { podsThatAsk(cluster.With(t)) })
+	t.Run("a kubelet's mirror pod", func(t *testing.T) { mirrorPod(cluster.With(t)) })
+	t.Run("pods that ask while nobody places", func(t *testing.T) { podsNobodyPlaces(cluster.With(t)) })
+	cluster.Verdict(witness, made)
+	cluster.NothingForbidden()
+}
+
+// barePod is a pod that names a node by itself.
+func barePod(namespace, name string, change ...func(*corev1.Pod)) *corev1.Pod {
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+		Spec:       corev1.PodSpec{NodeName: lab.NodeName(1), Containers: []corev1.Container{{Name: "main", Image: "example.com/bare"}}},
+	}
+	for _, c := range change {
+		c(pod)
+	}
+	return pod
+}
+
+func asking(pod *corev1.Pod) {
+	metav1.SetMetaDataLabel(&pod.ObjectMeta, v1alpha1.PlacementLabel, v1alpha1.PlacementScheduler)
+}
+
+// pinned asks for a node by affinity.
+func pinned(node string) func(*corev1.Pod) {
+	return func(pod *corev1.Pod) {
+		pod.Spec.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{
+			RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{
+				MatchFields: []corev1.NodeSelectorRequirement{{Key: metav1.ObjectNameField, Operator: corev1.NodeSelectorOpIn, Values: []string{node}}},
+			}}},
+		}}
+	}
+}
+
+// askingNamespace makes a namespace whose pods ask.
+func askingNamespace(c *labtest.Cluster, name string) {
+	c.T.Helper()
+	c.Make(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{v1alpha1.PlacementLabel: v1alpha1.PlacementScheduler}}})
+	c.Eventually("pods can be made in "+name, func(ctx context.Context) (string, error) {
+		return "", c.Get(ctx, client.ObjectKey{Namespace: name, Name: "default"}, &corev1.ServiceAccount{})
+	})
+}
+
+// A bare pod that asks, by its label or its namespace's, goes through the scheduler that it names; one
+// that contradicts itself is told what to do.
+func podsThatAsk(c *labtest.Cluster) {
+	askingNamespace(c, "legacy")
+	for _, pod := range []*corev1.Pod{barePod(labtest.Namespace, "labelled", asking), barePod("legacy", "by-namespace")} {
+		c.Make(pod)
+		if pod.Spec.NodeName != "" || pod.Annotations[v1alpha1.PlacedByAnnotation] != v1alpha1.PlacedByPolicy || pod.Spec.SchedulerName != corev1.DefaultSchedulerName {
+			c.T.Errorf("pod %s is stored with node %q, scheduler %s, annotations %v; want it placed by the policy, for its own scheduler",
+				pod.Name, pod.Spec.NodeName, pod.Spec.SchedulerName, pod.Annotations)
+		}
+		c.Eventually(pod.Name+" is scheduled to its node", func(ctx context.Context) (string, error) {
+			err := c.Get(ctx, client.ObjectKeyFromObject(pod), pod)
+			if err == nil && pod.Spec.NodeName != lab.NodeName(1) {
+				return fmt.Sprintf("it is on %q", pod.Spec.NodeName), nil
+			}
+			return "", err
+		})
+	}
+	for _, pod := range []*corev1.Pod{barePod(labtest.Namespace, "contradiction", asking, pinned("elsewhere")), barePod("legacy", "contradiction", pinned("elsewhere"))} {
+		err := c.Create(c.T.Context(), pod)
+		want := `spec.nodeName is "lab-node-1", but the required node affinity pins the pod to "elsewhere" by matchFields metadata.name: remove one of the two, or make them agree`
+		if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), want) {
+			c.T.Errorf("pod %s/%s: got %v, want it forbidden: %s", pod.Namespace, pod.Name, err, want)
+		}
+	}
+}
+
+// A mirror pod tells what a kubelet runs already: it keeps its node, whatever its namespace asks.
+func mirrorPod(c *labtest.Cluster) {
+	askingNamespace(c, "static")
+	config := rest.CopyConfig(c.Config)
+	config.Impersonate = rest.ImpersonationConfig{UserName: "system:node:" + lab.NodeName(1), Groups: []string{"system:nodes", "system:authenticated"}}
+	kubelet, err := client.New(config, client.Options{Scheme: c.Scheme()})
+	c.Must(err)
+	node := &corev1.Node{}
+	c.Must(c.Get(c.T.Context(), client.ObjectKey{Name: lab.NodeName(1)}, node))
+	pod := barePod("static", "mirror", asking, func(pod *corev1.Pod) {
+		pod.Annotations = map[string]string{corev1.MirrorPodAnnotationKey: "hash"}
+		pod.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: node.Name, UID: node.UID, Controller: new(true)}}
+	})
+	c.Must(kubelet.Create(c.T.Context(), pod))
+	if pod.Spec.NodeName != lab.NodeName(1) {
+		c.T.Errorf("the mirror pod is stored with node %q", pod.Spec.NodeName)
+	}
+}
+
+// Pods of others have no gate, so no interlock holds them: the policy that validates does, for as long
+// as nobody places them.
+func podsNobodyPlaces(c *labtest.Cluster) {
+	fault := policyFaults()["bindings deleted"]
+	fault.inflict(c)
+	waitUntilAdmission(c, fault.refusal)
+	c.Eventually("a pod that asks is refused", func(ctx context.Context) (string, error) {
+		err := c.Create(ctx, barePod(labtest.Namespace, "unplaced", asking), client.DryRunAll)
+		if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "restore the MutatingAdmissionPolicies everynode-placement") {
+			return fmt.Sprintf("got %v", err), nil
+		}
+		return "", nil
+	})
+	c.Must(c.Create(c.T.Context(), barePod(labtest.Namespace, "unasked"), client.DryRunAll))
+	fault.mend(c)
+	waitUntilAdmission(c, func(err error) error { return err })
+}
