@@ -39,12 +39,11 @@ func fromManual(t *testing.T) (manifest string, stored map[string]any) {
 	return string(blocks[0][1]), stored
 }
 
-// The bare pod of the manual is stored as the manual says, waits while its node takes no pods, which it
-// would not have with nodeName, and is bound by the scheduler that it names.
-func TestBarePodOfTheManual(t *testing.T) {
+// checkBarePod: the bare pod of the manual is stored as the manual says, waits while its node takes no pods,
+// which it would not have with nodeName, and is bound by the scheduler that it names.
+func checkBarePod(t *testing.T, c *labtest.Cluster) {
 	manifest, stored := fromManual(t)
-	c := labtest.Start(t, lab.Options{Nodes: 2, Without: []string{lab.Scheduler}}) // nobody decides yet
-	waitUntilAdmission(c, func(err error) error { return err })
+	c.Must(c.Component(lab.Scheduler).Stop(t.Context())) // nobody decides yet
 	pod := &corev1.Pod{}
 	c.Must(yaml.UnmarshalStrict([]byte(manifest), pod))
 	node := &corev1.Node{}
@@ -52,6 +51,7 @@ func TestBarePodOfTheManual(t *testing.T) {
 	cordon(c, node, true)
 	_, _, err := c.Kubectl(t.Context(), manifest, "create", "--filename=-")
 	c.Must(err)
+	t.Cleanup(func() { _ = c.Delete(context.Background(), pod, client.GracePeriodSeconds(0)) })
 
 	read := &unstructured.Unstructured{}
 	read.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Pod"))

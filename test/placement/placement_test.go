@@ -56,6 +56,7 @@ func TestPlacementSurvivesItsWebhook(t *testing.T) {
 		checkPlacedBy(c, c.WaitForPods(set, labtest.NodeNames(nodes)...), v1alpha1.PlacedByWebhook)
 		waitForCondition(c, set, metav1.ConditionTrue)
 	})
+	t.Run("bare pod of the manual", func(t *testing.T) { checkBarePod(t, cluster.With(t)) })
 	made := nodes
 	for name, fault := range faults() {
 		t.Run(name, func(t *testing.T) {

@@ -121,51 +121,42 @@ func (s *service) forward(ctx context.Context, from net.Conn) {
 	_, _ = io.Copy(from, to)
 }
 
-// twoReplicas is a lab whose webhook runs twice behind a service.
-func twoReplicas(t *testing.T) (c *labtest.Cluster, s *service, first, second *lab.Component) {
-	t.Helper()
+func TestTwoReplicas(t *testing.T) {
 	// The lame duck outlives the service's ignorance.
-	c = labtest.Start(t, lab.Options{Nodes: nodes, ExtraArgs: map[string][]string{lab.Webhook: {"--shutdown-delay=2s"}}})
-	first = c.Component(lab.Webhook)
+	c := labtest.Start(t, lab.Options{Nodes: nodes, ExtraArgs: map[string][]string{lab.Webhook: {"--shutdown-delay=2s"}}})
+	first := c.Component(lab.Webhook)
 	second, err := c.Replica(t.Context(), lab.Webhook)
 	c.Must(err)
-	s = serveBehind(c, first, second)
+	service := serveBehind(c, first, second)
 	waitUntilAdmission(c, func(err error) error { return err })
-	return c, s, first, second
+	t.Run("a rolling restart loses nothing", func(t *testing.T) { restartOneByOne(c.With(t), service, first, second) })
+	t.Run("the first dies", func(t *testing.T) { dies(c.With(t), service, first, "first") })
+	t.Run("the second dies", func(t *testing.T) { dies(c.With(t), service, second, "second") })
 }
 
-// When one of two replicas dies, pods go on being made: by the controller until the service knows, then
-// by admission again.
-func TestOneOfTwoReplicasDies(t *testing.T) {
-	c, service, first, second := twoReplicas(t)
-	witness := c.Watch()
-	others := createOthers(c)
-	made := 0
-	for name, dies := range map[string]*lab.Component{"first": first, "second": second} {
-		died := time.Now()
-		dies.Kill()
-		during := labtest.DaemonSet(name + "-died")
-		c.Make(during)
-		c.WaitForPods(during, labtest.NodeNames(nodes)...)
-		waitUntilAdmission(c, func(err error) error { return err })
-		waitForCondition(c, during, metav1.ConditionTrue)
-		after := labtest.DaemonSet(name + "-missing")
-		c.Make(after)
-		checkPlacedBy(c, c.WaitForPods(after, labtest.NodeNames(nodes)...), v1alpha1.PlacedByWebhook)
-		t.Logf("admission places pods again %v after the %s replica died", time.Since(died).Round(time.Millisecond), name)
-		made += 2 * nodes
-		c.Must(dies.Restart(t.Context()))
-		service.awaitReady(c, 2)
-	}
+// dies: pods go on being made, by the controller until the service knows, then by admission again.
+func dies(c *labtest.Cluster, service *service, replica *lab.Component, name string) {
+	witness, others, died := c.Watch(), createOthers(c), time.Now()
+	replica.Kill()
+	during := labtest.DaemonSet(name + "-died")
+	c.Make(during)
+	c.WaitForPods(during, labtest.NodeNames(nodes)...)
+	waitUntilAdmission(c, func(err error) error { return err })
+	waitForCondition(c, during, metav1.ConditionTrue)
+	after := labtest.DaemonSet(name + "-missing")
+	c.Make(after)
+	checkPlacedBy(c, c.WaitForPods(after, labtest.NodeNames(nodes)...), v1alpha1.PlacedByWebhook)
+	c.T.Logf("admission places pods again %v after the %s replica died", time.Since(died).Round(time.Millisecond), name)
 	others.check()
-	c.Verdict(witness, made)
+	c.Must(replica.Restart(c.T.Context()))
+	service.awaitReady(c, 2)
+	c.Verdict(witness, 2*nodes)
 }
 
-// A rolling restart loses no request: readiness fails first, and the replica serves on until that is
-// known.
-func TestRestartOfReplicasLosesNothing(t *testing.T) {
-	c, service, first, second := twoReplicas(t)
-	ctx, stop := context.WithCancel(t.Context())
+// restartOneByOne: readiness fails first, and a replica serves on until that is known, so no request is
+// lost.
+func restartOneByOne(c *labtest.Cluster, service *service, replicas ...*lab.Component) {
+	ctx, stop := context.WithCancel(c.T.Context())
 	var (
 		asking sync.WaitGroup
 		asked  atomic.Int64
@@ -174,20 +165,20 @@ func TestRestartOfReplicasLosesNothing(t *testing.T) {
 		asking.Go(func() {
 			for ctx.Err() == nil {
 				if err := c.Create(ctx, emitted(), client.DryRunAll); err != nil && ctx.Err() == nil {
-					t.Errorf("a daemon's pod, while a replica is restarted: %v", err)
+					c.T.Errorf("a daemon's pod, while a replica is restarted: %v", err)
 				}
 				asked.Add(1)
 			}
 		})
 	}
-	for _, replica := range []*lab.Component{first, second} {
-		c.Must(replica.Restart(t.Context()))
+	for _, replica := range replicas {
+		c.Must(replica.Restart(c.T.Context()))
 		service.awaitReady(c, 2)
 	}
 	stop()
 	asking.Wait()
 	if asked.Load() == 0 {
-		t.Error("nothing was asked")
+		c.T.Error("nothing was asked")
 	}
-	t.Logf("%d pods were asked for meanwhile", asked.Load())
+	c.T.Logf("%d pods were asked for meanwhile", asked.Load())
 }
