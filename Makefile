@@ -9,6 +9,7 @@ PLACEMENT ?= auto
 LAB_DIR ?= .lab
 CLUSTER ?= lab
 CONTROLLER ?= everynode
+FUZZTIME ?= 30s
 GOLANGCI := go tool -modfile=tools/lint/go.mod golangci-lint
 BINARIES := everynode-controller everynode-webhook everynode-scheduler
 
@@ -40,6 +41,11 @@ test: components build ## Every test: pure rules, and the way of a pod on a real
 .PHONY: e2e
 e2e: components build ## The end-to-end tests alone, uncached, on the lab: placement, lifecycle, corpus
 	go test -count=1 ./test/...
+
+.PHONY: fuzz
+fuzz: ## Fuzz the webhook's two paths for FUZZTIME each [FUZZTIME=30s]
+	go test -run '^$$' -fuzz FuzzPlacement -fuzztime $(FUZZTIME) ./webhook
+	go test -run '^$$' -fuzz FuzzValidation -fuzztime $(FUZZTIME) ./webhook
 
 .PHONY: faults
 faults: components build ## What takes longer: 10,000 pods made in a race for 200 nodes, S1 checked on every event; 100,000 random pods placed three ways, 20,000 on an API server

@@ -189,7 +189,7 @@ func TestPlacerFlipsOnceEachWay(t *testing.T) {
 	wantStrings(t, "flips when it goes again", []string{flippedOff, flippedOn, flippedOff}, f.seen)
 }
 
-// With --placement=webhook every pod is still emitted, and the first that is stored tells.
+// With --placement=admission every pod is still emitted, and the first that is stored tells.
 func TestPlacerWebhookModeComesBack(t *testing.T) {
 	s, f := newServer(), &flips{}
 	p := newPlacer(s, PlacementAdmission, samplesOf(emitted("n9")), f.flipped)

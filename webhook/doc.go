@@ -1,11 +1,15 @@
-// Package webhook is placement by admission: a thin handler around daemon.Rewrite, which turns
-// spec.nodeName of a pod that is being created into a pin by node affinity.
+// Package webhook is Everynode's admission: handlers around pure functions.
 //
-// Which pods come here is not decided here: the webhook's configuration (deploy/manifests) sends
-// those alone that a daemon owns or that opted in, by CEL matchConditions, so that no other pod
+//   - Placement (/mutate-pods) turns spec.nodeName of a pod that is being created into a pin by node
+//     affinity. It is daemon.Rewrite, put into a JSON patch.
+//   - Validation (/validate-daemonsets) refuses DaemonSets of everynode.dev that apps/v1 would refuse, by
+//     upstream's own functions, and warns of what is legal but surely wrong.
+//
+// Which requests come here is not decided here: the webhooks' configurations (deploy/manifests) send
+// those pods alone that a daemon owns or that opted in, by CEL matchConditions, so that no other pod
 // ever leaves the API server (S7). What comes is rewritten; the rewrite is idempotent, so it
 // does not matter that a pod comes twice.
 //
-// The patch is the difference between the pod as this program decodes it and the same after the
-// rewrite. A field that this program does not know is therefore left alone.
+// A pod is decoded no further than the rewrite reads, and the patch names the places that it changes, one
+// by one. A field that this program does not know is therefore left alone.
 package webhook

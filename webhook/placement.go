@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
-	"gomodules.xyz/jsonpatch/v2"
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+	kjson "sigs.k8s.io/json"
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/internal/daemon"
@@ -25,44 +25,89 @@ var podResource = metav1.GroupVersionResource{Version: "v1", Resource: "pods"}
 // placement answers admission requests for pods.
 type placement struct{}
 
-// Handle rewrites a pod that is being created. A pod that contradicts itself is denied with what
-// to do about it; a request that a wrong configuration sent here is allowed as it is, for
-// nothing but pods that ask for placement may notice this webhook (S7).
-func (placement) Handle(_ context.Context, request admission.Request) admission.Response {
-	if request.Operation != admissionv1.Create || request.Resource != podResource || request.SubResource != "" {
-		return admission.Allowed("").WithWarnings(fmt.Sprintf(
-			"everynode: the placement webhook serves CREATE of pods; take %s of %s out of its configuration", request.Operation, request.Resource.Resource))
+// answer rewrites a pod that is being created. A pod that contradicts itself is denied with what
+// to do about it.
+func (placement) answer(_ context.Context, asked *request) (*admissionv1.AdmissionResponse, outcome) {
+	if asked.Operation != admissionv1.Create || asked.Resource != podResource || asked.SubResource != "" {
+		return misdirected("placement webhook serves CREATE of pods", asked), warned
 	}
-	patch, err := place(request.Object.Raw)
+	patch, err := place(asked.Object)
 	var contradiction *daemon.ContradictoryPinError
 	switch {
 	case errors.As(err, &contradiction):
-		return admission.Denied(contradiction.Error())
+		return refused(http.StatusForbidden, metav1.StatusReasonForbidden, contradiction.Error()), denied
 	case err != nil:
-		return admission.Errored(http.StatusBadRequest, err)
+		return refused(http.StatusBadRequest, metav1.StatusReasonBadRequest, err.Error()), malformed
 	case len(patch) == 0:
-		return admission.Allowed("")
+		return allowed(), unchanged
 	}
-	return admission.Patched("", patch...)
+	encoded, err := json.Marshal(patch)
+	if err != nil {
+		return refused(http.StatusInternalServerError, metav1.StatusReasonInternalError, fmt.Sprintf("encoding the patch: %v", err)), malformed
+	}
+	response := allowed()
+	response.Patch, response.PatchType = encoded, new(admissionv1.PatchTypeJSONPatch)
+	return response, patched
 }
 
-// place is the JSON patch that places a pod, empty when there is nothing to do.
-func place(raw []byte) ([]jsonpatch.Operation, error) {
-	pod := &corev1.Pod{}
-	if err := json.Unmarshal(raw, pod); err != nil {
+// place is the patch that places a pod, empty when there is nothing to do.
+func place(raw []byte) ([]operation, error) {
+	var seen podView
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(raw, &seen); err != nil {
 		return nil, fmt.Errorf("decoding the pod: %w", err)
 	}
-	before, err := json.Marshal(pod)
-	if err != nil {
-		return nil, fmt.Errorf("encoding the pod: %w", err)
+	if seen.Spec.NodeName == "" {
+		return nil, nil
 	}
+	pod := seen.pod()
 	changed, err := daemon.Rewrite(pod, v1alpha1.PlacedByWebhook)
 	if err != nil || !changed {
 		return nil, err
 	}
-	after, err := json.Marshal(pod)
-	if err != nil {
-		return nil, fmt.Errorf("encoding the pod: %w", err)
+	return seen.patch(pod), nil
+}
+
+// podView is the part of a pod that the rewrite reads or writes. A pointer that is nil is a field that
+// is not there, or null: what is put below it has to be put there whole.
+type podView struct {
+	Metadata *struct {
+		Annotations     *struct{}               `json:"annotations"` // whether there are any
+		OwnerReferences []metav1.OwnerReference `json:"ownerReferences"`
+	} `json:"metadata"`
+	Spec struct {
+		NodeName        string                     `json:"nodeName"`
+		SchedulerName   string                     `json:"schedulerName"`
+		SchedulingGates []corev1.PodSchedulingGate `json:"schedulingGates"`
+		Affinity        *struct {
+			NodeAffinity *struct {
+				Required *corev1.NodeSelector `json:"requiredDuringSchedulingIgnoredDuringExecution"`
+			} `json:"nodeAffinity"`
+		} `json:"affinity"`
+	} `json:"spec"`
+}
+
+// required are the required terms of the node affinity, nil when there is none.
+func (v *podView) required() *corev1.NodeSelector {
+	if v.Spec.Affinity == nil || v.Spec.Affinity.NodeAffinity == nil {
+		return nil
 	}
-	return jsonpatch.CreatePatch(before, after)
+	return v.Spec.Affinity.NodeAffinity.Required
+}
+
+// pod is what the view shows, as a pod to rewrite; it shares nothing that the rewrite changes.
+func (v *podView) pod() *corev1.Pod {
+	pod := &corev1.Pod{Spec: corev1.PodSpec{
+		NodeName: v.Spec.NodeName, SchedulerName: v.Spec.SchedulerName, SchedulingGates: slices.Clone(v.Spec.SchedulingGates),
+	}}
+	if v.Metadata != nil {
+		pod.OwnerReferences = v.Metadata.OwnerReferences
+	}
+	if required := v.required(); required != nil {
+		pod.Spec.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{
+			RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{
+				NodeSelectorTerms: slices.Clone(required.NodeSelectorTerms),
+			},
+		}}
+	}
+	return pod
 }

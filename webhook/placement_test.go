@@ -1,38 +1,35 @@
 package webhook
 
 import (
-	"bytes"
+	"context"
 	"encoding/json"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	jsonpatch "gopkg.in/evanphx/json-patch.v4" // what the API server applies patches with
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"pgregory.net/rapid"
-	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-var podKind = metav1.GroupVersionKind{Version: "v1", Kind: "Pod"}
-
 // create is the admission request for a pod that is being created.
-func create(raw []byte) admission.Request {
-	return admission.Request{AdmissionRequest: admissionv1.AdmissionRequest{
-		UID: "uid-request", Operation: admissionv1.Create, Kind: podKind, Resource: podResource, Namespace: "ns",
-		Object: runtime.RawExtension{Raw: raw},
-	}}
+func create(raw []byte) *request {
+	return &request{UID: "uid-request", Operation: admissionv1.Create, Resource: podResource, Namespace: "ns", Object: raw}
+}
+
+// placed is the answer of the placement webhook to the creation of a pod.
+func placed(raw []byte) *admissionv1.AdmissionResponse {
+	response, _ := placement{}.answer(context.Background(), create(raw))
+	return response
 }
 
 func encode(t testing.TB, object any) []byte {
@@ -45,15 +42,11 @@ func encode(t testing.TB, object any) []byte {
 }
 
 // apply does to a raw object what the API server does with a response: nothing without a patch.
-func apply(raw []byte, response admission.Response) ([]byte, error) {
-	if len(response.Patches) == 0 {
+func apply(raw []byte, response *admissionv1.AdmissionResponse) ([]byte, error) {
+	if len(response.Patch) == 0 {
 		return raw, nil
 	}
-	encoded, err := json.Marshal(response.Patches)
-	if err != nil {
-		return nil, err
-	}
-	patch, err := jsonpatch.DecodePatch(encoded)
+	patch, err := jsonpatch.DecodePatch(response.Patch)
 	if err != nil {
 		return nil, err
 	}
@@ -111,6 +104,35 @@ func TestPlacementOfRawPods(t *testing.T) {
 				"affinity":{"future":"x","nodeAffinity":{"future":"y","requiredDuringSchedulingIgnoredDuringExecution":{"future":"z","nodeSelectorTerms":[
 					{"future":1,"matchExpressions":[{"key":"disk","operator":"Exists","future":2}],"matchFields":[{"key":"metadata.name","operator":"In","values":["n1"]}]}]}}}}}`,
 		},
+		"the places of gates do not move under the patch": {
+			pod: `{"metadata":{},"spec":{"nodeName":"n1","schedulingGates":[{"name":"everynode.dev/placement"},{"name":"a","future":1},
+				{"name":"everynode.dev/placement"},{"name":"a","future":2},{"name":"everynode.dev/placement"}]}}`,
+			want: `{"metadata":{"annotations":{"everynode.dev/placed-by":"webhook"}},"spec":{"schedulingGates":[{"name":"a","future":1},{"name":"a","future":2}],
+				"affinity":{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[
+					{"matchFields":[{"key":"metadata.name","operator":"In","values":["n1"]}]}]}}}}}`,
+		},
+		"a term without requirements stays, one with null fields gets the pin": {
+			pod: `{"metadata":{"annotations":{}},"spec":{"nodeName":"n1","affinity":{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[
+				{},null,{"matchFields":null,"matchExpressions":[{"key":"disk","operator":"Exists"}]},{"matchFields":[],"matchExpressions":[{"key":"disk","operator":"Exists"}]}]}}}}}`,
+			want: `{"metadata":{"annotations":{"everynode.dev/placed-by":"webhook"}},"spec":{"affinity":{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[
+				{},null,
+				{"matchFields":[{"key":"metadata.name","operator":"In","values":["n1"]}],"matchExpressions":[{"key":"disk","operator":"Exists"}]},
+				{"matchFields":[{"key":"metadata.name","operator":"In","values":["n1"]}],"matchExpressions":[{"key":"disk","operator":"Exists"}]}]}}}}}`,
+		},
+		"terms that are not there": {
+			pod: `{"metadata":{},"spec":{"nodeName":"n1","affinity":{"future":1,"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":null}}}}}`,
+			want: `{"metadata":{"annotations":{"everynode.dev/placed-by":"webhook"}},"spec":{"affinity":{"future":1,"nodeAffinity":{
+				"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[{"matchFields":[{"key":"metadata.name","operator":"In","values":["n1"]}]}]}}}}}`,
+		},
+		"a pod without metadata, which no API server sends": {
+			pod: `{"spec":{"nodeName":"n1"}}`,
+			want: `{"metadata":{"annotations":{"everynode.dev/placed-by":"webhook"}},"spec":{"affinity":{"nodeAffinity":{
+				"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[{"matchFields":[{"key":"metadata.name","operator":"In","values":["n1"]}]}]}}}}}`,
+		},
+		"keys that differ in case are other keys": {
+			pod:  `{"metadata":{},"spec":{"nodename":"n1","NodeName":"n2"}}`,
+			want: `{"metadata":{},"spec":{"nodename":"n1","NodeName":"n2"}}`,
+		},
 		"empty and null parents": {
 			pod: `{"metadata":{"annotations":null},"spec":{"nodeName":"n1","affinity":{"nodeAffinity":null}}}`,
 			want: `{"metadata":{"annotations":{"everynode.dev/placed-by":"webhook"}},"spec":{"affinity":{"nodeAffinity":{
@@ -119,19 +141,19 @@ func TestPlacementOfRawPods(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			response := placement{}.Handle(t.Context(), create([]byte(test.pod)))
+			response := placed([]byte(test.pod))
 			if !response.Allowed || len(response.Warnings) > 0 {
 				t.Fatalf("allowed %v, result %v, warnings %q; want it allowed in silence", response.Allowed, response.Result, response.Warnings)
 			}
 			got, err := apply([]byte(test.pod), response)
 			if err != nil {
-				t.Fatalf("applying the patch %v: %v", response.Patches, err)
+				t.Fatalf("applying the patch %s: %v", string(response.Patch), err)
 			}
 			if diff := cmp.Diff(decoded(t, []byte(test.want)), decoded(t, got)); diff != "" {
 				t.Errorf("pod (-want, +got):\n%s", diff)
 			}
-			if again := (placement{}).Handle(t.Context(), create(got)); !again.Allowed || len(again.Patches) > 0 {
-				t.Errorf("a second pass: allowed %v, patch %v; want no patch", again.Allowed, again.Patches)
+			if again := placed(got); !again.Allowed || len(again.Patch) > 0 {
+				t.Errorf("a second pass: allowed %v, patch %s; want no patch", again.Allowed, string(again.Patch))
 			}
 		})
 	}
@@ -164,9 +186,9 @@ func TestPlacementRefuses(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			response := placement{}.Handle(t.Context(), create([]byte(test.pod)))
-			if response.Allowed || len(response.Patches) > 0 {
-				t.Fatalf("allowed %v, patch %v; want a refusal", response.Allowed, response.Patches)
+			response := placed([]byte(test.pod))
+			if response.Allowed || len(response.Patch) > 0 {
+				t.Fatalf("allowed %v, patch %s; want a refusal", response.Allowed, string(response.Patch))
 			}
 			if response.Result.Code != test.wantCode || !strings.Contains(response.Result.Message, test.wantMessage) {
 				t.Errorf("result %d %q, want %d with %q", response.Result.Code, response.Result.Message, test.wantCode, test.wantMessage)
@@ -179,17 +201,17 @@ func TestPlacementRefuses(t *testing.T) {
 // the object.
 func TestPlacementLeavesOtherRequests(t *testing.T) {
 	tests := map[string]struct {
-		change func(*admission.Request)
+		change func(*request)
 		want   string // the warning; "" for one that is served
 	}{
-		"CREATE of a pod":        {change: func(*admission.Request) {}},
-		"UPDATE":                 {change: func(r *admission.Request) { r.Operation = admissionv1.Update }, want: "take UPDATE of pods out of its configuration"},
-		"DELETE":                 {change: func(r *admission.Request) { r.Operation = admissionv1.Delete }, want: "take DELETE of pods out of its configuration"},
-		"CONNECT":                {change: func(r *admission.Request) { r.Operation = admissionv1.Connect }, want: "take CONNECT of pods out of its configuration"},
-		"CREATE of a binding":    {change: func(r *admission.Request) { r.SubResource = "binding" }, want: "take CREATE of pods out of its configuration"},
-		"CREATE of a Service":    {change: func(r *admission.Request) { r.Resource.Resource = "services" }, want: "take CREATE of services out of its configuration"},
-		"a pod of another group": {change: func(r *admission.Request) { r.Resource.Group = "metrics.k8s.io" }, want: "take CREATE of pods out of its configuration"},
-		"a later pod":            {change: func(r *admission.Request) { r.Resource.Version = "v2" }, want: "take CREATE of pods out of its configuration"},
+		"CREATE of a pod":        {change: func(*request) {}},
+		"UPDATE":                 {change: func(r *request) { r.Operation = admissionv1.Update }, want: "take UPDATE of pods out of its configuration"},
+		"DELETE":                 {change: func(r *request) { r.Operation = admissionv1.Delete }, want: "take DELETE of pods out of its configuration"},
+		"CONNECT":                {change: func(r *request) { r.Operation = admissionv1.Connect }, want: "take CONNECT of pods out of its configuration"},
+		"CREATE of a binding":    {change: func(r *request) { r.SubResource = "binding" }, want: "take CREATE of pods out of its configuration"},
+		"CREATE of a Service":    {change: func(r *request) { r.Resource.Resource = "services" }, want: "take CREATE of services out of its configuration"},
+		"a pod of another group": {change: func(r *request) { r.Resource.Group = "metrics.k8s.io" }, want: "take CREATE of pods out of its configuration"},
+		"a later pod":            {change: func(r *request) { r.Resource.Version = "v2" }, want: "take CREATE of pods out of its configuration"},
 	}
 	for name, test := range tests {
 		for kind, raw := range map[string]string{"a pod": `{"spec":{"nodeName":"n1"}}`, "nothing": ``} {
@@ -198,13 +220,13 @@ func TestPlacementLeavesOtherRequests(t *testing.T) {
 			}
 			t.Run(name+" with "+kind, func(t *testing.T) {
 				request := create([]byte(raw))
-				test.change(&request)
-				response := placement{}.Handle(t.Context(), request)
+				test.change(request)
+				response, _ := (placement{}).answer(t.Context(), request)
 				if !response.Allowed {
 					t.Errorf("refused: %v", response.Result)
 				}
-				if served := len(response.Patches) > 0; served != (test.want == "") {
-					t.Errorf("patch %v, want one: %v", response.Patches, test.want == "")
+				if served := len(response.Patch) > 0; served != (test.want == "") {
+					t.Errorf("patch %s, want one: %v", string(response.Patch), test.want == "")
 				}
 				if warnings := strings.Join(response.Warnings, "; "); !strings.Contains(warnings, test.want) || (warnings == "") != (test.want == "") {
 					t.Errorf("warnings %q, want %q", warnings, test.want)
@@ -225,13 +247,13 @@ func TestPatchIsRewrite(t *testing.T) {
 		want := pod.DeepCopy()
 		changed, rewriteErr := daemon.Rewrite(want, v1alpha1.PlacedByWebhook)
 
-		response := placement{}.Handle(t.Context(), create(raw))
-		if response.Allowed != (rewriteErr == nil) || (len(response.Patches) > 0) != changed {
-			t.Fatalf("allowed %v, patch %v; Rewrite changed %v, error %v\n%s", response.Allowed, response.Patches, changed, rewriteErr, raw)
+		response := placed(raw)
+		if response.Allowed != (rewriteErr == nil) || (len(response.Patch) > 0) != changed {
+			t.Fatalf("allowed %v, patch %s; Rewrite changed %v, error %v\n%s", response.Allowed, string(response.Patch), changed, rewriteErr, raw)
 		}
 		patched, err := apply(raw, response)
 		if err != nil {
-			t.Fatalf("applying the patch %v: %v\n%s", response.Patches, err, raw)
+			t.Fatalf("applying the patch %s: %v\n%s", string(response.Patch), err, raw)
 		}
 		got := &corev1.Pod{}
 		if err := json.Unmarshal(patched, got); err != nil {
@@ -240,8 +262,8 @@ func TestPatchIsRewrite(t *testing.T) {
 		if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
 			t.Fatalf("pod (-Rewrite, +patched):\n%s\n%s", diff, raw)
 		}
-		if again := (placement{}).Handle(t.Context(), create(patched)); len(again.Patches) > 0 {
-			t.Fatalf("a second pass patches: %v", again.Patches)
+		if again := placed(patched); len(again.Patch) > 0 {
+			t.Fatalf("a second pass patches: %s", string(again.Patch))
 		}
 		// Our scheduler takes a pod whose target it can tell. Terms without requirements match no
 		// node: a pod that has no others can never run, pinned or not.
@@ -322,142 +344,4 @@ func drawPod(t *rapid.T) *corev1.Pod {
 		}
 	}
 	return pod
-}
-
-// review is the body that the API server posts.
-func review(t testing.TB, request admission.Request) []byte {
-	return encode(t, admissionv1.AdmissionReview{
-		TypeMeta: metav1.TypeMeta{APIVersion: "admission.k8s.io/v1", Kind: "AdmissionReview"},
-		Request:  &request.AdmissionRequest,
-	})
-}
-
-func newHandler(t testing.TB) http.Handler {
-	t.Helper()
-	handler, err := Handler(logr.Discard())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return handler
-}
-
-// post sends a body as the API server does.
-func post(handler http.Handler, body []byte) *httptest.ResponseRecorder {
-	request := httptest.NewRequest(http.MethodPost, PlacementPath, bytes.NewReader(body))
-	request.Header.Set("Content-Type", "application/json")
-	recorder := httptest.NewRecorder()
-	handler.ServeHTTP(recorder, request)
-	return recorder
-}
-
-func TestHandlerAnswersTheReview(t *testing.T) {
-	raw := []byte(`{"spec":{"nodeName":"n1"}}`)
-	recorder := post(newHandler(t), review(t, create(raw)))
-	var got admissionv1.AdmissionReview
-	if err := json.Unmarshal(recorder.Body.Bytes(), &got); recorder.Code != http.StatusOK || err != nil {
-		t.Fatalf("status %d, body %s: %v", recorder.Code, recorder.Body, err)
-	}
-	patch := got.Response.Patch
-	got.Response.Patch = nil
-	want := admissionv1.AdmissionReview{
-		TypeMeta: metav1.TypeMeta{APIVersion: "admission.k8s.io/v1", Kind: "AdmissionReview"},
-		Response: &admissionv1.AdmissionResponse{
-			UID: "uid-request", Allowed: true, PatchType: new(admissionv1.PatchTypeJSONPatch), Result: &metav1.Status{Code: http.StatusOK},
-		},
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("review (-want, +got):\n%s", diff)
-	}
-	if operations, err := jsonpatch.DecodePatch(patch); err != nil || len(operations) == 0 {
-		t.Errorf("patch %s: %v", patch, err)
-	}
-}
-
-// Whatever is posted, the answer is an AdmissionReview or an HTTP error, and nothing panics: the
-// library under the handler turns a panic into an answer, which is looked for here.
-func FuzzHandler(f *testing.F) {
-	handler := newHandler(f)
-	pinnedElsewhere := `{"spec":{"nodeName":"n1","affinity":{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[{"matchFields":[{"key":"metadata.name","operator":"In","values":["n2"]}]}]}}}}}`
-	for _, raw := range []string{
-		`{"spec":{"nodeName":"n1","schedulingGates":[{"name":"everynode.dev/placement"}]}}`, pinnedElsewhere, `{"spec":{}}`, `{}`, `null`,
-		`{"spec":{"nodeName":"n1","affinity":{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[{},{"matchFields":[{"key":"metadata.name","operator":"In"}]}]}}}}}`,
-	} {
-		f.Add(review(f, create([]byte(raw))))
-	}
-	for _, body := range []string{
-		``, `{`, `null`, `[]`, `{}`, `{"request":null}`, `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}`,
-		`{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":null}`,
-		`{"apiVersion":"admission.k8s.io/v1beta1","kind":"AdmissionReview","request":{"uid":"u","operation":"CREATE","resource":{"version":"v1","resource":"pods"},"object":{"spec":{"nodeName":"n1"}}}}`,
-		`{"apiVersion":"v1","kind":"Pod","spec":{"nodeName":"n1"}}`,
-	} {
-		f.Add([]byte(body))
-	}
-	f.Fuzz(func(t *testing.T, body []byte) {
-		recorder := post(handler, body)
-		if recorder.Code >= http.StatusBadRequest {
-			return
-		}
-		var got admissionv1.AdmissionReview
-		if err := json.Unmarshal(recorder.Body.Bytes(), &got); err != nil || recorder.Code != http.StatusOK || got.Response == nil {
-			t.Fatalf("status %d, error %v, body %q", recorder.Code, err, recorder.Body)
-		}
-		response := got.Response
-		if response.Result == nil || response.Result.Code >= http.StatusInternalServerError || strings.Contains(response.Result.Message, "panic") {
-			t.Fatalf("result %+v", response.Result)
-		}
-		if !response.Allowed && response.Result.Code < http.StatusBadRequest {
-			t.Fatalf("refused with %+v", response.Result)
-		}
-		if (len(response.Patch) > 0) != (response.PatchType != nil) || (len(response.Patch) > 0 && !response.Allowed) {
-			t.Fatalf("allowed %v, patch %s of type %v", response.Allowed, response.Patch, response.PatchType)
-		}
-		if len(response.Patch) == 0 {
-			return
-		}
-		// As the API server sends a pod, which encodes it from its own types, the patch applies.
-		var asked struct {
-			Request struct{ Object corev1.Pod }
-		}
-		if err := json.Unmarshal(body, &asked); err != nil {
-			return // keys that differ in case, or twice: the decoders need not agree
-		}
-		canonical := asked.Request.Object
-		placed := post(handler, review(t, create(encode(t, canonical))))
-		if err := json.Unmarshal(placed.Body.Bytes(), &got); err != nil {
-			t.Fatal(err)
-		}
-		if len(got.Response.Patch) == 0 {
-			return
-		}
-		patch, err := jsonpatch.DecodePatch(got.Response.Patch)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := patch.Apply(encode(t, canonical)); err != nil {
-			t.Fatalf("applying %s: %v", got.Response.Patch, err)
-		}
-	})
-}
-
-// One admission, from body to body, of a pod of ordinary size.
-func BenchmarkHandler(b *testing.B) {
-	pod := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{
-			Name: "agent-n1-abc", Labels: map[string]string{"app": "agent", "controller-revision-hash": "abc"},
-			OwnerReferences: []metav1.OwnerReference{{APIVersion: "everynode.dev/v1alpha1", Kind: "DaemonSet", Name: "agent", UID: "uid-d", Controller: new(true)}},
-		},
-		Spec: corev1.PodSpec{
-			NodeName: "n1", SchedulingGates: []corev1.PodSchedulingGate{{Name: v1alpha1.PlacementGate}},
-			Containers: []corev1.Container{{Name: "agent", Image: "registry.example.com/agent:v1", Args: []string{"--verbose"}, Env: []corev1.EnvVar{{Name: "A", Value: "b"}}}},
-		},
-	}
-	daemon.AddTolerations(&pod.Spec)
-	handler, body := newHandler(b), review(b, create(encode(b, pod)))
-	b.SetBytes(int64(len(body)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if recorder := post(handler, body); recorder.Code != http.StatusOK {
-			b.Fatalf("status %d", recorder.Code)
-		}
-	}
 }

@@ -44,52 +44,92 @@ const (
 	namespaceLabel = "namespace-label.placement.everynode.dev"
 )
 
-// registration is the webhook configuration of deploy/manifests/webhook.yaml, read strictly, with
-// the API server's defaults.
-func registration(t *testing.T) *admissionregistrationv1.MutatingWebhookConfiguration {
+// readManifest reads the one object of a kind in deploy/manifests/webhook.yaml, strictly.
+func readManifest(t *testing.T, kind string, into any) {
 	t.Helper()
 	manifest, err := deploy.Manifests.ReadFile("manifests/webhook.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	reader := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(manifest)))
-	for {
+	for reader := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(manifest))); ; {
 		document, err := reader.Read()
 		if errors.Is(err, io.EOF) {
-			t.Fatal("no MutatingWebhookConfiguration in manifests/webhook.yaml")
+			t.Fatalf("no %s in manifests/webhook.yaml", kind)
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		var kind metav1.TypeMeta
-		if err := yaml.Unmarshal(document, &kind); err != nil {
+		var found metav1.TypeMeta
+		if err := yaml.Unmarshal(document, &found); err != nil {
 			t.Fatal(err)
 		}
-		if kind.Kind != "MutatingWebhookConfiguration" {
+		if found.Kind != kind {
 			continue
 		}
-		configuration := &admissionregistrationv1.MutatingWebhookConfiguration{}
-		if err := yaml.UnmarshalStrict(document, configuration); err != nil {
+		if err := yaml.UnmarshalStrict(document, into); err != nil {
 			t.Fatal(err)
 		}
-		internalv1.SetObjectDefaults_MutatingWebhookConfiguration(configuration)
-		return configuration
+		return
 	}
+}
+
+// registration is the configuration of placement, with the API server's defaults.
+func registration(t *testing.T) *admissionregistrationv1.MutatingWebhookConfiguration {
+	t.Helper()
+	configuration := &admissionregistrationv1.MutatingWebhookConfiguration{}
+	readManifest(t, "MutatingWebhookConfiguration", configuration)
+	internalv1.SetObjectDefaults_MutatingWebhookConfiguration(configuration)
+	return configuration
+}
+
+// validatingRegistration is the configuration of validation, with the API server's defaults.
+func validatingRegistration(t *testing.T) *admissionregistrationv1.ValidatingWebhookConfiguration {
+	t.Helper()
+	configuration := &admissionregistrationv1.ValidatingWebhookConfiguration{}
+	readManifest(t, "ValidatingWebhookConfiguration", configuration)
+	internalv1.SetObjectDefaults_ValidatingWebhookConfiguration(configuration)
+	return configuration
 }
 
 // The API server's own validation, which compiles the matchConditions as well.
 func TestRegistrationIsValid(t *testing.T) {
-	configuration := registration(t)
 	scheme := runtime.NewScheme()
 	if err := errors.Join(admissionregistration.AddToScheme(scheme), internalv1.AddToScheme(scheme)); err != nil {
 		t.Fatal(err)
 	}
-	internal := &admissionregistration.MutatingWebhookConfiguration{}
-	if err := scheme.Convert(configuration, internal, nil); err != nil {
+	mutating, validating := &admissionregistration.MutatingWebhookConfiguration{}, &admissionregistration.ValidatingWebhookConfiguration{}
+	if err := errors.Join(scheme.Convert(registration(t), mutating, nil), scheme.Convert(validatingRegistration(t), validating, nil)); err != nil {
 		t.Fatal(err)
 	}
-	if errs := validation.ValidateMutatingWebhookConfiguration(internal); len(errs) > 0 {
+	errs := append(validation.ValidateMutatingWebhookConfiguration(mutating), validation.ValidateValidatingWebhookConfiguration(validating)...)
+	if len(errs) > 0 {
 		t.Errorf("the API server would refuse it: %v", errs.ToAggregate())
+	}
+}
+
+// Validation is asked for DaemonSets of everynode.dev alone, and what it cannot answer goes through.
+func TestValidatingRegistration(t *testing.T) {
+	path, port := ValidationPath, int32(443)
+	want := []admissionregistrationv1.ValidatingWebhook{{
+		// Not under placement.everynode.dev, which the controller takes for placement's failure.
+		Name: "daemonsets.validation.everynode.dev",
+		ClientConfig: admissionregistrationv1.WebhookClientConfig{Service: &admissionregistrationv1.ServiceReference{
+			Name: "everynode-webhook", Namespace: "everynode-system", Path: &path, Port: &port,
+		}},
+		Rules: []admissionregistrationv1.RuleWithOperations{{
+			Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create, admissionregistrationv1.Update},
+			Rule: admissionregistrationv1.Rule{
+				APIGroups: []string{"everynode.dev"}, APIVersions: []string{"v1alpha1"}, Resources: []string{"daemonsets"}, Scope: new(admissionregistrationv1.NamespacedScope),
+			},
+		}},
+		FailurePolicy: new(admissionregistrationv1.Ignore), TimeoutSeconds: new(int32(3)),
+		MatchPolicy:       new(admissionregistrationv1.Equivalent),
+		NamespaceSelector: &metav1.LabelSelector{}, ObjectSelector: &metav1.LabelSelector{},
+		SideEffects:             new(admissionregistrationv1.SideEffectClassNone),
+		AdmissionReviewVersions: []string{"v1"},
+	}}
+	if diff := cmp.Diff(want, validatingRegistration(t).Webhooks); diff != "" {
+		t.Errorf("entries (-want, +got):\n%s", diff)
 	}
 }
 

@@ -9,9 +9,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/go-logr/logr"
 	"golang.org/x/sync/errgroup"
-	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 )
 
 // The API server gives the webhook three seconds; a connection that is slower than that, or
@@ -20,26 +18,20 @@ const (
 	headerTimeout = 3 * time.Second
 	requestLimit  = 5 * time.Second
 	idleTimeout   = 2 * time.Minute
-	// drainLimit is how long requests that are under way may take after the stop.
+	// headerLimit is far above what the API server sends, which is a few hundred bytes.
+	headerLimit = 16 << 10
+	// streamLimit is how many requests a connection may carry at a time; the API server's client opens
+	// another one for more. With bodyLimit it bounds what one connection may make this program hold.
+	streamLimit = 250
+	// drainLimit is how long requests that are under way may take after the last one was taken.
 	drainLimit = 10 * time.Second
 )
 
-// Handler serves the placement webhook at PlacementPath.
-func Handler(log logr.Logger) (http.Handler, error) {
-	hook, err := admission.StandaloneWebhook(
-		&admission.Webhook{Handler: placement{}},
-		admission.StandaloneOptions{Logger: log, MetricsPath: PlacementPath})
-	if err != nil {
-		return nil, fmt.Errorf("making the placement webhook: %w", err)
-	}
-	mux := http.NewServeMux()
-	mux.Handle("POST "+PlacementPath, hook)
-	return mux, nil
-}
-
-// Serve answers on listener over TLS until ctx ends; requests that are under way then are
-// finished.
-func Serve(ctx context.Context, listener net.Listener, config *tls.Config, handler http.Handler) error {
+// Serve answers on listener over TLS until ctx ends. It goes on for delay after that, new connections
+// included: readiness fails at once (Health), but endpoints and whoever balances by them take
+// time to learn it, and until then the API server sends requests here. Then it takes no more, and
+// finishes those that are under way.
+func Serve(ctx context.Context, listener net.Listener, config *tls.Config, handler http.Handler, delay time.Duration) error {
 	server := &http.Server{
 		Handler:           handler,
 		TLSConfig:         config,
@@ -47,8 +39,10 @@ func Serve(ctx context.Context, listener net.Listener, config *tls.Config, handl
 		ReadTimeout:       requestLimit,
 		WriteTimeout:      requestLimit,
 		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    headerLimit,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: streamLimit},
 	}
-	group, ctx := errgroup.WithContext(ctx)
+	group, serving := errgroup.WithContext(context.WithoutCancel(ctx))
 	group.Go(func() error {
 		if err := server.ServeTLS(listener, "", ""); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serving the webhook: %w", err)
@@ -56,7 +50,14 @@ func Serve(ctx context.Context, listener net.Listener, config *tls.Config, handl
 		return nil
 	})
 	group.Go(func() error {
-		<-ctx.Done()
+		select {
+		case <-serving.Done(): // the listener failed
+		case <-ctx.Done():
+			select {
+			case <-serving.Done():
+			case <-time.After(delay):
+			}
+		}
 		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainLimit)
 		defer cancel()
 		return server.Shutdown(drain)

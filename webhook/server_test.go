@@ -10,10 +10,12 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/json"
+	"fmt"
 	"io"
 	"math/big"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,16 +25,30 @@ import (
 // patience is far more than anything here takes; who waits longer hangs.
 const patience = 20 * time.Second
 
-// serve runs Serve on loopback with a certificate of its own and gives its address, a client that
-// trusts it, the stop, and what Serve returns.
-func serve(t *testing.T, handler http.Handler) (address string, client *http.Client, stop context.CancelFunc, done <-chan error) {
+// served is a run of Serve on loopback with a certificate of its own.
+type served struct {
+	address string
+	roots   *x509.CertPool // that trust the certificate
+	stop    context.CancelFunc
+	done    <-chan error // what Serve returns
+}
+
+// client is one with connections of its own; it shows a certificate where one is asked for.
+func (s *served) client(t *testing.T, shown ...tls.Certificate) *http.Client {
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: s.roots, MinVersion: tls.VersionTLS13, Certificates: shown}, ForceAttemptHTTP2: true}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport, Timeout: patience}
+}
+
+// selfSigned is a certificate that is its own CA, for servers on loopback and for clients.
+func selfSigned(t *testing.T, name string) (tls.Certificate, *x509.Certificate) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "webhook"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		NotBefore: time.Now().Add(-time.Minute), NotAfter: time.Now().Add(time.Hour),
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
@@ -43,20 +59,29 @@ func serve(t *testing.T, handler http.Handler) (address string, client *http.Cli
 	if err != nil {
 		t.Fatal(err)
 	}
-	roots := x509.NewCertPool()
-	roots.AddCert(certificate)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, certificate
+}
+
+func serve(t *testing.T, handler http.Handler, delay time.Duration, change ...func(*tls.Config)) *served {
+	t.Helper()
+	pair, certificate := selfSigned(t, "webhook")
+	s := &served{roots: x509.NewCertPool()}
+	s.roots.AddCert(certificate)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	s.address = listener.Addr().String()
+	config := &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{pair}}
+	for _, c := range change {
+		c(config)
+	}
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- Serve(ctx, listener, config, handler) }()
+	go func() { ended <- Serve(ctx, listener, config, handler, delay) }()
 	t.Cleanup(stop)
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13}, ForceAttemptHTTP2: true}
-	t.Cleanup(transport.CloseIdleConnections)
-	return listener.Addr().String(), &http.Client{Transport: transport, Timeout: patience}, stop, ended
+	s.stop, s.done = stop, ended
+	return s
 }
 
 // ended waits for Serve to end well.
@@ -73,7 +98,8 @@ func ended(t *testing.T, done <-chan error) {
 }
 
 func TestServeOverTLS(t *testing.T) {
-	address, client, stop, done := serve(t, newHandler(t))
+	server := serve(t, newHandler(t), 0)
+	client := server.client(t)
 	body := review(t, create([]byte(`{"spec":{"nodeName":"n1"}}`)))
 	tests := map[string]struct {
 		method, path string
@@ -88,7 +114,7 @@ func TestServeOverTLS(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			request, err := http.NewRequestWithContext(t.Context(), test.method, "https://"+address+test.path, bytes.NewReader(body))
+			request, err := http.NewRequestWithContext(t.Context(), test.method, "https://"+server.address+test.path, bytes.NewReader(body))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -112,25 +138,25 @@ func TestServeOverTLS(t *testing.T) {
 			}
 		})
 	}
-	stop()
-	ended(t, done)
+	server.stop()
+	ended(t, server.done)
 }
 
 // A stop takes no new connections, and finishes what is under way before Serve ends.
 func TestServeFinishesRequestsUnderWay(t *testing.T) {
 	entered, release := make(chan struct{}), make(chan struct{})
-	address, client, stop, done := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	server := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		close(entered)
 		<-release
 		_, _ = io.WriteString(w, "finished")
-	}))
+	}), 0)
 	type answer struct {
 		body string
 		err  error
 	}
 	answered := make(chan answer, 1)
 	go func() {
-		response, err := client.Post("https://"+address+PlacementPath, "application/json", bytes.NewReader([]byte("{}")))
+		response, err := server.client(t).Post("https://"+server.address+PlacementPath, "application/json", bytes.NewReader([]byte("{}")))
 		if err != nil {
 			answered <- answer{err: err}
 			return
@@ -145,9 +171,9 @@ func TestServeFinishesRequestsUnderWay(t *testing.T) {
 		t.Fatal("the request did not arrive")
 	}
 
-	stop()
+	server.stop()
 	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
-		connection, err := net.Dial("tcp", address)
+		connection, err := net.Dial("tcp", server.address)
 		if err != nil {
 			break
 		}
@@ -157,7 +183,7 @@ func TestServeFinishesRequestsUnderWay(t *testing.T) {
 		}
 	}
 	select {
-	case err := <-done:
+	case err := <-server.done:
 		t.Fatalf("Serve ended (%v) with a request under way", err)
 	default:
 	}
@@ -165,7 +191,7 @@ func TestServeFinishesRequestsUnderWay(t *testing.T) {
 	if got := <-answered; got.err != nil || got.body != "finished" {
 		t.Errorf("the request under way got %q, %v", got.body, got.err)
 	}
-	ended(t, done)
+	ended(t, server.done)
 }
 
 // A listener that fails ends Serve with an error that says so; it does not wait for the stop.
@@ -179,7 +205,7 @@ func TestServeEndsWithItsListener(t *testing.T) {
 	}
 	config := &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &tls.Certificate{}, nil }}
 	done := make(chan error, 1)
-	go func() { done <- Serve(t.Context(), listener, config, http.NotFoundHandler()) }()
+	go func() { done <- Serve(t.Context(), listener, config, http.NotFoundHandler(), 0) }()
 	select {
 	case err := <-done:
 		if err == nil {
@@ -187,5 +213,77 @@ func TestServeEndsWithItsListener(t *testing.T) {
 		}
 	case <-time.After(patience):
 		t.Fatal("Serve did not end")
+	}
+}
+
+// The lame duck: after the stop readiness fails at once, and requests are answered still, on old
+// connections and on new ones, until the delay is over.
+func TestServeGoesOnAfterReadinessFails(t *testing.T) {
+	const delay = time.Second
+	server := serve(t, newHandler(t), delay)
+	ctx, stopped := context.WithCancel(t.Context())
+	health := Health(ctx, func() error { return nil })
+	old := server.client(t)
+	ask := func(client *http.Client) error {
+		response, err := client.Post("https://"+server.address+PlacementPath, "application/json", bytes.NewReader(review(t, create([]byte(`{}`)))))
+		if err != nil {
+			return err
+		}
+		defer func() { _ = response.Body.Close() }()
+		if response.StatusCode != http.StatusOK {
+			return fmt.Errorf("status %s", response.Status)
+		}
+		_, err = io.Copy(io.Discard, response.Body)
+		return err
+	}
+	if code, _ := probe(health, "/readyz"); code != http.StatusOK {
+		t.Fatalf("ready: %d, want it before the stop", code)
+	}
+	if err := ask(old); err != nil {
+		t.Fatal(err)
+	}
+
+	begun := time.Now()
+	stopped()
+	server.stop()
+	if code, message := probe(health, "/readyz"); code != http.StatusServiceUnavailable {
+		t.Errorf("ready: %d %q, want it refused after the stop", code, message)
+	}
+	asked := 0
+	for ; time.Since(begun) < delay*3/4; asked++ {
+		for name, client := range map[string]*http.Client{"an old": old, "a new": server.client(t)} {
+			if err := ask(client); err != nil && time.Since(begun) < delay {
+				t.Fatalf("%s connection, %v after the stop: %v", name, time.Since(begun), err)
+			}
+		}
+	}
+	if asked == 0 {
+		t.Error("the machine was too busy to ask anything")
+	}
+	ended(t, server.done)
+	if took := time.Since(begun); took < delay {
+		t.Errorf("Serve ended after %v, want %v at least", took, delay)
+	}
+	if err := ask(server.client(t)); err == nil {
+		t.Error("a request is answered after the end")
+	}
+}
+
+// A header beyond the limit ends the request before the handler sees it.
+func TestServeLimitsHeaders(t *testing.T) {
+	server := serve(t, newHandler(t), 0)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+server.address+PlacementPath, bytes.NewReader(review(t, create([]byte(`{}`)))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("X-Large", strings.Repeat("x", 2*headerLimit))
+	response, err := server.client(t).Do(request)
+	if err != nil {
+		return // the connection may be closed instead of an answer
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode < http.StatusBadRequest {
+		t.Errorf("status %s, want a refusal", response.Status)
 	}
 }

@@ -1,21 +1,27 @@
-// Command everynode-webhook serves placement by admission: it turns spec.nodeName of daemon
-// pods that are being created into node affinity.
+// Command everynode-webhook serves Everynode's admission: it turns spec.nodeName of daemon pods that
+// are being created into node affinity, and refuses DaemonSets of everynode.dev that apps/v1 would refuse.
 package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
@@ -24,9 +30,16 @@ import (
 	"github.com/everynode/everynode/webhook"
 )
 
+// shutdownDelay is the default of --shutdown-delay: a failed readiness probe takes a kubelet a period
+// or two to see, and the endpoints a second more to reach every API server.
+const shutdownDelay = 5 * time.Second
+
 type options struct {
 	address, healthAddress string
 	certFile, keyFile      string
+	clientCAFile           string
+	clientNames            string
+	shutdownDelay          time.Duration
 }
 
 func main() {
@@ -35,13 +48,16 @@ func main() {
 	flag.StringVar(&o.healthAddress, "health-bind-address", ":9444", "address of /healthz, /readyz and /metrics (HTTP)")
 	flag.StringVar(&o.certFile, "tls-cert-file", "/etc/everynode-webhook/tls/tls.crt", "PEM file of the serving certificate and its chain; read anew when it changes")
 	flag.StringVar(&o.keyFile, "tls-private-key-file", "/etc/everynode-webhook/tls/tls.key", "PEM file of the certificate's private key; read anew when it changes")
+	flag.StringVar(&o.clientCAFile, "client-ca-file", "", "PEM file of the CAs whose clients are served, others are not; empty for any client. The API server shows a certificate when its AdmissionConfiguration says so")
+	flag.StringVar(&o.clientNames, "client-allowed-names", "", "common names of the clients that are served, separated by commas; empty for every one of --client-ca-file")
+	flag.DurationVar(&o.shutdownDelay, "shutdown-delay", shutdownDelay, "how long to serve after the signal to stop, while readiness fails already: endpoints take time to learn it. A second signal ends at once")
 	klog.InitFlags(nil)
 	flag.Parse()
 	log := klog.Background()
 	ctrl.SetLogger(log)
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
+	context.AfterFunc(ctx, stop) // the next signal does what signals do
 	if err := run(ctx, o); err != nil {
 		log.Error(err, "everynode-webhook ends")
 		os.Exit(1)
@@ -55,7 +71,11 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	handler, err := webhook.Handler(log)
+	config := certs.ServerConfig(source)
+	if err := o.requireClients(config); err != nil {
+		return err
+	}
+	others, err := watchOthers(log)
 	if err != nil {
 		return err
 	}
@@ -67,30 +87,72 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return fmt.Errorf("listening for health (--health-bind-address): %w", err)
 	}
-	log.Info("serving the placement webhook", "address", listener.Addr(), "health", healthListener.Addr())
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return source.Start(ctx) })
-	group.Go(func() error { return webhook.Serve(ctx, listener, certs.ServerConfig(source), handler) })
-	group.Go(func() error { return serveHealth(ctx, healthListener) })
+	log.Info("serving placement and validation", "address", listener.Addr(), "health", healthListener.Addr())
+
+	// The certificate is followed, and health served, as long as requests are answered: the first to
+	// end is what ctx ends.
+	group, failed := errgroup.WithContext(context.WithoutCancel(ctx))
+	background, end := context.WithCancel(failed)
+	serving, drain := context.WithCancel(ctx)
+	defer context.AfterFunc(failed, drain)()
+	group.Go(func() error { return source.Start(background) })
+	group.Go(func() error { return webhook.ServeHealth(background, healthListener, health(serving, source)) })
+	group.Go(func() error {
+		if others != nil {
+			others.Start(background)
+		}
+		return nil
+	})
+	group.Go(func() error {
+		defer end()
+		return webhook.Serve(serving, listener, config, webhook.Handler(log, others), o.shutdownDelay)
+	})
 	return group.Wait()
 }
 
-// serveHealth is ready as long as it serves: the certificate is loaded and the webhook's listener
-// is open before it is called, and it ends first when ctx does.
-func serveHealth(ctx context.Context, listener net.Listener) error {
-	mux := http.NewServeMux()
-	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	mux.Handle("/metrics", promhttp.HandlerFor(metrics.Registry, promhttp.HandlerOpts{}))
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
-	go func() {
-		<-ctx.Done()
-		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		_ = server.Shutdown(drain)
-	}()
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serving health: %w", err)
+// health is ready while there is a certificate to serve; the listener is open before health is served.
+func health(serving context.Context, source certs.Source) http.Handler {
+	mux := webhook.Health(serving, func() error {
+		_, err := source.GetCertificate(nil)
+		return err
+	})
+	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics.Registry, promhttp.HandlerOpts{}))
+	return mux
+}
+
+func (o *options) requireClients(config *tls.Config) error {
+	var names []string
+	if o.clientNames != "" {
+		names = strings.Split(o.clientNames, ",")
 	}
-	return nil
+	if o.clientCAFile == "" {
+		if len(names) > 0 {
+			return errors.New("--client-allowed-names are names in certificates: give --client-ca-file to check them")
+		}
+		return nil
+	}
+	return webhook.RequireClients(config, o.clientCAFile, names)
+}
+
+// watchOthers are the DaemonSets to compare selectors with; nil, and one warning less, where there is
+// neither --kubeconfig nor a service account's token. Nothing else needs the API server.
+func watchOthers(log logr.Logger) (*webhook.Others, error) {
+	config, err := apiServer()
+	if errors.Is(err, rest.ErrNotInCluster) || errors.Is(err, fs.ErrNotExist) {
+		log.Info("no token and no --kubeconfig: selectors are not compared with those of other DaemonSets")
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("finding the API server (--kubeconfig, or run in a cluster): %w", err)
+	}
+	return webhook.WatchOthers(config)
+}
+
+// apiServer is what --kubeconfig, the flag of controller-runtime, says, else the pod's own service
+// account. A kubeconfig that lies about is not taken.
+func apiServer() (*rest.Config, error) {
+	if file := flag.Lookup("kubeconfig").Value.String(); file != "" {
+		return clientcmd.BuildConfigFromFlags("", file)
+	}
+	return rest.InClusterConfig()
 }

@@ -176,6 +176,9 @@ func webhookArgs(l *Lab, ports []int) []string {
 		"--tls-cert-file=" + l.pki.path(webhookCert),
 		"--tls-private-key-file=" + l.pki.path(webhookKey),
 		"--health-bind-address=" + hostPort(ports[1]),
+		"--kubeconfig=" + l.kubeconfigOf(Webhook),
+		// Nobody balances by readiness here.
+		"--shutdown-delay=0s",
 	}
 }
 

@@ -286,7 +286,7 @@ func (l *Lab) writeSchedulerConfig(configMap *unstructured.Unstructured) error {
 // authenticate writes the kubeconfig of each of Everynode's processes that talks to the API
 // server: a token of its own service account. One that is not started may lack its account.
 func (l *Lab) authenticate(ctx context.Context) error {
-	for _, name := range []string{Controller, EverynodeScheduler} {
+	for _, name := range []string{Controller, Webhook, EverynodeScheduler} {
 		user, err := serviceAccountUser(ctx, l.Client, everynodeNamespace, name)
 		if apierrors.IsNotFound(err) && !l.options.starts(name) {
 			continue

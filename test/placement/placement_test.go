@@ -4,19 +4,14 @@ package placement
 
 import (
 	"context"
-	"encoding/json"
-	"encoding/pem"
-	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
-	admissionv1 "k8s.io/api/admission/v1"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -32,115 +27,6 @@ const (
 	nodes         = 3
 	configuration = "everynode-placement"
 )
-
-// A fault takes the webhook away; mend brings it back.
-type fault struct {
-	inflict func(*labtest.Cluster)
-	mend    func(*labtest.Cluster)
-	// refusal is what the API server says to an emitted pod meanwhile.
-	refusal func(error) error
-}
-
-// The refusals of an emitted pod that nobody rewrote.
-func interlock(err error) error {
-	if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "cannot be set until all schedulingGates have been cleared") {
-		return fmt.Errorf("got %w, want the interlock's 422", err)
-	}
-	return nil
-}
-
-func failedCall(err error) error {
-	if !apierrors.IsInternalError(err) || !strings.Contains(err.Error(), "failed calling webhook") {
-		return fmt.Errorf("got %w, want a failed webhook call", err)
-	}
-	return nil
-}
-
-func internalError(err error) error {
-	if !apierrors.IsInternalError(err) || strings.Contains(err.Error(), "failed calling webhook") {
-		return fmt.Errorf("got %w, want an internal error that names no webhook", err)
-	}
-	return nil
-}
-
-// garbageServer is a webhook whose patch cannot be applied. The certificate is its own.
-func garbageServer(t testing.TB) *httptest.Server {
-	t.Helper()
-	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var review admissionv1.AdmissionReview
-		if err := json.NewDecoder(r.Body).Decode(&review); err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-		kind := admissionv1.PatchTypeJSONPatch
-		review.Response = &admissionv1.AdmissionResponse{
-			UID: review.Request.UID, Allowed: true, PatchType: &kind,
-			Patch: []byte(`[{"op":"add","path":"/no/such/parent","value":1}]`),
-		}
-		_ = json.NewEncoder(w).Encode(review)
-	}))
-	t.Cleanup(server.Close)
-	return server
-}
-
-// pointTo has every entry call a server of a test.
-func pointTo(c *labtest.Cluster, server *httptest.Server) {
-	c.T.Helper()
-	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
-	found := configurationOf(c)
-	for i := range found.Webhooks {
-		found.Webhooks[i].ClientConfig = admissionregistrationv1.WebhookClientConfig{URL: &server.URL, CABundle: ca}
-	}
-	c.Must(c.Update(c.T.Context(), found))
-}
-
-func faults() map[string]fault {
-	stop := func(c *labtest.Cluster) { c.Must(c.Component(lab.Webhook).Stop(c.T.Context())) }
-	restart := func(c *labtest.Cluster) { c.Must(c.Component(lab.Webhook).Restart(c.T.Context())) }
-	var deleted, sent *admissionregistrationv1.MutatingWebhookConfiguration
-	return map[string]fault{
-		"webhook down": {inflict: stop, mend: restart, refusal: failedCall},
-		"webhook down and failurePolicy Ignore": {
-			inflict: func(c *labtest.Cluster) {
-				stop(c)
-				setFailurePolicy(c, admissionregistrationv1.Ignore)
-			},
-			mend: func(c *labtest.Cluster) {
-				setFailurePolicy(c, admissionregistrationv1.Fail)
-				restart(c)
-			},
-			refusal: interlock,
-		},
-		"webhook hangs": {
-			inflict: func(c *labtest.Cluster) { c.Must(c.Component(lab.Webhook).Pause()) },
-			mend:    func(c *labtest.Cluster) { c.Must(c.Component(lab.Webhook).Resume()) },
-			refusal: failedCall,
-		},
-		"webhook answers garbage": {
-			inflict: func(c *labtest.Cluster) {
-				sent = configurationOf(c)
-				pointTo(c, garbageServer(c.T))
-			},
-			mend: func(c *labtest.Cluster) {
-				found := configurationOf(c)
-				found.Webhooks = sent.Webhooks
-				c.Must(c.Update(c.T.Context(), found))
-			},
-			refusal: internalError,
-		},
-		"webhook configuration deleted": {
-			inflict: func(c *labtest.Cluster) {
-				deleted = configurationOf(c)
-				c.Must(c.Delete(c.T.Context(), deleted))
-			},
-			mend: func(c *labtest.Cluster) {
-				deleted.ObjectMeta = metav1.ObjectMeta{Name: deleted.Name, Labels: deleted.Labels}
-				c.Must(c.Create(c.T.Context(), deleted))
-			},
-			refusal: interlock,
-		},
-	}
-}
 
 func configurationOf(c *labtest.Cluster) *admissionregistrationv1.MutatingWebhookConfiguration {
 	c.T.Helper()
@@ -170,11 +56,13 @@ func TestPlacementSurvivesItsWebhook(t *testing.T) {
 		checkPlacedBy(c, c.WaitForPods(set, labtest.NodeNames(nodes)...), v1alpha1.PlacedByWebhook)
 		waitForCondition(c, set, metav1.ConditionTrue)
 	})
+	t.Run("bare pod of the manual", func(t *testing.T) { checkBarePod(t, cluster.With(t)) })
 	made := nodes
 	for name, fault := range faults() {
 		t.Run(name, func(t *testing.T) {
 			c := cluster.With(t)
 			prefix := strings.ToLower(strings.ReplaceAll(name, " ", "-"))
+			others := createOthers(c)
 			fault.inflict(c)
 			waitUntilAdmission(c, fault.refusal)
 			set := labtest.DaemonSet(prefix)
@@ -183,8 +71,9 @@ func TestPlacementSurvivesItsWebhook(t *testing.T) {
 			waitForCondition(c, set, metav1.ConditionFalse)
 			c.WaitForEvent(set, "PlacementAdmissionNotEffective", "")
 			checkEffective(c, "0")
-			checkOthersUnaffected(c)
+			others.check()
 
+			mended := time.Now()
 			fault.mend(c)
 			waitUntilAdmission(c, func(err error) error { return err })
 			waitForCondition(c, set, metav1.ConditionTrue)
@@ -192,6 +81,7 @@ func TestPlacementSurvivesItsWebhook(t *testing.T) {
 			after := labtest.DaemonSet(prefix + "-mended")
 			c.Make(after)
 			checkPlacedBy(c, c.WaitForPods(after, labtest.NodeNames(nodes)...), v1alpha1.PlacedByWebhook)
+			t.Logf("admission places pods again %v after the fault ended", time.Since(mended).Round(time.Millisecond))
 		})
 		made += 2 * nodes
 	}
@@ -209,8 +99,10 @@ func TestPlacementByWebhookAlone(t *testing.T) {
 	if pods, err := c.PodsOf(t.Context(), set); err != nil || len(pods) > 0 {
 		t.Fatalf("%d pods exist while admission is away (%v), want none", len(pods), err)
 	}
+	mended := time.Now()
 	c.Must(c.Component(lab.Webhook).Restart(t.Context()))
 	checkPlacedBy(c, c.WaitForPods(set, labtest.NodeNames(nodes)...), v1alpha1.PlacedByWebhook)
+	t.Logf("every pod is made and ready %v after admission was started", time.Since(mended).Round(time.Millisecond))
 	waitForCondition(c, set, metav1.ConditionTrue)
 	c.Verdict(witness, nodes)
 }
@@ -297,14 +189,4 @@ func checkEffective(c *labtest.Cluster, want string) {
 		}
 		return "it is not there", nil
 	})
-}
-
-// checkOthersUnaffected creates pods that are none of the webhook's business (S7).
-func checkOthersUnaffected(c *labtest.Cluster) {
-	c.T.Helper()
-	spec := corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: "example.com/other"}}}
-	plain := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: labtest.Namespace, GenerateName: "plain-"}, Spec: spec}
-	placed := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: labtest.Namespace, GenerateName: "placed-"}, Spec: spec}
-	placed.Spec.NodeName = lab.NodeName(0)
-	c.Make(plain, placed)
 }

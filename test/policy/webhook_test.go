@@ -45,11 +45,7 @@ func newRegistered(t testing.TB) *registered {
 	if err != nil {
 		t.Fatal(err)
 	}
-	handler, err := webhook.Handler(logr.Discard())
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &registered{handler: handler}
+	w := &registered{handler: webhook.Handler(logr.Discard(), nil)}
 	compiler := cel.NewConditionCompiler(environment.MustBaseEnvSet(environment.DefaultCompatibilityVersion()))
 	for document := range strings.SplitSeq(string(manifest), "\n---") {
 		configuration := &admissionregistrationv1.MutatingWebhookConfiguration{}

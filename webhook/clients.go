@@ -1,0 +1,37 @@
+package webhook
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+)
+
+// RequireClients has a server take connections of those clients alone that show a certificate of a CA
+// in a PEM file and, when names are given, have one of them as its common name. The API server shows
+// one when its AdmissionConfiguration names a kubeconfig for this webhook. The file is read once: a
+// new CA is added to it before the old one goes, and takes a restart.
+func RequireClients(config *tls.Config, caFile string, names []string) error {
+	data, err := os.ReadFile(caFile)
+	if err != nil {
+		return fmt.Errorf("reading the CA of clients (--client-ca-file): %w", err)
+	}
+	authorities := x509.NewCertPool()
+	if !authorities.AppendCertsFromPEM(data) {
+		return fmt.Errorf("--client-ca-file=%s holds no certificate in PEM", caFile)
+	}
+	config.ClientAuth, config.ClientCAs = tls.RequireAndVerifyClientCert, authorities
+	if len(names) == 0 {
+		return nil
+	}
+	// VerifyConnection is asked for resumed connections too.
+	config.VerifyConnection = func(state tls.ConnectionState) error {
+		if name := state.PeerCertificates[0].Subject.CommonName; !slices.Contains(names, name) {
+			return fmt.Errorf("the client is %q, not %s (--client-allowed-names)", name, strings.Join(names, " or "))
+		}
+		return nil
+	}
+	return nil
+}

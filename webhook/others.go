@@ -1,0 +1,144 @@
+package webhook
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/dynamic/dynamicinformer"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+)
+
+// Others are the DaemonSets there are, of this project and of apps, as far as their selectors and their
+// pods' labels go. A nil one knows of none.
+type Others struct {
+	informers []cache.SharedIndexInformer
+}
+
+// WatchOthers keeps Others by watching the API server, once Start is called. Nothing waits for it: as long
+// as a kind was not seen whole, or cannot be, nobody is warned of its DaemonSets.
+func WatchOthers(config *rest.Config) (*Others, error) {
+	client, err := dynamic.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("watching DaemonSets: %w", err)
+	}
+	return newOthers(client)
+}
+
+func newOthers(client dynamic.Interface) (*Others, error) {
+	o := &Others{}
+	for _, resource := range []schema.GroupVersionResource{
+		v1alpha1.GroupVersion.WithResource("daemonsets"), appsv1.SchemeGroupVersion.WithResource("daemonsets"),
+	} {
+		informer := dynamicinformer.NewFilteredDynamicInformer(client, resource, metav1.NamespaceAll, 0,
+			cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc}, nil).Informer()
+		if err := informer.SetTransform(newOther); err != nil {
+			return nil, fmt.Errorf("watching %s: %w", resource, err)
+		}
+		o.informers = append(o.informers, informer)
+	}
+	return o, nil
+}
+
+// Start watches until ctx ends.
+func (o *Others) Start(ctx context.Context) {
+	var all sync.WaitGroup
+	for _, informer := range o.informers {
+		all.Go(func() { informer.RunWithContext(ctx) })
+	}
+	all.Wait()
+}
+
+// other is what is kept of a DaemonSet.
+type other struct {
+	metav1.ObjectMeta
+	kind     schema.GroupKind
+	selector labels.Selector
+	labels   labels.Set // of its pods
+}
+
+// newOther cuts a DaemonSet down as it comes in.
+func newOther(object any) (any, error) {
+	read, ok := object.(*unstructured.Unstructured)
+	if !ok {
+		return object, nil // a tombstone, or cut already
+	}
+	var set struct {
+		Spec struct {
+			Selector *metav1.LabelSelector `json:"selector"`
+			Template struct {
+				Metadata struct {
+					Labels map[string]string `json:"labels"`
+				} `json:"metadata"`
+			} `json:"template"`
+		} `json:"spec"`
+	}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(read.Object, &set); err != nil {
+		return nil, fmt.Errorf("reading DaemonSet %s/%s: %w", read.GetNamespace(), read.GetName(), err)
+	}
+	selector, err := metav1.LabelSelectorAsSelector(set.Spec.Selector)
+	if err != nil {
+		selector = labels.Nothing() // one that nobody can use matches nobody's pods
+	}
+	return &other{
+		ObjectMeta: metav1.ObjectMeta{Namespace: read.GetNamespace(), Name: read.GetName(), UID: read.GetUID(), ResourceVersion: read.GetResourceVersion()},
+		kind:       read.GroupVersionKind().GroupKind(), selector: selector, labels: set.Spec.Template.Metadata.Labels,
+	}, nil
+}
+
+// overlaps warns of DaemonSets of the same namespace that select the same pods: each adopts those of the
+// other that lose their owner, and neither can be told apart by labels.
+func (o *Others) overlaps(set *appsv1.DaemonSet) []string {
+	if o == nil {
+		return nil
+	}
+	selector, err := metav1.LabelSelectorAsSelector(set.Spec.Selector)
+	if err != nil {
+		return nil
+	}
+	var found []string
+	for _, other := range o.in(set.Namespace) {
+		if other.kind == v1alpha1.DaemonSetKind.GroupKind() && other.Name == set.Name {
+			continue
+		}
+		switch {
+		case selector.Matches(other.labels):
+			found = append(found, fmt.Sprintf("spec.selector: it matches the pods of %s %s too; add a label that only this one has", other.kind, other.Name))
+		case other.selector.Matches(labels.Set(set.Spec.Template.Labels)):
+			found = append(found, fmt.Sprintf("spec.template.metadata.labels: the selector of %s %s matches them too; change them", other.kind, other.Name))
+		}
+	}
+	slices.Sort(found)
+	return found
+}
+
+// in are the DaemonSets of a namespace, of those kinds that were seen whole.
+func (o *Others) in(namespace string) []*other {
+	var found []*other
+	for _, informer := range o.informers {
+		if !informer.HasSynced() {
+			continue
+		}
+		objects, err := informer.GetIndexer().ByIndex(cache.NamespaceIndex, namespace)
+		if err != nil {
+			continue // there is no such index: it is made above
+		}
+		for _, object := range objects {
+			if read, ok := object.(*other); ok {
+				found = append(found, read)
+			}
+		}
+	}
+	return found
+}

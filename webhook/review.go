@@ -1,0 +1,161 @@
+package webhook
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	admissionv1 "k8s.io/api/admission/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	kjson "sigs.k8s.io/json" // reads as the API server does: keys that differ in case are others
+)
+
+const (
+	// bodyLimit is the largest review: two objects of 3 MiB, the most that the API server takes from a
+	// client (k8s.io/apiserver pkg/server/config.go MaxRequestBodyBytes), and a request around them.
+	bodyLimit = 7 << 20
+	// keptBuffer is the largest buffer that is kept for the next request; pods are a tenth of it.
+	keptBuffer = 128 << 10
+)
+
+// reviewType is the only form of a review that is read and written; the registration asks for it.
+var reviewType = metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "AdmissionReview"}
+
+// request is what the hooks read of an AdmissionRequest. Decoding skips the rest.
+type request struct {
+	UID         types.UID                   `json:"uid"`
+	Operation   admissionv1.Operation       `json:"operation"`
+	Resource    metav1.GroupVersionResource `json:"resource"`
+	SubResource string                      `json:"subResource"`
+	Namespace   string                      `json:"namespace"`
+	Name        string                      `json:"name"`
+	UserInfo    struct {
+		Username string `json:"username"`
+	} `json:"userInfo"`
+	Object    json.RawMessage `json:"object"`
+	OldObject json.RawMessage `json:"oldObject"`
+}
+
+// hook answers the requests of one path. The answer's UID is filled in by who calls it.
+type hook interface {
+	answer(context.Context, *request) (*admissionv1.AdmissionResponse, outcome)
+}
+
+// reviews serves AdmissionReviews, and leaves what they ask to a hook.
+type reviews struct {
+	path string
+	hook hook
+	log  logr.Logger
+}
+
+// ServeHTTP answers a request that has a UID with a review, be it refused; without a UID the API
+// server could not tell what is answered, so anything else gets an HTTP error that says what is wrong.
+func (r *reviews) ServeHTTP(w http.ResponseWriter, posted *http.Request) {
+	begun := time.Now()
+	asked, err := readRequest(w, posted)
+	if err != nil {
+		observe(r.path, malformed, begun)
+		r.log.Info("a request that is no admission review", "path", r.path, "from", posted.RemoteAddr, "reason", err.Error())
+		http.Error(w, err.Error(), statusOf(err))
+		return
+	}
+	response, outcome := r.hook.answer(posted.Context(), asked)
+	response.UID = asked.UID
+	if !response.Allowed {
+		r.log.Info("refused", "path", r.path, "operation", asked.Operation, "namespace", asked.Namespace, "name", asked.Name,
+			"user", asked.UserInfo.Username, "reason", response.Result.Message)
+	}
+	body, err := json.Marshal(admissionv1.AdmissionReview{TypeMeta: reviewType, Response: response})
+	if err != nil { // strings and numbers: there is nothing in it that cannot be encoded
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(body) // who does not listen any more need not be told
+	observe(r.path, outcome, begun)
+}
+
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// readRequest reads a body. What it returns shares no memory with the buffer, which others use next.
+func readRequest(w http.ResponseWriter, posted *http.Request) (*request, error) {
+	if kind, _, err := mime.ParseMediaType(posted.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+		return nil, &httpError{http.StatusUnsupportedMediaType, fmt.Sprintf("Content-Type is %q: send application/json", posted.Header.Get("Content-Type"))}
+	}
+	buffer := buffers.Get().(*bytes.Buffer)
+	defer func() {
+		if buffer.Cap() <= keptBuffer {
+			buffer.Reset()
+			buffers.Put(buffer)
+		}
+	}()
+	if _, err := buffer.ReadFrom(http.MaxBytesReader(w, posted.Body, bodyLimit)); err != nil {
+		return nil, fmt.Errorf("reading the review: %w", err)
+	}
+	return decodeReview(buffer.Bytes())
+}
+
+func decodeReview(body []byte) (*request, error) {
+	var review struct {
+		metav1.TypeMeta
+		Request *request `json:"request"`
+	}
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(body, &review); err != nil {
+		return nil, fmt.Errorf("decoding the review: %w", err)
+	}
+	switch {
+	case review.TypeMeta != reviewType:
+		return nil, fmt.Errorf("the body is %q of %q: send an AdmissionReview of admission.k8s.io/v1 (admissionReviewVersions: [v1] in the webhook's configuration)", review.Kind, review.APIVersion)
+	case review.Request == nil:
+		return nil, errors.New("the review has no request")
+	case review.Request.UID == "":
+		return nil, errors.New("the review's request has no uid")
+	}
+	return review.Request, nil
+}
+
+// httpError is an error that has a status of its own.
+type httpError struct {
+	status  int
+	message string
+}
+
+func (e *httpError) Error() string { return e.message }
+
+func statusOf(err error) int {
+	var (
+		own   *httpError
+		large *http.MaxBytesError
+	)
+	switch {
+	case errors.As(err, &own):
+		return own.status
+	case errors.As(err, &large):
+		return http.StatusRequestEntityTooLarge
+	}
+	return http.StatusBadRequest
+}
+
+// allowed lets a request pass as it is.
+func allowed(warnings ...string) *admissionv1.AdmissionResponse {
+	return &admissionv1.AdmissionResponse{Allowed: true, Warnings: warnings}
+}
+
+// refused stops a request. The API server puts the webhook's name before the message.
+func refused(code int32, reason metav1.StatusReason, message string) *admissionv1.AdmissionResponse {
+	return &admissionv1.AdmissionResponse{Result: &metav1.Status{Status: metav1.StatusFailure, Code: code, Reason: reason, Message: message}}
+}
+
+// misdirected lets pass what a wrong configuration sent here, with a warning: nothing but what asks
+// for admission may notice it (S7).
+func misdirected(what string, asked *request) *admissionv1.AdmissionResponse {
+	return allowed(fmt.Sprintf("everynode: the %s; take %s of %s out of its configuration", what, asked.Operation, asked.Resource.Resource))
+}

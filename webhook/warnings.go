@@ -1,0 +1,61 @@
+package webhook
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	podutil "k8s.io/kubernetes/pkg/api/pod"
+	"k8s.io/kubernetes/pkg/apis/apps"
+)
+
+// warnings are what is legal and surely wrong. Each says what to do, and fits in a line of a terminal: the
+// API server cuts what is longer than 256 characters.
+func (v *validator) warnings(ctx context.Context, set *appsv1.DaemonSet, spec *apps.DaemonSetSpec) []string {
+	pod := &set.Spec.Template.Spec
+	var found []string
+	if port, ok := hostPort(pod); ok && surges(set) {
+		found = append(found, fmt.Sprintf("spec: hostPort %d with maxSurge: the new pod never gets the old one's port; use maxUnavailable instead", port))
+	}
+	if pod.PriorityClassName == "" {
+		found = append(found, "spec.template.spec: without priorityClassName other pods keep it off full nodes; name a PriorityClass")
+	}
+	for i, toleration := range pod.Tolerations {
+		if toleration.Key == "" && toleration.Operator == corev1.TolerationOpExists {
+			found = append(found, fmt.Sprintf("spec.template.spec.tolerations[%d]: tolerates every taint, of broken nodes too; name the keys", i))
+		}
+	}
+	found = append(found, v.others.overlaps(set)...)
+	// What apps/v1 itself warns of: deprecated names, names that are given twice and the like.
+	return append(found, podutil.GetWarningsForPodTemplate(ctx, field.NewPath("spec", "template"), &spec.Template, nil)...)
+}
+
+// surges says whether a rollout makes new pods beside the old ones.
+func surges(set *appsv1.DaemonSet) bool {
+	rolling := set.Spec.UpdateStrategy.RollingUpdate
+	if set.Spec.UpdateStrategy.Type != appsv1.RollingUpdateDaemonSetStrategyType || rolling == nil || rolling.MaxSurge == nil {
+		return false
+	}
+	surge, err := intstr.GetScaledValueFromIntOrPercent(rolling.MaxSurge, 100, true)
+	return err == nil && surge > 0
+}
+
+// hostPort is a port of the node that a pod takes for itself. On the node's network every port that is
+// declared is one.
+func hostPort(pod *corev1.PodSpec) (port int32, ok bool) {
+	for _, container := range slices.Concat(pod.InitContainers, pod.Containers) {
+		for _, declared := range container.Ports {
+			switch {
+			case declared.HostPort != 0:
+				return declared.HostPort, true
+			case pod.HostNetwork:
+				return declared.ContainerPort, true
+			}
+		}
+	}
+	return 0, false
+}
