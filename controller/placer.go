@@ -153,7 +153,7 @@ func notEffective(err error) string {
 		}
 	}
 	if failedWebhook(err) && strings.Contains(err.Error(), webhookSuffix) {
-		return "everynode-webhook does not answer: " + status.Status().Message
+		return unanswering(status.Status().Message)
 	}
 	return ""
 }

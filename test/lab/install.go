@@ -103,14 +103,18 @@ func (l *Lab) adapt(object *unstructured.Unstructured) (*unstructured.Unstructur
 		if l.options.Placement == PlacementDirect {
 			return nil, nil
 		}
-		return callByURL(object, "https://"+l.Component(Webhook).Address(), l.pki.ca.cert)
+		ca := l.pki.ca.cert
+		if l.options.Certificates != CertificatesFiles {
+			ca = nil // everynode-controller's to write
+		}
+		return callByURL(object, "https://"+l.Component(Webhook).Address(), ca)
 	default:
 		return object, nil
 	}
 }
 
 // callByURL has every webhook of a configuration called at a URL instead of through a Service:
-// the same path, the lab's CA.
+// the same path, and a CA unless it is nil.
 func callByURL(object *unstructured.Unstructured, base string, ca []byte) (*unstructured.Unstructured, error) {
 	object = object.DeepCopy()
 	webhooks, _, err := unstructured.NestedSlice(object.Object, "webhooks")
@@ -126,10 +130,11 @@ func callByURL(object *unstructured.Unstructured, base string, ca []byte) (*unst
 		if err != nil {
 			return nil, fmt.Errorf("webhook configuration %s: %w", object.GetName(), err)
 		}
-		webhook["clientConfig"] = map[string]any{
-			"url":      base + path,
-			"caBundle": base64.StdEncoding.EncodeToString(ca),
+		config := map[string]any{"url": base + path}
+		if ca != nil {
+			config["caBundle"] = base64.StdEncoding.EncodeToString(ca)
 		}
+		webhook["clientConfig"] = config
 	}
 	return object, unstructured.SetNestedSlice(object.Object, webhooks, "webhooks")
 }
@@ -278,7 +283,7 @@ func (l *Lab) writeSchedulerConfig(configMap *unstructured.Unstructured) error {
 // authenticate writes the kubeconfig of each of Everynode's processes that talks to the API
 // server: a token of its own service account. One that is not started may lack its account.
 func (l *Lab) authenticate(ctx context.Context) error {
-	for _, name := range []string{Controller, EverynodeScheduler} {
+	for _, name := range []string{Controller, Webhook, EverynodeScheduler} {
 		user, err := serviceAccountUser(ctx, l.Client, everynodeNamespace, name)
 		if apierrors.IsNotFound(err) && !l.options.starts(name) {
 			continue

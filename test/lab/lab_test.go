@@ -31,6 +31,7 @@ func TestOptionsAreRefusedByName(t *testing.T) {
 		"scheduler unknown":               {Options{Scheduler: "third"}, "scheduler=third is unknown; supported: secondary, primary"},
 		"placement not supported yet":     {Options{Placement: "policy"}, "placement=policy is not supported yet; supported: auto, webhook, direct"},
 		"placement unknown":               {Options{Placement: "magic"}, "placement=magic is unknown"},
+		"certificates unknown":            {Options{Certificates: "magic"}, "certificates=magic is unknown; supported: files, self-managed, cert-manager, auto"},
 		"negative nodes":                  {Options{Nodes: -1}, "nodes=-1"},
 		"unknown component":               {Options{Without: []string{"etcdd"}}, "no such component; there are etcd"},
 		"component nothing lives without": {Options{Without: []string{Etcd}}, "no lab starts without it"},

@@ -9,14 +9,18 @@ import (
 
 // The values of Options that are supported today.
 const (
-	WorkloadsEverynode = "everynode"
-	WorkloadsApps      = "apps"
-	WorkloadsBoth      = "everynode,apps"
-	SchedulerSecondary = "secondary"
-	SchedulerPrimary   = "primary"
-	PlacementAuto      = "auto"
-	PlacementWebhook   = "webhook"
-	PlacementDirect    = "direct"
+	WorkloadsEverynode      = "everynode"
+	WorkloadsApps           = "apps"
+	WorkloadsBoth           = "everynode,apps"
+	SchedulerSecondary      = "secondary"
+	SchedulerPrimary        = "primary"
+	PlacementAuto           = "auto"
+	PlacementWebhook        = "webhook"
+	PlacementDirect         = "direct"
+	CertificatesFiles       = "files"
+	CertificatesSelfManaged = "self-managed"
+	CertificatesCertManager = "cert-manager"
+	CertificatesAuto        = "auto"
 )
 
 // Options says what a lab consists of. The zero value is a lab without nodes that has every
@@ -33,6 +37,10 @@ type Options struct {
 	// Placement says who turns nodeName into node affinity; "" means auto. With direct, the
 	// webhook is not started and its configuration is not installed.
 	Placement string
+	// Certificates says where the webhook's certificate comes from; "" means files, which the lab
+	// signs. With any other value it is in a Secret, and everynode-controller has it made and
+	// trusted; the lab brings no cert-manager.
+	Certificates string
 	// Dir is the lab's own folder. It is made when it is missing; one that holds something
 	// else is refused. "" means a new temporary folder, which the lab removes when it stops.
 	Dir string
@@ -60,6 +68,7 @@ func (o *Options) settings() []setting {
 		{"workloads", &o.Workloads, []string{WorkloadsEverynode, WorkloadsApps, WorkloadsBoth}, nil},
 		{"scheduler", &o.Scheduler, []string{SchedulerSecondary, SchedulerPrimary}, nil},
 		{"placement", &o.Placement, []string{PlacementAuto, PlacementWebhook, PlacementDirect}, []string{"policy"}},
+		{"certificates", &o.Certificates, []string{CertificatesFiles, CertificatesSelfManaged, CertificatesCertManager, CertificatesAuto}, nil},
 	}
 }
 
@@ -109,6 +118,14 @@ func unknownComponent(what, name string) error {
 
 // servesApps says whether Everynode serves native DaemonSets.
 func (o *Options) servesApps() bool { return o.Workloads != WorkloadsEverynode }
+
+// whoCertifies is the mode of everynode-controller's certificates.
+func (o *Options) whoCertifies() string {
+	if o.Certificates == CertificatesFiles {
+		return "none"
+	}
+	return o.Certificates
+}
 
 // starts says whether a component is started with the lab.
 func (o *Options) starts(name string) bool {
