@@ -33,8 +33,8 @@ const (
 
 // replicas are two webhooks at one address: the product's handler and the product's source of
 // certificates, each with its own watch of the Secret. They take turns, and end every connection
-// after its first answer, as the API server would never do by itself: so each admission is a
-// handshake with what is served, checked against what is trusted, at that moment.
+// after one answer; the API server would keep it, and notice nothing for hours. So each admission is
+// a handshake: with what is served, checked against what is trusted, at that moment.
 type replicas struct {
 	url        string
 	sources    []certs.Source
@@ -54,21 +54,25 @@ func startReplicas(c *labtest.Cluster) *replicas {
 	}
 	handler, err := webhook.Handler(logr.Discard())
 	c.Must(err)
-	closing := http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
-		w.Header().Set("Connection", "close")
-		handler.ServeHTTP(w, request)
-	})
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	c.Must(err)
-	config := &tls.Config{
-		MinVersion: tls.VersionTLS13,
-		NextProtos: []string{"h2", "http/1.1"},
-		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-			return r.sources[r.handshakes.Add(1)%int64(len(r.sources))].GetCertificate(hello)
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: labtest.Patience,
+		TLSConfig: &tls.Config{
+			MinVersion: tls.VersionTLS13,
+			GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+				return r.sources[r.handshakes.Add(1)%int64(len(r.sources))].GetCertificate(hello)
+			},
 		},
+		// HTTP/2 would share connections, and lose requests to one that ends.
+		Protocols: &http.Protocols{},
 	}
-	running.Go(func() { _ = webhook.Serve(ctx, listener, config, closing) })
+	server.Protocols.SetHTTP1(true)
+	server.SetKeepAlivesEnabled(false)
+	running.Go(func() { _ = server.ServeTLS(listener, "", "") })
 	c.T.Cleanup(func() {
+		_ = server.Close()
 		cancel()
 		running.Wait()
 	})
