@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 )
@@ -29,6 +30,17 @@ func FromFiles(certFile, keyFile string) (Source, error) {
 
 func (f *files) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return f.watcher.GetCertificate(hello)
+}
+
+// Ready is nil: FromFiles has loaded a pair, and the former one stays while a new one is no good.
+func (f *files) Ready() error { return nil }
+
+func (f *files) Expiration() time.Time {
+	pair, err := f.watcher.GetCertificate(nil)
+	if err != nil || pair == nil || pair.Leaf == nil {
+		return time.Time{}
+	}
+	return pair.Leaf.NotAfter
 }
 
 func (f *files) Start(ctx context.Context) error {

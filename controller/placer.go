@@ -70,7 +70,8 @@ type placer struct {
 	mode   Placement
 	// samples gives emitted pods for the probe.
 	samples func(limit int) []*corev1.Pod
-	// flipped is called, outside of mu, when admission stopped or began to be effective.
+	// flipped is called, outside of mu, when admission stopped or began to be effective, or is not for
+	// another reason than before.
 	flipped func(effective bool, cause string)
 
 	mu    sync.Mutex
@@ -169,7 +170,7 @@ func notEffective(err error) string {
 		}
 	}
 	if failedWebhook(err) && strings.Contains(err.Error(), webhookSuffix) {
-		return "everynode-webhook does not answer: " + status.Status().Message
+		return unanswering(status.Status().Message)
 	}
 	if failedPolicy(status.Status().Message) {
 		return "the placement policy cannot be evaluated: " + status.Status().Message
@@ -192,7 +193,8 @@ func failedWebhook(err error) bool {
 // set notes why admission is not effective, or with an empty cause that it is.
 func (p *placer) set(ctx context.Context, cause string) {
 	p.mu.Lock()
-	flipped := (p.cause == "") != (cause == "")
+	// What to do about it is what makes a cause another one: its text may tell the time.
+	flipped := (p.cause == "") != (cause == "") || remedy(p.cause) != remedy(cause)
 	p.cause = cause
 	if cause == "" {
 		admissionEffective.Set(1)
@@ -269,7 +271,8 @@ func (p *placer) probe(ctx context.Context) {
 			continue
 		}
 		err := p.client.Create(ctx, sample, client.DryRunAll)
-		if notEffective(err) != "" {
+		if cause := notEffective(err); cause != "" {
+			p.set(ctx, cause)
 			return
 		}
 		// A pod that is found invalid for another reason, or whose name is taken, was rewritten

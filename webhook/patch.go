@@ -63,8 +63,6 @@ func (v *podView) pins(after *corev1.PodSpec) []operation {
 		return []operation{add(nodeAffinityPath, affinity.NodeAffinity)}
 	case v.required() == nil:
 		return []operation{add(requiredPath, required)}
-	case len(v.required().NodeSelectorTerms) == 0:
-		return []operation{add(termsPath, required.NodeSelectorTerms)}
 	}
 	var operations []operation
 	for i, term := range required.NodeSelectorTerms {

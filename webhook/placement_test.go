@@ -119,10 +119,10 @@ func TestPlacementOfRawPods(t *testing.T) {
 				{"matchFields":[{"key":"metadata.name","operator":"In","values":["n1"]}],"matchExpressions":[{"key":"disk","operator":"Exists"}]},
 				{"matchFields":[{"key":"metadata.name","operator":"In","values":["n1"]}],"matchExpressions":[{"key":"disk","operator":"Exists"}]}]}}}}}`,
 		},
-		"terms that are not there": {
+		"terms that are not there are the API server's to refuse": {
 			pod: `{"metadata":{},"spec":{"nodeName":"n1","affinity":{"future":1,"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":null}}}}}`,
 			want: `{"metadata":{"annotations":{"everynode.dev/placed-by":"webhook"}},"spec":{"affinity":{"future":1,"nodeAffinity":{
-				"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[{"matchFields":[{"key":"metadata.name","operator":"In","values":["n1"]}]}]}}}}}`,
+				"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":null}}}}}`,
 		},
 		"a pod without metadata, which no API server sends": {
 			pod: `{"spec":{"nodeName":"n1"}}`,

@@ -38,6 +38,7 @@ type options struct {
 	leaderElect                   bool
 	leaderElectionNamespace       string
 	healthAddress, metricsAddress string
+	certificates                  certificateFlags
 }
 
 func main() {
@@ -49,6 +50,7 @@ func main() {
 	flag.StringVar(&o.leaderElectionNamespace, "leader-election-namespace", "everynode-system", "namespace of the leader election's lease")
 	flag.StringVar(&o.healthAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz (HTTP)")
 	flag.StringVar(&o.metricsAddress, "metrics-bind-address", ":8080", "address of /metrics (HTTP); 0 for none")
+	o.certificates.add(flag.CommandLine)
 	klog.InitFlags(nil)
 	flag.Parse()
 	log := klog.Background()
@@ -74,11 +76,18 @@ func run(ctx context.Context, o options) error {
 		return fmt.Errorf("finding the API server (--kubeconfig, or run in a cluster): %w", err)
 	}
 	config.QPS = -1 // the API server's priority and fairness limits us
+	keep, err := o.certificates.options()
+	if err != nil {
+		return err
+	}
 	mgr, err := newManager(config, o, serve.Workloads)
 	if err != nil {
 		return err
 	}
 	if err := controller.Setup(mgr, serve); err != nil {
+		return err
+	}
+	if err := addCertificates(ctx, mgr, keep); err != nil {
 		return err
 	}
 	return mgr.Start(ctx)

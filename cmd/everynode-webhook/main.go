@@ -26,6 +26,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
+	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/certs"
 	"github.com/everynode/everynode/webhook"
 )
@@ -37,6 +38,7 @@ const shutdownDelay = 5 * time.Second
 type options struct {
 	address, healthAddress string
 	certFile, keyFile      string
+	secret                 string
 	clientCAFile           string
 	clientNames            string
 	shutdownDelay          time.Duration
@@ -46,8 +48,9 @@ func main() {
 	var o options
 	flag.StringVar(&o.address, "bind-address", ":9443", "address of the webhook (TLS)")
 	flag.StringVar(&o.healthAddress, "health-bind-address", ":9444", "address of /healthz, /readyz and /metrics (HTTP)")
-	flag.StringVar(&o.certFile, "tls-cert-file", "/etc/everynode-webhook/tls/tls.crt", "PEM file of the serving certificate and its chain; read anew when it changes")
-	flag.StringVar(&o.keyFile, "tls-private-key-file", "/etc/everynode-webhook/tls/tls.key", "PEM file of the certificate's private key; read anew when it changes")
+	flag.StringVar(&o.certFile, "tls-cert-file", "", "PEM file of the serving certificate and its chain, read anew when it changes; without it the certificate is that of --tls-secret")
+	flag.StringVar(&o.keyFile, "tls-private-key-file", "", "PEM file of the certificate's private key; read anew when it changes")
+	flag.StringVar(&o.secret, "tls-secret", v1alpha1.SystemNamespace+"/"+certs.LeafSecret, "Secret of the serving certificate, as namespace/name, which is followed; for when no files are named")
 	flag.StringVar(&o.clientCAFile, "client-ca-file", "", "PEM file of the CAs whose clients are served, others are not; empty for any client. The API server shows a certificate when its AdmissionConfiguration says so")
 	flag.StringVar(&o.clientNames, "client-allowed-names", "", "common names of the clients that are served, separated by commas; empty for every one of --client-ca-file")
 	flag.DurationVar(&o.shutdownDelay, "shutdown-delay", shutdownDelay, "how long to serve after the signal to stop, while readiness fails already: endpoints take time to learn it. A second signal ends at once")
@@ -67,7 +70,7 @@ func main() {
 // run serves the webhook and its health until ctx ends or one of the two cannot go on.
 func run(ctx context.Context, o options) error {
 	log := klog.FromContext(ctx)
-	source, err := certs.FromFiles(o.certFile, o.keyFile)
+	source, err := o.source()
 	if err != nil {
 		return err
 	}
@@ -87,6 +90,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return fmt.Errorf("listening for health (--health-bind-address): %w", err)
 	}
+	metrics.Registry.MustRegister(certs.NewExpirationCollector(source))
 	log.Info("serving placement and validation", "address", listener.Addr(), "health", healthListener.Addr())
 
 	// The certificate is followed, and health served, as long as requests are answered: the first to
@@ -112,12 +116,25 @@ func run(ctx context.Context, o options) error {
 
 // health is ready while there is a certificate to serve; the listener is open before health is served.
 func health(serving context.Context, source certs.Source) http.Handler {
-	mux := webhook.Health(serving, func() error {
-		_, err := source.GetCertificate(nil)
-		return err
-	})
+	mux := webhook.Health(serving, source.Ready)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics.Registry, promhttp.HandlerOpts{}))
 	return mux
+}
+
+// source is where the certificate comes from: the files that are named, or the Secret.
+func (o *options) source() (certs.Source, error) {
+	if o.certFile != "" || o.keyFile != "" {
+		return certs.FromFiles(o.certFile, o.keyFile)
+	}
+	namespace, name, ok := strings.Cut(o.secret, "/")
+	if !ok || namespace == "" || name == "" {
+		return nil, fmt.Errorf("--tls-secret=%s: give namespace/name, or name files by --tls-cert-file and --tls-private-key-file", o.secret)
+	}
+	config, err := apiServer()
+	if err != nil {
+		return nil, fmt.Errorf("finding the API server, for the Secret of the certificate (--kubeconfig, or run in a cluster): %w", err)
+	}
+	return certs.NewSecretSource(config, namespace, name)
 }
 
 func (o *options) requireClients(config *tls.Config) error {

@@ -163,6 +163,9 @@ func controllerArgs(l *Lab, ports []int) []string {
 		"--kubeconfig=" + l.kubeconfigOf(Controller),
 		"--workloads=" + l.options.Workloads,
 		"--placement=" + l.options.controllerPlacement(),
+		"--webhook-certificates=" + l.options.whoCertifies(),
+		// The webhook is called at loopback; the Service's name stands for that of a cluster.
+		"--webhook-certificate-names=everynode-webhook." + everynodeNamespace + ".svc," + loopback,
 		"--leader-elect=true",
 		"--leader-election-namespace=" + everynodeNamespace,
 		"--health-probe-bind-address=" + hostPort(ports[0]),
@@ -171,15 +174,20 @@ func controllerArgs(l *Lab, ports []int) []string {
 }
 
 func webhookArgs(l *Lab, ports []int) []string {
-	return []string{
+	args := []string{
 		"--bind-address=" + hostPort(ports[0]),
-		"--tls-cert-file=" + l.pki.path(webhookCert),
-		"--tls-private-key-file=" + l.pki.path(webhookKey),
 		"--health-bind-address=" + hostPort(ports[1]),
 		"--kubeconfig=" + l.kubeconfigOf(Webhook),
 		// Nobody balances by readiness here.
 		"--shutdown-delay=0s",
 	}
+	if l.options.Certificates != CertificatesFiles {
+		return args
+	}
+	return append(args,
+		"--tls-cert-file="+l.pki.path(webhookCert),
+		"--tls-private-key-file="+l.pki.path(webhookKey),
+	)
 }
 
 func everynodeSchedulerArgs(l *Lab, ports []int) []string {

@@ -111,14 +111,18 @@ func (l *Lab) adapt(object *unstructured.Unstructured) (*unstructured.Unstructur
 		if !l.options.asksWebhook() {
 			return nil, nil
 		}
-		return callByURL(object, "https://"+l.Component(Webhook).Address(), l.pki.ca.cert)
+		ca := l.pki.ca.cert
+		if l.options.Certificates != CertificatesFiles {
+			ca = nil // everynode-controller's to write
+		}
+		return callByURL(object, "https://"+l.Component(Webhook).Address(), ca)
 	default:
 		return object, nil
 	}
 }
 
 // callByURL has every webhook of a configuration called at a URL instead of through a Service:
-// the same path, the lab's CA.
+// the same path, and a CA unless it is nil.
 func callByURL(object *unstructured.Unstructured, base string, ca []byte) (*unstructured.Unstructured, error) {
 	object = object.DeepCopy()
 	webhooks, _, err := unstructured.NestedSlice(object.Object, "webhooks")
@@ -134,10 +138,11 @@ func callByURL(object *unstructured.Unstructured, base string, ca []byte) (*unst
 		if err != nil {
 			return nil, fmt.Errorf("webhook configuration %s: %w", object.GetName(), err)
 		}
-		webhook["clientConfig"] = map[string]any{
-			"url":      base + path,
-			"caBundle": base64.StdEncoding.EncodeToString(ca),
+		config := map[string]any{"url": base + path}
+		if ca != nil {
+			config["caBundle"] = base64.StdEncoding.EncodeToString(ca)
 		}
+		webhook["clientConfig"] = config
 	}
 	return object, unstructured.SetNestedSlice(object.Object, webhooks, "webhooks")
 }

@@ -30,6 +30,7 @@ func TestOptionsAreRefusedByName(t *testing.T) {
 		"workloads unknown":               {Options{Workloads: "apps,everynode"}, "workloads=apps,everynode is unknown; supported: everynode, apps, everynode,apps"},
 		"scheduler unknown":               {Options{Scheduler: "third"}, "scheduler=third is unknown; supported: secondary, primary"},
 		"placement unknown":               {Options{Placement: "magic"}, "placement=magic is unknown; supported: auto, webhook, policy, direct"},
+		"certificates unknown":            {Options{Certificates: "magic"}, "certificates=magic is unknown; supported: files, self-managed, cert-manager, auto"},
 		"negative nodes":                  {Options{Nodes: -1}, "nodes=-1"},
 		"unknown component":               {Options{Without: []string{"etcdd"}}, "no such component; there are etcd"},
 		"component nothing lives without": {Options{Without: []string{Etcd}}, "no lab starts without it"},

@@ -9,15 +9,19 @@ import (
 
 // The values of Options that have names.
 const (
-	WorkloadsEverynode = "everynode"
-	WorkloadsApps      = "apps"
-	WorkloadsBoth      = "everynode,apps"
-	SchedulerSecondary = "secondary"
-	SchedulerPrimary   = "primary"
-	PlacementAuto      = "auto"
-	PlacementWebhook   = "webhook"
-	PlacementPolicy    = "policy"
-	PlacementDirect    = "direct"
+	WorkloadsEverynode      = "everynode"
+	WorkloadsApps           = "apps"
+	WorkloadsBoth           = "everynode,apps"
+	SchedulerSecondary      = "secondary"
+	SchedulerPrimary        = "primary"
+	PlacementAuto           = "auto"
+	PlacementWebhook        = "webhook"
+	PlacementPolicy         = "policy"
+	PlacementDirect         = "direct"
+	CertificatesFiles       = "files"
+	CertificatesSelfManaged = "self-managed"
+	CertificatesCertManager = "cert-manager"
+	CertificatesAuto        = "auto"
 )
 
 // Options says what a lab consists of. The zero value is a lab without nodes that has every
@@ -36,6 +40,10 @@ type Options struct {
 	// policy of the API server, and the controller while it is not effective; with direct, the
 	// controller. With the last two the webhook is not started and its configuration not installed.
 	Placement string
+	// Certificates says where the webhook's certificate comes from; "" means files, which the lab
+	// signs. With any other value it is in a Secret, and everynode-controller has it made and
+	// trusted; the lab brings no cert-manager.
+	Certificates string
 	// Dir is the lab's own folder. It is made when it is missing; one that holds something
 	// else is refused. "" means a new temporary folder, which the lab removes when it stops.
 	Dir string
@@ -61,6 +69,7 @@ func (o *Options) settings() []setting {
 		{"workloads", &o.Workloads, []string{WorkloadsEverynode, WorkloadsApps, WorkloadsBoth}},
 		{"scheduler", &o.Scheduler, []string{SchedulerSecondary, SchedulerPrimary}},
 		{"placement", &o.Placement, []string{PlacementAuto, PlacementWebhook, PlacementPolicy, PlacementDirect}},
+		{"certificates", &o.Certificates, []string{CertificatesFiles, CertificatesSelfManaged, CertificatesCertManager, CertificatesAuto}},
 	}
 }
 
@@ -123,6 +132,14 @@ func (o *Options) controllerPlacement() string {
 	default:
 		return o.Placement
 	}
+}
+
+// whoCertifies is the mode of everynode-controller's certificates.
+func (o *Options) whoCertifies() string {
+	if o.Certificates == CertificatesFiles {
+		return "none"
+	}
+	return o.Certificates
 }
 
 // starts says whether a component is started with the lab.

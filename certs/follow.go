@@ -1,0 +1,83 @@
+package certs
+
+import (
+	"context"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+)
+
+// follow watches the one object that has the name and kind of object, and tells what it is now, or
+// nil when it is gone, until ctx ends. It asks for nothing but that object, so a role that names it
+// is enough. changed is called from one goroutine at a time.
+func follow(ctx context.Context, c client.WithWatch, object client.Object, changed func(client.Object)) error {
+	kind, err := apiutil.GVKForObject(object, c.Scheme())
+	if err != nil {
+		return fmt.Errorf("following %s: %w", object.GetName(), err)
+	}
+	kind.Kind += "List"
+	newList := func() (client.ObjectList, error) {
+		list, err := c.Scheme().New(kind)
+		if err != nil {
+			return nil, err
+		}
+		return list.(client.ObjectList), nil
+	}
+	options := func(raw metav1.ListOptions) *client.ListOptions {
+		return &client.ListOptions{
+			Namespace:     object.GetNamespace(),
+			FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, object.GetName()),
+			Raw:           &raw,
+		}
+	}
+	tell := func(seen any) {
+		if now, ok := seen.(client.Object); ok && now.GetName() == object.GetName() {
+			changed(now)
+		}
+	}
+	_, informer := toolscache.NewInformerWithOptions(toolscache.InformerOptions{
+		ListerWatcher: toolscache.ToListWatcherWithWatchListSemantics(&toolscache.ListWatch{
+			ListWithContextFunc: func(ctx context.Context, raw metav1.ListOptions) (runtime.Object, error) {
+				list, err := newList()
+				if err != nil {
+					return nil, err
+				}
+				return list, c.List(ctx, list, options(raw))
+			},
+			WatchFuncWithContext: func(ctx context.Context, raw metav1.ListOptions) (watch.Interface, error) {
+				list, err := newList()
+				if err != nil {
+					return nil, err
+				}
+				return c.Watch(ctx, list, options(raw))
+			},
+		}, plainList{}),
+		ObjectType: object,
+		Handler: toolscache.ResourceEventHandlerFuncs{
+			AddFunc:    tell,
+			UpdateFunc: func(_, now any) { tell(now) },
+			DeleteFunc: func(last any) {
+				if unknown, ok := last.(toolscache.DeletedFinalStateUnknown); ok {
+					last = unknown.Obj
+				}
+				if was, err := meta.Accessor(last); err == nil && was.GetName() == object.GetName() {
+					changed(nil)
+				}
+			},
+		},
+	})
+	informer.RunWithContext(ctx)
+	return nil
+}
+
+// plainList has the reflector list before it watches: to stream a list of one object gains nothing.
+type plainList struct{}
+
+func (plainList) IsWatchListSemanticsUnSupported() bool { return true }

@@ -1,0 +1,220 @@
+package certs
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/go-logr/logr"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/certs"
+	"github.com/everynode/everynode/internal/daemon"
+	"github.com/everynode/everynode/test/lab"
+	"github.com/everynode/everynode/test/labtest"
+	"github.com/everynode/everynode/webhook"
+)
+
+const (
+	namespace     = v1alpha1.SystemNamespace
+	configuration = "everynode-placement"
+)
+
+// replicas are two webhooks at one address: the product's handler and the product's source of
+// certificates, each with its own watch of the Secret. They take turns, and end every connection
+// after one answer; the API server would keep it, and notice nothing for hours. So each admission is
+// a handshake: with what is served, checked against what is trusted, at that moment.
+type replicas struct {
+	url        string
+	sources    []certs.Source
+	handshakes atomic.Int64
+}
+
+func startReplicas(c *labtest.Cluster) *replicas {
+	c.T.Helper()
+	r := &replicas{}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	for range 2 {
+		source, err := certs.NewSecretSource(c.Config, namespace, certs.LeafSecret)
+		c.Must(err)
+		r.sources = append(r.sources, source)
+		running.Go(func() { _ = source.Start(ctx) })
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	c.Must(err)
+	server := &http.Server{
+		Handler:           webhook.Handler(logr.Discard(), nil),
+		ReadHeaderTimeout: labtest.Patience,
+		TLSConfig: &tls.Config{
+			MinVersion: tls.VersionTLS13,
+			GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+				return r.sources[r.handshakes.Add(1)%int64(len(r.sources))].GetCertificate(hello)
+			},
+		},
+		// HTTP/2 would share connections, and lose requests to one that ends.
+		Protocols: &http.Protocols{},
+	}
+	server.Protocols.SetHTTP1(true)
+	server.SetKeepAlivesEnabled(false)
+	running.Go(func() { _ = server.ServeTLS(listener, "", "") })
+	c.T.Cleanup(func() {
+		_ = server.Close()
+		cancel()
+		running.Wait()
+	})
+	r.url = "https://" + listener.Addr().String() + webhook.PlacementPath
+	return r
+}
+
+// register has every entry call the replicas, and leaves what it trusts to others.
+func (r *replicas) register(c *labtest.Cluster) {
+	c.T.Helper()
+	c.Eventually("the webhook configuration calls the replicas", func(ctx context.Context) (string, error) {
+		found := &admissionregistrationv1.MutatingWebhookConfiguration{}
+		if err := c.Get(ctx, types.NamespacedName{Name: configuration}, found); err != nil {
+			return "", err
+		}
+		for i := range found.Webhooks {
+			found.Webhooks[i].ClientConfig.URL = &r.url
+		}
+		return "", c.Update(ctx, found)
+	})
+	c.Eventually("every replica has a certificate", func(context.Context) (string, error) {
+		for _, source := range r.sources {
+			if err := source.Ready(); err != nil {
+				return "", err
+			}
+		}
+		return "", nil
+	})
+}
+
+func (r *replicas) leaf(t testing.TB, i int) *x509.Certificate {
+	t.Helper()
+	pair, err := r.sources[i].GetCertificate(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pair.Leaf
+}
+
+func (r *replicas) serials(t testing.TB) []string {
+	t.Helper()
+	var serials []string
+	for i := range r.sources {
+		serials = append(serials, r.leaf(t, i).SerialNumber.String())
+	}
+	return serials
+}
+
+// waitForAnother waits until every replica serves another certificate than before.
+func (r *replicas) waitForAnother(c *labtest.Cluster, before []string) {
+	c.T.Helper()
+	c.Eventually("another certificate is served", func(context.Context) (string, error) {
+		for i, serial := range r.serials(c.T) {
+			if serial == before[i] {
+				return "the former is", nil
+			}
+		}
+		return "", nil
+	})
+}
+
+// rotateLeafTo waits until what is done has another CA's certificate served.
+func rotateLeafTo(c *labtest.Cluster, r *replicas, do func()) {
+	c.T.Helper()
+	before := r.leaf(c.T, 0).AuthorityKeyId
+	do()
+	c.Eventually("another CA's certificate is served", func(context.Context) (string, error) {
+		for i := range r.sources {
+			if slices.Equal(r.leaf(c.T, i).AuthorityKeyId, before) {
+				return "the former CA's is", nil
+			}
+		}
+		return "", nil
+	})
+}
+
+// load makes pods, one after the other from several sides, until it is ended.
+type load struct {
+	stop     chan struct{}
+	all      sync.WaitGroup
+	admitted atomic.Int64
+	mu       sync.Mutex
+	failures []error
+}
+
+const sides = 3
+
+func startLoad(c *labtest.Cluster) *load {
+	l := &load{stop: make(chan struct{})}
+	for range sides {
+		l.all.Go(func() {
+			for {
+				select {
+				case <-l.stop:
+					return
+				default:
+				}
+				if err := admit(context.Background(), c); err != nil {
+					l.mu.Lock()
+					l.failures = append(l.failures, err)
+					l.mu.Unlock()
+				} else {
+					l.admitted.Add(1)
+				}
+			}
+		})
+	}
+	return l
+}
+
+// end says how many pods were admitted, and fails the test for each that was not.
+func (l *load) end(t testing.TB) int64 {
+	t.Helper()
+	close(l.stop)
+	l.all.Wait()
+	for i, failure := range l.failures {
+		if i == 5 {
+			t.Errorf("and %d more", len(l.failures)-i)
+			break
+		}
+		t.Errorf("not admitted: %v", failure)
+	}
+	return l.admitted.Load()
+}
+
+// admit makes a daemon's pod by a dry run, which goes the whole way through admission. Without the
+// webhook the interlock refuses it.
+func admit(ctx context.Context, c *labtest.Cluster) error {
+	return c.Create(ctx, emitted(), client.DryRunAll)
+}
+
+func emitted() *corev1.Pod {
+	owner := labtest.DaemonSet("emitter")
+	owner.UID = "6a8f2fd4-b7e1-4c2a-9d53-0f2c4f7b1a11"
+	template := &daemon.Template{
+		Owner:     *metav1.NewControllerRef(owner, v1alpha1.DaemonSetKind),
+		Namespace: owner.Namespace, Name: owner.Name, Pod: owner.Spec.Template,
+	}
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: lab.NodeName(0), UID: "1"}}
+	return daemon.NewPod(template, node, 0, "")
+}
+
+// waitUntilAdmitted waits until a pod is; what the API server was told takes it a moment to act on.
+func waitUntilAdmitted(c *labtest.Cluster) {
+	c.T.Helper()
+	c.Eventually("a pod is admitted", func(ctx context.Context) (string, error) { return "", admit(ctx, c) })
+}
