@@ -7,10 +7,11 @@ import (
 	"time"
 )
 
-// cainjector copies the CA of the webhook's Secret into the configurations that ask for it by
-// annotation. It copies and does not merge: when a certificate of another CA takes the place of
-// the one that is served, there is a moment in which the one is trusted and the other served. So
-// while two CAs matter the annotation is off, and the bundles hold both.
+// cainjector brings the CA of the webhook's Secret into the configurations that ask for it by
+// annotation. It does so after a certificate of that CA took the place of the one that is served, and
+// before cert-manager 1.19 it put the one CA in place of the other. Either way there is a moment in
+// which the one is trusted and the other served. So when another CA is to sign, both are brought into
+// the bundles here, before, and the annotation is off until what is served was replaced.
 const injectAnnotation = "cert-manager.io/inject-ca-from"
 
 // Deeds of the cert-manager mode alone.

@@ -27,6 +27,7 @@ import (
 	_ "github.com/cert-manager/cert-manager/pkg/controller/issuers"                        // registers itself
 	_ "github.com/cert-manager/cert-manager/pkg/issuer/ca"                                 // registers the issuer
 	_ "github.com/cert-manager/cert-manager/pkg/issuer/selfsigned"                         // registers the issuer
+	"github.com/cert-manager/cert-manager/pkg/util"
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -108,6 +109,8 @@ func newInjector(ctx context.Context, config *rest.Config) (ctrl.Manager, error)
 			return nil, err
 		}
 	}
+	// Its name as a writer, which a server-side apply has to have, comes from this.
+	config = util.RestConfigWithUserAgent(config, "cainjector")
 	manager, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:  scheme,
 		Metrics: metricsserver.Options{BindAddress: "0"},
