@@ -42,8 +42,9 @@ e2e: components build ## The end-to-end tests alone, uncached, on the lab: place
 	go test -count=1 ./test/...
 
 .PHONY: faults
-faults: components build ## What takes longer: 10,000 pods made in a race for 200 nodes, S1 checked on every event
+faults: components build ## What takes longer: 10,000 pods made in a race for 200 nodes, S1 checked on every event; the webhook's certificate replaced 100 times under load
 	EVERYNODE_RACE_CREATIONS=10000 go test -count=1 -run TestCrowd -v ./test/scheduling
+	EVERYNODE_ROTATIONS=100 go test -count=1 -run 'TestSelfManagedRotation|TestCertManager' -v ./test/certs
 
 .PHONY: conformance
 conformance: components build ## Kubernetes' own DaemonSet cases against native DaemonSets [CLUSTER=lab|kind|<kubeconfig> CONTROLLER=everynode|builtin]
