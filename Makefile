@@ -48,9 +48,10 @@ fuzz: ## Fuzz the webhook's two paths for FUZZTIME each [FUZZTIME=30s]
 	go test -run '^$$' -fuzz FuzzValidation -fuzztime $(FUZZTIME) ./webhook
 
 .PHONY: faults
-faults: components build ## What takes longer: 10,000 pods made in a race for 200 nodes, S1 checked on every event; 100,000 random pods placed three ways, 20,000 on an API server
+faults: components build ## What takes longer: 10,000 pods made in a race for 200 nodes, S1 checked on every event; 100,000 random pods placed three ways, 20,000 on an API server; the webhook's certificate replaced 100 times under load
 	EVERYNODE_RACE_CREATIONS=10000 go test -count=1 -run TestCrowd -v ./test/scheduling
 	EVERYNODE_ANSWERS=10000 go test -count=1 -run TestOneAnswer -v ./test/policy -rapid.checks=25000
+	EVERYNODE_ROTATIONS=100 go test -count=1 -run 'TestSelfManagedRotation|TestCertManager' -v ./test/certs
 
 .PHONY: conformance
 conformance: components build ## Kubernetes' own DaemonSet cases against native DaemonSets [CLUSTER=lab|kind|<kubeconfig> CONTROLLER=everynode|builtin]

@@ -26,9 +26,8 @@ import (
 )
 
 const (
-	certManagerRotations = 100
-	injectAnnotation     = "cert-manager.io/inject-ca-from"
-	webhookCertificate   = "everynode-webhook"
+	injectAnnotation   = "cert-manager.io/inject-ca-from"
+	webhookCertificate = "everynode-webhook"
 )
 
 // cert-manager and its cainjector do what they do in a cluster: issue, inject, renew the certificate
@@ -58,8 +57,9 @@ func TestCertManager(t *testing.T) {
 		defer load.mu.Unlock()
 		t.Logf("%s: %s, %d pods admitted, %d failures so far", what, time.Since(begun).Round(time.Millisecond), load.admitted.Load()-before, len(load.failures))
 	}
-	phase(fmt.Sprintf("%d certificates", certManagerRotations), func() {
-		for range certManagerRotations {
+	leafRotations := rotations(t)
+	phase(fmt.Sprintf("%d certificates", leafRotations), func() {
+		for range leafRotations {
 			renewLeaf(c, servers)
 		}
 	})

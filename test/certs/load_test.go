@@ -6,7 +6,9 @@ import (
 	"crypto/x509"
 	"net"
 	"net/http"
+	"os"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -30,6 +32,20 @@ const (
 	namespace     = v1alpha1.SystemNamespace
 	configuration = "everynode-placement"
 )
+
+// rotations is how often the certificate is replaced under load; make faults does it a hundred times.
+func rotations(t testing.TB) int {
+	t.Helper()
+	text := os.Getenv("EVERYNODE_ROTATIONS")
+	if text == "" {
+		return 20
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatalf("EVERYNODE_ROTATIONS: %v", err)
+	}
+	return n
+}
 
 // replicas are two webhooks at one address: the product's handler and the product's source of
 // certificates, each with its own watch of the Secret. They take turns, and end every connection
