@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -34,6 +35,11 @@ import (
 // shutdownDelay is the default of --shutdown-delay: a failed readiness probe takes a kubelet a period
 // or two to see, and the endpoints a second more to reach every API server.
 const shutdownDelay = 5 * time.Second
+
+// gcPercent is how much garbage may gather on what is in use before it is collected. Next to nothing is
+// in use, so that Go's 100 would collect dozens of times a second under load: 400 nearly halves the
+// slowest hundredth of answers for 13 MB.
+const gcPercent = 400
 
 type options struct {
 	address, healthAddress string
@@ -58,6 +64,9 @@ func main() {
 	flag.Parse()
 	log := klog.Background()
 	ctrl.SetLogger(log)
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // the next signal does what signals do
