@@ -134,15 +134,22 @@ func templateNamesNode(c *labtest.Cluster) {
 	}
 }
 
-// What is wrong with a template is said: by apps/v1's own validation of a native one, by the CRD, or
-// by the API server when the pod is made; and a corrected template is made at once.
+// What is wrong with a template is said: by apps/v1's own validation of a native one, by the CRD, by the
+// webhook or, when that is away, by the API server when the pod is made; and a corrected template is made
+// at once.
 func templateInvalid(c *labtest.Cluster) {
 	toleration := func(operator corev1.TolerationOperator) func(*v1alpha1.DaemonSet) {
 		return func(set *v1alpha1.DaemonSet) {
 			set.Spec.Template.Spec.Tolerations = []corev1.Toleration{{Operator: operator}}
 		}
 	}
-	w := c.MakeWorkload(labtest.Everynode, labtest.DaemonSet("intolerant", onFirst, toleration("Never")))
+	wrong := labtest.DaemonSet("intolerant", onFirst, toleration("Never"))
+	if err := c.Create(c.T.Context(), wrong.DeepCopy()); !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "tolerations[0].operator") {
+		c.T.Errorf("a toleration that is none: %v", err)
+	}
+	c.Must(c.Component(lab.Webhook).Stop(c.T.Context()))
+	w := c.MakeWorkload(labtest.Everynode, wrong)
+	c.Must(c.Component(lab.Webhook).Restart(c.T.Context()))
 	degraded(c, w, "tolerations[0].operator", nodes)
 	c.WaitForEvent(&w.DaemonSet, "FailedCreate", "tolerations[0].operator")
 	c.ChangeWorkload(w, toleration(corev1.TolerationOpExists))
