@@ -95,13 +95,15 @@ func agreeOn(ctx context.Context, want, got admissionOf, r request) (*corev1.Pod
 	case errors.As(wantErr, &contradiction):
 		// A policy that mutates cannot refuse; the interlock holds what has our gate, before the policy
 		// that could say why is asked.
-		if gotErr == nil || !strings.HasSuffix(gotErr.Error(), contradiction.Error()) && !(len(r.pod.Spec.SchedulingGates) > 0 && errors.Is(gotErr, errInterlock)) {
-			return nil, fmt.Errorf("the answer is %v, want the refusal %w", gotErr, wantErr)
+		told := gotErr != nil && strings.HasSuffix(gotErr.Error(), contradiction.Error())
+		held := len(r.pod.Spec.SchedulingGates) > 0 && errors.Is(gotErr, errInterlock)
+		if !told && !held {
+			return nil, notRefused(gotErr, wantErr)
 		}
 		return nil, nil
 	case wantErr != nil:
 		if !errors.Is(gotErr, wantErr) {
-			return nil, fmt.Errorf("the answer is %v, want the refusal %w", gotErr, wantErr)
+			return nil, notRefused(gotErr, wantErr)
 		}
 		return nil, nil
 	case gotErr != nil:
@@ -110,6 +112,14 @@ func agreeOn(ctx context.Context, want, got admissionOf, r request) (*corev1.Pod
 		return nil, fmt.Errorf("the pod differs (-Rewrite, +got):\n%s", cmp.Diff(wantPod, gotPod))
 	}
 	return wantPod, nil
+}
+
+// notRefused says that a pod should have been refused in other words, or at all.
+func notRefused(got, want error) error {
+	if got == nil {
+		return fmt.Errorf("the pod is taken, want the refusal %w", want)
+	}
+	return fmt.Errorf("the pod is refused: %w; want the refusal %w", got, want)
 }
 
 // same says whether two pods are the same, byte for byte as clients see them.

@@ -119,7 +119,7 @@ func answers(c *labtest.Cluster, placedBy string, r request) (*corev1.Pod, error
 		told := gotErr != nil && strings.Contains(gotErr.Error(), err.Error())
 		held := apierrors.IsInvalid(gotErr) && strings.Contains(gotErr.Error(), errInterlock.Error())
 		if !told && !held {
-			return nil, fmt.Errorf("the answer is %v, want the refusal %w", gotErr, err)
+			return nil, notRefused(gotErr, err)
 		}
 		return nil, nil
 	}
