@@ -59,7 +59,7 @@ conformance: components build ## Kubernetes' own DaemonSet cases against native 
 
 .PHONY: bench
 bench: components build ## Go benchmarks, upstream's DaemonSet controller's beside ours; they report and never fail on time
-	go test -run '^$$' -bench . -benchmem ./... k8s.io/kubernetes/pkg/controller/daemon
+	go test -timeout 90m -run '^$$' -bench . -benchmem ./... k8s.io/kubernetes/pkg/controller/daemon
 
 .PHONY: images
 images: build ## Container images of the programs as archives under bin/image/ (docker load, kind load image-archive)

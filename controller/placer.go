@@ -134,8 +134,7 @@ func admissionPlaces(pod *corev1.Pod) bool {
 	if _, mirror := pod.Annotations[corev1.MirrorPodAnnotationKey]; mirror || pod.Namespace == v1alpha1.SystemNamespace {
 		return false
 	}
-	_, err := daemon.Rewrite(pod.DeepCopy(), v1alpha1.PlacedByController)
-	return err == nil
+	return daemon.CheckPin(pod) == nil
 }
 
 func (p *placer) createHere(ctx context.Context, pod *corev1.Pod) (placedBy string, err error) {

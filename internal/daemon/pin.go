@@ -66,8 +66,8 @@ func Rewrite(pod *corev1.Pod, placedBy string) (changed bool, err error) {
 	if node == "" {
 		return false, nil
 	}
-	if other, ok := contradiction(requiredTerms(&pod.Spec), node); ok {
-		return false, &ContradictoryPinError{NodeName: node, Pinned: other}
+	if err := CheckPin(pod); err != nil {
+		return false, err
 	}
 	Pin(&pod.Spec, node)
 	pod.Spec.NodeName = ""
@@ -85,6 +85,14 @@ func Rewrite(pod *corev1.Pod, placedBy string) (changed bool, err error) {
 	}
 	pod.Annotations[v1alpha1.PlacedByAnnotation] = placedBy
 	return true, nil
+}
+
+// CheckPin is Rewrite's error, for who does not rewrite.
+func CheckPin(pod *corev1.Pod) error {
+	if other, ok := contradiction(requiredTerms(&pod.Spec), pod.Spec.NodeName); ok && pod.Spec.NodeName != "" {
+		return &ContradictoryPinError{NodeName: pod.Spec.NodeName, Pinned: other}
+	}
+	return nil
 }
 
 // contradiction is another node that terms ask for when none of them could match this one.

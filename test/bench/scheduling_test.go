@@ -20,7 +20,7 @@ import (
 )
 
 var (
-	schedulingNodes = flag.String("scheduling-nodes", "500,1000,5000", "cluster sizes of BenchmarkSchedulingDaemon")
+	schedulingNodes = flag.String("scheduling-nodes", "500,5000", "cluster sizes of BenchmarkSchedulingDaemon; all are up at once")
 	schedulingPairs = flag.Int("scheduling-pairs", 3, "rounds of each scheduler in the benchmarks of scheduling")
 )
 

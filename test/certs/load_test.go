@@ -15,15 +15,11 @@ import (
 
 	"github.com/go-logr/logr"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/certs"
-	"github.com/everynode/everynode/internal/daemon"
-	"github.com/everynode/everynode/test/lab"
 	"github.com/everynode/everynode/test/labtest"
 	"github.com/everynode/everynode/webhook"
 )
@@ -215,18 +211,7 @@ func (l *load) end(t testing.TB) int64 {
 // admit makes a daemon's pod by a dry run, which goes the whole way through admission. Without the
 // webhook the interlock refuses it.
 func admit(ctx context.Context, c *labtest.Cluster) error {
-	return c.Create(ctx, emitted(), client.DryRunAll)
-}
-
-func emitted() *corev1.Pod {
-	owner := labtest.DaemonSet("emitter")
-	owner.UID = "6a8f2fd4-b7e1-4c2a-9d53-0f2c4f7b1a11"
-	template := &daemon.Template{
-		Owner:     *metav1.NewControllerRef(owner, v1alpha1.DaemonSetKind),
-		Namespace: owner.Namespace, Name: owner.Name, Pod: owner.Spec.Template,
-	}
-	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: lab.NodeName(0), UID: "1"}}
-	return daemon.NewPod(template, node, 0, "")
+	return c.Create(ctx, labtest.Emitted(), client.DryRunAll)
 }
 
 // waitUntilAdmitted waits until a pod is; what the API server was told takes it a moment to act on.

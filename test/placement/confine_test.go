@@ -41,7 +41,7 @@ const (
 // placed is a pod as the controller pins it itself.
 func placed(c *labtest.Cluster, change ...func(*corev1.Pod)) *corev1.Pod {
 	c.T.Helper()
-	pod := emitted()
+	pod := labtest.Emitted()
 	_, err := daemon.Rewrite(pod, v1alpha1.PlacedByController)
 	c.Must(err)
 	for _, change := range change {

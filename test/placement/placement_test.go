@@ -18,7 +18,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/everynode/everynode/api/v1alpha1"
-	"github.com/everynode/everynode/internal/daemon"
 	"github.com/everynode/everynode/test/lab"
 	"github.com/everynode/everynode/test/labtest"
 )
@@ -127,19 +126,8 @@ func TestPlacementDirect(t *testing.T) {
 func waitUntilAdmission(c *labtest.Cluster, wanted func(error) error) {
 	c.T.Helper()
 	c.Eventually("the API server acts on its webhook configuration", func(ctx context.Context) (string, error) {
-		return "", wanted(c.Create(ctx, emitted(), client.DryRunAll))
+		return "", wanted(c.Create(ctx, labtest.Emitted(), client.DryRunAll))
 	})
-}
-
-func emitted() *corev1.Pod {
-	owner := labtest.DaemonSet("emitter")
-	owner.UID = "6a8f2fd4-b7e1-4c2a-9d53-0f2c4f7b1a11"
-	template := &daemon.Template{
-		Owner:     *metav1.NewControllerRef(owner, v1alpha1.DaemonSetKind),
-		Namespace: owner.Namespace, Name: owner.Name, Pod: owner.Spec.Template,
-	}
-	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: lab.NodeName(0), UID: "1"}}
-	return daemon.NewPod(template, node, 0, "")
 }
 
 func checkPlacedBy(c *labtest.Cluster, pods map[string]corev1.Pod, want string) {

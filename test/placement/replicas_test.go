@@ -164,7 +164,7 @@ func restartOneByOne(c *labtest.Cluster, service *service, replicas ...*lab.Comp
 	for range 4 {
 		asking.Go(func() {
 			for ctx.Err() == nil {
-				if err := c.Create(ctx, emitted(), client.DryRunAll); err != nil && ctx.Err() == nil {
+				if err := c.Create(ctx, labtest.Emitted(), client.DryRunAll); err != nil && ctx.Err() == nil {
 					c.T.Errorf("a daemon's pod, while a replica is restarted: %v", err)
 				}
 				asked.Add(1)

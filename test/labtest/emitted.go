@@ -1,0 +1,23 @@
+package labtest
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/internal/daemon"
+	"github.com/everynode/everynode/test/lab"
+)
+
+// Emitted is a pod as the controller emits it for admission to place: it names a node and has the
+// gate, so that the interlock refuses it when nobody does. Its owner is not stored.
+func Emitted() *corev1.Pod {
+	owner := DaemonSet("emitter")
+	owner.UID = "6a8f2fd4-b7e1-4c2a-9d53-0f2c4f7b1a11"
+	template := &daemon.Template{
+		Owner:     *metav1.NewControllerRef(owner, v1alpha1.DaemonSetKind),
+		Namespace: owner.Namespace, Name: owner.Name, Pod: owner.Spec.Template,
+	}
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: lab.NodeName(0), UID: "1"}}
+	return daemon.NewPod(template, node, 0, "")
+}
