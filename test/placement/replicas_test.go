@@ -141,7 +141,9 @@ func dies(c *labtest.Cluster, service *service, replica *lab.Component, name str
 	during := labtest.DaemonSet(name + "-died")
 	c.Make(during)
 	c.WaitForPods(during, labtest.NodeNames(nodes)...)
+	service.awaitReady(c, 1)
 	waitUntilAdmission(c, func(err error) error { return err })
+	checkEffective(c, "1") // at once right, where a condition may tell of the time before
 	waitForCondition(c, during, metav1.ConditionTrue)
 	after := labtest.DaemonSet(name + "-missing")
 	c.Make(after)
