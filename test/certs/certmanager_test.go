@@ -13,7 +13,6 @@ import (
 	"github.com/cert-manager/cert-manager/pkg/api/util"
 	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	certmanagermeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
-	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -32,7 +31,7 @@ const (
 
 // cert-manager and its cainjector do what they do in a cluster: issue, inject, renew the certificate
 // and the CA. Then the CA gets another key, and who makes the certificate changes twice. All the
-// while pods are made, each through a new connection.
+// while pods and DaemonSets are made, each through a new connection.
 func TestCertManager(t *testing.T) {
 	c := labtest.Start(t, lab.Options{
 		Nodes: 1, Certificates: lab.CertificatesAuto, Without: []string{lab.Controller, lab.Webhook},
@@ -55,7 +54,7 @@ func TestCertManager(t *testing.T) {
 		do()
 		load.mu.Lock()
 		defer load.mu.Unlock()
-		t.Logf("%s: %s, %d pods admitted, %d failures so far", what, time.Since(begun).Round(time.Millisecond), load.admitted.Load()-before, len(load.failures))
+		t.Logf("%s: %s, %d pods and DaemonSets admitted, %d failures so far", what, time.Since(begun).Round(time.Millisecond), load.admitted.Load()-before, len(load.failures))
 	}
 	leafRotations := rotations(t)
 	phase(fmt.Sprintf("%d certificates", leafRotations), func() {
@@ -89,7 +88,7 @@ func TestCertManager(t *testing.T) {
 		waitUntilInjected(c)
 	})
 	admitted := load.end(t)
-	t.Logf("%d pods admitted by %d handshakes, %d not", admitted, servers.handshakes.Load(), len(load.failures))
+	t.Logf("%d pods and DaemonSets admitted by %d handshakes, %d not", admitted, servers.handshakes.Load(), len(load.failures))
 	c.NothingForbidden()
 }
 
@@ -173,19 +172,14 @@ func waitForSettle() { time.Sleep(time.Second) }
 func waitUntilInjected(c *labtest.Cluster) {
 	c.T.Helper()
 	c.Eventually("the bundles are left to cainjector", func(ctx context.Context) (string, error) {
-		found := &admissionregistrationv1.MutatingWebhookConfiguration{}
-		if err := c.Get(ctx, types.NamespacedName{Name: configuration}, found); err != nil {
+		placing, validating, err := webhookConfigurations(ctx, c)
+		if err != nil {
 			return "", err
 		}
-		if found.Annotations[injectAnnotation] == "" {
+		if placing.Annotations[injectAnnotation] == "" || validating.Annotations[injectAnnotation] == "" {
 			return "they are not", nil
 		}
-		for _, entry := range found.Webhooks {
-			if len(entry.ClientConfig.CABundle) == 0 {
-				return entry.Name + " trusts nobody", nil
-			}
-		}
-		return "", nil
+		return eachTrusts(ctx, c, func(bundle []byte) bool { return len(bundle) > 0 })
 	})
 }
 
@@ -202,15 +196,6 @@ func waitUntilIssuerTrusted(c *labtest.Cluster, before map[string][]byte) {
 		if len(issuer) == 0 || bytes.Equal(issuer, before[corev1.TLSCertKey]) {
 			return "there is none", nil
 		}
-		found := &admissionregistrationv1.MutatingWebhookConfiguration{}
-		if err := c.Get(ctx, types.NamespacedName{Name: configuration}, found); err != nil {
-			return "", err
-		}
-		for _, entry := range found.Webhooks {
-			if !bytes.Contains(entry.ClientConfig.CABundle, issuer) {
-				return entry.Name + " does not", nil
-			}
-		}
-		return "", nil
+		return eachTrusts(ctx, c, func(bundle []byte) bool { return bytes.Contains(bundle, issuer) })
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"net"
 	"net/http"
 	"os"
@@ -25,8 +26,9 @@ import (
 )
 
 const (
-	namespace     = v1alpha1.SystemNamespace
-	configuration = "everynode-placement"
+	namespace  = v1alpha1.SystemNamespace
+	placement  = "everynode-placement"
+	validation = "everynode-validation"
 )
 
 // rotations is how often the certificate is replaced under load; make faults does it a hundred times.
@@ -86,22 +88,27 @@ func startReplicas(c *labtest.Cluster) *replicas {
 		cancel()
 		running.Wait()
 	})
-	r.url = "https://" + listener.Addr().String() + webhook.PlacementPath
+	r.url = "https://" + listener.Addr().String()
 	return r
 }
 
-// register has every entry call the replicas, and leaves what it trusts to others.
+// register has every entry of both configurations call the replicas, and leaves what it trusts to others.
+// A call that fails refuses what was sent, also where the product's configuration would ignore it.
 func (r *replicas) register(c *labtest.Cluster) {
 	c.T.Helper()
-	c.Eventually("the webhook configuration calls the replicas", func(ctx context.Context) (string, error) {
-		found := &admissionregistrationv1.MutatingWebhookConfiguration{}
-		if err := c.Get(ctx, types.NamespacedName{Name: configuration}, found); err != nil {
+	c.Eventually("the webhook configurations call the replicas", func(ctx context.Context) (string, error) {
+		placing, validating, err := webhookConfigurations(ctx, c)
+		if err != nil {
 			return "", err
 		}
-		for i := range found.Webhooks {
-			found.Webhooks[i].ClientConfig.URL = &r.url
+		for i := range placing.Webhooks {
+			placing.Webhooks[i].ClientConfig.URL = new(r.url + webhook.PlacementPath)
 		}
-		return "", c.Update(ctx, found)
+		for i := range validating.Webhooks {
+			validating.Webhooks[i].ClientConfig.URL = new(r.url + webhook.ValidationPath)
+			validating.Webhooks[i].FailurePolicy = new(admissionregistrationv1.Fail)
+		}
+		return "", errors.Join(c.Update(ctx, placing), c.Update(ctx, validating))
 	})
 	c.Eventually("every replica has a certificate", func(context.Context) (string, error) {
 		for _, source := range r.sources {
@@ -111,6 +118,32 @@ func (r *replicas) register(c *labtest.Cluster) {
 		}
 		return "", nil
 	})
+}
+
+func webhookConfigurations(ctx context.Context, c *labtest.Cluster) (*admissionregistrationv1.MutatingWebhookConfiguration, *admissionregistrationv1.ValidatingWebhookConfiguration, error) {
+	placing, validating := &admissionregistrationv1.MutatingWebhookConfiguration{}, &admissionregistrationv1.ValidatingWebhookConfiguration{}
+	return placing, validating, errors.Join(
+		c.Get(ctx, types.NamespacedName{Name: placement}, placing),
+		c.Get(ctx, types.NamespacedName{Name: validation}, validating))
+}
+
+// eachTrusts says which entry of the two configurations does not trust as wanted.
+func eachTrusts(ctx context.Context, c *labtest.Cluster, wanted func(bundle []byte) bool) (string, error) {
+	placing, validating, err := webhookConfigurations(ctx, c)
+	if err != nil {
+		return "", err
+	}
+	for _, entry := range placing.Webhooks {
+		if !wanted(entry.ClientConfig.CABundle) {
+			return entry.Name + " does not", nil
+		}
+	}
+	for _, entry := range validating.Webhooks {
+		if !wanted(entry.ClientConfig.CABundle) {
+			return entry.Name + " does not", nil
+		}
+	}
+	return "", nil
 }
 
 func (r *replicas) leaf(t testing.TB, i int) *x509.Certificate {
@@ -159,7 +192,7 @@ func rotateLeafTo(c *labtest.Cluster, r *replicas, do func()) {
 	})
 }
 
-// load makes pods, one after the other from several sides, until it is ended.
+// load makes pods and DaemonSets, one after the other from several sides, until it is ended.
 type load struct {
 	stop     chan struct{}
 	all      sync.WaitGroup
@@ -193,7 +226,7 @@ func startLoad(c *labtest.Cluster) *load {
 	return l
 }
 
-// end says how many pods were admitted, and fails the test for each that was not.
+// end says how many of both were admitted, and fails the test for each that was not.
 func (l *load) end(t testing.TB) int64 {
 	t.Helper()
 	close(l.stop)
@@ -208,10 +241,13 @@ func (l *load) end(t testing.TB) int64 {
 	return l.admitted.Load()
 }
 
-// admit makes a daemon's pod by a dry run, which goes the whole way through admission. Without the
-// webhook the interlock refuses it.
+// admit makes a daemon's pod and a DaemonSet by dry runs, which go the whole way through admission.
+// Without the webhook the interlock refuses the pod.
 func admit(ctx context.Context, c *labtest.Cluster) error {
-	return c.Create(ctx, labtest.Emitted(), client.DryRunAll)
+	if err := c.Create(ctx, labtest.Emitted(), client.DryRunAll); err != nil {
+		return err
+	}
+	return c.Create(ctx, labtest.DaemonSet("validated"), client.DryRunAll)
 }
 
 // waitUntilAdmitted waits until a pod is; what the API server was told takes it a moment to act on.

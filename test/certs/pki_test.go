@@ -87,7 +87,7 @@ func trust(c *labtest.Cluster, ca *authority) {
 	c.T.Helper()
 	c.Eventually("the webhook configuration trusts the CA", func(ctx context.Context) (string, error) {
 		found := &admissionregistrationv1.MutatingWebhookConfiguration{}
-		if err := c.Get(ctx, types.NamespacedName{Name: configuration}, found); err != nil {
+		if err := c.Get(ctx, types.NamespacedName{Name: placement}, found); err != nil {
 			return "", err
 		}
 		for i := range found.Webhooks {
