@@ -12,6 +12,10 @@ CONTROLLER ?= everynode
 FUZZTIME ?= 30s
 GOLANGCI := go tool -modfile=tools/lint/go.mod golangci-lint
 BINARIES := everynode-controller everynode-webhook everynode-scheduler
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+KUBERNETES_VERSION = $(shell awk '$$1 == "k8s.io/kubernetes" && $$2 ~ /^v/ { print $$2; exit }' go.mod)
+# component-base's version is what kube-scheduler's own flag --version, log and metrics say.
+LDFLAGS = -s -w -X github.com/everynode/everynode/internal/version.version=$(VERSION) -X k8s.io/component-base/version.gitVersion=$(KUBERNETES_VERSION)
 
 .PHONY: help
 help: ## Print this list
@@ -19,7 +23,7 @@ help: ## Print this list
 
 .PHONY: build
 build: ## Build Everynode's programs into bin/
-	@go build -o bin/ $(addprefix ./cmd/,$(BINARIES))
+	@go build -ldflags '$(LDFLAGS)' -o bin/ $(addprefix ./cmd/,$(BINARIES))
 
 .PHONY: components
 components: ## Build the lab's Kubernetes components (cached by version under bin/)
