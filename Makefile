@@ -10,16 +10,23 @@ LAB_DIR ?= .lab
 CLUSTER ?= lab
 CONTROLLER ?= everynode
 FUZZTIME ?= 30s
+COMPAT ?= v1.36.3 v1.35.4
+KUBERNETES ?=
+IMAGE_TAG ?= dev
 GOLANGCI := go tool -modfile=tools/lint/go.mod golangci-lint
 BINARIES := everynode-controller everynode-webhook everynode-scheduler
+RELEASE ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+KUBERNETES_VERSION = $(shell awk '$$1 == "k8s.io/kubernetes" && $$2 ~ /^v/ { print $$2; exit }' go.mod)
+# component-base's version is what kube-scheduler's own flag --version, log and metrics say.
+LDFLAGS = -s -w -X github.com/everynode/everynode/internal/version.version=$(RELEASE) -X k8s.io/component-base/version.gitVersion=$(KUBERNETES_VERSION)
 
 .PHONY: help
 help: ## Print this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build Everynode's programs into bin/
-	@go build -o bin/ $(addprefix ./cmd/,$(BINARIES))
+	@go build -ldflags '$(LDFLAGS)' -o bin/ $(addprefix ./cmd/,$(BINARIES))
 
 .PHONY: components
 components: ## Build the lab's Kubernetes components (cached by version under bin/)
@@ -30,17 +37,23 @@ demo: components build ## The main job, narrated, on an embedded control plane
 	@go run ./test/demo
 
 .PHONY: lab
-lab: components build ## A control plane with Everynode in the foreground [NODES= WORKLOADS= SCHEDULER= PLACEMENT= LAB_DIR=]
+lab: components build ## A control plane with Everynode in the foreground [NODES= WORKLOADS= SCHEDULER= PLACEMENT= KUBERNETES= LAB_DIR=]
+	@if [ -n "$(KUBERNETES)" ]; then bash hack/build-kubernetes.sh $(KUBERNETES) >/dev/null; fi
 	@go build -o bin/lab ./test/lab/cmd/lab
-	@exec bin/lab --nodes=$(NODES) --workloads=$(WORKLOADS) --scheduler=$(SCHEDULER) --placement=$(PLACEMENT) --dir=$(LAB_DIR)
+	@exec bin/lab --nodes=$(NODES) --workloads=$(WORKLOADS) --scheduler=$(SCHEDULER) --placement=$(PLACEMENT) --kubernetes=$(KUBERNETES) --dir=$(LAB_DIR)
 
 .PHONY: test
 test: components build ## Every test: pure rules, and the way of a pod on a real API server
 	go test ./...
+	go -C tools/images test ./...
 
 .PHONY: e2e
 e2e: components build ## The end-to-end tests alone, uncached, on the lab: placement, lifecycle, corpus
 	go test -count=1 ./test/...
+
+.PHONY: test-compat
+test-compat: components build ## The core suite on older Kubernetes releases, which are built first [COMPAT="v1.36.3 v1.35.4"]
+	@bash hack/test-compat.sh $(COMPAT)
 
 .PHONY: fuzz
 fuzz: ## Fuzz the webhook's two paths for FUZZTIME each [FUZZTIME=30s]
@@ -62,10 +75,16 @@ bench: components build ## Go benchmarks, upstream's DaemonSet controller's besi
 	go test -timeout 90m -run '^$$' -bench . -benchmem ./... k8s.io/kubernetes/pkg/controller/daemon
 
 .PHONY: images
-images: build ## Container images of the programs as archives under bin/image/ (docker load, kind load image-archive)
-	@go build -C tools/images -o ../../bin/images .
-	@mkdir -p bin/image
-	@for program in $(BINARIES); do bin/images bin/$$program everynode/$$program:dev bin/image/$$program.tar && echo bin/image/$$program.tar || exit 1; done
+images: build ## Container images of the programs, from scratch: archives in bin/image/, loaded into the Docker engine when one answers [IMAGE_TAG=dev]
+	@bash hack/images.sh "$(IMAGE_TAG)" "$(RELEASE)" $(BINARIES)
+
+.PHONY: release
+release: ## Images for all platforms by ko, with SBOMs, pushed to KO_DOCKER_REPO [RELEASE=v1.2.3]
+	@bash hack/release.sh "$(RELEASE)" '$(LDFLAGS)' $(BINARIES)
+
+.PHONY: test-release
+test-release: ## A release to a registry on loopback, read back: platforms, users, static programs, SBOMs
+	go -C tools/ko test -count=1 -timeout 60m -v ./...
 
 .PHONY: lint
 lint: ## golangci-lint: style, and the direction of imports (depguard)

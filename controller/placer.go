@@ -73,6 +73,8 @@ type placer struct {
 	// flipped is called, outside of mu, when admission stopped or began to be effective, or is not for
 	// another reason than before.
 	flipped func(effective bool, cause string)
+	// noPolicy says why no policy can do it in this cluster; "" when one can.
+	noPolicy string
 
 	mu    sync.Mutex
 	cause string // why admission is not effective; empty while it is, as far as known
@@ -96,7 +98,7 @@ func (p *placer) create(ctx context.Context, pod *corev1.Pod) (placedBy string, 
 	}
 	emitted := pod.DeepCopy() // a create that fails may leave anything in its object
 	err = p.client.Create(ctx, pod)
-	cause := notEffective(err)
+	cause := p.notEffective(err)
 	switch {
 	case err == nil:
 		p.set(ctx, "")
@@ -153,6 +155,19 @@ func (e *notEffectiveError) Error() string {
 
 func (e *notEffectiveError) Unwrap() error { return e.err }
 
+// notEffective is what the error of a create says of admission, with what is known of this cluster: where
+// nobody is asked it may be for a policy that could not be installed.
+func (p *placer) notEffective(err error) string {
+	cause := notEffective(err)
+	if cause == notAsked && p.noPolicy != "" {
+		cause += "; " + p.noPolicy
+	}
+	return cause
+}
+
+// notAsked is why an emitted pod came to the interlock.
+const notAsked = "no admission rewrote the pod: the API server has no webhook configuration and no policy for it, or what it has does not apply"
+
 // notEffective says why an error means that admission did not rewrite an emitted pod; empty when
 // it means something else. Either the interlock held the pod, or our webhook or our policy was
 // asked and failed.
@@ -164,7 +179,7 @@ func notEffective(err error) string {
 	if apierrors.IsInvalid(err) && status.Status().Details != nil {
 		for _, cause := range status.Status().Details.Causes {
 			if cause.Field == "spec.nodeName" && strings.Contains(cause.Message, "schedulingGates") {
-				return "no admission rewrote the pod: the API server has no webhook configuration and no policy for it, or what it has does not apply"
+				return notAsked
 			}
 		}
 	}
@@ -270,7 +285,7 @@ func (p *placer) probe(ctx context.Context) {
 			continue
 		}
 		err := p.client.Create(ctx, sample, client.DryRunAll)
-		if cause := notEffective(err); cause != "" {
+		if cause := p.notEffective(err); cause != "" {
 			p.set(ctx, cause)
 			return
 		}

@@ -352,8 +352,10 @@ func TestPlacerCondition(t *testing.T) {
 	tests := map[string]struct {
 		mode      Placement
 		admission admission
+		noPolicy  string
 		want      metav1.Condition
 		wantParts []string // of the message
+		wantNot   string   // in it
 	}{
 		"auto, effective":            {mode: PlacementAuto, want: metav1.Condition{Status: metav1.ConditionTrue, Reason: "PlacementAdmissionEffective"}, wantParts: []string{"admission pins"}},
 		"auto, nobody rewrites":      {mode: PlacementAuto, admission: absent, want: metav1.Condition{Status: metav1.ConditionFalse, Reason: "PlacementAdmissionNotEffective"}, wantParts: []string{"pinned by the controller", "no webhook configuration"}},
@@ -361,12 +363,15 @@ func TestPlacerCondition(t *testing.T) {
 		"admission alone, effective": {mode: PlacementAdmission, want: metav1.Condition{Status: metav1.ConditionTrue, Reason: "PlacementAdmissionEffective"}, wantParts: []string{"admission pins"}},
 		"admission alone, nobody":    {mode: PlacementAdmission, admission: absent, want: metav1.Condition{Status: metav1.ConditionFalse, Reason: "PlacementAdmissionNotEffective"}, wantParts: []string{"no pods are created", "no webhook configuration"}},
 		"admission alone, fails":     {mode: PlacementAdmission, admission: failing, want: metav1.Condition{Status: metav1.ConditionFalse, Reason: "PlacementAdmissionNotEffective"}, wantParts: []string{"no pods are created", "connection refused"}},
+		"no policy is to be had":     {mode: PlacementAuto, admission: absent, noPolicy: "it is Kubernetes 1.35", want: metav1.Condition{Status: metav1.ConditionFalse, Reason: "PlacementAdmissionNotEffective"}, wantParts: []string{"no webhook configuration", "it is Kubernetes 1.35"}},
+		"nor is one needed":          {mode: PlacementAuto, admission: failing, noPolicy: "it is Kubernetes 1.35", want: metav1.Condition{Status: metav1.ConditionFalse, Reason: "PlacementAdmissionNotEffective"}, wantParts: []string{"connection refused"}, wantNot: "1.35"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			s := newServer()
 			s.admission = test.admission
 			p := newPlacer(s, test.mode, samplesOf(emitted("n9")), (&flips{}).flipped)
+			p.noPolicy = test.noPolicy
 			_, _ = p.create(t.Context(), emitted("n1"))
 			conditions := p.condition()
 			if len(conditions) != 1 {
@@ -377,6 +382,9 @@ func TestPlacerCondition(t *testing.T) {
 				if !strings.Contains(got.Message, part) {
 					t.Errorf("message %q does not say %q", got.Message, part)
 				}
+			}
+			if test.wantNot != "" && strings.Contains(got.Message, test.wantNot) {
+				t.Errorf("message %q says %q", got.Message, test.wantNot)
 			}
 			got.Message, test.want.Type = "", "PlacementAdmission"
 			if diff := cmp.Diff(test.want, got); diff != "" {

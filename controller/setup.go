@@ -22,6 +22,8 @@ const recorderName = "everynode-controller"
 type Options struct {
 	Workloads Workloads
 	Placement Placement
+	// NoPolicy says why no policy can place pods in this cluster, and what to do; "" when one can.
+	NoPolicy string
 	// Workers is how many cells are worked on at a time.
 	Workers int
 }
@@ -54,6 +56,7 @@ func Setup(mgr manager.Manager, options Options) error {
 	observer.world, observer.revisions = world, revisions
 	recorder := mgr.GetEventRecorder(recorderName)
 	placer := newPlacer(mgr.GetClient(), options.Placement, world.samples, announce(world, recorder))
+	placer.noPolicy = options.NoPolicy
 
 	cells, err := controller.NewTyped("cells", mgr, controller.TypedOptions[daemon.Key]{
 		MaxConcurrentReconciles: options.Workers,

@@ -17,11 +17,16 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	ctrlconfig "sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/controller"
+	"github.com/everynode/everynode/internal/cluster"
+	"github.com/everynode/everynode/internal/version"
 )
+
+const name = "everynode-controller"
 
 // syncTimeout is how long it may take until everything there is was seen. Hundreds of thousands of
 // pods take a machine that is short of processors minutes, and to begin again makes nothing better.
@@ -42,6 +47,10 @@ type options struct {
 }
 
 func main() {
+	is := version.Of(name)
+	if version.Asked(os.Args[1:]) {
+		is.PrintAndExit()
+	}
 	var o options
 	flag.StringVar(&o.workloads, "workloads", "everynode", "kinds to serve, separated by commas: everynode (DaemonSets of everynode.dev), apps (DaemonSets of apps/v1; kube-controller-manager must run with --controllers=*,-daemonset-controller)")
 	flag.StringVar(&o.placement, "placement", string(controller.PlacementAuto), "who pins pods to their nodes: auto (admission, and the controller while that is not effective), admission (admission alone, a webhook or a policy), direct (the controller alone)")
@@ -55,6 +64,8 @@ func main() {
 	flag.Parse()
 	log := klog.Background()
 	ctrl.SetLogger(log)
+	log.Info("everynode-controller starts", is.Fields()...)
+	metrics.Registry.MustRegister(is.Metric())
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
@@ -83,6 +94,10 @@ func run(ctx context.Context, o options) error {
 	mgr, err := newManager(config, o, serve.Workloads)
 	if err != nil {
 		return err
+	}
+	serve.NoPolicy = cluster.Report(ctx, config).NoPolicy()
+	if serve.NoPolicy != "" && serve.Placement != controller.PlacementDirect {
+		klog.FromContext(ctx).Info("Placement by policy is not to be had here; it is not needed where everynode-webhook is installed", "reason", serve.NoPolicy)
 	}
 	if err := controller.Setup(mgr, serve); err != nil {
 		return err
@@ -123,7 +138,7 @@ func newManager(config *rest.Config, o options, workloads controller.Workloads) 
 		Metrics:                       metricsserver.Options{BindAddress: o.metricsAddress},
 		HealthProbeBindAddress:        o.healthAddress,
 		LeaderElection:                o.leaderElect,
-		LeaderElectionID:              "everynode-controller",
+		LeaderElectionID:              name,
 		LeaderElectionNamespace:       o.leaderElectionNamespace,
 		LeaderElectionReleaseOnCancel: true, // run ends with the manager, so nothing works on without the lease
 	})

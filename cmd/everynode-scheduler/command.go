@@ -15,11 +15,14 @@ import (
 	"k8s.io/component-base/featuregate"
 	"k8s.io/component-base/logs"
 	logsapi "k8s.io/component-base/logs/api/v1"
+	"k8s.io/component-base/metrics/legacyregistry"
 	"k8s.io/component-base/term"
 	"k8s.io/component-base/version/verflag"
+	"k8s.io/klog/v2"
 	"k8s.io/kubernetes/cmd/kube-scheduler/app"
 	"k8s.io/kubernetes/cmd/kube-scheduler/app/options"
 
+	"github.com/everynode/everynode/internal/version"
 	"github.com/everynode/everynode/schedplugin"
 )
 
@@ -35,9 +38,8 @@ func newCommand() *cobra.Command {
 		Long: `everynode-scheduler is kube-scheduler with Everynode's plugins in its registry: every flag but
 --scheduled-events, and the configuration file, are kube-scheduler's own. It runs beside the cluster's
 scheduler, for daemons' pods alone, or in its place.`,
-		Args:              cobra.NoArgs,
-		PersistentPreRunE: func(*cobra.Command, []string) error { return opts.ComponentGlobalsRegistry.Set() },
-		RunE:              func(command *cobra.Command, _ []string) error { return run(command, opts, own) },
+		Args: cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error { return run(command, opts, own) },
 	}
 	flags := opts.Flags
 	flags.FlagSet("everynode").BoolVar(&own.ScheduledEvents, "scheduled-events", false,
@@ -49,16 +51,44 @@ scheduler, for daemons' pods alone, or in its place.`,
 	}
 	columns, _, _ := term.TerminalSize(command.OutOrStdout())
 	cliflag.SetUsageAndHelpFunc(command, *flags, columns)
+	command.AddCommand(newVersionCommand())
 	return command
+}
+
+// newVersionCommand says what this program is; --version, kube-scheduler's, says only which
+// kube-scheduler is in it.
+func newVersionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print what this program is, and end",
+		Args:  cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			return version.Of(name).Print(command.OutOrStdout())
+		},
+	}
 }
 
 // run ends with an error, or with the process: losing the lease is the end of it.
 func run(command *cobra.Command, opts *options.Options, own schedplugin.Options) error {
 	verflag.PrintAndExitIfRequested()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		<-server.SetupSignalHandler()
+		cancel()
+	}()
+	followed, err := follow(ctx, command.Flags(), opts)
+	if err != nil {
+		return err
+	}
 	gates := opts.ComponentGlobalsRegistry.FeatureGateFor(basecompatibility.DefaultKubeComponent)
 	if err := logsapi.ValidateAndApply(opts.Logs, gates); err != nil {
 		return fmt.Errorf("the logging flags: %w", err)
 	}
+	is := version.Of(name)
+	klog.Background().Info("everynode-scheduler starts", is.Fields()...)
+	legacyregistry.RawMustRegister(is.Metric())
+	followed.Log(ctx)
 	cliflag.PrintFlags(command.Flags())
 	informers, err := cache.NewInformerName(name)
 	if err != nil {
@@ -66,12 +96,6 @@ func run(command *cobra.Command, opts *options.Options, own schedplugin.Options)
 	}
 	opts.InformerName = informers
 
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	go func() {
-		<-server.SetupSignalHandler()
-		cancel()
-	}()
 	config, sched, err := app.Setup(ctx, opts, plugins()...)
 	if err != nil {
 		return err

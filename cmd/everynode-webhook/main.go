@@ -29,8 +29,11 @@ import (
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/certs"
+	"github.com/everynode/everynode/internal/version"
 	"github.com/everynode/everynode/webhook"
 )
+
+const name = "everynode-webhook"
 
 // shutdownDelay is the default of --shutdown-delay: a failed readiness probe takes a kubelet a period
 // or two to see, and the endpoints a second more to reach every API server.
@@ -51,6 +54,10 @@ type options struct {
 }
 
 func main() {
+	is := version.Of(name)
+	if version.Asked(os.Args[1:]) {
+		is.PrintAndExit()
+	}
 	var o options
 	flag.StringVar(&o.address, "bind-address", ":9443", "address of the webhook (TLS)")
 	flag.StringVar(&o.healthAddress, "health-bind-address", ":9444", "address of /healthz, /readyz and /metrics (HTTP)")
@@ -64,6 +71,8 @@ func main() {
 	flag.Parse()
 	log := klog.Background()
 	ctrl.SetLogger(log)
+	log.Info("everynode-webhook starts", is.Fields()...)
+	metrics.Registry.MustRegister(is.Metric())
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}

@@ -47,8 +47,9 @@ func componentsDir(root string) (string, error) {
 }
 
 // findBinaries returns the path of kubectl and of each component that is wanted, or says which
-// are missing and how to get them.
-func findBinaries(root string, wanted func(name string) bool) (map[string]string, error) {
+// are missing and how to get them. release is the Kubernetes release of the control plane; "" means
+// that of tools/go.mod.
+func findBinaries(root, release string, wanted func(name string) bool) (map[string]string, error) {
 	dir, err := componentsDir(root)
 	if err != nil {
 		return nil, err
@@ -56,16 +57,23 @@ func findBinaries(root string, wanted func(name string) bool) (map[string]string
 	paths, missing := map[string]string{}, []string{}
 	for _, name := range append([]string{kubectl}, ComponentNames...) {
 		path := filepath.Join(dir, name)
-		if isEverynode(name) {
+		switch {
+		case isEverynode(name):
 			path = filepath.Join(root, "bin", name)
+		case release != "" && ofRelease(name):
+			path = filepath.Join(kubernetesDir(root, release), name)
 		}
 		if info, err := os.Stat(path); wanted(name) && (err != nil || info.Mode()&0o111 == 0) {
 			missing = append(missing, name)
 		}
 		paths[name] = path
 	}
+	build := "make components build"
+	if release != "" {
+		build += " && bash hack/build-kubernetes.sh " + release
+	}
 	if len(missing) > 0 {
-		return nil, fmt.Errorf("not built yet: %s; run: make components build", strings.Join(missing, ", "))
+		return nil, fmt.Errorf("not built yet: %s; run: %s", strings.Join(missing, ", "), build)
 	}
 	return paths, nil
 }

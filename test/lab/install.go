@@ -116,6 +116,8 @@ func (l *Lab) adapt(object *unstructured.Unstructured) (*unstructured.Unstructur
 			ca = nil // everynode-controller's to write
 		}
 		return callByURL(object, "https://"+l.Component(Webhook).Address(), ca)
+	case "MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding":
+		return l.inPolicyAPI(object), nil
 	default:
 		return object, nil
 	}

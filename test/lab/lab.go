@@ -86,7 +86,7 @@ func prepare(options Options) (*Lab, error) {
 			return nil, err
 		}
 	}
-	paths, err := findBinaries(options.Root, func(name string) bool { return name == kubectl || options.starts(name) })
+	paths, err := findBinaries(options.Root, options.Kubernetes, func(name string) bool { return name == kubectl || options.starts(name) })
 	if err != nil {
 		return nil, err
 	}

@@ -44,6 +44,10 @@ type Options struct {
 	// signs. With any other value it is in a Secret, and everynode-controller has it made and
 	// trusted; the lab brings no cert-manager.
 	Certificates string
+	// Kubernetes is the release of kube-apiserver, kube-controller-manager and kube-scheduler, as v1.36.3, which
+	// hack/build-kubernetes.sh builds; "" means what EVERYNODE_LAB_KUBERNETES says, and without that
+	// the release of tools/go.mod.
+	Kubernetes string
 	// Dir is the lab's own folder. It is made when it is missing; one that holds something
 	// else is refused. "" means a new temporary folder, which the lab removes when it stops.
 	Dir string
@@ -80,6 +84,7 @@ func (o *Options) complete() {
 			*s.value = s.supported[0]
 		}
 	}
+	o.chooseKubernetes()
 }
 
 // validate says everything that is wrong with completed options at once.
@@ -92,6 +97,9 @@ func (o *Options) validate() error {
 		if !slices.Contains(s.supported, *s.value) {
 			errs = append(errs, fmt.Errorf("%s=%s is unknown; supported: %s", s.name, *s.value, strings.Join(s.supported, ", ")))
 		}
+	}
+	if err := o.validateKubernetes(); err != nil {
+		errs = append(errs, err)
 	}
 	for _, name := range o.Without {
 		switch {

@@ -6,10 +6,10 @@ import (
 	"strings"
 	"testing"
 
-	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -26,38 +26,43 @@ func failedPolicy(err error) error {
 	return nil
 }
 
+// policyList lists objects of MutatingAdmissionPolicy's API, in the version that the lab's API server has.
+func policyList(api, kind string) *unstructured.UnstructuredList {
+	list := &unstructured.UnstructuredList{}
+	list.SetAPIVersion(api)
+	list.SetKind(kind + "List")
+	return list
+}
+
+// deleteAll deletes what there is of a list's kind; the list becomes that.
+func deleteAll(c *labtest.Cluster, list *unstructured.UnstructuredList) {
+	c.Must(c.List(c.T.Context(), list))
+	for i := range list.Items {
+		c.Must(c.Delete(c.T.Context(), list.Items[i].DeepCopy()))
+	}
+}
+
+// createAll makes the objects of a list anew.
+func createAll(c *labtest.Cluster, list *unstructured.UnstructuredList) {
+	for _, item := range list.Items {
+		fresh := item.DeepCopy()
+		fresh.Object["metadata"] = map[string]any{"name": item.GetName()}
+		c.Must(c.Create(c.T.Context(), fresh))
+	}
+}
+
 // policyFaults take the policies that place away.
-func policyFaults() map[string]fault {
-	policies, bindings := &admissionregistrationv1.MutatingAdmissionPolicyList{}, &admissionregistrationv1.MutatingAdmissionPolicyBindingList{}
+func policyFaults(api string) map[string]fault {
+	policies, bindings := policyList(api, "MutatingAdmissionPolicy"), policyList(api, "MutatingAdmissionPolicyBinding")
 	return map[string]fault{
 		"policies deleted": {
-			inflict: func(c *labtest.Cluster) {
-				c.Must(c.List(c.T.Context(), policies))
-				for i := range policies.Items {
-					c.Must(c.Delete(c.T.Context(), policies.Items[i].DeepCopy()))
-				}
-			},
-			mend: func(c *labtest.Cluster) {
-				for _, policy := range policies.Items {
-					policy.ObjectMeta = metav1.ObjectMeta{Name: policy.Name}
-					c.Must(c.Create(c.T.Context(), &policy))
-				}
-			},
+			inflict: func(c *labtest.Cluster) { deleteAll(c, policies) },
+			mend:    func(c *labtest.Cluster) { createAll(c, policies) },
 			refusal: interlock,
 		},
 		"bindings deleted": {
-			inflict: func(c *labtest.Cluster) {
-				c.Must(c.List(c.T.Context(), bindings))
-				for i := range bindings.Items {
-					c.Must(c.Delete(c.T.Context(), bindings.Items[i].DeepCopy()))
-				}
-			},
-			mend: func(c *labtest.Cluster) {
-				for _, binding := range bindings.Items {
-					binding.ObjectMeta = metav1.ObjectMeta{Name: binding.Name}
-					c.Must(c.Create(c.T.Context(), &binding))
-				}
-			},
+			inflict: func(c *labtest.Cluster) { deleteAll(c, bindings) },
+			mend:    func(c *labtest.Cluster) { createAll(c, bindings) },
 			refusal: interlock,
 		},
 		"a policy that fails": {
@@ -65,15 +70,19 @@ func policyFaults() map[string]fault {
 				c.Must(c.List(c.T.Context(), policies))
 				for _, policy := range policies.Items {
 					changed := policy.DeepCopy()
-					changed.Spec.Mutations[0].JSONPatch.Expression = `[JSONPatch{op: "add", path: "/no/such/parent", value: "x"}]`
+					c.Must(unstructured.SetNestedSlice(changed.Object, []any{map[string]any{
+						"patchType": "JSONPatch",
+						"jsonPatch": map[string]any{"expression": `[JSONPatch{op: "add", path: "/no/such/parent", value: "x"}]`},
+					}}, "spec", "mutations"))
 					c.Must(c.Update(c.T.Context(), changed))
 				}
 			},
 			mend: func(c *labtest.Cluster) {
 				for _, policy := range policies.Items {
-					found := &admissionregistrationv1.MutatingAdmissionPolicy{}
+					found := &unstructured.Unstructured{}
+					found.SetGroupVersionKind(policy.GroupVersionKind())
 					c.Must(c.Get(c.T.Context(), client.ObjectKeyFromObject(&policy), found))
-					found.Spec = policy.Spec
+					found.Object["spec"] = policy.Object["spec"]
 					c.Must(c.Update(c.T.Context(), found))
 				}
 			},
@@ -91,7 +100,7 @@ func TestPlacementSurvivesItsPolicy(t *testing.T) {
 	}
 	waitUntilAdmission(cluster, func(err error) error { return err })
 	made := 0
-	for name, fault := range policyFaults() {
+	for name, fault := range policyFaults(cluster.PolicyAPI()) {
 		t.Run(name, func(t *testing.T) {
 			c := cluster.With(t)
 			prefix := strings.ReplaceAll(name, " ", "-")
@@ -208,7 +217,7 @@ func mirrorPod(c *labtest.Cluster) {
 // Pods of others have no gate, so no interlock holds them: the policy that validates does, for as long
 // as nobody places them.
 func podsNobodyPlaces(c *labtest.Cluster) {
-	fault := policyFaults()["bindings deleted"]
+	fault := policyFaults(c.PolicyAPI())["bindings deleted"]
 	fault.inflict(c)
 	waitUntilAdmission(c, fault.refusal)
 	c.Eventually("a pod that asks is refused", func(ctx context.Context) (string, error) {

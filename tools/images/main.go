@@ -1,19 +1,19 @@
 // Command images packs a static program into a container image, without a container runtime and
 // without a registry: an archive that docker load, ctr images import and kind load take.
 //
-//	images [-files FOLDER] [-user USER] [-arg ARG] PROGRAM NAME:TAG[,NAME:TAG…] ARCHIVE
+//	images [-files FOLDER] [-user USER] [-arg ARG] [-label KEY=VALUE]… PROGRAM NAME:TAG[,NAME:TAG…] ARCHIVE
 package main
 
 import (
 	"archive/tar"
 	"bytes"
+	"debug/elf"
 	"flag"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -32,14 +32,30 @@ type options struct {
 	files string
 	user  string
 	// arg is what the program gets when the pod gives it nothing.
-	arg string
+	arg    string
+	labels labels
+}
+
+// labels is a flag that may be given again and again.
+type labels map[string]string
+
+func (l labels) String() string { return "" }
+
+func (l labels) Set(label string) error {
+	key, value, ok := strings.Cut(label, "=")
+	if !ok || key == "" {
+		return fmt.Errorf("label %q: give key=value", label)
+	}
+	l[key] = value
+	return nil
 }
 
 func main() {
-	var o options
+	o := options{labels: labels{}}
 	flag.StringVar(&o.files, "files", "", "folder whose content goes into the image's root as well")
 	flag.StringVar(&o.user, "user", nobody, "user that the program runs as")
 	flag.StringVar(&o.arg, "arg", "", "argument that the program gets when the pod gives it none")
+	flag.Var(o.labels, "label", "label of the image, as key=value; may be given again")
 	flag.Parse()
 	if flag.NArg() != 3 {
 		fmt.Fprintln(os.Stderr, "usage: images [flags] PROGRAM NAME:TAG[,NAME:TAG…] ARCHIVE")
@@ -54,6 +70,10 @@ func main() {
 }
 
 func pack(o options) error {
+	architecture, err := static(o.program)
+	if err != nil {
+		return err
+	}
 	path := "/" + filepath.Base(o.program)
 	files, err := layer(o.program, path, o.files)
 	if err != nil {
@@ -73,9 +93,10 @@ func pack(o options) error {
 	if err != nil {
 		return err
 	}
-	config.OS, config.Architecture = "linux", runtime.GOARCH
+	config.OS, config.Architecture = "linux", architecture
 	config.Config.Entrypoint = []string{path}
 	config.Config.User = o.user
+	config.Config.Labels = o.labels
 	if o.arg != "" {
 		config.Config.Cmd = []string{o.arg}
 	}
@@ -91,6 +112,29 @@ func pack(o options) error {
 		tags[tag] = image
 	}
 	return tarball.MultiWriteToFile(o.archive, tags)
+}
+
+// architectures are those that Kubernetes runs on, by their name in an ELF file.
+var architectures = map[elf.Machine]string{elf.EM_X86_64: "amd64", elf.EM_AARCH64: "arm64"}
+
+// static says which architecture a program is for. It refuses one that wants a dynamic loader: there is
+// none beside it in the image.
+func static(program string) (architecture string, err error) {
+	file, err := elf.Open(program)
+	if err != nil {
+		return "", fmt.Errorf("%s is no program for Linux: %w", program, err)
+	}
+	defer func() { _ = file.Close() }()
+	for _, part := range file.Progs {
+		if part.Type == elf.PT_INTERP {
+			return "", fmt.Errorf("%s is linked dynamically, and nothing in the image could load it: build it with CGO_ENABLED=0", program)
+		}
+	}
+	architecture, known := architectures[file.Machine]
+	if !known {
+		return "", fmt.Errorf("%s is for %s: amd64 and arm64 are known", program, file.Machine)
+	}
+	return architecture, nil
 }
 
 // layer holds the program and what is in the folder, with no owners and no time stamps: the same

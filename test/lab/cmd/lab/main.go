@@ -46,6 +46,7 @@ func parseFlags(args []string, errOut io.Writer) (lab.Options, error) {
 	flags.StringVar(&options.Scheduler, "scheduler", lab.SchedulerSecondary, "how everynode-scheduler is installed: secondary or primary")
 	flags.StringVar(&options.Placement, "placement", lab.PlacementAuto, "who places pods: auto, webhook, policy or direct")
 	flags.StringVar(&options.Certificates, "certificates", lab.CertificatesFiles, "where the webhook's certificate comes from: files, self-managed, cert-manager or auto")
+	flags.StringVar(&options.Kubernetes, "kubernetes", "", "release of the control plane, as v1.36.3, built by hack/build-kubernetes.sh; without it that of tools/go.mod")
 	flags.StringVar(&options.Dir, "dir", ".lab", "the lab's own folder, for its kubeconfig, keys, data and logs")
 	flags.StringVar(&without, "without", "", "components that are not started, separated by commas: "+strings.Join(lab.ComponentNames, ", "))
 	if err := flags.Parse(args); err != nil {

@@ -1,0 +1,132 @@
+// Package version says what a program of Everynode is: the source that it was built from, by which Go,
+// and on the libraries of which Kubernetes release.
+package version
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// version is what git describe said of the source; make build has the linker put it here. Without that,
+// as with go install, it is what Go knows of the main module.
+var version string
+
+// unknown stands for what a build did not record.
+const unknown = "unknown"
+
+// Info is what a program is. A field that the build did not record is "unknown".
+type Info struct {
+	Program string
+	Version string
+	// Revision is the commit, Time its own in RFC 3339, and Modified says whether the source that was
+	// built differed from it.
+	Revision, Time string
+	Modified       bool
+	// Go is the toolchain, Platform what it built for, as linux/amd64.
+	Go, Platform string
+	// Kubernetes is the release whose libraries are linked, as v1.37.2.
+	Kubernetes string
+}
+
+// Of is what the running program is; it goes by the name that it is given.
+func Of(program string) Info {
+	build, ok := debug.ReadBuildInfo()
+	if !ok {
+		build = &debug.BuildInfo{}
+	}
+	return describe(program, version, build)
+}
+
+func describe(program, stamped string, build *debug.BuildInfo) Info {
+	info := Info{
+		Program: program, Version: known(stamped, build.Main.Version),
+		Revision: unknown, Time: unknown,
+		Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
+		Kubernetes: kubernetes(build.Deps),
+	}
+	for _, setting := range build.Settings {
+		switch setting.Key {
+		case "vcs.revision":
+			info.Revision = setting.Value
+		case "vcs.time":
+			info.Time = setting.Value
+		case "vcs.modified":
+			info.Modified = setting.Value == "true"
+		}
+	}
+	return info
+}
+
+// known is the first that says something.
+func known(values ...string) string {
+	for _, value := range values {
+		if value != "" && value != "(devel)" {
+			return value
+		}
+	}
+	return unknown
+}
+
+// kubernetes is the release of the libraries: they are published as v0.X.Y with Kubernetes v1.X.Y, and
+// k8s.io/api is linked by everything.
+func kubernetes(modules []*debug.Module) string {
+	for _, module := range modules {
+		if module.Path != "k8s.io/api" {
+			continue
+		}
+		if module.Replace != nil {
+			module = module.Replace
+		}
+		if library, ok := strings.CutPrefix(module.Version, "v0."); ok {
+			return "v1." + library
+		}
+	}
+	return unknown
+}
+
+// Asked says whether the arguments of a program are the one word that asks what it is.
+func Asked(args []string) bool { return len(args) == 1 && args[0] == "version" }
+
+// PrintAndExit ends the program, which was asked what it is.
+func (i Info) PrintAndExit() {
+	if err := i.Print(os.Stdout); err != nil {
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// Print writes an Info for people to read.
+func (i Info) Print(out io.Writer) error {
+	source := i.Revision
+	if i.Time != unknown {
+		source += ", " + i.Time
+	}
+	if i.Modified {
+		source += ", with changes that were not committed"
+	}
+	_, err := fmt.Fprintf(out, "%s %s\nsource:     %s\nbuilt by:   %s for %s\nkubernetes: libraries of %s\n",
+		i.Program, i.Version, source, i.Go, i.Platform, i.Kubernetes)
+	return err
+}
+
+// Fields are an Info as keys and values of a log line.
+func (i Info) Fields() []any {
+	return []any{"version", i.Version, "revision", i.Revision, "modified", i.Modified, "go", i.Go, "platform", i.Platform, "kubernetes", i.Kubernetes}
+}
+
+// Metric is everynode_build_info: always 1, what it says is in its labels.
+func (i Info) Metric() prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "everynode_build_info",
+		Help: "What a program of Everynode was built from; always 1.",
+		ConstLabels: prometheus.Labels{
+			"program": i.Program, "version": i.Version, "revision": i.Revision, "go_version": i.Go, "kubernetes_version": i.Kubernetes,
+		},
+	}, func() float64 { return 1 })
+}

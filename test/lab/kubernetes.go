@@ -1,0 +1,72 @@
+package lab
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/version"
+)
+
+// kubernetesVariable of the environment names the Kubernetes release of labs whose options name none, so
+// that the same tests run on any.
+const kubernetesVariable = "EVERYNODE_LAB_KUBERNETES"
+
+// chooseKubernetes has the environment say what the options leave open.
+func (o *Options) chooseKubernetes() {
+	if o.Kubernetes == "" {
+		o.Kubernetes = os.Getenv(kubernetesVariable)
+	}
+}
+
+func (o *Options) validateKubernetes() error {
+	if o.Kubernetes == "" {
+		return nil
+	}
+	if parsed, err := version.ParseSemantic(o.Kubernetes); err != nil || "v"+parsed.String() != o.Kubernetes {
+		return fmt.Errorf("kubernetes=%s (%s): give a release, as v1.36.3", o.Kubernetes, kubernetesVariable)
+	}
+	return nil
+}
+
+// kubernetesDir is where hack/build-kubernetes.sh puts the control plane of another release.
+func kubernetesDir(root, release string) string {
+	return filepath.Join(root, "bin", "kubernetes-"+release)
+}
+
+// ofRelease says whether a component is the one of the chosen Kubernetes release. kubectl is not, for it
+// works with every API server that is near its own version.
+func ofRelease(name string) bool {
+	return name == APIServer || name == ControllerManager || name == Scheduler
+}
+
+// policyGroup is the API group of admission policies.
+const policyGroup = "admissionregistration.k8s.io"
+
+// policyVersion is the version of it that has MutatingAdmissionPolicy: a beta, off unless asked for,
+// before it was GA in 1.36.
+func (o *Options) policyVersion() string {
+	if o.Kubernetes != "" && version.MustParseSemantic(o.Kubernetes).LessThan(version.MustParseSemantic("v1.36.0")) {
+		return "v1beta1"
+	}
+	return "v1"
+}
+
+// PolicyAPI is the group and version of MutatingAdmissionPolicy on this lab's API server.
+func (l *Lab) PolicyAPI() string { return policyGroup + "/" + l.options.policyVersion() }
+
+// policyArgs turn the beta on, as docs/compatibility.md says, where a policy is to place pods.
+func (o *Options) policyArgs() []string {
+	if o.Placement != PlacementPolicy || o.policyVersion() == "v1" {
+		return nil
+	}
+	return []string{"--feature-gates=MutatingAdmissionPolicy=true", "--runtime-config=" + policyGroup + "/" + o.policyVersion() + "=true"}
+}
+
+// inPolicyAPI is a manifest in the version that this lab's API server has of it.
+func (l *Lab) inPolicyAPI(object *unstructured.Unstructured) *unstructured.Unstructured {
+	object = object.DeepCopy()
+	object.SetAPIVersion(l.PolicyAPI())
+	return object
+}
