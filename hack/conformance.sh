@@ -63,16 +63,19 @@ delete_cluster() {
   sysctl -q -w "${sysctls_before[@]}" 2>/dev/null || log "the machine keeps what kubelets set: ${sysctls[*]}; before: ${sysctls_before[*]}"
 }
 
-# Everynode comes before there is any network, and works before its webhook can: see test/conformance/kind/everynode.yaml.
+# Everynode comes before there is any network, and works before its webhook can: the values bootstrap. Certificates are
+# files, so that nobody has to wait for one.
 install_everynode() {
   local archive cert=$work/webhook.crt key=$work/webhook.key service=everynode-webhook.everynode-system.svc
   for archive in bin/image/*.tar; do load "$archive"; done
   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -keyout "$key" -out "$cert" \
     -subj "/CN=$service" -addext "subjectAltName=DNS:$service" 2>/dev/null
-  kube apply -f deploy/manifests/namespace.yaml >/dev/null
+  kube create namespace everynode-system >/dev/null
   kube -n everynode-system create secret tls everynode-webhook --cert="$cert" --key="$key" >/dev/null
-  kube apply -f deploy/crd -f deploy/manifests -f test/conformance/kind/everynode.yaml >/dev/null
-  sed "s|^  clientConfig:|&\n    caBundle: $(base64 -w 0 "$cert")|" deploy/manifests/webhook.yaml | kube apply -f - >/dev/null
+  go tool -modfile=tools/helm/go.mod helm install everynode deploy/chart/everynode \
+    --kubeconfig "$work/kubeconfig" --namespace everynode-system \
+    --set workloads=apps,bootstrap.enabled=true,images.tag=dev,images.pullPolicy=Never \
+    --set certificates.source=files,certificates.secretName=everynode-webhook --set-file certificates.caBundle="$cert" >/dev/null
 }
 
 # await_cluster: the network works, whose daemons had nobody else to place them; and admission takes over.
