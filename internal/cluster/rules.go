@@ -82,14 +82,14 @@ func (s Server) Behaviour() string {
 	return fmt.Sprintf("1.%d", max(release.Minor(), oldest))
 }
 
-// NoPolicy says why the policies that place pods (deploy/policy/placement.yaml) cannot be there as they
+// NoPolicy says why the policies that place pods (deploy/variants/policy.yaml) cannot be there as they
 // are shipped, and what to do; "" when they can.
 func (s Server) NoPolicy() string {
 	switch {
 	case s == Server{}, s.PolicyVersion == policyGA:
 		return ""
 	case s.PolicyVersion == policyBeta:
-		return fmt.Sprintf("the API server (%s) serves MutatingAdmissionPolicy as %s alone: to have a policy place pods, install deploy/policy/placement.yaml with that version (docs/compatibility.md); or use everynode-webhook", s, policyBeta)
+		return fmt.Sprintf("the API server (%s) serves MutatingAdmissionPolicy as %s alone: to have a policy place pods, install deploy/variants/policy.yaml with that version (docs/compatibility.md); or use everynode-webhook", s, policyBeta)
 	}
 	return fmt.Sprintf("the API server (%s) serves no MutatingAdmissionPolicy, which is GA since Kubernetes 1.36, so that no policy can place pods: use everynode-webhook; or, on 1.34 and 1.35, start the API server with --feature-gates=MutatingAdmissionPolicy=true --runtime-config=admissionregistration.k8s.io/v1beta1=true (docs/compatibility.md)", s)
 }
