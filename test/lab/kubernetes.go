@@ -41,13 +41,22 @@ func ofRelease(name string) bool {
 	return name == APIServer || name == ControllerManager || name == Scheduler
 }
 
+// before says whether the control plane is of an earlier release than the given one.
+func (o *Options) before(release string) bool {
+	return o.Kubernetes != "" && version.MustParseSemantic(o.Kubernetes).LessThan(version.MustParseSemantic(release))
+}
+
+// Before says whether the lab's control plane is of an earlier Kubernetes release than the given one, as
+// v1.36.0, for what differs.
+func (l *Lab) Before(release string) bool { return l.options.before(release) }
+
 // policyGroup is the API group of admission policies.
 const policyGroup = "admissionregistration.k8s.io"
 
 // policyVersion is the version of it that has MutatingAdmissionPolicy: a beta, off unless asked for,
 // before it was GA in 1.36.
 func (o *Options) policyVersion() string {
-	if o.Kubernetes != "" && version.MustParseSemantic(o.Kubernetes).LessThan(version.MustParseSemantic("v1.36.0")) {
+	if o.before("v1.36.0") {
 		return "v1beta1"
 	}
 	return "v1"

@@ -12,7 +12,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"k8s.io/kubernetes/pkg/controller"
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/test/labtest"
@@ -196,19 +195,26 @@ func makeHistory(t *trial, m *member) {
 }
 
 // collide ends in a template that was recorded before another one's name collided: today's rules
-// would call it otherwise.
+// would call it otherwise. What the other is called is seen first, for releases of Kubernetes differ in it.
 func collide(t *trial, m *member) {
 	t.waitForComplete(m.Workload)
 	first, second := m.Spec.Template.Spec.Containers[0].Image, m.DeepCopy()
 	m.nextImage(second)
-	t.Must(t.Create(t.T.Context(), &appsv1.ControllerRevision{
-		ObjectMeta: metav1.ObjectMeta{Namespace: m.Namespace, Name: m.Name + "-" + controller.ComputeHash(&second.Spec.Template, nil)},
-		Data:       runtime.RawExtension{Raw: []byte(`{}`)},
-	}))
-	for _, image := range []string{second.Spec.Template.Spec.Containers[0].Image, first} {
+	show := func(image string) {
 		t.ChangeWorkload(m.Workload, func(set *v1alpha1.DaemonSet) { set.Spec.Template.Spec.Containers[0].Image = image })
 		t.waitForComplete(m.Workload)
 	}
+	show(second.Spec.Template.Spec.Containers[0].Image)
+	records := t.records(m.Workload)
+	taken := records[len(records)-1]
+	show(first)
+	t.Must(t.Delete(t.T.Context(), &taken))
+	t.Must(t.Create(t.T.Context(), &appsv1.ControllerRevision{
+		ObjectMeta: metav1.ObjectMeta{Namespace: taken.Namespace, Name: taken.Name},
+		Data:       runtime.RawExtension{Raw: []byte(`{}`)},
+	}))
+	show(second.Spec.Template.Spec.Containers[0].Image)
+	show(first)
 }
 
 // outdate leaves a member with pods of a former template on two nodes.
