@@ -126,10 +126,12 @@ func valueCases(t *testing.T) map[string]valueCase {
 			want: map[string]string{arg("controller", "webhook-certificates"): "--webhook-certificates=self-managed"}},
 		"certificates from files": {of: "certificates.source", options: files,
 			want: map[string]string{
-				arg("controller", "webhook-certificates"):                                         "--webhook-certificates=none",
-				arg("webhook", "tls-cert-file"):                                                   "--tls-cert-file=/etc/everynode-webhook/tls/tls.crt",
-				"Deployment/everynode-webhook {.spec.template.spec.automountServiceAccountToken}": "false",
-				"NetworkPolicy/everynode-webhook {.spec.egress}":                                  "[]",
+				arg("controller", "webhook-certificates"):                                                            "--webhook-certificates=none",
+				arg("webhook", "tls-cert-file"):                                                                      "--tls-cert-file=/etc/everynode-webhook/tls/tls.crt",
+				"Deployment/everynode-webhook {.spec.template.spec.automountServiceAccountToken}":                    "false",
+				"NetworkPolicy/everynode-webhook {.spec.egress}":                                                     "[]",
+				`Role/everynode-controller {.rules[?(@.resources[0]=="secrets")].verbs}`:                             "",
+				`ClusterRole/everynode-controller {.rules[?(@.apiGroups[0]=="admissionregistration.k8s.io")].verbs}`: "",
 			},
 			gone: []string{"ClusterRole/everynode-webhook", "ClusterRoleBinding/everynode-webhook", "Role/everynode-webhook", "RoleBinding/everynode-webhook"}},
 		"which Secret": {of: "certificates.secretName", options: files,
@@ -208,7 +210,7 @@ func valueCases(t *testing.T) map[string]valueCase {
 			gone: []string{"PodDisruptionBudget/everynode-controller", "PodDisruptionBudget/everynode-scheduler", "PodDisruptionBudget/everynode-webhook"}},
 		"a ResourceQuota": {of: "resourceQuota.enabled", options: quota,
 			want: map[string]string{
-				"ResourceQuota/everynode {.spec.hard.pods}":                                "12",
+				"ResourceQuota/everynode {.spec.hard.pods}":                                "24",
 				"ResourceQuota/everynode {.spec.scopeSelector.matchExpressions[0].values}": `["system-cluster-critical"]`,
 			}},
 		"another priority": {of: "priorityClassName", options: setting("priorityClassName=mine"), want: everyPod("{.spec.template.spec.priorityClassName}", "mine")},
@@ -340,6 +342,7 @@ func TestValues(t *testing.T) {
 			t.Errorf("no case says what becomes of the value %s", value.path)
 		}
 	}
+	_, defaults := render(t)
 	var mu sync.Mutex
 	manifests := map[string][]byte{}
 	t.Run("each", func(t *testing.T) {
@@ -349,7 +352,10 @@ func TestValues(t *testing.T) {
 				if !known[test.of] {
 					t.Errorf("values.yaml has no %s", test.of)
 				}
-				_, before := render(t, test.against...)
+				before := defaults
+				if test.against != nil {
+					_, before = render(t, test.against...)
+				}
 				manifest, after := render(t, test.options...)
 				test.check(t, before, after)
 				checkPodSecurity(t, after)
