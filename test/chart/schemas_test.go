@@ -15,7 +15,7 @@ import (
 // them. A field that they do not know is refused.
 const swagger = "api/openapi-spec/swagger.json"
 
-// ownSchemas are the kinds of others, which verify-monitoring checks by their own types.
+// ownSchemas are the kinds of others, which hack/verify-chart.sh checks by their own types.
 const ownSchemas = "ServiceMonitor,PrometheusRule"
 
 type jsonSchema = map[string]any
