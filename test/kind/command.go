@@ -1,0 +1,42 @@
+package kind
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// endLimit is what a program that is told to end has until it is killed.
+const endLimit = 10 * time.Second
+
+// run runs a program, in bin/ when it lies there, and returns all that it wrote. An error has that text too.
+func (c *Cluster) run(ctx context.Context, stdin, program string, args ...string) (string, error) {
+	if path := filepath.Join(c.root, "bin", program); executable(path) {
+		program = path
+	}
+	command := exec.CommandContext(ctx, program, args...)
+	command.Dir = c.root
+	command.Stdin = strings.NewReader(stdin)
+	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
+	command.WaitDelay = endLimit
+	var out bytes.Buffer
+	command.Stdout, command.Stderr = &out, &out
+	if err := command.Run(); err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return out.String(), fmt.Errorf("%s %s: %w\n%s", filepath.Base(program), strings.Join(args, " "), err, out.String())
+	}
+	return out.String(), nil
+}
+
+func executable(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
+}
