@@ -10,6 +10,7 @@ LAB_DIR ?= .lab
 CLUSTER ?= lab
 CONTROLLER ?= everynode
 FUZZTIME ?= 30s
+SHAPE ?= beside
 GOLANGCI := go tool -modfile=tools/lint/go.mod golangci-lint
 BINARIES := everynode-controller everynode-webhook everynode-scheduler
 
@@ -39,8 +40,14 @@ test: components build ## Every test: pure rules, and the way of a pod on a real
 	go test ./...
 
 .PHONY: e2e
-e2e: components build ## The end-to-end tests alone, uncached, on the lab: placement, lifecycle, corpus
-	go test -count=1 ./test/...
+e2e: components ## The end-to-end tests, on kind clusters that are made and deleted [KIND_NODE_IMAGE= E2E="-run TestBeside"]
+	@bash hack/e2e.sh $(E2E)
+
+.PHONY: cluster
+cluster: components ## A kind cluster with Everynode in the foreground [SHAPE=beside|takeover|builtin KIND_NODE_IMAGE=]
+	@bash hack/kind.sh
+	@go build -o bin/cluster ./test/kind/cmd/cluster
+	@exec bin/cluster --shape=$(SHAPE)
 
 .PHONY: fuzz
 fuzz: ## Fuzz the webhook's two paths for FUZZTIME each [FUZZTIME=30s]

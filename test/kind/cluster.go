@@ -147,14 +147,34 @@ func (c *Cluster) Kubectl(ctx context.Context, args ...string) (string, error) {
 	return c.run(ctx, "", "kubectl", append([]string{"--kubeconfig", c.Kubeconfig}, args...)...)
 }
 
-// networkLimit bounds the wait for nodes and cluster DNS.
-const networkLimit = "--timeout=240s"
+// upLimit bounds each wait for a part of the cluster to come up.
+const upLimit = "--timeout=240s"
 
 // AwaitNetwork waits until all nodes are ready and the cluster's DNS works, which kind does not wait for.
 func (c *Cluster) AwaitNetwork(ctx context.Context) error {
-	if _, err := c.Kubectl(ctx, "wait", "--for=condition=Ready", "nodes", "--all", networkLimit); err != nil {
+	if _, err := c.Kubectl(ctx, "wait", "--for=condition=Ready", "nodes", "--all", upLimit); err != nil {
 		return err
 	}
-	_, err := c.Kubectl(ctx, "--namespace=kube-system", "rollout", "status", "deployment/coredns", networkLimit)
+	_, err := c.Kubectl(ctx, "--namespace=kube-system", "rollout", "status", "deployment/coredns", upLimit)
+	return err
+}
+
+// Furnish installs what the cluster's shape says, and returns when all of it works.
+func (c *Cluster) Furnish(ctx context.Context) error {
+	if c.shape.Values != nil {
+		if err := c.LoadEverynode(ctx); err != nil {
+			return err
+		}
+		if err := c.Install(ctx, c.shape.Values, true); err != nil {
+			return err
+		}
+	}
+	if err := c.AwaitNetwork(ctx); err != nil {
+		return err
+	}
+	if !c.shape.native {
+		return nil
+	}
+	_, err := c.Kubectl(ctx, "--namespace=kube-system", "wait", "--for=condition=PlacementAdmission", "daemonsets", "--all", upLimit)
 	return err
 }

@@ -17,6 +17,8 @@ type Shape struct {
 	config string
 	// Values are the chart's when Everynode is installed; nil means that it is not.
 	Values Values
+	// native says that Everynode serves the cluster's own DaemonSets.
+	native bool
 }
 
 // Shapes are those that there are, by name.
@@ -30,7 +32,7 @@ var Shapes = map[string]Shape{
 	}},
 	// Everynode serves native DaemonSets too, and nobody else does: the network waits for it. There is one
 	// control plane node, which has a port once.
-	"takeover": {config: takeoverConfig, Values: Values{
+	"takeover": {config: takeoverConfig, native: true, Values: Values{
 		"images":       local,
 		"certificates": Values{"source": "self-managed"},
 		"workloads":    "everynode,apps",

@@ -72,7 +72,12 @@ func run(ctx context.Context, o options) (err error) {
 		}
 		err = errors.Join(err, cluster.Delete(ending))
 	}()
-	if err := furnish(ctx, cluster, shape, o.load); err != nil {
+	if archives := strings.FieldsFunc(o.load, func(r rune) bool { return r == ',' }); len(archives) > 0 {
+		if err := cluster.Load(ctx, archives...); err != nil {
+			return err
+		}
+	}
+	if err := cluster.Furnish(ctx); err != nil {
 		return err
 	}
 	if len(o.command) == 0 {
@@ -81,24 +86,6 @@ func run(ctx context.Context, o options) (err error) {
 		return nil
 	}
 	return attempt(ctx, cluster, o.command)
-}
-
-// furnish installs what the shape says, and waits for it and for the network.
-func furnish(ctx context.Context, cluster *kind.Cluster, shape kind.Shape, load string) error {
-	if archives := strings.FieldsFunc(load, func(r rune) bool { return r == ',' }); len(archives) > 0 {
-		if err := cluster.Load(ctx, archives...); err != nil {
-			return err
-		}
-	}
-	if shape.Values != nil {
-		if err := cluster.LoadEverynode(ctx); err != nil {
-			return err
-		}
-		if err := cluster.Install(ctx, shape.Values, true); err != nil {
-			return err
-		}
-	}
-	return cluster.AwaitNetwork(ctx)
 }
 
 func attempt(ctx context.Context, cluster *kind.Cluster, command []string) error {
