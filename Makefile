@@ -79,7 +79,7 @@ lint: ## golangci-lint: style, and the direction of imports (depguard)
 	$(GOLANGCI) run ./...
 
 .PHONY: generate
-generate: ## Write the generated files anew: deep copies and the CRD
+generate: ## Write the generated files anew: deep copies, the CRD and the manifests of deploy
 	bash hack/generate.sh
 
 .PHONY: verify

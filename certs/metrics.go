@@ -7,7 +7,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 )
 
-// Renewal is watched from both ends (deploy/monitoring/rules.yaml): by what a server serves, and by
+// Renewal is watched from both ends (files/rules.yaml of the chart): by what a server serves, and by
 // whether who renews it fails.
 var (
 	expirationDesc = prometheus.NewDesc("everynode_webhook_certificate_expiration_timestamp_seconds",

@@ -12,7 +12,7 @@ import (
 
 // The alerts that ship are about metrics that there are.
 func TestAlertsNameMetricsThatExist(t *testing.T) {
-	text, err := os.ReadFile("../deploy/monitoring/rules.yaml")
+	text, err := os.ReadFile("../deploy/chart/everynode/files/rules.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}

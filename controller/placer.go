@@ -52,8 +52,8 @@ const (
 // probeInterval is how long admission that came back may go unnoticed.
 const probeInterval = 10 * time.Second
 
-// webhookSuffix is in the name of every webhook of ours (deploy/manifests/webhook.yaml), and the name
-// of every policy of ours that places pods (deploy/policy/placement.yaml) begins with policyPrefix.
+// webhookSuffix is in the name of every webhook of ours (templates/webhook of the chart), and the name
+// of every policy of ours that places pods (templates/policy) begins with policyPrefix.
 const (
 	webhookSuffix = "placement.everynode.dev"
 	policyPrefix  = "everynode-placement"

@@ -13,9 +13,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/yaml"
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/deploy"
@@ -437,19 +437,17 @@ func errOfPolicy(message string) error {
 
 // The failure of a webhook is told from others' by its name: all of ours must have it.
 func TestWebhooksHaveTheSuffix(t *testing.T) {
-	raw, err := deploy.Manifests.ReadFile("manifests/webhook.yaml")
+	objects, err := deploy.Objects(deploy.Install, "MutatingWebhookConfiguration")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var webhooks []admissionv1.MutatingWebhook
-	for _, document := range strings.Split(string(raw), "\n---") {
+	for _, object := range objects {
 		var configuration admissionv1.MutatingWebhookConfiguration
-		if err := yaml.Unmarshal([]byte(document), &configuration); err != nil {
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &configuration); err != nil {
 			t.Fatal(err)
 		}
-		if configuration.Kind == "MutatingWebhookConfiguration" {
-			webhooks = append(webhooks, configuration.Webhooks...)
-		}
+		webhooks = append(webhooks, configuration.Webhooks...)
 	}
 	if len(webhooks) == 0 {
 		t.Fatal("no webhook in the manifest")
@@ -480,22 +478,13 @@ func TestParsePlacement(t *testing.T) {
 
 // So it is with policies that place pods.
 func TestPoliciesHaveThePrefix(t *testing.T) {
-	raw, err := deploy.Policy.ReadFile("policy/placement.yaml")
-	if err != nil {
-		t.Fatal(err)
+	policies, err := deploy.Objects(deploy.Policy)
+	if err != nil || len(policies) == 0 {
+		t.Fatalf("no policy in the manifest: %v", err)
 	}
-	var list struct {
-		Items []metav1.PartialObjectMetadata
-	}
-	if err := yaml.Unmarshal(raw, &list); err != nil {
-		t.Fatal(err)
-	}
-	if len(list.Items) == 0 {
-		t.Fatal("no policy in the manifest")
-	}
-	for _, policy := range list.Items {
-		if !strings.HasPrefix(policy.Name, policyPrefix) {
-			t.Errorf("%s %s: its failure is not known for ours", policy.Kind, policy.Name)
+	for _, policy := range policies {
+		if !strings.HasPrefix(policy.GetName(), policyPrefix) {
+			t.Errorf("%s %s: its failure is not known for ours", policy.GetKind(), policy.GetName())
 		}
 	}
 }

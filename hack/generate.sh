@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Writes the generated files: the deep copies of api/ and the CRD in deploy/crd.
+# Writes the generated files: the deep copies of api/, the CRD in the chart, and the manifests that the chart renders to.
 set -o errexit -o nounset -o pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 go tool -modfile=tools/go.mod controller-gen object paths=./api/...
 go tool -modfile=tools/go.mod controller-gen \
-  crd:maxDescLen=0,generateEmbeddedObjectMeta=true paths=./api/... output:crd:dir=deploy/crd
-crd=$PWD/deploy/crd/everynode.dev_daemonsets.yaml
+  crd:maxDescLen=0,generateEmbeddedObjectMeta=true paths=./api/... output:crd:dir=deploy/chart/everynode/crds
+crd=$PWD/deploy/chart/everynode/crds/everynode.dev_daemonsets.yaml
 (cd tools && go run ./crd "$crd")
+bash hack/render.sh

@@ -5,13 +5,15 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-mkdir -p "$work/before/api" "$work/before/crd"
-cp api/v1alpha1/zz_generated.*.go "$work/before/api/"
-cp deploy/crd/*.yaml "$work/before/crd/"
+# keep FOLDER: a copy of every generated file.
+keep() {
+  mkdir -p "$1"
+  cp --parents api/v1alpha1/zz_generated.*.go deploy/chart/everynode/crds/*.yaml deploy/*.yaml deploy/variants/*.yaml "$1"
+}
+
+keep "$work/before"
 bash hack/generate.sh
-mkdir -p "$work/after/api" "$work/after/crd"
-cp api/v1alpha1/zz_generated.*.go "$work/after/api/"
-cp deploy/crd/*.yaml "$work/after/crd/"
+keep "$work/after"
 if ! diff -r "$work/before" "$work/after" >&2; then
   echo "generated files were not fresh; make generate has written them anew: commit them" >&2
   exit 1

@@ -1,16 +1,12 @@
 package schedplugin
 
 import (
-	"bytes"
 	"context"
-	"errors"
-	"io"
-	"io/fs"
 	"slices"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/tools/events"
@@ -25,37 +21,29 @@ import (
 	"github.com/everynode/everynode/deploy"
 )
 
-// shipped is the scheduler's configuration as deploy/manifests/scheduler.yaml ships it.
+// shipped is the scheduler's configuration beside kube-scheduler.
 func shipped(t *testing.T) string {
 	t.Helper()
-	return configIn(t, deploy.Manifests, "manifests/scheduler.yaml")
+	return configIn(t, deploy.Install)
 }
 
 // primary is the configuration of the scheduler that takes kube-scheduler's place.
 func primary(t *testing.T) string {
 	t.Helper()
-	return configIn(t, deploy.Primary, "primary/scheduler.yaml")
+	return configIn(t, deploy.Primary)
 }
 
-func configIn(t *testing.T, files fs.FS, path string) string {
+func configIn(t *testing.T, manifest []byte) string {
 	t.Helper()
-	manifest, err := fs.ReadFile(files, path)
-	if err != nil {
-		t.Fatal(err)
+	objects, err := deploy.Objects(manifest, "ConfigMap")
+	if err != nil || len(objects) != 1 {
+		t.Fatalf("%d ConfigMaps, %v, want 1", len(objects), err)
 	}
-	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(manifest), 4096)
-	for {
-		var object corev1.ConfigMap
-		switch err := decoder.Decode(&object); {
-		case errors.Is(err, io.EOF):
-			t.Fatalf("no ConfigMap everynode-scheduler-config in %s", path)
-		case err != nil:
-			t.Fatal(err)
-		}
-		if object.Kind == "ConfigMap" && object.Name == "everynode-scheduler-config" {
-			return object.Data["config.yaml"]
-		}
+	config, found, err := unstructured.NestedString(objects[0].Object, "data", "config.yaml")
+	if !found || err != nil {
+		t.Fatalf("ConfigMap %s has no config.yaml: %v", objects[0].GetName(), err)
 	}
+	return config
 }
 
 // quiet is a context whose logger keeps to what matters: the scheduler logs much at V(5).

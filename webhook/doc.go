@@ -5,7 +5,7 @@
 //   - Validation (/validate-daemonsets) refuses DaemonSets of everynode.dev that apps/v1 would refuse, by
 //     upstream's own functions, and warns of what is legal but surely wrong.
 //
-// Which requests come here is not decided here: the webhooks' configurations (deploy/manifests) send
+// Which requests come here is not decided here: the webhooks' configurations (templates/webhook of the chart) send
 // those pods alone that a daemon owns or that opted in, by CEL matchConditions, so that no other pod
 // ever leaves the API server (S7). What comes is rewritten; the rewrite is idempotent, so it
 // does not matter that a pod comes twice.

@@ -1,12 +1,9 @@
 package webhook
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -19,7 +16,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
-	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/admission/plugin/cel"
 	admissionwebhook "k8s.io/apiserver/pkg/admission/plugin/webhook"
@@ -30,7 +26,6 @@ import (
 	internalv1 "k8s.io/kubernetes/pkg/apis/admissionregistration/v1"
 	"k8s.io/kubernetes/pkg/apis/admissionregistration/validation"
 	"pgregory.net/rapid"
-	"sigs.k8s.io/yaml"
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/deploy"
@@ -44,32 +39,15 @@ const (
 	namespaceLabel = "namespace-label.placement.everynode.dev"
 )
 
-// readManifest reads the one object of a kind in deploy/manifests/webhook.yaml, strictly.
+// readManifest reads the one object of a kind in the manifests, strictly.
 func readManifest(t *testing.T, kind string, into any) {
 	t.Helper()
-	manifest, err := deploy.Manifests.ReadFile("manifests/webhook.yaml")
-	if err != nil {
-		t.Fatal(err)
+	objects, err := deploy.Objects(deploy.Install, kind)
+	if err != nil || len(objects) != 1 {
+		t.Fatalf("%d objects are a %s, %v, want 1", len(objects), kind, err)
 	}
-	for reader := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(manifest))); ; {
-		document, err := reader.Read()
-		if errors.Is(err, io.EOF) {
-			t.Fatalf("no %s in manifests/webhook.yaml", kind)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		var found metav1.TypeMeta
-		if err := yaml.Unmarshal(document, &found); err != nil {
-			t.Fatal(err)
-		}
-		if found.Kind != kind {
-			continue
-		}
-		if err := yaml.UnmarshalStrict(document, into); err != nil {
-			t.Fatal(err)
-		}
-		return
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(objects[0].Object, into, true); err != nil {
+		t.Fatal(err)
 	}
 }
 

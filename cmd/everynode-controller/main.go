@@ -21,6 +21,7 @@ import (
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/controller"
+	"github.com/everynode/everynode/internal/logging"
 )
 
 // syncTimeout is how long it may take until everything there is was seen. Hundreds of thousands of
@@ -51,8 +52,12 @@ func main() {
 	flag.StringVar(&o.healthAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz (HTTP)")
 	flag.StringVar(&o.metricsAddress, "metrics-bind-address", ":8080", "address of /metrics (HTTP); 0 for none")
 	o.certificates.add(flag.CommandLine)
-	klog.InitFlags(nil)
+	applyLogging := logging.AddFlags(flag.CommandLine)
 	flag.Parse()
+	if err := applyLogging(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	}
 	log := klog.Background()
 	ctrl.SetLogger(log)
 	if os.Getenv("GOGC") == "" {

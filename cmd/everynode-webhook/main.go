@@ -29,6 +29,7 @@ import (
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/certs"
+	"github.com/everynode/everynode/internal/logging"
 	"github.com/everynode/everynode/webhook"
 )
 
@@ -60,8 +61,12 @@ func main() {
 	flag.StringVar(&o.clientCAFile, "client-ca-file", "", "PEM file of the CAs whose clients are served, others are not; empty for any client. The API server shows a certificate when its AdmissionConfiguration says so")
 	flag.StringVar(&o.clientNames, "client-allowed-names", "", "common names of the clients that are served, separated by commas; empty for every one of --client-ca-file")
 	flag.DurationVar(&o.shutdownDelay, "shutdown-delay", shutdownDelay, "how long to serve after the signal to stop, while readiness fails already: endpoints take time to learn it. A second signal ends at once")
-	klog.InitFlags(nil)
+	applyLogging := logging.AddFlags(flag.CommandLine)
 	flag.Parse()
+	if err := applyLogging(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	}
 	log := klog.Background()
 	ctrl.SetLogger(log)
 	if os.Getenv("GOGC") == "" {

@@ -32,7 +32,7 @@ type contender struct {
 	profile   string // what pods name as their scheduler
 }
 
-// The stock one is kube-scheduler with its default profile; ours is what deploy/manifests ships.
+// The stock one is kube-scheduler with its default profile; ours is what the chart ships.
 var (
 	ours  = contender{lab.EverynodeScheduler, "everynode-scheduler"}
 	stock = contender{lab.Scheduler, corev1.DefaultSchedulerName}
@@ -58,7 +58,7 @@ func startRig(tb testing.TB, nodes int) *rig {
 		ExtraArgs: map[string][]string{
 			// New nodes are born with the taint not-ready, and nobody is there to take it from them.
 			lab.APIServer: {"--disable-admission-plugins=TaintNodesByCondition", "--delete-collection-workers=8"},
-			// As deploy/manifests has it for ours.
+			// As the chart has it for ours.
 			lab.Scheduler: {"--kube-api-qps=1000", "--kube-api-burst=2000", allowProfiling},
 			// As the lab has it for the stock one.
 			lab.EverynodeScheduler: {"--leader-elect=false", allowProfiling},

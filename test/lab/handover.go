@@ -39,7 +39,7 @@ func (l *Lab) changeArgs(name string) func(context.Context) error {
 
 // grantApps gives everynode-controller what it needs to serve native DaemonSets, or takes it away.
 func (l *Lab) grantApps(ctx context.Context) error {
-	objects, err := readManifests(deploy.Manifests)
+	objects, err := readManifest(deploy.Apps)
 	if err != nil {
 		return err
 	}
@@ -48,9 +48,6 @@ func (l *Lab) grantApps(ctx context.Context) error {
 		return err
 	}
 	for _, object := range objects {
-		if object.GetName() != appsRole {
-			continue
-		}
 		if l.options.servesApps() {
 			_, err = installer.apply(ctx, object)
 		} else {

@@ -1,13 +1,9 @@
 package lab
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"slices"
 
@@ -16,17 +12,18 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/restmapper"
-	sigsyaml "sigs.k8s.io/yaml"
+	podsecurity "k8s.io/pod-security-admission/api"
+	"sigs.k8s.io/yaml"
+
+	"github.com/everynode/everynode/deploy"
 )
 
 const (
 	everynodeNamespace = "everynode-system"
-	appsRole           = "everynode-controller-apps"
 	fieldManager       = "everynode-lab"
 
 	schedulerConfigMap  = "everynode-scheduler-config"
@@ -34,56 +31,14 @@ const (
 	schedulerConfigFile = "everynode-scheduler.yaml"
 )
 
-// readManifests parses every manifest of a file system, in the order of their file names, and
-// puts namespaces first and CRDs second.
-func readManifests(files fs.FS) ([]*unstructured.Unstructured, error) {
-	var objects []*unstructured.Unstructured
-	err := fs.WalkDir(files, ".", func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		data, err := fs.ReadFile(files, path)
-		if err != nil {
-			return err
-		}
-		parsed, err := parseManifest(data)
-		if err != nil {
-			return fmt.Errorf("%s: %w", path, err)
-		}
-		objects = append(objects, parsed...)
-		return nil
-	})
+// readManifest parses a manifest, and puts namespaces first and CRDs second.
+func readManifest(manifest []byte) ([]*unstructured.Unstructured, error) {
+	objects, err := deploy.Objects(manifest)
 	if err != nil {
-		return nil, fmt.Errorf("reading the manifests: %w", err)
+		return nil, err
 	}
 	slices.SortStableFunc(objects, func(a, b *unstructured.Unstructured) int { return installRank(a) - installRank(b) })
 	return objects, nil
-}
-
-func parseManifest(data []byte) ([]*unstructured.Unstructured, error) {
-	var objects []*unstructured.Unstructured
-	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(data), 4096)
-	for {
-		object := &unstructured.Unstructured{}
-		err := decoder.Decode(object)
-		if errors.Is(err, io.EOF) {
-			return objects, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		if object.IsList() {
-			list, err := object.ToList()
-			if err != nil {
-				return nil, err
-			}
-			for i := range list.Items {
-				objects = append(objects, &list.Items[i])
-			}
-		} else if len(object.Object) > 0 {
-			objects = append(objects, object)
-		}
-	}
 }
 
 func installRank(object *unstructured.Unstructured) int {
@@ -98,15 +53,18 @@ func installRank(object *unstructured.Unstructured) int {
 }
 
 // adapt makes of a manifest what the lab installs, or nil when the lab has no use for it:
-// Deployments, because the lab runs the processes itself, the webhook's configuration where no
-// webhook is asked, and what the controller may do with native DaemonSets unless it serves them.
+// Deployments, because the lab runs the processes itself, and the webhook's configuration where no
+// webhook is asked. The namespace enforces no Pod Security: what tests make there are not
+// Everynode's own pods.
 func (l *Lab) adapt(object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
-	if object.GetName() == appsRole && !l.options.servesApps() {
-		return nil, nil
-	}
 	switch object.GetKind() {
 	case "Deployment":
 		return nil, nil
+	case "Namespace":
+		labels := object.GetLabels()
+		delete(labels, podsecurity.EnforceLevelLabel)
+		object.SetLabels(labels)
+		return object, nil
 	case "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration":
 		if !l.options.asksWebhook() {
 			return nil, nil
@@ -225,10 +183,10 @@ func (i *installer) established(ctx context.Context, name string) (string, error
 	return "not Established yet", nil
 }
 
-// install applies the manifests in their order and waits until the CRDs are served. The
-// scheduler's configuration is also written to the file its process reads.
-func (l *Lab) install(ctx context.Context, files fs.FS) error {
-	objects, err := readManifests(files)
+// install applies a manifest and waits until its CRDs are served. The scheduler's configuration is
+// also written to the file its process reads.
+func (l *Lab) install(ctx context.Context, manifest []byte) error {
+	objects, err := readManifest(manifest)
 	if err != nil {
 		return err
 	}
@@ -275,13 +233,13 @@ func (l *Lab) writeSchedulerConfig(configMap *unstructured.Unstructured) error {
 		return fmt.Errorf("ConfigMap %s has no text under %s: %w", schedulerConfigMap, schedulerConfigKey, err)
 	}
 	config := map[string]any{}
-	if err := sigsyaml.Unmarshal([]byte(text), &config); err != nil {
+	if err := yaml.Unmarshal([]byte(text), &config); err != nil {
 		return fmt.Errorf("ConfigMap %s, %s: %w", schedulerConfigMap, schedulerConfigKey, err)
 	}
 	if err := unstructured.SetNestedField(config, l.kubeconfigOf(EverynodeScheduler), "clientConnection", "kubeconfig"); err != nil {
 		return fmt.Errorf("ConfigMap %s, %s: %w", schedulerConfigMap, schedulerConfigKey, err)
 	}
-	data, err := sigsyaml.Marshal(config)
+	data, err := yaml.Marshal(config)
 	if err != nil {
 		return err
 	}

@@ -53,7 +53,7 @@ func serviceAccountUser(ctx context.Context, client kubernetes.Interface, namesp
 	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &seconds}}
 	got, err := client.CoreV1().ServiceAccounts(namespace).CreateToken(ctx, name, request, metav1.CreateOptions{})
 	if err != nil {
-		return nil, fmt.Errorf("requesting a token of service account %s/%s (deploy/manifests has to bring it): %w", namespace, name, err)
+		return nil, fmt.Errorf("requesting a token of service account %s/%s (the manifests of deploy have to bring it): %w", namespace, name, err)
 	}
 	return &clientcmdapi.AuthInfo{Token: got.Status.Token}, nil
 }

@@ -201,16 +201,18 @@ func (l *Lab) startAndWait(ctx context.Context, name string) error {
 
 // startEverynode installs what deploy/ ships and starts Everynode's own processes.
 func (l *Lab) startEverynode(ctx context.Context) error {
-	if err := l.install(ctx, deploy.Manifests); err != nil {
-		return err
+	manifests := [][]byte{deploy.Install}
+	if l.options.servesApps() {
+		manifests = append(manifests, deploy.Apps)
 	}
 	if l.options.Scheduler == SchedulerPrimary {
-		if err := l.install(ctx, deploy.Primary); err != nil {
-			return err
-		}
+		manifests = append(manifests, deploy.Primary)
 	}
 	if l.options.Placement == PlacementPolicy {
-		if err := l.install(ctx, deploy.Policy); err != nil {
+		manifests = append(manifests, deploy.Policy)
+	}
+	for _, manifest := range manifests {
+		if err := l.install(ctx, manifest); err != nil {
 			return err
 		}
 	}

@@ -25,7 +25,7 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// What the policies of deploy/manifests/confine.yaml say.
+// What the policies that confine it say (templates/controller/confine.yaml of the chart).
 const (
 	saysNodeName  = "spec.nodeName binds a pod past the scheduler"
 	saysScheduler = "spec.schedulerName has to be everynode-scheduler"

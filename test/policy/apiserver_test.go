@@ -2,9 +2,10 @@ package policy
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -33,7 +34,8 @@ import (
 	"k8s.io/kubernetes/pkg/api/legacyscheme"
 	"k8s.io/kubernetes/pkg/apis/core"
 	_ "k8s.io/kubernetes/pkg/apis/core/install" // pods in every version
-	"sigs.k8s.io/yaml"
+
+	"github.com/everynode/everynode/deploy"
 )
 
 // apiServer is the part of an API server that policies live in: its own two plugins for policies,
@@ -162,34 +164,26 @@ func interlock(pod *corev1.Pod) error {
 	return nil
 }
 
+var kinds = map[string]runtime.Object{
+	"MutatingAdmissionPolicy":          &admissionregistrationv1.MutatingAdmissionPolicy{},
+	"MutatingAdmissionPolicyBinding":   &admissionregistrationv1.MutatingAdmissionPolicyBinding{},
+	"ValidatingAdmissionPolicy":        &admissionregistrationv1.ValidatingAdmissionPolicy{},
+	"ValidatingAdmissionPolicyBinding": &admissionregistrationv1.ValidatingAdmissionPolicyBinding{},
+}
+
 // policies reads the policies and bindings of a manifest strictly, with the API server's defaults where
 // the plugins rely on them.
 func policies(t testing.TB, manifest []byte) []runtime.Object {
 	t.Helper()
-	var list struct {
-		metav1.TypeMeta `json:",inline"`
-		Items           []json.RawMessage `json:"items"`
-	}
-	if err := yaml.UnmarshalStrict(manifest, &list); err != nil || len(list.Items) == 0 {
-		t.Fatalf("the manifest is no List with items: %v", err)
+	found, err := deploy.Objects(manifest, slices.Collect(maps.Keys(kinds))...)
+	if err != nil || len(found) == 0 {
+		t.Fatalf("the manifest has no policies: %v", err)
 	}
 	var objects []runtime.Object
-	for _, item := range list.Items {
-		var kind metav1.TypeMeta
-		if err := json.Unmarshal(item, &kind); err != nil {
-			t.Fatal(err)
-		}
-		object, found := map[string]runtime.Object{
-			"MutatingAdmissionPolicy":          &admissionregistrationv1.MutatingAdmissionPolicy{},
-			"MutatingAdmissionPolicyBinding":   &admissionregistrationv1.MutatingAdmissionPolicyBinding{},
-			"ValidatingAdmissionPolicy":        &admissionregistrationv1.ValidatingAdmissionPolicy{},
-			"ValidatingAdmissionPolicyBinding": &admissionregistrationv1.ValidatingAdmissionPolicyBinding{},
-		}[kind.Kind]
-		if !found {
-			t.Fatalf("the manifest has a %s", kind.Kind)
-		}
-		if err := yaml.UnmarshalStrict(item, object); err != nil {
-			t.Fatalf("%s: %v", kind.Kind, err)
+	for _, item := range found {
+		object := kinds[item.GetKind()].DeepCopyObject()
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(item.Object, object, true); err != nil {
+			t.Fatalf("%s %s: %v", item.GetKind(), item.GetName(), err)
 		}
 		objects = append(objects, object)
 	}

@@ -33,16 +33,6 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// manifest is the policies as they are shipped.
-func manifest(t testing.TB) []byte {
-	t.Helper()
-	data, err := deploy.Policy.ReadFile("policy/placement.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
-}
-
 // An admission is what answers the creation of a pod.
 type admissionOf interface {
 	admit(ctx context.Context, r request) (*corev1.Pod, error)
@@ -193,7 +183,7 @@ func rest(pod *corev1.Pod) *corev1.Pod {
 // The function, the webhook behind its registration and the policies in the API server's evaluator
 // give one answer, and a right one.
 func TestOneAnswer(t *testing.T) {
-	policies, webhook := newAPIServer(t, manifest(t), namespaces...), newRegistered(t)
+	policies, webhook := newAPIServer(t, deploy.Policy, namespaces...), newRegistered(t)
 	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()

@@ -19,17 +19,13 @@ import (
 
 // The API server's own validation, which compiles every expression.
 func TestPoliciesAreValid(t *testing.T) {
-	confine, err := deploy.Manifests.ReadFile("manifests/confine.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{admissionregistration.AddToScheme, internalv1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, object := range append(policies(t, manifest(t)), policies(t, confine)...) {
+	for _, object := range append(policies(t, deploy.Policy), policies(t, deploy.Install)...) {
 		scheme.Default(object)
 		var errs field.ErrorList
 		convert := func(internal runtime.Object) {
@@ -65,7 +61,7 @@ func TestPoliciesAreValid(t *testing.T) {
 // An expression that costs too much fails, and a policy that fails refuses the pod. Pods that do not ask
 // must not notice, however large (S7); those that ask may be far larger than any real one.
 func TestPoliciesBearLargePods(t *testing.T) {
-	policies := newAPIServer(t, manifest(t), namespaces...)
+	policies := newAPIServer(t, deploy.Policy, namespaces...)
 	large := func(change func(*corev1.Pod)) *corev1.Pod {
 		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "plain", Name: "p"}, Spec: corev1.PodSpec{NodeName: "n1"}}
 		change(pod)

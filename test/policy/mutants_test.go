@@ -5,18 +5,19 @@ import (
 	"testing"
 
 	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/deploy"
 )
 
 // mutants are mistakes that the policies might have: a text of the manifest, and what stands in its
 // place.
 var mutants = map[string]struct{ text, instead string }{
 	"a term more instead of a pin in each": {
-		`string(i) + "/matchFields/0",` + "\n" + `          value: {"key": dyn("metadata.name"), "operator": dyn("In"), "values": dyn([variables.node])}}) +`,
-		`"-",` + "\n" + `          value: {"matchFields": [{"key": dyn("metadata.name"), "operator": dyn("In"), "values": dyn([variables.node])}]}}) +`},
+		`string(i) + "/matchFields/0",` + "\n" + `        value: {"key": dyn("metadata.name"), "operator": dyn("In"), "values": dyn([variables.node])}}) +`,
+		`"-",` + "\n" + `        value: {"matchFields": [{"key": dyn("metadata.name"), "operator": dyn("In"), "values": dyn([variables.node])}]}}) +`},
 	"the first term alone is pinned":         {"!variables.requires ? [0] : variables.terms.transformList(", "!variables.requires || size(variables.terms) > 0 ? [0] : variables.terms.transformList("},
 	"the pin comes last":                     {`"/matchFields/0"`, `"/matchFields/-"`},
 	"a term is made where there are none":    {"!variables.requires ? [0]", "size(variables.terms) == 0 ? [0]"},
-	"a term without requirements gets a pin": {"size(term.?matchExpressions.orValue([])) + size(term.?matchFields.orValue([])) > 0 &&\n        !(", "!("},
+	"a term without requirements gets a pin": {"size(term.?matchExpressions.orValue([])) + size(term.?matchFields.orValue([])) > 0 &&\n      !(", "!("},
 	"any first field counts as the pin":      {"term.?matchFields[?0].?key.orValue('') == 'metadata.name' &&\n", "term.?matchFields[?0].hasValue() &&\n"},
 	"NotIn counts as the pin":                {"term.matchFields[0].operator == 'In' && ", ""},
 	"the pin may hold another name":          {"== [variables.node]), i)", "!= []), i)"},
@@ -30,7 +31,7 @@ var mutants = map[string]struct{ text, instead string }{
 	"annotations of others are lost":         {"size(object.metadata.?annotations.orValue({})) == 0 ?", "true ?"},
 	"the key of the annotation is a path":    {`jsonpatch.escapeKey("everynode.dev/placed-by")`, `"everynode.dev/placed-by"`},
 	"it does not say who placed":             {`value: "policy"}]`, `value: "webhook"}]`},
-	"a contradiction is placed":              {"variables.contradicts ? [] :\n          [JSONPatch", "false ? [] :\n          [JSONPatch"},
+	"a contradiction is placed":              {"variables.contradicts ? [] :\n        [JSONPatch", "false ? [] :\n        [JSONPatch"},
 	"one term that contradicts is enough":    {"variables.elsewhere.all(", "variables.elsewhere.exists("},
 	"terms without requirements contradict":  {"size(variables.filled) > 0 && variables.elsewhere", "variables.elsewhere"},
 	"a pin to two nodes contradicts":         {"size(field.?values.orValue([])) == 1", "size(field.?values.orValue([])) >= 1"},
@@ -38,14 +39,14 @@ var mutants = map[string]struct{ text, instead string }{
 	"fields of another key contradict":       {"field.key == 'metadata.name' && ", ""},
 	"another node is named":                  {"variables.elsewhere[size(variables.elsewhere) - 1][0].values[0]", "variables.elsewhere[0][0].values[0]"},
 	"nobody refuses":                         {`expression: "!variables.asks"`, `expression: "true"`},
-	"namespaces do not ask for refusal":      {"||\n        namespaceObject.metadata.?labels[?'everynode.dev/placement'].orValue('') == 'scheduler'", ""},
+	"namespaces do not ask for refusal":      {"||\n      namespaceObject.metadata.?labels[?'everynode.dev/placement'].orValue('') == 'scheduler'", ""},
 	"who does not ask is refused":            {`expression: "!variables.asks"`, `expression: "!variables.contradicts"`},
 	"owners that are no controllers count":   {"owner.?controller.orValue(false) && ", ""},
 	"owners of any kind count":               {"owner.kind == 'DaemonSet' &&", ""},
 	"any group that begins so counts":        {"'apps/'", "'apps'"},
 	"native daemons do not count":            {"|| owner.apiVersion.startsWith('apps/')", ""},
 	"any value of the label asks":            {"object.metadata.?labels[?'everynode.dev/placement'].orValue('') == 'scheduler'", "object.metadata.?labels[?'everynode.dev/placement'].hasValue()"},
-	"any value of a namespace's label asks":  {"matchLabels: {everynode.dev/placement: scheduler}\n        matchExpressions:", "matchExpressions:\n        - {key: everynode.dev/placement, operator: Exists}"},
+	"any value of a namespace's label asks":  {"matchLabels: {everynode.dev/placement: scheduler}\n      matchExpressions:", "matchExpressions:\n      - {key: everynode.dev/placement, operator: Exists}"},
 	"Everynode's own namespace":              {"values: [everynode-system]", "values: [everynode]"},
 	"mirror pods are placed":                 {"kubernetes.io/config.mirror", "kubernetes.io/config.hash"},
 	"kubelets' pods are placed":              {"'system:nodes' in", "'system:nobody' in"},
@@ -60,7 +61,7 @@ func TestMutantsAreFound(t *testing.T) {
 	for name, mutant := range mutants {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			whole := string(manifest(t))
+			whole := string(deploy.Policy)
 			if !strings.Contains(whole, mutant.text) {
 				t.Fatalf("the manifest has no %q any more: what is the mistake now?", mutant.text)
 			}

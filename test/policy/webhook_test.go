@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"testing"
 
 	"github.com/go-logr/logr"
@@ -25,13 +24,12 @@ import (
 	"k8s.io/apiserver/pkg/admission/plugin/webhook/matchconditions"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/cel/environment"
-	"sigs.k8s.io/yaml"
 
 	"github.com/everynode/everynode/deploy"
 	"github.com/everynode/everynode/webhook"
 )
 
-// registered is everynode-webhook behind its registration: the entries of deploy/manifests/webhook.yaml
+// registered is everynode-webhook behind its registration: the entries of the manifests
 // choose, by the API server's own evaluation, and its HTTP handler answers.
 type registered struct {
 	entries  []admissionwebhook.WebhookAccessor
@@ -41,19 +39,16 @@ type registered struct {
 
 func newRegistered(t testing.TB) *registered {
 	t.Helper()
-	manifest, err := deploy.Manifests.ReadFile("manifests/webhook.yaml")
+	objects, err := deploy.Objects(deploy.Install, "MutatingWebhookConfiguration")
 	if err != nil {
 		t.Fatal(err)
 	}
 	w := &registered{handler: webhook.Handler(logr.Discard(), nil)}
 	compiler := cel.NewConditionCompiler(environment.MustBaseEnvSet(environment.DefaultCompatibilityVersion()))
-	for document := range strings.SplitSeq(string(manifest), "\n---") {
+	for _, object := range objects {
 		configuration := &admissionregistrationv1.MutatingWebhookConfiguration{}
-		if err := yaml.Unmarshal([]byte(document), configuration); err != nil {
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, configuration); err != nil {
 			t.Fatal(err)
-		}
-		if configuration.Kind != "MutatingWebhookConfiguration" {
-			continue
 		}
 		for i := range configuration.Webhooks {
 			entry := &configuration.Webhooks[i]

@@ -1,0 +1,132 @@
+{{/* Labels of every object; the argument is the part's name. */}}
+{{- define "everynode.labels" -}}
+app.kubernetes.io/name: {{ . }}
+app.kubernetes.io/part-of: everynode
+{{- end }}
+
+{{/* Whether there is a webhook: not where a policy places, or nobody. */}}
+{{- define "everynode.webhook" -}}
+{{- if eq .Values.placement.admission "webhook" }}true{{ end }}
+{{- end }}
+
+{{/* Whether the webhook's certificate is the controller's business. */}}
+{{- define "everynode.certifies" -}}
+{{- if and (include "everynode.webhook" .) (ne .Values.certificates.source "files") }}true{{ end }}
+{{- end }}
+
+{{/* The image of a program: a list of its name and the root. */}}
+{{- define "everynode.image" -}}
+{{- $name := first . }}{{ $root := last . }}
+{{- with $root.Values.images }}
+{{- with .registry }}{{ . | trimSuffix "/" }}/{{ end }}everynode/{{ $name }}:{{ .tag | default $root.Chart.AppVersion }}
+{{- end }}
+{{- end }}
+
+{{/* What pods of all three parts say of where they run and as whom: a list of the part's name and the root. */}}
+{{- define "everynode.pod" -}}
+{{- $name := first . }}{{ $root := last . }}
+serviceAccountName: {{ $name }}
+priorityClassName: {{ $root.Values.priorityClassName }}
+securityContext:
+  runAsNonRoot: true
+  seccompProfile: {type: RuntimeDefault}
+{{- with $root.Values.images.pullSecrets }}
+imagePullSecrets:
+{{- range . }}
+- {name: {{ . }}}
+{{- end }}
+{{- end }}
+# Apart from each other where the cluster can, together where it is small.
+topologySpreadConstraints:
+{{- range list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
+- topologyKey: {{ . }}
+  maxSkew: 1
+  whenUnsatisfiable: ScheduleAnyway
+  labelSelector: {matchLabels: {app.kubernetes.io/name: {{ $name }}}}
+  matchLabelKeys: [pod-template-hash]
+{{- end }}
+{{- end }}
+
+{{/* Which nodes: of a part that waits for the network. */}}
+{{- define "everynode.nodes" -}}
+{{- with .Values.nodeSelector }}
+nodeSelector: {{ toJson . }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations: {{ toJson . }}
+{{- end }}
+{{- end }}
+
+{{/* Which nodes: of a part that the network may wait for. */}}
+{{- define "everynode.nodes.bootstrap" -}}
+{{- if not .Values.bootstrap.enabled }}
+{{- include "everynode.nodes" . }}
+{{- else }}
+hostNetwork: true
+{{- $own := dict }}
+{{- if not .Values.bootstrap.apiServer.host }}
+{{- $own = dict "node-role.kubernetes.io/control-plane" "" }}
+{{- end }}
+nodeSelector: {{ merge $own .Values.nodeSelector | toJson }}
+tolerations:
+{{- range list "node-role.kubernetes.io/control-plane" "node.kubernetes.io/not-ready" "node.kubernetes.io/network-unavailable" "node.cloudprovider.kubernetes.io/uninitialized" }}
+- {key: {{ . }}, operator: Exists}
+{{- end }}
+{{- with .Values.tolerations }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The API server's address, while the Service kubernetes has nobody to lead to it. */}}
+{{- define "everynode.env.bootstrap" -}}
+{{- with .Values.bootstrap }}
+{{- if .enabled }}
+env:
+{{- if .apiServer.host }}
+- {name: KUBERNETES_SERVICE_HOST, value: {{ .apiServer.host | quote }}}
+{{- else }}
+- {name: KUBERNETES_SERVICE_HOST, valueFrom: {fieldRef: {fieldPath: status.hostIP}}}
+{{- end }}
+- {name: KUBERNETES_SERVICE_PORT, value: {{ .apiServer.port | quote }}}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Where the kubelet probes: the pod, unless that is the node. */}}
+{{- define "everynode.probe.bootstrap" -}}
+{{- if .Values.bootstrap.enabled }}host: 127.0.0.1{{ end }}
+{{- end }}
+
+{{/* In the host's network a new pod cannot have its ports before an old one lets go. */}}
+{{- define "everynode.strategy.bootstrap" -}}
+{{- if .Values.bootstrap.enabled -}}
+{type: RollingUpdate, rollingUpdate: {maxSurge: 0, maxUnavailable: 1}}
+{{- else -}}
+{type: RollingUpdate, rollingUpdate: {maxSurge: 1, maxUnavailable: 0}}
+{{- end }}
+{{- end }}
+
+{{/* What containers of all three parts say: a list of the program's name, its values and the root. */}}
+{{- define "everynode.container" -}}
+{{- $root := last . }}
+image: {{ include "everynode.image" (list (first .) $root) }}
+imagePullPolicy: {{ $root.Values.images.pullPolicy }}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities: {drop: [ALL]}
+{{- with (index . 1).resources }}
+resources: {{ toJson . }}
+{{- end }}
+{{- end }}
+
+{{/* Arguments of all three programs: a list of the program's values and the root. They come last. */}}
+{{- define "everynode.args" -}}
+{{- $logging := (last .).Values.logging -}}
+- --logging-format={{ $logging.format }}
+- --v={{ $logging.verbosity }}
+{{- range (first .).extraArgs }}
+- {{ . | quote }}
+{{- end }}
+{{- end }}

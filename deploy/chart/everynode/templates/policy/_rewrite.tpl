@@ -1,0 +1,81 @@
+{{/*
+The rewrite of daemon.Rewrite (internal/daemon/pin.go) in CEL. What of it the refusal needs too: variables of a policy.
+*/}}
+{{- define "everynode.policy.variables" -}}
+- name: node
+  expression: object.spec.nodeName
+- name: owned
+  expression: >-
+    object.metadata.?ownerReferences.orValue([]).exists(owner,
+    owner.?controller.orValue(false) && owner.kind == 'DaemonSet' &&
+    (owner.apiVersion.startsWith('everynode.dev/') || owner.apiVersion.startsWith('apps/')))
+# The required terms, which are ORed, and those of them that have requirements: a term without
+# any matches no node, and a pin would make it match one.
+- name: terms
+  expression: >-
+    object.spec.?affinity.?nodeAffinity.?requiredDuringSchedulingIgnoredDuringExecution.?nodeSelectorTerms
+    .optMap(terms, terms == null ? [] : terms).orValue([])
+- name: filled
+  expression: >-
+    variables.terms.filter(term,
+    size(term.?matchExpressions.orValue([])) + size(term.?matchFields.orValue([])) > 0)
+# The pins to other nodes of each term that has requirements. When every one of them has such a
+# pin, no scheduler could ever place the pod.
+- name: elsewhere
+  expression: >-
+    variables.filled.map(term, term.?matchFields.orValue([]).filter(field,
+    field.key == 'metadata.name' && field.operator == 'In' && size(field.?values.orValue([])) == 1 &&
+    field.values[0] != variables.node))
+- name: contradicts
+  expression: size(variables.filled) > 0 && variables.elsewhere.all(pins, size(pins) > 0)
+{{- end }}
+
+{{/* What the rewrite alone needs. */}}
+{{- define "everynode.policy.mutations" -}}
+variables:
+{{ include "everynode.policy.variables" . }}
+- name: requires
+  expression: object.spec.?affinity.?nodeAffinity.?requiredDuringSchedulingIgnoredDuringExecution.hasValue()
+# Which terms have to be pinned: all that have requirements and do not begin with the pin, or the
+# one that is made when there is no required affinity.
+- name: unpinned
+  expression: >-
+    !variables.requires ? [0] : variables.terms.transformList(i, term,
+    size(term.?matchExpressions.orValue([])) + size(term.?matchFields.orValue([])) > 0 &&
+    !(term.?matchFields[?0].?key.orValue('') == 'metadata.name' &&
+    term.matchFields[0].operator == 'In' && term.matchFields[0].?values.orValue([]) == [variables.node]), i)
+- name: gates
+  expression: object.spec.?schedulingGates.orValue([])
+- name: others
+  expression: variables.gates.filter(gate, gate.name != 'everynode.dev/placement')
+- name: required
+  expression: "'/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution'"
+# What has to be there before required affinity can be.
+- name: missing
+  expression: >-
+    (object.spec.?affinity.hasValue() ? [] : ['/spec/affinity']) +
+    (object.spec.?affinity.?nodeAffinity.hasValue() ? [] : ['/spec/affinity/nodeAffinity'])
+# A pod that contradicts itself is left as it is: a policy that mutates cannot refuse, the one
+# below does. The operations are applied in this order.
+mutations:
+- patchType: JSONPatch
+  jsonPatch:
+    expression: >-
+      variables.contradicts ? [] :
+      [JSONPatch{op: "remove", path: "/spec/nodeName"}] +
+      variables.missing.map(path, JSONPatch{op: "add", path: path, value: {}}) +
+      (variables.requires ? [] :
+      [JSONPatch{op: "add", path: variables.required, value: {"nodeSelectorTerms": [{"matchFields": []}]}}]) +
+      variables.unpinned.filter(i, variables.requires && size(variables.terms[i].?matchFields.orValue([])) == 0).map(i,
+      JSONPatch{op: "add", path: variables.required + "/nodeSelectorTerms/" + string(i) + "/matchFields", value: []}) +
+      variables.unpinned.map(i,
+      JSONPatch{op: "add", path: variables.required + "/nodeSelectorTerms/" + string(i) + "/matchFields/0",
+      value: {"key": dyn("metadata.name"), "operator": dyn("In"), "values": dyn([variables.node])}}) +
+      (size(variables.others) == size(variables.gates) ? [] :
+      size(variables.others) == 0 ? [JSONPatch{op: "remove", path: "/spec/schedulingGates"}] :
+      [JSONPatch{op: "replace", path: "/spec/schedulingGates", value: variables.others.map(gate, {"name": gate.name})}]) +
+      (variables.owned ? [JSONPatch{op: "add", path: "/spec/schedulerName", value: "everynode-scheduler"}] : []) +
+      [size(object.metadata.?annotations.orValue({})) == 0 ?
+      JSONPatch{op: "add", path: "/metadata/annotations", value: {"everynode.dev/placed-by": "policy"}} :
+      JSONPatch{op: "add", path: "/metadata/annotations/" + jsonpatch.escapeKey("everynode.dev/placed-by"), value: "policy"}]
+{{- end }}
