@@ -15,7 +15,17 @@ export CGO_ENABLED=0 GOFLAGS=-trimpath
 exec 9>"${TMPDIR:-/tmp}/everynode-e2e.lock"
 flock --nonblock 9 || { echo "e2e: another run is on its way on this machine" >&2; exit 1; }
 
+# A run that is interrupted, or goes on for too long, does not come to delete its clusters.
+sweep() {
+  local name
+  if [[ -n ${EVERYNODE_E2E_KEEP:-} ]]; then return; fi
+  for name in $(bin/kind get clusters --quiet | grep '^everynode-e2e-'); do
+    bin/kind delete cluster --quiet --name "$name" --kubeconfig .e2e/swept
+  done
+}
+
 bash hack/kind.sh
+trap sweep EXIT
 rm -rf .e2e
 mkdir -p .e2e
 EVERYNODE_E2E=$PWD/.e2e go test -count=1 -v -timeout 60m "$@" ./test/e2e 9>&-

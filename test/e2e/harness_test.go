@@ -130,8 +130,8 @@ func serving(name string, mutators ...func(*v1alpha1.DaemonSet)) *v1alpha1.Daemo
 		pod.TerminationGracePeriodSeconds = new(int64(2))
 		pod.Containers = []corev1.Container{serverContainer("serve")}
 		pod.Containers[0].ReadinessProbe = &corev1.Probe{
-			PeriodSeconds: 1,
-			ProbeHandler:  corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Port: intOrString(8080)}},
+			PeriodSeconds: 1, TimeoutSeconds: 10,
+			ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Port: intOrString(8080)}},
 		}
 	}}, mutators...)...)
 }

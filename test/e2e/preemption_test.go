@@ -51,8 +51,8 @@ func preemption(kind schema.GroupVersionKind, contenders bool) func(*stage) {
 			if disrupted(pod) {
 				evicted++
 			}
-			if state := pod.Status.ContainerStatuses[0].State; state.Terminated == nil || state.Terminated.ExitCode != killed {
-				s.T.Errorf("the process of pod %s was not killed: %+v", pod.Name, state)
+			if code := exitCode(pod); code != killed {
+				s.T.Errorf("the process of pod %s ended with status %d, want %d: it was to be killed", pod.Name, code, killed)
 			}
 		}
 		// Half of the room is more than a third, and no more than two.
@@ -91,6 +91,16 @@ func (s *stage) fill(node string, room int64, contenders bool) {
 	for _, pod := range all {
 		s.waitReady(pod)
 	}
+}
+
+// exitCode is what the process of a pod ended with; -1 when it has not ended.
+func exitCode(pod *corev1.Pod) int32 {
+	for _, container := range pod.Status.ContainerStatuses {
+		if ended := container.State.Terminated; ended != nil {
+			return ended.ExitCode
+		}
+	}
+	return -1
 }
 
 // disrupted says whether a pod was evicted by preemption.

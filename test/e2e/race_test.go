@@ -50,8 +50,9 @@ func race(s *stage) {
 	runs := s.WaitForPods(set, node)[node]
 
 	rejected := map[string]bool{}
-	pods := last(film.cut())
-	for _, event := range film.events {
+	events := film.cut()
+	pods := last(events)
+	for _, event := range events {
 		if pod := event.Object.(*corev1.Pod); pod.Status.Phase == corev1.PodFailed && pod.Status.Reason == outOfMemory {
 			rejected[string(pod.UID)] = true
 		}

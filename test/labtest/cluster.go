@@ -96,14 +96,17 @@ func (c *Cluster) Must(err error) {
 	}
 }
 
-// Make creates objects and deletes them, with what depends on them, when the test ends.
+// Make creates objects and deletes them, with what depends on them, when the test ends. On a lab, where no process
+// runs in a pod, nothing is waited for.
 func (c *Cluster) Make(objects ...client.Object) {
 	c.T.Helper()
+	options := []client.DeleteOption{client.PropagationPolicy(metav1.DeletePropagationBackground)}
+	if c.Lab != nil {
+		options = append(options, client.GracePeriodSeconds(0))
+	}
 	for _, object := range objects {
 		c.Must(c.Create(c.T.Context(), object))
-		c.T.Cleanup(func() {
-			_ = c.Delete(context.Background(), object, client.PropagationPolicy(metav1.DeletePropagationBackground), client.GracePeriodSeconds(0))
-		})
+		c.T.Cleanup(func() { _ = c.Delete(context.Background(), object, options...) })
 	}
 }
 
