@@ -22,8 +22,8 @@ func TestBeside(t *testing.T) {
 	if !s.run("install", func(s *stage) { s.install(shape.Values) }) {
 		return
 	}
-	standing := serving("standing")
-	s.Make(standing)
+	stands := serving(standing)
+	s.Make(stands)
 
 	s.run("webhook", placedBy(v1alpha1.PlacedByWebhook))
 	s.run("push", push)
@@ -38,10 +38,10 @@ func TestBeside(t *testing.T) {
 	s.run("node restarts", nodeRestarts)
 	s.run("node leaves", nodeLeaves)
 
-	s.run("upgrade", upgrade(standing, shape.Values.With(next)))
-	s.run("policy", toPolicy(standing, shape.Values))
-	s.run("cert-manager", toCertManager(standing, shape.Values))
-	s.run("uninstall", uninstall(standing, shape.Values))
+	s.run("upgrade", upgrade(stands, shape.Values.With(next)))
+	s.run("policy", toPolicy(stands, shape.Values))
+	s.run("cert-manager", toCertManager(stands, shape.Values))
+	s.run("uninstall", uninstall(stands, shape.Values))
 	s.Verdict(witness, 20)
 }
 

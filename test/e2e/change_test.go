@@ -23,7 +23,7 @@ const nextTag = "next"
 var next = kind.Values{"images": kind.Values{"tag": nextTag}}
 
 // upgrade goes to the next release of all three programs, one pod after the other.
-func upgrade(standing *v1alpha1.DaemonSet, values kind.Values) func(*stage) {
+func upgrade(stands *v1alpha1.DaemonSet, values kind.Values) func(*stage) {
 	return func(s *stage) {
 		archives, err := filepath.Glob("../../bin/image/next-*.tar")
 		s.Must(err)
@@ -32,7 +32,7 @@ func upgrade(standing *v1alpha1.DaemonSet, values kind.Values) func(*stage) {
 			s.Must(err)
 		}
 		s.Must(s.kind.Load(s.T.Context(), archives...))
-		s.undisturbed(standing, func() {
+		s.undisturbed(stands, func() {
 			s.install(values)
 			s.Eventually("only programs of the next release run", func(ctx context.Context) (string, error) {
 				images, err := s.programs(ctx)
@@ -49,9 +49,9 @@ func upgrade(standing *v1alpha1.DaemonSet, values kind.Values) func(*stage) {
 }
 
 // toPolicy has policies of the API server place in the webhook's stead, and the webhook go.
-func toPolicy(standing *v1alpha1.DaemonSet, values kind.Values) func(*stage) {
+func toPolicy(stands *v1alpha1.DaemonSet, values kind.Values) func(*stage) {
 	return func(s *stage) {
-		s.undisturbed(standing, func() {
+		s.undisturbed(stands, func() {
 			s.install(values.With(kind.Values{"placement": kind.Values{"admission": "policy"}}))
 		})
 		var configurations admissionv1.MutatingWebhookConfigurationList
@@ -64,7 +64,7 @@ func toPolicy(standing *v1alpha1.DaemonSet, values kind.Values) func(*stage) {
 }
 
 // toCertManager goes back to the webhook, whose certificate is now the real cert-manager's.
-func toCertManager(standing *v1alpha1.DaemonSet, values kind.Values) func(*stage) {
+func toCertManager(stands *v1alpha1.DaemonSet, values kind.Values) func(*stage) {
 	return func(s *stage) {
 		crds, err := certmanager.CRDs(s.T.Context())
 		s.Must(err)
@@ -73,7 +73,7 @@ func toCertManager(standing *v1alpha1.DaemonSet, values kind.Values) func(*stage
 		s.kubectl("wait", "--for=condition=Established", "crd/certificates.cert-manager.io", "crd/issuers.cert-manager.io", "--timeout="+patience.String())
 		s.kubectl("apply", "--filename=test/e2e/testdata/cert-manager.yaml")
 		s.kubectl("--namespace=cert-manager", "wait", "--for=condition=Available", "deployments", "--all", "--timeout="+patience.String())
-		s.undisturbed(standing, func() {
+		s.undisturbed(stands, func() {
 			s.install(values.With(kind.Values{"certificates": kind.Values{"source": "cert-manager"}}))
 		})
 		placedBy(v1alpha1.PlacedByWebhook)(s)
@@ -87,9 +87,9 @@ func toCertManager(standing *v1alpha1.DaemonSet, values kind.Values) func(*stage
 }
 
 // uninstall removes Everynode: its daemons go on, and when it is installed again it takes them up where it left them.
-func uninstall(standing *v1alpha1.DaemonSet, values kind.Values) func(*stage) {
+func uninstall(stands *v1alpha1.DaemonSet, values kind.Values) func(*stage) {
 	return func(s *stage) {
-		s.undisturbed(standing, func() {
+		s.undisturbed(stands, func() {
 			s.Must(s.kind.Uninstall(s.T.Context()))
 			s.Eventually("no program of Everynode's is left", func(ctx context.Context) (string, error) {
 				images, err := s.programs(ctx)
@@ -106,7 +106,7 @@ func uninstall(standing *v1alpha1.DaemonSet, values kind.Values) func(*stage) {
 				s.T.Error("uninstalling deletes the CRD, and every daemon with it")
 			}
 		})
-		s.undisturbed(standing, func() { s.install(values) })
+		s.undisturbed(stands, func() { s.install(values) })
 		placedBy(v1alpha1.PlacedByWebhook)(s)
 	}
 }

@@ -20,7 +20,7 @@ import (
 // and --pod-selector leaves it alone too. Ordinary pods go, and come back with uncordon.
 func drain(s *stage) {
 	node := s.workers[1]
-	s.noBarePods() // drain refuses to evict such
+	s.cleared() // drain refuses to evict pods that nobody would make again
 	ours := s.MakeWorkload(labtest.Everynode, serving("ours"))
 	native := s.MakeWorkload(labtest.Apps, serving("native"))
 	guest := s.guest(node)
@@ -55,23 +55,6 @@ func drain(s *stage) {
 		s.T.Errorf("uncordon replaced a daemon's pod")
 	}
 	s.everynodeWorks()
-}
-
-// noBarePods waits until pods of former cases that nobody would make again are gone.
-func (s *stage) noBarePods() {
-	s.T.Helper()
-	s.Eventually("no pod is without a controller", func(ctx context.Context) (string, error) {
-		var pods corev1.PodList
-		if err := s.List(ctx, &pods, client.InNamespace(labtest.Namespace)); err != nil {
-			return "", err
-		}
-		for _, pod := range pods.Items {
-			if metav1.GetControllerOf(&pod) == nil {
-				return pod.Name + " is", nil
-			}
-		}
-		return "", nil
-	})
 }
 
 // drain drains a node as docs/drain.md has it, and returns what kubectl says.

@@ -34,6 +34,8 @@ const (
 	// cleanUpLimit bounds what comes after a test.
 	cleanUpLimit = 5 * time.Minute
 
+	// standing is the daemon that goes on through all cases.
+	standing = "standing"
 	// image is what the pods of tests run: examples/server.
 	image = "everynode/example-server:dev"
 )
@@ -174,6 +176,23 @@ func barePod(name string, mutators ...func(*corev1.Pod)) *corev1.Pod {
 		mutate(pod)
 	}
 	return pod
+}
+
+// cleared waits until the pods of former cases are gone, and with them what they request.
+func (s *stage) cleared() {
+	s.T.Helper()
+	s.Eventually("the pods of former cases are gone", func(ctx context.Context) (string, error) {
+		var pods corev1.PodList
+		if err := s.List(ctx, &pods, client.InNamespace(labtest.Namespace)); err != nil {
+			return "", err
+		}
+		for _, pod := range pods.Items {
+			if pod.Labels["app"] != standing {
+				return pod.Name + " is there", nil
+			}
+		}
+		return "", nil
+	})
 }
 
 // free is how much memory of a node no pod has requested.

@@ -31,6 +31,7 @@ const fillers = 3
 func preemption(kind schema.GroupVersionKind, contenders bool) func(*stage) {
 	return func(s *stage) {
 		node := s.workers[0]
+		s.cleared()
 		s.Make(&schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{Name: low}, Value: -10})
 		s.Make(&schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{Name: high}, Value: 1000})
 		free := s.free(node)

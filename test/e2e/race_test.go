@@ -26,6 +26,7 @@ const outOfMemory = "OutOfmemory"
 // finds both when it comes back.
 func race(s *stage) {
 	node := s.workers[0]
+	s.cleared()
 	room := bytes(s.free(node) * 3 / 5)
 	rivals := []*corev1.Pod{s.rival("rival-0", node, room), s.rival("rival-1", node, room)}
 	s.nextSecond(rivals[1].CreationTimestamp)
