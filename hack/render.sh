@@ -19,4 +19,4 @@ render install-selfmanaged.yaml "${whole[@]}" --set certificates.source=self-man
 # What other values add to one of them, or put in the place of its objects.
 render variants/apps.yaml --set 'workloads=everynode\,apps' --show-only templates/controller/apps.yaml
 render variants/policy.yaml --set placement.admission=policy --show-only templates/policy/placement.yaml
-render variants/primary.yaml --set scheduler.install=primary --show-only 'templates/scheduler/*.yaml'
+render variants/primary.yaml --set scheduler.install=primary --show-only 'templates/scheduler/*.yaml' --show-only templates/flowschemas.yaml

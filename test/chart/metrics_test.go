@@ -1,0 +1,122 @@
+package chart
+
+import (
+	"encoding/json"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/component-base/metrics/legacyregistry"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/yaml"
+
+	"github.com/everynode/everynode/certs"
+	_ "github.com/everynode/everynode/controller"
+	_ "github.com/everynode/everynode/schedplugin"
+	_ "github.com/everynode/everynode/webhook"
+)
+
+// ours are the names of all metrics of Everynode's in a text.
+var ours = regexp.MustCompile(`\beverynode_\w+`)
+
+// registered are the metrics of the three programs.
+func registered(t *testing.T) map[string]bool {
+	t.Helper()
+	described := make(chan *prometheus.Desc)
+	go func() {
+		defer close(described)
+		metrics.Registry.(*prometheus.Registry).Describe(described)
+		certs.NewExpirationCollector(nil).Describe(described)
+	}()
+	known := map[string]bool{}
+	for description := range described {
+		for _, name := range ours.FindAllString(description.String(), -1) {
+			known[name] = true
+		}
+	}
+	families, err := legacyregistry.DefaultGatherer.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		known[family.GetName()] = true
+	}
+	return known
+}
+
+// checkMetrics holds an expression to metrics that there are.
+func checkMetrics(t *testing.T, known map[string]bool, where, expression string) {
+	t.Helper()
+	for _, name := range ours.FindAllString(expression, -1) {
+		if !known[strings.TrimSuffix(name, "_bucket")] {
+			t.Errorf("%s is about %s, which nobody has", where, name)
+		}
+	}
+}
+
+func TestAlerts(t *testing.T) {
+	text, err := os.ReadFile(chart + "/files/rules.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rules struct {
+		Groups []struct {
+			Name  string
+			Rules []struct {
+				Alert, Expr, For    string
+				Labels, Annotations map[string]string
+			}
+		}
+	}
+	if err := yaml.UnmarshalStrict(text, &rules); err != nil {
+		t.Fatal(err)
+	}
+	known, alerts := registered(t), 0
+	for _, group := range rules.Groups {
+		for _, rule := range group.Rules {
+			alerts++
+			if !ours.MatchString(rule.Expr) {
+				t.Errorf("alert %s is about none of our metrics: %s", rule.Alert, rule.Expr)
+			}
+			checkMetrics(t, known, "alert "+rule.Alert, rule.Expr)
+			if rule.Labels["severity"] == "" || rule.Annotations["summary"] == "" || rule.Annotations["description"] == "" {
+				t.Errorf("alert %s lacks a severity, a summary or a description", rule.Alert)
+			}
+		}
+	}
+	if alerts == 0 {
+		t.Error("there are no alerts")
+	}
+}
+
+// The dashboard is about metrics that there are, and about each of ours.
+func TestDashboard(t *testing.T) {
+	text, err := os.ReadFile(chart + "/files/dashboard.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var dashboard struct {
+		Panels []struct {
+			Title   string
+			Targets []struct{ Expr string }
+		}
+	}
+	if err := json.Unmarshal(text, &dashboard); err != nil {
+		t.Fatal(err)
+	}
+	known := registered(t)
+	var all strings.Builder
+	for _, panel := range dashboard.Panels {
+		for _, target := range panel.Targets {
+			checkMetrics(t, known, "panel "+panel.Title, target.Expr)
+			all.WriteString(target.Expr + "\n")
+		}
+	}
+	for name := range known {
+		if strings.HasPrefix(name, "everynode_") && !strings.Contains(all.String(), name) {
+			t.Errorf("no panel shows %s", name)
+		}
+	}
+}

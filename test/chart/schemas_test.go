@@ -1,0 +1,166 @@
+package chart
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// The schemas are those of the Kubernetes version that Everynode is built from, as its module has
+// them. A field that they do not know is refused.
+const swagger = "api/openapi-spec/swagger.json"
+
+// ownSchemas are the kinds of others, which verify-monitoring checks by their own types.
+const ownSchemas = "ServiceMonitor,PrometheusRule"
+
+type schema = map[string]any
+
+var conform = struct {
+	once          sync.Once
+	path, schemas string
+}{}
+
+// TestMain keeps the schemas for all tests.
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		folder, err := os.MkdirTemp("", "schemas")
+		if err != nil {
+			panic(err)
+		}
+		defer func() { _ = os.RemoveAll(folder) }()
+		conform.schemas = folder
+		return m.Run()
+	}())
+}
+
+// checkSchemas holds manifests, by their names, to the schemas.
+func checkSchemas(t *testing.T, manifests map[string][]byte) {
+	t.Helper()
+	folder := t.TempDir()
+	for name, manifest := range manifests {
+		if err := os.WriteFile(filepath.Join(folder, name+".yaml"), manifest, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, err := validate(t, folder); err != nil {
+		t.Errorf("kubeconform: %v: %s", err, out)
+	}
+}
+
+// validate checks the files of a folder at once, for reading the schemas takes seconds.
+func validate(t *testing.T, folder string) (string, error) {
+	t.Helper()
+	conform.once.Do(func() {
+		writeSchemas(t, conform.schemas)
+		conform.path = tool(t, "kubeconform")
+	})
+	out, err := exec.CommandContext(t.Context(), conform.path, "-strict", "-skip", ownSchemas,
+		"-schema-location", conform.schemas+"/{{.ResourceKind}}{{.KindSuffix}}.json", folder).CombinedOutput()
+	return string(out), err
+}
+
+// writeSchemas makes of the swagger of the API one JSON schema a kind, by the names that kubeconform
+// asks for, and one file of what they share.
+func writeSchemas(t *testing.T, folder string) {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "k8s.io/kubernetes").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(out)), swagger))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var api struct{ Definitions map[string]schema }
+	if err := json.Unmarshal(text, &api); err != nil {
+		t.Fatal(err)
+	}
+	write := func(name string, content any) {
+		t.Helper()
+		text, err := json.Marshal(content)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(folder, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, definition := range api.Definitions {
+		strict(definition)
+		for _, kind := range kinds(definition) {
+			write(kind, schema{"$ref": "definitions.json#/definitions/" + name})
+		}
+	}
+	write("definitions.json", schema{"definitions": api.Definitions})
+}
+
+// kinds are the names of the files for the kinds that a definition is of.
+func kinds(definition schema) []string {
+	var names []string
+	list, _ := definition["x-kubernetes-group-version-kind"].([]any)
+	for _, entry := range list {
+		kind, _ := entry.(schema)
+		group, _, _ := strings.Cut(fmt.Sprint(kind["group"]), ".")
+		suffix := "-" + fmt.Sprint(kind["version"])
+		if group != "" {
+			suffix = "-" + group + suffix
+		}
+		names = append(names, strings.ToLower(fmt.Sprint(kind["kind"]))+suffix+".json")
+	}
+	return names
+}
+
+// strict refuses fields that a schema does not have, and says in JSON schema's words what swagger says
+// by a format.
+func strict(node schema) {
+	properties, is := node["properties"].(schema)
+	if is && node["additionalProperties"] == nil && node["type"] == "object" {
+		node["additionalProperties"] = false
+	}
+	if node["format"] == "int-or-string" {
+		delete(node, "format")
+		node["type"] = []string{"string", "integer"}
+	}
+	if is {
+		for _, property := range properties {
+			if property, is := property.(schema); is {
+				strict(property)
+			}
+		}
+	}
+	for _, key := range []string{"items", "additionalProperties"} {
+		if below, is := node[key].(schema); is {
+			strict(below)
+		}
+	}
+}
+
+// What the check of schemas is worth: it refuses what the API server would.
+func TestSchemasRefuse(t *testing.T) {
+	const valid = "apiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata: {name: a}\nspec: {maxUnavailable: 1}\n"
+	tests := map[string]struct{ manifest, want string }{
+		"nothing":            {valid, ""},
+		"an unknown field":   {strings.Replace(valid, "maxUnavailable", "maximum", 1), "'maximum' not allowed"},
+		"another type":       {strings.Replace(valid, "maxUnavailable: 1", "maxUnavailable: {}", 1), "'/spec/maxUnavailable': got object"},
+		"an unknown kind":    {strings.Replace(valid, "PodDisruptionBudget", "PodDisruptions", 1), "could not find schema for PodDisruptions"},
+		"an unknown version": {strings.Replace(valid, "policy/v1", "policy/v0", 1), "could not find schema for PodDisruptionBudget"},
+		"a field twice":      {valid + "kind: PodDisruptionBudget\n", `key "kind" already set`},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			folder := t.TempDir()
+			if err := os.WriteFile(filepath.Join(folder, "a.yaml"), []byte(test.manifest), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			out, err := validate(t, folder)
+			if (err != nil) != (test.want != "") || !strings.Contains(out, test.want) {
+				t.Errorf("error %v, output %q, want %q", err, out, test.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,195 @@
+package privileges
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/everynode/everynode/test/lab"
+	"github.com/everynode/everynode/test/labtest"
+)
+
+// idle are the components that no thief needs.
+var idle = []string{lab.Scheduler, lab.Kwok, lab.Controller, lab.Webhook, lab.EverynodeScheduler}
+
+// ownerless leaves pods alone whose owner is not there.
+var ownerless = map[string][]string{lab.ControllerManager: {"--controllers=*,-garbage-collector-controller,-daemonset-controller"}}
+
+func join(tables ...map[string]deed) map[string]deed {
+	all := map[string]deed{}
+	for _, table := range tables {
+		maps.Copy(all, table)
+	}
+	return all
+}
+
+func cut(resource string) (string, string) {
+	resource, subresource, _ := strings.Cut(resource, "/")
+	return resource, subresource
+}
+
+func user(name string) (string, []string) {
+	return "system:serviceaccount:" + own + ":" + name, []string{"system:serviceaccounts", "system:serviceaccounts:" + own, "system:authenticated"}
+}
+
+// may asks the API server whether an account may do something.
+func may(c *labtest.Cluster, name string, d deed) bool {
+	c.T.Helper()
+	name, groups := user(name)
+	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{User: name, Groups: groups, ResourceAttributes: d.attributes()}}
+	c.Must(c.Create(c.T.Context(), review))
+	if review.Status.EvaluationError != "" {
+		c.T.Errorf("%+v: %s", d, review.Status.EvaluationError)
+	}
+	return review.Status.Allowed
+}
+
+// What is asked for has to be there, or the answer no would mean nothing.
+func checkExistence(c *labtest.Cluster, deeds map[string]deed) {
+	c.T.Helper()
+	_, lists, err := c.Lab.Client.Discovery().ServerGroupsAndResources()
+	c.Must(err)
+	verbs := map[string][]string{}
+	for _, list := range lists {
+		group, _, found := strings.Cut(list.GroupVersion, "/")
+		if !found {
+			group = ""
+		}
+		for _, resource := range list.APIResources {
+			verbs[group+" "+resource.Name] = append(verbs[group+" "+resource.Name], resource.Verbs...)
+		}
+	}
+	// Verbs and resources that authorization knows and no request names.
+	for _, virtual := range []string{" users", " groups", " serviceaccounts"} {
+		verbs[virtual] = append(verbs[virtual], "impersonate")
+	}
+	for _, role := range []string{"roles", "clusterroles"} {
+		verbs[rbac+" "+role] = append(verbs[rbac+" "+role], "escalate", "bind")
+	}
+	for _, group := range []string{everynode, native} {
+		verbs[group+" daemonsets/finalizers"] = []string{"update"}
+	}
+	for name, d := range deeds {
+		if !slices.Contains(verbs[d.group+" "+d.resource], d.verb) {
+			c.T.Errorf("%s: the API server has no %s of %s %q: it cannot be an abuse", name, d.verb, d.resource, d.group)
+		}
+	}
+}
+
+// Each account may do what it needs and none of the abuses.
+func TestStolenTokens(t *testing.T) {
+	tests := map[string]struct {
+		options  lab.Options
+		accounts []account
+	}{
+		"everynode.dev, beside kube-scheduler":         {lab.Options{Without: idle, Placement: lab.PlacementDirect, ExtraArgs: ownerless}, []account{controller, webhook, scheduler}},
+		"native DaemonSets, in kube-scheduler's place": {lab.Options{Without: idle, Placement: lab.PlacementDirect, ExtraArgs: ownerless, Workloads: lab.WorkloadsBoth, Scheduler: lab.SchedulerPrimary}, []account{nativeController, webhook, primaryScheduler}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			c := labtest.Start(t, test.options)
+			for _, account := range test.accounts {
+				denied := join(abuses, account.abuses)
+				checkExistence(c, join(denied, account.needs))
+				for what, deed := range account.needs {
+					if !may(c, account.name, deed) {
+						t.Errorf("%s may not %s, which it needs: %+v", account.name, what, deed)
+					}
+				}
+				for what, deed := range denied {
+					if may(c, account.name, deed) {
+						t.Errorf("whoever steals the token of %s may %s: %+v", account.name, what, deed)
+					}
+				}
+				t.Logf("%s: %d abuses are denied, %d needs allowed", account.name, len(denied), len(account.needs))
+			}
+			t.Run("confined", func(t *testing.T) { checkConfined(c.With(t)) })
+			t.Run("nothing else", func(t *testing.T) { checkWebhook(c.With(t)) })
+		})
+	}
+}
+
+// checkConfined has the thief of the controller's token do what the rules cannot refuse.
+func checkConfined(c *labtest.Cluster) {
+	config, err := clientcmd.BuildConfigFromFlags("", filepath.Join(c.Dir, "kubeconfigs", lab.Controller))
+	c.Must(err)
+	thief, err := client.New(config, client.Options{Scheme: c.Scheme()})
+	c.Must(err)
+	nobodys := daemonsPod()
+	nobodys.OwnerReferences, nobodys.Name = nil, "nobodys"
+	c.Make(nobodys)
+	c.Eventually("the policies are served", func(ctx context.Context) (string, error) {
+		return "", refused(confinedAbuses["run a pod of nobody"].theft(ctx, thief, nil, nil), saysOwner)
+	})
+	for name, abuse := range confinedAbuses {
+		if need, known := controllerNeeds[abuse.needs]; !known || !may(c, lab.Controller, need) {
+			c.T.Errorf("%s: the rules refuse it already: that the policy does is not shown", name)
+		}
+		daemons := daemonsPod()
+		daemons.Name, daemons.GenerateName = "", "daemons-"
+		c.Make(daemons)
+		if err := refused(abuse.theft(c.T.Context(), thief, daemons, nobodys), abuse.want); err != nil {
+			c.T.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// refused says what is wrong with an answer that should be a policy's no.
+func refused(err error, text string) error {
+	if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "ValidatingAdmissionPolicy 'everynode-controller-") || !strings.Contains(err.Error(), text) {
+		return fmt.Errorf("got %w, want it denied: %s", err, text)
+	}
+	return nil
+}
+
+// checkWebhook reads all rules of the webhook's account: its one Secret, DaemonSets, and what
+// every service account may know of itself and of CAs that are told to all.
+func checkWebhook(c *labtest.Cluster) {
+	config := rest.CopyConfig(c.Config)
+	config.Impersonate.UserName, config.Impersonate.Groups = user(lab.Webhook)
+	account, err := kubernetes.NewForConfig(config)
+	c.Must(err)
+	daemonSets := "list,watch apps,everynode.dev daemonsets "
+	everybody := []string{
+		"create authentication.k8s.io selfsubjectreviews ",
+		"create authorization.k8s.io selfsubjectaccessreviews,selfsubjectrulesreviews ",
+		"get,list,watch certificates.k8s.io clustertrustbundles ",
+	}
+	tests := map[string][]string{
+		own:    append([]string{daemonSets, "get,list,watch  secrets everynode-webhook-tls"}, everybody...),
+		system: append([]string{daemonSets}, everybody...),
+		theirs: append([]string{daemonSets}, everybody...),
+	}
+	for namespace, want := range tests {
+		review := &authorizationv1.SelfSubjectRulesReview{Spec: authorizationv1.SelfSubjectRulesReviewSpec{Namespace: namespace}}
+		review, err := account.AuthorizationV1().SelfSubjectRulesReviews().Create(c.T.Context(), review, metav1.CreateOptions{})
+		c.Must(err)
+		if review.Status.Incomplete {
+			c.T.Errorf("the rules of namespace %s are incomplete: %s", namespace, review.Status.EvaluationError)
+		}
+		var got []string
+		for _, rule := range review.Status.ResourceRules {
+			got = append(got, strings.Join([]string{sorted(rule.Verbs), sorted(rule.APIGroups), sorted(rule.Resources), sorted(rule.ResourceNames)}, " "))
+		}
+		slices.Sort(got)
+		slices.Sort(want)
+		if diff := cmp.Diff(want, slices.Compact(got)); diff != "" {
+			c.T.Errorf("what the webhook may do in namespace %s (-want, +got):\n%s", namespace, diff)
+		}
+	}
+}
+
+func sorted(words []string) string { return strings.Join(slices.Sorted(slices.Values(words)), ",") }
