@@ -3,6 +3,8 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"os"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -19,7 +21,7 @@ func TestBeside(t *testing.T) {
 	shape := kind.Shapes["beside"]
 	s := newStage(t, "beside", shape)
 	witness := s.Watch(labtest.Everynode)
-	if !s.run("install", func(s *stage) { s.install(shape.Values) }) {
+	if !s.run("install", byReadme) {
 		return
 	}
 	stands := serving(standing)
@@ -43,6 +45,28 @@ func TestBeside(t *testing.T) {
 	s.run("cert-manager", toCertManager(stands, shape.Values))
 	s.run("uninstall", uninstall(stands, shape.Values))
 	s.Verdict(witness, 20)
+}
+
+// byReadme installs Everynode by the commands of the README, word for word.
+func byReadme(s *stage) {
+	text, err := os.ReadFile("../../README.md")
+	s.Must(err)
+	_, section, there := strings.Cut(string(text), "\n## Install\n")
+	_, block, opens := strings.Cut(section, "\n```\n")
+	script, _, closes := strings.Cut(block, "\n```\n")
+	if !there || !opens || !closes {
+		s.T.Fatal("README.md has no section Install with commands")
+	}
+	s.T.Cleanup(func() { _, _ = s.kind.Kubectl(context.Background(), "delete", "--filename=examples/", "--wait=false") })
+	out, err := s.kind.Shell(s.T.Context(), script)
+	s.Must(err)
+	for _, daemon := range []string{"log-collector", "metrics-exporter", "storage-agent"} {
+		if !strings.Contains(out, "\n"+daemon+" ") {
+			s.T.Errorf("the last command shows no daemon %s:\n%s", daemon, out)
+		}
+	}
+	s.everynodeWorks()
+	s.Must(s.kind.AwaitNetwork(s.T.Context()))
 }
 
 // install installs the chart and waits for all of it, and for the cluster.

@@ -69,7 +69,7 @@ func Create(ctx context.Context, options Options) (*Cluster, error) {
 	if c.sysctls, err = readSysctls(); err != nil {
 		return nil, err
 	}
-	args := []string{"create", "cluster", "--name", c.Name, "--kubeconfig", c.Kubeconfig, "--retain", "--wait", "0s", "--config", "-"}
+	args := []string{"create", "cluster", "--retain", "--wait", "0s", "--config", "-"}
 	if options.Image != "" {
 		args = append(args, "--image", options.Image)
 	}
@@ -95,7 +95,7 @@ func (c *Cluster) deleteNodes(ctx context.Context) error {
 	if !strings.HasPrefix(c.Name, Prefix) {
 		return fmt.Errorf("cluster %s is none of ours: it is not deleted", c.Name)
 	}
-	_, err := c.run(ctx, "", "kind", "delete", "cluster", "--name", c.Name, "--kubeconfig", c.Kubeconfig)
+	_, err := c.run(ctx, "", "kind", "delete", "cluster")
 	return err
 }
 
@@ -116,13 +116,13 @@ func (c *Cluster) Load(ctx context.Context, archives ...string) error {
 			archives[i] = filepath.Join(c.root, archive)
 		}
 	}
-	_, err := c.run(ctx, "", "kind", append([]string{"load", "image-archive", "--name", c.Name}, archives...)...)
+	_, err := c.run(ctx, "", "kind", append([]string{"load", "image-archive"}, archives...)...)
 	return err
 }
 
 // Nodes are the names of the nodes' containers, sorted. They are the nodes' names too.
 func (c *Cluster) Nodes(ctx context.Context) ([]string, error) {
-	out, err := c.run(ctx, "", "kind", "get", "nodes", "--name", c.Name)
+	out, err := c.run(ctx, "", "kind", "get", "nodes")
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +144,13 @@ func (c *Cluster) Restart(ctx context.Context, node string) error {
 
 // Kubectl runs kubectl as an admin and returns what it wrote.
 func (c *Cluster) Kubectl(ctx context.Context, args ...string) (string, error) {
-	return c.run(ctx, "", "kubectl", append([]string{"--kubeconfig", c.Kubeconfig}, args...)...)
+	return c.run(ctx, "", "kubectl", args...)
+}
+
+// Shell runs a script in the root of the source tree, which may call kind, kubectl, helm and make, and returns what it
+// wrote. It ends with the first command that fails.
+func (c *Cluster) Shell(ctx context.Context, script string) (string, error) {
+	return c.run(ctx, "", "bash", "-o", "errexit", "-o", "nounset", "-o", "pipefail", "-c", script)
 }
 
 // upLimit bounds each wait for a part of the cluster to come up.

@@ -24,7 +24,7 @@ func (c *Cluster) Collect(ctx context.Context, name string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	_, failed := c.run(ctx, "", "kind", "export", "logs", "--name", c.Name, filepath.Join(dir, "kind"))
+	_, failed := c.run(ctx, "", "kind", "export", "logs", filepath.Join(dir, "kind"))
 	for file, args := range views {
 		text, err := c.Kubectl(ctx, args...)
 		if err != nil {

@@ -15,13 +15,16 @@ import (
 // endLimit is what a program that is told to end has until it is killed.
 const endLimit = 10 * time.Second
 
-// run runs a program, in bin/ when it lies there, and returns all that it wrote. An error has that text too.
+// run runs a program, in bin/ when it lies there, and returns all that it wrote. An error has that text too. To kind,
+// kubectl and helm the cluster is the one that is meant, and so it is to what a shell calls.
 func (c *Cluster) run(ctx context.Context, stdin, program string, args ...string) (string, error) {
 	if path := filepath.Join(c.root, "bin", program); executable(path) {
 		program = path
 	}
 	command := exec.CommandContext(ctx, program, args...)
 	command.Dir = c.root
+	command.Env = append(os.Environ(), "KIND_CLUSTER_NAME="+c.Name, "KUBECONFIG="+c.Kubeconfig,
+		"PATH="+filepath.Join(c.root, "bin")+string(filepath.ListSeparator)+os.Getenv("PATH"))
 	command.Stdin = strings.NewReader(stdin)
 	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
 	command.WaitDelay = endLimit

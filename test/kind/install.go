@@ -40,7 +40,7 @@ func (c *Cluster) Install(ctx context.Context, values Values, wait bool) error {
 	}
 	args := []string{
 		"upgrade", Release, chart, "--install", "--namespace", Namespace, "--create-namespace",
-		"--kubeconfig", c.Kubeconfig, "--values", "-", "--timeout", installLimit,
+		"--values", "-", "--timeout", installLimit,
 	}
 	if wait {
 		args = append(args, "--wait")
@@ -53,6 +53,6 @@ func (c *Cluster) Install(ctx context.Context, values Values, wait bool) error {
 
 // Uninstall removes the release.
 func (c *Cluster) Uninstall(ctx context.Context) error {
-	_, err := c.run(ctx, "", "helm", "uninstall", Release, "--namespace", Namespace, "--kubeconfig", c.Kubeconfig, "--wait", "--timeout", installLimit)
+	_, err := c.run(ctx, "", "helm", "uninstall", Release, "--namespace", Namespace, "--wait", "--timeout", installLimit)
 	return err
 }
