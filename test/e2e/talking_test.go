@@ -10,7 +10,9 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/test/labtest"
 )
 
@@ -57,8 +59,11 @@ func push(s *stage) {
 // hostPort: who knows a node's address reaches that node's daemon: a pod on its own node, and this machine on any.
 func hostPort(s *stage) {
 	s.example("host-port")
-	client, node := s.clientPod("host-port-client")
-	s.waitAnswers(client, "http://", func(nodes []string) string {
+	var set v1alpha1.DaemonSet
+	s.Must(s.Get(s.T.Context(), client.ObjectKey{Namespace: labtest.Namespace, Name: "host-port-server"}, &set))
+	s.WaitForPods(&set, s.workers...)
+	asks, node := s.clientPod("host-port-client")
+	s.waitAnswers(asks, "http://", func(nodes []string) string {
 		if !slices.Equal(nodes, []string{node}) {
 			return fmt.Sprintf("nodes %v answered, want %s, its own", nodes, node)
 		}
@@ -82,8 +87,8 @@ func hostPort(s *stage) {
 // headless: the Service's name stands for all daemons, and each of them answers.
 func headless(s *stage) {
 	s.example("headless")
-	client, _ := s.clientPod("headless-client")
-	s.waitAnswers(client, "http://", func(nodes []string) string {
+	asks, _ := s.clientPod("headless-client")
+	s.waitAnswers(asks, "http://", func(nodes []string) string {
 		if !slices.Equal(nodes, s.workers) {
 			return fmt.Sprintf("nodes %v answered, want %v", nodes, s.workers)
 		}
@@ -95,14 +100,14 @@ func headless(s *stage) {
 // they only come to the client's own node's.
 func service(s *stage) {
 	s.example("service")
-	client, node := s.clientPod("service-client")
-	s.waitAnswers(client, "http://service-server/", func(nodes []string) string {
+	asks, node := s.clientPod("service-client")
+	s.waitAnswers(asks, "http://service-server/", func(nodes []string) string {
 		if !slices.Equal(nodes, s.workers) {
 			return fmt.Sprintf("nodes %v answered, want %v", nodes, s.workers)
 		}
 		return ""
 	})
-	s.waitAnswers(client, "http://service-server-local/", func(nodes []string) string {
+	s.waitAnswers(asks, "http://service-server-local/", func(nodes []string) string {
 		if !slices.Equal(nodes, []string{node}) {
 			return fmt.Sprintf("nodes %v answered, want %s, its own", nodes, node)
 		}
