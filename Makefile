@@ -11,6 +11,7 @@ CLUSTER ?= lab
 CONTROLLER ?= everynode
 FUZZTIME ?= 30s
 SHAPE ?= beside
+RUN ?= .
 GOLANGCI := go tool -modfile=tools/lint/go.mod golangci-lint
 BINARIES := everynode-controller everynode-webhook everynode-scheduler
 
@@ -40,8 +41,8 @@ test: components build ## Every test: pure rules, and the way of a pod on a real
 	go test ./...
 
 .PHONY: e2e
-e2e: components ## The end-to-end tests, on kind clusters that are made and deleted [KIND_NODE_IMAGE= E2E="-run TestBeside"]
-	@bash hack/e2e.sh $(E2E)
+e2e: components ## The end-to-end tests, on kind clusters that are made and deleted [RUN=TestBeside KIND_NODE_IMAGE=]
+	@bash hack/e2e.sh -run '$(RUN)'
 
 .PHONY: cluster
 cluster: components ## A kind cluster with Everynode in the foreground [SHAPE=beside|takeover|builtin KIND_NODE_IMAGE=]

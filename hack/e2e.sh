@@ -28,4 +28,4 @@ bash hack/kind.sh
 trap sweep EXIT
 rm -rf .e2e
 mkdir -p .e2e
-EVERYNODE_E2E=$PWD/.e2e go test -count=1 -v -timeout 60m "$@" ./test/e2e 9>&-
+EVERYNODE_E2E=$PWD/.e2e go test -count=1 -v -timeout 30m "$@" ./test/e2e 9>&-
