@@ -84,9 +84,9 @@ generate: ## Write the generated files anew: deep copies, the CRD and the manife
 	bash hack/generate.sh
 
 .PHONY: verify
-verify: ## Generated files are fresh, alerts and dashboard are valid, module files are tidy and agree on Kubernetes' version
+verify: ## Generated files are fresh, the chart lints, alerts and dashboard are valid, module files are tidy and agree on Kubernetes' version
 	bash hack/verify.sh
-	bash hack/verify-monitoring.sh
+	bash hack/verify-chart.sh
 	bash hack/verify-modules.sh
 
 .PHONY: update-k8s

@@ -1,3 +1,3 @@
-// Package chart tests the Helm chart of deploy/chart/everynode without a cluster: what each value
-// does, that what is rendered is valid and runs restricted, and what is refused.
+// Package chart tests the Helm chart of deploy/chart/everynode: what each value does, that what is
+// rendered is valid and runs restricted, what is refused, and a release on a lab.
 package chart

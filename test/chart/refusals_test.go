@@ -1,8 +1,13 @@
 package chart
 
 import (
+	"encoding/json"
+	"os"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // What makes no sense is refused before anything is installed, in words.
@@ -39,6 +44,47 @@ func TestRefusals(t *testing.T) {
 				t.Errorf("error %v, want one with %q", err, test.want)
 			}
 		})
+	}
+}
+
+// The schema knows the values that are documented, and no others.
+func TestSchemaIsComplete(t *testing.T) {
+	text, err := os.ReadFile(chart + "/values.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	type node struct {
+		Properties map[string]json.RawMessage
+		// AdditionalProperties are refused where values are documented one by one.
+		AdditionalProperties json.RawMessage
+	}
+	var known []string
+	var walk func(prefix string, text []byte)
+	walk = func(prefix string, text []byte) {
+		var schema node
+		if err := json.Unmarshal(text, &schema); err != nil {
+			t.Fatal(err)
+		}
+		if schema.Properties == nil {
+			known = append(known, prefix)
+			return
+		}
+		if string(schema.AdditionalProperties) != "false" {
+			t.Errorf("values.schema.json: what is not known under %q is not refused", prefix)
+		}
+		for name, below := range schema.Properties {
+			walk(strings.TrimPrefix(prefix+"."+name, "."), below)
+		}
+	}
+	walk("", text)
+	want := []string{"global"} // helm's own
+	for _, value := range documented(t) {
+		want = append(want, value.path)
+	}
+	slices.Sort(known)
+	slices.Sort(want)
+	if diff := cmp.Diff(want, known); diff != "" {
+		t.Errorf("values of values.yaml and of its schema (-want, +got):\n%s", diff)
 	}
 }
 

@@ -15,10 +15,10 @@ import (
 // them. A field that they do not know is refused.
 const swagger = "api/openapi-spec/swagger.json"
 
-// ownSchemas are the kinds of others, which verify-monitoring checks by their own types.
+// ownSchemas are the kinds of others, which hack/verify-chart.sh checks by their own types.
 const ownSchemas = "ServiceMonitor,PrometheusRule"
 
-type schema = map[string]any
+type jsonSchema = map[string]any
 
 var conform = struct {
 	once          sync.Once
@@ -76,7 +76,7 @@ func writeSchemas(t *testing.T, folder string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var api struct{ Definitions map[string]schema }
+	var api struct{ Definitions map[string]jsonSchema }
 	if err := json.Unmarshal(text, &api); err != nil {
 		t.Fatal(err)
 	}
@@ -93,18 +93,18 @@ func writeSchemas(t *testing.T, folder string) {
 	for name, definition := range api.Definitions {
 		strict(definition)
 		for _, kind := range kinds(definition) {
-			write(kind, schema{"$ref": "definitions.json#/definitions/" + name})
+			write(kind, jsonSchema{"$ref": "definitions.json#/definitions/" + name})
 		}
 	}
-	write("definitions.json", schema{"definitions": api.Definitions})
+	write("definitions.json", jsonSchema{"definitions": api.Definitions})
 }
 
 // kinds are the names of the files for the kinds that a definition is of.
-func kinds(definition schema) []string {
+func kinds(definition jsonSchema) []string {
 	var names []string
 	list, _ := definition["x-kubernetes-group-version-kind"].([]any)
 	for _, entry := range list {
-		kind, _ := entry.(schema)
+		kind, _ := entry.(jsonSchema)
 		group, _, _ := strings.Cut(fmt.Sprint(kind["group"]), ".")
 		suffix := "-" + fmt.Sprint(kind["version"])
 		if group != "" {
@@ -117,8 +117,8 @@ func kinds(definition schema) []string {
 
 // strict refuses fields that a schema does not have, and says in JSON schema's words what swagger says
 // by a format.
-func strict(node schema) {
-	properties, is := node["properties"].(schema)
+func strict(node jsonSchema) {
+	properties, is := node["properties"].(jsonSchema)
 	if is && node["additionalProperties"] == nil && node["type"] == "object" {
 		node["additionalProperties"] = false
 	}
@@ -128,13 +128,13 @@ func strict(node schema) {
 	}
 	if is {
 		for _, property := range properties {
-			if property, is := property.(schema); is {
+			if property, is := property.(jsonSchema); is {
 				strict(property)
 			}
 		}
 	}
 	for _, key := range []string{"items", "additionalProperties"} {
-		if below, is := node[key].(schema); is {
+		if below, is := node[key].(jsonSchema); is {
 			strict(below)
 		}
 	}

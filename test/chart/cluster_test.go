@@ -1,0 +1,161 @@
+package chart
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/deploy"
+	"github.com/everynode/everynode/test/lab"
+	"github.com/everynode/everynode/test/labtest"
+)
+
+// A release is what helm keeps on a lab. Pods are simulated, and run nothing: what is tested is that
+// the API server takes every object, that all pods may be made, and that helm changes what it should.
+type release struct{ *labtest.Cluster }
+
+func (r release) helm(args ...string) {
+	r.T.Helper()
+	helm.once.Do(func() { helm.path = tool(r.T.(*testing.T), "helm") })
+	command := exec.CommandContext(r.T.Context(), helm.path, append(args, "--namespace", v1alpha1.SystemNamespace, "--kubeconfig", r.Kubeconfig)...)
+	command.Env = append(os.Environ(), "HELM_CACHE_HOME="+r.Dir, "HELM_CONFIG_HOME="+r.Dir, "HELM_DATA_HOME="+r.Dir)
+	var out bytes.Buffer
+	command.Stdout, command.Stderr = &out, &out
+	if err := command.Run(); err != nil {
+		r.T.Fatalf("helm %s: %v: %s", strings.Join(args, " "), err, out.String())
+	}
+}
+
+// clear takes away what the lab has applied, but for what helm install leaves alone.
+func (r release) clear() {
+	r.T.Helper()
+	objects, err := deploy.Objects(deploy.Install)
+	r.Must(err)
+	for _, object := range objects {
+		if kind := object.GetKind(); kind != "CustomResourceDefinition" && kind != "Namespace" {
+			r.Must(client.IgnoreNotFound(r.Delete(r.T.Context(), object)))
+		}
+	}
+}
+
+// available waits until all replicas of the Deployments are there.
+func (r release) available(names ...string) {
+	r.T.Helper()
+	for _, name := range names {
+		r.Eventually(name+" is available", func(ctx context.Context) (string, error) {
+			var deployment appsv1.Deployment
+			if err := r.Get(ctx, client.ObjectKey{Namespace: v1alpha1.SystemNamespace, Name: name}, &deployment); err != nil {
+				return "", err
+			}
+			status := deployment.Status
+			if status.ObservedGeneration < deployment.Generation || status.UpdatedReplicas != *deployment.Spec.Replicas ||
+				status.AvailableReplicas != status.UpdatedReplicas || status.Replicas != status.UpdatedReplicas {
+				return fmt.Sprintf("%+v", status), nil
+			}
+			return "", nil
+		})
+	}
+}
+
+// enforce has Pod Security hold the namespace to a level.
+func (r release) enforce(level string) {
+	r.T.Helper()
+	_, _, err := r.Kubectl(r.T.Context(), "", "label", "namespace", v1alpha1.SystemNamespace, "--overwrite", "pod-security.kubernetes.io/enforce="+level)
+	r.Must(err)
+}
+
+// has says which of the objects are there.
+func (r release) has(kind schema.GroupVersionKind, name string) bool {
+	r.T.Helper()
+	object := &unstructured.Unstructured{}
+	object.SetGroupVersionKind(kind)
+	err := r.Get(r.T.Context(), client.ObjectKey{Name: name}, object)
+	r.Must(client.IgnoreNotFound(err))
+	return err == nil
+}
+
+var (
+	webhooks = schema.GroupVersionKind{Group: "admissionregistration.k8s.io", Version: "v1", Kind: "MutatingWebhookConfiguration"}
+	policies = schema.GroupVersionKind{Group: "admissionregistration.k8s.io", Version: "v1", Kind: "MutatingAdmissionPolicy"}
+	crds     = schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"}
+)
+
+// A life of a release on a real API server, from the install to its end.
+func TestRelease(t *testing.T) {
+	r := release{labtest.Start(t, lab.Options{Nodes: 2, Placement: lab.PlacementDirect, Without: []string{lab.Controller, lab.Webhook, lab.EverynodeScheduler}})}
+	step := func(name string, test func(release)) {
+		if !t.Run(name, func(t *testing.T) { test(release{r.With(t)}) }) {
+			t.FailNow()
+		}
+	}
+	step("install", func(r release) {
+		r.clear()
+		r.enforce("restricted")
+		r.helm("install", "everynode", chart, "--set", "resourceQuota.enabled=true")
+		r.available("everynode-controller", "everynode-webhook", "everynode-scheduler")
+	})
+	step("a daemon", func(r release) { r.Must(r.Create(r.T.Context(), labtest.DaemonSet("kept"))) })
+	step("who trusts the webhook is not helm's", func(r release) {
+		const trust = `[{"op":"add","path":"/webhooks/0/clientConfig/caBundle","value":"LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1BPT0KLS0tLS1FTkQgQ0VSVElGSUNBVEUtLS0tLQo="}]`
+		_, _, err := r.Kubectl(r.T.Context(), "", "patch", "mutatingwebhookconfiguration", "everynode-placement", "--type=json", "--patch="+trust)
+		r.Must(err)
+		r.upgrade("webhook.replicas=3")
+		r.available("everynode-webhook")
+		out, _, err := r.Kubectl(r.T.Context(), "", "get", "mutatingwebhookconfiguration", "everynode-placement", "-o", "jsonpath={.webhooks[0].clientConfig.caBundle}")
+		r.Must(err)
+		if out == "" {
+			r.T.Error("an upgrade took the CA away that the controller had written")
+		}
+	})
+	step("policies place", func(r release) {
+		r.upgrade("placement.admission=policy")
+		if r.has(webhooks, "everynode-placement") || !r.has(policies, "everynode-placement") {
+			r.T.Error("the webhook is still there, or the policy is not")
+		}
+	})
+	step("and the webhook again, with files", func(r release) {
+		r.upgrade("placement.admission=webhook", "certificates.source=files", "certificates.secretName=mine")
+		if !r.has(webhooks, "everynode-placement") || r.has(policies, "everynode-placement") {
+			r.T.Error("the policy is still there, or the webhook is not")
+		}
+	})
+	step("in the place of kube-scheduler, for native DaemonSets", func(r release) {
+		r.upgrade("scheduler.install=primary", `workloads=everynode\,apps`)
+		r.available("everynode-controller", "everynode-scheduler")
+	})
+	step("before the network", func(r release) {
+		r.enforce("privileged")
+		_, _, err := r.Kubectl(r.T.Context(), "", "label", "nodes", "--all", "node-role.kubernetes.io/control-plane=")
+		r.Must(err)
+		r.upgrade("bootstrap.enabled=true")
+		r.available("everynode-controller", "everynode-scheduler")
+	})
+	step("uninstall", func(r release) {
+		r.helm("uninstall", "everynode", "--wait=legacy")
+		r.Must(r.Get(r.T.Context(), client.ObjectKey{Namespace: labtest.Namespace, Name: "kept"}, &v1alpha1.DaemonSet{}))
+		if r.has(webhooks, "everynode-placement") || !r.has(crds, "daemonsets.everynode.dev") {
+			r.T.Error("helm left the webhook's configuration, or took the CRD")
+		}
+		err := r.Get(r.T.Context(), client.ObjectKey{Namespace: v1alpha1.SystemNamespace, Name: "everynode-controller"}, &appsv1.Deployment{})
+		if !apierrors.IsNotFound(err) {
+			r.T.Errorf("the controller's Deployment: %v, want it gone", err)
+		}
+	})
+}
+
+// upgrade changes values of the release and keeps the others.
+func (r release) upgrade(assignments ...string) {
+	r.T.Helper()
+	r.helm(append([]string{"upgrade", "everynode", chart, "--reset-then-reuse-values"}, setting(assignments...)...)...)
+}
