@@ -55,8 +55,8 @@ func restarts(pod *corev1.Pod) int32 {
 	return sum
 }
 
-// nodeLeaves takes a node out of the cluster and lets it join again under its name: its pod goes with it, and the node
-// that came gets one of its own, although it has the old one's name.
+// nodeLeaves takes a node out of the cluster and lets another join under its name: its pod goes with it, and the node
+// that came gets one of its own, although that has the old one's name.
 func nodeLeaves(s *stage) {
 	set := serving("following")
 	s.Make(set)
@@ -65,6 +65,8 @@ func nodeLeaves(s *stage) {
 	s.onNode(leaves, "systemctl", "stop", "kubelet")
 	s.kubectl("delete", "node", leaves)
 	s.WaitForPods(set, stays)
+	// What comes has no network yet. Else its first pods might get addresses that were the other node's.
+	s.onNode(leaves, "sh", "-c", "rm /etc/cni/net.d/*")
 	s.onNode(leaves, "systemctl", "start", "kubelet")
 	after := s.WaitForPods(set, s.workers...)
 	var node corev1.Node
@@ -81,6 +83,9 @@ func nodeLeaves(s *stage) {
 	}
 	s.Must(s.kind.AwaitNetwork(s.T.Context()))
 	s.everynodeWorks()
+	if answer := s.ask(came.Name); !strings.Contains(answer, "client=") {
+		s.T.Errorf("the pod on %s answers %q", leaves, answer)
+	}
 }
 
 // everynodeWorks waits until all parts of Everynode are as many as they should be.
