@@ -13,6 +13,8 @@ FUZZTIME ?= 30s
 COMPAT ?= v1.36.3 v1.35.4
 KUBERNETES ?=
 IMAGE_TAG ?= dev
+SHAPE ?= beside
+RUN ?= .
 GOLANGCI := go tool -modfile=tools/lint/go.mod golangci-lint
 BINARIES := everynode-controller everynode-webhook everynode-scheduler
 RELEASE ?= $(shell git describe --tags --always --dirty 2>/dev/null)
@@ -48,8 +50,14 @@ test: components build ## Every test: pure rules, and the way of a pod on a real
 	go -C tools/images test ./...
 
 .PHONY: e2e
-e2e: components build ## The end-to-end tests alone, uncached, on the lab: placement, lifecycle, corpus
-	go test -count=1 ./test/...
+e2e: components ## The end-to-end tests, on kind clusters that are made and deleted [RUN=TestBeside KIND_NODE_IMAGE=]
+	@bash hack/e2e.sh -run '$(RUN)'
+
+.PHONY: cluster
+cluster: components ## A kind cluster with Everynode in the foreground [SHAPE=beside|takeover|builtin KIND_NODE_IMAGE=]
+	@bash hack/kind.sh
+	@go build -o bin/cluster ./test/kind/cmd/cluster
+	@exec bin/cluster --shape=$(SHAPE)
 
 .PHONY: test-compat
 test-compat: components build ## The core suite on older Kubernetes releases, which are built first [COMPAT="v1.36.3 v1.35.4"]

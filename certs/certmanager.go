@@ -51,6 +51,8 @@ type certManager struct {
 	now            func() time.Time
 
 	trusted, replaced time.Time
+	// leaf is the webhook's Secret as it was observed; nil when there is none.
+	leaf *corev1.Secret
 }
 
 var _ keeper = (*certManager)(nil)
@@ -130,11 +132,10 @@ func (m *certManager) observe(ctx context.Context) (injectionState, error) {
 			s.issuer = read[0]
 		}
 	}
-	leaf, err := getSecret(ctx, m.client, m.options.Namespace, LeafSecret)
-	if err != nil {
+	if m.leaf, err = getSecret(ctx, m.client, m.options.Namespace, LeafSecret); err != nil {
 		return s, err
 	}
-	s.leaf, _ = leafOf(leaf)
+	s.leaf, _ = leafOf(m.leaf)
 	if s.asked, err = m.asked(ctx); err != nil {
 		return s, err
 	}
@@ -183,12 +184,21 @@ func (m *certManager) act(ctx context.Context, next step) error {
 		if err := m.client.Apply(ctx, applyv1.Certificate(webhookCertificate, m.options.Namespace).WithSpec(m.leafSpec()), fieldOwner, client.ForceOwnership); err != nil {
 			return fmt.Errorf("asking cert-manager for the webhook's certificate: %w", err)
 		}
+	case discard:
+		return m.discard(ctx)
 	case spread:
 		return m.configurations.write(ctx, next.configuration, next.of, "")
 	case inject:
 		return m.configurations.write(ctx, next.configuration, nil, m.options.Namespace+"/"+webhookCertificate)
 	}
 	return nil
+}
+
+// discard empties the Secret that was observed, unless somebody wrote it since. Its type wants the key to be there.
+func (m *certManager) discard(ctx context.Context) error {
+	emptied := m.leaf.DeepCopy()
+	emptied.Data[corev1.TLSCertKey] = []byte{}
+	return writeSecret(ctx, m.client, m.leaf, emptied)
 }
 
 // retireCertManager takes back what was asked of cert-manager, which would go on to write the

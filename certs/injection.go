@@ -20,6 +20,9 @@ const (
 	ask deed = "ask"
 	// inject leaves the bundles to cainjector.
 	inject deed = "inject"
+	// discard takes a certificate out of the webhook's Secret. cert-manager keeps one that it finds, whoever
+	// signed it, until that is due for renewal.
+	discard deed = "discard"
 )
 
 // injectionState is all that a plan of the cert-manager mode looks at.
@@ -44,6 +47,8 @@ func planInjection(s injectionState, settle time.Duration) step {
 		return step{deed: idle, reason: "cert-manager has not made the CA yet", until: s.now.Add(lookAgain)}
 	case s.overlaps():
 		return s.overlap(settle)
+	case s.stranger():
+		return step{deed: discard, reason: "nobody trusts the certificate that is there, so cert-manager is to make another"}
 	case !s.asked:
 		return step{deed: ask, reason: "cert-manager does not know of the webhook's certificate, as it is wanted"}
 	case !s.ofIssuer():
@@ -89,9 +94,14 @@ func (s injectionState) handBack(settle time.Duration) step {
 	return step{deed: idle, reason: "cert-manager keeps up the certificate and the trust in it", until: until}
 }
 
+// stranger says whether a certificate is there that another CA signed.
+func (s injectionState) stranger() bool {
+	return s.leaf != nil && alive(s.leaf.Certificate, s.now) && !s.ofIssuer()
+}
+
 // overlaps says whether a certificate is served and trusted that another CA signed.
 func (s injectionState) overlaps() bool {
-	if s.leaf == nil || !alive(s.leaf.Certificate, s.now) || s.ofIssuer() {
+	if !s.stranger() {
 		return false
 	}
 	for _, configuration := range s.configurations {

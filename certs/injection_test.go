@@ -36,7 +36,11 @@ func TestPlanInjection(t *testing.T) {
 		"other names are wanted": {
 			state: injectionState{issuer: issuer.Certificate, leaf: ours, replaced: begin, configurations: all(injected(issuer))}, want: ask},
 		"a stranger's, trusted by nobody": {
-			state: injectionState{issuer: issuer.Certificate, leaf: theirs, configurations: all(trusting())}, want: ask},
+			state: injectionState{issuer: issuer.Certificate, leaf: theirs, configurations: all(trusting())}, want: discard},
+		"a stranger's, trusted by nobody, that cert-manager keeps": {
+			state: injectionState{issuer: issuer.Certificate, asked: true, leaf: theirs, configurations: all(trusting())}, want: discard},
+		"a stranger's that has expired": {
+			state: injectionState{now: begin.Add(1000 * day), issuer: issuer.Certificate, leaf: theirs, configurations: all(trusting())}, want: ask},
 		"from another mode: trust comes first": {
 			state: injectionState{issuer: issuer.Certificate, leaf: theirs, configurations: all(trusting(other))},
 			want:  spread, wantOf: []*pair{issuer, other}},

@@ -123,7 +123,7 @@ func TestValidationRefuses(t *testing.T) {
 
 // What is shipped and shown is neither refused nor warned of; what real products ship is not refused.
 func TestValidationTakesManifests(t *testing.T) {
-	folders := map[string]bool{"../examples": true, "../test/corpus/testdata/accepted": false}
+	folders := map[string]bool{"../examples": true, "../examples/talking": true, "../test/corpus/testdata/accepted": false}
 	if folder := os.Getenv("EVERYNODE_CORPUS"); folder != "" { // as test/corpus has it
 		folders[folder] = false
 	}

@@ -3,18 +3,22 @@ package lab
 import (
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/everynode/everynode/api/v1alpha1"
 )
 
 // Objects is an admin's client of everything there is, Everynode's own kinds included.
-func (l *Lab) Objects() (client.Client, error) {
+func (l *Lab) Objects() (client.Client, error) { return NewClient(l.Config) }
+
+// NewClient is such a client of any cluster.
+func NewClient(config *rest.Config) (client.Client, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			return nil, err
 		}
 	}
-	return client.New(l.Config, client.Options{Scheme: scheme})
+	return client.New(config, client.Options{Scheme: scheme})
 }

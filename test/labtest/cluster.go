@@ -1,5 +1,5 @@
-// Package labtest is what tests on a lab share: a lab with a client, DaemonSets to try, and
-// waiting for what is expected of them.
+// Package labtest is what tests on a lab share, and those on any other cluster: a client, DaemonSets
+// to try, and waiting for what is expected of them.
 package labtest
 
 import (
@@ -16,6 +16,8 @@ import (
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -23,7 +25,7 @@ import (
 	"github.com/everynode/everynode/test/lab"
 )
 
-// Patience bounds every wait: more than anything takes on a busy machine, so that only what
+// Patience bounds every wait on a lab: more than anything takes on a busy machine, so that only what
 // never comes fails.
 const Patience = 60 * time.Second
 
@@ -33,11 +35,15 @@ const Namespace = metav1.NamespaceDefault
 // controller-runtime wants to be told where to log; its client says nothing that a test needs.
 func init() { log.SetLogger(logr.Discard()) }
 
-// Cluster is a lab with a client of all kinds.
+// Cluster is a lab, or another cluster, with a client of all kinds.
 type Cluster struct {
-	*lab.Lab
+	*lab.Lab // nil where the cluster is none
 	client.Client
-	T testing.TB
+	// API is client-go's own client of the same cluster; it watches.
+	API kubernetes.Interface
+	T   testing.TB
+
+	patience time.Duration
 }
 
 // Start starts a lab for a test; it ends with the test.
@@ -48,18 +54,34 @@ func Start(t testing.TB, options lab.Options) *Cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Cluster{Lab: started, Client: objects, T: t}
+	return &Cluster{Lab: started, Client: objects, API: started.Client, T: t, patience: Patience}
+}
+
+// Attach is a cluster that is there and no lab, for an admin; patience bounds every wait.
+func Attach(t testing.TB, admin *rest.Config, patience time.Duration) *Cluster {
+	t.Helper()
+	objects, err := lab.NewClient(admin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	api, err := kubernetes.NewForConfig(admin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Cluster{Client: objects, API: api, T: t, patience: patience}
 }
 
 // With is the same cluster for a subtest.
 func (c *Cluster) With(t testing.TB) *Cluster {
-	return &Cluster{Lab: c.Lab, Client: c.Client, T: t}
+	sub := *c
+	sub.T = t
+	return &sub
 }
 
 // Eventually fails the test unless the answer comes to be "" (it holds) in time.
 func (c *Cluster) Eventually(what string, missing func(context.Context) (string, error)) {
 	c.T.Helper()
-	ctx, cancel := context.WithTimeoutCause(c.T.Context(), Patience, fmt.Errorf("not within %s", Patience))
+	ctx, cancel := context.WithTimeoutCause(c.T.Context(), c.patience, fmt.Errorf("not within %s", c.patience))
 	defer cancel()
 	if err := lab.Eventually(ctx, what, missing); err != nil {
 		c.T.Fatal(err)
@@ -74,14 +96,17 @@ func (c *Cluster) Must(err error) {
 	}
 }
 
-// Make creates objects and deletes them, with what depends on them, when the test ends.
+// Make creates objects and deletes them, with what depends on them, when the test ends. On a lab, where no process
+// runs in a pod, nothing is waited for.
 func (c *Cluster) Make(objects ...client.Object) {
 	c.T.Helper()
+	options := []client.DeleteOption{client.PropagationPolicy(metav1.DeletePropagationBackground)}
+	if c.Lab != nil {
+		options = append(options, client.GracePeriodSeconds(0))
+	}
 	for _, object := range objects {
 		c.Must(c.Create(c.T.Context(), object))
-		c.T.Cleanup(func() {
-			_ = c.Delete(context.Background(), object, client.PropagationPolicy(metav1.DeletePropagationBackground), client.GracePeriodSeconds(0))
-		})
+		c.T.Cleanup(func() { _ = c.Delete(context.Background(), object, options...) })
 	}
 }
 

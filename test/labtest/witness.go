@@ -11,6 +11,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
@@ -26,6 +27,7 @@ import (
 // revisions and one of them was made to surge. It also keeps what was done to daemons' pods.
 type Witness struct {
 	watch watch.Interface
+	kinds []schema.GroupVersionKind
 	done  chan struct{}
 	ended atomic.Bool
 
@@ -40,20 +42,20 @@ type Witness struct {
 	placeOf map[string]daemon.Key                 // the place that a pod held last
 }
 
-// Watch starts a witness; Verdict ends it.
-func (c *Cluster) Watch() *Witness {
+// Watch starts a witness of the pods of these kinds of daemons, of all when none is given; Verdict ends it.
+func (c *Cluster) Watch(kinds ...schema.GroupVersionKind) *Witness {
 	c.T.Helper()
 	var pods corev1.PodList
 	c.Must(c.List(c.T.Context(), &pods))
 	// The API server ends a watch whose client is slow for a moment; this goes on where it ended.
 	events, err := watchtools.NewRetryWatcherWithContext(context.Background(), pods.ResourceVersion, &cache.ListWatch{
 		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
-			return c.Lab.Client.CoreV1().Pods(metav1.NamespaceAll).Watch(ctx, options)
+			return c.API.CoreV1().Pods(metav1.NamespaceAll).Watch(ctx, options)
 		},
 	})
 	c.Must(err)
 	w := &Witness{
-		watch: events, done: make(chan struct{}), seen: map[types.UID]struct{}{}, ending: map[types.UID]struct{}{},
+		watch: events, kinds: kinds, done: make(chan struct{}), seen: map[types.UID]struct{}{}, ending: map[types.UID]struct{}{},
 		targets: map[string]string{}, bound: map[daemon.Key]map[string]*corev1.Pod{}, placeOf: map[string]daemon.Key{},
 	}
 	for i := range pods.Items {
@@ -79,7 +81,7 @@ func (w *Witness) note(event watch.EventType, pod *corev1.Pod) {
 	uid := string(pod.UID)
 	delete(w.bound[w.placeOf[uid]], uid) // it may have lost its owner
 	owner, ours := daemon.OwnedByDaemon(pod)
-	if !ours {
+	if !ours || !w.minds(owner) {
 		return
 	}
 	w.noteDeed(event, owner.UID, pod)
@@ -107,6 +109,11 @@ func (w *Witness) note(event watch.EventType, pod *corev1.Pod) {
 	if len(holders) > 1 && !surging(slices.Collect(maps.Values(holders))) {
 		w.failLocked("S1: %d pods of one daemon are bound to node %s, pod %s among them", len(holders), key.Node, pod.Name)
 	}
+}
+
+// minds says whether the pods of an owner are the witness's business.
+func (w *Witness) minds(owner *metav1.OwnerReference) bool {
+	return len(w.kinds) == 0 || slices.Contains(w.kinds, schema.FromAPIVersionAndKind(owner.APIVersion, owner.Kind))
 }
 
 // surging says whether pods are two that may stand beside each other.

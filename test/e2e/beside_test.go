@@ -1,0 +1,130 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/test/kind"
+	"github.com/everynode/everynode/test/labtest"
+)
+
+// TestBeside installs Everynode with its webhook beside what there is, uses it, and then changes how it is
+// installed under a daemon that goes on all the time.
+func TestBeside(t *testing.T) {
+	shape := kind.Shapes["beside"]
+	s := newStage(t, "beside", shape)
+	witness := s.Watch(labtest.Everynode)
+	if !s.run("install", byReadme) {
+		return
+	}
+	stands := serving(standing)
+	s.Make(stands)
+
+	s.run("webhook", placedBy(v1alpha1.PlacedByWebhook))
+	s.run("push", push)
+	s.run("host port", hostPort)
+	s.run("headless service", headless)
+	s.run("service", service)
+	s.run("rollout", rollout(labtest.Everynode, 1, 0))
+	s.run("surge", rollout(labtest.Everynode, 0, 1))
+	s.run("preemption", preemption(labtest.Everynode, false))
+	s.run("race", race)
+	s.run("drain", drain)
+	s.run("node restarts", nodeRestarts)
+	s.run("node leaves", nodeLeaves)
+
+	s.run("upgrade", upgrade(stands, shape.Values.With(next)))
+	s.run("policy", toPolicy(stands, shape.Values))
+	s.run("cert-manager", toCertManager(stands, shape.Values))
+	s.run("uninstall", uninstall(stands, shape.Values))
+	s.Verdict(witness, 20)
+}
+
+// byReadme installs Everynode by the commands of the README, word for word.
+func byReadme(s *stage) {
+	text, err := os.ReadFile("../../README.md")
+	s.Must(err)
+	_, section, there := strings.Cut(string(text), "\n## Install\n")
+	_, block, opens := strings.Cut(section, "\n```\n")
+	script, _, closes := strings.Cut(block, "\n```\n")
+	if !there || !opens || !closes {
+		s.T.Fatal("README.md has no section Install with commands")
+	}
+	s.T.Cleanup(func() { _, _ = s.kind.Kubectl(context.Background(), "delete", "--filename=examples/", "--wait=false") })
+	out, err := s.kind.Shell(s.T.Context(), script)
+	s.Must(err)
+	for _, daemon := range []string{"log-collector", "metrics-exporter", "storage-agent"} {
+		if !strings.Contains(out, "\n"+daemon+" ") {
+			s.T.Errorf("the last command shows no daemon %s:\n%s", daemon, out)
+		}
+	}
+	s.everynodeWorks()
+	s.Must(s.kind.AwaitNetwork(s.T.Context()))
+}
+
+// install installs the chart and waits for all of it, and for the cluster.
+func (s *stage) install(values kind.Values) {
+	s.T.Helper()
+	s.Must(s.kind.Install(s.T.Context(), values, true))
+	s.Must(s.kind.AwaitNetwork(s.T.Context()))
+}
+
+// placedBy makes a daemon whose pods come to all workers, placed at admission by whom it should be.
+func placedBy(who string) func(*stage) {
+	return func(s *stage) {
+		// Just after an install the controller may place by itself, until it knows that admission works.
+		s.Eventually("placement is by "+who, func(ctx context.Context) (string, error) {
+			probe := serving("placed")
+			if err := s.Create(ctx, probe); err != nil {
+				return "", err
+			}
+			pods := s.WaitForPods(probe, s.workers...)
+			if err := s.Delete(ctx, probe); err != nil {
+				return "", err
+			}
+			for _, pod := range pods {
+				s.waitGone(&pod)
+				if by := pod.Annotations[v1alpha1.PlacedByAnnotation]; by != who {
+					return fmt.Sprintf("pod %s was placed by %q", pod.Name, by), nil
+				}
+			}
+			return "", nil
+		})
+	}
+}
+
+// undisturbed has something happen, and then wants a daemon's pods to be what they were: the same pods, whose
+// processes were not started again, and which answer.
+func (s *stage) undisturbed(set *v1alpha1.DaemonSet, happens func()) {
+	s.T.Helper()
+	before := s.WaitForPods(set, s.workers...)
+	happens()
+	for node, pod := range s.WaitForPods(set, s.workers...) {
+		was := before[node]
+		if pod.UID != was.UID || restarts(&pod) != restarts(&was) {
+			s.T.Errorf("the pod on %s did not simply go on: it is %s (%s, %d restarts), and was %s (%s, %d)", node,
+				pod.Name, pod.UID, restarts(&pod), was.Name, was.UID, restarts(&was))
+		}
+		s.ask(pod.Name)
+	}
+}
+
+// programs are the containers' images of Everynode's pods that are there, sorted.
+func (s *stage) programs(ctx context.Context) (map[string]int, error) {
+	var pods corev1.PodList
+	if err := s.List(ctx, &pods, client.InNamespace(kind.Namespace)); err != nil {
+		return nil, err
+	}
+	images := map[string]int{}
+	for _, pod := range pods.Items {
+		images[pod.Spec.Containers[0].Image]++
+	}
+	return images, nil
+}
