@@ -36,7 +36,7 @@ func startController(tb testing.TB, nodes, daemons int) *subject {
 	tb.Helper()
 	s := &subject{Server: standin.Start(tb, nodes, daemons), tb: tb, nodes: nodes}
 	s.process = lab.StartProgram(tb, lab.Program(tb, lab.Controller),
-		"--kubeconfig="+s.Kubeconfig(tb), "--leader-elect=false", "--placement=direct",
+		"--kubeconfig="+s.Kubeconfig(tb), "--leader-elect=false", "--placement=direct", "--webhook-certificates=none",
 		"--metrics-bind-address=0", "--health-probe-bind-address=0")
 	s.awaitAllReady()
 	return s

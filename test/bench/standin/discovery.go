@@ -5,7 +5,14 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/version"
+	baseversion "k8s.io/component-base/version"
 )
+
+// release is that of the libraries.
+func (s *Server) release(w http.ResponseWriter, _ *http.Request) {
+	answer(w, http.StatusOK, &version.Info{GitVersion: "v" + baseversion.DefaultKubeBinaryVersion + ".0"})
+}
 
 // versions, groups and discover are an API server's discovery.
 func (s *Server) versions(w http.ResponseWriter, _ *http.Request) {

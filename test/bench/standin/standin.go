@@ -170,6 +170,7 @@ func EncodedPod(tb testing.TB) []byte {
 
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
+	mux.HandleFunc("GET /version", s.release)
 	mux.HandleFunc("GET /api", s.versions)
 	mux.HandleFunc("GET /apis", s.groups)
 	mux.HandleFunc("GET /api/{version}", s.discover)
@@ -235,7 +236,7 @@ func (s *Server) storeStatus(name string, sent *v1alpha1.DaemonSet) (*v1alpha1.D
 }
 
 // answer is a response in JSON.
-func answer(w http.ResponseWriter, code int, object runtime.Object) {
+func answer(w http.ResponseWriter, code int, object any) {
 	w.Header().Set("Content-Type", runtime.ContentTypeJSON)
 	w.WriteHeader(code)
 	_ = json.NewEncoder(w).Encode(object) // whoever is not there any more needs no answer
