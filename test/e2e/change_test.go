@@ -70,7 +70,7 @@ func toCertManager(stands *v1alpha1.DaemonSet, values kind.Values) func(*stage) 
 		s.Must(err)
 		s.Must(s.kind.Load(s.T.Context(), "bin/image/cert-manager.tar"))
 		s.kubectl("apply", "--server-side", "--filename="+crds)
-		s.kubectl("wait", "--for=condition=Established", "crd/certificates.cert-manager.io", "crd/issuers.cert-manager.io", "--timeout="+patience.String())
+		s.WaitForAPI("cert-manager.io/v1", "certificates", "issuers")
 		s.kubectl("apply", "--filename=test/e2e/testdata/cert-manager.yaml")
 		s.kubectl("--namespace=cert-manager", "wait", "--for=condition=Available", "deployments", "--all", "--timeout="+patience.String())
 		s.undisturbed(stands, func() {
