@@ -44,7 +44,7 @@ func TestBeside(t *testing.T) {
 	s.run("policy", toPolicy(stands, shape.Values))
 	s.run("cert-manager", toCertManager(stands, shape.Values))
 	s.run("uninstall", uninstall(stands, shape.Values))
-	s.Verdict(witness, 20)
+	s.Verdict(witness, len(s.workers))
 }
 
 // byReadme installs Everynode by the commands of the README, word for word.

@@ -33,7 +33,7 @@ func TestTakeover(t *testing.T) {
 	s.run("surge", rollout(labtest.Apps, 0, 1))
 	s.run("preemption", preemption(labtest.Apps, true))
 	s.run("drain", drain)
-	s.Verdict(witness, 20)
+	s.Verdict(witness, len(s.workers))
 }
 
 // bootstrap installs Everynode where no node is ready and nobody places the network's daemons, and has it take
