@@ -2,9 +2,14 @@ package labtest
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // WaitForAPI waits until the API server serves resources of a group and version: what CRDs bring takes it a
@@ -24,4 +29,38 @@ func (c *Cluster) WaitForAPI(groupVersion string, resources ...string) {
 		}
 		return "", nil
 	})
+}
+
+// WaitForConfinement waits until the API server holds a thief of the controller's token to each of the
+// policies that confine it. It takes up policies and bindings as its watches bring them, so that one which
+// answers says nothing of the next.
+func (c *Cluster) WaitForConfinement(thief client.Client) {
+	c.T.Helper()
+	pod := Emitted()
+	pod.OwnerReferences, pod.Name = nil, "confined"
+	pod.Spec.NodeName, pod.Spec.SchedulingGates = "", nil
+	c.Make(pod)
+	note := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"annotations":{"example.com/note":"x"}}}`))
+	deeds := map[string]func(context.Context) error{
+		"everynode-controller-creates": func(ctx context.Context) error {
+			another := pod.DeepCopy()
+			another.ObjectMeta = metav1.ObjectMeta{Namespace: pod.Namespace, GenerateName: "confined-"}
+			return thief.Create(ctx, another, client.DryRunAll)
+		},
+		"everynode-controller-changes": func(ctx context.Context) error {
+			return thief.Patch(ctx, pod.DeepCopy(), note, client.DryRunAll)
+		},
+		"everynode-controller-deletes": func(ctx context.Context) error {
+			return thief.Delete(ctx, pod.DeepCopy(), client.DryRunAll)
+		},
+	}
+	for policy, deed := range deeds {
+		c.Eventually(policy+" is served", func(ctx context.Context) (string, error) {
+			if err := deed(ctx); !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "ValidatingAdmissionPolicy '"+policy+"'") {
+				return fmt.Sprintf("answered %v, not with its no", err), nil
+			}
+			return "", nil
+		})
+	}
+	c.Must(c.Delete(c.T.Context(), pod, client.GracePeriodSeconds(0)))
 }
