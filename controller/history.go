@@ -81,7 +81,10 @@ func (h *historian) Reconcile(ctx context.Context, key DaemonKey) (reconcile.Res
 		result  reconcile.Result
 		refused error
 	)
-	for _, step := range h.plan(key, &subject) {
+	steps := h.plan(key, &subject)
+	// Records that are made one below may have come without a word (spare): its pods wait from now on.
+	h.world.recordsChanged(key)
+	for _, step := range steps {
 		err := h.do(ctx, &subject, step)
 		switch {
 		case errors.Is(err, errOutdated):

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -84,7 +85,28 @@ func (r *revisions) seen(object *appsv1.ControllerRevision) {
 	if had && former.controller != now.controller {
 		r.wake(object.Namespace, &former)
 	}
+	if !had && r.spare(object.Namespace, &now) {
+		r.wakeOthers(object.Namespace, &now)
+		return
+	}
 	r.wake(object.Namespace, &now)
+}
+
+// spare says whether a record that came is a further one of its daemon's present template. It changes
+// nothing for any pod, and whoever made it may not be done: Kubernetes' own suite (test/e2e/apps
+// controller_revision.go) makes one, looks for two, and deletes the other. So it is made one with the
+// other when the daemon is next looked at, as in apps/v1, whose controller records do not wake.
+func (r *revisions) spare(namespace string, added *revision) bool {
+	if !added.ours {
+		return false
+	}
+	subject, ok := r.world.subject(DaemonKey{namespace, added.controller})
+	if !ok || !subject.settled {
+		return false
+	}
+	current, duplicates := r.recorded(&subject)
+	return slices.ContainsFunc(duplicates, func(record daemon.Record) bool { return record.Name == added.record.Name }) ||
+		len(duplicates) > 0 && current.Name == added.record.Name
 }
 
 // gone forgets a ControllerRevision, as it was when it was last seen.
@@ -101,14 +123,19 @@ func (r *revisions) gone(namespace, name string) {
 	}
 }
 
-// wake has those daemons looked at whom a ControllerRevision concerns: the one that controls it;
+// wake has those daemons looked at that a ControllerRevision concerns: the one that controls it;
 // those that may adopt it or need its name otherwise.
 func (r *revisions) wake(namespace string, changed *revision) {
-	if !r.world.hasBegun() {
-		return // then everybody is
-	}
 	if changed.ours {
 		r.tell(DaemonKey{namespace, changed.controller})
+	}
+	r.wakeOthers(namespace, changed)
+}
+
+// wakeOthers has those daemons looked at that a ControllerRevision concerns and that do not control it.
+func (r *revisions) wakeOthers(namespace string, changed *revision) {
+	if !r.world.hasBegun() {
+		return // then everybody is
 	}
 	for _, subject := range r.world.subjects(namespace) {
 		if subject.object.UID != changed.controller && (changed.record.Name == subject.id.Record || subject.mayAdopt(changed)) {
@@ -148,6 +175,11 @@ type subject struct {
 	object   *v1alpha1.DaemonSet
 	template *daemon.Template // called nothing while that is not settled
 	id       daemon.TemplateID
+	settled  bool // what the template is called
+}
+
+func (w *workload) subject() subject {
+	return subject{w.object, w.template, w.id, w.settled}
 }
 
 // mayAdopt says whether a ControllerRevision is an orphan of the daemon's: nobody controls it,
@@ -188,7 +220,7 @@ func (w *world) subject(key DaemonKey) (subject, bool) {
 	if !known.active() {
 		return subject{}, false
 	}
-	return subject{known.object, known.template, known.id}, true
+	return known.subject(), true
 }
 
 // subjects are all daemons of a namespace that are there.
@@ -198,7 +230,7 @@ func (w *world) subjects(namespace string) []subject {
 	var subjects []subject
 	for key, known := range w.daemons {
 		if key.Namespace == namespace && known.active() {
-			subjects = append(subjects, subject{known.object, known.template, known.id})
+			subjects = append(subjects, known.subject())
 		}
 	}
 	return subjects

@@ -18,7 +18,8 @@ import (
 // called is what a daemon's template is called, and whether that is settled.
 func (w *world) called(known *workload) (revision string, settled bool) {
 	revision = known.template.Revision
-	current, duplicates := w.recorded(&subject{known.object, known.template, known.id})
+	subject := known.subject()
+	current, duplicates := w.recorded(&subject)
 	switch {
 	case current != nil:
 		revision = current.Revision
@@ -33,11 +34,13 @@ func (w *world) called(known *workload) (revision string, settled bool) {
 	return revision, w.begun && revision != ""
 }
 
-// settleTemplate has a daemon kept up as its template is called now; plan has its cells planned.
+// settleTemplate has a daemon kept up as its template is called now; plan has its cells planned. While
+// that is not settled its records are looked at instead.
 func (w *world) settleTemplate(key DaemonKey, known *workload, plan func(DaemonKey, *workload)) {
 	revision, settled := w.called(known)
 	known.settled = settled
 	if !settled {
+		w.record(key)
 		return
 	}
 	if revision != known.template.Revision { // tasks hold on to the one that was
@@ -59,7 +62,8 @@ func (w *world) misnamed(key DaemonKey, known *workload, revision string) {
 	if !w.begun || !known.active() || known.settled {
 		return
 	}
-	_, duplicates := w.recorded(&subject{known.object, known.template, known.id})
+	subject := known.subject()
+	_, duplicates := w.recorded(&subject)
 	if slices.ContainsFunc(duplicates, func(record daemon.Record) bool { return record.Revision == revision }) {
 		w.record(key)
 	}

@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/everynode/everynode/api/v1alpha1"
@@ -27,9 +28,9 @@ func (s *shelf) called() string {
 }
 
 // putRecord stores a record of the daemon's template under a label of its own.
-func (s *shelf) putRecord(t *testing.T, called string, number int64, change ...func(*appsv1.ControllerRevision)) {
+func (s *shelf) putRecord(t *testing.T, called string, number int64, change ...func(*appsv1.ControllerRevision)) *appsv1.ControllerRevision {
 	t.Helper()
-	s.keep(t, daemon.NewTemplate(s.set, called), number, change...)
+	return s.keep(t, daemon.NewTemplate(s.set, called), number, change...)
 }
 
 // A template is called as it is recorded, by whomever and by whatever rules.
@@ -120,7 +121,7 @@ func TestNativeTemplateCollides(t *testing.T) {
 	wantStrings(t, "history", []string{"5 ", "6 image:1"}, s.history(t))
 }
 
-// While two records are made one nothing is planned: some of the template's pods are called by the
+// A second record of the template is nothing to hurry for. While two records are made one nothing is planned: some of the template's pods are called by the
 // one, some by the other. Then all are called by the one with the higher number, and none restarts.
 func TestTwoRecordsBecomeOne(t *testing.T) {
 	s := newShelf(t, nativeKind)
@@ -145,13 +146,25 @@ func TestTwoRecordsBecomeOne(t *testing.T) {
 	if got := s.called(); got != "first" {
 		t.Fatalf("called %q", got)
 	}
-	s.putRecord(t, "second", 2)
-	s.informed(t)
+	q := &queueOf{}
+	s.historian.revisions.begin(q)
+	q.drain()
+	s.historian.revisions.seen(s.putRecord(t, "second", 2))
+	if got := s.called(); got != "first" {
+		t.Errorf("called %q by a record that only came", got)
+	}
+	wantStrings(t, "looked at for a further record", nil, q.drain())
+	s.look(t)
+	wantStrings(t, "requests", []string{"patch " + object.Name + " application/merge-patch+json"}, s.requests)
 	if got := s.called(); got != "" {
 		t.Errorf("planned as %q while a pod of the template is called otherwise", got)
 	}
-	s.look(t)
-	wantStrings(t, "requests", []string{"patch " + object.Name + " application/merge-patch+json"}, s.requests)
+	s.historian.revisions.seen(s.putRecord(t, "third", 0))
+	wantStrings(t, "looked at for a record that came while others are made one", []string{"uid-d"}, q.drain())
+	s.historian.revisions.gone("ns", "d-third")
+	if err := s.Delete(t.Context(), &appsv1.ControllerRevision{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "d-third"}}, client.Preconditions{UID: new(types.UID("uid-d-third"))}); err != nil {
+		t.Fatal(err)
+	}
 	tell()
 	if got := s.called(); got != "second" {
 		t.Errorf("called %q once all pods are called the same", got)
