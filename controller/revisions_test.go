@@ -111,6 +111,9 @@ func TestWorldWakesHistory(t *testing.T) {
 		{"a node", func() { w.nodeSeen(node) }, nil},
 		{"a daemon", func() { see(t, w, set) }, []string{"uid-d"}},
 		{"its status", func() { see(t, w, makeDaemon("d")) }, nil},
+		{"its annotations", func() {
+			see(t, w, makeDaemon("d", func(set *v1alpha1.DaemonSet) { set.Annotations = map[string]string{"a": "b"} }))
+		}, []string{"uid-d"}},
 		{"a new generation", func() { see(t, w, makeDaemon("d", generation(2))) }, []string{"uid-d"}},
 		{"a pod", func() { w.podSeen(pod) }, nil},
 		{"a pod is bound", func() { w.podSeen(makePod(set, node, bound("n1"))) }, nil},

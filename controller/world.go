@@ -108,9 +108,13 @@ func (w *world) daemonSeen(object *v1alpha1.DaemonSet) error {
 	key := keyOf(object)
 	known, there := w.daemons[key]
 	first := !there || known.object == nil
-	if !first && known.object.Generation == object.Generation && sameCollisions(known.object, object) { // its status alone
+	if !first && known.object.Generation == object.Generation && sameCollisions(known.object, object) { // its status or what it is labelled
+		touched := !maps.Equal(known.object.Labels, object.Labels) || !maps.Equal(known.object.Annotations, object.Annotations)
 		known.object = object
 		w.report(key)
+		if touched { // by somebody: its records may have waited for that (spare)
+			w.record(key)
+		}
 		return nil
 	}
 	id, err := daemon.Identify(object)

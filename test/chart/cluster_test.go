@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -35,6 +36,37 @@ func (r release) helm(args ...string) {
 	if err := command.Run(); err != nil {
 		r.T.Fatalf("helm %s: %v: %s", strings.Join(args, " "), err, out.String())
 	}
+}
+
+// manual runs the first commands below a heading of the manual, word for word, as in the root of a clone.
+func (r release) manual(heading string) {
+	r.T.Helper()
+	text, err := os.ReadFile(manual)
+	r.Must(err)
+	_, section, there := strings.Cut(string(text), "\n"+heading+"\n")
+	_, block, opens := strings.Cut(section, "\n```\n")
+	script, _, closes := strings.Cut(block, "\n```\n")
+	if !there || !opens || !closes {
+		r.T.Fatalf("%s has no section %q with commands", manual, heading)
+	}
+	helm.once.Do(func() { helm.path = tool(r.T.(*testing.T), "helm") })
+	binaries, err := filepath.Abs(root + "/bin")
+	r.Must(err)
+	command := exec.CommandContext(r.T.Context(), "bash", "-o", "errexit", "-c", script)
+	command.Dir = root
+	command.Env = append(os.Environ(), "KUBECONFIG="+r.Kubeconfig, "HELM_CACHE_HOME="+r.Dir, "HELM_CONFIG_HOME="+r.Dir, "HELM_DATA_HOME="+r.Dir,
+		"PATH="+strings.Join([]string{filepath.Dir(helm.path), binaries, os.Getenv("PATH")}, string(filepath.ListSeparator)))
+	if out, err := command.CombinedOutput(); err != nil {
+		r.T.Fatalf("%s, %s: %v: %s", manual, heading, err, out)
+	}
+}
+
+// columns are those that kubectl shows of DaemonSets, which the CRD says.
+func (r release) columns() string {
+	r.T.Helper()
+	out, _, err := r.Kubectl(r.T.Context(), "", "get", "crd", "daemonsets.everynode.dev", "-o", "jsonpath={.spec.versions[0].additionalPrinterColumns[*].name}")
+	r.Must(err)
+	return out
 }
 
 // clear takes away what the lab has applied, but for what helm install leaves alone.
@@ -106,6 +138,19 @@ func TestRelease(t *testing.T) {
 		r.available("everynode-controller", "everynode-webhook", "everynode-scheduler")
 	})
 	step("a daemon", func(r release) { r.Must(r.Create(r.T.Context(), labtest.DaemonSet("kept"))) })
+	step("the CRD of another release", func(r release) {
+		want := r.columns()
+		_, _, err := r.Kubectl(r.T.Context(), "", "patch", "crd", "daemonsets.everynode.dev", "--type=json", `--patch=[{"op":"remove","path":"/spec/versions/0/additionalPrinterColumns/0"}]`)
+		r.Must(err)
+		if r.columns() == want {
+			r.T.Fatal("the CRD is not changed")
+		}
+		r.manual("## Upgrade")
+		if got := r.columns(); got != want {
+			r.T.Errorf("after an upgrade by the manual the CRD has the columns %q, want %q", got, want)
+		}
+		r.Must(r.Get(r.T.Context(), client.ObjectKey{Namespace: labtest.Namespace, Name: "kept"}, &v1alpha1.DaemonSet{}))
+	})
 	step("who trusts the webhook is not helm's", func(r release) {
 		const trust = `[{"op":"add","path":"/webhooks/0/clientConfig/caBundle","value":"LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1BPT0KLS0tLS1FTkQgQ0VSVElGSUNBVEUtLS0tLQo="}]`
 		_, _, err := r.Kubectl(r.T.Context(), "", "patch", "mutatingwebhookconfiguration", "everynode-placement", "--type=json", "--patch="+trust)
@@ -150,6 +195,21 @@ func TestRelease(t *testing.T) {
 		err := r.Get(r.T.Context(), client.ObjectKey{Namespace: v1alpha1.SystemNamespace, Name: "everynode-controller"}, &appsv1.Deployment{})
 		if !apierrors.IsNotFound(err) {
 			r.T.Errorf("the controller's Deployment: %v, want it gone", err)
+		}
+	})
+	step("without Helm", func(r release) {
+		r.enforce("restricted")
+		r.manual("## Without Helm")
+		r.available("everynode-controller", "everynode-webhook", "everynode-scheduler")
+		r.manual("### Without Helm")
+		r.Must(r.Get(r.T.Context(), client.ObjectKey{Namespace: labtest.Namespace, Name: "kept"}, &v1alpha1.DaemonSet{}))
+		objects, err := deploy.Objects(deploy.Install)
+		r.Must(err)
+		for _, object := range objects {
+			err := r.Get(r.T.Context(), client.ObjectKeyFromObject(object), object)
+			if left := err == nil; left != (object.GetKind() == "CustomResourceDefinition") {
+				r.T.Errorf("%s %s: %v; want the CRD left, and nothing else", object.GetKind(), object.GetName(), err)
+			}
 		}
 	})
 }

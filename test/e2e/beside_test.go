@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -44,6 +45,8 @@ func TestBeside(t *testing.T) {
 	s.run("policy", toPolicy(stands, shape.Values))
 	s.run("cert-manager", toCertManager(stands, shape.Values))
 	s.run("uninstall", uninstall(stands, shape.Values))
+	s.run("first by policy", firstByPolicy(stands, shape.Values))
+	s.run("first by cert-manager", firstByCertManager(stands))
 	s.Verdict(witness, len(s.workers))
 }
 
@@ -60,13 +63,35 @@ func byReadme(s *stage) {
 	s.T.Cleanup(func() { _, _ = s.kind.Kubectl(context.Background(), "delete", "--filename=examples/", "--wait=false") })
 	out, err := s.kind.Shell(s.T.Context(), script)
 	s.Must(err)
-	for _, daemon := range []string{"log-collector", "metrics-exporter", "storage-agent"} {
+	nodes, err := s.kind.Nodes(s.T.Context())
+	s.Must(err)
+	// The images may not be at hand; where the pods are is to be seen without.
+	for daemon, wanted := range map[string][]string{"log-collector": nodes, "metrics-exporter": s.workers, "storage-agent": nil} {
 		if !strings.Contains(out, "\n"+daemon+" ") {
 			s.T.Errorf("the last command shows no daemon %s:\n%s", daemon, out)
 		}
+		s.bound(client.ObjectKey{Namespace: "default", Name: daemon}, wanted)
 	}
 	s.everynodeWorks()
 	s.Must(s.kind.AwaitNetwork(s.T.Context()))
+}
+
+// bound waits until each of the nodes has a pod of a daemon, and no other has.
+func (s *stage) bound(key client.ObjectKey, nodes []string) {
+	s.T.Helper()
+	var set v1alpha1.DaemonSet
+	s.Must(s.Get(s.T.Context(), key, &set))
+	s.Eventually(fmt.Sprintf("%s has a pod on %v", key.Name, nodes), func(ctx context.Context) (string, error) {
+		pods, err := s.PodsOf(ctx, &set)
+		var on []string
+		for i := range pods {
+			on = append(on, pods[i].Spec.NodeName)
+		}
+		if slices.Sort(on); !slices.Equal(on, slices.Sorted(slices.Values(nodes))) {
+			return fmt.Sprintf("pods are on %q", on), err
+		}
+		return "", err
+	})
 }
 
 // install installs the chart and waits for all of it, and for the cluster.

@@ -77,12 +77,17 @@ func toCertManager(stands *v1alpha1.DaemonSet, values kind.Values) func(*stage) 
 			s.install(values.With(kind.Values{"certificates": kind.Values{"source": "cert-manager"}}))
 		})
 		placedBy(v1alpha1.PlacedByWebhook)(s)
-		s.kubectl("--namespace="+kind.Namespace, "wait", "--for=condition=Ready", "certificate/everynode-webhook", "--timeout="+patience.String())
-		var secret corev1.Secret
-		s.Must(s.Get(s.T.Context(), client.ObjectKey{Namespace: kind.Namespace, Name: "everynode-webhook-tls"}, &secret))
-		if by := secret.Annotations["cert-manager.io/certificate-name"]; by != "everynode-webhook" {
-			s.T.Errorf("the webhook's certificate is of cert-manager's Certificate %q, want everynode-webhook", by)
-		}
+		s.certificateIsCertManagers()
+	}
+}
+
+func (s *stage) certificateIsCertManagers() {
+	s.T.Helper()
+	s.kubectl("--namespace="+kind.Namespace, "wait", "--for=condition=Ready", "certificate/everynode-webhook", "--timeout="+patience.String())
+	var secret corev1.Secret
+	s.Must(s.Get(s.T.Context(), client.ObjectKey{Namespace: kind.Namespace, Name: "everynode-webhook-tls"}, &secret))
+	if by := secret.Annotations["cert-manager.io/certificate-name"]; by != "everynode-webhook" {
+		s.T.Errorf("the webhook's certificate is of cert-manager's Certificate %q, want everynode-webhook", by)
 	}
 }
 
@@ -108,5 +113,37 @@ func uninstall(stands *v1alpha1.DaemonSet, values kind.Values) func(*stage) {
 		})
 		s.undisturbed(stands, func() { s.install(values) })
 		placedBy(v1alpha1.PlacedByWebhook)(s)
+	}
+}
+
+// emptied takes all of an installation away, but for the CRD and what stands.
+func (s *stage) emptied() {
+	s.T.Helper()
+	s.Must(s.kind.Uninstall(s.T.Context()))
+	s.kubectl("delete", "namespace", kind.Namespace, "--timeout="+patience.String())
+}
+
+// firstByPolicy installs Everynode with policies where it is not, or not any more.
+func firstByPolicy(stands *v1alpha1.DaemonSet, values kind.Values) func(*stage) {
+	return func(s *stage) {
+		s.undisturbed(stands, func() {
+			s.emptied()
+			s.install(values.With(kind.Values{"placement": kind.Values{"admission": "policy"}}))
+		})
+		placedBy(v1alpha1.PlacedByPolicy)(s)
+	}
+}
+
+// firstByCertManager installs Everynode without Helm, by the manifest that has cert-manager make the certificate; cert-manager is
+// there already.
+func firstByCertManager(stands *v1alpha1.DaemonSet) func(*stage) {
+	return func(s *stage) {
+		s.undisturbed(stands, func() {
+			s.emptied()
+			s.kubectl("apply", "--server-side", "--filename=deploy/install.yaml")
+			s.kubectl("--namespace="+kind.Namespace, "rollout", "status", "deployment", "--timeout="+patience.String())
+		})
+		placedBy(v1alpha1.PlacedByWebhook)(s)
+		s.certificateIsCertManagers()
 	}
 }

@@ -3,13 +3,13 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/test/labtest"
@@ -18,51 +18,58 @@ import (
 // outOfMemory is the kubelet's reason when it has no room for a pod that is bound to its node.
 const outOfMemory = "OutOfmemory"
 
-// race has two schedulers give the last memory of a node to two pods. The kubelet takes the older one, which is the
-// other scheduler's, and rejects the daemon's. Twice: the first successor is made at once, the second waits. When the
-// others have gone the daemon runs.
+// race has two schedulers give the last memory of a node to two pods at once. The kubelet takes the older one, which is the other
+// scheduler's, and rejects the daemon's. So it goes with the successors, which the other scheduler binds too, as if it had not seen its
+// own: each is made after twice the time of the one before. When the other pod has gone the daemon runs.
 //
-// That the two bindings come at the same time is arranged: the kubelet is away while they are made, and
+// That the first two bindings come at the same time is arranged: the kubelet is away while they are made, and
 // finds both when it comes back.
 func race(s *stage) {
 	node := s.workers[0]
 	s.cleared()
 	room := bytes(s.free(node) * 3 / 5)
-	rivals := []*corev1.Pod{s.rival("rival-0", node, room), s.rival("rival-1", node, room)}
-	s.nextSecond(rivals[1].CreationTimestamp)
+	rival := s.rival("rival", node, room)
+	s.nextSecond(rival.CreationTimestamp)
 	set := serving("racing", onlyOn(node), requesting(corev1.ResourceMemory, room))
 	film := s.film(set.Name)
 
 	s.stopKubelet(node)
 	s.Make(set)
-	first := s.waitBound(set, "")
-	s.bind(rivals[0], node)
+	made := []corev1.Pod{s.successor(set, nil, func(pod *corev1.Pod) bool { return pod.Spec.NodeName != "" })}
+	s.bind(rival, node)
 	s.startKubelet(node)
-	s.WaitForEvent(set, "FailedDaemonPod", "Pod "+first.Name)
-	s.waitReady(rivals[0])
-
-	s.stopKubelet(node)
-	s.Must(s.Delete(s.T.Context(), rivals[0], client.GracePeriodSeconds(0))) // its kubelet cannot confirm that it ended
-	second := s.waitBound(set, first.UID)
-	s.bind(rivals[1], node)
-	s.startKubelet(node)
-	s.waitReady(rivals[1])
-	s.Must(s.Delete(s.T.Context(), rivals[1]))
+	s.waitReady(rival)
+	s.WaitForEvent(set, "FailedDaemonPod", "Pod "+made[0].Name)
+	for range 3 {
+		next := s.successor(set, made, func(pod *corev1.Pod) bool { return pod.Spec.NodeName == "" })
+		s.bind(&next, node)
+		made = append(made, next)
+	}
+	s.WaitForEvent(set, "FailedDaemonPod", "Pod "+made[3].Name)
+	s.Must(s.Delete(s.T.Context(), rival))
 	runs := s.WaitForPods(set, node)[node]
 
-	rejected := map[string]bool{}
+	rejected := map[types.UID]bool{}
 	events := film.cut()
-	pods := last(events)
 	for _, event := range events {
 		if pod := event.Object.(*corev1.Pod); pod.Status.Phase == corev1.PodFailed && pod.Status.Reason == outOfMemory {
-			rejected[string(pod.UID)] = true
+			rejected[pod.UID] = true
 		}
 	}
-	if !rejected[string(first.UID)] || !rejected[string(second.UID)] {
-		s.T.Errorf("the kubelet rejected pods %v, want %s and %s", rejected, first.UID, second.UID)
+	for i := range made {
+		if !rejected[made[i].UID] {
+			s.T.Errorf("pod %s was not rejected for want of memory", made[i].Name)
+		}
 	}
-	if rejected[string(runs.UID)] || len(pods) != 3 {
-		s.T.Errorf("%d pods were made, and %d of them rejected; want 3 and 2", len(pods), len(rejected))
+	if pods := last(events); len(pods) != len(made)+1 || rejected[runs.UID] {
+		s.T.Errorf("%d pods were made, and %d of them rejected; want %d and %d", len(pods), len(rejected), len(made)+1, len(made))
+	}
+	// The first successor comes at once, and the others when 1, 2 and 4 s have passed since the one before. The API server says whole seconds.
+	made = append(made, runs)
+	for i, wait := range []time.Duration{0, 1, 2, 4} {
+		if waited := made[i+1].CreationTimestamp.Sub(made[i].CreationTimestamp.Time); waited < (wait-1)*time.Second {
+			s.T.Errorf("pod %s was made %s after %s, want %d s or more", made[i+1].Name, waited, made[i].Name, wait)
+		}
 	}
 }
 
@@ -115,18 +122,19 @@ func (s *stage) startKubelet(node string) {
 	s.onNode(node, "systemctl", "start", "kubelet")
 }
 
-// waitBound waits until a daemon has a pod that is bound and another one than a former, and returns it.
-func (s *stage) waitBound(set *v1alpha1.DaemonSet, former types.UID) corev1.Pod {
+// successor waits until a daemon has a pod that is none of the former ones and of which something holds.
+func (s *stage) successor(set *v1alpha1.DaemonSet, former []corev1.Pod, holds func(*corev1.Pod) bool) corev1.Pod {
 	s.T.Helper()
 	var found corev1.Pod
-	s.Eventually(set.Name+" has a pod that is bound", func(ctx context.Context) (string, error) {
+	s.Eventually(set.Name+" has another pod", func(ctx context.Context) (string, error) {
 		pods, err := s.PodsOf(ctx, set)
 		if err != nil {
 			return "", err
 		}
-		for _, pod := range pods {
-			if pod.UID != former && pod.Spec.NodeName != "" {
-				found = pod
+		for i := range pods {
+			known := slices.ContainsFunc(former, func(pod corev1.Pod) bool { return pod.UID == pods[i].UID })
+			if !known && holds(&pods[i]) {
+				found = pods[i]
 				return "", nil
 			}
 		}

@@ -19,6 +19,9 @@ import (
 
 const system = "kube-system"
 
+// primary has everynode-scheduler in the place of kube-scheduler.
+var primary = kind.Values{"scheduler": kind.Values{"install": "primary"}}
+
 // TestTakeover has Everynode in the place of the built-in DaemonSet controller, which was never there, and of
 // kube-scheduler. It begins in a cluster without any network.
 func TestTakeover(t *testing.T) {
@@ -33,6 +36,12 @@ func TestTakeover(t *testing.T) {
 	s.run("surge", rollout(labtest.Apps, 0, 1))
 	s.run("preemption", preemption(labtest.Apps, true))
 	s.run("drain", drain)
+	s.run("upgrade", func(s *stage) {
+		stands := serving(standing)
+		s.Make(stands)
+		s.WaitForPods(stands, s.workers...)
+		upgrade(stands, shape.Values.With(primary).With(next))(s)
+	})
 	s.Verdict(witness, len(s.workers))
 }
 
@@ -49,7 +58,7 @@ func bootstrap(s *stage, values kind.Values) {
 	if sets, pods := s.nativeDaemons(s.T.Context()); len(sets) < 2 || len(pods) > 0 {
 		s.T.Fatalf("there are %d native DaemonSets and %d pods of them; want kube-proxy's and the network's, and no pod", len(sets), len(pods))
 	}
-	s.Must(s.kind.Install(s.T.Context(), values.With(kind.Values{"scheduler": kind.Values{"install": "primary"}}), false))
+	s.Must(s.kind.Install(s.T.Context(), values.With(primary), false))
 	s.kubectl("--namespace="+kind.Namespace, "wait", "--for=condition=Available", "deployment/everynode-scheduler", "--timeout="+patience.String())
 	s.retireKubeScheduler()
 	s.Must(s.kind.AwaitNetwork(s.T.Context()))

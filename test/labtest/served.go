@@ -6,10 +6,13 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/everynode/everynode/api/v1alpha1"
 )
 
 // WaitForAPI waits until the API server serves resources of a group and version: what CRDs bring takes it a
@@ -52,6 +55,10 @@ func (c *Cluster) WaitForConfinement(thief client.Client) {
 		},
 		"everynode-controller-deletes": func(ctx context.Context) error {
 			return thief.Delete(ctx, pod.DeepCopy(), client.DryRunAll)
+		},
+		"everynode-controller-secrets": func(ctx context.Context) error {
+			secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: v1alpha1.SystemNamespace, Name: "confined"}}
+			return thief.Create(ctx, secret, client.DryRunAll)
 		},
 	}
 	for policy, deed := range deeds {

@@ -5,6 +5,7 @@ import (
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/everynode/everynode/api/v1alpha1"
@@ -152,6 +153,7 @@ var controllerNeeds = map[string]deed{
 	"have its validation trusted": {"patch", admission, "validatingwebhookconfigurations", "", "everynode-validation"},
 	"renew the certificate":       {"update", "", "secrets", own, "everynode-webhook-tls"},
 	"keep the CA":                 {"get", "", "secrets", own, "everynode-webhook-ca"},
+	"make Secrets":                {"create", "", "secrets", own, ""},
 }
 
 var controllerAbuses = map[string]deed{
@@ -268,6 +270,7 @@ const (
 	saysSpec      = "may change the owner references and the revision label of a pod and nothing else"
 	saysLabel     = "may change the label controller-revision-hash of a pod and no other"
 	saysDelete    = "may delete pods of daemons only"
+	saysSecret    = "may create no Secrets but everynode-webhook-tls"
 )
 
 // A confined abuse is one that RBAC cannot tell from what the controller needs: the rules allow the
@@ -295,6 +298,23 @@ func changing(patch string) func(context.Context, client.Client, *corev1.Pod, *c
 	}
 }
 
+// keeping has the thief make a Secret of everynode-system's.
+func keeping(secret *corev1.Secret) func(context.Context, client.Client, *corev1.Pod, *corev1.Pod) error {
+	return func(ctx context.Context, thief client.Client, _, _ *corev1.Pod) error {
+		secret := secret.DeepCopy()
+		secret.Namespace = own
+		return thief.Create(ctx, secret, client.DryRunAll)
+	}
+}
+
+// tokenOf is a Secret that kube-controller-manager fills with a token of a service account's.
+func tokenOf(account, name string) *corev1.Secret {
+	return &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: map[string]string{corev1.ServiceAccountNameKey: account}},
+		Type:       corev1.SecretTypeServiceAccountToken,
+	}
+}
+
 // daemonsPod is a pod as the controller makes it.
 func daemonsPod() *corev1.Pod {
 	pod := labtest.Emitted()
@@ -319,4 +339,7 @@ var confinedAbuses = map[string]confined{
 	"delete a pod of nobody": {"delete pods", func(ctx context.Context, thief client.Client, _, nobodys *corev1.Pod) error {
 		return thief.Delete(ctx, nobodys.DeepCopy())
 	}, saysDelete},
+	"have a neighbour's token made":          {"make Secrets", keeping(tokenOf("everynode-scheduler", "stolen")), saysSecret},
+	"have it made under a name that it uses": {"make Secrets", keeping(tokenOf("everynode-scheduler", "everynode-webhook-ca")), saysSecret},
+	"put a Secret where another is expected": {"make Secrets", keeping(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "registry"}}), saysSecret},
 }

@@ -98,12 +98,17 @@ env:
 {{- if .Values.bootstrap.enabled }}host: 127.0.0.1{{ end }}
 {{- end }}
 
-{{/* In the host's network a new pod cannot have its ports before an old one lets go. */}}
+{{/* A pod goes when its successor is ready. */}}
+{{- define "everynode.strategy" -}}
+{type: RollingUpdate, rollingUpdate: {maxSurge: 1, maxUnavailable: 0}}
+{{- end }}
+
+{{/* In the host's network a new pod cannot have its port before an old one lets go. */}}
 {{- define "everynode.strategy.bootstrap" -}}
 {{- if .Values.bootstrap.enabled -}}
 {type: RollingUpdate, rollingUpdate: {maxSurge: 0, maxUnavailable: 1}}
 {{- else -}}
-{type: RollingUpdate, rollingUpdate: {maxSurge: 1, maxUnavailable: 0}}
+{{ include "everynode.strategy" . }}
 {{- end }}
 {{- end }}
 
