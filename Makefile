@@ -49,12 +49,17 @@ test: components build ## Every test: pure rules, and the way of a pod on a real
 	go test ./...
 	go -C tools/images test ./...
 
+# Asked for before anything is built.
+.PHONY: engine
+engine:
+	@bash hack/engine.sh
+
 .PHONY: e2e
-e2e: components ## The end-to-end tests, on kind clusters that are made and deleted [RUN=TestBeside KIND_NODE_IMAGE=]
+e2e: engine components ## The end-to-end tests, on kind clusters that are made and deleted [RUN=TestBeside KIND_NODE_IMAGE=]
 	@bash hack/e2e.sh -run '$(RUN)'
 
 .PHONY: cluster
-cluster: components ## A kind cluster with Everynode in the foreground [SHAPE=beside|takeover|builtin KIND_NODE_IMAGE=]
+cluster: engine components ## A kind cluster with Everynode in the foreground [SHAPE=beside|takeover|builtin KIND_NODE_IMAGE=]
 	@bash hack/kind.sh
 	@go build -o bin/cluster ./test/kind/cmd/cluster
 	@exec bin/cluster --shape=$(SHAPE)
@@ -75,7 +80,7 @@ faults: components build ## What takes longer: 10,000 pods made in a race for 20
 	EVERYNODE_ROTATIONS=100 go test -count=1 -run 'TestSelfManagedRotation|TestCertManager' -v ./test/certs
 
 .PHONY: conformance
-conformance: components build ## Kubernetes' own DaemonSet cases against native DaemonSets [CLUSTER=lab|kind|<kubeconfig> CONTROLLER=everynode|builtin]
+conformance: components build ## Kubernetes' own DaemonSet cases against native DaemonSets [CLUSTER=lab|kind|<kubeconfig> CONTROLLER=everynode|builtin KIND_NODE_IMAGE=]
 	@CONTROLLER=$(CONTROLLER) bash hack/conformance.sh $(CLUSTER)
 
 .PHONY: bench

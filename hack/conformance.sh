@@ -4,7 +4,8 @@
 #   hack/conformance.sh [lab|kind|KUBECONFIG]
 #
 #     lab         a lab of simulated nodes (the default)
-#     kind        a kind cluster, made and deleted; needs a Docker engine. KIND_NODE_IMAGE names the node image
+#     kind        a kind cluster, made and deleted; needs a Docker engine. KIND_NODE_IMAGE names the nodes' image, without it kind
+#                 takes its own; the suite is of the minor version that it should be
 #     KUBECONFIG  a cluster that is there and set up
 #
 # CONTROLLER=builtin puts kube-controller-manager's own controller on trial instead, which proves this harness.
@@ -28,16 +29,14 @@ prepare() {
 # try ARGUMENT...: runs the cases.
 try() { bin/conformance --suite="$suite/suite" --controller="$controller" --dir="$work" "$@"; }
 
-# A cluster in which Everynode, or the built-in controller, serves native DaemonSets. The suite is of one version of
-# Kubernetes, and so is the node image that is taken when none is named.
+# A cluster in which Everynode, or the built-in controller, serves native DaemonSets.
 on_kind() {
-  local version shape=takeover
+  local shape=takeover
   if [[ $controller == builtin ]]; then shape=builtin; fi
-  version=$(bin/kubectl version --client | sed -n 's/^Client Version: //p')
   bash hack/kind.sh
   prepare image
   go build -o bin/cluster ./test/kind/cmd/cluster
-  bin/cluster --name=conformance --shape="$shape" --image="${KIND_NODE_IMAGE:-kindest/node:$version-local}" --dir="$work" \
+  bin/cluster --name=conformance --shape="$shape" --dir="$work" \
     --load="$suite/agnhost.tar" -- \
     bin/conformance --suite="$suite/suite" --controller="$controller" --dir="$work" --kubeconfig="$work/kubeconfig"
 }

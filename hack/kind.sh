@@ -5,10 +5,7 @@ set -o errexit -o nounset -o pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export CGO_ENABLED=0 GOFLAGS=-trimpath
 
-if ! docker info >/dev/null 2>&1; then
-  echo "kind: this needs a Docker engine, and none answers to: docker info" >&2
-  exit 1
-fi
+bash hack/engine.sh
 make --no-print-directory images
 go build -modfile=tools/kind/go.mod -o bin/kind sigs.k8s.io/kind
 go build -modfile=tools/helm/go.mod -o bin/helm helm.sh/helm/v4/cmd/helm

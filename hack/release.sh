@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds every program for every platform of .ko.yaml, pushes the images with their SBOMs, and lists under bin/release/
-# what was pushed.
+# Builds every program for every platform of .ko.yaml, pushes the images with their SBOMs, and has under bin/release/ the list of
+# what was pushed, and the chart and the manifests that take it.
 #
 #   KO_DOCKER_REPO=registry.example.com/everynode hack/release.sh VERSION LDFLAGS PROGRAM...
 #
@@ -23,6 +23,7 @@ fi
 out=bin/release
 rm -rf "$out"
 mkdir -p "$out/sbom"
+bash hack/release-chart.sh "$version" "$KO_DOCKER_REPO" "$out"
 export CGO_ENABLED=0 GOFLAGS=-trimpath
 go build -modfile=tools/ko/go.mod -o bin/ko github.com/google/ko
 for program in "$@"; do
@@ -33,3 +34,4 @@ for program in "$@"; do
 done
 echo "release: pushed, with SBOMs in $out/sbom:" >&2
 cat "$out/images"
+echo "release: the chart, and what it renders to, for these images: $(cd "$out" && echo *.tgz *.yaml), in $out" >&2

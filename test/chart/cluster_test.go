@@ -28,8 +28,7 @@ type release struct{ *labtest.Cluster }
 
 func (r release) helm(args ...string) {
 	r.T.Helper()
-	helm.once.Do(func() { helm.path = tool(r.T.(*testing.T), "helm") })
-	command := exec.CommandContext(r.T.Context(), helm.path, append(args, "--namespace", v1alpha1.SystemNamespace, "--kubeconfig", r.Kubeconfig)...)
+	command := exec.CommandContext(r.T.Context(), helmPath(r.T.(*testing.T)), append(args, "--namespace", v1alpha1.SystemNamespace, "--kubeconfig", r.Kubeconfig)...)
 	command.Env = append(os.Environ(), "HELM_CACHE_HOME="+r.Dir, "HELM_CONFIG_HOME="+r.Dir, "HELM_DATA_HOME="+r.Dir)
 	var out bytes.Buffer
 	command.Stdout, command.Stderr = &out, &out
@@ -49,13 +48,12 @@ func (r release) manual(heading string) {
 	if !there || !opens || !closes {
 		r.T.Fatalf("%s has no section %q with commands", manual, heading)
 	}
-	helm.once.Do(func() { helm.path = tool(r.T.(*testing.T), "helm") })
 	binaries, err := filepath.Abs(root + "/bin")
 	r.Must(err)
 	command := exec.CommandContext(r.T.Context(), "bash", "-o", "errexit", "-c", script)
 	command.Dir = root
 	command.Env = append(os.Environ(), "KUBECONFIG="+r.Kubeconfig, "HELM_CACHE_HOME="+r.Dir, "HELM_CONFIG_HOME="+r.Dir, "HELM_DATA_HOME="+r.Dir,
-		"PATH="+strings.Join([]string{filepath.Dir(helm.path), binaries, os.Getenv("PATH")}, string(filepath.ListSeparator)))
+		"PATH="+strings.Join([]string{filepath.Dir(helmPath(r.T.(*testing.T))), binaries, os.Getenv("PATH")}, string(filepath.ListSeparator)))
 	if out, err := command.CombinedOutput(); err != nil {
 		r.T.Fatalf("%s, %s: %v: %s", manual, heading, err, out)
 	}

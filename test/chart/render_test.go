@@ -34,13 +34,18 @@ var helm = struct {
 	path string
 }{}
 
+func helmPath(t *testing.T) string {
+	t.Helper()
+	helm.once.Do(func() { helm.path = tool(t, "helm") })
+	return helm.path
+}
+
 // template is what helm makes of the chart with these options, or what it says against them.
 func template(t *testing.T, options ...string) ([]byte, error) {
 	t.Helper()
-	helm.once.Do(func() { helm.path = tool(t, "helm") })
 	args := append([]string{"template", "everynode", chart, "--namespace", "everynode-system"}, options...)
 	var stdout, stderr bytes.Buffer
-	command := exec.CommandContext(t.Context(), helm.path, args...)
+	command := exec.CommandContext(t.Context(), helmPath(t), args...)
 	command.Stdout, command.Stderr = &stdout, &stderr
 	if err := command.Run(); err != nil {
 		return nil, fmt.Errorf("%w: %s", err, stderr.String())

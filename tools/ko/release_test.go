@@ -100,7 +100,14 @@ func TestRelease(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	manifests, err := os.ReadFile("../../bin/release/install.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, program := range programs {
+		if image := "image: " + repository + "/" + program + ":" + release + "\n"; !strings.Contains(string(manifests), image) {
+			t.Errorf("bin/release/install.yaml has no %s", image)
+		}
 		t.Run(program, func(t *testing.T) {
 			reference, err := name.ParseReference(repository + "/" + program + ":" + release)
 			if err != nil {

@@ -1,10 +1,8 @@
 // Command monitoring checks what the chart renders for Prometheus and Grafana, read from standard
-// input: ServiceMonitors and PrometheusRules are as prometheus-operator has them, every expression of
-// a rule and of a dashboard is PromQL, and every metric of Everynode's in them exists.
+// input: ServiceMonitors and PrometheusRules are as prometheus-operator has them, and every expression
+// of a rule and of a dashboard is PromQL. That the metrics in them exist is for test/chart to say.
 //
-//	helm template … | monitoring FILE.go…
-//
-// The files are those that declare metrics.
+//	helm template … | monitoring
 package main
 
 import (
