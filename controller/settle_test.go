@@ -121,8 +121,9 @@ func TestNativeTemplateCollides(t *testing.T) {
 	wantStrings(t, "history", []string{"5 ", "6 image:1"}, s.history(t))
 }
 
-// A second record of the template is nothing to hurry for. While two records are made one nothing is planned: some of the template's pods are called by the
-// one, some by the other. Then all are called by the one with the higher number, and none restarts.
+// A second record of the template is nothing to hurry for. While two records are made one nothing is
+// planned: some of the template's pods are called by the one, some by the other. Then all are called by
+// the one with the higher number, and none restarts.
 func TestTwoRecordsBecomeOne(t *testing.T) {
 	s := newShelf(t, nativeKind)
 	s.world.nodeSeen(makeNode("n1"))
