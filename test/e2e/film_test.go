@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -123,6 +124,17 @@ func leastServed(events []watch.Event, nodes int) int {
 		}
 	}
 	return least
+}
+
+// story tells a film, a line an event.
+func story(events []watch.Event) string {
+	var lines strings.Builder
+	for _, event := range events {
+		pod := event.Object.(*corev1.Pod)
+		fmt.Fprintf(&lines, "%s %s %s (%.8s): %s, ready %t, ends %t\n", event.Type, pod.ResourceVersion, pod.Name, pod.UID,
+			pod.Status.Phase, lab.PodReady(pod), pod.DeletionTimestamp != nil)
+	}
+	return lines.String()
 }
 
 // last is each pod of a film as it was seen last.
