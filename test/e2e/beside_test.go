@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -52,14 +51,7 @@ func TestBeside(t *testing.T) {
 
 // byReadme installs Everynode by the commands of the README, word for word.
 func byReadme(s *stage) {
-	text, err := os.ReadFile("../../README.md")
-	s.Must(err)
-	_, section, there := strings.Cut(string(text), "\n## Install\n")
-	_, block, opens := strings.Cut(section, "\n```\n")
-	script, _, closes := strings.Cut(block, "\n```\n")
-	if !there || !opens || !closes {
-		s.T.Fatal("README.md has no section Install with commands")
-	}
+	script := s.Commands("../../README.md", "## Install")
 	s.T.Cleanup(func() { _, _ = s.kind.Kubectl(context.Background(), "delete", "--filename=examples/", "--wait=false") })
 	out, err := s.kind.Shell(s.T.Context(), script)
 	s.Must(err)
