@@ -298,38 +298,6 @@ func (c *Cell) count(template *currentTemplate, now time.Time) part {
 	}
 }
 
-const (
-	firstRetry = time.Second
-	lastRetry  = 15 * time.Minute
-)
-
-// backOff doubles the time until the next finished pod of this cell is replaced, from 1 s to
-// 15 min, so that a pod that can never run costs a bounded number of writes (S8). A cell that
-// had no finished pod for long starts anew.
-func (c *Cell) backOff(now time.Time) {
-	if now.Sub(c.retryAt) > 2*lastRetry {
-		c.retries = 0
-	}
-	c.retryAt = now.Add(retryAfter(c.retries))
-	c.retries++
-}
-
-// worked has the back-off start anew when a pod was ready for longer than its successor would have
-// to wait: it can run, whatever ended it.
-func (c *Cell) worked(pod *Pod, now time.Time) {
-	if pod.Ready && c.retries > 0 && now.Sub(pod.ReadySince) >= retryAfter(c.retries-1) {
-		c.retries, c.retryAt = 0, time.Time{}
-	}
-}
-
-// retryAfter is the wait after so many retries.
-func retryAfter(retries int) time.Duration {
-	if retries >= 10 { // 2^10 s is more than 15 min
-		return lastRetry
-	}
-	return min(firstRetry<<retries, lastRetry)
-}
-
 // better orders pods of a cell by which of them stays: one that lives before one that ends, a
 // bound one before one that waits, a ready one before one that is not, then the older; name and
 // UID settle the rest, so that the choice never depends on the order of events.
