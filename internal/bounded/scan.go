@@ -1,0 +1,210 @@
+package bounded
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// How much memory lists, maps and pointers may take once they are decoded: minDecoded whatever the
+// length of the data, else maxGrowth times its length. The manifests of pods stay below five times.
+const (
+	minDecoded = 1 << 20
+	maxGrowth  = 16
+)
+
+// maxDepth bounds the recursion for types that contain themselves.
+const maxDepth = 100
+
+// scanner walks JSON along a shape. Bad syntax is no error here: the walk goes on somehow, always
+// forward, and the decoder refuses the whole.
+type scanner struct {
+	data  []byte
+	at    int
+	depth int
+	room  int // bytes that what is decoded may still take
+}
+
+// value walks one value.
+func (s *scanner) value(of *shape) error {
+	s.space()
+	if s.depth++; s.depth > maxDepth {
+		return &Error{Detail: fmt.Sprintf("it is nested deeper than %d values", maxDepth)}
+	}
+	defer func() { s.depth-- }()
+	first := s.peek()
+	switch {
+	case of == nil:
+		s.skip()
+	case of.quantity:
+		start := s.at
+		s.skip()
+		if err := checkQuantity(s.data[start:s.at]); err != nil {
+			return &Error{Detail: err.Error()}
+		}
+	case first == '{' && (of.fields != nil || of.mapping):
+		return s.object(of)
+	case first == '[' && of.list:
+		return s.list(of)
+	default: // of another type than the decoder expects
+		s.skip()
+	}
+	return nil
+}
+
+// object walks what becomes a struct or a map.
+func (s *scanner) object(of *shape) error {
+	for more := s.enter('}'); more; more = s.next('}') {
+		key := s.key()
+		if s.peek() == ':' {
+			s.at++
+		}
+		if of.mapping {
+			if err := s.element(of.element, of.size); err != nil {
+				return in("["+string(key)+"]", err)
+			}
+			continue
+		}
+		field := of.fields[string(key)]
+		if err := s.element(field.shape, field.pointee); err != nil {
+			return in("."+string(key), err)
+		}
+	}
+	return nil
+}
+
+func (s *scanner) list(of *shape) error {
+	index := 0
+	for more := s.enter(']'); more; more = s.next(']') {
+		if err := s.element(of.element, of.size); err != nil {
+			return in(fmt.Sprintf("[%d]", index), err)
+		}
+		index++
+	}
+	return nil
+}
+
+// element walks a value that takes size bytes beside what it holds.
+func (s *scanner) element(of *shape, size int) error {
+	if s.room -= size; s.room < 0 {
+		return &Error{Detail: "decoded, the whole takes more memory than its length warrants: remove list items that are empty"}
+	}
+	return s.value(of)
+}
+
+// in prefixes the path of an error.
+func in(path string, err error) error {
+	if refused := (*Error)(nil); errors.As(err, &refused) {
+		refused.Path = path + refused.Path
+	}
+	return err
+}
+
+// enter goes past the bracket that opens an object or a list, and says whether there is a value in it.
+func (s *scanner) enter(end byte) bool {
+	s.at++
+	s.space()
+	return s.open(end)
+}
+
+// next goes past the comma behind a value, and says whether there is a further one.
+func (s *scanner) next(end byte) bool {
+	s.space()
+	if s.peek() == ',' {
+		s.at++
+		s.space()
+		return s.open(end)
+	}
+	s.open(end)
+	return false
+}
+
+// open says whether the data goes on before the bracket that closes, and goes past that.
+func (s *scanner) open(end byte) bool {
+	if s.peek() == end {
+		s.at++
+		return false
+	}
+	return s.at < len(s.data)
+}
+
+// key reads the name of a value, as the decoder does: what is escaped in it counts as what it stands for.
+func (s *scanner) key() []byte {
+	start := s.at
+	s.skip()
+	raw := s.data[start:s.at]
+	s.space()
+	if bytes.IndexByte(raw, '\\') < 0 {
+		return bytes.Trim(raw, `"`)
+	}
+	var key string
+	_ = json.Unmarshal(raw, &key) // what is no string is nobody's name
+	return []byte(key)
+}
+
+// peek is the next byte; 0 at the end.
+func (s *scanner) peek() byte {
+	if s.at < len(s.data) {
+		return s.data[s.at]
+	}
+	return 0
+}
+
+func (s *scanner) space() {
+	for s.at < len(s.data) {
+		switch s.data[s.at] {
+		case ' ', '\t', '\r', '\n':
+			s.at++
+		default:
+			return
+		}
+	}
+}
+
+// skip goes past one value, whatever is in it.
+func (s *scanner) skip() {
+	for nested := 0; s.at < len(s.data); {
+		switch s.data[s.at] {
+		case '"':
+			s.text()
+		case '{', '[':
+			nested++
+			s.at++
+		case '}', ']':
+			nested--
+			s.at++
+		case ',', ':', ' ', '\t', '\r', '\n':
+			s.at++
+		default:
+			s.literal()
+		}
+		if nested <= 0 {
+			return
+		}
+	}
+}
+
+// text goes past a string.
+func (s *scanner) text() {
+	for s.at++; s.at < len(s.data); s.at++ {
+		switch s.data[s.at] {
+		case '\\':
+			s.at++
+		case '"':
+			s.at++
+			return
+		}
+	}
+	s.at = len(s.data) // an escape may be cut off
+}
+
+// literal goes past a number, true, false or null.
+func (s *scanner) literal() {
+	for s.at++; s.at < len(s.data); s.at++ {
+		switch s.data[s.at] {
+		case ',', ':', '}', ']', '{', '[', '"', ' ', '\t', '\r', '\n':
+			return
+		}
+	}
+}
