@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	admissionv1 "k8s.io/api/admission/v1"
@@ -31,6 +32,15 @@ func seeds(f *testing.F) {
 		`{"nodeName":"n1","number":1e999,"escaped":"\ud800\u0000"}`,
 	} {
 		objects = append(objects, `{"metadata":{"name":"p","ownerReferences":[{"apiVersion":"apps/v1","kind":"DaemonSet","controller":true}]},"spec":`+spec+`}`, `{"spec":`+spec+`}`)
+	}
+	for _, quantity := range []string{`"1e-40000000"`, `1e40000000`, `"1e99999999999999999999"`, `"` + strings.Repeat("9", 1000) + `"`, `"0.` + strings.Repeat("0", 1000) + `1Ki"`, `"+.5e-09"`} {
+		for _, place := range []wrong{
+			{set: at("resources"), to: `{"limits":{"cpu":` + quantity + `}}`},
+			{set: at("env"), to: `[{"name":"A","valueFrom":{"resourceFieldRef":{"resource":"limits.cpu","divisor":` + quantity + `}}}]`},
+			{set: []string{"spec", "template", "spec", "volumes"}, to: `[{"name":"v","emptyDir":{"sizeLimit":` + quantity + `}}]`},
+		} {
+			objects = append(objects, string(encode(f, with(f, validSet(), place))))
+		}
 	}
 	for _, set := range daemonSetSeeds(f) {
 		objects = append(objects, string(set))
@@ -93,7 +103,7 @@ func daemonSetSeeds(f *testing.F) [][]byte {
 	return sets
 }
 
-// Whatever is posted, the answer is a review for the request's UID or an HTTP error, and nothing panics.
+// Whatever is posted, the answer is a review for the request's UID or an HTTP error, it comes in time, and nothing panics.
 // A patch can be applied to what was sent, and then there is nothing more to do.
 func FuzzPlacement(f *testing.F) {
 	seeds(f)
@@ -122,8 +132,13 @@ func FuzzValidation(f *testing.F) {
 	seeds(f)
 	handler := newHandler(f)
 	f.Fuzz(func(t *testing.T, body []byte) {
-		if response := wellFormed(t, handler, ValidationPath, body); response != nil && response.Patch != nil {
+		response := wellFormed(t, handler, ValidationPath, body)
+		switch {
+		case response == nil:
+		case response.Patch != nil:
 			t.Fatalf("validation answers a patch: %s", response.Patch)
+		case !response.Allowed && (response.Result.Code == http.StatusTooManyRequests || strings.Contains(response.Result.Message, "bug")):
+			t.Fatalf("not judged: %s", response.Result.Message) // in time, or for a panic
 		}
 	})
 }
@@ -131,7 +146,11 @@ func FuzzValidation(f *testing.F) {
 // wellFormed posts a body and gives the answer, nil for an HTTP error, when it is what the API server
 // takes (k8s.io/apiserver pkg/admission/plugin/webhook/request VerifyAdmissionResponse).
 func wellFormed(t *testing.T, handler http.Handler, path string, body []byte) *admissionv1.AdmissionResponse {
+	begun := time.Now()
 	recorder := post(handler, path, body)
+	if took := time.Since(begun); took > decodeBudget {
+		t.Fatalf("the answer took %v, want %v at most", took, decodeBudget)
+	}
 	switch recorder.Code {
 	case http.StatusBadRequest, http.StatusRequestEntityTooLarge:
 		if recorder.Body.Len() == 0 {

@@ -34,7 +34,7 @@ func ServeHealth(ctx context.Context, listener net.Listener, handler http.Handle
 	}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+	if err := server.Serve(limitConnections(listener)); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serving health: %w", err)
 	}
 	return nil

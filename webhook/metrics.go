@@ -15,13 +15,15 @@ const (
 	unchanged outcome = "unchanged" // allowed as it is
 	warned    outcome = "warned"    // allowed with warnings; the configuration that sent it here may be wrong
 	denied    outcome = "denied"    // refused for what it asks
+	late      outcome = "late"      // refused because it was not judged in time
 	malformed outcome = "malformed" // could not be read
+	busy      outcome = "busy"      // an error: there was no room for it in time
 )
 
 var (
 	requests = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "everynode_webhook_requests_total",
-		Help: "Admission requests, by path and outcome: patched, unchanged, warned, denied or malformed.",
+		Help: "Admission requests, by path and outcome: patched, unchanged, warned, denied, late, malformed or busy.",
 	}, []string{"path", "outcome"})
 
 	// The buckets are close where answers are, so that quantiles read from them mean something.

@@ -84,8 +84,9 @@ func newOther(object any) (any, error) {
 			} `json:"template"`
 		} `json:"spec"`
 	}
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(read.Object, &set); err != nil {
-		return nil, fmt.Errorf("reading DaemonSet %s/%s: %w", read.GetNamespace(), read.GetName(), err)
+	// An error here would end the list, and with it every warning, for one object's sake.
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(read.Object, &set); err != nil || !isComparable(set.Spec.Selector, set.Spec.Template.Metadata.Labels) {
+		set.Spec.Selector, set.Spec.Template.Metadata.Labels = nil, nil
 	}
 	selector, err := metav1.LabelSelectorAsSelector(set.Spec.Selector)
 	if err != nil {
@@ -97,10 +98,25 @@ func newOther(object any) (any, error) {
 	}, nil
 }
 
+// comparedLimit bounds what is kept of a DaemonSet and compared with every other one: as many labels, and
+// as many keys and values in the selector. Larger ones are not compared.
+const comparedLimit = 100
+
+func isComparable(selector *metav1.LabelSelector, of map[string]string) bool {
+	if selector == nil {
+		return len(of) <= comparedLimit
+	}
+	size := len(selector.MatchLabels)
+	for _, expression := range selector.MatchExpressions {
+		size += 1 + len(expression.Values)
+	}
+	return size <= comparedLimit && len(of) <= comparedLimit
+}
+
 // overlaps warns of DaemonSets of the same namespace that select the same pods: each adopts those of the
 // other that lose their owner, and neither can be told apart by labels.
 func (o *Others) overlaps(set *appsv1.DaemonSet) []string {
-	if o == nil {
+	if o == nil || !isComparable(set.Spec.Selector, set.Spec.Template.Labels) {
 		return nil
 	}
 	selector, err := metav1.LabelSelectorAsSelector(set.Spec.Selector)

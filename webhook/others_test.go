@@ -2,10 +2,13 @@ package webhook
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/dynamic/fake"
 	"k8s.io/client-go/tools/cache"
@@ -111,4 +114,33 @@ func TestOthersNotSeenYet(t *testing.T) {
 	if !response.Allowed || len(response.Warnings) > 0 {
 		t.Errorf("allowed %v, warnings %q; want neither refusal nor warning", response.Allowed, response.Warnings)
 	}
+}
+
+// What others can write into their objects neither ends the list of them nor is kept whole.
+func TestOthersKeepLittle(t *testing.T) {
+	many := map[string]string{}
+	for i := range comparedLimit + 1 {
+		many[fmt.Sprintf("k%d", i)] = "v"
+	}
+	strange := map[string]any{"labels": []any{"none"}}
+	for name, metadata := range map[string]map[string]any{"labels that are none": strange, "many labels": {"labels": toAny(many)}} {
+		kept, err := newOther(&unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": "everynode.dev/v1alpha1", "kind": "DaemonSet", "metadata": map[string]any{"namespace": "ns", "name": "n"},
+			"spec": map[string]any{"selector": map[string]any{"matchLabels": map[string]any{"app": "agent"}}, "template": map[string]any{"metadata": metadata}},
+		}})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if other := kept.(*other); len(other.labels) > 0 || other.selector.Matches(labels.Set{"app": "agent"}) {
+			t.Errorf("%s: %d labels and selector %q are kept", name, len(other.labels), other.selector)
+		}
+	}
+}
+
+func toAny(labels map[string]string) map[string]any {
+	values := map[string]any{}
+	for key, value := range labels {
+		values[key] = value
+	}
+	return values
 }

@@ -14,6 +14,7 @@ import (
 	kjson "sigs.k8s.io/json"
 
 	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/internal/bounded"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -53,7 +54,7 @@ func (placement) answer(_ context.Context, asked *request) (*admissionv1.Admissi
 // place is the patch that places a pod, empty when there is nothing to do.
 func place(raw []byte) ([]operation, error) {
 	var seen podView
-	if err := kjson.UnmarshalCaseSensitivePreserveInts(raw, &seen); err != nil {
+	if err := decodePod(raw, &seen); err != nil {
 		return nil, fmt.Errorf("decoding the pod: %w", err)
 	}
 	if seen.Spec.NodeName == "" {
@@ -65,6 +66,17 @@ func place(raw []byte) ([]operation, error) {
 		return nil, err
 	}
 	return seen.patch(pod), nil
+}
+
+// largePod is the size from which on a pod is checked before it is decoded. What a smaller one may
+// take decoded is little enough, and there are no quantities in what is read of it.
+const largePod = 64 << 10
+
+func decodePod(raw []byte, seen *podView) error {
+	if len(raw) > largePod {
+		return bounded.Unmarshal(raw, seen)
+	}
+	return kjson.UnmarshalCaseSensitivePreserveInts(raw, seen)
 }
 
 // podView is the part of a pod that the rewrite reads or writes. A pointer that is nil is a field that

@@ -54,42 +54,77 @@ type reviews struct {
 	path string
 	hook hook
 	log  logr.Logger
+	room *room
+	// workers do what may take long; nil for a hook that is fast whatever it is asked.
+	workers *workers
 }
 
 // ServeHTTP answers a request that has a UID with a review, be it refused; without a UID the API
-// server could not tell what is answered, so anything else gets an HTTP error that says what is wrong.
+// server could not tell what is answered, so anything else gets an HTTP error that says what is wrong. A
+// request for which there is no room in time gets an error too: that is no fault of its object, and
+// failurePolicy is there to decide what becomes of it.
 func (r *reviews) ServeHTTP(w http.ResponseWriter, posted *http.Request) {
 	begun := time.Now()
-	asked, err := readRequest(w, posted)
+	ctx, cancel := context.WithTimeout(posted.Context(), limitOf(posted))
+	defer cancel()
+	asked, got, err := r.answer(ctx, w, posted)
 	if err != nil {
-		observe(r.path, malformed, begun)
-		r.log.Info("a request that is no admission review", "path", r.path, "from", posted.RemoteAddr, "reason", err.Error())
-		http.Error(w, err.Error(), statusOf(err))
+		r.fail(w, posted, err, begun)
 		return
 	}
-	response, outcome := r.hook.answer(posted.Context(), asked)
-	response.UID = asked.UID
-	if !response.Allowed {
+	got.response.UID = asked.UID
+	if !got.response.Allowed {
 		r.log.Info("refused", "path", r.path, "operation", asked.Operation, "namespace", asked.Namespace, "name", asked.Name,
-			"user", asked.UserInfo.Username, "reason", response.Result.Message)
+			"user", asked.UserInfo.Username, "reason", got.response.Result.Message)
 	}
-	body, err := json.Marshal(admissionv1.AdmissionReview{TypeMeta: reviewType, Response: response})
+	body, err := json.Marshal(admissionv1.AdmissionReview{TypeMeta: reviewType, Response: got.response})
 	if err != nil { // strings and numbers: there is nothing in it that cannot be encoded
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(body) // who does not listen any more need not be told
-	observe(r.path, outcome, begun)
+	_, _ = w.Write(body) // the client may have gone
+	observe(r.path, got.outcome, begun)
+}
+
+// answer reads a request, once there is room for it, and has it answered.
+func (r *reviews) answer(ctx context.Context, w http.ResponseWriter, posted *http.Request) (*request, answer, error) {
+	if kind, _, err := mime.ParseMediaType(posted.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+		return nil, answer{}, &httpError{http.StatusUnsupportedMediaType, fmt.Sprintf("Content-Type is %q: send application/json", posted.Header.Get("Content-Type"))}
+	}
+	leave, err := r.room.enter(ctx, posted)
+	if err != nil {
+		return nil, answer{}, fmt.Errorf("reading the review: %w", err)
+	}
+	asked, err := readRequest(w, posted)
+	if err != nil {
+		leave()
+		return nil, answer{}, err
+	}
+	if r.workers == nil {
+		defer leave()
+		response, outcome := r.hook.answer(ctx, asked)
+		return asked, answer{response, outcome}, nil
+	}
+	got, err := r.workers.do(ctx, r.hook, asked, leave)
+	return asked, got, err
+}
+
+// fail answers a request that no review can be the answer to.
+func (r *reviews) fail(w http.ResponseWriter, posted *http.Request, err error, begun time.Time) {
+	if errors.Is(err, errBusy) || errors.Is(err, context.Canceled) {
+		observe(r.path, busy, begun)
+	} else {
+		observe(r.path, malformed, begun)
+		r.log.Info("a request that is no admission review", "path", r.path, "from", posted.RemoteAddr, "reason", err.Error())
+	}
+	http.Error(w, err.Error(), statusOf(err))
 }
 
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // readRequest reads a body. What it returns shares no memory with the buffer, which others use next.
 func readRequest(w http.ResponseWriter, posted *http.Request) (*request, error) {
-	if kind, _, err := mime.ParseMediaType(posted.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		return nil, &httpError{http.StatusUnsupportedMediaType, fmt.Sprintf("Content-Type is %q: send application/json", posted.Header.Get("Content-Type"))}
-	}
 	buffer := buffers.Get().(*bytes.Buffer)
 	defer func() {
 		if buffer.Cap() <= keptBuffer {
@@ -97,6 +132,9 @@ func readRequest(w http.ResponseWriter, posted *http.Request) (*request, error) 
 			buffers.Put(buffer)
 		}
 	}()
+	if length := int(posted.ContentLength); length > keptBuffer { // which enter has bounded
+		buffer.Grow(length + bytes.MinRead)
+	}
 	if _, err := buffer.ReadFrom(http.MaxBytesReader(w, posted.Body, bodyLimit)); err != nil {
 		return nil, fmt.Errorf("reading the review: %w", err)
 	}

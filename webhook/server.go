@@ -21,8 +21,10 @@ const (
 	// headerLimit is far above what the API server sends, which is a few hundred bytes.
 	headerLimit = 16 << 10
 	// streamLimit is how many requests a connection may carry at a time; the API server's client opens
-	// another one for more. With bodyLimit it bounds what one connection may make this program hold.
+	// another one for more.
 	streamLimit = 250
+	// windowLimit is how much of the bodies on a connection is received before a handler reads it.
+	windowLimit = 256 << 10
 	// drainLimit is how long requests that are under way may take after the last one was taken.
 	drainLimit = 10 * time.Second
 )
@@ -40,11 +42,13 @@ func Serve(ctx context.Context, listener net.Listener, config *tls.Config, handl
 		WriteTimeout:      requestLimit,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    headerLimit,
-		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: streamLimit},
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: streamLimit, MaxReceiveBufferPerConnection: windowLimit, MaxReceiveBufferPerStream: windowLimit,
+		},
 	}
 	group, serving := errgroup.WithContext(context.WithoutCancel(ctx))
 	group.Go(func() error {
-		if err := server.ServeTLS(listener, "", ""); !errors.Is(err, http.ErrServerClosed) {
+		if err := server.ServeTLS(limitConnections(listener), "", ""); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serving the webhook: %w", err)
 		}
 		return nil

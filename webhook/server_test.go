@@ -234,6 +234,9 @@ func TestServeGoesOnAfterReadinessFails(t *testing.T) {
 			return fmt.Errorf("status %s", response.Status)
 		}
 		_, err = io.Copy(io.Discard, response.Body)
+		if client != old {
+			client.CloseIdleConnections() // one host may have so many
+		}
 		return err
 	}
 	if code, _ := probe(health, "/readyz"); code != http.StatusOK {

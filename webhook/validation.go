@@ -1,7 +1,9 @@
 package webhook
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -12,6 +14,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	podutil "k8s.io/kubernetes/pkg/api/pod"
 	"k8s.io/kubernetes/pkg/apis/apps"
@@ -46,15 +49,22 @@ func (v *validator) answer(ctx context.Context, asked *request) (*admissionv1.Ad
 	if !isServed || asked.Resource != daemonSetResource || asked.SubResource != "" {
 		return misdirected("validation serves CREATE and UPDATE of DaemonSets of everynode.dev", asked), warned
 	}
-	set, err := decodeDaemonSet(asked.Object)
-	var old *appsv1.DaemonSet
-	if err == nil && asked.Operation == admissionv1.Update {
-		old, err = decodeDaemonSet(asked.OldObject)
+	raw, err := specOf(asked.Object)
+	if err != nil {
+		return refused(http.StatusBadRequest, metav1.StatusReasonBadRequest, err.Error()), malformed
 	}
-	var warnings []string
-	if err == nil {
-		warnings, err = v.validate(ctx, set, old)
+	var old *daemonSet
+	if asked.Operation == admissionv1.Update {
+		before, err := specOf(asked.OldObject)
+		switch {
+		case err != nil: // nothing is known of it, and so nothing can be forgiven
+		case bytes.Equal(before, raw):
+			return allowed(), unchanged // metadata: labels, or the last finalizer
+		default:
+			old = newDaemonSet(ctx, asked, before)
+		}
 	}
+	warnings, err := v.validate(ctx, newDaemonSet(ctx, asked, raw), old)
 	var status *apierrors.StatusError
 	switch {
 	case errors.As(err, &status):
@@ -67,15 +77,32 @@ func (v *validator) answer(ctx context.Context, asked *request) (*admissionv1.Ad
 	return allowed(), unchanged
 }
 
-// decodeDaemonSet reads one of everynode.dev as the native kind, with apps/v1's defaults.
-func decodeDaemonSet(raw []byte) (*appsv1.DaemonSet, error) {
-	set := &v1alpha1.DaemonSet{}
-	if err := kjson.UnmarshalCaseSensitivePreserveInts(raw, set); err != nil {
+// specOf is the spec in an object's JSON. Nothing else of a DaemonSet is looked at, nor decoded.
+func specOf(object []byte) (json.RawMessage, error) {
+	var set *struct {
+		Spec json.RawMessage `json:"spec"`
+	}
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(object, &set); err != nil {
 		return nil, fmt.Errorf("decoding the DaemonSet: %w", err)
 	}
-	native := set.ToApps()
+	if set == nil {
+		return nil, errors.New("decoding the DaemonSet: there is none")
+	}
+	return set.Spec, nil
+}
+
+// daemonSet is one of everynode.dev as the native kind, with apps/v1's defaults, and what could not be
+// decoded of it.
+type daemonSet struct {
+	*appsv1.DaemonSet
+	faults field.ErrorList
+}
+
+func newDaemonSet(ctx context.Context, asked *request, raw []byte) *daemonSet {
+	spec, faults := readSpec(ctx, raw)
+	native := (&v1alpha1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: asked.Namespace, Name: asked.Name}, Spec: *spec}).ToApps()
 	internalv1.SetObjectDefaults_DaemonSet(native)
-	return native, nil
+	return &daemonSet{DaemonSet: native, faults: faults}
 }
 
 // validate says what apps/v1 would refuse of a DaemonSet that is made or, with old, changed, else what
@@ -83,29 +110,44 @@ func decodeDaemonSet(raw []byte) (*appsv1.DaemonSet, error) {
 //
 // Upstream lets pass in an update what its validation did not know when the old object was stored. Here
 // that goes further: a DaemonSet may have been stored while nothing validated it, and it must be possible to
-// mend it in steps, and to delete it when it has finalizers. So an update is not refused for what was
-// wrong before.
-func (v *validator) validate(ctx context.Context, set, old *appsv1.DaemonSet) (warnings []string, err error) {
-	spec, err := internal(set)
+// fix it in steps, and to delete it when it has finalizers. So an update is not refused for what was
+// wrong before, be it that it could not even be decoded.
+func (v *validator) validate(ctx context.Context, set, old *daemonSet) (warnings []string, err error) {
+	var before field.ErrorList
+	if old != nil {
+		before = old.faults
+	}
+	if errs := added(set.faults, before); len(errs) > 0 {
+		return nil, invalid(set, errs)
+	}
+	spec, err := internal(set.DaemonSet)
 	if err != nil {
 		return nil, err
 	}
 	var oldSpec *apps.DaemonSetSpec
 	if old != nil {
-		if oldSpec, err = internal(old); err != nil {
+		if oldSpec, err = internal(old.DaemonSet); err != nil {
 			return nil, err
 		}
 	}
+	if ctx.Err() != nil { // nobody waits for the answer
+		return nil, ctx.Err()
+	}
 	if errs := refusals(spec, oldSpec); len(errs) > 0 {
-		return nil, apierrors.NewInvalid(v1alpha1.DaemonSetKind.GroupKind(), set.Name, errs)
+		return nil, invalid(set, errs)
 	}
-	warnings = v.warnings(ctx, set, spec)
+	warnings = v.warnings(ctx, set.DaemonSet, spec)
 	if old == nil {
-		return warnings, nil
+		return warnings[:min(len(warnings), reportLimit)], nil
 	}
-	// Nobody is told twice: an update is warned of what it brings.
-	before := v.warnings(ctx, old, oldSpec)
-	return slices.DeleteFunc(warnings, func(warning string) bool { return slices.Contains(before, warning) }), nil
+	// An update is warned of what it brings, and not again of what was there.
+	known := sets.New(v.warnings(ctx, old.DaemonSet, oldSpec)...)
+	warnings = slices.DeleteFunc(warnings, known.Has)
+	return warnings[:min(len(warnings), reportLimit)], nil
+}
+
+func invalid(set *daemonSet, errs field.ErrorList) error {
+	return apierrors.NewInvalid(v1alpha1.DaemonSetKind.GroupKind(), set.Name, reported(errs))
 }
 
 // internal is a spec as upstream's functions take it.
@@ -130,10 +172,5 @@ func refusals(spec, old *apps.DaemonSetSpec) field.ErrorList {
 	if len(errs) == 0 {
 		return nil
 	}
-	before := appsvalidation.ValidateDaemonSetSpec(old, field.NewPath("spec"), options)
-	return slices.DeleteFunc(errs, func(err *field.Error) bool {
-		return slices.ContainsFunc(before, func(other *field.Error) bool {
-			return other.Type == err.Type && other.Field == err.Field && other.Detail == err.Detail
-		})
-	})
+	return added(errs, appsvalidation.ValidateDaemonSetSpec(old, field.NewPath("spec"), options))
 }

@@ -167,11 +167,10 @@ func daemonSetsOf(t *testing.T, file string) [][]byte {
 func TestValidationRefusesWhatItCannotRead(t *testing.T) {
 	lawful := encode(t, validSet())
 	for name, asked := range map[string]*request{
-		"nothing":             createSet(nil),
-		"a list":              createSet([]byte(`[]`)),
-		"a name as a number":  createSet([]byte(`{"metadata":{"name":1}}`)),
-		"nothing before":      updateSet(lawful, nil),
-		"something else then": updateSet(lawful, []byte(`7`)),
+		"nothing":              createSet(nil),
+		"null":                 createSet([]byte(`null`)),
+		"a list":               createSet([]byte(`[]`)),
+		"nothing in its place": updateSet(nil, lawful),
 	} {
 		t.Run(name, func(t *testing.T) {
 			response := validated(t, asked)

@@ -11,6 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	podutil "k8s.io/kubernetes/pkg/api/pod"
 	"k8s.io/kubernetes/pkg/apis/apps"
+	"k8s.io/kubernetes/pkg/apis/core"
+	"k8s.io/kubernetes/pkg/apis/core/pods"
 )
 
 // warnings are what is legal and surely wrong. Each says what to do, and fits in a line of a terminal: the
@@ -30,8 +32,58 @@ func (v *validator) warnings(ctx context.Context, set *appsv1.DaemonSet, spec *a
 		}
 	}
 	found = append(found, v.others.overlaps(set)...)
+	if pairs(&spec.Template.Spec) > pairLimit {
+		return found
+	}
 	// What apps/v1 itself warns of: deprecated names, names that are given twice and the like.
 	return append(found, podutil.GetWarningsForPodTemplate(ctx, field.NewPath("spec", "template"), &spec.Template, nil)...)
+}
+
+// pairLimit bounds what upstream may warn of for each pair of ports, and of files in volumes: a hundred
+// of each are fine.
+const pairLimit = 10_000
+
+// pairs is how many ports and files upstream's warnings compare with each other
+// (k8s.io/kubernetes pkg/api/pod/warnings.go), each of which may become a warning.
+func pairs(pod *core.PodSpec) int {
+	ports, files := 0, 0
+	pods.VisitContainersWithPath(pod, nil, func(container *core.Container, _ *field.Path) bool {
+		ports += len(container.Ports)
+		return true
+	})
+	for i := range pod.Volumes {
+		files += filesIn(&pod.Volumes[i].VolumeSource)
+	}
+	return ports*ports + files*files
+}
+
+func filesIn(volume *core.VolumeSource) int {
+	files := 0
+	if volume.ConfigMap != nil {
+		files += len(volume.ConfigMap.Items)
+	}
+	if volume.Secret != nil {
+		files += len(volume.Secret.Items)
+	}
+	if volume.DownwardAPI != nil {
+		files += len(volume.DownwardAPI.Items)
+	}
+	if volume.Projected == nil {
+		return files
+	}
+	for _, source := range volume.Projected.Sources {
+		files++
+		if source.ConfigMap != nil {
+			files += len(source.ConfigMap.Items)
+		}
+		if source.Secret != nil {
+			files += len(source.Secret.Items)
+		}
+		if source.DownwardAPI != nil {
+			files += len(source.DownwardAPI.Items)
+		}
+	}
+	return files
 }
 
 // surges says whether a rollout makes new pods beside the old ones.

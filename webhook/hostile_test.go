@@ -1,0 +1,83 @@
+package webhook
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// hostile are bodies that take little to send and much to decode or to judge.
+func hostile(t testing.TB) map[string][]byte {
+	repeated := func(item string, times int) string {
+		return "[" + strings.Repeat(item+",", times-1) + item + "]"
+	}
+	numbered := func(format string, times int) string {
+		items := make([]string, times)
+		for i := range items {
+			items[i] = fmt.Sprintf(format, i)
+		}
+		return "[" + strings.Join(items, ",") + "]"
+	}
+	pod := func(field string) []string { return []string{"spec", "template", "spec", field} }
+	limits := func(quantity string) wrong {
+		return wrong{set: at("resources"), to: `{"limits":{"cpu":` + quantity + `}}`}
+	}
+	bodies := map[string][]byte{}
+	for name, wrong := range map[string]wrong{
+		"a small exponent":       limits(`"1e-40000000"`),
+		"a large exponent":       limits(`"1e40000000"`),
+		"a number's exponent":    limits(`1e-40000000`),
+		"an exponent of zeros":   limits(`"1e-0000000040000000"`),
+		"an escaped exponent":    limits(`"1\u0065-40000000"`),
+		"a million digits":       limits(`"` + strings.Repeat("9", 1_000_000) + `"`),
+		"a million decimals":     limits(`"0.` + strings.Repeat("9", 1_000_000) + `Ei"`),
+		"a divisor":              {set: at("env"), to: `[{"name":"A","valueFrom":{"resourceFieldRef":{"resource":"limits.cpu","divisor":"1e-40000000"}}}]`},
+		"a volume's size":        {set: pod("volumes"), to: `[{"name":"v","emptyDir":{"sizeLimit":"1e-40000000"}}]`},
+		"a claim's size":         {set: pod("volumes"), to: `[{"name":"v","ephemeral":{"volumeClaimTemplate":{"spec":{"resources":{"requests":{"storage":"1e-40000000"}}}}}}]`},
+		"overhead":               {set: pod("overhead"), to: `{"cpu":"1e-40000000"}`},
+		"the pod's own limits":   {set: pod("resources"), to: `{"limits":{"cpu":"1e-40000000"}}`},
+		"containers of nothing":  {set: pod("containers"), to: repeated("{}", 1_000_000)},
+		"containers of zeros":    {set: pod("containers"), to: repeated("0", 1_500_000)},
+		"many containers":        {set: pod("containers"), to: numbered(`{"name":"c%d","image":"a"}`, 20_000)},
+		"ports that all overlap": {set: at("ports"), to: repeated(`{"containerPort":80}`, listLimit)},
+		"constraints":            {set: pod("topologySpreadConstraints"), to: numbered(`{"maxSkew":1,"topologyKey":"k%d","whenUnsatisfiable":"DoNotSchedule"}`, 40_000)},
+		"files that all overlap": {set: pod("volumes"), to: `[{"name":"v","configMap":{"name":"c","items":` + repeated(`{"key":"a","path":"a"}`, listLimit) + `}}]`},
+		"variables":              {set: at("env"), to: repeated(`{"name":"A","value":"$(A)"}`, 80_000)},
+		"terms":                  {set: pod("affinity"), to: `{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":` + repeated(`{"matchFields":[{"key":"metadata.name","operator":"In","values":["a"]}]}`, 30_000) + `}}}`},
+		"tolerations":            {set: pod("tolerations"), to: repeated(`{"operator":"Exists"}`, 100_000)},
+		"labels":                 {set: []string{"spec", "template", "metadata", "labels"}, to: "{" + strings.Repeat(`"":"",`, 400_000) + `"a":"b"}`},
+		"depth":                  {set: pod("unknown"), to: strings.Repeat("[", 5000) + strings.Repeat("]", 5000)},
+	} {
+		bodies[name] = encode(t, with(t, validSet(), wrong))
+	}
+	return bodies
+}
+
+// decodeBudget is a bound for one answer on a machine that has other things to do. Alone, most take a
+// hundredth of it.
+const decodeBudget = 5 * time.Second
+
+// Whatever the body, there is an answer, and no work is left behind it.
+func TestHostileBodies(t *testing.T) {
+	for name, set := range hostile(t) {
+		t.Run(name, func(t *testing.T) {
+			for operation, asked := range map[string]*request{
+				"create": createSet(set), "bring": updateSet(set, encode(t, validSet())), "keep": updateSet(bytes.Replace(set, []byte(`"spec":{`), []byte(`"spec":{"minReadySeconds":1,`), 1), set),
+			} {
+				begun := time.Now()
+				response, _ := (&validator{}).answer(t.Context(), asked)
+				if took := time.Since(begun); took > decodeBudget {
+					t.Errorf("%s: %v, want %v at most", operation, took, decodeBudget)
+				}
+				if operation == "keep" && !response.Allowed {
+					t.Errorf("%s: refused: %s", operation, response.Result.Message)
+				}
+				if len(response.Warnings) > reportLimit || (response.Result != nil && len(response.Result.Details.Causes) > reportLimit+1) {
+					t.Errorf("%s: %d warnings, result of %d bytes", operation, len(response.Warnings), len(response.Result.Message))
+				}
+			}
+		})
+	}
+}

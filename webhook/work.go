@@ -1,0 +1,86 @@
+package webhook
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+	admissionv1 "k8s.io/api/admission/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+const (
+	// answerLimit is how long an answer may take. It leaves a third of the three seconds that the API
+	// server waits (timeoutSeconds of the configurations) for the network.
+	answerLimit = 2 * time.Second
+	// workLimit is how many validations are worked on at a time, and workUnit the size of a body that
+	// counts as one more: the largest is worked on alone.
+	workLimit = 8
+	workUnit  = 1 << 20
+)
+
+// answer is what a hook makes of a request.
+type answer struct {
+	response *admissionv1.AdmissionResponse
+	outcome  outcome
+}
+
+// workers bound work that cannot be interrupted at every point. Whoever asks gets an answer in time; what
+// goes on after that keeps its place until it ends, so that abandoned work never piles up.
+type workers struct {
+	places *semaphore.Weighted
+}
+
+func newWorkers() *workers { return &workers{places: semaphore.NewWeighted(workLimit)} }
+
+// do has a hook answer within the time of ctx. done is called when the work has ended, which may be later.
+func (w *workers) do(ctx context.Context, hook hook, asked *request, done func()) (answer, error) {
+	weight := min(int64(1+(len(asked.Object)+len(asked.OldObject))/workUnit), workLimit)
+	if err := w.places.Acquire(ctx, weight); err != nil {
+		done()
+		return answer{}, busyOr(ctx)
+	}
+	finished := make(chan answer, 1)
+	go func() {
+		defer done()
+		defer w.places.Release(weight)
+		finished <- recovered(ctx, hook, asked)
+	}()
+	select {
+	case got := <-finished:
+		return got, nil
+	case <-ctx.Done():
+		return overdue(), nil
+	}
+}
+
+// recovered answers also when the work panics, which would end the program outside of the server's own
+// goroutines.
+func recovered(ctx context.Context, hook hook, asked *request) (got answer) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			got = answer{refused(http.StatusUnprocessableEntity, metav1.StatusReasonInvalid,
+				fmt.Sprintf("validation failed on this object, which is a bug of everynode-webhook: please report it with the manifest (%v)", reason)), malformed}
+		}
+	}()
+	response, outcome := hook.answer(ctx, asked)
+	return answer{response, outcome}
+}
+
+// overdue refuses what could not be judged in time. It is a denial, not an error: with failurePolicy Ignore the
+// API server would store what nobody has judged.
+func overdue() answer {
+	return answer{refused(http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests,
+		fmt.Sprintf("validation did not finish within %v: try again, or make the lists of the pod template shorter", answerLimit)), late}
+}
+
+// limitOf is how long the answer to a request may take. The API server says in the query how long it waits
+// itself (k8s.io/apiserver pkg/admission/plugin/webhook/mutating/dispatcher.go).
+func limitOf(posted *http.Request) time.Duration {
+	if waits, err := time.ParseDuration(posted.URL.Query().Get("timeout")); err == nil && waits > 0 {
+		return min(answerLimit, waits*2/3)
+	}
+	return answerLimit
+}

@@ -1,0 +1,256 @@
+package webhook
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	admissionv1 "k8s.io/api/admission/v1"
+)
+
+// stubborn is a hook that works until it is released, whoever waits, and counts.
+type stubborn struct {
+	begun, running, most atomic.Int64
+	release              chan struct{}
+}
+
+func newStubborn() *stubborn { return &stubborn{release: make(chan struct{})} }
+
+func (s *stubborn) answer(context.Context, *request) (*admissionv1.AdmissionResponse, outcome) {
+	s.begun.Add(1)
+	now := s.running.Add(1)
+	defer s.running.Add(-1)
+	for most := s.most.Load(); now > most && !s.most.CompareAndSwap(most, now); most = s.most.Load() {
+	}
+	<-s.release
+	return allowed(), unchanged
+}
+
+func stubbornly(hook hook) *reviews {
+	return &reviews{path: ValidationPath, hook: hook, log: logr.Discard(), room: newRoom(roomLimit), workers: newWorkers()}
+}
+
+// wait is until something is true; what it waits for comes whatever the machine does.
+func wait(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !is(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: not within %v", what, patience)
+		}
+	}
+}
+
+// empty is whether all room and all places were given back.
+func empty(r *reviews) bool {
+	if !r.room.all.TryAcquire(roomLimit) {
+		return false
+	}
+	r.room.all.Release(roomLimit)
+	if !r.workers.places.TryAcquire(workLimit) {
+		return false
+	}
+	r.workers.places.Release(workLimit)
+	r.room.mu.Lock()
+	defer r.room.mu.Unlock()
+	return len(r.room.hosts) == 0
+}
+
+func result(t *testing.T, recorder *httptest.ResponseRecorder) *admissionv1.AdmissionResponse {
+	t.Helper()
+	var got admissionv1.AdmissionReview
+	if err := json.Unmarshal(recorder.Body.Bytes(), &got); err != nil || got.Response == nil {
+		t.Fatalf("status %d, body %s: %v", recorder.Code, recorder.Body, err)
+	}
+	return got.Response
+}
+
+// Work that does not end in time is a denial; it keeps its place, and what comes meanwhile does not
+// pile up behind it.
+func TestWorkThatDoesNotEnd(t *testing.T) {
+	hook := newStubborn()
+	served := stubbornly(hook)
+	body := review(t, createSet(encode(t, validSet())))
+	var all sync.WaitGroup
+	var denials, busies atomic.Int64
+	for range 4 * workLimit {
+		all.Go(func() {
+			recorder := post(served, ValidationPath+"?timeout=150ms", body)
+			if recorder.Code == http.StatusServiceUnavailable {
+				busies.Add(1)
+				return
+			}
+			if response := result(t, recorder); !response.Allowed && response.Result.Code == http.StatusTooManyRequests && strings.Contains(response.Result.Message, "did not finish") {
+				denials.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	if denials.Load() != workLimit || busies.Load() != 3*workLimit {
+		t.Errorf("%d denials and %d without room, want %d and %d", denials.Load(), busies.Load(), workLimit, 3*workLimit)
+	}
+	if begun, running := hook.begun.Load(), hook.running.Load(); begun != workLimit || running != workLimit {
+		t.Errorf("%d began and %d go on, want %d: what nobody waits for any more must not begin", begun, running, workLimit)
+	}
+	close(hook.release)
+	wait(t, "the end of all work", func() bool { return hook.running.Load() == 0 && empty(served) })
+	if recorder := post(served, ValidationPath, body); recorder.Code != http.StatusOK || !result(t, recorder).Allowed {
+		t.Errorf("after that: status %d, %s", recorder.Code, recorder.Body)
+	}
+}
+
+// Clients that go leave nothing behind: those that waited never begin, and those that are worked
+// on keep their room to the end.
+func TestClientsThatGo(t *testing.T) {
+	hook := newStubborn()
+	served := stubbornly(hook)
+	body := review(t, createSet(encode(t, validSet())))
+	ctx, leave := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	for range 2 * workLimit {
+		all.Go(func() {
+			posted := httptest.NewRequestWithContext(ctx, http.MethodPost, ValidationPath, bytes.NewReader(body))
+			posted.Header.Set("Content-Type", "application/json")
+			served.ServeHTTP(httptest.NewRecorder(), posted)
+		})
+	}
+	wait(t, "all places taken", func() bool { return hook.begun.Load() == workLimit })
+	leave()
+	all.Wait()
+	if begun := hook.begun.Load(); begun != workLimit {
+		t.Errorf("%d began, want %d", begun, workLimit)
+	}
+	if empty(served) {
+		t.Error("what is worked on has given its room back")
+	}
+	close(hook.release)
+	wait(t, "the end of all work", func() bool { return empty(served) })
+}
+
+// The largest bodies are worked on one at a time, whatever comes.
+func TestLargeBodiesAreWorkedOnAlone(t *testing.T) {
+	hook := newStubborn()
+	close(hook.release)
+	served := stubbornly(hook)
+	body := review(t, createSet([]byte(`{"a":"`+strings.Repeat("x", bodyLimit-(64<<10))+`"}`)))
+	var all sync.WaitGroup
+	for range 6 {
+		all.Go(func() { post(served, ValidationPath, body) })
+	}
+	all.Wait()
+	if most := hook.most.Load(); most != 1 {
+		t.Errorf("%d at a time, want 1", most)
+	}
+	wait(t, "the end of all work", func() bool { return empty(served) })
+}
+
+// panics is a hook that has a bug.
+type panics struct{}
+
+func (panics) answer(context.Context, *request) (*admissionv1.AdmissionResponse, outcome) {
+	panic("no such index")
+}
+
+func TestWorkThatPanicsIsADenial(t *testing.T) {
+	served := stubbornly(panics{})
+	response := result(t, post(served, ValidationPath, review(t, createSet([]byte(`{}`)))))
+	if response.Allowed || !strings.Contains(response.Result.Message, "no such index") {
+		t.Errorf("%+v, want a denial that names the bug", response)
+	}
+	wait(t, "the end of all work", func() bool { return empty(served) })
+}
+
+// slowBody is a body that comes when it is let.
+type slowBody struct {
+	io.Reader
+	let chan struct{}
+}
+
+func (b *slowBody) Read(p []byte) (int, error) {
+	<-b.let
+	return b.Reader.Read(p)
+}
+
+// What is under way holds no more memory than there is room for, before a byte of it is read; and one host
+// leaves room for others.
+func TestRoomIsTakenBeforeTheBodyIsRead(t *testing.T) {
+	served := &reviews{path: PlacementPath, hook: placement{}, log: logr.Discard(), room: newRoom(roomLimit)}
+	let := make(chan struct{})
+	large := review(t, create([]byte(`{"a":"`+strings.Repeat("x", 3<<20)+`"}`)))
+	postFrom := func(host string, body io.Reader, length int) *httptest.ResponseRecorder {
+		posted := httptest.NewRequest(http.MethodPost, PlacementPath+"?timeout=150ms", body)
+		posted.Header.Set("Content-Type", "application/json")
+		posted.RemoteAddr, posted.ContentLength = host+":1", int64(length)
+		recorder := httptest.NewRecorder()
+		served.ServeHTTP(recorder, posted)
+		return recorder
+	}
+	each := int64(requestCost + 2*len(large))
+	want := roomLimit / 2 / each
+	var all sync.WaitGroup
+	var answered atomic.Int64
+	for range 3 * want {
+		all.Go(func() {
+			if recorder := postFrom("10.0.0.1", &slowBody{bytes.NewReader(large), let}, len(large)); recorder.Code == http.StatusOK {
+				answered.Add(1)
+			}
+		})
+	}
+	own := func() *host {
+		served.room.mu.Lock()
+		defer served.room.mu.Unlock()
+		return served.room.hosts["10.0.0.1"]
+	}
+	wait(t, "those without room gave up", func() bool {
+		own := own()
+		return own != nil && own.room != nil && users(served.room, "10.0.0.1") == int(want)
+	})
+	if small := review(t, create([]byte(`{"spec":{"nodeName":"n1"}}`))); postFrom("10.0.0.2", bytes.NewReader(small), len(small)).Code != http.StatusOK {
+		t.Error("another host is shut out")
+	}
+	close(let)
+	all.Wait()
+	if answered.Load() != want {
+		t.Errorf("%d requests of %d bytes were read at a time, want %d", answered.Load(), len(large), want)
+	}
+	if !served.room.all.TryAcquire(roomLimit) {
+		t.Error("room was not given back")
+	}
+}
+
+func users(r *room, address string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if own := r.hosts[address]; own != nil {
+		return own.users
+	}
+	return 0
+}
+
+func TestBodiesBeyondTheLimitAreNotRead(t *testing.T) {
+	served := stubbornly(placement{})
+	posted := httptest.NewRequest(http.MethodPost, ValidationPath, &slowBody{strings.NewReader(""), nil}) // who reads hangs
+	posted.Header.Set("Content-Type", "application/json")
+	posted.ContentLength = bodyLimit + 1
+	recorder := httptest.NewRecorder()
+	served.ServeHTTP(recorder, posted)
+	if recorder.Code != http.StatusRequestEntityTooLarge || !empty(served) {
+		t.Errorf("status %d %s, want it too large", recorder.Code, recorder.Body)
+	}
+}
+
+func TestAnswerLimit(t *testing.T) {
+	for query, want := range map[string]time.Duration{"": answerLimit, "?timeout=3s": answerLimit, "?timeout=30s": answerLimit, "?timeout=1.5s": time.Second, "?timeout=x": answerLimit, "?timeout=-1s": answerLimit} {
+		if got := limitOf(httptest.NewRequest(http.MethodPost, ValidationPath+query, nil)); got != want {
+			t.Errorf("%q: %v, want %v", query, got, want)
+		}
+	}
+}
