@@ -59,7 +59,7 @@ func (p *seenPod) labels() packedLabels { return p.family.Value().labels }
 func (w Workloads) seePod(pod *corev1.Pod) *seenPod {
 	seen := &seenPod{Name: pod.Name, UID: pod.UID, version: pod.ResourceVersion}
 	seen.cell, seen.ours = w.cellOf(pod)
-	if !seen.ours && metav1.GetControllerOfNoCopy(pod) == nil && pod.DeletionTimestamp == nil {
+	if !seen.ours && len(pod.OwnerReferences) <= daemon.MaxOwners && daemon.ControllerOf(pod) == nil && pod.DeletionTimestamp == nil {
 		seen.orphanOn, _ = daemon.Target(pod)
 	}
 	common := family{namespace: pod.Namespace}
@@ -69,7 +69,7 @@ func (w Workloads) seePod(pod *corev1.Pod) *seenPod {
 	if seen.ours {
 		observed := daemon.ObservePod(pod)
 		common.owner, common.revision = seen.cell.Owner, observed.Revision
-		common.daemon = metav1.GetControllerOfNoCopy(pod).Name
+		common.daemon = daemon.ControllerOf(pod).Name
 		seen.observed, seen.site = &observed, unique.Make(site{seen.cell.Node, observed.NodeUID})
 	}
 	seen.family = unique.Make(common)

@@ -117,6 +117,12 @@ func (w *world) daemonSeen(object *v1alpha1.DaemonSet) error {
 		}
 		return nil
 	}
+	if err := daemon.CheckTemplate(&object.Spec.Template); err != nil {
+		return err
+	}
+	if err := daemon.CheckSelector(object.Spec.Selector); err != nil {
+		return err
+	}
 	id, err := daemon.Identify(object)
 	if err != nil {
 		return err

@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"slices"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -34,10 +33,19 @@ func KeyOf(pod *corev1.Pod) (Key, bool) {
 	return Key{Namespace: pod.Namespace, Owner: owner.UID, Node: node}, true
 }
 
+// ControllerOf is the controller reference of an object, nil when it has none. One with more than
+// MaxOwners owners has none: nobody looks through them for every event.
+func ControllerOf(object metav1.Object) *metav1.OwnerReference {
+	if len(object.GetOwnerReferences()) > MaxOwners {
+		return nil
+	}
+	return metav1.GetControllerOfNoCopy(object)
+}
+
 // OwnedByDaemon gives the controller reference of a pod when it names a DaemonSet, of this
 // project or of apps.
 func OwnedByDaemon(pod metav1.Object) (*metav1.OwnerReference, bool) {
-	owner := metav1.GetControllerOfNoCopy(pod)
+	owner := ControllerOf(pod)
 	if owner == nil || owner.Kind != v1alpha1.DaemonSetKind.Kind {
 		return nil, false
 	}
@@ -60,9 +68,7 @@ func groupOf(owner *metav1.OwnerReference) string {
 }
 
 // Target is the one node that a pod is on or can go to: spec.nodeName, else the name that
-// every required node selector term pins by matchFields. It is false when there is none, or
-// when the terms, which are ORed, leave a choice. A term that carries other pins too can match
-// no other node either; one without requirements matches none and does not count.
+// every required nodeSelectorTerm pins by matchFields (PinnedNode).
 func Target(pod *corev1.Pod) (node string, ok bool) {
 	if pod.Spec.NodeName != "" {
 		return pod.Spec.NodeName, true
@@ -70,30 +76,52 @@ func Target(pod *corev1.Pod) (node string, ok bool) {
 	return PinnedNode(&pod.Spec)
 }
 
-// PinnedNode is the one node that the required affinity of a pod leaves it, wherever it is now.
+// PinnedNode is the one node that the required affinity of a pod leaves it, wherever it is now. It is
+// false when there is none, or when the terms, which are ORed, leave a choice. A term without
+// requirements, or one that asks for two nodes at once, matches no node and does not count.
+//
+// Whoever creates pods decides how many terms and matchFields there are: each is looked at once at
+// most, two different names settle a term or the whole question, and a pod with more than maxLooked of
+// them, which no template that is served makes, is not pinned.
 func PinnedNode(spec *corev1.PodSpec) (node string, ok bool) {
-	terms := requiredTerms(spec)
-	first := slices.IndexFunc(terms, func(term corev1.NodeSelectorTerm) bool { return !empty(&term) })
-	if first < 0 {
-		return "", false
-	}
-	for i := range terms[first].MatchFields {
-		field := &terms[first].MatchFields[i]
-		if !pins(field) || (ok && field.Values[0] == node) || !everyTermPins(terms, field.Values[0]) {
-			continue
-		}
-		if ok { // two names in every term: there is no such node
-			return "", false
-		}
-		node, ok = field.Values[0], true
-	}
+	node, ok, _ = pinnedNode(requiredTerms(spec))
 	return node, ok
 }
 
-func everyTermPins(terms []corev1.NodeSelectorTerm, node string) bool {
-	return !slices.ContainsFunc(terms, func(term corev1.NodeSelectorTerm) bool {
-		return !empty(&term) && !pinnedTo(&term, node)
-	})
+// pinnedNode also counts the terms and matchFields that it looked at.
+func pinnedNode(terms []corev1.NodeSelectorTerm) (node string, ok bool, looked int) {
+	for i := range terms {
+		pin, contradictory, fields := pinOf(&terms[i], maxLooked-looked-1)
+		if looked += 1 + fields; looked > maxLooked {
+			return "", false, looked
+		}
+		switch {
+		case contradictory || empty(&terms[i]):
+		case pin == "" || ok && pin != node:
+			return "", false, looked
+		default:
+			node, ok = pin, true
+		}
+	}
+	return node, ok, looked
+}
+
+// pinOf is the one node that a term's matchFields ask for by name, "" when they ask for none. A term
+// that asks for two is contradictory. It looks at no more matchFields than it is given.
+func pinOf(term *corev1.NodeSelectorTerm, most int) (node string, contradictory bool, looked int) {
+	for i := range term.MatchFields {
+		if looked++; looked > most {
+			break
+		}
+		switch field := &term.MatchFields[i]; {
+		case !pins(field):
+		case node == "":
+			node = field.Values[0]
+		case field.Values[0] != node:
+			return "", true, looked
+		}
+	}
+	return node, false, looked
 }
 
 // empty says whether a term has no requirements: it matches no node.
@@ -132,9 +160,4 @@ func pins(field *corev1.NodeSelectorRequirement) bool {
 // pinsTo says whether a requirement is metadata.name In [node].
 func pinsTo(field *corev1.NodeSelectorRequirement, node string) bool {
 	return pins(field) && field.Values[0] == node
-}
-
-// pinnedTo says whether a term's matchFields pin it to a node of this name.
-func pinnedTo(term *corev1.NodeSelectorTerm, node string) bool {
-	return slices.ContainsFunc(term.MatchFields, func(field corev1.NodeSelectorRequirement) bool { return pinsTo(&field, node) })
 }

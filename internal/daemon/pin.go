@@ -44,14 +44,32 @@ func Pin(spec *corev1.PodSpec, node string) {
 		}
 		return
 	}
-	for i := range required.NodeSelectorTerms {
-		term := &required.NodeSelectorTerms[i]
-		// A pin would make an empty term, which matches no node, match one. So would a term where there
-		// are none, which the API server refuses.
-		if !empty(term) && (len(term.MatchFields) == 0 || !pinsTo(&term.MatchFields[0], node)) {
-			term.MatchFields = slices.Insert(slices.Clip(term.MatchFields), 0, pin)
+	pinTerms(required.NodeSelectorTerms, pin)
+}
+
+// pinTerms puts the pin first into every term that needs it. One array holds the matchFields of all
+// terms: there may be tens of thousands, and an allocation for each is most of what they cost.
+func pinTerms(terms []corev1.NodeSelectorTerm, pin corev1.NodeSelectorRequirement) {
+	node, room := pin.Values[0], 0
+	for i := range terms {
+		if needsPin(&terms[i], node) {
+			room += 1 + len(terms[i].MatchFields)
 		}
 	}
+	fields := make([]corev1.NodeSelectorRequirement, 0, room)
+	for i := range terms {
+		if term := &terms[i]; needsPin(term, node) {
+			from := len(fields)
+			fields = append(append(fields, pin), term.MatchFields...)
+			term.MatchFields = slices.Clip(fields[from:])
+		}
+	}
+}
+
+// needsPin is false for an empty term, which matches no node: a pin would make it match one. So would a
+// term where there are none, which the API server refuses.
+func needsPin(term *corev1.NodeSelectorTerm, node string) bool {
+	return !empty(term) && (len(term.MatchFields) == 0 || !pinsTo(&term.MatchFields[0], node))
 }
 
 // Rewrite turns spec.nodeName into a pin, in place: what admission does to a pod, and what the

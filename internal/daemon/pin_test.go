@@ -210,6 +210,8 @@ func TestTarget(t *testing.T) {
 		"two values":                   {spec: corev1.PodSpec{Affinity: required(term(field("In", "n1", "n2")))}},
 		"NotIn is no pin":              {spec: corev1.PodSpec{Affinity: required(term(field("NotIn", "n1")))}},
 		"pins that exclude each other": {spec: corev1.PodSpec{Affinity: required(term(field("In", "n1"), field("In", "n2")))}},
+		"only terms with two pins":     {spec: corev1.PodSpec{Affinity: required(term(field("In", "n1"), field("In", "n2")), term(field("In", "n1"), field("In", "n3")))}},
+		"a term with two other pins":   {spec: corev1.PodSpec{Affinity: required(term(field("In", "n2"), field("In", "n3")), term(field("In", "n1")))}, want: "n1"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

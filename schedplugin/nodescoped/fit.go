@@ -15,8 +15,8 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/feature"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/noderesources"
 
-	"github.com/everynode/everynode/internal/daemon"
 	"github.com/everynode/everynode/schedplugin/pluginargs"
+	"github.com/everynode/everynode/schedplugin/podfacts"
 )
 
 // Fit is NodeResourcesFit that tells a pinned pod how much is missing. In a pod's message upstream
@@ -36,7 +36,7 @@ func (f *Fit) Filter(ctx context.Context, state fwk.CycleState, pod *corev1.Pod,
 	if !status.IsRejected() {
 		return status
 	}
-	if _, pinned := daemon.Target(pod); !pinned {
+	if _, pinned := podfacts.Target(pod); !pinned {
 		return status
 	}
 	reasons := f.reasons(pod, node)

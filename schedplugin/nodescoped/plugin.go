@@ -2,13 +2,14 @@ package nodescoped
 
 import (
 	"context"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 
-	"github.com/everynode/everynode/internal/daemon"
+	"github.com/everynode/everynode/schedplugin/podfacts"
 )
 
 // inTree is what every plugin that is wrapped here has. What else one has is not passed on.
@@ -59,11 +60,28 @@ func ofItsNode(ask fwk.QueueingHintFn) fwk.QueueingHintFn {
 		if Elsewhere(pod, oldObj, newObj) {
 			return fwk.QueueSkip, nil
 		}
-		if ask == nil {
+		if ask == nil || TooLarge(append(podsOf(oldObj, newObj), pod)...) {
 			return fwk.Queue, nil
 		}
 		return ask(logger, pod, oldObj, newObj)
 	}
+}
+
+// TooLarge says whether a hint would walk through a large pod, the one that waits or one of the event.
+// The queue is locked meanwhile, for each pod that waits: the one that waits is woken instead, and the
+// queue's back-off bounds how often.
+func TooLarge(pods ...*corev1.Pod) bool {
+	return slices.ContainsFunc(pods, func(pod *corev1.Pod) bool { return pod != nil && podfacts.Large(pod) })
+}
+
+// podsOf are the pods of an event.
+func podsOf(objects ...any) (pods []*corev1.Pod) {
+	for _, object := range objects {
+		if pod, ok := object.(*corev1.Pod); ok {
+			pods = append(pods, pod)
+		}
+	}
+	return pods
 }
 
 // Elsewhere says whether an event is of another node than the one that a pod is pinned to. It is
@@ -76,7 +94,7 @@ func Elsewhere(pod *corev1.Pod, oldObj, newObj any) bool {
 	if node == "" {
 		return false
 	}
-	target, pinned := daemon.Target(pod)
+	target, pinned := podfacts.Target(pod)
 	return pinned && target != node
 }
 

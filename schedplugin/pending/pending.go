@@ -17,7 +17,7 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 
-	"github.com/everynode/everynode/internal/daemon"
+	"github.com/everynode/everynode/schedplugin/podfacts"
 	"github.com/everynode/everynode/schedplugin/uniqueness"
 )
 
@@ -32,7 +32,7 @@ func Explain(next scheduler.FailureHandlerFn) scheduler.FailureHandlerFn {
 // explained is a status with the same consequences whose message names the pod's node and no other.
 // The framework's prefix stays, and counts that node: "0/1 nodes are available: ".
 func explained(pod *corev1.Pod, status *fwk.Status) *fwk.Status {
-	key, pinned := daemon.KeyOf(pod)
+	key, pinned := podfacts.KeyOf(pod)
 	err := status.AsError()
 	if pinned && errors.Is(err, scheduler.ErrNoNodesAvailable) { // a cluster without nodes: no plugin was asked
 		return saying(on(key.Node, uniqueness.ReasonNoNode), pod, status, framework.Diagnosis{})

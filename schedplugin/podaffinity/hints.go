@@ -10,6 +10,7 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/util"
 
 	"github.com/everynode/everynode/schedplugin/nodescoped"
+	"github.com/everynode/everynode/schedplugin/podfacts"
 )
 
 // EventsToRegister are the in-tree plugin's, with hints of our own for pods that ask for nothing
@@ -39,15 +40,19 @@ func (p *PodAffinity) EventsToRegister(ctx context.Context) ([]fwk.ClusterEventW
 // so that a pod that another one with a namespaceSelector kept away is not woken when that one goes.
 func (p *PodAffinity) afterPod(ask fwk.QueueingHintFn) fwk.QueueingHintFn {
 	return func(logger klog.Logger, pod *corev1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
-		if !ofOneNode(pod) {
-			return ask(logger, pod, oldObj, newObj)
-		}
 		before, after, err := util.As[*corev1.Pod](oldObj, newObj)
 		if err != nil {
 			return fwk.Queue, err
 		}
-		if before == nil || (nodescoped.Elsewhere(pod, oldObj, newObj) && !reaches(before)) {
+		ofOneNode := ofOneNode(pod)
+		if ofOneNode && (before == nil || (nodescoped.Elsewhere(pod, oldObj, newObj) && !podfacts.Reaches(before))) {
 			return fwk.QueueSkip, nil
+		}
+		if nodescoped.TooLarge(pod, before, after) {
+			return fwk.Queue, nil
+		}
+		if !ofOneNode {
+			return ask(logger, pod, oldObj, newObj)
 		}
 		keeper, err := newKeeper(logger, pod, p.namespaces)
 		if err != nil {
@@ -79,6 +84,9 @@ func afterNode(ask fwk.QueueingHintFn) fwk.QueueingHintFn {
 	return func(logger klog.Logger, pod *corev1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
 		if ofOneNode(pod) && nodescoped.Elsewhere(pod, oldObj, newObj) {
 			return fwk.QueueSkip, nil
+		}
+		if nodescoped.TooLarge(pod) {
+			return fwk.Queue, nil
 		}
 		return ask(logger, pod, oldObj, newObj)
 	}

@@ -16,8 +16,8 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/feature"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/interpodaffinity"
 
-	"github.com/everynode/everynode/internal/daemon"
 	"github.com/everynode/everynode/schedplugin/pluginargs"
+	"github.com/everynode/everynode/schedplugin/podfacts"
 )
 
 // Name of the plugin in the registry and in configurations.
@@ -67,10 +67,10 @@ func (p *PodAffinity) PreFilter(ctx context.Context, state fwk.CycleState, pod *
 // ofOneNode says whether nothing that a pod itself asks for lies on other nodes than the one it is
 // pinned to. A pod that is bound is here for its resize only, which the in-tree plugin lets pass.
 func ofOneNode(pod *corev1.Pod) bool {
-	if pod.Spec.NodeName != "" || len(fwk.GetPodAffinityTerms(pod.Spec.Affinity)) > 0 || reaches(pod) {
+	if pod.Spec.NodeName != "" || len(fwk.GetPodAffinityTerms(pod.Spec.Affinity)) > 0 || podfacts.Reaches(pod) {
 		return false
 	}
-	_, pinned := daemon.Target(pod)
+	_, pinned := podfacts.Target(pod)
 	return pinned
 }
 

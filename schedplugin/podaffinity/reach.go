@@ -2,11 +2,11 @@ package podaffinity
 
 import (
 	"fmt"
-	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/tools/cache"
-	fwk "k8s.io/kube-scheduler/framework"
+
+	"github.com/everynode/everynode/schedplugin/podfacts"
 )
 
 // reachIndex is an index of the shared pod informer: one value with all pods that reach further
@@ -18,18 +18,10 @@ const reachIndex = "everynode.dev/reaching-anti-affinity"
 // one which is assumed (in the snapshot, its binding not yet seen) is never missed. If only bound
 // pods counted, a pod of another profile of this process could be missed for a moment.
 func indexReach(obj any) ([]string, error) {
-	if pod, ok := obj.(*corev1.Pod); ok && reaches(pod) {
+	if pod, ok := obj.(*corev1.Pod); ok && podfacts.Reaches(pod) {
 		return []string{"reaches"}, nil
 	}
 	return nil, nil
-}
-
-// reaches says whether a pod may keep others from other nodes than its own: it has required
-// anti-affinity of another topology than the node's.
-func reaches(pod *corev1.Pod) bool {
-	return slices.ContainsFunc(fwk.GetPodAntiAffinityTerms(pod.Spec.Affinity), func(term corev1.PodAffinityTerm) bool {
-		return term.TopologyKey != corev1.LabelHostname
-	})
 }
 
 // addReachIndex adds the index once: the profiles of a process share the informer.

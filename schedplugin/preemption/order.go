@@ -8,6 +8,7 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework/preemption"
 
 	"github.com/everynode/everynode/internal/daemon"
+	"github.com/everynode/everynode/schedplugin/podfacts"
 )
 
 // moreImportantVictim says whether the first is to be spared before the second: by priority, then
@@ -29,7 +30,7 @@ func pinnedVictim(victim preemption.Victim) bool {
 // pinnedHere says whether a pod can run on no other node than its own: a daemon's, whoever bound
 // it, a kubelet's own, and any whose affinity leaves it one node.
 func pinnedHere(pod *corev1.Pod) bool {
-	if _, owned := daemon.OwnedByDaemon(pod); owned {
+	if _, owned := podfacts.Owner(pod); owned {
 		return true
 	}
 	if _, mirror := pod.Annotations[corev1.MirrorPodAnnotationKey]; mirror {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/everynode/everynode/internal/daemon"
 	"github.com/everynode/everynode/schedplugin/pluginargs"
+	"github.com/everynode/everynode/schedplugin/podfacts"
 )
 
 // Preemption is the plugin; see the package's doc.
@@ -71,7 +72,7 @@ func (*Preemption) afterPodGone(_ klog.Logger, pod *corev1.Pod, oldObj, _ any) (
 	if err != nil {
 		return fwk.Queue, err
 	}
-	if key, pinned := daemon.KeyOf(pod); pinned && key.Node == gone.Spec.NodeName {
+	if key, pinned := podfacts.KeyOf(pod); pinned && key.Node == gone.Spec.NodeName {
 		return fwk.Queue, nil
 	}
 	return fwk.QueueSkip, nil
@@ -80,7 +81,7 @@ func (*Preemption) afterPodGone(_ klog.Logger, pod *corev1.Pod, oldObj, _ any) (
 // PostFilter makes room for a pod on its node, and says what came of it. A pod that has no node of
 // its own, in a profile that serves such pods, is upstream's alone.
 func (p *Preemption) PostFilter(ctx context.Context, state fwk.CycleState, pod *corev1.Pod, statuses fwk.NodeToStatusReader) (*fwk.PostFilterResult, *fwk.Status) {
-	key, pinned := daemon.KeyOf(pod)
+	key, pinned := podfacts.KeyOf(pod)
 	if !pinned {
 		return p.upstream.PostFilter(ctx, state, pod, statuses)
 	}
@@ -182,7 +183,7 @@ func (t taking) message() string {
 
 // PostBind ends the memory of a pod's place.
 func (p *Preemption) PostBind(_ context.Context, _ fwk.CycleState, pod *corev1.Pod, _ string) {
-	if key, pinned := daemon.KeyOf(pod); pinned {
+	if key, pinned := podfacts.KeyOf(pod); pinned {
 		p.refills.Bound(key)
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/profile"
 
-	"github.com/everynode/everynode/internal/daemon"
+	"github.com/everynode/everynode/schedplugin/podfacts"
 )
 
 // Profiles has every profile of a scheduler keep silent about daemons' pods that it bound.
@@ -35,7 +35,7 @@ func (r recorder) WithLogger(logger klog.Logger) events.EventRecorderLogger {
 
 func (r recorder) Eventf(regarding, related runtime.Object, kind, reason, action, note string, args ...any) {
 	if pod, isPod := regarding.(*corev1.Pod); isPod && kind == corev1.EventTypeNormal && reason == "Scheduled" {
-		if _, pinned := daemon.KeyOf(pod); pinned {
+		if _, pinned := podfacts.KeyOf(pod); pinned {
 			return
 		}
 	}

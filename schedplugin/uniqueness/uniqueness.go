@@ -14,6 +14,7 @@ import (
 
 	"github.com/everynode/everynode/internal/daemon"
 	"github.com/everynode/everynode/schedplugin/pluginargs"
+	"github.com/everynode/everynode/schedplugin/podfacts"
 )
 
 // Uniqueness is the plugin; see the package's doc.
@@ -78,10 +79,10 @@ func (*Uniqueness) PreFilterExtensions() fwk.PreFilterExtensions { return nil }
 
 // served gives the place of a pod that the plugin serves, or says why it does not.
 func served(pod *corev1.Pod) (key daemon.Key, refusal string) {
-	if _, owned := daemon.OwnedByDaemon(pod); !owned {
+	if _, owned := podfacts.Owner(pod); !owned {
 		return daemon.Key{}, ReasonNotOwned
 	}
-	key, pinned := daemon.KeyOf(pod)
+	key, pinned := podfacts.KeyOf(pod)
 	if !pinned {
 		return daemon.Key{}, ReasonNotPinned
 	}
@@ -145,8 +146,8 @@ func holds(pod *corev1.Pod, wanted daemon.Key, node string) bool {
 	if node != wanted.Node || pod.Namespace != wanted.Namespace {
 		return false
 	}
-	owner, owned := daemon.OwnedByDaemon(pod)
-	return owned && owner.UID == wanted.Owner
+	owner, owned := podfacts.Owner(pod)
+	return owned && owner == wanted.Owner
 }
 
 // EventsToRegister are the events that may let a pod in that this plugin kept out: a twin that
@@ -167,7 +168,7 @@ func (*Uniqueness) afterNodeAppeared(_ klog.Logger, pod *corev1.Pod, _, newObj a
 	if err != nil {
 		return fwk.Queue, err
 	}
-	target, pinned := daemon.Target(pod)
+	target, pinned := podfacts.Target(pod)
 	return wakes(pinned && target == node.Name), nil
 }
 
@@ -202,9 +203,9 @@ func (*Uniqueness) afterItself(_ klog.Logger, _ *corev1.Pod, oldObj, newObj any)
 
 // takes says whether another pod has the place that a pod wants.
 func takes(pod, other *corev1.Pod) bool {
-	wanted, refusal := served(pod)
-	has, ok := daemon.KeyOf(other)
-	return refusal == "" && ok && has == wanted
+	wanted, waits := podfacts.KeyOf(pod)
+	has, ok := podfacts.KeyOf(other)
+	return waits && ok && has == wanted
 }
 
 func wakes(yes bool) fwk.QueueingHint {

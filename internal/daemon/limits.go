@@ -1,0 +1,63 @@
+package daemon
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// What is looked at for every node, every pod or every event is bounded, whatever an object of the API
+// server's size limit holds: an object that may cost others milliseconds each time is not served. A
+// cluster of 5,000 nodes that are listed one by one is far from the bounds.
+const (
+	// MaxRequirements is how many terms, requirements and values a template may have in nodeSelector and
+	// required node affinity together, and how many tolerations.
+	MaxRequirements = 10_000
+	// MaxSelector is how many labels, requirements and values a selector may have.
+	MaxSelector = 1_000
+	// maxLooked is how many terms and matchFields of a pod are looked at: those of a template, and a pin in
+	// each term. MaxOwners is how many owner references.
+	maxLooked = 2 * MaxRequirements
+	MaxOwners = 10_000
+)
+
+// CheckTemplate refuses a template that would cost too much for each node and each pod.
+func CheckTemplate(template *corev1.PodTemplateSpec) error {
+	spec := &template.Spec
+	if n := countRequirements(spec); n > MaxRequirements {
+		return fmt.Errorf("spec.template.spec: nodeSelector and required node affinity have %d terms, requirements and values in all: at most %d are served; label the nodes and select them by the label", n, MaxRequirements)
+	}
+	if n := len(spec.Tolerations); n > MaxRequirements {
+		return fmt.Errorf("spec.template.spec.tolerations: there are %d: at most %d are served; leave out a key or an effect to tolerate every one", n, MaxRequirements)
+	}
+	return nil
+}
+
+func countRequirements(spec *corev1.PodSpec) int {
+	terms := requiredTerms(spec)
+	n := len(spec.NodeSelector) + len(terms)
+	for i := range terms {
+		for _, requirements := range [][]corev1.NodeSelectorRequirement{terms[i].MatchExpressions, terms[i].MatchFields} {
+			for j := range requirements {
+				n += 1 + len(requirements[j].Values)
+			}
+		}
+	}
+	return n
+}
+
+// CheckSelector refuses a selector that would cost too much for each pod of its namespace.
+func CheckSelector(selector *metav1.LabelSelector) error {
+	if selector == nil {
+		return nil
+	}
+	n := len(selector.MatchLabels)
+	for i := range selector.MatchExpressions {
+		n += 1 + len(selector.MatchExpressions[i].Values)
+	}
+	if n > MaxSelector {
+		return fmt.Errorf("spec.selector has %d labels, requirements and values: at most %d are served; one label that only these pods have is enough", n, MaxSelector)
+	}
+	return nil
+}

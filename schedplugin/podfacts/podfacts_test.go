@@ -1,0 +1,114 @@
+package podfacts
+
+import (
+	"runtime"
+	"sync"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/everynode/everynode/internal/daemon"
+	"github.com/everynode/everynode/internal/hostile"
+	"github.com/everynode/everynode/internal/schedtest"
+)
+
+// What is kept of a large pod is what the rules say of it, bound or not, and whoever owns it.
+func TestAnswersAreThoseOfTheRules(t *testing.T) {
+	pods := map[string]*corev1.Pod{
+		"ordinary":         schedtest.MakePod("p").Obj(),
+		"bound":            schedtest.Twin("p").Obj(),
+		"nobody's":         schedtest.MakePod("p").Owner().Obj(),
+		"not pinned":       schedtest.MakePod("p").Affinity(nil).Obj(),
+		"pinned to others": schedtest.MakePod("p").Affinity(schedtest.Required(schedtest.Pinned("n1"), schedtest.Pinned("n2"))).Obj(),
+	}
+	for _, kind := range hostile.Kinds() {
+		pods[kind] = hostile.PodOf(kind, 1000)
+		bound := pods[kind].DeepCopy()
+		bound.Spec.NodeName = "n9"
+		pods[kind+", bound"] = bound
+	}
+	for name, pod := range pods {
+		t.Run(name, func(t *testing.T) {
+			for range 2 { // found out, then known
+				wantKey, want := daemon.KeyOf(pod)
+				if key, ok := KeyOf(pod); key != wantKey || ok != want {
+					t.Errorf("KeyOf = %v, %v, want %v, %v", key, ok, wantKey, want)
+				}
+				wantNode, want := daemon.Target(pod)
+				if node, ok := Target(pod); node != wantNode || ok != want {
+					t.Errorf("Target = %q, %v, want %q, %v", node, ok, wantNode, want)
+				}
+				owner, want := daemon.OwnedByDaemon(pod)
+				if uid, ok := Owner(pod); ok != want || ok && uid != owner.UID {
+					t.Errorf("Owner = %q, %v, want %v, %v", uid, ok, owner, want)
+				}
+			}
+		})
+	}
+}
+
+// A large pod is looked at once, and forgotten with its object.
+func TestFactsOfALargePodAreKeptAsLongAsThePod(t *testing.T) {
+	pod := hostile.PodOf("terms", 1000)
+	first, _ := KeyOf(pod)
+	pod.Spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms[0] = schedtest.Pinned("elsewhere")
+	if again, _ := KeyOf(pod); again != first {
+		t.Errorf("the terms were read again: the key was %v and is %v", first, again)
+	}
+	if n := length(); n == 0 {
+		t.Fatal("nothing is kept of a large pod")
+	}
+	runtime.KeepAlive(pod)
+	pod = nil
+	for i := 0; length() > 0; i++ {
+		if i > 100 {
+			t.Fatalf("%d pods that are gone are still known", length())
+		}
+		runtime.GC()
+		runtime.Gosched()
+	}
+}
+
+func length() (n int) {
+	known.Range(func(any, any) bool { n++; return true })
+	return n
+}
+
+// Ordinary pods are answered without memory: there may be hundreds of thousands.
+func TestOrdinaryPodsAreNotKept(t *testing.T) {
+	known = sync.Map{}
+	pod := schedtest.MakePod("p").Obj()
+	if allocations := testing.AllocsPerRun(100, func() { KeyOf(pod) }); allocations > 0 {
+		t.Errorf("KeyOf of an ordinary pod makes %v allocations, want none", allocations)
+	}
+	if n := length(); n > 0 {
+		t.Errorf("%d ordinary pods are kept, want none", n)
+	}
+}
+
+func TestLarge(t *testing.T) {
+	if Large(schedtest.MakePod("p").Obj()) {
+		t.Error("an ordinary pod is large")
+	}
+	ofNoInterest := map[string]bool{"annotations": true, "an argument": true, "environment": true, "finalizers": true, "labels": true, "probes": true, "schedulingGates": true}
+	for _, kind := range hostile.Kinds() {
+		if got := Large(hostile.PodOf(kind, 1000)); got == ofNoInterest[kind] {
+			t.Errorf("Large of a pod of %s = %v, want %v", kind, got, !got)
+		}
+	}
+}
+
+func BenchmarkHostile(b *testing.B) {
+	for _, kind := range append(hostile.Kinds(), "ordinary") {
+		pod := schedtest.MakePod("p").Obj()
+		if kind != "ordinary" {
+			pod = hostile.Pod(kind)
+		}
+		b.Run(kind, func(b *testing.B) {
+			for b.Loop() {
+				KeyOf(pod)
+				Large(pod)
+			}
+		})
+	}
+}

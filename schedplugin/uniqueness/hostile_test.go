@@ -1,0 +1,25 @@
+package uniqueness
+
+import (
+	"testing"
+
+	"k8s.io/klog/v2"
+
+	"github.com/everynode/everynode/internal/hostile"
+)
+
+// What each event of anybody's pod costs for each pod that waits, both as large as may be.
+func BenchmarkHostileHint(b *testing.B) {
+	plugin := &Uniqueness{}
+	for _, kind := range hostile.Kinds() {
+		waits := hostile.Pod(kind)
+		gone := waits.DeepCopy()
+		gone.Spec.NodeName = hostile.Node
+		b.Run(kind, func(b *testing.B) {
+			for b.Loop() {
+				_, _ = plugin.afterPodGone(klog.Background(), waits, gone, nil)
+				_, _ = plugin.afterPodReleased(klog.Background(), waits, gone, gone)
+			}
+		})
+	}
+}
