@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"time"
 
@@ -209,7 +208,7 @@ func (a *actor) createIn(ctx context.Context, cell daemon.Key, task *task, actio
 	placedBy, err := a.placer.create(ctx, pod)
 	a.gate.leave(err == nil || !noAnswer(err))
 	if err == nil || apierrors.IsAlreadyExists(err) {
-		a.world.wake(a.refusals.over(ownerOf(cell)))
+		a.world.wake(a.refusals.taken(cell))
 	}
 	switch {
 	case err == nil:
@@ -221,8 +220,8 @@ func (a *actor) createIn(ctx context.Context, cell daemon.Key, task *task, actio
 		return a.meet(ctx, task.object, pod)
 	}
 	err = fmt.Errorf("creating pod %s for node %s: %w", pod.Name, task.node.Name, err)
-	if ofDaemon(err) {
-		a.refusals.note(cell, err)
+	if about := concernOf(err); about == concernsDaemon || about == concernsNode {
+		a.refusals.note(cell, err, about)
 	}
 	return err
 }
@@ -315,36 +314,4 @@ func problemOf(err error) daemon.Problem {
 		reason = known.reason
 	}
 	return daemon.Problem{Reason: reason, Message: err.Error()}
-}
-
-// ofDaemon says whether an answer is about a daemon's pods, whatever their node. What admission
-// could not do, and pins that contradict each other, have their own ways.
-func ofDaemon(err error) bool {
-	var (
-		absent        *notEffectiveError
-		contradiction *daemon.ContradictoryPinError
-	)
-	return !noAnswer(err) && !errors.As(err, &absent) && !errors.As(err, &contradiction)
-}
-
-// noAnswer says whether an error tells nothing about the object that was sent: the API server
-// was not reached, could not do its work, or asks to come back. That admission is not there is an
-// answer: every cell is planned again when it is back.
-func noAnswer(err error) bool {
-	var (
-		absent        *notEffectiveError
-		contradiction *daemon.ContradictoryPinError
-		status        apierrors.APIStatus
-	)
-	switch {
-	case errors.As(err, &absent), errors.As(err, &contradiction), errors.Is(err, errNameTaken), errors.Is(err, errFormer):
-		return false
-	case !errors.As(err, &status):
-		return true
-	}
-	if failedWebhook(err) {
-		return false // somebody else's, which may be away for long
-	}
-	code := status.Status().Code
-	return code >= 500 || code == http.StatusTooManyRequests || code == http.StatusUnauthorized || code == http.StatusNotFound
 }

@@ -176,6 +176,7 @@ type server struct {
 	mu            sync.Mutex
 	admission     admission
 	refuse        error
+	refusePod     func(*corev1.Pod) error // its answer to one pod
 	whileRefusing func()
 	onPatch       error
 	requests      []string // of each create: what it asked for
@@ -235,6 +236,11 @@ func (s *server) create(ctx context.Context, c client.WithWatch, object client.O
 	if stored.Spec.NodeName != "" && len(stored.Spec.SchedulingGates) > 0 {
 		pod.Annotations = nil // a failed create may leave anything in its object
 		return errInterlock()
+	}
+	if s.refusePod != nil {
+		if err := s.refusePod(stored); err != nil {
+			return err
+		}
 	}
 	if s.refuse != nil {
 		if s.whileRefusing != nil {

@@ -8,66 +8,197 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/client-go/util/workqueue"
 
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// refusals hold back the pods of a daemon that the API server refuses: what it says of one of them,
-// a quota or a policy, it will say of all. So one at a time asks again, after 1 s, doubling to
-// 15 min (S8), and when one is taken the others follow at once.
+// several is how many nodes of a daemon have to be refused, and none taken meanwhile, before it is taken for
+// certain that the answer is not about single nodes. One or two nodes may be special; that three are asked for,
+// and each is refused, is what a policy about the daemon looks like. A wrong guess costs little: nodes that were
+// not asked for yet have turns of their own, and the first pod that is taken corrects it.
+const several = 3
+
+// freshEvery is how often a daemon that was refused for several nodes asks for one that it has not asked for:
+// often enough that one good node among 15,000 has its pod within 25 minutes, and most clusters' at once;
+// seldom enough that the API server does not notice.
+const freshEvery = 100 * time.Millisecond
+
+// refusals hold back pods that the API server refuses (S8). What concerns the daemon, a quota for example, it
+// will say of every pod: one cell at a time asks again, after 1 s, doubling to 15 min, and when its pod is
+// taken the others follow at once. What may concern the node alone, a policy or a webhook, holds back the
+// node's cell likewise and no other, until several nodes are refused.
 type refusals struct {
 	now func() time.Time
 
 	mu       sync.Mutex
 	byDaemon map[DaemonKey]*refusal
-	delays   workqueue.TypedRateLimiter[DaemonKey]
 }
 
+// refusal is what is known of a daemon of which a pod was refused.
 type refusal struct {
-	err   error                   // the answer
-	asked time.Time               // who asked last did so then
-	until time.Time               // nobody asks before
-	cells map[daemon.Key]struct{} // that were refused or held back
+	err   error // the last answer
+	cells map[daemon.Key]*refusedCell
+
+	whole bool // it holds back every cell of the daemon
+	sure  bool // because the answer concerns the daemon, not because several nodes were refused
+	asked time.Time
+	until time.Time // while whole: nobody asks before
+	steps int
+	turn  time.Time // while whole and not sure: of the next cell that did not ask yet
+
+	nodes int          // refused since a pod was taken
+	round int          // counts the pods that were taken
+	held  []daemon.Key // in the order of their turns: who is let go first when a pod is taken
+}
+
+// refusedCell is a cell that was refused, or held back.
+type refusedCell struct {
+	err   error
+	steps int // 0: it was not refused
+	until time.Time
+	round int       // it is one of the nodes that were refused in this round
+	turn  time.Time // to ask for the first time; zero: it has none
 }
 
 func newRefusals(now func() time.Time) *refusals {
-	return &refusals{now: now, byDaemon: map[DaemonKey]*refusal{}, delays: refused[DaemonKey]()}
+	return &refusals{now: now, byDaemon: map[DaemonKey]*refusal{}}
+}
+
+// refusedAfter is the wait after so many refusals.
+func refusedAfter(steps int) time.Duration {
+	if steps >= 10 { // 2^10 s is more than 15 min
+		return lastRefused
+	}
+	return min(firstRefused<<steps, lastRefused)
 }
 
 // mayAsk says whether a cell's pod may be asked for now, or how long it is held back and because of
-// which answer. Who may ask holds back the others until there is an answer to it.
+// which answer. Who may ask while the daemon is held back holds back the others until there is an answer.
 func (r *refusals) mayAsk(cell daemon.Key) (wait time.Duration, because error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	key := ownerOf(cell)
-	known, refused := r.byDaemon[key]
+	known, refused := r.byDaemon[ownerOf(cell)]
 	if !refused {
 		return 0, nil
 	}
-	known.cells[cell] = struct{}{}
-	if wait := known.until.Sub(r.now()); wait > 0 {
+	now, of := r.now(), known.cell(cell)
+	if wait := known.wait(cell, of, now); wait > 0 {
+		if of.err != nil {
+			return wait, of.err
+		}
 		return wait, known.err
 	}
-	known.asked = r.now()
-	known.until = known.asked.Add(r.delays.When(key))
+	if known.whole && (known.sure || of.steps > 0) {
+		known.ask(now)
+	}
 	return 0, nil
 }
 
-// note notes that a cell's pod was refused. Refusals of requests that were under way together
-// count once.
-func (r *refusals) note(cell daemon.Key, err error) {
+// wait is how long a cell has to. A cell that did not ask yet, while several others were refused, gets a turn.
+func (k *refusal) wait(key daemon.Key, of *refusedCell, now time.Time) time.Duration {
+	switch {
+	case k.sure:
+		return k.until.Sub(now)
+	case !k.whole:
+		return of.until.Sub(now)
+	case of.steps > 0:
+		return max(of.until.Sub(now), k.until.Sub(now))
+	case of.turn.IsZero():
+		of.turn = k.turn
+		if of.turn.Before(now) {
+			of.turn = now
+		}
+		k.turn = of.turn.Add(freshEvery)
+		k.held = append(k.held, key)
+	}
+	return of.turn.Sub(now)
+}
+
+func (k *refusal) ask(now time.Time) {
+	k.asked, k.until = now, now.Add(refusedAfter(k.steps))
+	k.steps++
+}
+
+func (k *refusal) cell(key daemon.Key) *refusedCell {
+	of, known := k.cells[key]
+	if !known {
+		of = &refusedCell{}
+		k.cells[key] = of
+	}
+	return of
+}
+
+// note notes that a cell's pod was refused. Refusals of requests that were under way together count once.
+func (r *refusals) note(cell daemon.Key, err error, about concern) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	key := ownerOf(cell)
 	known, refused := r.byDaemon[key]
 	if !refused {
-		now := r.now()
-		known = &refusal{asked: now, until: now.Add(r.delays.When(key)), cells: map[daemon.Key]struct{}{}}
+		known = &refusal{cells: map[daemon.Key]*refusedCell{}, round: 1}
 		r.byDaemon[key] = known
 	}
 	known.err = err
-	known.cells[cell] = struct{}{}
+	of, whole := known.cell(cell), known.whole
+	if about == concernsDaemon {
+		known.whole, known.sure = true, true
+	} else {
+		known.refusedNode(of, err, r.now())
+	}
+	if known.whole && !whole {
+		known.ask(r.now())
+	}
+}
+
+func (k *refusal) refusedNode(of *refusedCell, err error, now time.Time) {
+	of.err, of.until = err, now.Add(refusedAfter(of.steps))
+	of.steps++
+	if of.round != k.round {
+		of.round = k.round
+		k.nodes++
+	}
+	k.whole, k.sure = k.whole || k.nodes >= several, false
+}
+
+// taken notes that a cell's pod was taken, and gives the cells that may ask again. What concerned the daemon is
+// over, and all may. Other answers that others got may be about their nodes: two cells may ask for each pod that
+// is taken, so that all follow soon when they are taken too, and few requests are lost when they are not. They
+// are those that did not ask yet; where there is none, and the pod had been refused, any.
+func (r *refusals) taken(cell daemon.Key) []daemon.Key {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	key := ownerOf(cell)
+	known, refused := r.byDaemon[key]
+	switch {
+	case !refused:
+		return nil
+	case known.sure:
+		return r.forget(key)
+	}
+	of := known.cells[cell]
+	delete(known.cells, cell)
+	known.nodes, known.whole, known.steps = 0, false, 0
+	known.round++
+	if len(known.cells) == 0 {
+		return r.forget(key)
+	}
+	if len(known.held) == 0 && of != nil && of.steps > 0 {
+		known.held = slices.SortedFunc(maps.Keys(known.cells), func(a, b daemon.Key) int { return strings.Compare(a.Node, b.Node) })
+	}
+	return known.letGo(2)
+}
+
+// letGo has so many cells forget that they were refused, or held back.
+func (k *refusal) letGo(number int) (cells []daemon.Key) {
+	for len(k.held) > 0 && len(cells) < number {
+		cell := k.held[0]
+		k.held = k.held[1:]
+		if of := k.cells[cell]; of != nil {
+			*of = refusedCell{}
+			cells = append(cells, cell)
+		}
+	}
+	return cells
 }
 
 // leave forgets a cell that needs no pod any more. Of the last one the refusal goes along: nobody
@@ -80,42 +211,43 @@ func (r *refusals) leave(cell daemon.Key) {
 	if !refused {
 		return
 	}
+	if of := known.cells[cell]; of != nil && of.round == known.round {
+		known.nodes--
+	}
 	delete(known.cells, cell)
 	if len(known.cells) == 0 {
 		delete(r.byDaemon, key)
-		r.delays.Forget(key)
 	}
 }
 
-// over forgets that a daemon's pods were refused: one was taken, or what was said may not be true
-// any more. It gives the cells that may ask again.
+// over forgets that a daemon's pods were refused: what was said may not be true any more. It gives the
+// cells that may ask again.
 func (r *refusals) over(key DaemonKey) []daemon.Key {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return r.forget(key)
+}
+
+func (r *refusals) forget(key DaemonKey) []daemon.Key {
 	known, refused := r.byDaemon[key]
 	if !refused {
 		return nil
 	}
 	delete(r.byDaemon, key)
-	r.delays.Forget(key)
-	cells := make([]daemon.Key, 0, len(known.cells))
-	for cell := range known.cells {
-		cells = append(cells, cell)
-	}
-	return cells
+	return slices.Collect(maps.Keys(known.cells))
 }
 
-// roomIn has the back-off of the daemons begin anew that a quota had no room for, now that it is less
+// roomIn resets the back-off of the daemons that a quota had no room for, now that it is less
 // used, and gives their cells. Still one asks at a time, and none within a second of the one before:
 // what a quota counts may come and go all the time (S8).
 func (r *refusals) roomIn(namespace, quota string) (cells []daemon.Key) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for key, known := range r.byDaemon {
-		if key.Namespace != namespace || !exceeds(known.err, quota) {
+		if key.Namespace != namespace || !known.sure || !exceeds(known.err, quota) {
 			continue
 		}
-		r.delays.Forget(key)
+		known.steps = 0
 		soon := known.asked.Add(firstRefused)
 		if now := r.now(); soon.Before(now) {
 			soon = now

@@ -110,8 +110,8 @@ func TestRefusals(t *testing.T) {
 		}
 	}
 	may(a.on("n1"), 0)
-	r.note(a.on("n1"), quota)
-	r.note(a.on("n2"), quota) // it was under way
+	r.note(a.on("n1"), quota, concernsDaemon)
+	r.note(a.on("n2"), quota, concernsDaemon) // it was under way
 	may(a.on("n3"), time.Second)
 	may(b.on("n1"), 0)
 	clock.advance(time.Second)
@@ -127,8 +127,8 @@ func TestRefusals(t *testing.T) {
 		t.Errorf("%v may ask again, want all five", got)
 	}
 	may(a.on("n3"), 0)
-	r.note(a.on("n3"), quota)
-	may(a.on("n1"), time.Second) // it begins anew
+	r.note(a.on("n3"), quota, concernsDaemon)
+	may(a.on("n1"), time.Second) // it is reset
 	if got := r.over(b); got != nil {
 		t.Errorf("of b %v may ask again, want none", got)
 	}
@@ -260,9 +260,6 @@ func TestRefusalsAreForgotten(t *testing.T) {
 				if _, there := known.cells[stageKey]; there || name == "a daemon" {
 					t.Errorf("of %v the cells %v are remembered", key, known.cells)
 				}
-			}
-			if got := r.delays.NumRequeues(keyOf(s.set)); name == "a daemon" && got > 0 {
-				t.Errorf("%d refusals are counted", got)
 			}
 		})
 	}
