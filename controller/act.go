@@ -68,6 +68,7 @@ type actor struct {
 	placer    *placer
 	gate      *throttle // of creates
 	refusals  *refusals
+	owners    *owners
 	events    events.EventRecorder
 	// unanswered counts, for each cell, the requests in a row that got no answer.
 	unanswered workqueue.TypedRateLimiter[daemon.Key]
@@ -197,6 +198,11 @@ func (a *actor) createIn(ctx context.Context, cell daemon.Key, task *task, actio
 	}
 	if task.former != "" {
 		return fmt.Errorf("pod %s/%s: %w", pod.Namespace, task.former, errFormer)
+	}
+	if action.AskOwner {
+		if there, err := a.owners.there(ctx, task.object); err != nil || !there {
+			return err
+		}
 	}
 	if err := a.gate.enter(ctx); err != nil {
 		return err

@@ -37,11 +37,12 @@ var stageKey = daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n1"}
 
 func newStage(t *testing.T, change ...func(*v1alpha1.DaemonSet)) *stage {
 	t.Helper()
-	s := &stage{server: newServer(), recorder: &recorder{}, set: makeDaemon("d", change...), node: makeNode("n1")}
+	set := makeDaemon("d", change...)
+	s := &stage{server: newServer(set.DeepCopy()), recorder: &recorder{}, set: set, node: makeNode("n1")}
 	s.world, _, s.clock = newTestWorld()
 	s.actor = &actor{
 		workloads: everynodeOnly, world: s.world, client: s.server, reader: s.server,
-		placer: newPlacer(s.server, PlacementAuto, s.world.samples, func(bool, string) {}), events: s.recorder, unanswered: unanswered[daemon.Key](), gate: newThrottle(4), refusals: newRefusals(s.clock.Now),
+		placer: newPlacer(s.server, PlacementAuto, s.world.samples, func(bool, string) {}), events: s.recorder, unanswered: unanswered[daemon.Key](), gate: newThrottle(4), refusals: newRefusals(s.clock.Now), owners: newOwners(s.world, s.server, s.clock.Now),
 	}
 	see(t, s.world, s.set)
 	s.world.nodeSeen(s.node)

@@ -158,12 +158,13 @@ func TestActClaims(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			s := newStage(t)
+			s.WithWatch = newServer().WithWatch
 			if test.live != nil {
 				live := s.set.DeepCopy()
 				test.live(live)
 				s.WithWatch = newServer(live).WithWatch
-				s.actor.client, s.actor.reader = s.server, s.server
 			}
+			s.actor.client, s.actor.reader = s.server, s.server
 			pod := makePod(s.set, s.node, test.change)
 			s.hold(t, pod)
 			if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != looksLater {

@@ -31,6 +31,7 @@ type observer struct {
 	world     *world
 	revisions *revisions
 	refusals  *refusals
+	owners    *owners
 	cells     priorityqueue.PriorityQueue[daemon.Key]
 	status    workqueue.TypedRateLimitingInterface[DaemonKey]
 
@@ -106,6 +107,7 @@ func (o *observer) daemonHandler(ctx context.Context) toolscache.ResourceEventHa
 	gone := func(set *v1alpha1.DaemonSet) {
 		o.world.daemonGone(keyOf(set))
 		o.refusals.over(keyOf(set))
+		o.owners.forget(keyOf(set))
 	}
 	return toolscache.ResourceEventHandlerFuncs{
 		AddFunc: seen,

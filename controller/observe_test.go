@@ -41,7 +41,7 @@ func TestSameNode(t *testing.T) {
 // Every kind of event, and a delete event that was missed, comes to the world.
 func TestHandlersTellTheWorld(t *testing.T) {
 	w, q, _ := newTestWorld()
-	o := &observer{world: w, refusals: newRefusals(time.Now)}
+	o := &observer{world: w, refusals: newRefusals(time.Now), owners: newOwners(w, nil, time.Now)}
 	daemons, nodes, pods := o.daemonHandler(t.Context()), o.nodeHandler(), o.podHandler()
 	set, node := makeDaemon("d"), makeNode("n1")
 	pod := everynodeOnly.seePod(makePod(set, node))
@@ -85,7 +85,7 @@ func TestHandlersTellTheWorld(t *testing.T) {
 // After a gap in the watch, a delete and a create under the same name come as one update.
 func TestHandlersTellUpdatesFromReplacements(t *testing.T) {
 	w, _, _ := newTestWorld()
-	o := &observer{world: w, refusals: newRefusals(time.Now)}
+	o := &observer{world: w, refusals: newRefusals(time.Now), owners: newOwners(w, nil, time.Now)}
 	set, node := makeDaemon("d"), makeNode("n1")
 	w.nodeSeen(node)
 	o.daemonHandler(t.Context()).OnAdd(set, true)

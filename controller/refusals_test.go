@@ -145,7 +145,7 @@ func refusedStage(t *testing.T, refuse error) (*stage, *observer, *queues) {
 		t.Fatalf("Reconcile = %s, want %s", got, failed)
 	}
 	q.drain()
-	return s, &observer{workloads: everynodeOnly, world: s.world, refusals: s.actor.refusals}, q
+	return s, &observer{workloads: everynodeOnly, world: s.world, refusals: s.actor.refusals, owners: s.actor.owners}, q
 }
 
 func quota(name, hard, used string) *corev1.ResourceQuota {
@@ -249,7 +249,7 @@ func TestRefusalsAreForgotten(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStage(t)
-			o := &observer{workloads: everynodeOnly, world: s.world, refusals: s.actor.refusals}
+			o := &observer{workloads: everynodeOnly, world: s.world, refusals: s.actor.refusals, owners: s.actor.owners}
 			s.world.nodeSeen(makeNode("n2"))
 			s.refuse, s.whileRefusing = errQuota(), func() { end(s, o) }
 			_, _ = s.actor.Reconcile(t.Context(), stageKey)

@@ -54,6 +54,7 @@ func Setup(mgr manager.Manager, options Options) error {
 	revisions := newRevisions(options.Workloads, world)
 	world.record, world.recorded = revisions.look, revisions.recorded
 	observer.world, observer.revisions = world, revisions
+	observer.owners = newOwners(world, mgr.GetAPIReader(), time.Now)
 	recorder := mgr.GetEventRecorder(recorderName)
 	placer := newPlacer(mgr.GetClient(), options.Placement, world.samples, announce(world, recorder))
 	placer.noPolicy = options.NoPolicy
@@ -63,7 +64,7 @@ func Setup(mgr manager.Manager, options Options) error {
 		RateLimiter:             refused[daemon.Key](),
 		Reconciler: &actor{
 			workloads: options.Workloads, world: world, client: mgr.GetClient(), reader: mgr.GetAPIReader(),
-			placer: placer, gate: newThrottle(options.Workers), refusals: observer.refusals, events: recorder, unanswered: unanswered[daemon.Key](),
+			placer: placer, gate: newThrottle(options.Workers), refusals: observer.refusals, owners: observer.owners, events: recorder, unanswered: unanswered[daemon.Key](),
 		},
 	})
 	if err != nil {

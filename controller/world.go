@@ -73,13 +73,14 @@ type workload struct {
 	cells    daemon.Cells
 	problems map[string]daemon.Problem // by node; what keeps pods from being made
 	priority int32                     // of its pods
+	gone     bool                      // the API server says so; the watch does not yet
 }
 
 // active says whether the daemon is there and not on its way out. A daemon that is being deleted
 // keeps its pods as they are: the garbage collector, or whoever asked for orphans, decides about
 // them.
 func (w *workload) active() bool {
-	return w != nil && w.object != nil && w.object.DeletionTimestamp == nil
+	return w != nil && w.object != nil && w.object.DeletionTimestamp == nil && !w.gone
 }
 
 // keptUp says whether anything is planned for the daemon.
@@ -107,6 +108,10 @@ func (w *world) daemonSeen(object *v1alpha1.DaemonSet) error {
 	defer w.mu.Unlock()
 	key := keyOf(object)
 	known, there := w.daemons[key]
+	if there && known.gone { // the watch says otherwise
+		known.gone = false
+		w.planAll(key, known)
+	}
 	first := !there || known.object == nil
 	if !first && known.object.Generation == object.Generation && sameCollisions(known.object, object) { // its status or what it is labelled
 		touched := !maps.Equal(known.object.Labels, object.Labels) || !maps.Equal(known.object.Annotations, object.Annotations)

@@ -1,6 +1,9 @@
 package daemon
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 const (
 	firstRetry = time.Second
@@ -14,22 +17,93 @@ const (
 // ten minutes is no hot loop.
 const proof = 10 * time.Minute
 
+// Four pods of a cell may vanish within ten minutes before their successors wait: who deletes a pod a few times
+// sees it replaced at once.
+const (
+	freeLosses = 4
+	lossWindow = 10 * time.Minute
+)
+
+// setbacks are what a cell's back-off depends on.
+type setbacks struct {
+	retries int       // finished pods that were replaced, since the back-off was reset
+	retryAt time.Time // the next one is replaced then, not before
+
+	losses []time.Time // of pods that vanished, up to freeLosses
+	pauses int         // more than these, since the back-off was reset
+	makeAt time.Time   // the next pod is made then, not before
+}
+
+func (c *Cell) setback() *setbacks {
+	if c.setbacks == nil {
+		c.setbacks = &setbacks{}
+	}
+	return c.setbacks
+}
+
+// retryAt is when a finished pod may be replaced.
+func (c *Cell) retryAt() time.Time {
+	if c.setbacks == nil {
+		return time.Time{}
+	}
+	return c.setbacks.retryAt
+}
+
+// makeAt is when a pod may be made.
+func (c *Cell) makeAt() time.Time {
+	if c.setbacks == nil {
+		return time.Time{}
+	}
+	return c.setbacks.makeAt
+}
+
 // backOff doubles the time until the next finished pod of this cell is replaced, from 1 s to
 // 15 min, so that a pod that can never run costs a bounded number of writes (S8). It resets when the
 // cell had no finished pod for twice the longest wait, as in apps/v1 (k8s.io/client-go
 // util/flowcontrol Backoff).
 func (c *Cell) backOff(now time.Time) {
-	if now.Sub(c.retryAt) > 2*lastRetry {
-		c.retries = 0
+	s := c.setback()
+	if now.Sub(s.retryAt) > 2*lastRetry {
+		s.retries = 0
 	}
-	c.retryAt = now.Add(retryAfter(c.retries))
-	c.retries++
+	s.retryAt = now.Add(retryAfter(s.retries))
+	s.retries++
+}
+
+// lost notes that a pod is gone. When nobody here deleted it and it never served, its successor may come to the
+// same end at once: the garbage collector deletes what is made of a DaemonSet that is gone, and other controllers
+// delete what they do not allow. From the fifth time within ten minutes it waits, for 1 s, doubling to 15 min,
+// whoever deletes the pods (S8). What the plan deleted never counts, rollouts among it, nor does a pod that was
+// ready: to drain a node is no fault.
+func (c *Cell) lost(pod *Pod, now time.Time) {
+	if pod.Dropped {
+		return
+	}
+	c.vanished = true
+	if pod.Finished || !pod.Ready && !pod.WasReady {
+		c.setback().lose(now)
+	}
+}
+
+func (s *setbacks) lose(now time.Time) {
+	if s.pauses > 0 && now.Sub(s.makeAt) > 2*lastRetry {
+		s.pauses, s.losses = 0, nil
+	}
+	if s.pauses == 0 {
+		s.losses = slices.DeleteFunc(s.losses, func(at time.Time) bool { return now.Sub(at) >= lossWindow })
+		if len(s.losses) < freeLosses {
+			s.losses = append(s.losses, now)
+			return
+		}
+	}
+	s.makeAt = now.Add(retryAfter(s.pauses))
+	s.pauses++
 }
 
 // worked resets the back-off when a pod that is not ready any more, or gone, had proved that it can run.
 func (c *Cell) worked(pod *Pod, now time.Time) {
-	if pod.Ready && c.retries > 0 && now.Sub(pod.readyFrom()) >= proof {
-		c.retries, c.retryAt = 0, time.Time{}
+	if pod.Ready && now.Sub(pod.readyFrom()) >= proof {
+		c.setbacks = nil
 	}
 }
 

@@ -141,7 +141,7 @@ func TestProofIsNotTakenFromTheNodesClock(t *testing.T) {
 			pod := &Pod{Name: "p", UID: "1", Created: t0, Bound: true, Ready: true, ReadySince: since}
 			cells.SetPod("n1", pod, t0)
 			failAgain(&cells, pod, t0.Add(time.Minute))
-			if got := cells.byNode["n1"].retries; got != 5 {
+			if got := cells.byNode["n1"].setbacks.retries; got != 5 {
 				t.Errorf("%d retries are counted after a pod that lived for a minute, want 5", got)
 			}
 		})
@@ -187,7 +187,7 @@ func TestEndsOfPodsInAnHour(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			h := hour{t: t}
-			h.run(func(pod *corev1.Pod, age time.Duration) {
+			h.run(func(pod *corev1.Pod, age time.Duration) (gone bool) {
 				switch {
 				case test.readyFor < 0 || age > test.readyFor:
 					pod.Status = test.end
@@ -195,6 +195,7 @@ func TestEndsOfPodsInAnHour(t *testing.T) {
 					ready := corev1.PodCondition{Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(h.now)}
 					pod.Status = corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{ready}}
 				}
+				return false
 			})
 			if h.made > test.most || h.made < test.few {
 				t.Errorf("%d pods were made in an hour, want %d to %d", h.made, test.few, test.most)
@@ -204,16 +205,17 @@ func TestEndsOfPodsInAnHour(t *testing.T) {
 }
 
 // hour is one node for an hour: what the plan says is done at once, and live says what becomes of a pod,
-// each second of its age.
+// each second of its age, and whether it is gone.
 type hour struct {
 	t     *testing.T
 	now   time.Time
 	cells Cells
 	pod   *corev1.Pod // nil while there is none
 	made  int
+	asked int // of these, the plan wanted the DaemonSet read first
 }
 
-func (h *hour) run(live func(pod *corev1.Pod, age time.Duration)) {
+func (h *hour) run(live func(pod *corev1.Pod, age time.Duration) (gone bool)) {
 	h.now = t0
 	h.cells.SetTemplate("r1", 0, Strategy{OnDelete: true}, h.now)
 	h.cells.SetNode("n1", "a", eligible, h.now)
@@ -222,8 +224,12 @@ func (h *hour) run(live func(pod *corev1.Pod, age time.Duration)) {
 			h.act()
 		}
 		if h.pod != nil {
-			live(h.pod, h.now.Sub(h.pod.CreationTimestamp.Time))
+			gone := live(h.pod, h.now.Sub(h.pod.CreationTimestamp.Time))
 			h.tell()
+			if gone {
+				h.cells.RemovePod("n1", h.pod.UID, h.now)
+				h.pod = nil
+			}
 		}
 		h.now = h.now.Add(time.Second)
 	}
@@ -239,6 +245,9 @@ func (h *hour) act() {
 		switch action.Op {
 		case Create:
 			h.made++
+			if action.AskOwner {
+				h.asked++
+			}
 			h.pod = &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
 				Name: "p", UID: types.UID(h.now.String()), CreationTimestamp: metav1.NewTime(h.now),
 				Labels: map[string]string{"controller-revision-hash": "r1"},
@@ -252,5 +261,136 @@ func (h *hour) act() {
 			h.cells.RemovePod("n1", action.Pod.UID, h.now)
 			h.pod = nil
 		}
+	}
+}
+
+// Whoever deletes pods, and however: those that never served cost few writes in an hour, and before each but the first the
+// DaemonSet is read. Pods that were ready may be drained as often as anybody likes.
+func TestVanishedPodsInAnHour(t *testing.T) {
+	isReady := func(pod *corev1.Pod, since time.Time) {
+		pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(since)}}
+	}
+	tests := map[string]struct {
+		live      func(h *hour, pod *corev1.Pod, age time.Duration) (gone bool)
+		few, most int
+	}{
+		"at once":                     {func(*hour, *corev1.Pod, time.Duration) bool { return true }, 15, 18},
+		"after a minute, never ready": {func(_ *hour, _ *corev1.Pod, age time.Duration) bool { return age >= time.Minute }, 13, 16},
+		"terminating first": {func(h *hour, pod *corev1.Pod, age time.Duration) bool {
+			pod.DeletionTimestamp = &metav1.Time{Time: h.now}
+			return age > 0
+		}, 14, 18},
+		"failed, and deleted before the plan does": {func(h *hour, pod *corev1.Pod, age time.Duration) bool {
+			if isReady(pod, h.now); age > 0 {
+				pod.Status = corev1.PodStatus{Phase: corev1.PodFailed}
+			}
+			return age > 0
+		}, 14, 18},
+		"four in ten minutes": {func(_ *hour, _ *corev1.Pod, age time.Duration) bool { return age >= 151*time.Second }, 23, 24},
+		"drained when ready": {func(h *hour, pod *corev1.Pod, age time.Duration) bool {
+			if age == 0 {
+				isReady(pod, h.now)
+			}
+			return age > 0
+		}, 1500, 3600},
+		"drained, and not ready while it ends": {func(h *hour, pod *corev1.Pod, age time.Duration) bool {
+			if isReady(pod, h.now); age > 0 {
+				pod.Status.Conditions, pod.DeletionTimestamp = nil, &metav1.Time{Time: h.now}
+			}
+			return age > time.Second
+		}, 1000, 3600},
+		"never": {func(*hour, *corev1.Pod, time.Duration) bool { return false }, 1, 1},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			h := hour{t: t}
+			h.run(func(pod *corev1.Pod, age time.Duration) bool { return test.live(&h, pod, age) })
+			if h.made < test.few || h.made > test.most {
+				t.Errorf("%d pods were made in an hour, want %d to %d", h.made, test.few, test.most)
+			}
+			if h.asked != h.made-1 {
+				t.Errorf("before %d of %d pods the DaemonSet is read, want before each but the first", h.asked, h.made)
+			}
+		})
+	}
+}
+
+// The first four that vanish are followed at once, the fifth after a second; a new template and a pod that was ready for ten
+// minutes reset that, and what the plan deleted never counts.
+func TestLossesAreCounted(t *testing.T) {
+	lose := func(c *Cells, change func(*Pod), times int) {
+		for range times {
+			pod := &Pod{Name: "p", UID: "1", Revision: "r1", Bound: true}
+			change(pod)
+			c.SetPod("n1", pod, t0)
+			c.RemovePod("n1", pod.UID, t0)
+		}
+	}
+	pending := func(*Pod) {}
+	tests := map[string]struct {
+		live func(c *Cells)
+		want time.Duration // until the next one is made
+	}{
+		"four":                 {func(c *Cells) { lose(c, pending, 4) }, 0},
+		"five":                 {func(c *Cells) { lose(c, pending, 5) }, time.Second},
+		"six":                  {func(c *Cells) { lose(c, pending, 6) }, 2 * time.Second},
+		"five that were ready": {func(c *Cells) { lose(c, func(p *Pod) { p.Ready, p.ReadySince = true, t0 }, 5) }, 0},
+		"six, and a new template": {func(c *Cells) {
+			lose(c, pending, 6)
+			c.SetTemplate("r2", 0, Strategy{OnDelete: true}, t0)
+		}, 0},
+		"six, and one that was ready for ten minutes": {func(c *Cells) {
+			lose(c, pending, 6)
+			lose(c, func(p *Pod) { p.Ready, p.ReadySince = true, t0.Add(-proof) }, 1)
+		}, 0},
+		"nine that the plan deleted": {func(c *Cells) {
+			for range 9 {
+				c.SetPod("n1", &Pod{Name: "p", UID: "1", Revision: "r0"}, t0)
+				c.Deleted("n1", "1", t0)
+				c.SetPod("n1", &Pod{Name: "p", UID: "1", Revision: "r0", Terminating: true}, t0) // as the watch shows it
+				c.RemovePod("n1", "1", t0)
+			}
+		}, 0},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			var cells Cells
+			cells.SetTemplate("r1", 0, Strategy{OnDelete: true}, t0)
+			cells.SetNode("n1", "a", eligible, t0)
+			test.live(&cells)
+			plan := cells.Plan("n1", t0)
+			switch {
+			case test.want == 0 && (len(plan.Actions) != 1 || plan.Actions[0].Op != Create):
+				t.Errorf("plan %+v, want a pod at once", plan)
+			case test.want > 0 && (len(plan.Actions) > 0 || !plan.WakeAt.Equal(t0.Add(test.want))):
+				t.Errorf("plan %+v, want to wake after %s", plan, test.want)
+			}
+		})
+	}
+}
+
+// A surge pod that somebody deletes again and again is made as seldom as any other, and the old pod serves all the time.
+func TestVanishedSurgePodsBackOff(t *testing.T) {
+	c := newCluster(t, 1, surge("1"))
+	old := c.podsOn("n0")[0]
+	c.update("r2")
+	start, made := c.now, c.made
+	for c.now.Sub(start) < time.Hour {
+		c.cells.Grant(c.now)
+		for _, action := range c.cells.Plan("n0", c.now).Actions {
+			if action.Op == Delete {
+				t.Fatalf("pod %s is deleted", action.Pod.Name)
+			}
+			c.make("n0", action.Slot)
+		}
+		for _, pod := range c.podsOn("n0") {
+			if pod != old {
+				c.gone(pod)
+			}
+		}
+		c.now = c.now.Add(time.Second)
+	}
+	if got := c.made - made; got < 15 || got > 18 {
+		t.Errorf("%d surge pods were made in an hour, want 15 to 18 (S8)", got)
 	}
 }

@@ -18,10 +18,10 @@ type Cell struct {
 	Verdict Verdict   // zero when there is no such node
 	Pods    []*Pod    // best first, see better; what is in a pod never changes
 
-	left    types.UID // the pod that left last, unless it was the only one and was followed
-	retries int       // finished pods replaced in a row
-	retryAt time.Time // the next finished pod is replaced then, not before
-	granted grant     // the rollout's leave to replace an old pod
+	left     types.UID // the pod that left last, unless it was the only one and was followed
+	vanished bool      // since then; nobody here deleted it
+	setbacks *setbacks // nil where there was none lately, which is nearly everywhere
+	granted  grant     // the rollout's leave to replace an old pod
 }
 
 // Counters are a daemon's sums over its cells; every number counts nodes. The meaning is that
@@ -89,7 +89,7 @@ func (c *Cells) SetTemplate(revision string, minReady time.Duration, strategy St
 			cell.granted = grant{}
 		}
 		if corrected { // what failed before says nothing of the new template
-			cell.retries, cell.retryAt = 0, time.Time{}
+			cell.setbacks = nil
 		}
 		c.recount(cell, now)
 	}
@@ -125,12 +125,14 @@ func (c *Cells) SetPod(node string, pod *Pod, now time.Time) {
 	old := c.take(cell, pod.UID)
 	switch {
 	case old == nil && len(cell.Pods) == 0:
-		cell.left = "" // it was followed
+		cell.left, cell.vanished = "", false // it was followed
 	case old == nil:
-	case old.Terminating && !pod.Terminating:
-		pod = pod.ending() // what was deleted never lives again, however late the watch is
-	case !pod.Ready:
-		cell.worked(old, now)
+		cell.vanished = false
+	default:
+		if !pod.Ready {
+			cell.worked(old, now)
+		}
+		pod = pod.after(old)
 	}
 	at, _ := slices.BinarySearchFunc(cell.Pods, pod, better)
 	cell.Pods = slices.Insert(cell.Pods, at, pod)
@@ -160,7 +162,9 @@ func (c *Cells) take(cell *counted, uid types.UID) *Pod {
 func (c *Cells) Deleted(node string, uid types.UID, now time.Time) {
 	if cell, ok := c.byNode[node]; ok {
 		if at := slices.IndexFunc(cell.Pods, func(pod *Pod) bool { return pod.UID == uid }); at >= 0 {
-			c.SetPod(node, cell.Pods[at].ending(), now)
+			ending := *cell.Pods[at]
+			ending.Terminating, ending.Dropped = true, true
+			c.SetPod(node, &ending, now)
 		}
 	}
 }
@@ -171,6 +175,7 @@ func (c *Cells) RemovePod(node string, uid types.UID, now time.Time) {
 		if pod := c.take(cell, uid); pod != nil {
 			cell.left = uid
 			cell.worked(pod, now)
+			cell.lost(pod, now)
 		}
 		c.recount(cell, now)
 	}
@@ -339,14 +344,22 @@ type Pod struct {
 	Finished    bool // Failed or Succeeded: it will not run again
 	Failed      bool
 	Ready       bool
+	WasReady    bool // it is not now
+	Dropped     bool // the API server took our delete of it
 	ReadySince  time.Time
 }
 
-// ending is the pod once its delete was taken.
-func (p *Pod) ending() *Pod {
-	ending := *p
-	ending.Terminating = true
-	return &ending
+// after is the pod with what is known of it from its state before: what was deleted never lives again, however
+// late the watch is.
+func (p *Pod) after(old *Pod) *Pod {
+	ends, wasReady := old.Terminating && !p.Terminating, !p.Ready && (old.Ready || old.WasReady)
+	dropped := p.Dropped || old.Dropped
+	if !ends && wasReady == p.WasReady && dropped == p.Dropped {
+		return p
+	}
+	pod := *p
+	pod.Terminating, pod.WasReady, pod.Dropped = p.Terminating || old.Terminating, wasReady, dropped
+	return &pod
 }
 
 // available is upstream's IsPodAvailable: without a minimum a ready pod is at once, whatever the

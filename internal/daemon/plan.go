@@ -36,8 +36,11 @@ type Action struct {
 	// IfUnchanged: delete only a pod that is still as it was seen. A pod that seemed not to be
 	// available may have become so, and then there is no reason any more (S4).
 	IfUnchanged bool
-	Reason      Reason
-	Message     string
+	// AskOwner, of Create: a pod of the cell vanished. Whoever deleted it may know that the DaemonSet is gone,
+	// while the watch does not yet: read it from the API server first.
+	AskOwner bool
+	Reason   Reason
+	Message  string
 }
 
 // Plan is what to do about a cell now, and when to look again although nothing happened.
@@ -68,8 +71,8 @@ func planCell(cell *Cell, template *currentTemplate, now time.Time) Plan {
 			plan.drop(pod, cell.Verdict.Reason, "%s", cell.Verdict.Message)
 		case pod.of(cell.NodeUID):
 			plan.drop(pod, ReasonNodeReplaced, "node %s was deleted and made anew", cell.Node)
-		case pod.Finished && now.Before(cell.retryAt):
-			plan.wake(cell.retryAt)
+		case pod.Finished && now.Before(cell.retryAt()):
+			plan.wake(cell.retryAt())
 		case pod.Finished:
 			plan.drop(pod, ReasonFinished, "the pod has finished, and a daemon's pod should run for ever")
 		case stays != "" && pod != old && pod != current:
@@ -118,6 +121,10 @@ func (p *planner) drop(pod *Pod, reason Reason, format string, args ...any) {
 
 // make asks for a pod in the first slot that no pod has.
 func (p *planner) make(reason Reason, message string) {
+	if at := p.cell.makeAt(); p.now.Before(at) {
+		p.wake(at)
+		return
+	}
 	free := []int{}
 	for slot := range slots {
 		if !slices.ContainsFunc(p.cell.Pods, func(pod *Pod) bool { return pod.Slot == slot }) {
@@ -125,7 +132,7 @@ func (p *planner) make(reason Reason, message string) {
 		}
 	}
 	if len(free) > 0 {
-		p.Actions = append(p.Actions, Action{Op: Create, Slot: free[0], Spare: append(free, NoSlot)[1], Reason: reason, Message: message})
+		p.Actions = append(p.Actions, Action{Op: Create, Slot: free[0], Spare: append(free, NoSlot)[1], AskOwner: p.cell.vanished, Reason: reason, Message: message})
 	}
 }
 

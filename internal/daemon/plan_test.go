@@ -89,7 +89,7 @@ func TestPlanCell(t *testing.T) {
 				cells.SetPod("n1", &pod, t0)
 			}
 			cell := cells.cell("n1")
-			cell.retryAt = test.retryAt
+			cell.setbacks = &setbacks{retryAt: test.retryAt}
 			plan := planCell(&cell.Cell, &cells.template, t0)
 
 			var got []step
