@@ -42,7 +42,7 @@ func newStage(t *testing.T, change ...func(*v1alpha1.DaemonSet)) *stage {
 	s.world, _, s.clock = newTestWorld()
 	s.actor = &actor{
 		workloads: everynodeOnly, world: s.world, client: s.server, reader: s.server,
-		placer: newPlacer(s.server, PlacementAuto, s.world.samples, func(bool, string) {}), events: s.recorder, unanswered: unanswered[daemon.Key](), gate: newThrottle(4), refusals: newRefusals(s.clock.Now), owners: newOwners(s.world, s.server, s.clock.Now),
+		placer: newPlacer(s.server, PlacementAuto, newSampler(s.world).samples, func(bool, string) {}), events: s.recorder, unanswered: unanswered[daemon.Key](), gate: newThrottle(4), refusals: newRefusals(s.clock.Now), owners: newOwners(s.world, s.server, s.clock.Now),
 	}
 	see(t, s.world, s.set)
 	s.world.nodeSeen(s.node)
@@ -169,7 +169,7 @@ func TestActRefusalSaysWhy(t *testing.T) {
 func TestActHeldByAbsentAdmission(t *testing.T) {
 	s := newStage(t)
 	s.admission = absent
-	s.actor.placer = newPlacer(s.server, PlacementAdmission, s.world.samples, func(bool, string) {})
+	s.actor.placer = newPlacer(s.server, PlacementAdmission, newSampler(s.world).samples, func(bool, string) {})
 	if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != failed {
 		t.Errorf("Reconcile = %s, want %s", got, failed)
 	}

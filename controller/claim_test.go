@@ -88,7 +88,7 @@ func TestWorldClaims(t *testing.T) {
 func TestWorldOneDaemonClaimsAnOrphan(t *testing.T) {
 	w, _, _ := newTestWorld()
 	a, b, node := makeDaemon("a"), makeDaemon("b"), makeNode("n1")
-	b.Spec.Selector = a.Spec.Selector
+	b.Spec.Selector, b.Spec.Template.Labels = a.Spec.Selector, a.Spec.Template.Labels
 	see(t, w, b)
 	see(t, w, a)
 	w.nodeSeen(node)
@@ -113,7 +113,7 @@ func TestWorldClaimsOfAGoneDaemon(t *testing.T) {
 	wantStrings(t, "due of the next one", []string{"adopt p"}, claimsOf(w, anew, "n1"))
 
 	other := makeDaemon("other")
-	other.Spec.Selector = set.Spec.Selector
+	other.Spec.Selector, other.Spec.Template.Labels = set.Spec.Selector, set.Spec.Template.Labels
 	see(t, w, other)
 	w.daemonGone(keyOf(anew))
 	wantStrings(t, "due of another one", []string{"adopt p"}, claimsOf(w, other, "n1"))

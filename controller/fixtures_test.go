@@ -96,6 +96,9 @@ func makeDaemon(name string, change ...func(*v1alpha1.DaemonSet)) *v1alpha1.Daem
 	return set
 }
 
+// seenAs is a daemon as the cache has it.
+func seenAs(set *v1alpha1.DaemonSet) *seenSet { return &seenSet{DaemonSet: set} }
+
 var onDelete = v1alpha1.DaemonSetUpdateStrategy{Type: appsv1.OnDeleteDaemonSetStrategyType}
 
 func generation(n int64) func(*v1alpha1.DaemonSet) {

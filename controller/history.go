@@ -194,8 +194,7 @@ func (h *historian) rename(ctx context.Context, subject *subject, step daemon.Hi
 	if err != nil {
 		return fmt.Errorf("counting a collision: %w", err)
 	}
-	object := outside(set.DeepCopy())
-	err = h.client.Status().Patch(ctx, object, client.RawPatch(types.MergePatchType, patch))
+	err = h.client.Status().Patch(ctx, metadataOf(set), client.RawPatch(types.MergePatchType, patch))
 	switch {
 	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
 		return errOutdated

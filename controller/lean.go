@@ -14,16 +14,22 @@ import (
 	"github.com/everynode/everynode/api/v1alpha1"
 )
 
-// cacheScheme has the kinds that are watched. Pods are lean in it: to decode one whole, only to
-// drop nine tenths of it, was most of what an event cost.
+// cacheScheme has the kinds that are watched. Pods and nodes are lean in it: to decode one whole, only
+// to drop nine tenths of it, was most of what an event cost. DaemonSets of everynode.dev are those that
+// can always be decoded.
 var cacheScheme = func() *runtime.Scheme {
 	scheme := runtime.NewScheme()
-	pods := corev1.SchemeGroupVersion
-	scheme.AddKnownTypes(pods, &corev1.Node{}, &corev1.NodeList{}, &corev1.Namespace{}, &corev1.NamespaceList{}, &corev1.ResourceQuota{}, &corev1.ResourceQuotaList{})
+	pods, own := corev1.SchemeGroupVersion, v1alpha1.GroupVersion
+	scheme.AddKnownTypes(pods, &corev1.Namespace{}, &corev1.NamespaceList{}, &corev1.ResourceQuota{}, &corev1.ResourceQuotaList{})
 	scheme.AddKnownTypeWithName(pods.WithKind("Pod"), &leanPod{})
 	scheme.AddKnownTypeWithName(pods.WithKind("PodList"), &leanPodList{})
+	scheme.AddKnownTypeWithName(pods.WithKind("Node"), &leanNode{})
+	scheme.AddKnownTypeWithName(pods.WithKind("NodeList"), &leanNodeList{})
+	scheme.AddKnownTypeWithName(own.WithKind("DaemonSet"), &readSet{})
+	scheme.AddKnownTypeWithName(own.WithKind("DaemonSetList"), &readSetList{})
 	metav1.AddToGroupVersion(scheme, pods)
-	for _, add := range []func(*runtime.Scheme) error{appsv1.AddToScheme, schedulingv1.AddToScheme, v1alpha1.AddToScheme} {
+	metav1.AddToGroupVersion(scheme, own)
+	for _, add := range []func(*runtime.Scheme) error{appsv1.AddToScheme, schedulingv1.AddToScheme} {
 		utilruntime.Must(add(scheme))
 	}
 	return scheme

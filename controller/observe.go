@@ -18,7 +18,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
-	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -28,6 +27,7 @@ import (
 type observer struct {
 	workloads Workloads
 	cache     cache.Cache
+	caches    *Caches
 	world     *world
 	revisions *revisions
 	refusals  *refusals
@@ -44,6 +44,7 @@ func newObserver(workloads Workloads, informers cache.Cache) *observer {
 	return &observer{
 		workloads:     workloads,
 		cache:         informers,
+		caches:        NewCaches(workloads),
 		refusals:      newRefusals(time.Now),
 		statusStarted: make(chan struct{}),
 		synced:        make(chan struct{}),
@@ -61,33 +62,20 @@ func (o *observer) reportDaemon(key DaemonKey) { o.status.Add(key) }
 
 // observe registers the handlers and returns once each of them has seen all there is.
 func (o *observer) observe(ctx context.Context) error {
-	type handled struct {
-		object  client.Object
-		handler toolscache.ResourceEventHandler
-	}
-	handlers := []handled{
-		{&schedulingv1.PriorityClass{}, o.classHandler()},
-		{&corev1.Namespace{}, o.namespaceHandler()},
-		{&corev1.ResourceQuota{}, o.quotaHandler()},
-		{&appsv1.ControllerRevision{}, o.revisions.handler()},
-	}
-	for _, object := range o.workloads.objects() {
-		handlers = append(handlers, handled{object, o.daemonHandler(ctx)})
-	}
-	pods := client.Object(&leanPod{})
-	handlers = append(handlers, handled{&corev1.Node{}, o.nodeHandler()}, handled{pods, o.podHandler()})
 	var synced []toolscache.InformerSynced
-	for _, h := range handlers {
-		informer, err := o.cache.GetInformer(ctx, h.object, cache.BlockUntilSynced(false))
+	for _, object := range o.workloads.watched() {
+		informer, err := o.cache.GetInformer(ctx, object, cache.BlockUntilSynced(false))
 		if err != nil {
-			return fmt.Errorf("watching %T: %w", h.object, err)
+			return fmt.Errorf("watching %T: %w", object, err)
 		}
-		registration, err := informer.AddEventHandler(h.handler)
+		registration, err := informer.AddEventHandler(o.handler(ctx, object))
 		if err != nil {
-			return fmt.Errorf("watching %T: %w", h.object, err)
+			return fmt.Errorf("watching %T: %w", object, err)
 		}
 		synced = append(synced, registration.HasSynced)
-		if stored, ok := informer.(toolscache.SharedInformer); ok && h.object == pods {
+		o.caches.handled(object, registration.HasSynced)
+		stored, ok := informer.(toolscache.SharedInformer)
+		if _, pods := object.(*leanPod); pods && ok {
 			o.pods = stored.GetStore()
 		}
 	}
@@ -97,30 +85,49 @@ func (o *observer) observe(ctx context.Context) error {
 	return nil
 }
 
+// handler handles the events of a kind.
+func (o *observer) handler(ctx context.Context, object client.Object) toolscache.ResourceEventHandler {
+	switch object.(type) {
+	case *schedulingv1.PriorityClass:
+		return o.classHandler()
+	case *corev1.Namespace:
+		return o.namespaceHandler()
+	case *corev1.ResourceQuota:
+		return o.quotaHandler()
+	case *appsv1.ControllerRevision:
+		return o.revisions.handler()
+	case *leanNode:
+		return o.nodeHandler()
+	case *leanPod:
+		return o.podHandler()
+	}
+	return o.daemonHandler(ctx)
+}
+
 func (o *observer) daemonHandler(ctx context.Context) toolscache.ResourceEventHandler {
 	seen := func(object any) {
-		set := object.(*v1alpha1.DaemonSet)
-		if err := o.world.daemonSeen(set); err != nil {
-			log.FromContext(ctx).Error(err, "a DaemonSet cannot be served", "daemonset", client.ObjectKeyFromObject(set))
+		set := object.(*seenSet)
+		if err := o.world.daemonRead(set.DaemonSet, set.wrong); err != nil {
+			log.FromContext(ctx).Info("a DaemonSet cannot be served", "daemonset", client.ObjectKeyFromObject(set), "kind", set.GVK(), "reason", err.Error())
 		}
 	}
-	gone := func(set *v1alpha1.DaemonSet) {
-		o.world.daemonGone(keyOf(set))
-		o.refusals.over(keyOf(set))
-		o.owners.forget(keyOf(set))
+	gone := func(set *seenSet) {
+		o.world.daemonGone(keyOf(set.DaemonSet))
+		o.refusals.over(keyOf(set.DaemonSet))
+		o.owners.forget(keyOf(set.DaemonSet))
 	}
 	return toolscache.ResourceEventHandlerFuncs{
 		AddFunc: seen,
 		UpdateFunc: func(former, object any) {
-			old := former.(*v1alpha1.DaemonSet)
+			old := former.(*seenSet)
 			if another(old, object) {
 				gone(old)
-			} else if old.Generation != object.(*v1alpha1.DaemonSet).Generation {
-				o.refusals.over(keyOf(old)) // all cells are planned
+			} else if old.Generation != object.(*seenSet).Generation {
+				o.refusals.over(keyOf(old.DaemonSet)) // all cells are planned
 			}
 			seen(object)
 		},
-		DeleteFunc: func(object any) { gone(last[*v1alpha1.DaemonSet](object)) },
+		DeleteFunc: func(object any) { gone(last[*seenSet](object)) },
 	}
 }
 

@@ -55,9 +55,9 @@ func TestHandlersTellTheWorld(t *testing.T) {
 		wantReports []types.UID
 	}{
 		{"node added", func() { nodes.OnAdd(node, true) }, nil, nil},
-		{"daemon added", func() { daemons.OnAdd(set, true) }, cell, daemon},
-		{"daemon's status changed", func() { daemons.OnUpdate(set, makeDaemon("d")) }, nil, daemon},
-		{"daemon changed", func() { daemons.OnUpdate(set, makeDaemon("d", generation(2))) }, cell, daemon},
+		{"daemon added", func() { daemons.OnAdd(seenAs(set), true) }, cell, daemon},
+		{"daemon's status changed", func() { daemons.OnUpdate(seenAs(set), seenAs(makeDaemon("d"))) }, nil, daemon},
+		{"daemon changed", func() { daemons.OnUpdate(seenAs(set), seenAs(makeDaemon("d", generation(2)))) }, cell, daemon},
 		{"heartbeat", func() { nodes.OnUpdate(node, makeNode("n1")) }, nil, nil},
 		{"node tainted", func() {
 			nodes.OnUpdate(node, makeNode("n1", func(n *corev1.Node) {
@@ -69,7 +69,7 @@ func TestHandlersTellTheWorld(t *testing.T) {
 		{"pod deleted", func() { pods.OnDelete(pod) }, cell, daemon},
 		{"pod deleted again", func() { pods.OnAdd(pod, false); q.drain(); pods.OnDelete(missed(pod)) }, cell, daemon},
 		{"node deleted", func() { nodes.OnDelete(missed(node)) }, cell, daemon},
-		{"daemon deleted", func() { daemons.OnDelete(missed(set)); q.drain() }, nil, nil},
+		{"daemon deleted", func() { daemons.OnDelete(missed(seenAs(set))); q.drain() }, nil, nil},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -88,7 +88,7 @@ func TestHandlersTellUpdatesFromReplacements(t *testing.T) {
 	o := &observer{world: w, refusals: newRefusals(time.Now), owners: newOwners(w, nil, time.Now)}
 	set, node := makeDaemon("d"), makeNode("n1")
 	w.nodeSeen(node)
-	o.daemonHandler(t.Context()).OnAdd(set, true)
+	o.daemonHandler(t.Context()).OnAdd(seenAs(set), true)
 	pods := o.podHandler()
 	first, second := everynodeOnly.seePod(makePod(set, node, podUID("1"))), everynodeOnly.seePod(makePod(set, node, podUID("2")))
 	pods.OnAdd(first, false)
@@ -99,7 +99,7 @@ func TestHandlersTellUpdatesFromReplacements(t *testing.T) {
 
 	anew := makeDaemon("d")
 	anew.UID = "uid-d-anew"
-	o.daemonHandler(t.Context()).OnUpdate(set, anew)
+	o.daemonHandler(t.Context()).OnUpdate(seenAs(set), seenAs(anew))
 	wantSteps(t, w, keyOf(set).on("n1"))
 	wantSteps(t, w, keyOf(anew).on("n1"), createStep)
 }

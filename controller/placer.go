@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -70,6 +71,8 @@ type placer struct {
 	mode   Placement
 	// samples gives emitted pods for the probe.
 	samples func(limit int) []*corev1.Pod
+	// answered is called for each of them whose answer shows whether admission is effective.
+	answered func(*corev1.Pod)
 	// flipped is called, outside of mu, when admission stopped or began to be effective, or is not for
 	// another reason than before.
 	flipped func(effective bool, cause string)
@@ -81,7 +84,7 @@ type placer struct {
 }
 
 func newPlacer(c client.Client, mode Placement, samples func(int) []*corev1.Pod, flipped func(bool, string)) *placer {
-	p := &placer{client: c, mode: mode, samples: samples, flipped: flipped}
+	p := &placer{client: c, mode: mode, samples: samples, flipped: flipped, answered: func(*corev1.Pod) {}}
 	if mode != PlacementDirect {
 		admissionEffective.Set(1)
 	}
@@ -271,11 +274,11 @@ func (p *placer) Start(ctx context.Context) error {
 	}
 }
 
-// probeLimit is how many daemons are tried when the API server refuses their pods for reasons of
-// their own.
+// probeLimit is how many daemons are tried at a time when the API server refuses their pods before it
+// comes to placement.
 const probeLimit = 5
 
-// probe sends emitted pods as dry runs, until one of them tells whether admission is back.
+// probe sends emitted pods as dry runs, until one of them shows whether admission is back.
 func (p *placer) probe(ctx context.Context) {
 	if p.absence() == "" {
 		return
@@ -284,16 +287,29 @@ func (p *placer) probe(ctx context.Context) {
 		if !admissionPlaces(sample) {
 			continue
 		}
-		err := p.client.Create(ctx, sample, client.DryRunAll)
-		if cause := p.notEffective(err); cause != "" {
-			p.set(ctx, cause)
-			return
+		err := p.client.Create(ctx, sample.DeepCopy(), client.DryRunAll)
+		cause := p.notEffective(err)
+		if cause == "" && !cameThrough(err) {
+			continue
 		}
-		// A pod that is found invalid for another reason, or whose name is taken, was rewritten
-		// before anybody looked. Any other refusal may have come first, and says nothing.
-		if err == nil || apierrors.IsAlreadyExists(err) || apierrors.IsInvalid(err) {
-			p.set(ctx, "")
-			return
-		}
+		p.answered(sample)
+		p.set(ctx, cause)
+		return
 	}
+}
+
+// cameThrough says whether the answer to an emitted pod is one that the API server only gives once the pod
+// was rewritten. In k8s.io/apiserver pkg/registry/generic/registry Store.Create, validation, which has the
+// interlock, comes before admission that validates, and a name that is taken is found last. Quotas and Pod
+// Security only validate (pkg/admission/plugin/resourcequota, k8s.io/kubernetes
+// plugin/pkg/admission/security/podsecurity), as policies do whose refusals are invalid. Any other refusal may
+// have come before.
+func cameThrough(err error) bool {
+	if err == nil || apierrors.IsAlreadyExists(err) || apierrors.IsInvalid(err) {
+		return true
+	}
+	what, why, _ := strings.Cut(err.Error(), " is forbidden: ")
+	return apierrors.IsForbidden(err) && strings.HasPrefix(what, "pods ") && slices.ContainsFunc([]string{"exceeded quota: ", "failed quota: ", "violates PodSecurity "}, func(validating string) bool {
+		return strings.HasPrefix(why, validating)
+	})
 }

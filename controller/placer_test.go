@@ -247,9 +247,15 @@ func TestPlacerProbeWithPodsThatAreRefused(t *testing.T) {
 		wantBack     bool
 	}{
 		"invalid was rewritten before":  {refuse: invalid, samples: 3, wantRequests: 1, wantBack: true},
-		"quota: ask others":             {refuse: errQuota(), samples: 3, wantRequests: 3},
-		"quota: not for ever":           {refuse: errQuota(), samples: 100, wantRequests: probeLimit},
-		"interlock: no need for others": {refuse: errQuota(), samples: 3, admission: absent, wantRequests: 1},
+		"a quota comes after":           {refuse: errQuota(), samples: 3, wantRequests: 1, wantBack: true},
+		"a limited resource":            {refuse: forbidden("failed quota: q: must specify limits.cpu for: c"), samples: 3, wantRequests: 1, wantBack: true},
+		"Pod Security comes after":      {refuse: forbidden(`violates PodSecurity "restricted:latest": x`), samples: 3, wantRequests: 1, wantBack: true},
+		"an account: ask others":        {refuse: forbidden("error looking up service account ns/a: not found"), samples: 3, wantRequests: 3},
+		"another webhook: ask others":   {refuse: deniedBy("exceeded quota: q"), samples: 3, wantRequests: 3},
+		"a namespace: ask others":       {refuse: errNamespaceTerminating(), samples: 3, wantRequests: 3},
+		"no answer: ask others":         {refuse: errors.New("connection refused"), samples: 3, wantRequests: 3},
+		"not without end":               {refuse: errNamespaceTerminating(), samples: 100, wantRequests: probeLimit},
+		"interlock: no need for others": {refuse: errNamespaceTerminating(), samples: 3, admission: absent, wantRequests: 1},
 		"no daemon, nobody to ask":      {},
 	}
 	for name, test := range tests {
@@ -273,6 +279,18 @@ func TestPlacerProbeWithPodsThatAreRefused(t *testing.T) {
 			wantStrings(t, "flips", want, f.seen)
 		})
 	}
+}
+
+// forbidden is the answer of a plugin of the API server, and deniedBy that of somebody's webhook
+// (k8s.io/apiserver pkg/admission/plugin/webhook/errors ToStatusErr).
+func forbidden(why string) error {
+	return apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "p", errors.New(why))
+}
+
+func deniedBy(why string) error {
+	return &apierrors.StatusError{ErrStatus: metav1.Status{
+		Code: 403, Reason: metav1.StatusReasonForbidden, Message: `admission webhook "w.example.com" denied the request: pods "p" is forbidden: ` + why,
+	}}
 }
 
 // What admission leaves alone or refuses is placed here, and says nothing of admission elsewhere.

@@ -244,7 +244,7 @@ func TestRefusedForWantOfAClass(t *testing.T) {
 // a node that is gone.
 func TestRefusalsAreForgotten(t *testing.T) {
 	for name, end := range map[string]func(*stage, *observer){
-		"a daemon": func(s *stage, o *observer) { o.daemonHandler(t.Context()).OnDelete(s.set) },
+		"a daemon": func(s *stage, o *observer) { o.daemonHandler(t.Context()).OnDelete(seenAs(s.set)) },
 		"a node":   func(s *stage, o *observer) { o.nodeHandler().OnDelete(s.node) },
 	} {
 		t.Run(name, func(t *testing.T) {

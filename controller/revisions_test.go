@@ -42,12 +42,12 @@ func TestRevisionsWake(t *testing.T) {
 	s := newShelf(t)
 	q := &queueOf{}
 	see(t, s.world, makeDaemon("e", selecting))
-	see(t, s.world, makeDaemon("elsewhere", selecting, func(set *v1alpha1.DaemonSet) {
+	see(t, s.world, makeDaemon("elsewhere", func(set *v1alpha1.DaemonSet) {
 		set.Namespace, set.Spec.Template.Labels = "elsewhere", map[string]string{"app": "d"}
-	}))
-	see(t, s.world, makeDaemon("leaving", selecting, deleting, func(set *v1alpha1.DaemonSet) {
+	}, selecting))
+	see(t, s.world, makeDaemon("leaving", deleting, func(set *v1alpha1.DaemonSet) {
 		set.Spec.Template.Labels = map[string]string{"app": "d"}
-	}))
+	}, selecting))
 	r := s.historian.revisions
 	handler := r.handler()
 

@@ -133,7 +133,7 @@ func (w *world) audit(key DaemonKey) (wrong []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	known := w.daemons[key]
-	if known == nil || known.object == nil {
+	if known == nil || known.object == nil || known.rules == nil {
 		return nil
 	}
 	now := w.now()

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -21,6 +20,8 @@ const recorderName = "everynode-controller"
 // Options are what an operator may choose.
 type Options struct {
 	Workloads Workloads
+	// Caches are those of the manager.
+	Caches    *Caches
 	Placement Placement
 	// NoPolicy says why no policy can place pods in this cluster, and what to do; "" when one can.
 	NoPolicy string
@@ -28,20 +29,21 @@ type Options struct {
 	Workers int
 }
 
-// CacheOptions trim what the manager's cache keeps to what the controller looks at.
-func CacheOptions(workloads Workloads) cache.Options {
+// Options trim what the manager's cache keeps to what the controller looks at.
+func (c *Caches) Options() cache.Options {
 	options := cache.Options{
+		NewInformer:                 c.newInformer,
 		Scheme:                      cacheScheme,
 		ReaderFailOnMissingInformer: true,
 		DefaultTransform:            cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
-			&corev1.Node{}:               {Transform: trimNode},
-			&leanPod{}:                   {Transform: workloads.trimPod},
-			&appsv1.ControllerRevision{}: {Transform: workloads.trimRevision},
+			&leanNode{}:                  {Transform: trimNode},
+			&leanPod{}:                   {Transform: c.workloads.trimPod},
+			&appsv1.ControllerRevision{}: {Transform: c.workloads.trimRevision},
 		},
 	}
-	if workloads.Apps {
-		options.ByObject[&appsv1.DaemonSet{}] = cache.ByObject{Transform: trimNative}
+	for _, object := range c.workloads.objects() {
+		options.ByObject[object] = cache.ByObject{Transform: trimSet}
 	}
 	return options
 }
@@ -50,14 +52,21 @@ func CacheOptions(workloads Workloads) cache.Options {
 // history of revisions, and the placer's probe.
 func Setup(mgr manager.Manager, options Options) error {
 	observer := newObserver(options.Workloads, mgr.GetCache())
+	observer.caches = options.Caches
+	for name, check := range options.Caches.Checks() {
+		if err := mgr.AddReadyzCheck(name, check); err != nil {
+			return fmt.Errorf("adding the readiness check %s: %w", name, err)
+		}
+	}
 	world := newWorld(time.Now, observer.planCell, observer.reportDaemon)
 	revisions := newRevisions(options.Workloads, world)
 	world.record, world.recorded = revisions.look, revisions.recorded
 	observer.world, observer.revisions = world, revisions
 	observer.owners = newOwners(world, mgr.GetAPIReader(), time.Now)
 	recorder := mgr.GetEventRecorder(recorderName)
-	placer := newPlacer(mgr.GetClient(), options.Placement, world.samples, announce(world, recorder))
-	placer.noPolicy = options.NoPolicy
+	sampler := newSampler(world)
+	placer := newPlacer(mgr.GetClient(), options.Placement, sampler.samples, announce(world, recorder))
+	placer.noPolicy, placer.answered = options.NoPolicy, sampler.answer
 
 	cells, err := controller.NewTyped("cells", mgr, controller.TypedOptions[daemon.Key]{
 		MaxConcurrentReconciles: options.Workers,
@@ -72,7 +81,7 @@ func Setup(mgr manager.Manager, options Options) error {
 	}
 	status, err := controller.NewTyped("status", mgr, controller.TypedOptions[DaemonKey]{
 		MaxConcurrentReconciles: 2,
-		Reconciler:              &reporter{world: world, client: mgr.GetClient(), placer: placer, written: map[DaemonKey]time.Time{}},
+		Reconciler:              &reporter{world: world, client: mgr.GetClient(), placer: placer, events: recorder, written: map[DaemonKey]time.Time{}},
 	})
 	if err != nil {
 		return fmt.Errorf("setting up the controller of status: %w", err)

@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -26,6 +27,7 @@ type reporter struct {
 	world  *world
 	client client.Client
 	placer *placer
+	events events.EventRecorder
 
 	mu      sync.Mutex
 	written map[DaemonKey]time.Time
@@ -38,6 +40,9 @@ var _ reconcile.TypedReconciler[DaemonKey] = (*reporter)(nil)
 func (r *reporter) Reconcile(ctx context.Context, key DaemonKey) (reconcile.Result, error) {
 	if wait := r.wait(key); wait > 0 {
 		return reconcile.Result{RequeueAfter: wait}, nil
+	}
+	if object, problem := r.world.unserved(key); object != nil {
+		return reconcile.Result{}, r.reportUnserved(ctx, key, object, problem)
 	}
 	object, health := r.world.health(key)
 	if object == nil {

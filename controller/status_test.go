@@ -22,15 +22,16 @@ type desk struct {
 	reporter *reporter
 	world    *world
 	clock    *clock
+	recorder *recorder
 }
 
 func newDesk(t *testing.T) *desk {
 	t.Helper()
-	d := &desk{server: newServer(makeDaemon("d"))}
+	d := &desk{server: newServer(makeDaemon("d")), recorder: &recorder{}}
 	d.world, _, d.clock = newTestWorld()
 	d.reporter = &reporter{
-		world: d.world, client: d.server, placer: newPlacer(d.server, PlacementAuto, d.world.samples, func(bool, string) {}),
-		written: map[DaemonKey]time.Time{},
+		world: d.world, client: d.server, placer: newPlacer(d.server, PlacementAuto, newSampler(d.world).samples, func(bool, string) {}),
+		events: d.recorder, written: map[DaemonKey]time.Time{},
 	}
 	d.informed(t)
 	return d

@@ -8,8 +8,13 @@ import (
 // trimNode keeps of a node what verdicts and pods depend on. Most of a node is its status,
 // which changes every few seconds.
 func trimNode(object any) (any, error) {
-	node, ok := object.(*corev1.Node)
-	if !ok {
+	var node *corev1.Node
+	switch read := object.(type) {
+	case *leanNode:
+		node = &read.Node
+	case *corev1.Node: // of a list
+		node = read
+	default:
 		return object, nil
 	}
 	return &corev1.Node{

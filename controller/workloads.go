@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -54,7 +56,7 @@ func (w Workloads) owns(object metav1.Object) bool {
 func (w Workloads) objects() []client.Object {
 	var objects []client.Object
 	if w.Everynode {
-		objects = append(objects, &v1alpha1.DaemonSet{})
+		objects = append(objects, &readSet{})
 	}
 	if w.Apps {
 		objects = append(objects, &appsv1.DaemonSet{})
@@ -62,14 +64,9 @@ func (w Workloads) objects() []client.Object {
 	return objects
 }
 
-// trimNative keeps a native DaemonSet in the form of this project.
-func trimNative(object any) (any, error) {
-	if native, ok := object.(*appsv1.DaemonSet); ok {
-		set := v1alpha1.FromApps(native)
-		set.ManagedFields = nil
-		return set, nil
-	}
-	return object, nil
+// watched are the kinds that have a cache, by the types that they are decoded into.
+func (w Workloads) watched() []client.Object {
+	return append(w.objects(), &leanPod{}, &leanNode{}, &appsv1.ControllerRevision{}, &corev1.Namespace{}, &corev1.ResourceQuota{}, &schedulingv1.PriorityClass{})
 }
 
 // outside is a daemon as the API server knows it.

@@ -2,14 +2,12 @@ package controller
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"slices"
 	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
@@ -74,13 +72,14 @@ type workload struct {
 	problems map[string]daemon.Problem // by node; what keeps pods from being made
 	priority int32                     // of its pods
 	gone     bool                      // the API server says so; the watch does not yet
+	unserved *daemon.Problem           // why nothing is done for it; what is above is then of an earlier state, if of any
 }
 
-// active says whether the daemon is there and not on its way out. A daemon that is being deleted
-// keeps its pods as they are: the garbage collector, or whoever asked for orphans, decides about
-// them.
+// active says whether the daemon is there, can be served, and is not being deleted. A daemon that is
+// being deleted keeps its pods as they are: the garbage collector, or whoever asked for orphans, decides
+// about them.
 func (w *workload) active() bool {
-	return w != nil && w.object != nil && w.object.DeletionTimestamp == nil && !w.gone
+	return w != nil && w.object != nil && w.object.DeletionTimestamp == nil && w.unserved == nil && !w.gone
 }
 
 // keptUp says whether anything is planned for the daemon.
@@ -101,9 +100,12 @@ func newWorld(now func() time.Time, plan func(daemon.Key, int32), report func(Da
 	}
 }
 
-// daemonSeen takes a daemon as it is now. A new generation means that every node is judged anew.
-// An error means that its template makes no pods; the daemon is kept as it was before.
-func (w *world) daemonSeen(object *v1alpha1.DaemonSet) error {
+// daemonSeen takes a daemon as it is now. A new generation means that every node is judged again. An
+// error is why the daemon is not served (unserved.go), when that is news.
+func (w *world) daemonSeen(object *v1alpha1.DaemonSet) error { return w.daemonRead(object, nil) }
+
+// daemonRead is daemonSeen for one whose spec may have been impossible to decode.
+func (w *world) daemonRead(object *v1alpha1.DaemonSet, wrong error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	key := keyOf(object)
@@ -112,8 +114,8 @@ func (w *world) daemonSeen(object *v1alpha1.DaemonSet) error {
 		known.gone = false
 		w.planAll(key, known)
 	}
-	first := !there || known.object == nil
-	if !first && known.object.Generation == object.Generation && sameCollisions(known.object, object) { // its status or what it is labelled
+	first := !there || known.object == nil || known.unserved != nil
+	if !first && wrong == nil && known.object.Generation == object.Generation && sameCollisions(known.object, object) { // its status or what it is labelled
 		touched := !maps.Equal(known.object.Labels, object.Labels) || !maps.Equal(known.object.Annotations, object.Annotations)
 		known.object = object
 		w.report(key)
@@ -122,26 +124,16 @@ func (w *world) daemonSeen(object *v1alpha1.DaemonSet) error {
 		}
 		return nil
 	}
-	if err := daemon.CheckTemplate(&object.Spec.Template); err != nil {
-		return err
-	}
-	if err := daemon.CheckSelector(object.Spec.Selector); err != nil {
-		return err
-	}
-	id, err := daemon.Identify(object)
-	if err != nil {
-		return err
-	}
-	selector, err := metav1.LabelSelectorAsSelector(object.Spec.Selector)
-	if err != nil {
-		return fmt.Errorf("spec.selector: %w", err)
+	selector, id, problem := servable(object, wrong)
+	if problem != nil {
+		return w.unserve(key, object, problem)
 	}
 	known = w.workload(key)
 	former := known.template
 	if first || known.id.Content != id.Content {
 		former = nil
 	}
-	known.name, known.object, known.selector, known.id = object.Name, object, selector, id
+	known.name, known.object, known.selector, known.id, known.unserved = object.Name, object, selector, id, nil
 	w.report(key)
 	known.template = daemon.NewTemplate(object, calledAs(former))
 	known.rules = daemon.NewRules(&object.Spec.Template)
@@ -267,7 +259,7 @@ func (w *world) nodeSeen(node *corev1.Node) {
 	w.nodes[node.Name] = node
 	now := w.now()
 	for key, known := range w.daemons {
-		if known.object != nil && known.cells.SetNode(node.Name, node.UID, known.rules.Evaluate(node), now) {
+		if known.object != nil && known.rules != nil && known.cells.SetNode(node.Name, node.UID, known.rules.Evaluate(node), now) {
 			w.changed(key.on(node.Name))
 		}
 	}
@@ -521,23 +513,4 @@ func (w *world) objects() []*v1alpha1.DaemonSet {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name), cmp.Compare(a.UID, b.UID))
 	})
 	return objects
-}
-
-// samples are pods as they are emitted, one of each daemon at most and no more than limit. Our own
-// namespace, which admission leaves out, has none.
-func (w *world) samples(limit int) []*corev1.Pod {
-	objects := w.objects()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	var samples []*corev1.Pod
-	for _, node := range w.nodes { // any will do
-		for _, object := range objects {
-			known := w.daemons[keyOf(object)]
-			if len(samples) < limit && known.keptUp() && object.Namespace != v1alpha1.SystemNamespace {
-				samples = append(samples, daemon.NewPod(known.template, node, 0, known.cells.After(node.Name)))
-			}
-		}
-		break
-	}
-	return samples
 }

@@ -631,26 +631,6 @@ func TestWorldAwaitsNames(t *testing.T) {
 	}
 }
 
-// Samples for the probe are of daemons that admission sees.
-func TestWorldSamples(t *testing.T) {
-	w, _, _ := newTestWorld()
-	ours := makeDaemon("a", func(set *v1alpha1.DaemonSet) { set.Namespace = v1alpha1.SystemNamespace })
-	for _, set := range []*v1alpha1.DaemonSet{ours, makeDaemon("b"), makeDaemon("c"), makeDaemon("d", deleting)} {
-		see(t, w, set)
-	}
-	if got := w.samples(5); len(got) != 0 {
-		t.Errorf("%d samples without a node, want none", len(got))
-	}
-	w.nodeSeen(makeNode("n1"))
-	for limit, want := range map[int][]string{1: {"b"}, 5: {"b", "c"}} {
-		var names []string
-		for _, pod := range w.samples(limit) {
-			names = append(names, pod.OwnerReferences[0].Name)
-		}
-		wantStrings(t, fmt.Sprintf("samples up to %d", limit), want, names)
-	}
-}
-
 // History has to follow when the last pod of a revision is gone, not for every pod of a rollout.
 func TestWorldRecordsWhenARevisionIsGone(t *testing.T) {
 	w, _, _ := newTestWorld()

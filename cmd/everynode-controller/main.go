@@ -29,9 +29,10 @@ import (
 
 const name = "everynode-controller"
 
-// syncTimeout is how long it may take until everything there is was seen. Hundreds of thousands of
-// pods take a machine that is short of processors minutes, and to begin again makes nothing better.
-const syncTimeout = 10 * time.Minute
+// syncTimeout is how long it may take until everything there is was seen: as long as it takes. To begin
+// again makes nothing better, whether a machine is short of processors or a kind cannot be listed; /readyz
+// says which.
+const syncTimeout = 365 * 24 * time.Hour
 
 // gcPercent is how much garbage may gather on what is in use before it is collected. What is in use
 // is the cache, hundreds of megabytes in a large cluster, and hardly ever garbage: Go's 100 would
@@ -96,7 +97,9 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	mgr, err := newManager(config, o, serve.Workloads)
+	serve.Caches = controller.NewCaches(serve.Workloads)
+	metrics.Registry.MustRegister(serve.Caches)
+	mgr, err := newManager(config, o, serve.Caches)
 	if err != nil {
 		return err
 	}
@@ -129,7 +132,7 @@ func (o *options) validate() (controller.Options, error) {
 	return controller.Options{Workloads: workloads, Placement: placement, Workers: o.workers}, nil
 }
 
-func newManager(config *rest.Config, o options, workloads controller.Workloads) (ctrl.Manager, error) {
+func newManager(config *rest.Config, o options, caches *controller.Caches) (ctrl.Manager, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
@@ -138,7 +141,7 @@ func newManager(config *rest.Config, o options, workloads controller.Workloads) 
 	}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                        scheme,
-		Cache:                         controller.CacheOptions(workloads),
+		Cache:                         caches.Options(),
 		Controller:                    ctrlconfig.Controller{CacheSyncTimeout: syncTimeout},
 		Metrics:                       metricsserver.Options{BindAddress: o.metricsAddress},
 		HealthProbeBindAddress:        o.healthAddress,

@@ -1,6 +1,8 @@
 package bounded
 
 import (
+	"encoding/json"
+	"fmt"
 	"reflect"
 	"strings"
 
@@ -26,7 +28,14 @@ func Unmarshal(data []byte, into any) error {
 	if err := check(data, reflect.TypeOf(into)); err != nil {
 		return err
 	}
-	return kjson.UnmarshalCaseSensitivePreserveInts(data, into)
+	err := kjson.UnmarshalCaseSensitivePreserveInts(data, into)
+	if syntax, _ := kjson.SyntaxErrorOffset(err); err == nil || syntax {
+		return err
+	}
+	if found := locate(data, reflect.TypeOf(into)); found != nil {
+		return found
+	}
+	return err
 }
 
 // Check refuses JSON that, decoded into a T, would take more time or memory than its length warrants.
@@ -34,6 +43,27 @@ func Unmarshal(data []byte, into any) error {
 func Check[T any](data []byte) error { return check(data, reflect.TypeFor[T]()) }
 
 func check(data []byte, into reflect.Type) error {
-	scan := scanner{data: data, room: max(minDecoded, maxGrowth*len(data))}
+	return walk(data, into, func(of *shape, text []byte) error {
+		if !of.quantity {
+			return nil
+		}
+		return checkQuantity(text)
+	})
+}
+
+// locate finds the first value that its own type refuses: the decoder's error does not say where that
+// is. The data passed check.
+func locate(data []byte, into reflect.Type) error {
+	return walk(data, into, func(of *shape, text []byte) error {
+		err := reflect.New(of.decodes).Interface().(json.Unmarshaler).UnmarshalJSON(text)
+		if err != nil {
+			return fmt.Errorf("%.80s cannot be read: %w", text, err)
+		}
+		return nil
+	})
+}
+
+func walk(data []byte, into reflect.Type, leaf func(*shape, []byte) error) error {
+	scan := scanner{data: data, room: max(minDecoded, maxGrowth*len(data)), leaf: leaf}
 	return scan.value(shapeOf(into))
 }

@@ -89,15 +89,19 @@ func TestUnmarshal(t *testing.T) {
 	if cpu := set.Spec.Template.Spec.Containers[0].Resources.Limits.Cpu(); cpu.Value() != 1000 {
 		t.Errorf("the limit is %s", cpu)
 	}
-	for name, data := range map[string]string{
-		"a quantity":      inSpec(`,"resources":{"limits":{"cpu":"1e-40000000"}}`, ""),
-		"a number":        `{"spec":{"minReadySeconds":5000000000}}`,
-		"another type":    `{"spec":[]}`,
-		"bad syntax":      `{"spec":`,
-		"trailing commas": `{"spec":{},}`,
+	const inStruct = "json: cannot unmarshal"
+	for name, tc := range map[string]struct{ data, want string }{
+		"a large exponent": {inSpec(`,"resources":{"limits":{"cpu":"1e-40000000"}}`, ""), "spec.template.spec.containers[0].resources.limits[cpu]: 1e-40000000 has"},
+		"no quantity":      {inSpec(`,"resources":{"limits":{"cpu":"much"}}`, ""), `spec.template.spec.containers[0].resources.limits[cpu]: "much" cannot be read`},
+		"an int-or-string": {`{"spec":{"updateStrategy":{"rollingUpdate":{"maxUnavailable":5000000000}}}}`, "spec.updateStrategy.rollingUpdate.maxUnavailable: 5000000000 cannot be read"},
+		"a time":           {`{"metadata":{"creationTimestamp":"now"}}`, `metadata.creationTimestamp: "now" cannot be read`},
+		"a number":         {`{"spec":{"minReadySeconds":5000000000}}`, inStruct},
+		"another type":     {`{"spec":[]}`, inStruct},
+		"bad syntax":       {`{"spec":`, "unexpected end"},
+		"trailing commas":  {`{"spec":{},}`, "invalid character"},
 	} {
-		if err := Unmarshal([]byte(data), &whole{}); err == nil {
-			t.Errorf("%s is decoded", name)
+		if err := Unmarshal([]byte(tc.data), &whole{}); err == nil || !strings.HasPrefix(err.Error(), tc.want) {
+			t.Errorf("%s: %v, want %s", name, err, tc.want)
 		}
 	}
 }

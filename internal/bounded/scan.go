@@ -24,6 +24,8 @@ type scanner struct {
 	at    int
 	depth int
 	room  int // bytes that what is decoded may still take
+	// leaf is called for each value of a type that decodes itself, with the text of the value.
+	leaf func(of *shape, text []byte) error
 }
 
 // value walks one value.
@@ -37,10 +39,10 @@ func (s *scanner) value(of *shape) error {
 	switch {
 	case of == nil:
 		s.skip()
-	case of.quantity:
+	case of.decodes != nil:
 		start := s.at
 		s.skip()
-		if err := checkQuantity(s.data[start:s.at]); err != nil {
+		if err := s.leaf(of, s.data[start:s.at]); err != nil {
 			return &Error{Detail: err.Error()}
 		}
 	case first == '{' && (of.fields != nil || of.mapping):

@@ -10,10 +10,10 @@ import (
 )
 
 // shape is what matters of a Go type that JSON is decoded into: where quantities are in it, and how
-// large what it holds is. Nil is a type that is decoded in linear time whatever the JSON is, such as a
-// string or a number, and, as they implement json.Unmarshaler, times, int-or-strings and raw JSON.
+// large what it holds is. Nil is a type that has nothing of both, such as a string or a number.
 type shape struct {
 	quantity bool
+	decodes  reflect.Type     // itself, as times, int-or-strings and quantities do, if not nil
 	fields   map[string]field // of a struct, by their names in JSON
 	element  *shape           // of a list or a map
 	list     bool
@@ -53,9 +53,9 @@ func derive(t reflect.Type) *shape {
 	}
 	switch {
 	case t == quantity:
-		shapes[t] = &shape{quantity: true}
+		shapes[t] = &shape{quantity: true, decodes: t}
 	case reflect.PointerTo(t).Implements(unmarshaler):
-		shapes[t] = nil
+		shapes[t] = &shape{decodes: t}
 	case t.Kind() == reflect.Struct:
 		s := &shape{fields: map[string]field{}}
 		shapes[t] = s // before its fields: a type may contain itself

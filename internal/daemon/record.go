@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -15,6 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/everynode/everynode/internal/bounded"
 )
 
 // changeCause is the annotation that tells why a template was changed; kubectl shows it beside
@@ -111,21 +114,33 @@ func recordTemplate(template *corev1.PodTemplateSpec) ([]byte, error) {
 	return json.Marshal(map[string]any{"spec": map[string]any{"template": fields}})
 }
 
+// recorded is the data of a ControllerRevision of a DaemonSet.
+type recorded struct {
+	Spec struct {
+		Template *recordedTemplate `json:"template"`
+	} `json:"spec"`
+}
+
+type recordedTemplate struct {
+	corev1.PodTemplateSpec
+	Patch string `json:"$patch"`
+}
+
 // contentOf is the content of the template that recordTemplate wrote, as a native daemon or one of
-// this project sees it; empty when data is something else.
+// this project sees it; empty when data is something else. What data holds is up to whoever wrote it.
 func contentOf(data []byte, native bool) string {
-	var recorded struct {
-		Spec struct {
-			Template *corev1.PodTemplateSpec `json:"template"`
-		} `json:"spec"`
+	var record recorded
+	err := bounded.Unmarshal(data, &record)
+	if refused := (*bounded.Error)(nil); native && errors.As(err, &refused) {
+		return nativeContent(data) // told by its bytes, as a native daemon's own template is that has such a value
 	}
-	if err := json.Unmarshal(data, &recorded); err != nil || recorded.Spec.Template == nil {
+	if err != nil || record.Spec.Template == nil {
 		return ""
 	}
 	if native {
 		return nativeContent(data)
 	}
-	revision, err := Revision(recorded.Spec.Template)
+	revision, err := Revision(&record.Spec.Template.PodTemplateSpec)
 	if err != nil {
 		return ""
 	}
@@ -135,23 +150,27 @@ func contentOf(data []byte, native bool) string {
 // nativeContent tells the bytes of a native template's record from those of others. What the same
 // template was recorded as by another version of Kubernetes is the same, once it is read and written
 // again: until 1.33 there was "creationTimestamp": null (k/k#134773). A record with fields that are
-// not known here would lose them on that way, so it is told by its bytes as they are.
+// not known here would lose them on that way, so it is told by its bytes as they are; so is one that is
+// not safe to decode.
 func nativeContent(data []byte) string {
-	var recorded struct {
-		Spec struct {
-			Template struct {
-				corev1.PodTemplateSpec
-				Patch string `json:"$patch"`
-			} `json:"template"`
-		} `json:"spec"`
-	}
-	decoder := json.NewDecoder(bytes.NewReader(data))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&recorded); err == nil {
-		if again, err := recordTemplate(&recorded.Spec.Template.PodTemplateSpec); err == nil {
-			data = again
-		}
+	if bounded.Check[recorded](data) == nil {
+		data = rewritten(data)
 	}
 	sum := sha256.Sum256(data)
 	return lowerBase32.EncodeToString(sum[:])
+}
+
+// rewritten is a record read and written again, or as it is when that would lose some of it.
+func rewritten(data []byte) []byte {
+	var record recorded
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&record); err != nil || record.Spec.Template == nil {
+		return data
+	}
+	again, err := recordTemplate(&record.Spec.Template.PodTemplateSpec)
+	if err != nil {
+		return data
+	}
+	return again
 }

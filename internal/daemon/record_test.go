@@ -8,11 +8,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
 	upstream "k8s.io/kubernetes/pkg/controller/daemon"
 	"pgregory.net/rapid"
+
+	"github.com/everynode/everynode/api/v1alpha1"
 )
 
 func TestRevisionName(t *testing.T) {
@@ -165,5 +168,45 @@ func TestObserveRevision(t *testing.T) {
 	want.Revision, want.Terminating = "d-label", true
 	if diff := cmp.Diff(want, ObserveRevision(object, false)); diff != "" {
 		t.Errorf("record without a label (-want, +got):\n%s", diff)
+	}
+}
+
+// What somebody writes into the data of a ControllerRevision costs no more than its length: for a daemon
+// of this project it is no template, and a native one tells it by its bytes, as it does its own template.
+func TestContentOfHostileData(t *testing.T) {
+	record := func(quantity string) []byte {
+		return []byte(`{"spec":{"template":{"$patch":"replace","metadata":{},"spec":{"containers":[{"name":"c","resources":{"limits":{"cpu":` + quantity + `}}}]}}}}`)
+	}
+	if contentOf(record(`"1"`), false) == "" {
+		t.Error("an ordinary record has no content")
+	}
+	seen := map[string]bool{}
+	for _, quantity := range []string{`"1e-40000000"`, `"1e30000000"`, `"1e99999999999999999999"`, `"` + strings.Repeat("1", 1<<20) + `"`} {
+		object := &appsv1.ControllerRevision{Data: runtime.RawExtension{Raw: record(quantity)}}
+		if got := ObserveRevision(object, false).Content; got != "" {
+			t.Errorf("%.30s has content %s", quantity, got)
+		}
+		seen[ObserveRevision(object, true).Content] = true
+	}
+	if len(seen) != 4 || seen[""] {
+		t.Errorf("as native ones: %v, want four contents", seen)
+	}
+}
+
+// A native template with a quantity that no record is decoded for is found by its record all the same.
+func TestIdentifyNativeWithLargeExponent(t *testing.T) {
+	set := v1alpha1.FromApps(&appsv1.DaemonSet{Spec: appsv1.DaemonSetSpec{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{
+		Containers: []corev1.Container{{Name: "c", Resources: corev1.ResourceRequirements{Limits: corev1.ResourceList{"cpu": resource.MustParse("1e300")}}}},
+	}}}})
+	id, err := Identify(set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := recordTemplate(&set.Spec.Template)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := contentOf(data, true); got != id.Content {
+		t.Errorf("the record has content %s, its template %s", got, id.Content)
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/everynode/everynode/certs"
-	_ "github.com/everynode/everynode/controller"
+	"github.com/everynode/everynode/controller"
 	_ "github.com/everynode/everynode/schedplugin"
 	_ "github.com/everynode/everynode/webhook"
 )
@@ -29,6 +29,7 @@ func registered(t *testing.T) map[string]bool {
 		defer close(described)
 		metrics.Registry.(*prometheus.Registry).Describe(described)
 		certs.NewExpirationCollector(nil).Describe(described)
+		controller.NewCaches(controller.Workloads{}).Describe(described)
 	}()
 	known := map[string]bool{}
 	for description := range described {

@@ -1,0 +1,179 @@
+package controller
+
+import (
+	"encoding/json"
+	"errors"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/internal/daemon"
+)
+
+// badSelector is what no selector can be; it is let in where nothing validates.
+func badSelector(set *v1alpha1.DaemonSet) {
+	set.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"a b": "x"}}
+}
+
+var errUndecodable = errors.New("spec.template: it cannot be read")
+
+// A daemon that cannot be served keeps its pods, as they are, and none is made; once it is corrected it
+// is served as before.
+func TestWorldKeepsPodsOfWhatCannotBeServed(t *testing.T) {
+	for name, spoil := range map[string]func(*world) error{
+		"its spec cannot be decoded": func(w *world) error {
+			return w.daemonRead(makeDaemon("d", generation(2), func(set *v1alpha1.DaemonSet) { set.Spec = v1alpha1.DaemonSetSpec{} }), errUndecodable)
+		},
+		"its selector is invalid": func(w *world) error { return w.daemonSeen(makeDaemon("d", generation(2), badSelector)) },
+	} {
+		for when, before := range map[string]bool{"served before": true, "after a restart": false} {
+			t.Run(name+", "+when, func(t *testing.T) {
+				w, _, _ := newTestWorld()
+				set, here, there := makeDaemon("d"), makeNode("n1"), makeNode("n2")
+				pod := makePod(set, here, ready(t0))
+				if before {
+					see(t, w, set)
+				}
+				w.nodeSeen(here)
+				w.podSeen(pod)
+				if err := spoil(w); err == nil {
+					t.Fatal("no error")
+				}
+				if err := spoil(w); err != nil {
+					t.Errorf("an error that is no news: %v", err)
+				}
+				// Whatever happens, nothing is planned.
+				w.nodeSeen(there)
+				w.nodeSeen(makeNode("n1", labelled("a", "b")))
+				orphan := makePod(set, there, podUID("orphan"), orphaned)
+				w.podSeen(orphan)
+				w.podSeen(makePod(set, here, terminating))
+				w.podSeen(pod)
+				w.recordsChanged(keyOf(set))
+				for _, node := range []string{"n1", "n2"} {
+					wantSteps(t, w, keyOf(set).on(node))
+					wantStrings(t, "claims", nil, claimsOf(w, set, node))
+				}
+				if wrong := w.audit(keyOf(set)); len(wrong) > 0 {
+					t.Errorf("drift: %v", wrong)
+				}
+				if object, problem := w.unserved(keyOf(set)); object == nil || problem.Reason == "" {
+					t.Errorf("unserved = %v, %v", object, problem)
+				}
+				if object, _ := w.health(keyOf(set)); object != nil {
+					t.Error("it has numbers")
+				}
+
+				see(t, w, makeDaemon("d", generation(3)))
+				if object, _ := w.unserved(keyOf(set)); object != nil {
+					t.Error("it is not served once it is corrected")
+				}
+				wantSteps(t, w, keyOf(set).on("n1"))
+				wantSteps(t, w, keyOf(set).on("n2"), createStep)
+				wantStrings(t, "claims", []string{"adopt orphan"}, claimsOf(w, set, "n2"))
+				w.daemonGone(keyOf(set))
+				w.podGone(pod)
+				w.podGone(orphan)
+				w.nodeGone("n1")
+				w.nodeGone("n2")
+				if len(w.daemons)+len(w.pods) != 0 {
+					t.Errorf("remembered: %v, %v", w.daemons, w.pods)
+				}
+			})
+		}
+	}
+}
+
+// Why a daemon is not served is written once, and announced once, also after a restart.
+func TestReporterOfWhatCannotBeServed(t *testing.T) {
+	d := newDesk(t)
+	d.world.nodeSeen(makeNode("n1"))
+	d.report(t)
+	before := d.stored(t)
+	before.Generation = 2
+	if err := d.Update(t.Context(), before); err != nil {
+		t.Fatal(err)
+	}
+	bad := func() {
+		set := d.stored(t)
+		set.Spec = v1alpha1.DaemonSetSpec{}
+		_ = d.world.daemonRead(set, errUndecodable)
+	}
+	bad()
+	d.clock.advance(statusInterval)
+	d.report(t)
+	got := d.stored(t)
+	wantStrings(t, "conditions", []string{"Available=Unknown", "Progressing=False", "Degraded=True", "Stalled=True"}, conditionsOf(got.Status.Conditions, 2))
+	degraded := meta.FindStatusCondition(got.Status.Conditions, v1alpha1.ConditionDegraded)
+	if degraded.Reason != daemon.ReasonSpecUndecodable || got.Status.ObservedGeneration != 2 || degraded.ObservedGeneration != 2 {
+		t.Errorf("status: %+v", got.Status)
+	}
+	if got.Spec.Selector == nil || len(got.Spec.Template.Spec.Containers) != 1 {
+		t.Errorf("the spec was written: %+v", got.Spec)
+	}
+	wantStrings(t, "events", []string{"d: Warning " + daemon.ReasonSpecUndecodable}, d.recorder.drain())
+
+	d.world, _, d.clock = newTestWorld() // a restart
+	d.reporter.world = d.world
+	bad()
+	d.clock.advance(statusInterval)
+	d.report(t)
+	if again := d.stored(t); again.ResourceVersion != got.ResourceVersion {
+		t.Errorf("written again: %+v", again.Status)
+	}
+	wantStrings(t, "events", nil, d.recorder.drain())
+
+	see(t, d.world, d.stored(t))
+	d.world.nodeSeen(makeNode("n1"))
+	d.clock.advance(statusInterval)
+	d.report(t)
+	wantStrings(t, "conditions once it is corrected", []string{"Available=False", "Progressing=True", "Degraded=False", "PlacementAdmission=True", "Reconciling=True"}, conditionsOf(d.stored(t).Status.Conditions, 2))
+}
+
+// A DaemonSet that changed since is not written to: an event brings it again.
+func TestReporterOfWhatCannotBeServedAnyMore(t *testing.T) {
+	d := newDesk(t)
+	seen := d.stored(t)
+	changed := d.stored(t)
+	changed.Labels = map[string]string{"a": "b"}
+	if err := d.Update(t.Context(), changed); err != nil {
+		t.Fatal(err)
+	}
+	_ = d.world.daemonRead(seen, errUndecodable)
+	d.report(t)
+	if got := d.stored(t).Status.Conditions; len(got) != 0 {
+		t.Errorf("conditions: %v", got)
+	}
+	wantStrings(t, "events", nil, d.recorder.drain())
+}
+
+// The patch of a native DaemonSet has its own conditions, which know no observedGeneration.
+func TestStatusPatchOfNative(t *testing.T) {
+	set := v1alpha1.FromApps(&appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "d", UID: "u", ResourceVersion: "7"}})
+	set.Status.Conditions = daemon.Unserved(daemon.Problem{Reason: "R", Message: "m"})
+	patch, err := statusPatch(set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := patch.Data(&metav1.PartialObjectMetadata{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got struct {
+		Metadata metav1.ObjectMeta
+		Status   appsv1.DaemonSetStatus
+	}
+	if err := json.Unmarshal(data, &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.Metadata.UID != "u" || got.Metadata.ResourceVersion != "7" || len(got.Status.Conditions) != 4 {
+		t.Errorf("the patch is %s", data)
+	}
+	if object := metadataOf(set); object.GroupVersionKind() != v1alpha1.AppsDaemonSetKind || client.ObjectKeyFromObject(object).Name != "d" {
+		t.Errorf("what is patched is %v", object)
+	}
+}
