@@ -69,10 +69,11 @@ test-compat: components build ## The core suite on older Kubernetes releases, wh
 	@bash hack/test-compat.sh $(COMPAT)
 
 .PHONY: fuzz
-fuzz: ## Fuzz the webhook's two paths and bounded decoding for FUZZTIME each [FUZZTIME=30s]
+fuzz: ## Fuzz the webhook's two paths, bounded decoding, and decoding what the schema accepts, for FUZZTIME each [FUZZTIME=30s]
 	go test -run '^$$' -fuzz FuzzPlacement -fuzztime $(FUZZTIME) ./webhook
 	go test -run '^$$' -fuzz FuzzValidation -fuzztime $(FUZZTIME) ./webhook
 	go test -run '^$$' -fuzz FuzzCheck -fuzztime $(FUZZTIME) ./internal/bounded
+	go test -run '^$$' -fuzz FuzzStored -fuzztime $(FUZZTIME) ./test/schema
 
 .PHONY: faults
 faults: components build ## What takes longer: 10,000 pods made in a race for 200 nodes, S1 checked on every event; 100,000 random pods placed three ways, 20,000 on an API server; the webhook's certificate replaced 100 times under load

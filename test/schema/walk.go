@@ -1,0 +1,112 @@
+package schema
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+
+	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
+)
+
+// place is where a schema is: the steps that lead to it, a property's name, "[]" for the items of a
+// list or "{}" for the values of a map.
+type place []string
+
+func (p place) String() string {
+	return strings.ReplaceAll(strings.ReplaceAll(strings.Join(p, "."), ".[]", "[]"), ".{}", "{}")
+}
+
+// visit calls f for every schema below .spec and .status, in one order.
+func (s *server) visit(f func(place, *apiextensions.JSONSchemaProps)) {
+	for _, part := range []string{"spec", "status"} {
+		schema := s.props.Properties[part]
+		visitBelow(place{part}, &schema, f)
+	}
+}
+
+func visitBelow(at place, schema *apiextensions.JSONSchemaProps, f func(place, *apiextensions.JSONSchemaProps)) {
+	f(at, schema)
+	below := func(step string, child *apiextensions.JSONSchemaProps) {
+		visitBelow(append(slices.Clone(at), step), child, f)
+	}
+	for _, name := range slices.Sorted(maps.Keys(schema.Properties)) {
+		child := schema.Properties[name]
+		below(name, &child)
+	}
+	if schema.Items != nil {
+		below("[]", schema.Items.Schema)
+	}
+	if schema.AdditionalProperties != nil && schema.AdditionalProperties.Schema != nil {
+		below("{}", schema.AdditionalProperties.Schema)
+	}
+}
+
+// with is the document with a value at a place, and around it what the schema requires.
+func (s *server) with(document map[string]any, at place, value any) map[string]any {
+	return put(s.props, document, at, value).(map[string]any)
+}
+
+func put(schema *apiextensions.JSONSchemaProps, here any, at place, value any) any {
+	if len(at) == 0 {
+		return value
+	}
+	switch at[0] {
+	case "[]":
+		list, _ := here.([]any)
+		if len(list) == 0 {
+			list = []any{sample(schema.Items.Schema)}
+		}
+		return append([]any{put(schema.Items.Schema, list[0], at[1:], value)}, list[1:]...)
+	case "{}":
+		object, _ := here.(map[string]any)
+		object = maps.Clone(object)
+		if object == nil {
+			object = map[string]any{}
+		}
+		object["key"] = put(schema.AdditionalProperties.Schema, nil, at[1:], value)
+		return object
+	}
+	object, _ := here.(map[string]any)
+	if object = maps.Clone(object); object == nil {
+		object = sample(schema).(map[string]any)
+	}
+	child := schema.Properties[at[0]]
+	object[at[0]] = put(&child, object[at[0]], at[1:], value)
+	return object
+}
+
+// sample is the least that a schema takes.
+func sample(schema *apiextensions.JSONSchemaProps) any {
+	switch {
+	case len(schema.Enum) > 0:
+		return schema.Enum[0]
+	case schema.Format == "date-time":
+		return "2026-01-02T03:04:05Z"
+	case schema.XIntOrString || schema.Type == "integer" || schema.Type == "number":
+		return int64(1)
+	case schema.Type == "":
+		return "1"
+	case schema.Type == "boolean":
+		return true
+	case schema.Type == "string":
+		return "a"
+	case schema.Type == "array":
+		return []any{}
+	}
+	object := map[string]any{}
+	for _, name := range schema.Required {
+		child := schema.Properties[name]
+		object[name] = sample(&child)
+	}
+	return object
+}
+
+// encode writes a document in which a json.RawMessage stands for itself, valid or not.
+func encode(document any) []byte {
+	raw, err := json.Marshal(document)
+	if err != nil { // the values are of this package
+		panic(err)
+	}
+	return raw
+}

@@ -1,0 +1,33 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+)
+
+// optionalInCore are fields that controller-gen takes for required, because their Go type has no
+// omitempty, and that core takes as absent, which is their zero value (k8s.io/kubernetes
+// pkg/apis/core/validation).
+var optionalInCore = []string{
+	".httpHeaders[].value", ".sysctls[].value", ".sleep.seconds", ".iscsi.lun", ".nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[].preference",
+}
+
+func relaxRequired(root *apiextensionsv1.JSONSchemaProps) error {
+	found := map[string]bool{}
+	walk(root, func(at path, schema *apiextensionsv1.JSONSchemaProps) {
+		schema.Required = slices.DeleteFunc(schema.Required, func(name string) bool {
+			return slices.ContainsFunc(optionalInCore, func(suffix string) bool {
+				isOptional := strings.HasSuffix(string(at)+"."+name, suffix)
+				found[suffix] = found[suffix] || isOptional
+				return isOptional
+			})
+		})
+	})
+	if len(found) < len(optionalInCore) || slices.ContainsFunc(optionalInCore, func(suffix string) bool { return !found[suffix] }) {
+		return fmt.Errorf("required fields found: %v; want all", found)
+	}
+	return nil
+}
