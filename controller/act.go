@@ -252,7 +252,7 @@ func (a *actor) meet(ctx context.Context, owner *v1alpha1.DaemonSet, pod *corev1
 	switch {
 	case metav1.IsControlledBy(&holder, owner):
 		return nil
-	case a.workloads.owns(&holder): // of a DaemonSet that had this name: the two must not overlap on a node
+	case a.workloads.owns(&holder) && holder.Spec.NodeName != "": // it runs, of a DaemonSet that had this name: the two must not overlap on a node
 		return fmt.Errorf("pod %s/%s: %w", pod.Namespace, pod.Name, errFormer)
 	}
 	return fmt.Errorf("pod %s/%s: %w: delete or rename it", pod.Namespace, pod.Name, errNameTaken)

@@ -231,8 +231,12 @@ func TestActNameIsTaken(t *testing.T) {
 			want:   looksLater, wantEvents: []string{"d: Normal SuccessfulCreate"}, wantPods: 2, // the other slot is free
 		},
 		"by the pod of a daemon that had our name": {
-			holder: func(pod *corev1.Pod) { pod.OwnerReferences[0].UID = "uid-former" },
+			holder: func(pod *corev1.Pod) { pod.OwnerReferences[0].UID, pod.Spec.NodeName = "uid-former", "n1" },
 			want:   failed, wantEvents: []string{"d: Warning PodNameTaken"},
+		},
+		"by a pod that says so and was never bound": {
+			holder: func(pod *corev1.Pod) { pod.OwnerReferences[0].UID = "uid-former" },
+			want:   looksLater, wantEvents: []string{"d: Normal SuccessfulCreate"}, wantPods: 2, // the other slot is free
 		},
 		"by a pod that we own and do not control": {
 			holder: func(pod *corev1.Pod) { pod.OwnerReferences[0].Controller = nil },
@@ -249,6 +253,11 @@ func TestActNameIsTaken(t *testing.T) {
 				test.holder(holder)
 			}
 			s.store(t, holder)
+			if holder.Spec.NodeName != "" { // which no pod is stored with, but gets by its binding
+				if err := s.Update(t.Context(), holder); err != nil {
+					t.Fatal(err)
+				}
+			}
 			if len(holder.Finalizers) > 0 {
 				if err := s.Delete(t.Context(), holder); err != nil {
 					t.Fatal(err)

@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -30,6 +32,7 @@ type claim struct {
 type claims struct {
 	byCell  map[daemon.Key]map[types.UID]claim
 	cellOf  map[types.UID]daemon.Key
+	cells   map[DaemonKey]map[daemon.Key]bool // those of byCell
 	orphans map[string]map[types.UID]*seenPod // pods without controller, by namespace
 }
 
@@ -37,16 +40,15 @@ func newClaims() claims {
 	return claims{
 		byCell:  map[daemon.Key]map[types.UID]claim{},
 		cellOf:  map[types.UID]daemon.Key{},
+		cells:   map[DaemonKey]map[daemon.Key]bool{},
 		orphans: map[string]map[types.UID]*seenPod{},
 	}
 }
 
 // add makes a claim due, and gives the cell that it is about.
 func (c *claims) add(cell daemon.Key, due claim) {
-	if c.byCell[cell] == nil {
-		c.byCell[cell] = map[types.UID]claim{}
-	}
-	c.byCell[cell][due.pod.UID] = due
+	put(c.byCell, cell, due.pod.UID, due)
+	put(c.cells, ownerOf(cell), cell, true)
 	c.cellOf[due.pod.UID] = cell
 }
 
@@ -57,63 +59,93 @@ func (c *claims) drop(pod types.UID) (cell daemon.Key, was bool) {
 		return cell, false
 	}
 	delete(c.cellOf, pod)
-	delete(c.byCell[cell], pod)
+	drop(c.byCell, cell, pod)
 	if len(c.byCell[cell]) == 0 {
-		delete(c.byCell, cell)
+		drop(c.cells, ownerOf(cell), cell)
 	}
 	return cell, true
 }
 
-// noteOrphan remembers a pod that is nobody's, and claims it for the first daemon that matches it.
+// noteOrphan remembers a pod that is nobody's.
 func (w *world) noteOrphan(pod *seenPod) {
 	if pod.orphanOn == "" {
-		w.forgetOrphan(pod)
+		drop(w.claims.orphans, pod.Namespace, pod.UID)
 		return
 	}
-	if w.claims.orphans[pod.Namespace] == nil {
-		w.claims.orphans[pod.Namespace] = map[types.UID]*seenPod{}
-	}
-	w.claims.orphans[pod.Namespace][pod.UID] = pod
-	var best *workload
-	for key, known := range w.daemons {
-		if key.Namespace == pod.Namespace && known.matches(pod) && (best == nil || known.object.Name < best.object.Name) {
-			best = known
+	put(w.claims.orphans, pod.Namespace, pod.UID, pod)
+}
+
+// candidate is a daemon that may adopt a pod.
+type candidate struct {
+	key      DaemonKey
+	name     string
+	selector labels.Selector
+}
+
+// findOwner claims a pod that is nobody's for the first daemon that matches it. How long that takes is
+// up to whoever wrote selectors and labels: so it is done while the world is not locked.
+func (w *world) findOwner(pod *seenPod) {
+	var best *candidate
+	of := pod.labels()
+	candidates := w.candidates(pod)
+	for i := range candidates {
+		if one := &candidates[i]; (best == nil || one.name < best.name) && matches(one.selector, of) {
+			best = one
 		}
 	}
 	if best != nil {
-		w.claimOrphan(best, pod)
+		w.claimOrphan(best.key, pod)
 	}
 }
 
-func (w *world) forgetOrphan(pod *seenPod) {
-	if orphans := w.claims.orphans[pod.Namespace]; orphans != nil {
-		delete(orphans, pod.UID)
-		if len(orphans) == 0 {
-			delete(w.claims.orphans, pod.Namespace)
+func (w *world) candidates(pod *seenPod) (candidates []candidate) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for key, known := range w.index.byNamespace[pod.Namespace] {
+		if known.active() {
+			candidates = append(candidates, candidate{key, known.name, known.selector})
 		}
 	}
+	return candidates
 }
 
-func (w *world) claimOrphan(by *workload, pod *seenPod) {
-	cell := keyOf(by.object).on(pod.orphanOn)
+// claimOrphan has a daemon adopt a pod, unless either changed meanwhile or another one is to.
+func (w *world) claimOrphan(key DaemonKey, pod *seenPod) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_, taken := w.claims.cellOf[pod.UID]
+	if taken || w.claims.orphans[pod.Namespace][pod.UID] != pod || !w.daemons[key].active() {
+		return
+	}
+	cell := key.on(pod.orphanOn)
 	w.claims.add(cell, claim{pod: pod, adopt: true})
 	w.changed(cell)
 }
 
 // claimAll looks for what a daemon that is new here has to adopt and to release.
 func (w *world) claimAll(key DaemonKey, known *workload) {
-	for _, pod := range w.claims.orphans[key.Namespace] {
-		if _, taken := w.claims.cellOf[pod.UID]; !taken && known.matches(pod) {
-			w.claimOrphan(known, pod)
+	w.mu.Lock()
+	selector, orphans := known.selector, slices.Collect(maps.Values(w.claims.orphans[key.Namespace]))
+	var pods []*seenPod
+	known.cells.EachPod(func(uid types.UID) { pods = append(pods, w.pods[uid]) })
+	w.mu.Unlock()
+	for _, pod := range orphans {
+		if matches(selector, pod.labels()) {
+			w.claimOrphan(key, pod)
 		}
 	}
-	var strays []*seenPod
-	known.cells.EachPod(func(uid types.UID) {
-		if pod := w.pods[uid]; known.strays(pod) {
-			strays = append(strays, pod)
+	for _, pod := range pods {
+		if !pod.manyLabels && !selector.Matches(pod.labels()) {
+			w.placeAgain(pod)
 		}
-	})
-	for _, pod := range strays {
+	}
+}
+
+// placeAgain places a pod that is as it was.
+func (w *world) placeAgain(pod *seenPod) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.pods[pod.UID] == pod {
 		w.place(pod)
 	}
 }
@@ -121,29 +153,28 @@ func (w *world) claimAll(key DaemonKey, known *workload) {
 // renounce gives up what was due of a daemon that is gone. Its orphans may be another one's; what it
 // did not release is still its own.
 func (w *world) renounce(key DaemonKey) {
+	w.mu.Lock()
 	var pods []*seenPod
-	for cell, dues := range w.claims.byCell {
-		if ownerOf(cell) == key {
-			for _, due := range dues {
-				pods = append(pods, due.pod)
-			}
+	for cell := range w.claims.cells[key] {
+		for _, due := range w.claims.byCell[cell] {
+			pods = append(pods, due.pod)
 		}
 	}
+	w.mu.Unlock()
 	for _, pod := range pods {
-		w.place(pod)
-		w.noteOrphan(pod)
+		w.podIs(pod)
 	}
 }
 
-// matches says whether an active daemon's selector picks a pod. An empty one, which validation does
-// not let in, would pick everybody's (k/k#23223).
-func (w *workload) matches(pod *seenPod) bool {
-	return w.active() && !w.selector.Empty() && w.selector.Matches(pod.labels())
+// matches says whether a daemon's selector picks a pod. An empty one, which validation does not let in,
+// would pick everybody's (k/k#23223).
+func matches(selector labels.Selector, of labels.Labels) bool {
+	return !selector.Empty() && selector.Matches(of)
 }
 
 // strays says whether a daemon has to let one of its pods go.
 func (w *workload) strays(pod *seenPod) bool {
-	return w.active() && !w.selector.Matches(pod.labels()) && !pod.observed.Terminating
+	return w.active() && !pod.manyLabels && !pod.observed.Terminating && !w.selector.Matches(pod.labels())
 }
 
 // claim adopts or releases a pod, when both it and the daemon are still as they were seen: the

@@ -126,7 +126,7 @@ func TestWorldReleasesNothingOfAGoneDaemon(t *testing.T) {
 	set, node := makeDaemon("d"), makeNode("n1")
 	see(t, w, set)
 	w.nodeSeen(node)
-	pod := makePod(set, node, podUID("p"), relabelled)
+	pod := makePod(set, node, podUID("p"), relabelled, bound("n1"))
 	w.podSeen(pod)
 	wantStrings(t, "due", []string{"release p"}, claimsOf(w, set, "n1"))
 	w.daemonGone(keyOf(set))

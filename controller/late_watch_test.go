@@ -121,7 +121,7 @@ func TestFormerGoneWakes(t *testing.T) {
 	w.nodeSeen(s.node)
 	former := makeDaemon("d")
 	former.UID = "uid-former"
-	pod := makePod(former, s.node, podUID("former"), terminating, func(p *corev1.Pod) { p.Finalizers = []string{"x/y"} })
+	pod := makePod(former, s.node, podUID("former"), bound("n1"), terminating, func(p *corev1.Pod) { p.Finalizers = []string{"x/y"} })
 	stored := pod.DeepCopy()
 	stored.DeletionTimestamp = nil
 	s.hold(t, stored)
@@ -142,7 +142,7 @@ func TestFormerPodIsNamed(t *testing.T) {
 	s := newStage(t)
 	former := makeDaemon("d")
 	former.UID = "uid-former"
-	s.hold(t, makePod(former, s.node, podUID("former"), func(pod *corev1.Pod) { pod.Name = "d-x7k2p" }))
+	s.hold(t, makePod(former, s.node, podUID("former"), bound("n1"), func(pod *corev1.Pod) { pod.Name = "d-x7k2p" }))
 	if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != failed {
 		t.Fatalf("Reconcile = %s", got)
 	}

@@ -7,10 +7,13 @@ import (
 	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+
+	"github.com/everynode/everynode/internal/daemon"
 )
 
 // scrubInterval is the time between two daemons that are looked at. scrubPatience is how long what
@@ -131,21 +134,23 @@ func (w *world) knows(pod *seenPod) bool {
 // wrong, and puts it right.
 func (w *world) audit(key DaemonKey) (wrong []string) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	known := w.daemons[key]
-	if known == nil || known.object == nil || known.rules == nil {
+	if known == nil || known.object == nil || known.rules == nil || known.judging {
+		w.mu.Unlock()
 		return nil
 	}
-	now := w.now()
+	rules := known.rules
+	w.mu.Unlock()
 	differs := func(node, format string, args ...any) {
 		wrong = append(wrong, fmt.Sprintf("node %s: ", node)+fmt.Sprintf(format, args...))
 		w.changed(key.on(node))
 	}
-	for name, node := range w.nodes {
-		if verdict := known.rules.Evaluate(node); known.cells.SetNode(name, node.UID, verdict, now) {
-			differs(name, "the verdict is %s", verdict.Reason)
-		}
-	}
+	w.judge(known, rules, func(node *corev1.Node, verdict daemon.Verdict) {
+		differs(node.Name, "the verdict is %s", verdict.Reason)
+	})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := w.now()
 	for _, name := range known.cells.Nodes() {
 		if _, there := w.nodes[name]; !there && known.cells.RemoveNode(name, now) {
 			differs(name, "it is gone")

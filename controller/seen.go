@@ -23,10 +23,11 @@ type seenPod struct {
 	UID             types.UID
 	version         string
 
-	cell     daemon.Key // of a pod of a daemon of ours
-	ours     bool
-	observed *daemon.Pod // of a pod that is ours
-	orphanOn string      // the node of a pod that a daemon may adopt: it has no controller and lives
+	cell       daemon.Key // of a pod of a daemon of ours
+	ours       bool
+	observed   *daemon.Pod // of a pod that is ours
+	manyLabels bool        // more than are kept: no selector is compared with them
+	orphanOn   string      // the node of a pod that a daemon may adopt: it has no controller and lives
 
 	family unique.Handle[family]
 	site   unique.Handle[site]
@@ -52,8 +53,21 @@ func (p *seenPod) GetName() string            { return p.Name }
 func (p *seenPod) GetUID() types.UID          { return p.UID }
 func (p *seenPod) GetResourceVersion() string { return p.version }
 
-// labels are those of a pod that is ours or may be adopted.
-func (p *seenPod) labels() packedLabels { return p.family.Value().labels }
+// labels are those of a pod that is ours or may be adopted. Many are looked up in a map: a selector may
+// ask for as many.
+func (p *seenPod) labels() labels.Labels {
+	packed := p.family.Value().labels
+	const few = 1 << 10
+	if len(packed) <= few {
+		return packed
+	}
+	set := labels.Set{}
+	for pair := range strings.SplitSeq(string(packed), ",") {
+		name, value, _ := strings.Cut(pair, "=")
+		set[name] = value
+	}
+	return set
+}
 
 // seePod takes from a pod what is kept.
 func (w Workloads) seePod(pod *corev1.Pod) *seenPod {
@@ -63,7 +77,9 @@ func (w Workloads) seePod(pod *corev1.Pod) *seenPod {
 		seen.orphanOn, _ = daemon.Target(pod)
 	}
 	common := family{namespace: pod.Namespace}
-	if seen.ours || seen.orphanOn != "" {
+	if seen.manyLabels = tooManyLabels(pod.Labels); seen.manyLabels {
+		seen.orphanOn = ""
+	} else if seen.ours || seen.orphanOn != "" {
 		common.labels = packLabels(pod.Labels)
 	}
 	if seen.ours {
@@ -112,6 +128,24 @@ func (w Workloads) trimPod(object any) (any, error) {
 type packedLabels string
 
 var _ labels.Labels = packedLabels("")
+
+// What is kept of a pod must not depend on whoever made it: a pod with more labels is adopted by nobody,
+// and one that a daemon has stays its own.
+const (
+	mostLabels     = 1_000
+	mostLabelBytes = 16 << 10
+)
+
+func tooManyLabels(set labels.Set) bool {
+	if len(set) > mostLabels {
+		return true
+	}
+	size := 0
+	for name, value := range set {
+		size += len(name) + len(value)
+	}
+	return size > mostLabelBytes
+}
 
 func packLabels(set labels.Set) packedLabels { return packedLabels(set.String()) }
 

@@ -59,7 +59,7 @@ func (w *world) settleTemplate(key DaemonKey, known *workload, plan func(DaemonK
 // several records of its template: the pass that gave the others their name could not reach it, and
 // nothing is planned before it has it too.
 func (w *world) misnamed(key DaemonKey, known *workload, revision string) {
-	if !w.begun || !known.active() || known.settled {
+	if !w.begun || !known.active() || known.settled || known.judging {
 		return
 	}
 	subject := known.subject()
@@ -74,7 +74,7 @@ func (w *world) recordsChanged(key DaemonKey) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	known := w.daemons[key]
-	if !w.begun || !known.active() {
+	if !w.begun || !known.active() || known.judging {
 		return
 	}
 	if revision, settled := w.called(known); settled != known.settled || revision != known.template.Revision {

@@ -26,22 +26,30 @@ import (
 // replaced, for to go on with a spec that is no longer there would surprise more than to stop. After a
 // restart nothing else is known of it either. Its status says why, until it is corrected or deleted.
 
+// terms are what a daemon is served by.
+type terms struct {
+	selector labels.Selector
+	id       daemon.TemplateID
+	rules    *daemon.Rules
+}
+
 // servable takes from a daemon what it is served by; the problem is why it cannot be.
-func servable(object *v1alpha1.DaemonSet, wrong error) (selector labels.Selector, id daemon.TemplateID, problem *daemon.Problem) {
+func servable(object *v1alpha1.DaemonSet, wrong error) (terms, *daemon.Problem) {
 	if wrong != nil {
-		return nil, id, daemon.Undecodable(wrong)
+		return terms{}, daemon.Undecodable(wrong)
 	}
 	if err := cmp.Or(daemon.CheckTemplate(&object.Spec.Template), daemon.CheckSelector(object.Spec.Selector)); err != nil {
-		return nil, id, &daemon.Problem{Reason: daemon.ReasonTooLarge, Message: err.Error()}
+		return terms{}, &daemon.Problem{Reason: daemon.ReasonTooLarge, Message: err.Error()}
 	}
-	if selector, problem = daemon.Selector(object); problem != nil {
-		return nil, id, problem
+	selector, problem := daemon.Selector(object)
+	if problem != nil {
+		return terms{}, problem
 	}
 	id, err := daemon.Identify(object)
 	if err != nil {
-		return nil, id, &daemon.Problem{Reason: daemon.ReasonInvalidTemplate, Message: err.Error()}
+		return terms{}, &daemon.Problem{Reason: daemon.ReasonInvalidTemplate, Message: err.Error()}
 	}
-	return selector, id, nil
+	return terms{selector, id, daemon.NewRules(&object.Spec.Template)}, nil
 }
 
 // unserve has nothing done for a daemon any more. The error is the problem, when that is news.

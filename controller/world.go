@@ -54,6 +54,7 @@ type world struct {
 	pods    map[types.UID]*seenPod // those that are in a cell, as they were seen last
 	claims  claims
 	awaited awaited
+	index   index
 
 	priorities priorities
 }
@@ -65,6 +66,7 @@ type workload struct {
 	object   *v1alpha1.DaemonSet // read only
 	template *daemon.Template    // read only; of object's generation
 	id       daemon.TemplateID   // of template
+	judging  bool                // the nodes are being looked at again: nothing is planned meanwhile
 	settled  bool                // what template is called is known: its pods can be told from others
 	selector labels.Selector     // cannot change
 	rules    *daemon.Rules
@@ -83,7 +85,7 @@ func (w *workload) active() bool {
 }
 
 // keptUp says whether anything is planned for the daemon.
-func (w *workload) keptUp() bool { return w.active() && w.settled }
+func (w *workload) keptUp() bool { return w.active() && w.settled && !w.judging }
 
 func newWorld(now func() time.Time, plan func(daemon.Key, int32), report func(DaemonKey)) *world {
 	return &world{
@@ -95,59 +97,10 @@ func newWorld(now func() time.Time, plan func(daemon.Key, int32), report func(Da
 		pods:     map[types.UID]*seenPod{},
 		claims:   newClaims(),
 		awaited:  newAwaited(),
+		index:    newIndex(),
 
 		priorities: priorities{byClass: map[string]int32{}},
 	}
-}
-
-// daemonSeen takes a daemon as it is now. A new generation means that every node is judged again. An
-// error is why the daemon is not served (unserved.go), when that is news.
-func (w *world) daemonSeen(object *v1alpha1.DaemonSet) error { return w.daemonRead(object, nil) }
-
-// daemonRead is daemonSeen for one whose spec may have been impossible to decode.
-func (w *world) daemonRead(object *v1alpha1.DaemonSet, wrong error) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	key := keyOf(object)
-	known, there := w.daemons[key]
-	if there && known.gone { // the watch says otherwise
-		known.gone = false
-		w.planAll(key, known)
-	}
-	first := !there || known.object == nil || known.unserved != nil
-	if !first && wrong == nil && known.object.Generation == object.Generation && sameCollisions(known.object, object) { // its status or what it is labelled
-		touched := !maps.Equal(known.object.Labels, object.Labels) || !maps.Equal(known.object.Annotations, object.Annotations)
-		known.object = object
-		w.report(key)
-		if touched { // by somebody: its records may have waited for that (spare)
-			w.record(key)
-		}
-		return nil
-	}
-	selector, id, problem := servable(object, wrong)
-	if problem != nil {
-		return w.unserve(key, object, problem)
-	}
-	known = w.workload(key)
-	former := known.template
-	if first || known.id.Content != id.Content {
-		former = nil
-	}
-	known.name, known.object, known.selector, known.id, known.unserved = object.Name, object, selector, id, nil
-	w.report(key)
-	known.template = daemon.NewTemplate(object, calledAs(former))
-	known.rules = daemon.NewRules(&object.Spec.Template)
-	known.priority = w.priorities.of(object.Spec.Template.Spec.PriorityClassName)
-	now := w.now()
-	for _, node := range w.nodes {
-		known.cells.SetNode(node.Name, node.UID, known.rules.Evaluate(node), now)
-	}
-	if first {
-		w.claimAll(key, known)
-	}
-	w.settleTemplate(key, known, w.planAll)
-	w.record(key)
-	return nil
 }
 
 // sameCollisions says whether two states of a daemon call its template the same.
@@ -171,7 +124,7 @@ func (w *world) begin() {
 	defer w.mu.Unlock()
 	w.begun = true
 	for key, known := range w.daemons {
-		if known.active() {
+		if known.active() && !known.judging {
 			w.settleTemplate(key, known, w.planDue)
 		}
 	}
@@ -233,56 +186,16 @@ func (w *world) wake(cells []daemon.Key) {
 	}
 }
 
-// daemonGone forgets a daemon, but not its pods.
-func (w *world) daemonGone(key DaemonKey) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if known, ok := w.daemons[key]; ok {
-		for node := range known.problems {
-			w.awaited.await(key.on(node))
-		}
-		known.object, known.problems = nil, nil
-		now := w.now()
-		for node := range w.nodes {
-			known.cells.RemoveNode(node, now)
-		}
-		w.renounce(key)
-		w.report(key)
-		w.forgetEmpty(key)
-	}
-}
-
-// nodeSeen judges a node for every daemon.
-func (w *world) nodeSeen(node *corev1.Node) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.nodes[node.Name] = node
-	now := w.now()
-	for key, known := range w.daemons {
-		if known.object != nil && known.rules != nil && known.cells.SetNode(node.Name, node.UID, known.rules.Evaluate(node), now) {
-			w.changed(key.on(node.Name))
-		}
-	}
-}
-
-func (w *world) nodeGone(name string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	delete(w.nodes, name)
-	now := w.now()
-	for key, known := range w.daemons {
-		known.cells.RemoveNode(name, now)
-		w.changed(key.on(name))
-	}
-}
-
 // podIs takes a pod as it is now. It may have changed its owner or its node since it was last
 // seen, so that it leaves the cell it was in.
 func (w *world) podIs(pod *seenPod) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.place(pod)
 	w.noteOrphan(pod)
+	w.mu.Unlock()
+	if pod.orphanOn != "" {
+		w.findOwner(pod)
+	}
 }
 
 // place puts a pod into its cell and takes it out of the one it was in. A pod that its daemon has
@@ -302,13 +215,16 @@ func (w *world) place(pod *seenPod) {
 	case ours:
 		w.pods[pod.UID] = pod
 		known := w.workload(ownerOf(cell))
-		known.name = pod.family.Value().daemon
+		if known.object == nil { // one that is there has a name, whatever its pods say
+			known.name = pod.family.Value().daemon
+		}
 		known.cells.SetPod(cell.Node, pod.observed, w.now())
 		if had && old.observed.Revision != pod.observed.Revision {
 			w.lost(ownerOf(cell), known, old.observed.Revision)
 		}
 		w.misnamed(ownerOf(cell), known, pod.observed.Revision)
 		w.changed(cell)
+		w.noteFormer(cell, known, pod)
 	}
 }
 
@@ -318,7 +234,7 @@ func (w *world) lost(key DaemonKey, known *workload, revision string) {
 		return
 	}
 	w.record(key)
-	if known.active() && !known.settled {
+	if known.active() && !known.settled && !known.judging {
 		w.settleTemplate(key, known, w.planAll)
 	}
 }
@@ -335,7 +251,7 @@ func (w *world) podLeft(pod *seenPod) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.settle(pod.UID)
-	w.forgetOrphan(pod)
+	drop(w.claims.orphans, pod.Namespace, pod.UID)
 	if cell, awaits := w.awaited.by(pod); awaits {
 		w.changed(cell)
 	}
@@ -349,6 +265,7 @@ func (w *world) removePod(pod *seenPod) {
 	cell := pod.cell
 	known := w.daemons[ownerOf(cell)]
 	known.cells.RemovePod(cell.Node, pod.UID, w.now())
+	w.index.noFormer(pod.UID)
 	w.lost(ownerOf(cell), known, pod.observed.Revision)
 	w.changed(cell)
 	if known.object == nil {
@@ -379,31 +296,8 @@ func (w *world) workload(key DaemonKey) *workload {
 
 // forgetEmpty drops a daemon that is gone and has no pods any more.
 func (w *world) forgetEmpty(key DaemonKey) {
-	if known := w.daemons[key]; known.object == nil && known.cells.Len() == 0 {
+	if known := w.daemons[key]; known != nil && known.object == nil && known.cells.Len() == 0 {
 		delete(w.daemons, key)
-	}
-}
-
-// former names a pod of a daemon that is gone and had the same name, when one is on a node. Two
-// generations of a daemon never overlap there (k/k#131684). Names of pods tell too, but for those
-// that kube-controller-manager made.
-func (w *world) former(cell daemon.Key, known *workload) string {
-	for key, other := range w.daemons {
-		if other.object == nil && key.Namespace == cell.Namespace && other.name == known.name {
-			for _, uid := range other.cells.PodsOn(cell.Node) {
-				return w.pods[uid].Name
-			}
-		}
-	}
-	return ""
-}
-
-// follow has the node planned for the daemon that follows one that is gone.
-func (w *world) follow(cell daemon.Key, gone *workload) {
-	for key, known := range w.daemons {
-		if known.keptUp() && key.Namespace == cell.Namespace && known.name == gone.name {
-			w.plan(key.on(cell.Node), known.priority)
-		}
 	}
 }
 

@@ -46,7 +46,7 @@ func ControllerOf(object metav1.Object) *metav1.OwnerReference {
 // project or of apps.
 func OwnedByDaemon(pod metav1.Object) (*metav1.OwnerReference, bool) {
 	owner := ControllerOf(pod)
-	if owner == nil || owner.Kind != v1alpha1.DaemonSetKind.Kind {
+	if owner == nil || owner.Kind != v1alpha1.DaemonSetKind.Kind || len(owner.Name) > maxObjectName || len(owner.UID) > maxUID {
 		return nil, false
 	}
 	if !Native(owner) && groupOf(owner) != v1alpha1.GroupName {

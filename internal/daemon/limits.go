@@ -20,6 +20,9 @@ const (
 	// each term. MaxOwners is how many owner references.
 	maxLooked = 2 * MaxRequirements
 	MaxOwners = 10_000
+	// maxObjectName and maxUID are how long the name and the UID of an object can be. In a reference to
+	// one they may be of any length.
+	maxObjectName, maxUID = 253, 128
 )
 
 // CheckTemplate refuses a template that would cost too much for each node and each pod.

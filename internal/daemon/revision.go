@@ -25,5 +25,6 @@ func Revision(template *corev1.PodTemplateSpec) (string, error) {
 func revisionOf(pod *corev1.Pod) string { return pod.Labels[appsv1.ControllerRevisionHashLabelKey] }
 
 func nodeUIDOf(pod *corev1.Pod) types.UID {
-	return types.UID(pod.Annotations[v1alpha1.NodeUIDAnnotation])
+	uid := pod.Annotations[v1alpha1.NodeUIDAnnotation]
+	return types.UID(uid[:min(len(uid), maxUID)])
 }

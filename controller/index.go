@@ -1,0 +1,115 @@
+package controller
+
+import (
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/everynode/everynode/internal/daemon"
+)
+
+// index finds what would otherwise take a walk over all daemons, those included that are gone and those
+// that a pod's owner reference makes up.
+type index struct {
+	byName      map[types.NamespacedName]map[DaemonKey]*workload // daemons that are there
+	byNamespace map[string]map[DaemonKey]*workload               // the same
+	former      map[formerPlace]map[types.UID]string             // names of pods
+	placeOf     map[types.UID]formerPlace
+}
+
+// formerPlace is where a daemon that is gone has a pod.
+type formerPlace struct {
+	daemon types.NamespacedName
+	node   string
+}
+
+func newIndex() index {
+	return index{
+		byName: map[types.NamespacedName]map[DaemonKey]*workload{}, byNamespace: map[string]map[DaemonKey]*workload{},
+		former: map[formerPlace]map[types.UID]string{}, placeOf: map[types.UID]formerPlace{},
+	}
+}
+
+// present notes a daemon that is there.
+func (x *index) present(key DaemonKey, name string, known *workload) {
+	put(x.byName, types.NamespacedName{Namespace: key.Namespace, Name: name}, key, known)
+	put(x.byNamespace, key.Namespace, key, known)
+}
+
+// gone notes that it is not any more.
+func (x *index) gone(key DaemonKey, name string) {
+	drop(x.byName, types.NamespacedName{Namespace: key.Namespace, Name: name}, key)
+	drop(x.byNamespace, key.Namespace, key)
+}
+
+// judged are the daemons that nodes are judged for.
+func (x *index) judged() (all []judged) {
+	for _, daemons := range x.byNamespace {
+		for key, known := range daemons {
+			if known.rules != nil {
+				all = append(all, judged{key: key, known: known, rules: known.rules})
+			}
+		}
+	}
+	return all
+}
+
+// noFormer notes that a pod is not that of a daemon that is gone, or is gone itself.
+func (x *index) noFormer(pod types.UID) {
+	if place, was := x.placeOf[pod]; was {
+		delete(x.placeOf, pod)
+		drop(x.former, place, pod)
+	}
+}
+
+func put[K, L comparable, V any](index map[K]map[L]V, key K, of L, value V) {
+	if index[key] == nil {
+		index[key] = map[L]V{}
+	}
+	index[key][of] = value
+}
+
+func drop[K, L comparable, V any](index map[K]map[L]V, key K, of L) {
+	delete(index[key], of)
+	if len(index[key]) == 0 {
+		delete(index, key)
+	}
+}
+
+// noteFormer notes where a daemon that is gone still has a pod. It counts only while it may run there: a
+// pod that was never bound runs nowhere, whoever made it and whatever keeps it, and one that has finished
+// runs nothing any more. A daemon that follows waits for those that count, and is planned when they no
+// longer do.
+func (w *world) noteFormer(cell daemon.Key, known *workload, pod *seenPod) {
+	if known.object != nil {
+		return
+	}
+	place := formerPlace{types.NamespacedName{Namespace: cell.Namespace, Name: known.name}, cell.Node}
+	if pod.observed.Bound && !pod.observed.Finished {
+		w.index.noFormer(pod.UID) // its daemon may have had another name
+		w.index.placeOf[pod.UID] = place
+		put(w.index.former, place, pod.UID, pod.Name)
+		return
+	}
+	if _, was := w.index.placeOf[pod.UID]; was {
+		w.index.noFormer(pod.UID)
+		w.follow(cell, known)
+	}
+}
+
+// former names a pod of a daemon that is gone and had the same name, when one is on a node. Two
+// generations of a daemon never overlap there (k/k#131684). Names of pods tell too, but for those
+// that kube-controller-manager made.
+func (w *world) former(cell daemon.Key, known *workload) string {
+	for _, name := range w.index.former[formerPlace{types.NamespacedName{Namespace: cell.Namespace, Name: known.name}, cell.Node}] {
+		return name
+	}
+	return ""
+}
+
+// follow has the node planned for the daemon that follows one that is gone.
+func (w *world) follow(cell daemon.Key, gone *workload) {
+	for key, known := range w.index.byName[types.NamespacedName{Namespace: cell.Namespace, Name: gone.name}] {
+		if known.keptUp() {
+			w.plan(key.on(cell.Node), known.priority)
+		}
+	}
+}

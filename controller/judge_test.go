@@ -1,0 +1,256 @@
+package controller
+
+import (
+	"fmt"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/internal/daemon"
+	large "github.com/everynode/everynode/internal/hostile"
+)
+
+// A verdict that was found with rules, or for a state of a node, that are no longer there is not noted.
+func TestVerdictsOfTheFormerRulesAreNotNoted(t *testing.T) {
+	w, _, _ := newTestWorld()
+	set, node := makeDaemon("d"), makeNode("n1")
+	w.nodeSeen(node)
+	see(t, w, set)
+	known := w.daemons[keyOf(set)]
+	former := known.rules
+	see(t, w, makeDaemon("d", generation(2), onlyWhere("disk", "ssd")))
+	no := func(*corev1.Node, daemon.Verdict) { t.Error("a verdict of the former rules is noted") }
+	w.judge(known, former, no)
+	stale := makeNode("n1", labelled("disk", "ssd"))
+	if w.note(known, known.rules, stale, known.rules.Evaluate(stale)) {
+		t.Error("the verdict on a former state of the node is noted")
+	}
+	if _, counters := countersOf(w, keyOf(set)); counters.Desired != 0 {
+		t.Errorf("%d nodes should run a pod, want none", counters.Desired)
+	}
+}
+
+// While the nodes are judged by a new template nothing is planned by it.
+func TestNothingIsPlannedWhileNodesAreJudged(t *testing.T) {
+	w, _, _ := newTestWorld()
+	set := makeDaemon("d")
+	w.nodeSeen(makeNode("n1"))
+	see(t, w, set)
+	if len(w.task(keyOf(set).on("n1")).Actions) == 0 {
+		t.Fatal("nothing is planned for a daemon without pods")
+	}
+	changed := makeDaemon("d", generation(2), onlyWhere("disk", "ssd"))
+	terms, problem := servable(changed, nil)
+	if problem != nil {
+		t.Fatal(problem.Message)
+	}
+	w.install(keyOf(changed), changed, terms)
+	if actions := w.task(keyOf(set).on("n1")).Actions; len(actions) > 0 {
+		t.Errorf("planned %v before the node is judged", actions)
+	}
+	w.recordsChanged(keyOf(set))
+	if actions := w.task(keyOf(set).on("n1")).Actions; len(actions) > 0 {
+		t.Errorf("planned %v before the node is judged, once records changed", actions)
+	}
+}
+
+// Owners that pods make up cost a node's event nothing.
+func TestMadeUpOwnersAreNotJudged(t *testing.T) {
+	w, q, _ := newTestWorld()
+	see(t, w, makeDaemon("d"))
+	w.nodeSeen(makeNode("n1"))
+	for i := range 100 {
+		forged := makeDaemon("forged")
+		forged.UID = types.UID(fmt.Sprintf("uid-%d", i))
+		w.podSeen(makePod(forged, makeNode("n1"), podUID(types.UID(fmt.Sprintf("p%d", i)))))
+	}
+	q.drain()
+	w.nodeSeen(makeNode("n2"))
+	w.nodeGone("n1")
+	plans, _ := q.drain()
+	wantStrings(t, "plans", []string{"uid-d on n1", "uid-d on n2"}, plans)
+	if judged := len(w.index.judged()); judged != 1 {
+		t.Errorf("a node is judged for %d daemons, want 1", judged)
+	}
+}
+
+// Only a pod that was bound to the node, and still runs there, keeps the daemon that follows waiting.
+func TestFormerPodsThatHoldTheirPlace(t *testing.T) {
+	failed := func(pod *corev1.Pod) { pod.Status.Phase = corev1.PodFailed }
+	tests := map[string]struct {
+		change []func(*corev1.Pod)
+		holds  bool
+	}{
+		"bound":                 {[]func(*corev1.Pod){bound("n1")}, true},
+		"bound and terminating": {[]func(*corev1.Pod){bound("n1"), terminating}, true},
+		"never bound":           {nil, false},
+		"never bound, held by a finalizer": {[]func(*corev1.Pod){terminating, func(pod *corev1.Pod) {
+			pod.Finalizers = []string{"eve.example/keep"}
+		}}, false},
+		"finished": {[]func(*corev1.Pod){bound("n1"), failed}, false},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			w, q, _ := newTestWorld()
+			set, node := makeDaemon("d"), makeNode("n1")
+			w.nodeSeen(node)
+			former := makeDaemon("d")
+			former.UID = "uid-former"
+			pod := makePod(former, node, append(test.change, podUID("former"))...)
+			w.podSeen(pod)
+			see(t, w, set)
+			wants := ""
+			if test.holds {
+				wants = pod.Name
+			}
+			if got := w.task(keyOf(set).on("n1")).former; got != wants {
+				t.Errorf("the daemon waits for %q, want %q", got, wants)
+			}
+			q.drain()
+			failed(pod)
+			pod.Spec.NodeName = "n1"
+			w.podSeen(pod)
+			if plans, _ := q.drain(); test.holds && !contains(plans, "uid-d on n1") {
+				t.Errorf("planned %v once the pod has finished: uid-d on n1 goes on waiting", plans)
+			}
+			w.podGone(pod)
+			if n := len(w.index.former) + len(w.index.placeOf); n != 0 {
+				t.Errorf("%d entries are left of a pod that is gone", n)
+			}
+		})
+	}
+}
+
+// The pods of a daemon that was seen after them are no former ones, and become so when it goes.
+func TestFormerPodsFollowTheirDaemon(t *testing.T) {
+	w, _, _ := newTestWorld()
+	set, next, node := makeDaemon("d"), makeDaemon("d"), makeNode("n1")
+	next.UID = "uid-next"
+	w.nodeSeen(node)
+	pod := makePod(set, node, bound("n1"))
+	w.podSeen(pod)
+	see(t, w, set)
+	see(t, w, next)
+	if former := w.task(keyOf(next).on("n1")).former; former != "" {
+		t.Errorf("waits for %q of a daemon that is there", former)
+	}
+	w.daemonGone(keyOf(set))
+	if former := w.task(keyOf(next).on("n1")).former; former != pod.Name {
+		t.Errorf("waits for %q, want %q", former, pod.Name)
+	}
+}
+
+func contains(list []string, wanted string) bool {
+	for _, one := range list {
+		if one == wanted {
+			return true
+		}
+	}
+	return false
+}
+
+// A pod's labels, owners and texts are kept only as far as they can matter.
+func TestWhatIsKeptOfAPodIsBounded(t *testing.T) {
+	const most = 32 << 10
+	for _, kind := range large.Kinds() {
+		pod := large.PodOf(kind, 5000)
+		orphan := pod.DeepCopy()
+		orphan.OwnerReferences = nil
+		for name, pod := range map[string]*corev1.Pod{"owned": pod, "orphan": orphan} {
+			seen := everynodeOnly.seePod(pod)
+			if kept := len(seen.family.Value().labels); kept > most {
+				t.Errorf("%s pod of %s: %d bytes of labels are kept", name, kind, kept)
+			}
+		}
+	}
+	set := makeDaemon("d")
+	long := makePod(set, makeNode("n1"), func(pod *corev1.Pod) {
+		pod.Annotations[v1alpha1.NodeUIDAnnotation] = string(make([]byte, 200<<10))
+	})
+	if kept := len(everynodeOnly.seePod(long).observed.NodeUID); kept > most {
+		t.Errorf("%d bytes of the annotation %s are kept", kept, v1alpha1.NodeUIDAnnotation)
+	}
+	long.OwnerReferences[0].Name = string(make([]byte, 1<<20))
+	if everynodeOnly.seePod(long).ours {
+		t.Error("an owner whose name no object can have is taken for a DaemonSet")
+	}
+}
+
+// A pod with more labels than are kept is adopted by nobody, and released by nobody.
+func TestPodsOfManyLabelsStayWhoseTheyAre(t *testing.T) {
+	w, _, _ := newTestWorld()
+	set, node := makeDaemon("d"), makeNode("n1")
+	see(t, w, set)
+	w.nodeSeen(node)
+	many := func(pod *corev1.Pod) {
+		for i := range mostLabels + 1 {
+			metav1.SetMetaDataLabel(&pod.ObjectMeta, fmt.Sprintf("l%d", i), "")
+		}
+	}
+	w.podSeen(makePod(set, node, podUID("p"), orphaned, many))
+	w.podSeen(makePod(set, node, podUID("q"), relabelled, many))
+	wantStrings(t, "due", nil, claimsOf(w, set, "n1"))
+}
+
+// Labels are looked up alike, few or many.
+func TestLabelsFewAndMany(t *testing.T) {
+	for _, n := range []int{1, mostLabels} {
+		pod := makePod(makeDaemon("d"), makeNode("n1"), func(pod *corev1.Pod) {
+			pod.Labels = map[string]string{}
+			for i := range n {
+				pod.Labels[fmt.Sprintf("l%d", i)] = fmt.Sprint(i)
+			}
+		})
+		of := everynodeOnly.seePod(pod).labels()
+		for name, value := range pod.Labels {
+			if !of.Has(name) || of.Get(name) != value {
+				t.Fatalf("of %d labels %s is %q, want %q", n, name, of.Get(name), value)
+			}
+		}
+		if of.Has("no such") {
+			t.Error("a label that is not there is found")
+		}
+	}
+}
+
+// What a pod's event costs, whoever made the pod.
+func BenchmarkHostilePodEvent(b *testing.B) {
+	for _, kind := range large.Kinds() {
+		pod := large.Pod(kind)
+		orphan := pod.DeepCopy()
+		orphan.OwnerReferences = nil
+		for name, pod := range map[string]*corev1.Pod{"owned": pod, "orphan": orphan} {
+			b.Run(kind+"/"+name, func(b *testing.B) {
+				w, _ := deaf(b, 50, 10)
+				for b.Loop() {
+					w.podIs(everynodeOnly.seePod(pod))
+				}
+			})
+		}
+	}
+}
+
+// What a node's event costs, the templates of 10 daemons as large as are served. The world is locked for
+// less.
+func BenchmarkHostileNodeEvent(b *testing.B) {
+	for _, kind := range large.Kinds() {
+		b.Run(kind, func(b *testing.B) {
+			w, _ := deaf(b, 0, 10)
+			for d := range 10 {
+				set := makeDaemon(fmt.Sprintf("d%d", d))
+				set.Spec.Template = *large.TemplateOf(kind, daemon.MaxRequirements/4)
+				set.Spec.Template.Labels["app"] = set.Name
+				if err := w.daemonSeen(set); err != nil {
+					b.Fatal(err)
+				}
+			}
+			node := makeNode("n1")
+			for b.Loop() {
+				w.nodeSeen(node)
+			}
+		})
+	}
+}
