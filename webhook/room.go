@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	// roomLimit is how many bytes the requests of one path may hold at a time. It is room for three
-	// bodies of the largest size, or for 2,000 of a pod's.
-	roomLimit = 48 << 20
+	// roomLimit is how many bytes the requests of one path may hold at a time. It is room for two
+	// bodies of the largest size, or for 1,000 of a pod's.
+	roomLimit = 32 << 20
 	// requestCost is what a request takes beside its body: a stream, a goroutine, what is decoded.
 	requestCost = 16 << 10
 )

@@ -17,7 +17,7 @@ const (
 	answerLimit = 2 * time.Second
 	// workLimit is how many validations are worked on at a time, and workUnit the size of a body that
 	// counts as one more: the largest is worked on alone.
-	workLimit = 8
+	workLimit = 4
 	workUnit  = 1 << 20
 )
 

@@ -18,12 +18,12 @@ import (
 	ctrlconfig "sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/controller"
 	"github.com/everynode/everynode/internal/cluster"
 	"github.com/everynode/everynode/internal/logging"
+	"github.com/everynode/everynode/internal/telemetry"
 	"github.com/everynode/everynode/internal/version"
 )
 
@@ -45,6 +45,7 @@ type options struct {
 	leaderElect                   bool
 	leaderElectionNamespace       string
 	healthAddress, metricsAddress string
+	metricsSecure                 bool
 	certificates                  certificateFlags
 }
 
@@ -60,7 +61,8 @@ func main() {
 	flag.BoolVar(&o.leaderElect, "leader-elect", true, "take part in a leader election, so that one of several replicas works")
 	flag.StringVar(&o.leaderElectionNamespace, "leader-election-namespace", "everynode-system", "namespace of the leader election's lease")
 	flag.StringVar(&o.healthAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz (HTTP)")
-	flag.StringVar(&o.metricsAddress, "metrics-bind-address", ":8080", "address of /metrics (HTTP); 0 for none")
+	flag.StringVar(&o.metricsAddress, "metrics-bind-address", ":8080", "address of /metrics; 0 for none")
+	flag.BoolVar(&o.metricsSecure, "metrics-secure", true, "serve /metrics over TLS, to clients whose token may get the URL /metrics (TokenReview, SubjectAccessReview); false for HTTP, to everybody")
 	o.certificates.add(flag.CommandLine)
 	applyLogging := logging.AddFlags(flag.CommandLine)
 	flag.Parse()
@@ -143,7 +145,7 @@ func newManager(config *rest.Config, o options, caches *controller.Caches) (ctrl
 		Scheme:                        scheme,
 		Cache:                         caches.Options(),
 		Controller:                    ctrlconfig.Controller{CacheSyncTimeout: syncTimeout},
-		Metrics:                       metricsserver.Options{BindAddress: o.metricsAddress},
+		Metrics:                       telemetry.Options(o.metricsAddress, o.metricsSecure),
 		HealthProbeBindAddress:        o.healthAddress,
 		LeaderElection:                o.leaderElect,
 		LeaderElectionID:              name,

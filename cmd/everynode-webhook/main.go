@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -19,17 +18,18 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/certs"
 	"github.com/everynode/everynode/internal/logging"
+	"github.com/everynode/everynode/internal/telemetry"
 	"github.com/everynode/everynode/internal/version"
 	"github.com/everynode/everynode/webhook"
 )
@@ -47,6 +47,8 @@ const gcPercent = 400
 
 type options struct {
 	address, healthAddress string
+	metricsAddress         string
+	metricsSecure          bool
 	certFile, keyFile      string
 	secret                 string
 	clientCAFile           string
@@ -61,7 +63,9 @@ func main() {
 	}
 	var o options
 	flag.StringVar(&o.address, "bind-address", ":9443", "address of the webhook (TLS)")
-	flag.StringVar(&o.healthAddress, "health-bind-address", ":9444", "address of /healthz, /readyz and /metrics (HTTP)")
+	flag.StringVar(&o.healthAddress, "health-bind-address", ":9444", "address of /healthz and /readyz (HTTP)")
+	flag.StringVar(&o.metricsAddress, "metrics-bind-address", ":9445", "address of /metrics; 0 for none")
+	flag.BoolVar(&o.metricsSecure, "metrics-secure", true, "serve /metrics over TLS, to clients whose token may get the URL /metrics (TokenReview, SubjectAccessReview), for which the API server is asked: without access to it there are none; false for HTTP, to everybody")
 	flag.StringVar(&o.certFile, "tls-cert-file", "", "PEM file of the serving certificate and its chain, read anew when it changes; without it the certificate is that of --tls-secret")
 	flag.StringVar(&o.keyFile, "tls-private-key-file", "", "PEM file of the certificate's private key; read anew when it changes")
 	flag.StringVar(&o.secret, "tls-secret", v1alpha1.SystemNamespace+"/"+certs.LeafSecret, "Secret of the serving certificate, as namespace/name, which is followed; for when no files are named")
@@ -114,6 +118,10 @@ func run(ctx context.Context, o options) error {
 		return fmt.Errorf("listening for health (--health-bind-address): %w", err)
 	}
 	metrics.Registry.MustRegister(certs.NewExpirationCollector(source))
+	monitor, err := o.monitor(log)
+	if err != nil {
+		return err
+	}
 	log.Info("serving placement and validation", "address", listener.Addr(), "health", healthListener.Addr())
 
 	// The certificate is followed, and health served, as long as requests are answered: the first to
@@ -123,7 +131,15 @@ func run(ctx context.Context, o options) error {
 	serving, drain := context.WithCancel(ctx)
 	defer context.AfterFunc(failed, drain)()
 	group.Go(func() error { return source.Start(background) })
-	group.Go(func() error { return webhook.ServeHealth(background, healthListener, health(serving, source)) })
+	group.Go(func() error {
+		return webhook.ServeHealth(background, healthListener, webhook.Health(serving, source.Ready))
+	})
+	group.Go(func() error {
+		if monitor == nil {
+			return nil
+		}
+		return monitor.Start(background)
+	})
 	group.Go(func() error {
 		if others != nil {
 			others.Start(background)
@@ -137,11 +153,25 @@ func run(ctx context.Context, o options) error {
 	return group.Wait()
 }
 
-// health is ready while there is a certificate to serve; the listener is open before health is served.
-func health(serving context.Context, source certs.Source) http.Handler {
-	mux := webhook.Health(serving, source.Ready)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics.Registry, promhttp.HandlerOpts{}))
-	return mux
+// monitor serves metrics; nil where there is nobody to ask who may read them.
+func (o *options) monitor(log logr.Logger) (metricsserver.Server, error) {
+	serve := telemetry.Options(o.metricsAddress, o.metricsSecure)
+	if !o.metricsSecure || o.metricsAddress == "0" {
+		return metricsserver.NewServer(serve, nil, nil)
+	}
+	config, err := apiServer()
+	if unreachable(err) {
+		log.Info("no token and no --kubeconfig: metrics are not served; --metrics-secure=false serves them to everybody, over HTTP")
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("finding the API server, for metrics (--kubeconfig, or run in a cluster): %w", err)
+	}
+	client, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return nil, fmt.Errorf("finding the API server, for metrics: %w", err)
+	}
+	return metricsserver.NewServer(serve, config, client)
 }
 
 // source is where the certificate comes from: the files that are named, or the Secret.
@@ -178,7 +208,7 @@ func (o *options) requireClients(config *tls.Config) error {
 // neither --kubeconfig nor a service account's token. Nothing else needs the API server.
 func watchOthers(log logr.Logger) (*webhook.Others, error) {
 	config, err := apiServer()
-	if errors.Is(err, rest.ErrNotInCluster) || errors.Is(err, fs.ErrNotExist) {
+	if unreachable(err) {
 		log.Info("no token and no --kubeconfig: selectors are not compared with those of other DaemonSets")
 		return nil, nil
 	}
@@ -186,6 +216,11 @@ func watchOthers(log logr.Logger) (*webhook.Others, error) {
 		return nil, fmt.Errorf("finding the API server (--kubeconfig, or run in a cluster): %w", err)
 	}
 	return webhook.WatchOthers(config)
+}
+
+// unreachable says whether there is neither --kubeconfig nor a service account's token.
+func unreachable(err error) bool {
+	return errors.Is(err, rest.ErrNotInCluster) || errors.Is(err, fs.ErrNotExist)
 }
 
 // apiServer is what --kubeconfig, the flag of controller-runtime, says, else the pod's own service

@@ -73,21 +73,21 @@ func us(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 }
 
 // webhookServer is the program, and a client of it.
 type webhookServer struct {
-	b               *testing.B
-	process         *lab.Component
-	address, health string
-	client          *http.Client
+	b                        *testing.B
+	process                  *lab.Component
+	address, health, metrics string
+	client                   *http.Client
 }
 
 func startWebhook(b *testing.B) *webhookServer {
 	b.Helper()
 	certFile, keyFile, roots := serverCertificate(b)
-	w := &webhookServer{b: b, address: freeAddress(b), health: freeAddress(b)}
+	w := &webhookServer{b: b, address: freeAddress(b), health: freeAddress(b), metrics: freeAddress(b)}
 	w.client = &http.Client{Timeout: patience, Transport: &http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13}, ForceAttemptHTTP2: true,
 	}}
 	b.Cleanup(w.client.CloseIdleConnections)
-	w.process = lab.StartProgram(b, lab.Program(b, lab.Webhook), "--bind-address="+w.address, "--health-bind-address="+w.health,
+	w.process = lab.StartProgram(b, lab.Program(b, lab.Webhook), "--bind-address="+w.address, "--health-bind-address="+w.health, "--metrics-bind-address="+w.metrics, "--metrics-secure=false",
 		"--tls-cert-file="+certFile, "--tls-private-key-file="+keyFile, "--shutdown-delay=0s")
 	ready := &subject{tb: b, process: w.process}
 	ready.await("the webhook is ready", func() string {
@@ -155,7 +155,7 @@ type bucket struct {
 // handled reads the program's histogram of placement.
 func (w *webhookServer) handled() buckets {
 	w.b.Helper()
-	response, err := http.Get("http://" + w.health + "/metrics")
+	response, err := http.Get("http://" + w.metrics + "/metrics")
 	if err != nil {
 		w.b.Fatal(err)
 	}

@@ -33,6 +33,8 @@ var valueCases = map[string]valueCase{
 	"certificates from files": {of: "certificates.source", options: files,
 		want: map[string]string{
 			arg("controller", "webhook-certificates"):                                                            "--webhook-certificates=none",
+			arg("webhook", "metrics-bind-address"):                                                               "--metrics-bind-address=0",
+			"NetworkPolicy/everynode-webhook {.spec.ingress[0].ports[*].port}":                                   "webhook",
 			arg("webhook", "tls-cert-file"):                                                                      "--tls-cert-file=/etc/everynode-webhook/tls/tls.crt",
 			"Deployment/everynode-webhook {.spec.template.spec.automountServiceAccountToken}":                    "false",
 			"NetworkPolicy/everynode-webhook {.spec.egress}":                                                     "[]",
@@ -83,12 +85,37 @@ var valueCases = map[string]valueCase{
 	"webhook arguments":    extraArgs("webhook"),
 	"JSON":                 {of: "logging.format", options: setting("logging.format=json"), want: everyArg("logging-format", "json")},
 	"more is logged":       {of: "logging.verbosity", options: setting("logging.verbosity=4"), want: everyArg("v", "4")},
+	"metrics for everybody": {of: "metrics.secure", options: setting("metrics.secure=false"),
+		want: map[string]string{
+			arg("controller", "metrics-secure"): "--metrics-secure=false",
+			arg("webhook", "metrics-secure"):    "--metrics-secure=false",
+			`ClusterRole/everynode-controller {.rules[?(@.resources[0]=="tokenreviews")].verbs}`:         "",
+			`ClusterRole/everynode-controller {.rules[?(@.resources[0]=="subjectaccessreviews")].verbs}`: "",
+			`ClusterRole/everynode-webhook {.rules[?(@.resources[0]=="tokenreviews")].verbs}`:            "",
+			`ClusterRole/everynode-webhook {.rules[?(@.resources[0]=="subjectaccessreviews")].verbs}`:    "",
+		}},
+	"a ServiceMonitor of metrics for everybody": {of: "metrics.secure", against: setting("metrics.serviceMonitor.enabled=true"),
+		options: setting("metrics.serviceMonitor.enabled=true", "metrics.secure=false"),
+		want: map[string]string{
+			"ServiceMonitor/everynode {.spec.endpoints[*].port}":         "http-metrics https-metrics",
+			"Service/everynode-webhook-metrics {.spec.ports[0].name}":    "http-metrics",
+			"Service/everynode-webhook-metrics {.spec.ports[0].port}":    "80",
+			"Service/everynode-controller-metrics {.spec.ports[0].name}": "http-metrics",
+		}},
+	"metrics for everybody of a webhook without a token": {of: "metrics.secure", against: files, options: append(setting("metrics.secure=false"), files...),
+		want: map[string]string{
+			arg("webhook", "metrics-secure"):                                   "--metrics-secure=false",
+			"NetworkPolicy/everynode-webhook {.spec.ingress[0].ports[*].port}": "webhook metrics",
+		}},
 	"a ServiceMonitor": {of: "metrics.serviceMonitor.enabled", options: setting("metrics.serviceMonitor.enabled=true"),
 		want: map[string]string{
-			"ServiceMonitor/everynode {.spec.endpoints[*].port}":               "http-metrics https-metrics",
+			"ServiceMonitor/everynode {.spec.endpoints[*].port}":               "https-metrics",
+			"ServiceMonitor/everynode {.spec.endpoints[*].scheme}":             "https",
+			"ServiceMonitor/everynode {.spec.endpoints[*].bearerTokenFile}":    "/var/run/secrets/kubernetes.io/serviceaccount/token",
 			"Service/everynode-controller-metrics {.spec.ports[0].targetPort}": "metrics",
 			"Service/everynode-scheduler-metrics {.spec.ports[0].targetPort}":  "https",
-			"Service/everynode-webhook-metrics {.spec.ports[0].targetPort}":    "health",
+			"Service/everynode-webhook-metrics {.spec.ports[0].targetPort}":    "metrics",
+			"Service/everynode-webhook-metrics {.spec.ports[0].name}":          "https-metrics",
 		}},
 	"labels of the ServiceMonitor": {of: "metrics.serviceMonitor.labels", against: setting("metrics.serviceMonitor.enabled=true"),
 		options: setting("metrics.serviceMonitor.enabled=true", "metrics.serviceMonitor.labels.release=kps"),
@@ -202,7 +229,10 @@ func replicas(part string) valueCase {
 
 func resources(part string) valueCase {
 	return valueCase{of: part + ".resources", options: setting(part + ".resources.limits.memory=1Gi"),
-		want: map[string]string{"Deployment/everynode-" + part + " {.spec.template.spec.containers[0].resources.limits.memory}": "1Gi"}}
+		want: map[string]string{
+			"Deployment/everynode-" + part + " {.spec.template.spec.containers[0].resources.limits.memory}":            "1Gi",
+			"Deployment/everynode-" + part + ` {.spec.template.spec.containers[0].env[?(@.name=="GOMEMLIMIT")].value}`: "966367641",
+		}}
 }
 
 func extraArgs(part string) valueCase {

@@ -51,7 +51,7 @@ func (c *Component) Name() string { return c.name }
 func (c *Component) Address() string { return c.address }
 
 // PortAddress is the i-th address the component serves on, as host:port: 0 is Address, and
-// Everynode's controller serves its metrics on 1, its webhook its health.
+// Everynode's controller serves its metrics on 1, its webhook its health on 1 and its metrics on 2.
 func (c *Component) PortAddress(i int) string { return hostPort(c.ports[i]) }
 
 // LogPath is the file that all output of the component goes to, restarts included.

@@ -61,7 +61,7 @@ var specs = map[string]spec{
 	Scheduler:          {args: schedulerArgs, ports: 1, scheme: "https", ready: "/readyz", user: "system:kube-scheduler"},
 	Kwok:               {args: kwokArgs, ports: 1, scheme: "http", ready: "/readyz", user: "lab-kwok", groups: []string{"system:masters"}, env: kwokEnv},
 	Controller:         {args: controllerArgs, ports: 2, scheme: "http", ready: "/readyz"},
-	Webhook:            {args: webhookArgs, ports: 2, scheme: "http", ready: "/readyz", readyPort: 1},
+	Webhook:            {args: webhookArgs, ports: 3, scheme: "http", ready: "/readyz", readyPort: 1},
 	EverynodeScheduler: {args: everynodeSchedulerArgs, ports: 1, scheme: "https", ready: "/readyz"},
 }
 
@@ -170,6 +170,7 @@ func controllerArgs(l *Lab, ports []int) []string {
 		"--leader-election-namespace=" + everynodeNamespace,
 		"--health-probe-bind-address=" + hostPort(ports[0]),
 		"--metrics-bind-address=" + hostPort(ports[1]),
+		"--metrics-secure=false", // tests read them without a token
 	}
 }
 
@@ -177,6 +178,8 @@ func webhookArgs(l *Lab, ports []int) []string {
 	args := []string{
 		"--bind-address=" + hostPort(ports[0]),
 		"--health-bind-address=" + hostPort(ports[1]),
+		"--metrics-bind-address=" + hostPort(ports[2]),
+		"--metrics-secure=false",
 		"--kubeconfig=" + l.kubeconfigOf(Webhook),
 		// Nobody balances by readiness here.
 		"--shutdown-delay=0s",

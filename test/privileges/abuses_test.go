@@ -38,8 +38,11 @@ const (
 	rbac      = "rbac.authorization.k8s.io"
 	admission = "admissionregistration.k8s.io"
 	leases    = "coordination.k8s.io"
-	native    = "apps"
-	everynode = v1alpha1.GroupName
+	// Reviews reach no object: whoever may make them can have a token checked, and ask who may do what.
+	authentication = "authentication.k8s.io"
+	authorization  = "authorization.k8s.io"
+	native         = "apps"
+	everynode      = v1alpha1.GroupName
 )
 
 // abuses are what no account of Everynode's may do.
@@ -137,6 +140,8 @@ type account struct {
 }
 
 var controllerNeeds = map[string]deed{
+	"know who reads metrics":      {"create", authentication, "tokenreviews", "", ""},
+	"know who may read them":      {"create", authorization, "subjectaccessreviews", "", ""},
 	"watch DaemonSets":            {"watch", everynode, "daemonsets", "", ""},
 	"write their status":          {"update", everynode, "daemonsets/status", "", ""},
 	"own with their deletion":     {"update", everynode, "daemonsets/finalizers", "", ""},
@@ -190,6 +195,8 @@ var webhook = account{
 	name: lab.Webhook,
 	needs: map[string]deed{
 		"know its certificate":           {"watch", "", "secrets", own, "everynode-webhook-tls"},
+		"know who reads metrics":         {"create", authentication, "tokenreviews", "", ""},
+		"know who may read them":         {"create", authorization, "subjectaccessreviews", "", ""},
 		"compare with DaemonSets":        {"list", everynode, "daemonsets", "", ""},
 		"compare with native DaemonSets": {"watch", native, "daemonsets", "", ""},
 	},

@@ -163,11 +163,13 @@ func checkWebhook(c *labtest.Cluster) {
 	account, err := kubernetes.NewForConfig(config)
 	c.Must(err)
 	daemonSets := "list,watch apps,everynode.dev daemonsets "
+	reviews := []string{"create authentication.k8s.io tokenreviews ", "create authorization.k8s.io subjectaccessreviews "}
 	everybody := []string{
 		"create authentication.k8s.io selfsubjectreviews ",
 		"create authorization.k8s.io selfsubjectaccessreviews,selfsubjectrulesreviews ",
 		"get,list,watch certificates.k8s.io clustertrustbundles ",
 	}
+	everybody = append(everybody, reviews...)
 	tests := map[string][]string{
 		own:    append([]string{daemonSets, "get,list,watch  secrets everynode-webhook-tls"}, everybody...),
 		system: append([]string{daemonSets}, everybody...),

@@ -134,8 +134,11 @@ func readLog(t *testing.T, c *labtest.Cluster, name string) string {
 // scrape asks a program for its metrics.
 func scrape(ctx context.Context, c *labtest.Cluster, name string) (string, error) {
 	url := "https://" + c.Component(name).Address() + "/metrics"
-	if name != lab.EverynodeScheduler {
+	switch name {
+	case lab.Controller:
 		url = "http://" + c.Component(name).PortAddress(1) + "/metrics"
+	case lab.Webhook:
+		url = "http://" + c.Component(name).PortAddress(2) + "/metrics"
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(c.Config.CAData)

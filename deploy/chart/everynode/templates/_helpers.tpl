@@ -78,11 +78,40 @@ tolerations:
 {{- end }}
 {{- end }}
 
-{{/* The API server's address, while the Service kubernetes has nobody to lead to it. */}}
-{{- define "everynode.env.bootstrap" -}}
-{{- with .Values.bootstrap }}
-{{- if .enabled }}
+{{/* The environment of a program: a list of its values, whether the network may wait for it, and the root. */}}
+{{- define "everynode.env" -}}
+{{- $all := list (include "everynode.env.bootstrap" (list (index . 1) (last .)) | trim) (include "everynode.env.memory" (first .) | trim) | compact }}
+{{- with $all }}
 env:
+{{ join "\n" . }}
+{{- end }}
+{{- end }}
+
+{{/*
+Nine tenths of the container's limit of memory: Go's runtime collects garbage harder before it exceeds that, and keeps the rest for what
+it does not account for (https://go.dev/doc/gc-guide). A limit in another notation than a number and a suffix has none.
+*/}}
+{{- define "everynode.env.memory" -}}
+{{- $limit := dig "limits" "memory" "" (.resources | default dict) }}
+{{- if not (kindIs "string" $limit) }}{{ $limit = int64 $limit | toString }}{{ end }}
+{{- if regexMatch "^[0-9]+([.][0-9]+)?([kMGT]|[KMGT]i)?$" $limit }}
+{{- $units := dict "k" 1000 "M" 1000000 "G" 1000000000 "T" 1000000000000 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 }}
+{{- $number := regexFind "^[0-9.]+" $limit }}
+{{- $unit := get $units (trimPrefix $number $limit) | default 1 }}
+- {name: GOMEMLIMIT, value: {{ mulf (float64 $number) $unit 0.9 | int64 | quote }}}
+{{- end }}
+{{- end }}
+
+{{/* Whether the webhook serves metrics: not to who has to be asked for, without a token to ask with. */}}
+{{- define "everynode.webhook.metrics" -}}
+{{- if and (include "everynode.webhook" .) (or (include "everynode.certifies" .) (not .Values.metrics.secure)) }}true{{ end }}
+{{- end }}
+
+{{/* The API server's address, while the Service kubernetes has nobody to lead to it: a list of whether it is needed, and the root. */}}
+{{- define "everynode.env.bootstrap" -}}
+{{- $needed := first . }}
+{{- with (last .).Values.bootstrap }}
+{{- if and $needed .enabled }}
 {{- if .apiServer.host }}
 - {name: KUBERNETES_SERVICE_HOST, value: {{ .apiServer.host | quote }}}
 {{- else }}
