@@ -9,7 +9,7 @@ export CGO_ENABLED=0 GOFLAGS=-trimpath
 
 (($# > 0)) || { echo "usage: hack/test-compat.sh v1.36.3..." >&2; exit 2; }
 # What goes through an API server. The rest is pure, or brings its own: internal/, webhook/, test/bench, test/conformance.
-packages=(./test/lab ./test/version ./test/placement ./test/lifecycle ./test/scheduling ./test/takeover ./test/corpus ./test/certs ./test/policy)
+packages=(./test/lab ./test/version ./test/placement ./test/lifecycle ./test/hostile ./test/scheduling ./test/takeover ./test/corpus ./test/certs ./test/policy)
 
 failed=()
 for release in "$@"; do
