@@ -19,6 +19,7 @@ import (
 	internalcache "k8s.io/kubernetes/pkg/scheduler/backend/cache"
 
 	"github.com/everynode/everynode/deploy"
+	"github.com/everynode/everynode/schedplugin/podevents"
 )
 
 // shipped is the scheduler's configuration beside kube-scheduler.
@@ -81,7 +82,7 @@ func newScheduler(ctx context.Context, loaded *config.KubeSchedulerConfiguration
 			return nil, nil, err
 		}
 	}
-	factory := informers.NewSharedInformerFactory(client, 0)
+	factory := podevents.Split(informers.NewSharedInformerFactory(client, 0))
 	sched, err := scheduler.New(ctx, client, factory, nil,
 		func(string) events.EventRecorderLogger { return events.NewFakeRecorder(100) },
 		scheduler.WithProfiles(loaded.Profiles...),

@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 
 	"github.com/spf13/cobra"
 	"k8s.io/apiserver/pkg/server"
@@ -28,8 +26,7 @@ import (
 
 const name = "everynode-scheduler"
 
-// newCommand is app.NewSchedulerCommand, but for a hand on the scheduler between its being built and
-// run, which that gives to nobody.
+// newCommand is app.NewSchedulerCommand, which gives no access to the scheduler before it runs.
 func newCommand() *cobra.Command {
 	opts := options.NewOptions()
 	var own schedplugin.Options
@@ -96,23 +93,13 @@ func run(command *cobra.Command, opts *options.Options, own schedplugin.Options)
 	}
 	opts.InformerName = informers
 
-	config, sched, err := app.Setup(ctx, opts, plugins()...)
+	config, sched, err := setup(ctx, opts, own)
 	if err != nil {
 		return err
 	}
-	schedplugin.Extend(sched, own)
 	if gates, ok := gates.(featuregate.MutableFeatureGate); ok {
 		gates.AddMetrics()
 	}
 	opts.ComponentGlobalsRegistry.AddMetrics()
 	return app.Run(ctx, config, sched)
-}
-
-func plugins() []app.Option {
-	registry := schedplugin.Registry()
-	var plugins []app.Option
-	for _, name := range slices.Sorted(maps.Keys(registry)) {
-		plugins = append(plugins, app.WithPlugin(name, registry[name]))
-	}
-	return plugins
 }
