@@ -58,7 +58,7 @@ func TestPreemption(t *testing.T) {
 
 		// A nominated twin counts as if it were bound, so two pods of a place never both evict.
 		"an equal twin was nominated":             {nominated: []*schedtest.Pod{schedtest.MakePod("t")}, want: notPossible},
-		"a lower twin was nominated":              {nominated: []*schedtest.Pod{schedtest.MakePod("t").Priority(99)}, want: fits},
+		"a lower twin was nominated":              {nominated: []*schedtest.Pod{schedtest.MakePod("t").Priority(99)}, want: notPossible}, // it is pending
 		"an equal one nominated over a lower one": {pods: []*schedtest.Pod{schedtest.Twin("t").Priority(99)}, nominated: []*schedtest.Pod{schedtest.MakePod("u")}, want: notPossible},
 	}
 	for name, test := range tests {

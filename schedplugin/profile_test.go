@@ -120,6 +120,7 @@ func TestPrimaryProfiles(t *testing.T) {
 	added := config.Plugin{Name: uniqueness.Name}
 	want.PreFilter.Enabled = append(want.PreFilter.Enabled, added)
 	want.Filter.Enabled = append(want.Filter.Enabled, added)
+	want.Reserve.Enabled = append(want.Reserve.Enabled, added)
 	if diff := cmp.Diff(want, ours.ListPlugins(), cmpopts.SortSlices(func(a, b config.Plugin) bool { return a.Name < b.Name })); diff != "" {
 		t.Errorf("plugins of default-scheduler (-as shipped by Kubernetes, +ours):\n%s", diff)
 	}

@@ -14,6 +14,7 @@ type shared struct{ *Uniqueness }
 var (
 	_ fwk.PreFilterPlugin   = (*shared)(nil)
 	_ fwk.FilterPlugin      = (*shared)(nil)
+	_ fwk.ReservePlugin     = (*shared)(nil)
 	_ fwk.EnqueueExtensions = (*shared)(nil)
 	_ fwk.SignPlugin        = (*shared)(nil)
 )
@@ -24,6 +25,14 @@ func (s *shared) PreFilter(ctx context.Context, state fwk.CycleState, pod *corev
 		return nil, fwk.NewStatus(fwk.Skip)
 	}
 	return s.Uniqueness.PreFilter(ctx, state, pod, nodes)
+}
+
+// Reserve has nothing to say about pods that are not a daemon's for one node.
+func (s *shared) Reserve(ctx context.Context, state fwk.CycleState, pod *corev1.Pod, node string) *fwk.Status {
+	if _, refusal := served(pod); refusal != "" {
+		return nil
+	}
+	return s.Uniqueness.Reserve(ctx, state, pod, node)
 }
 
 // SignPod keeps batching (KEP-5598) on for the profile, which one plugin without it would turn off for

@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/sets"
+	clientfeatures "k8s.io/client-go/features"
 	schedcorev1 "k8s.io/component-helpers/scheduling/corev1"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
@@ -20,11 +21,13 @@ import (
 // Uniqueness is the plugin; see the package's doc.
 type Uniqueness struct {
 	snapshot fwk.SharedLister
+	twins    *twins
 }
 
 var (
 	_ fwk.PreFilterPlugin   = (*Uniqueness)(nil)
 	_ fwk.FilterPlugin      = (*Uniqueness)(nil)
+	_ fwk.ReservePlugin     = (*Uniqueness)(nil)
 	_ fwk.EnqueueExtensions = (*Uniqueness)(nil)
 )
 
@@ -42,10 +45,13 @@ const ReasonNoNode = "does not exist; the pod is placed when it appears"
 
 const stateKey = "PreFilter" + Name
 
-// place is what PreFilter leaves for Filter: which place the pod wants.
-type place struct{ daemon.Key }
+// place is what PreFilter leaves for Filter: which place the pod wants, and the pods that wait for it too.
+type place struct {
+	daemon.Key
+	Waiting []*corev1.Pod
+}
 
-// Clone returns the place itself: it does not depend on other pods.
+// Clone returns the place itself: what preemption simulates does not change it.
 func (p place) Clone() fwk.StateData { return p }
 
 // Name of the plugin.
@@ -61,7 +67,11 @@ func (u *Uniqueness) PreFilter(_ context.Context, state fwk.CycleState, pod *cor
 	if _, err := u.snapshot.NodeInfos().Get(key.Node); err != nil {
 		return nil, refuse(state, ReasonNoNode)
 	}
-	state.Write(stateKey, place{key})
+	waiting, err := u.twins.waiting(pod, key)
+	if err != nil {
+		return nil, fwk.AsStatus(err)
+	}
+	state.Write(stateKey, place{key, waiting})
 	return &fwk.PreFilterResult{NodeNames: sets.New(key.Node)}, nil
 }
 
@@ -93,7 +103,8 @@ func served(pod *corev1.Pod) (key daemon.Key, refusal string) {
 // (Unschedulable) only when every twin has lower priority. A twin that terminates holds its place
 // too; when its priority is lower it may be this pod's own victim, and only an offer lets the
 // pod keep its nomination meanwhile. Only a pod that was made to surge may join a twin, one of
-// another revision.
+// another revision. A twin that waits for the place as well keeps the pod away whatever their
+// priorities, and the pod keeps the twin away: another scheduler may be about to bind it.
 func (*Uniqueness) Filter(_ context.Context, state fwk.CycleState, pod *corev1.Pod, node fwk.NodeInfo) *fwk.Status {
 	data, err := state.Read(stateKey)
 	if err != nil {
@@ -103,9 +114,12 @@ func (*Uniqueness) Filter(_ context.Context, state fwk.CycleState, pod *corev1.P
 	if !ok {
 		return fwk.AsStatus(fmt.Errorf("%s holds a %T", stateKey, data))
 	}
-	twins := twinsOf(pod, wanted.Key, node)
-	if len(twins) == 1 && daemon.MayJoin(pod, twins[0]) {
+	twins := union(twinsOf(pod, wanted.Key, node), wanted.Waiting)
+	if mayStandBeside(pod, twins) {
 		return nil
+	}
+	if len(wanted.Waiting) > 0 {
+		return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, pendingToo(wanted.Waiting[0]))
 	}
 	var preemptable *fwk.Status
 	priority := schedcorev1.PodPriority(pod)
@@ -118,6 +132,33 @@ func (*Uniqueness) Filter(_ context.Context, state fwk.CycleState, pod *corev1.P
 		}
 	}
 	return preemptable
+}
+
+// Reserve refuses a pod that has a twin which the snapshot did not show: the informer was ahead of it.
+func (u *Uniqueness) Reserve(_ context.Context, _ fwk.CycleState, pod *corev1.Pod, _ string) *fwk.Status {
+	key, refusal := served(pod)
+	if refusal != "" {
+		return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, refusal)
+	}
+	twins, err := u.twins.all(pod, key)
+	if err != nil {
+		return fwk.AsStatus(err)
+	}
+	if mayStandBeside(pod, twins) {
+		return nil
+	}
+	if twin := twins[0]; twin.Spec.NodeName == "" {
+		return fwk.NewStatus(fwk.Unschedulable, pendingToo(twin))
+	}
+	return fwk.NewStatus(fwk.Unschedulable, inTheWay(twins[0], "already has"))
+}
+
+// Unreserve has nothing to undo.
+func (*Uniqueness) Unreserve(context.Context, fwk.CycleState, *corev1.Pod, string) {}
+
+// mayStandBeside reports whether a pod may be bound although its cell has other pods, bound or waiting.
+func mayStandBeside(pod *corev1.Pod, twins []*corev1.Pod) bool {
+	return len(twins) == 0 || len(twins) == 1 && daemon.MayJoin(pod, twins[0])
 }
 
 // twinsOf are the other pods that have the place on a node that a pod wants.
@@ -140,6 +181,11 @@ func inTheWay(twin *corev1.Pod, has string) string {
 	return fmt.Sprintf("%s pod %s of the same DaemonSet", has, twin.Name)
 }
 
+// pendingToo says that a pod and its twin keep each other away.
+func pendingToo(twin *corev1.Pod) string {
+	return fmt.Sprintf("pod %s of the same DaemonSet is pending for this node too; waiting until one of them is deleted", twin.Name)
+}
+
 // holds says whether a pod that the NodeInfo counts on a node has the wanted place. Its target
 // is that node whatever its spec says: a nominated pod is counted there too.
 func holds(pod *corev1.Pod, wanted daemon.Key, node string) bool {
@@ -152,10 +198,12 @@ func holds(pod *corev1.Pod, wanted daemon.Key, node string) bool {
 
 // EventsToRegister are the events that may let a pod in that this plugin kept out: a twin that
 // leaves its place, by deletion or because its owner let it go, its node appearing, and the pod
-// itself being adopted.
+// itself being adopted. A twin that appears may be one to preempt, when Reserve saw it first. For a
+// twin that is pending there are no events (waker).
 func (u *Uniqueness) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHint, error) {
 	return []fwk.ClusterEventWithHint{
 		{Event: fwk.ClusterEvent{Resource: fwk.Node, ActionType: fwk.Add}, QueueingHintFn: u.afterNodeAppeared},
+		{Event: fwk.ClusterEvent{Resource: fwk.AssignedPod, ActionType: fwk.Add}, QueueingHintFn: u.afterPodPlaced},
 		{Event: fwk.ClusterEvent{Resource: fwk.AssignedPod, ActionType: fwk.Delete}, QueueingHintFn: u.afterPodGone},
 		{Event: fwk.ClusterEvent{Resource: fwk.AssignedPod, ActionType: fwk.Update}, QueueingHintFn: u.afterPodReleased},
 		{Event: fwk.ClusterEvent{Resource: fwk.TargetPod, ActionType: fwk.Update}, QueueingHintFn: u.afterItself},
@@ -170,6 +218,15 @@ func (*Uniqueness) afterNodeAppeared(_ klog.Logger, pod *corev1.Pod, _, newObj a
 	}
 	target, pinned := podfacts.Target(pod)
 	return wakes(pinned && target == node.Name), nil
+}
+
+// afterPodPlaced wakes a pod when one of lower priority has its place.
+func (*Uniqueness) afterPodPlaced(_ klog.Logger, pod *corev1.Pod, _, newObj any) (fwk.QueueingHint, error) {
+	_, placed, err := util.As[*corev1.Pod](nil, newObj)
+	if err != nil {
+		return fwk.Queue, err
+	}
+	return wakes(schedcorev1.PodPriority(placed) < schedcorev1.PodPriority(pod) && takes(pod, placed)), nil
 }
 
 // afterPodGone wakes a pod when another one of its place is gone.
@@ -217,12 +274,25 @@ func wakes(yes bool) fwk.QueueingHint {
 
 // New makes the plugin for a profile: one that serves daemons' pods alone, or one that other pods
 // use as well (Args.OtherPods).
-func New(_ context.Context, object runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
+func New(ctx context.Context, object runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
 	args := Args{OtherPods: Refuse}
 	if err := pluginargs.Decode(Name, object, &args); err != nil {
 		return nil, err
 	}
-	unique := &Uniqueness{snapshot: handle.SnapshotSharedLister()}
+	if !clientfeatures.FeatureGates().Enabled(clientfeatures.AtomicFIFO) {
+		return nil, fmt.Errorf("plugin %s: the feature gate %s has to be enabled", Name, clientfeatures.AtomicFIFO)
+	}
+	pods := handle.SharedInformerFactory().Core().V1().Pods().Informer()
+	unique := &Uniqueness{snapshot: handle.SnapshotSharedLister(), twins: &twins{pods.GetIndexer()}}
+	added, err := addIndexes(pods)
+	if err != nil {
+		return nil, err
+	}
+	if added {
+		if _, err := pods.AddEventHandler(&waker{unique.twins, handle.Activate, klog.FromContext(ctx)}); err != nil {
+			return nil, fmt.Errorf("watching pods that wait for each other: %w", err)
+		}
+	}
 	switch args.OtherPods {
 	case Refuse:
 		return unique, nil

@@ -8,7 +8,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
 	"k8s.io/klog/v2/ktesting"
 	fwk "k8s.io/kube-scheduler/framework"
 	internalcache "k8s.io/kubernetes/pkg/scheduler/backend/cache"
@@ -21,7 +24,10 @@ import (
 
 // plugin is one that knows the nodes n1 and n2.
 func plugin() *Uniqueness {
-	return &Uniqueness{snapshot: internalcache.NewSnapshot(nil, []*corev1.Node{st.MakeNode().Name("n1").Obj(), st.MakeNode().Name("n2").Obj()})}
+	return &Uniqueness{
+		snapshot: internalcache.NewSnapshot(nil, []*corev1.Node{st.MakeNode().Name("n1").Obj(), st.MakeNode().Name("n2").Obj()}),
+		twins:    &twins{cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{waitingIndex: indexWaiting, placedIndex: indexPlaced})},
+	}
 }
 
 func TestPreFilter(t *testing.T) {
@@ -75,7 +81,7 @@ func TestPreFilter(t *testing.T) {
 			if diff := cmp.Diff(&fwk.PreFilterResult{NodeNames: sets.New(test.wantPlace.Node)}, gotResult); diff != "" {
 				t.Errorf("result (-want, +got):\n%s", diff)
 			}
-			if diff := cmp.Diff(fwk.StateData(place{test.wantPlace}), data); err != nil || diff != "" {
+			if diff := cmp.Diff(fwk.StateData(place{Key: test.wantPlace}), data); err != nil || diff != "" {
 				t.Errorf("state (-want, +got), error %v:\n%s", err, diff)
 			}
 		})
@@ -340,6 +346,12 @@ type handle struct {
 }
 
 func (h handle) SnapshotSharedLister() fwk.SharedLister { return h.snapshot }
+
+func (handle) SharedInformerFactory() informers.SharedInformerFactory {
+	return informers.NewSharedInformerFactory(fake.NewClientset(), 0)
+}
+
+func (handle) Activate(klog.Logger, map[string]*corev1.Pod) {}
 
 func TestNew(t *testing.T) {
 	tests := map[string]struct {

@@ -2,6 +2,7 @@ package scheduling
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -17,6 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/everynode/everynode/internal/daemon"
 	"github.com/everynode/everynode/test/lab"
 	"github.com/everynode/everynode/test/labtest"
 )
@@ -143,8 +145,31 @@ func (e *emitter) reap(ctx context.Context, butFor int) error {
 	return nil
 }
 
+// excess deletes what the daemon's controller would delete: of pods that wait for each other on a node that has none,
+// all but one.
+func (s *stage) excess(ctx context.Context, pods []corev1.Pod) error {
+	taken, stays := map[string]bool{}, map[string]bool{}
+	for i := range pods {
+		taken[pods[i].Spec.NodeName] = true
+	}
+	for i := range pods {
+		pod := &pods[i]
+		node, _ := daemon.Target(pod)
+		if bound(pod) || taken[node] || terminating(pod) {
+			continue
+		}
+		if stays[node] {
+			if err := s.Delete(ctx, pod, client.GracePeriodSeconds(0), client.Preconditions{UID: &pod.UID}); client.IgnoreNotFound(err) != nil {
+				return err
+			}
+		}
+		stays[node] = true
+	}
+	return nil
+}
+
 // oneEach waits until the daemon has one bound pod on each of the nodes, and every other pod of it
-// waits for that one.
+// waits for that one. It does the controller's part.
 func (s *stage) oneEach(nodes []string) {
 	s.T.Helper()
 	s.Eventually("each node has one pod, and the others wait", func(ctx context.Context) (string, error) {
@@ -160,6 +185,9 @@ func (s *stage) oneEach(nodes []string) {
 				}
 				on[pod.Spec.NodeName] = pod.Name
 			}
+		}
+		if err := s.excess(ctx, pods); err != nil {
+			return "", err
 		}
 		if have, want := slices.Sorted(maps.Keys(on)), slices.Sorted(slices.Values(nodes)); !slices.Equal(have, want) {
 			return fmt.Sprintf("%d of %d nodes have one", len(have), len(want)), nil
@@ -200,7 +228,7 @@ func killed(t *testing.T, all *stage) {
 				}
 			}
 			if want := (kill + 1) * crowdNodes / (kills + 2); placed < want {
-				return fmt.Sprintf("%d are bound, of %d to wait for", placed, want), err
+				return fmt.Sprintf("%d are bound, of %d to wait for", placed, want), errors.Join(err, s.excess(ctx, pods))
 			}
 			return "", err
 		})
