@@ -159,11 +159,11 @@ func (a *actor) do(ctx context.Context, cell daemon.Key, task *task, action daem
 	return err
 }
 
-// create makes the pod of a slot, or of the spare one when somebody else has the first one's name.
+// create makes a pod, under the spare name when somebody else has the first one.
 func (a *actor) create(ctx context.Context, cell daemon.Key, task *task, action daemon.Action) error {
-	err := a.createIn(ctx, cell, task, action, action.Slot)
-	if errors.Is(err, errNameTaken) && action.Spare != daemon.NoSlot {
-		err = a.createIn(ctx, cell, task, action, action.Spare)
+	err := a.createAs(ctx, cell, task, action, task.names[0])
+	if errors.Is(err, errNameTaken) {
+		err = a.createAs(ctx, cell, task, action, task.names[1])
 	}
 	var held *heldBackError
 	if err == nil || errors.As(err, &held) || noAnswer(err) {
@@ -189,10 +189,10 @@ func terminates(err error) bool {
 	return apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause)
 }
 
-// createIn makes the pod of a slot. That it is there already is an answer too: within a slot the
-// name says so, and the cache will.
-func (a *actor) createIn(ctx context.Context, cell daemon.Key, task *task, action daemon.Action, slot int) error {
-	pod := daemon.NewPod(task.template, task.node, slot, task.after)
+// createAs makes a pod. That it is there already is an answer too: its name says that it comes after the same
+// pods, and the cache will show it.
+func (a *actor) createAs(ctx context.Context, cell daemon.Key, task *task, action daemon.Action, name string) error {
+	pod := daemon.NewPod(task.template, task.node, name)
 	if action.Reason == daemon.ReasonSurge {
 		daemon.Surge(pod)
 	}

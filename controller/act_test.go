@@ -93,8 +93,8 @@ func TestActCreates(t *testing.T) {
 		t.Errorf("Reconcile = %s", got)
 	}
 	pods := s.pods(t)
-	if len(pods) != 1 || pods[0].Name != daemon.PodName("d", "n1", 0) {
-		t.Fatalf("pods %+v, want the one of slot 0", pods)
+	if want := firstNames(s.set, s.node)[0]; len(pods) != 1 || pods[0].Name != want {
+		t.Fatalf("pods %+v, want %s", pods, want)
 	}
 	if key, ok := daemon.KeyOf(&pods[0]); !ok || key != (daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n1"}) {
 		t.Errorf("the pod is of %v, %v", key, ok)
@@ -228,7 +228,7 @@ func TestActNameIsTaken(t *testing.T) {
 		"by our own pod that ends": {want: looksLater, holder: func(pod *corev1.Pod) { pod.Finalizers = []string{"example.com/wait"} }},
 		"by a pod of nobody": {
 			holder: func(pod *corev1.Pod) { pod.OwnerReferences = nil },
-			want:   looksLater, wantEvents: []string{"d: Normal SuccessfulCreate"}, wantPods: 2, // the other slot is free
+			want:   looksLater, wantEvents: []string{"d: Normal SuccessfulCreate"}, wantPods: 2, // the spare name is free
 		},
 		"by the pod of a daemon that had our name": {
 			holder: func(pod *corev1.Pod) { pod.OwnerReferences[0].UID, pod.Spec.NodeName = "uid-former", "n1" },
@@ -240,7 +240,7 @@ func TestActNameIsTaken(t *testing.T) {
 		},
 		"by a pod that we own and do not control": {
 			holder: func(pod *corev1.Pod) { pod.OwnerReferences[0].Controller = nil },
-			want:   looksLater, wantEvents: []string{"d: Normal SuccessfulCreate"}, wantPods: 2, // the other slot is free
+			want:   looksLater, wantEvents: []string{"d: Normal SuccessfulCreate"}, wantPods: 2, // the spare name is free
 		},
 		"by a pod that is gone meanwhile": {onGet: apierrors.NewNotFound(podsResource, "p"), want: again},
 		"by one that we cannot look at":   {onGet: errors.New("connection refused"), want: again},
@@ -279,10 +279,8 @@ func TestActNameIsTaken(t *testing.T) {
 // Both names are somebody else's: nothing is touched, and the condition and the event say so.
 func TestActBothNamesAreTaken(t *testing.T) {
 	s := newStage(t)
-	for slot := range 2 {
-		s.store(t, makePod(s.set, s.node, func(pod *corev1.Pod) {
-			pod.OwnerReferences, pod.Name = nil, daemon.PodName("d", "n1", slot)
-		}))
+	for _, name := range firstNames(s.set, s.node) {
+		s.store(t, makePod(s.set, s.node, func(pod *corev1.Pod) { pod.OwnerReferences, pod.Name = nil, name }))
 	}
 	if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != failed {
 		t.Errorf("Reconcile = %s, want %s", got, failed)

@@ -8,7 +8,8 @@
 //
 // Nothing is expected of the cache but that it comes to be right. A cell whose pod is not seen
 // yet is planned again, meets its own pod's name in the API server, and that answer is enough:
-// names are fixed for (daemon, node, slot), so "at most one" is kept by create-if-absent (S1).
+// a name depends on the pods that the new one comes after, so "at most one" for each of them is
+// kept by create-if-absent (S1).
 // Every delete carries the UID it means (S5).
 //
 // Nothing is planned before all that there is was seen, so that a daemon's pods are not taken

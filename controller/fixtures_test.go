@@ -136,10 +136,7 @@ func makePod(set *v1alpha1.DaemonSet, node *corev1.Node, change ...func(*corev1.
 	if err != nil {
 		panic(err)
 	}
-	pod := daemon.NewPod(&daemon.Template{
-		Owner: *metav1.NewControllerRef(set, v1alpha1.DaemonSetKind), Namespace: set.Namespace, Name: set.Name,
-		Revision: revision, Pod: set.Spec.Template,
-	}, node, 0, "")
+	pod := daemon.NewPod(daemon.NewTemplate(set, revision), node, firstNames(set, node)[0])
 	if _, err := daemon.Rewrite(pod, v1alpha1.PlacedByWebhook); err != nil {
 		panic(err)
 	}
@@ -148,6 +145,11 @@ func makePod(set *v1alpha1.DaemonSet, node *corev1.Node, change ...func(*corev1.
 		c(pod)
 	}
 	return pod
+}
+
+// firstNames are those that a test world gives a daemon's pod on a node where none was before.
+func firstNames(set *v1alpha1.DaemonSet, node *corev1.Node) []string {
+	return daemon.NewTemplate(set, "").PodNames(node.Name, "/"+string(node.UID))
 }
 
 func podUID(uid types.UID) func(*corev1.Pod) { return func(pod *corev1.Pod) { pod.UID = uid } }

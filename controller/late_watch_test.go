@@ -38,8 +38,8 @@ func madeAt(at time.Time) func(*corev1.Pod) {
 	return func(pod *corev1.Pod) { pod.CreationTimestamp = metav1.NewTime(at) }
 }
 
-func inSlot1(pod *corev1.Pod) {
-	pod.Name = daemon.PodName("d", "n1", 1)
+func toSurge(pod *corev1.Pod) {
+	pod.Name += "-surge"
 	pod.Annotations[v1alpha1.SurgeAnnotation] = "true"
 }
 
@@ -62,7 +62,7 @@ func TestLateWatchAtHandOver(t *testing.T) {
 			second := makeDaemon("d", surging, image("image:2"), generation(2))
 			s.hold(t, makePod(s.set, s.node, podUID("old"), bound("n1"), madeAt(t0.Add(-time.Hour)), ready(t0.Add(-time.Hour))))
 			see(t, s.world, second)
-			s.hold(t, makePod(second, s.node, podUID("new"), bound("n1"), inSlot1, ready(t0)))
+			s.hold(t, makePod(second, s.node, podUID("new"), bound("n1"), toSurge, ready(t0)))
 			if _, err := s.actor.Reconcile(t.Context(), stageKey); err != nil {
 				t.Fatal(err)
 			}

@@ -28,7 +28,7 @@ func emitted(node string) *corev1.Pod {
 	return daemon.NewPod(&daemon.Template{
 		Owner:     *metav1.NewControllerRef(set, v1alpha1.DaemonSetKind),
 		Namespace: "ns", Name: "d", Revision: "r", Pod: set.Spec.Template,
-	}, makeNode(node), 0, "")
+	}, makeNode(node), "d-"+node)
 }
 
 // flips keeps what a placer said of admission.

@@ -90,7 +90,9 @@ func (w *world) emitted() map[string]map[string]func() *corev1.Pod {
 			emitted[key.Namespace] = map[string]func() *corev1.Pod{}
 		}
 		template := known.template
-		emitted[key.Namespace][known.object.Name] = func() *corev1.Pod { return plain(daemon.NewPod(template, node, 0, "")) }
+		emitted[key.Namespace][known.object.Name] = func() *corev1.Pod {
+			return plain(daemon.NewPod(template, node, template.PodName(node.Name, "sample", false)))
+		}
 	}
 	return emitted
 }

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"crypto/rand"
 	"fmt"
 	"time"
 
@@ -60,6 +61,7 @@ func Setup(mgr manager.Manager, options Options) error {
 	}
 	world := newWorld(time.Now, observer.planCell, observer.reportDaemon)
 	revisions := newRevisions(options.Workloads, world)
+	world.nonce = rand.Text()
 	world.record, world.recorded = revisions.look, revisions.recorded
 	observer.world, observer.revisions = world, revisions
 	observer.owners = newOwners(world, mgr.GetAPIReader(), time.Now)

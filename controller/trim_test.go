@@ -165,7 +165,7 @@ func TestTrimNodeKeepsWhatVerdictsDependOn(t *testing.T) {
 			t.Fatalf("Evaluate after trimming (-want, +got):\n%s", diff)
 		}
 		template := &daemon.Template{Namespace: "ns", Name: "d", Pod: set.Spec.Template}
-		if diff := cmp.Diff(daemon.NewPod(template, node, 0, ""), daemon.NewPod(template, got, 0, "")); diff != "" {
+		if diff := cmp.Diff(daemon.NewPod(template, node, "d"), daemon.NewPod(template, got, "d")); diff != "" {
 			t.Fatalf("NewPod after trimming (-want, +got):\n%s", diff)
 		}
 		if diff := cmp.Diff(got, trimmed(t, trimNode, got)); diff != "" {

@@ -46,6 +46,8 @@ type world struct {
 	// recorded finds the record of a daemon's template, and those that are the same template's too.
 	// It must not block and not call back.
 	recorded func(*subject) (current *daemon.Record, duplicates []daemon.Record)
+	// nonce is in the names of pods that come after none that is known. No process ever had the same.
+	nonce string
 
 	mu      sync.Mutex
 	begun   bool // everything there is was seen: work may go on
@@ -308,7 +310,7 @@ type task struct {
 	object   *v1alpha1.DaemonSet
 	template *daemon.Template
 	node     *corev1.Node // nil when the node is gone
-	after    string       // Cells.After of the node
+	names    []string     // of the pod to make, and to try when somebody else's pod has the first
 	former   string       // a pod of a former daemon of the same name that is there
 }
 
@@ -326,14 +328,28 @@ func (w *world) task(cell daemon.Key) task {
 		w.report(ownerOf(cell))
 		w.goOn(ownerOf(cell), known)
 	}
-	task := task{Plan: plan, object: known.object, template: known.template, node: w.nodes[cell.Node], after: known.cells.After(cell.Node)}
+	task := task{Plan: plan, object: known.object, template: known.template, node: w.nodes[cell.Node]}
 	if len(plan.Actions) > 0 {
+		task.names = w.names(known, cell.Node)
 		task.former = w.former(cell, known)
 	}
 	for _, uid := range slices.Sorted(maps.Keys(w.claims.byCell[cell])) {
 		task.claims = append(task.claims, w.claims.byCell[cell][uid])
 	}
 	return task
+}
+
+// names are those that a daemon's new pod on a node may get. Where no pod is known that it comes after there may have been
+// one before this process began, or before the node was created again.
+func (w *world) names(known *workload, node string) []string {
+	after := known.cells.After(node)
+	if after == "" {
+		after = w.nonce
+		if object := w.nodes[node]; object != nil {
+			after += "/" + string(object.UID)
+		}
+	}
+	return known.template.PodNames(node, after)
 }
 
 // deleted notes that the API server took a delete of a pod: rollouts count on it before the watch
@@ -374,7 +390,7 @@ func (w *world) trouble(cell daemon.Key, problem daemon.Problem) {
 		known.problems[cell.Node] = problem
 	}
 	if problem.Reason == eventNameTaken {
-		w.awaited.await(cell, known.template.PodNames(cell.Node, known.cells.After(cell.Node))...)
+		w.awaited.await(cell, w.names(known, cell.Node)...)
 	}
 	w.report(ownerOf(cell))
 }

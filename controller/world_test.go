@@ -82,7 +82,7 @@ func TestWorldTaskHasWhatItTakes(t *testing.T) {
 	if task.object != set || task.node != node {
 		t.Errorf("task has object %v and node %v", task.object, task.node)
 	}
-	pod := daemon.NewPod(task.template, task.node, 0, task.after)
+	pod := daemon.NewPod(task.template, task.node, task.names[0])
 	if pod.Namespace != "ns" || !metav1.IsControlledBy(pod, set) {
 		t.Errorf("the template makes pods in %s controlled by %v", pod.Namespace, pod.OwnerReferences)
 	}
@@ -608,20 +608,21 @@ func TestWorldAwaitsNames(t *testing.T) {
 	cell := keyOf(set).on("n1")
 	see(t, w, set)
 	w.nodeSeen(makeNode("n1"))
-	squatter := func(slot int) *corev1.Pod {
-		return makePod(set, makeNode("n1"), func(pod *corev1.Pod) { pod.OwnerReferences, pod.Name = nil, daemon.PodName("d", "n1", slot) })
+	names := firstNames(set, makeNode("n1"))
+	squatter := func(name string) *corev1.Pod {
+		return makePod(set, makeNode("n1"), func(pod *corev1.Pod) { pod.OwnerReferences, pod.Name = nil, name })
 	}
-	for slot := range 2 {
+	for _, name := range names {
 		w.trouble(cell, daemon.Problem{Reason: eventNameTaken, Message: "both"})
 		q.drain()
-		w.podGone(squatter(slot))
+		w.podGone(squatter(name))
 		wantQueued(t, q, []string{"uid-d on n1"}, []types.UID{"uid-d"})
 	}
 	w.podGone(makePod(makeDaemon("other"), makeNode("n1")))
 	wantQueued(t, q, nil, nil)
 	w.trouble(cell, daemon.Problem{})
 	q.drain()
-	w.podGone(squatter(0))
+	w.podGone(squatter(names[0]))
 	wantQueued(t, q, nil, nil)
 	w.trouble(cell, daemon.Problem{Reason: eventNameTaken, Message: "again"})
 	w.daemonGone(keyOf(set))
@@ -650,5 +651,32 @@ func TestWorldRecordsWhenARevisionIsGone(t *testing.T) {
 		if want := i / 2; records != want {
 			t.Errorf("after %d of 3 pods: %d records, want %d", i+1, records, want)
 		}
+	}
+}
+
+// The name of a pod that comes after none that is known is that of no pod which a former process made, nor that of a pod
+// from before the node was created again, nor that of a former daemon.
+func TestNamesOfFirstPods(t *testing.T) {
+	names := map[string]string{}
+	first := func(what, nonce string, set *v1alpha1.DaemonSet, node *corev1.Node) {
+		w, _, _ := newTestWorld()
+		w.nonce = nonce
+		see(t, w, set)
+		w.nodeSeen(node)
+		for _, name := range w.task(keyOf(set).on(node.Name)).names {
+			if former, taken := names[name]; taken {
+				t.Errorf("%s: the name %s is that of %s", what, name, former)
+			}
+			names[name] = what
+		}
+	}
+	again := func(set *v1alpha1.DaemonSet) { set.UID = "uid-again" }
+	first("the first", "x", makeDaemon("d"), makeNode("n1"))
+	first("a later process", "y", makeDaemon("d"), makeNode("n1"))
+	first("the node created again", "x", makeDaemon("d"), makeNode("n1", func(node *corev1.Node) { node.UID = "uid-again" }))
+	first("the daemon created again", "x", makeDaemon("d", again), makeNode("n1"))
+	first("another node", "x", makeDaemon("d"), makeNode("n2"))
+	if len(names) != 10 {
+		t.Errorf("%d names, want 2 each", len(names))
 	}
 }

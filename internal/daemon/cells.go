@@ -18,7 +18,7 @@ type Cell struct {
 	Verdict Verdict   // zero when there is no such node
 	Pods    []*Pod    // best first, see better; what is in a pod never changes
 
-	left     types.UID // the pod that left last, unless it was the only one and was followed
+	left     types.UID // the pod that left since the cell was empty, or a digest of several; empty when none did
 	vanished bool      // since then; nobody here deleted it
 	setbacks *setbacks // nil where there was none lately, which is nearly everywhere
 	granted  grant     // the rollout's leave to replace an old pod
@@ -173,7 +173,7 @@ func (c *Cells) Deleted(node string, uid types.UID, now time.Time) {
 func (c *Cells) RemovePod(node string, uid types.UID, now time.Time) {
 	if cell, ok := c.byNode[node]; ok {
 		if pod := c.take(cell, uid); pod != nil {
-			cell.left = uid
+			cell.left = leftAfter(cell.left, uid)
 			cell.worked(pod, now)
 			cell.lost(pod, now)
 		}
@@ -181,14 +181,15 @@ func (c *Cells) RemovePod(node string, uid types.UID, now time.Time) {
 	}
 }
 
-// After tells the pods that a new one of a node comes after: the one that left last, and those
-// that are there. It is empty when there was none.
+// After is what the name of a node's new pod depends on: the pods that are there, and those that left since the cell was
+// empty. It is empty when no pod of the cell is known. What it was once it never is again after a pod that was created
+// then was seen: that pod is there, or among those that left, or among those that the cell was emptied of.
 func (c *Cells) After(node string) string {
 	cell, ok := c.byNode[node]
 	if !ok {
 		return ""
 	}
-	before := make([]string, 0, 1+slots)
+	before := make([]string, 0, 1+len(cell.Pods))
 	if cell.left != "" {
 		before = append(before, string(cell.left))
 	}
@@ -197,6 +198,15 @@ func (c *Cells) After(node string) string {
 	}
 	slices.Sort(before)
 	return strings.Join(before, "/")
+}
+
+// leftAfter adds a pod to those that left. One is known by its UID, so that a controller that was started later and saw
+// that one alone has the same; of several their order counts, which every watch shows alike.
+func leftAfter(left, uid types.UID) types.UID {
+	if left == "" {
+		return uid
+	}
+	return types.UID(digest(string(left) + "/" + string(uid)))
 }
 
 // Plan is what to do about a node now. It counts the cell anew first, so that a pod that became
@@ -335,11 +345,11 @@ type Pod struct {
 	Name        string
 	UID         types.UID
 	Version     string // resourceVersion
-	Slot        int    // of its name; NoSlot when it was not named by the controller
 	Revision    string
 	NodeUID     types.UID // the incarnation it was made for; empty when not made by the controller
 	Created     time.Time
 	Bound       bool // spec.nodeName is set
+	Surges      bool // it was made to stand beside a pod of another revision
 	Terminating bool
 	Finished    bool // Failed or Succeeded: it will not run again
 	Failed      bool
@@ -377,11 +387,11 @@ func ObservePod(pod *corev1.Pod) Pod {
 		Name:        pod.Name,
 		UID:         pod.UID,
 		Version:     pod.ResourceVersion,
-		Slot:        slotOf(pod),
 		Revision:    revisionOf(pod),
 		NodeUID:     nodeUIDOf(pod),
 		Created:     pod.CreationTimestamp.Time,
 		Bound:       pod.Spec.NodeName != "",
+		Surges:      surges(pod),
 		Terminating: pod.DeletionTimestamp != nil,
 		Finished:    pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded,
 		Failed:      pod.Status.Phase == corev1.PodFailed,

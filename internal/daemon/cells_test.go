@@ -322,6 +322,7 @@ func TestObservePod(t *testing.T) {
 			want: Pod{Name: "p", UID: "u", Created: t0, Revision: "r1", NodeUID: "a"},
 		},
 		"bound":                  {pod: corev1.Pod{Spec: corev1.PodSpec{NodeName: "n1"}}, want: Pod{Bound: true}},
+		"made to surge":          {pod: corev1.Pod{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{v1alpha1.SurgeAnnotation: "true"}}}, want: Pod{Surges: true}},
 		"terminating":            {pod: corev1.Pod{ObjectMeta: metav1.ObjectMeta{DeletionTimestamp: &deleted}}, want: Pod{Terminating: true}},
 		"running":                {pod: corev1.Pod{Status: corev1.PodStatus{Phase: corev1.PodRunning}}},
 		"failed":                 {pod: corev1.Pod{Status: corev1.PodStatus{Phase: corev1.PodFailed}}, want: Pod{Finished: true, Failed: true}},
@@ -336,7 +337,6 @@ func TestObservePod(t *testing.T) {
 			if test.want.Created.IsZero() {
 				test.want.Created = test.pod.CreationTimestamp.Time
 			}
-			test.want.Slot = NoSlot // none has the name of one
 			if diff := cmp.Diff(test.want, ObservePod(&test.pod)); diff != "" {
 				t.Errorf("pod (-want, +got):\n%s", diff)
 			}

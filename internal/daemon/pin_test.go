@@ -259,10 +259,10 @@ func TestNewPod(t *testing.T) {
 	}
 	before := template.Pod.DeepCopy()
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1", UID: "uid-n1"}}
-	got := NewPod(template, node, 0, "")
+	got := NewPod(template, node, "agent-n1-x")
 	want := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
-			Name: PodName("agent", "n1", 0), Namespace: "ns",
+			Name: "agent-n1-x", Namespace: "ns",
 			Labels:          map[string]string{"app": "agent", "controller-revision-hash": "abc"},
 			Annotations:     map[string]string{"note": "x", v1alpha1.NodeUIDAnnotation: "uid-n1", v1alpha1.DaemonPodAnnotation: "true"},
 			OwnerReferences: []metav1.OwnerReference{template.Owner},

@@ -29,10 +29,8 @@ const (
 
 // Action is one step of a plan; Reason and Message say why, and feed events and logs.
 type Action struct {
-	Op    Op
-	Slot  int // of Create
-	Spare int // of Create: the slot to take when somebody else has the name of Slot, or NoSlot
-	Pod   Pod // of Delete
+	Op  Op
+	Pod Pod // of Delete
 	// IfUnchanged: delete only a pod that is still as it was seen. A pod that seemed not to be
 	// available may have become so, and then there is no reason any more (S4).
 	IfUnchanged bool
@@ -54,11 +52,11 @@ type Plan struct {
 // replaced; of several pods the best stays, or while the rollout surges the best old and the best
 // new one; an old pod goes when the rollout granted it; and where none is left, one is made. A
 // pod that terminates holds its place until it is gone (S1), so nothing is made beside it unless
-// the rollout surges, or it has finished and holds no name that its successor needs.
+// the rollout surges, or it has finished.
 func planCell(cell *Cell, template *currentTemplate, now time.Time) Plan {
 	plan := &planner{cell: cell, template: template, now: now}
 	old, current, _ := cell.standing(template.revision)
-	if old != nil && current != nil && (!template.surges || !cell.Verdict.ShouldRun) {
+	if old != nil && current != nil && (!template.surges || !cell.Verdict.ShouldRun || keepsAway(old, current)) {
 		old, current = nil, nil // the best of all stays, whatever its revision
 	}
 	stays := ""
@@ -99,13 +97,18 @@ func (c *Cell) oldEnds(revision string) bool {
 	return len(c.Pods) == 1 && c.Pods[0].Terminating && c.Pods[0].Revision != revision && !c.Pods[0].of(c.NodeUID)
 }
 
-// held says whether a pod holds the cell's place. One that has finished and is on its way out runs
-// nothing any more, however long a finalizer keeps it: it holds its slot's name alone.
-func (c *Cell) held() bool {
-	return slices.ContainsFunc(c.Pods, func(pod *Pod) bool {
-		return !pod.Finished || !pod.Terminating || pod.Slot != NoSlot
-	})
+// keepsAway reports whether a pod that serves keeps one of the current revision from ever being bound: that one was made
+// for a cell that seemed empty, by a controller that did not know of the other, and not to surge.
+func keepsAway(old, current *Pod) bool {
+	return old.Bound && old.Ready && !current.Bound && !current.Surges && current.NodeUID != ""
 }
+
+// held says whether a pod holds the cell's place.
+func (c *Cell) held() bool { return slices.ContainsFunc(c.Pods, (*Pod).holds) }
+
+// holds says whether a pod holds its place. One that has finished and terminates runs nothing any more, however long a
+// finalizer keeps it.
+func (p *Pod) holds() bool { return !p.Finished || !p.Terminating }
 
 // planner gathers a plan.
 type planner struct {
@@ -119,20 +122,20 @@ func (p *planner) drop(pod *Pod, reason Reason, format string, args ...any) {
 	p.Actions = append(p.Actions, Action{Op: Delete, Pod: *pod, Reason: reason, Message: fmt.Sprintf(format, args...)})
 }
 
-// make asks for a pod in the first slot that no pod has.
+// make asks for a pod, unless two have the cell already (S1).
 func (p *planner) make(reason Reason, message string) {
 	if at := p.cell.makeAt(); p.now.Before(at) {
 		p.wake(at)
 		return
 	}
-	free := []int{}
-	for slot := range slots {
-		if !slices.ContainsFunc(p.cell.Pods, func(pod *Pod) bool { return pod.Slot == slot }) {
-			free = append(free, slot)
+	holding := 0
+	for _, pod := range p.cell.Pods {
+		if pod.holds() {
+			holding++
 		}
 	}
-	if len(free) > 0 {
-		p.Actions = append(p.Actions, Action{Op: Create, Slot: free[0], Spare: append(free, NoSlot)[1], AskOwner: p.cell.vanished, Reason: reason, Message: message})
+	if holding < 2 {
+		p.Actions = append(p.Actions, Action{Op: Create, AskOwner: p.cell.vanished, Reason: reason, Message: message})
 	}
 }
 

@@ -41,12 +41,12 @@ func NewTemplate(object *v1alpha1.DaemonSet, revision string) *Template {
 // native says whether the template is that of a DaemonSet of apps/v1.
 func (t *Template) native() bool { return Native(&t.Owner) }
 
-// NewPod is the pod that the controller emits for a node and a slot: it asks for its node by
+// NewPod is the pod that the controller emits for a node: it asks for its node by
 // spec.nodeName and carries the gate that keeps it from being stored unless admission rewrites
 // it (v1alpha1.PlacementGate). Everything else is as the template says, with what every daemon
 // pod gets: controller reference, revision label, tolerations, our scheduler, the node's
-// incarnation. after is Cells.After of the node, which names of native pods depend on.
-func NewPod(template *Template, node *corev1.Node, slot int, after string) *corev1.Pod {
+// incarnation.
+func NewPod(template *Template, node *corev1.Node, name string) *corev1.Pod {
 	labels := maps.Clone(template.Pod.Labels)
 	if labels == nil {
 		labels = map[string]string{}
@@ -64,7 +64,7 @@ func NewPod(template *Template, node *corev1.Node, slot int, after string) *core
 
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
-			Name:            template.PodName(node.Name, slot, after),
+			Name:            name,
 			Namespace:       template.Namespace,
 			Labels:          labels,
 			Annotations:     annotations,
@@ -88,5 +88,7 @@ func Surge(pod *corev1.Pod) {
 // MayJoin says whether a pod may stand beside the one other pod that its daemon has on its node:
 // it was made to, and they are of different revisions.
 func MayJoin(pod, other *corev1.Pod) bool {
-	return pod.Annotations[v1alpha1.SurgeAnnotation] == "true" && revisionOf(pod) != revisionOf(other)
+	return surges(pod) && revisionOf(pod) != revisionOf(other)
 }
+
+func surges(pod *corev1.Pod) bool { return pod.Annotations[v1alpha1.SurgeAnnotation] == "true" }

@@ -38,7 +38,7 @@ func newCluster(t *testing.T, nodes int, strategy Strategy) *cluster {
 		node := fmt.Sprintf("n%d", i)
 		c.nodes = append(c.nodes, node)
 		c.cells.SetNode(node, types.UID(node), eligible, c.now)
-		c.make(node, 0)
+		c.make(node, false)
 		c.ready(c.podsOn(node)[0])
 	}
 	c.log = nil
@@ -55,14 +55,18 @@ func (c *cluster) update(revision string) {
 	c.cells.SetTemplate(revision, 0, c.strategy, c.now)
 }
 
-func (c *cluster) make(node string, slot int) {
+func (c *cluster) make(node string, surges bool) {
+	holding := 0
 	for _, pod := range c.podsOn(node) {
-		if pod.Slot == slot {
-			c.t.Fatalf("S1: slot %d of %s is asked for and has pod %s", slot, node, pod.UID)
+		if pod.holds() {
+			holding++
 		}
 	}
+	if holding > 1 {
+		c.t.Fatalf("S1: a pod is asked for on %s, which has %d", node, holding)
+	}
 	c.made++
-	pod := &Pod{Name: fmt.Sprintf("p%d", c.made), UID: types.UID(fmt.Sprintf("p%d", c.made)), Slot: slot, Revision: c.revision, NodeUID: types.UID(node), Created: c.now.Add(time.Duration(c.made))}
+	pod := &Pod{Name: fmt.Sprintf("p%d", c.made), UID: types.UID(fmt.Sprintf("p%d", c.made)), Surges: surges, Revision: c.revision, NodeUID: types.UID(node), Created: c.now.Add(time.Duration(c.made))}
 	c.pods[pod.UID], c.nodeOf[pod.UID] = pod, node
 	c.tell(pod)
 }
@@ -96,8 +100,8 @@ func (c *cluster) podsOn(node string) []*Pod {
 func (c *cluster) act(node string) (acted bool) {
 	for _, action := range c.cells.Plan(node, c.now).Actions {
 		if action.Op == Create {
-			c.notef("%s: create in slot %d: %s", node, action.Slot, action.Message)
-			c.make(node, action.Slot)
+			c.notef("%s: create (%s): %s", node, action.Reason, action.Message)
+			c.make(node, action.Reason == ReasonSurge)
 			acted = true
 			continue
 		}

@@ -1,14 +1,12 @@
 package daemon
 
 import (
-	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/kubernetes/pkg/controller"
 	"pgregory.net/rapid"
 
@@ -83,54 +81,16 @@ func TestIdentify(t *testing.T) {
 	}
 }
 
-// The name of a replaced native pod does not come back, and who replaces the same pods meets at one
-// name; a pod of this project has one of two names for ever.
-func TestNamesAfterPodsLeft(t *testing.T) {
-	var cells Cells
-	cells.SetNode("n1", "uid-n1", eligible, t0)
-	seen := map[string]string{}
-	name := func(native bool) string {
-		return NewTemplate(makeSet(native, corev1.PodTemplateSpec{}, nil), "r").PodName("n1", 0, cells.After("n1"))
-	}
-	own := name(false)
-	if name(true) == own {
-		t.Error("the first native pod has the name of a pod of this project")
-	}
-	for i := range 5 {
-		what := fmt.Sprintf("after %d pods", i)
-		if former, taken := seen[name(true)]; taken {
-			t.Errorf("%s the name is that %s", what, former)
-		}
-		seen[name(true)] = what
-		uid := types.UID(fmt.Sprint(i))
-		cells.SetPod("n1", &Pod{Name: "p", UID: uid}, t0)
-		beside := name(true)
-		cells.RemovePod("n1", uid, t0)
-		if after := name(true); after != beside {
-			t.Errorf("%s: beside the pod that is replaced the name is %s, when it left %s", what, beside, after)
-		}
-		if name(false) != own {
-			t.Errorf("%s: the name of a pod of this project changes", what)
-		}
-	}
-	if got := cells.After("n2"); got != "" {
-		t.Errorf("nobody was on n2, and a pod comes after %s", got)
-	}
-}
-
 func TestNativePod(t *testing.T) {
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1", UID: "uid-n1"}}
 	for _, native := range []bool{false, true} {
 		set := makeSet(native, corev1.PodTemplateSpec{}, nil)
-		pod := NewPod(NewTemplate(set, "r"), node, 0, "x")
+		pod := NewPod(NewTemplate(set, "r"), node, "x")
 		if !metav1.IsControlledBy(pod, set) || pod.OwnerReferences[0].APIVersion != set.GVK().GroupVersion().String() {
 			t.Errorf("native=%v: the owner is %+v", native, pod.OwnerReferences)
 		}
 		if got, has := pod.Labels["pod-template-generation"]; has != native || native && got != "7" {
 			t.Errorf("native=%v: labels %v", native, pod.Labels)
-		}
-		if slot := slotOf(pod); (slot == NoSlot) != native {
-			t.Errorf("native=%v: the pod has slot %d", native, slot)
 		}
 	}
 }

@@ -46,7 +46,7 @@ func TestPlanLeavesOnePod(t *testing.T) {
 				cells.SetNode("n1", "a", eligible, t0)
 				for i := range test.finished + test.standing {
 					cells.SetPod("n1", &Pod{
-						Name: fmt.Sprint(i), UID: types.UID(fmt.Sprint(i)), Revision: "r1", Slot: NoSlot,
+						Name: fmt.Sprint(i), UID: types.UID(fmt.Sprint(i)), Revision: "r1",
 						Finished: i < test.finished, Created: t0.Add(time.Duration(i)),
 					}, t0)
 				}
@@ -73,7 +73,7 @@ func TestPlanCellSurging(t *testing.T) {
 	const minReady = 15 * time.Second
 	at := func(seconds int) time.Time { return t0.Add(time.Duration(seconds) * time.Second) }
 	pod := func(name, revision string, created int, change ...func(*Pod)) Pod {
-		made := Pod{Name: name, UID: types.UID(name), Revision: revision, Created: at(created), Bound: true, Slot: NoSlot}
+		made := Pod{Name: name, UID: types.UID(name), Revision: revision, Created: at(created), Bound: true}
 		for _, c := range change {
 			c(&made)
 		}
@@ -85,6 +85,8 @@ func TestPlanCellSurging(t *testing.T) {
 	ready := readyFor(time.Hour)
 	terminating := func(p *Pod) { p.Terminating = true }
 	finished := func(p *Pod) { p.Finished = true }
+	waiting := func(p *Pod) { p.Bound, p.NodeUID = false, "a" }
+	surges := func(p *Pod) { p.Surges = true }
 
 	tests := map[string]struct {
 		verdict  Verdict
@@ -94,6 +96,21 @@ func TestPlanCellSurging(t *testing.T) {
 	}{
 		"the old one serves until the new one is ready": {
 			verdict: eligible, pods: []Pod{pod("old", "r1", 50, ready), pod("new", "r2", 100)},
+		},
+		// A controller that did not know of the old one made it. The scheduler lets only a surge stand beside that.
+		"a new one that cannot be placed beside the old one goes": {
+			verdict: eligible, pods: []Pod{pod("old", "r1", 50, ready), pod("new", "r2", 100, waiting)},
+			want: []string{"Delete new: Excess"},
+		},
+		"a new one that was made to surge waits": {
+			verdict: eligible, pods: []Pod{pod("old", "r1", 50, ready), pod("new", "r2", 100, waiting, surges)},
+		},
+		"two have the cell: a third is not made": {
+			verdict: eligible, pods: []Pod{pod("old", "r1", 50, ready, terminating), pod("older", "r0", 40, terminating)},
+		},
+		"one that has finished and terminates does not count": {
+			verdict: eligible, pods: []Pod{pod("old", "r1", 50, terminating, finished)},
+			want: []string{"Create: Missing"},
 		},
 		"a third goes: the younger of the old ones": {
 			verdict: eligible, pods: []Pod{pod("new", "r2", 100), pod("old", "r1", 50, ready), pod("younger", "r1", 60, ready)},

@@ -19,5 +19,5 @@ func Emitted() *corev1.Pod {
 		Namespace: owner.Namespace, Name: owner.Name, Pod: owner.Spec.Template,
 	}
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: lab.NodeName(0), UID: "1"}}
-	return daemon.NewPod(template, node, 0, "")
+	return daemon.NewPod(template, node, template.PodName(node.Name, "", false))
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -55,6 +56,18 @@ func (w *Workload) object() *unstructured.Unstructured {
 	object.SetNamespace(w.Namespace)
 	object.SetName(w.Name)
 	return object
+}
+
+// DeleteWorkload deletes a workload with its pods, and waits until it is gone.
+func (c *Cluster) DeleteWorkload(w *Workload) {
+	c.T.Helper()
+	c.Must(c.Delete(c.T.Context(), w.object(), client.PropagationPolicy(metav1.DeletePropagationForeground)))
+	c.Eventually("DaemonSet "+w.Name+" is gone", func(ctx context.Context) (string, error) {
+		if err := c.Get(ctx, client.ObjectKeyFromObject(w.object()), w.object()); !apierrors.IsNotFound(err) {
+			return "it is there", err
+		}
+		return "", nil
+	})
 }
 
 // ReadWorkload reads a workload anew.

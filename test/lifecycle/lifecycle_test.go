@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/everynode/everynode/api/v1alpha1"
@@ -41,6 +42,8 @@ func TestLifecycle(t *testing.T) {
 		{"lower priority makes room, higher does not", preemption},
 		{"an excess pod waits, says why, and is removed", excessPod},
 		{"a foreign pod keeps its name until it goes", nameTaken},
+		{"a name vanishes with its pod", namesVanish},
+		{"a claim outlives its pod", ephemeralVolume},
 		{"orphans are adopted without a restart", adoption},
 		{"a relabelled pod is released and replaced", release},
 		{"a DaemonSet made anew never overlaps with the former", recreated},
@@ -169,15 +172,10 @@ func podDeleted(c *labtest.Cluster) {
 	c.Make(set)
 	pod := c.WaitForPods(set, labtest.NodeNames(nodes)...)[lab.NodeName(1)]
 	c.Must(c.Delete(c.T.Context(), &pod))
-	c.Eventually("the pod is replaced by one of the same name", func(ctx context.Context) (string, error) {
-		var again corev1.Pod
-		err := c.Get(ctx, client.ObjectKeyFromObject(&pod), &again)
-		if err == nil && again.UID == pod.UID {
-			return "it is the old one", nil
-		}
-		return "", err
-	})
-	c.WaitForPods(set, labtest.NodeNames(nodes)...)
+	waitUntilGone(c, &pod)
+	if again := c.WaitForPods(set, labtest.NodeNames(nodes)...)[lab.NodeName(1)]; again.Name == pod.Name {
+		c.T.Errorf("pod %s is followed by one of its name", pod.Name)
+	}
 }
 
 func preemption(c *labtest.Cluster) {
@@ -280,36 +278,6 @@ func twinOf(c *labtest.Cluster, set *v1alpha1.DaemonSet, pod *corev1.Pod, name s
 	return twin
 }
 
-// A pod's name has two slots. Whoever has one of them keeps it; when both are taken, event and
-// condition say so.
-func nameTaken(c *labtest.Cluster) {
-	set := labtest.DaemonSet("taken", onFirst)
-	squatter := func(slot int) *corev1.Pod {
-		return &corev1.Pod{
-			ObjectMeta: metav1.ObjectMeta{Namespace: set.Namespace, Name: daemon.PodName(set.Name, lab.NodeName(0), slot)},
-			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: "example.com/foreign"}}},
-		}
-	}
-	first, second := squatter(0), squatter(1)
-	c.Make(first, second)
-	c.Make(set)
-	c.WaitForEvent(set, "PodNameTaken", second.Name)
-	c.WaitForPods(set, lab.NodeName(1), lab.NodeName(2))
-	c.WaitForStatus(set, func(status *v1alpha1.DaemonSetStatus) bool {
-		degraded := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionDegraded)
-		return degraded != nil && degraded.Reason == "PodNameTaken"
-	})
-	c.Must(c.Delete(c.T.Context(), second, client.GracePeriodSeconds(0)))
-	pod := c.WaitForPods(set, labtest.NodeNames(nodes)...)[lab.NodeName(0)]
-	if pod.Name != second.Name {
-		c.T.Errorf("the pod is called %s, want the free name %s", pod.Name, second.Name)
-	}
-	var still corev1.Pod
-	if err := c.Get(c.T.Context(), client.ObjectKeyFromObject(first), &still); err != nil || still.UID != first.UID {
-		c.T.Errorf("the foreign pod was touched: %v", err)
-	}
-}
-
 func adoption(c *labtest.Cluster) {
 	set := labtest.DaemonSet("adopting", onFirst)
 	c.Make(set)
@@ -359,22 +327,39 @@ func recreated(c *labtest.Cluster) {
 	slow := func(set *v1alpha1.DaemonSet) { set.Spec.Template.Spec.TerminationGracePeriodSeconds = &grace }
 	set := labtest.DaemonSet("recreated", onFirst, slow)
 	c.Make(set)
-	before := c.WaitForPods(set, labtest.NodeNames(nodes)...)
+	c.WaitForPods(set, labtest.NodeNames(nodes)...)
+	watching, err := c.API.CoreV1().Pods(set.Namespace).Watch(c.T.Context(), metav1.ListOptions{LabelSelector: "app=" + set.Name})
+	c.Must(err)
+	defer watching.Stop()
 	c.Must(c.Delete(c.T.Context(), set, client.PropagationPolicy(metav1.DeletePropagationBackground)))
 	again := labtest.DaemonSet("recreated", onFirst, slow)
 	c.Make(again)
-	after := c.WaitForPods(again, labtest.NodeNames(nodes)...)
-	for node, old := range before {
-		if young := after[node]; young.Name != old.Name || young.UID == old.UID {
-			c.T.Errorf("%s had pod %s and has %s, want the same name, which only one can have at a time", node, old.Name, young.Name)
+	former, successors := map[string]string{}, 0 // the former daemon's pods that are there, by node
+	for successors < nodes {
+		event, more := <-watching.ResultChan()
+		pod, ok := event.Object.(*corev1.Pod)
+		if !more || !ok {
+			c.T.Fatalf("the watch ended after %d pods of the new DaemonSet", successors)
+		}
+		node, _ := daemon.Target(pod)
+		switch {
+		case event.Type == watch.Deleted:
+			delete(former, node)
+		case metav1.IsControlledBy(pod, set):
+			former[node] = pod.Name
+		case event.Type == watch.Added:
+			if successors++; former[node] != "" {
+				c.T.Errorf("pod %s was created while %s of the former DaemonSet is on %s", pod.Name, former[node], node)
+			}
 		}
 	}
+	c.WaitForPods(again, labtest.NodeNames(nodes)...)
 }
 
-func waitUntilGone(c *labtest.Cluster, set *v1alpha1.DaemonSet) {
+func waitUntilGone(c *labtest.Cluster, object client.Object) {
 	c.T.Helper()
-	c.Eventually("DaemonSet "+set.Name+" is gone", func(ctx context.Context) (string, error) {
-		if err := c.Get(ctx, client.ObjectKeyFromObject(set), set); !apierrors.IsNotFound(err) {
+	c.Eventually(object.GetName()+" is gone", func(ctx context.Context) (string, error) {
+		if err := c.Get(ctx, client.ObjectKeyFromObject(object), object); !apierrors.IsNotFound(err) {
 			return "it is there", err
 		}
 		return "", nil

@@ -107,7 +107,7 @@ func (o *objects) nodeAt(index int) *corev1.Node {
 // podAt is the pod of a daemon on a node: emitted and pinned by the controller's own rules, then
 // bound, started and ready.
 func (o *objects) podAt(set *daemonSet, node *corev1.Node, id types.UID) (*corev1.Pod, error) {
-	pod := daemon.NewPod(set.template, node, 0, "")
+	pod := daemon.NewPod(set.template, node, set.template.PodName(node.Name, "", false))
 	if _, err := daemon.Rewrite(pod, v1alpha1.PlacedByController); err != nil {
 		return nil, err
 	}
