@@ -12,6 +12,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -403,17 +404,15 @@ func TestHistoryAdopts(t *testing.T) {
 	}
 }
 
-// An empty selector matches everything; the CRD does not let one in.
+// An empty selector matches everything; a DaemonSet that has one is not served.
 func TestHistoryAdoptsNothingWithoutASelector(t *testing.T) {
-	for name, selector := range map[string]*metav1.LabelSelector{"none": nil, "empty": {}, "invalid": {MatchLabels: map[string]string{"-": "-"}}} {
+	for name, selector := range map[string]labels.Selector{"none": labels.Nothing(), "empty": labels.Everything()} {
 		t.Run(name, func(t *testing.T) {
 			s := newShelf(t)
 			s.put(t, "image:0", 1, orphan)
 			s.informed(t)
 			subject, _ := s.world.subject(keyOf(s.set))
-			without := s.set.DeepCopy()
-			without.Spec.Selector = selector
-			subject.object = without
+			subject.selector = selector
 			if records := s.historian.revisions.of(&subject); len(records) > 0 {
 				t.Errorf("records %+v, want none", records)
 			}

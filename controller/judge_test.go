@@ -241,7 +241,7 @@ func BenchmarkHostileNodeEvent(b *testing.B) {
 			w, _ := deaf(b, 0, 10)
 			for d := range 10 {
 				set := makeDaemon(fmt.Sprintf("d%d", d))
-				set.Spec.Template = *large.TemplateOf(kind, daemon.MaxRequirements/4)
+				set.Spec.Template = *large.TemplateOf(kind, daemon.MaxRequirements/5)
 				set.Spec.Template.Labels["app"] = set.Name
 				if err := w.daemonSeen(set); err != nil {
 					b.Fatal(err)

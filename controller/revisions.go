@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"sync"
@@ -25,7 +26,8 @@ type revisions struct {
 	world     *world
 
 	mu    sync.Mutex
-	known map[string]map[string]revision // by namespace and name
+	known map[string]map[string]*revision    // by namespace and name
+	held  map[DaemonKey]map[string]*revision // the same by who controls them, and by name
 	queue workqueue.TypedRateLimitingInterface[DaemonKey]
 }
 
@@ -35,22 +37,38 @@ type revision struct {
 	// its holder, which depends on who asks.
 	record, native daemon.Record
 	labels         labels.Set
+	manyLabels     bool      // no selector is compared with so many
+	data           []byte    // that the records' content comes from
 	controller     types.UID // empty when it has none
 	ours           bool      // the controller is a daemon of ours
 }
 
 func newRevisions(workloads Workloads, world *world) *revisions {
-	return &revisions{workloads: workloads, world: world, known: map[string]map[string]revision{}}
+	return &revisions{workloads: workloads, world: world, known: map[string]map[string]*revision{}, held: map[DaemonKey]map[string]*revision{}}
 }
 
 func (w Workloads) observeRevision(object *appsv1.ControllerRevision) revision {
 	observed := revision{
 		record: daemon.ObserveRevision(object, false), native: daemon.ObserveRevision(object, true),
-		labels: object.Labels, ours: w.owns(object),
+		labels: object.Labels, manyLabels: tooManyLabels(object.Labels), data: object.Data.Raw, ours: w.owns(object),
 	}
 	if controller := metav1.GetControllerOfNoCopy(object); controller != nil {
 		observed.controller = controller.UID
 	}
+	return observed
+}
+
+// observeAgain is observeRevision of one that was seen before. What its data holds is not worked out
+// again: it cannot change, and labels may change as often as somebody likes.
+func (w Workloads) observeAgain(object *appsv1.ControllerRevision, former *revision) revision {
+	if former == nil || former.record.UID != object.UID || !bytes.Equal(former.data, object.Data.Raw) {
+		return w.observeRevision(object)
+	}
+	without := *object
+	without.Data.Raw = nil
+	observed := w.observeRevision(&without)
+	observed.data = former.data
+	observed.record.Content, observed.native.Content = former.record.Content, former.native.Content
 	return observed
 }
 
@@ -74,16 +92,19 @@ func (r *revisions) begin(queue workqueue.TypedRateLimitingInterface[DaemonKey])
 }
 
 func (r *revisions) seen(object *appsv1.ControllerRevision) {
-	now := r.workloads.observeRevision(object)
 	r.mu.Lock()
-	if r.known[object.Namespace] == nil {
-		r.known[object.Namespace] = map[string]revision{}
-	}
 	former, had := r.known[object.Namespace][object.Name]
-	r.known[object.Namespace][object.Name] = now
+	r.mu.Unlock()
+	now := r.workloads.observeAgain(object, former) // nobody else changes it
+	r.mu.Lock()
+	if had {
+		drop(r.held, DaemonKey{object.Namespace, former.controller}, object.Name)
+	}
+	put(r.known, object.Namespace, object.Name, &now)
+	put(r.held, DaemonKey{object.Namespace, now.controller}, object.Name, &now)
 	r.mu.Unlock()
 	if had && former.controller != now.controller {
-		r.wake(object.Namespace, &former)
+		r.wake(object.Namespace, former)
 	}
 	if !had && r.spare(object.Namespace, &now) {
 		r.wakeOthers(object.Namespace, &now)
@@ -113,13 +134,13 @@ func (r *revisions) spare(namespace string, added *revision) bool {
 func (r *revisions) gone(namespace, name string) {
 	r.mu.Lock()
 	former, had := r.known[namespace][name]
-	delete(r.known[namespace], name)
-	if len(r.known[namespace]) == 0 {
-		delete(r.known, namespace)
+	if had {
+		drop(r.known, namespace, name)
+		drop(r.held, DaemonKey{namespace, former.controller}, name)
 	}
 	r.mu.Unlock()
 	if had {
-		r.wake(namespace, &former)
+		r.wake(namespace, former)
 	}
 }
 
@@ -137,7 +158,10 @@ func (r *revisions) wakeOthers(namespace string, changed *revision) {
 	if !r.world.hasBegun() {
 		return // then everybody is
 	}
-	for _, subject := range r.world.subjects(namespace) {
+	needs := func(known *workload) bool { // one that is controlled is nobody's to adopt
+		return changed.controller == "" || known.id.Record == changed.record.Name
+	}
+	for _, subject := range r.world.subjects(namespace, needs) {
 		if subject.object.UID != changed.controller && (changed.record.Name == subject.id.Record || subject.mayAdopt(changed)) {
 			r.tell(keyOf(subject.object))
 		}
@@ -156,11 +180,16 @@ func (r *revisions) of(subject *subject) []daemon.Record {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var records []daemon.Record
-	for _, revision := range r.known[subject.object.Namespace] {
-		record := subject.record(&revision)
-		if record.Holder != daemon.Somebody || record.Name == subject.id.Record {
-			records = append(records, record)
+	namespace := subject.object.Namespace
+	for _, controller := range []types.UID{subject.object.UID, ""} {
+		for _, revision := range r.held[DaemonKey{namespace, controller}] {
+			if record := subject.record(revision); record.Holder != daemon.Somebody || record.Name == subject.id.Record {
+				records = append(records, record)
+			}
 		}
+	}
+	if revision, taken := r.known[namespace][subject.id.Record]; taken && revision.controller != subject.object.UID && revision.controller != "" {
+		records = append(records, subject.record(revision))
 	}
 	return records
 }
@@ -176,10 +205,11 @@ type subject struct {
 	template *daemon.Template // called nothing while that is not settled
 	id       daemon.TemplateID
 	settled  bool // what the template is called
+	selector labels.Selector
 }
 
 func (w *workload) subject() subject {
-	return subject{w.object, w.template, w.id, w.settled}
+	return subject{w.object, w.template, w.id, w.settled, w.selector}
 }
 
 // mayAdopt says whether a ControllerRevision is an orphan of the daemon's: nobody controls it,
@@ -189,8 +219,10 @@ func (s *subject) mayAdopt(revision *revision) bool {
 }
 
 func (s *subject) selects(revision *revision) bool {
-	selector, err := metav1.LabelSelectorAsSelector(s.object.Spec.Selector)
-	return err == nil && !selector.Empty() && selector.Matches(revision.labels)
+	if revision.manyLabels { // its own are taken for selected, or it would release what it makes
+		return revision.controller == s.object.UID
+	}
+	return matches(s.selector, revision.labels)
 }
 
 // record is a ControllerRevision as this daemon sees it.
@@ -223,13 +255,13 @@ func (w *world) subject(key DaemonKey) (subject, bool) {
 	return known.subject(), true
 }
 
-// subjects are all daemons of a namespace that are there.
-func (w *world) subjects(namespace string) []subject {
+// subjects are those daemons of a namespace that are there and that are wanted.
+func (w *world) subjects(namespace string, wanted func(*workload) bool) []subject {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var subjects []subject
-	for key, known := range w.daemons {
-		if key.Namespace == namespace && known.active() {
+	for _, known := range w.index.byNamespace[namespace] {
+		if known.active() && wanted(known) {
 			subjects = append(subjects, known.subject())
 		}
 	}

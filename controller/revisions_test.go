@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 
@@ -8,11 +9,14 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 
 	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/internal/daemon"
 )
 
 // queueOf remembers what was added.
@@ -184,5 +188,61 @@ func TestTrimRevision(t *testing.T) {
 	}
 	if got, err := everynodeOnly.trimRevision(&corev1.Pod{}); err != nil || !cmp.Equal(got, &corev1.Pod{}) {
 		t.Errorf("something else = %v, %v", got, err)
+	}
+}
+
+// countingSelector counts what it is compared with.
+type countingSelector struct {
+	labels.Selector
+	compared *int
+}
+
+func (s countingSelector) Matches(of labels.Labels) bool {
+	*s.compared++
+	return s.Selector.Matches(of)
+}
+
+// A daemon's history is compared with its own records and those of nobody, not with everybody's; and
+// what a record holds is worked out once, however often its labels change.
+func TestRevisionsCompareWhatMayConcern(t *testing.T) {
+	s := newShelf(t)
+	r, key := s.historian.revisions, keyOf(s.set)
+	compared := 0
+	s.world.daemons[key].selector = countingSelector{s.world.daemons[key].selector, &compared}
+	for i := range 100 {
+		r.seen(&appsv1.ControllerRevision{ObjectMeta: metav1.ObjectMeta{
+			Namespace: "ns", Name: fmt.Sprintf("other-%d", i), UID: types.UID(fmt.Sprintf("uid-%d", i)), Labels: map[string]string{"app": "d"},
+			OwnerReferences: []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "StatefulSet", Name: "s", UID: "uid-s", Controller: new(true)}},
+		}})
+	}
+	subject, ok := s.world.subject(key)
+	if !ok {
+		t.Fatal("the daemon is not there")
+	}
+	compared = 0
+	r.of(&subject)
+	if compared > 0 {
+		t.Errorf("the selector is compared with %d records of others", compared)
+	}
+}
+
+func TestRevisionsReadARecordOnce(t *testing.T) {
+	template, err := daemon.NewRevision(daemon.NewTemplate(makeDaemon("d"), "abc"), "d-abc", 1, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template.UID = "uid-r"
+	first := everynodeOnly.observeRevision(template)
+	first.record.Content = "kept" // worked out again it would be something else
+	relabelled := template.DeepCopy()
+	relabelled.Labels["x"] = "y"
+	again := everynodeOnly.observeAgain(relabelled, &first)
+	if again.record.Content != "kept" || again.labels["x"] != "y" {
+		t.Errorf("observed %+v, want the content that was worked out before and the labels of now", again)
+	}
+	another := relabelled.DeepCopy()
+	another.UID = "uid-another"
+	if got := everynodeOnly.observeAgain(another, &first).record.Content; got == "kept" {
+		t.Error("another record of the name is taken for the former one")
 	}
 }
