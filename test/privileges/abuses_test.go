@@ -164,8 +164,6 @@ var controllerNeeds = map[string]deed{
 var controllerAbuses = map[string]deed{
 	"bind pods":               {"create", "", "pods/binding", "", ""},
 	"say how pods are":        {"patch", "", "pods/status", "", ""},
-	"ask who somebody is":     {"create", "authentication.k8s.io", "tokenreviews", "", ""},
-	"ask what somebody may":   {"create", "authorization.k8s.io", "subjectaccessreviews", "", ""},
 	"read volumes":            {"list", "", "persistentvolumes", "", ""},
 	"be a scheduler":          {"update", leases, "leases", own, "everynode-scheduler"},
 	"be kube-scheduler":       {"update", leases, "leases", system, "kube-scheduler"},

@@ -84,13 +84,13 @@ func get(t *testing.T, url, token string) (code int, body string) {
 	// Its certificate is made at the start: nobody could know it.
 	transport := &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}}
 	response, err := (&http.Client{Transport: transport}).Do(request)
-	if err != nil {
+	if err != nil { // no answer, as of a server that expects TLS
 		return 0, err.Error()
 	}
 	defer func() { _ = response.Body.Close() }()
 	text, err := io.ReadAll(response.Body)
 	if err != nil {
-		t.Fatal(err)
+		return 0, err.Error()
 	}
 	return response.StatusCode, string(text)
 }
