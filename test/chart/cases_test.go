@@ -41,8 +41,8 @@ var valueCases = map[string]valueCase{
 			`Role/everynode-controller {.rules[?(@.resources[0]=="secrets")].verbs}`:                             "",
 			`ClusterRole/everynode-controller {.rules[?(@.apiGroups[0]=="admissionregistration.k8s.io")].verbs}`: "",
 		},
-		gone: []string{"ClusterRole/everynode-webhook", "ClusterRoleBinding/everynode-webhook", "Role/everynode-webhook", "RoleBinding/everynode-webhook",
-			"ValidatingAdmissionPolicy/everynode-controller-secrets", "ValidatingAdmissionPolicyBinding/everynode-controller-secrets"}},
+		gone: append(confinement("everynode-controller-secrets", "everynode-controller-webhooks", "everynode-controller-issuance"),
+			"ClusterRole/everynode-webhook", "ClusterRoleBinding/everynode-webhook", "Role/everynode-webhook", "RoleBinding/everynode-webhook")},
 	"which Secret": {of: "certificates.secretName", options: files,
 		want: map[string]string{"Deployment/everynode-webhook {.spec.template.spec.volumes[0].secret.secretName}": "mine"}},
 	"which CA": {of: "certificates.caBundle", options: append(files[:len(files):len(files)], "--set-json", "certificates.caBundle="+theCA), against: files,
@@ -54,6 +54,7 @@ var valueCases = map[string]valueCase{
 		want: map[string]string{
 			arg("controller", "workloads"):                                                                 "--workloads=apps",
 			"ClusterRoleBinding/everynode-controller-apps {.subjects[0].name}":                             "everynode-controller",
+			"ValidatingAdmissionPolicyBinding/everynode-controller-status {.spec.policyName}":              "everynode-controller-status",
 			`ClusterRole/everynode-controller {.rules[?(@.apiGroups[0]=="everynode.dev")].resources}`:      "",
 			`ClusterRole/everynode-controller-apps {.rules[?(@.resources[0]=="daemonsets/status")].verbs}`: `["update","patch"]`,
 		}},
@@ -71,9 +72,11 @@ var valueCases = map[string]valueCase{
 		}},
 	"no scheduler": {of: "scheduler.install", options: setting("scheduler.install=none"),
 		want: map[string]string{"FlowSchema/everynode-leases {.spec.rules[*].subjects[*].serviceAccount.name}": "everynode-controller"},
-		gone: []string{"Deployment/everynode-scheduler", "ConfigMap/everynode-scheduler-config", "ServiceAccount/everynode-scheduler",
+		gone: append(confinement("everynode-scheduler-status", "everynode-scheduler-binds", "everynode-scheduler-deletes", "everynode-scheduler-events", "everynode-scheduler-leases",
+			"everynode-scheduler-claims", "everynode-scheduler-volumes", "everynode-scheduler-devices", "everynode-scheduler-devices-status"),
+			"Deployment/everynode-scheduler", "ConfigMap/everynode-scheduler-config", "ServiceAccount/everynode-scheduler",
 			"ClusterRole/everynode-scheduler", "ClusterRoleBinding/everynode-scheduler", "Role/everynode-scheduler", "RoleBinding/everynode-scheduler",
-			"RoleBinding/everynode-scheduler-authentication-reader", "NetworkPolicy/everynode-scheduler", "PodDisruptionBudget/everynode-scheduler"}},
+			"RoleBinding/everynode-scheduler-authentication-reader", "NetworkPolicy/everynode-scheduler", "PodDisruptionBudget/everynode-scheduler")},
 	"scheduler replicas":   replicas("scheduler"),
 	"controller replicas":  replicas("controller"),
 	"webhook replicas":     replicas("webhook"),
@@ -199,6 +202,15 @@ var webhookObjects = []string{"Deployment/everynode-webhook", "Service/everynode
 	"MutatingWebhookConfiguration/everynode-placement", "ValidatingWebhookConfiguration/everynode-validation",
 	"ClusterRole/everynode-webhook", "ClusterRoleBinding/everynode-webhook", "Role/everynode-webhook", "RoleBinding/everynode-webhook",
 	"NetworkPolicy/everynode-webhook", "PodDisruptionBudget/everynode-webhook"}
+
+// confinement are ValidatingAdmissionPolicies with their bindings.
+func confinement(names ...string) []string {
+	var objects []string
+	for _, name := range names {
+		objects = append(objects, "ValidatingAdmissionPolicy/"+name, "ValidatingAdmissionPolicyBinding/"+name)
+	}
+	return objects
+}
 
 // arg is the field of a program's argument.
 func arg(part, flag string) string {

@@ -30,9 +30,10 @@ const (
 	saysScheduler = "spec.schedulerName has to be everynode-scheduler"
 	saysPin       = "every required node affinity term has to begin with matchFields metadata.name In one node"
 	saysOwner     = "metadata.ownerReferences has to be one controller reference to a DaemonSet"
+	saysParts     = "with the labels of Everynode's own parts"
 	saysGate      = "the scheduling gate everynode.dev/placement goes together with spec.nodeName"
 	saysForeign   = "the pod is, or would be, no DaemonSet's"
-	saysSpec      = "may change the owner references and the revision label of a pod and nothing else"
+	saysSpec      = "may change the reference to the controller and the revision label of a pod and nothing else"
 	saysLabel     = "may change the label controller-revision-hash of a pod and no other"
 	saysDelete    = "may delete pods of daemons only"
 )
@@ -136,6 +137,11 @@ func confinedCreates(c *labtest.Cluster, thief client.Client) {
 		"a further owner": {change: func(pod *corev1.Pod) {
 			pod.OwnerReferences = append(pod.OwnerReferences, metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: "c", UID: "1"})
 		}, want: saysOwner},
+		"a pod behind the webhook's Service": {change: func(pod *corev1.Pod) {
+			pod.Namespace, pod.Labels["app.kubernetes.io/name"] = v1alpha1.SystemNamespace, "everynode-webhook"
+		}, want: saysParts},
+		"such a label elsewhere":    {change: func(pod *corev1.Pod) { pod.Labels["app.kubernetes.io/name"] = "everynode-webhook" }},
+		"another of that namespace": {change: func(pod *corev1.Pod) { pod.Namespace = v1alpha1.SystemNamespace }},
 		"our gate for ever": {change: func(pod *corev1.Pod) {
 			pod.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: v1alpha1.PlacementGate}}
 		}, want: saysGate},
@@ -196,6 +202,7 @@ func confinedChanges(c *labtest.Cluster, thief client.Client) {
 			return []any{map[string]any{"op": "add", "path": "/spec/tolerations/-", "value": map[string]any{"operator": "Exists"}}}
 		}, want: saysSpec},
 		"adds an annotation": {kind: types.MergePatchType, data: merge("b", "metadata", "annotations", "example.com/a"), want: saysSpec},
+		"adds another owner": {kind: types.MergePatchType, data: owners(reference, metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: "c", UID: "3"}), want: saysSpec},
 		"adds a finalizer":   {kind: types.MergePatchType, data: merge([]string{"example.com/f"}, "metadata", "finalizers"), want: saysSpec},
 		"adds a label":       {kind: types.MergePatchType, data: merge("x", "metadata", "labels", "evil"), want: saysLabel},
 		"changes a label":    {kind: types.MergePatchType, data: merge("x", "metadata", "labels", "app"), want: saysLabel},

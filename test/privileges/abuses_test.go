@@ -272,7 +272,7 @@ const (
 	saysPin       = "every required node affinity term has to begin with matchFields metadata.name In one node"
 	saysOwner     = "metadata.ownerReferences has to be one controller reference to a DaemonSet"
 	saysForeign   = "the pod is, or would be, no DaemonSet's"
-	saysSpec      = "may change the owner references and the revision label of a pod and nothing else"
+	saysSpec      = "may change the reference to the controller and the revision label of a pod and nothing else"
 	saysLabel     = "may change the label controller-revision-hash of a pod and no other"
 	saysDelete    = "may delete pods of daemons only"
 	saysSecret    = "may create no Secrets but everynode-webhook-tls"

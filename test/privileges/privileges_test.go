@@ -12,6 +12,7 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -93,9 +94,11 @@ func TestStolenTokens(t *testing.T) {
 	tests := map[string]struct {
 		options  lab.Options
 		accounts []account
+		// lease is that of the scheduler.
+		lease client.ObjectKey
 	}{
-		"everynode.dev, beside kube-scheduler":         {lab.Options{Without: idle, Placement: lab.PlacementDirect, ExtraArgs: ownerless}, []account{controller, webhook, scheduler}},
-		"native DaemonSets, in kube-scheduler's place": {lab.Options{Without: idle, Placement: lab.PlacementDirect, ExtraArgs: ownerless, Workloads: lab.WorkloadsBoth, Scheduler: lab.SchedulerPrimary}, []account{nativeController, webhook, primaryScheduler}},
+		"everynode.dev, beside kube-scheduler":         {lab.Options{Without: idle, Placement: lab.PlacementDirect, ExtraArgs: ownerless}, []account{controller, webhook, scheduler}, client.ObjectKey{Namespace: own, Name: "everynode-scheduler"}},
+		"native DaemonSets, in kube-scheduler's place": {lab.Options{Without: idle, Placement: lab.PlacementDirect, ExtraArgs: ownerless, Workloads: lab.WorkloadsBoth, Scheduler: lab.SchedulerPrimary}, []account{nativeController, webhook, primaryScheduler}, client.ObjectKey{Namespace: system, Name: "kube-scheduler"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -116,6 +119,19 @@ func TestStolenTokens(t *testing.T) {
 				t.Logf("%s: %d abuses are denied, %d needs allowed", account.name, len(denied), len(account.needs))
 			}
 			t.Run("confined", func(t *testing.T) { checkConfined(c.With(t)) })
+			t.Run("fields", func(t *testing.T) {
+				c := c.With(t)
+				for _, crd := range certManagerKinds() {
+					c.Make(&unstructured.Unstructured{Object: crd})
+				}
+				checkFields(c, controllerTargets(c, test.options.Workloads == lab.WorkloadsBoth))
+				checkFields(c, schedulerTargets(test.lease))
+				c.WaitForAPI("cert-manager.io/v1", "certificates", "issuers")
+				checkCreations(c, creations(test.lease.Namespace))
+				checkDeletions(c)
+				checkBinding(c)
+				checkStatus(c)
+			})
 			t.Run("nothing else", func(t *testing.T) { checkWebhook(c.With(t)) })
 		})
 	}
