@@ -6,6 +6,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -29,7 +30,7 @@ var cacheScheme = func() *runtime.Scheme {
 	scheme.AddKnownTypeWithName(own.WithKind("DaemonSetList"), &readSetList{})
 	metav1.AddToGroupVersion(scheme, pods)
 	metav1.AddToGroupVersion(scheme, own)
-	for _, add := range []func(*runtime.Scheme) error{appsv1.AddToScheme, schedulingv1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{appsv1.AddToScheme, policyv1.AddToScheme, schedulingv1.AddToScheme} {
 		utilruntime.Must(add(scheme))
 	}
 	return scheme

@@ -32,6 +32,7 @@ type observer struct {
 	revisions *revisions
 	refusals  *refusals
 	owners    *owners
+	budgets   *budgets // nil where the cluster has no PodDisruptionBudgets
 	cells     priorityqueue.PriorityQueue[daemon.Key]
 	status    workqueue.TypedRateLimitingInterface[DaemonKey]
 
@@ -78,6 +79,9 @@ func (o *observer) observe(ctx context.Context) error {
 		if _, pods := object.(*leanPod); pods && ok {
 			o.pods = stored.GetStore()
 		}
+	}
+	if err := o.observeBudgets(ctx); err != nil {
+		return err
 	}
 	if !toolscache.WaitForCacheSync(ctx.Done(), synced...) {
 		return fmt.Errorf("waiting until every DaemonSet, node and pod was seen: %w", context.Cause(ctx))

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -41,6 +42,8 @@ func (c *Caches) Options() cache.Options {
 			&leanNode{}:                  {Transform: trimNode},
 			&leanPod{}:                   {Transform: c.workloads.trimPod},
 			&appsv1.ControllerRevision{}: {Transform: c.workloads.trimRevision},
+
+			&policyv1.PodDisruptionBudget{}: {Transform: trimBudget},
 		},
 	}
 	for _, object := range c.workloads.objects() {
@@ -65,6 +68,11 @@ func Setup(mgr manager.Manager, options Options) error {
 	world.record, world.recorded = revisions.look, revisions.recorded
 	observer.world, observer.revisions = world, revisions
 	observer.owners = newOwners(world, mgr.GetAPIReader(), time.Now)
+	if served, err := servesBudgets(mgr.GetRESTMapper()); err != nil {
+		return fmt.Errorf("asking whether PodDisruptionBudgets are served: %w", err)
+	} else if served {
+		observer.budgets = newBudgets(world.reportSelected)
+	}
 	recorder := mgr.GetEventRecorder(recorderName)
 	sampler := newSampler(world)
 	placer := newPlacer(mgr.GetClient(), options.Placement, sampler.samples, announce(world, recorder))
@@ -83,7 +91,9 @@ func Setup(mgr manager.Manager, options Options) error {
 	}
 	status, err := controller.NewTyped("status", mgr, controller.TypedOptions[DaemonKey]{
 		MaxConcurrentReconciles: 2,
-		Reconciler:              &reporter{world: world, client: mgr.GetClient(), placer: placer, events: recorder, written: map[DaemonKey]time.Time{}},
+		Reconciler: &reporter{
+			world: world, client: mgr.GetClient(), placer: placer, budgets: observer.budgets, events: recorder, written: map[DaemonKey]time.Time{},
+		},
 	})
 	if err != nil {
 		return fmt.Errorf("setting up the controller of status: %w", err)

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -19,6 +20,9 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
+// actionReport is the action of events about status.
+const actionReport = "ReportStatus"
+
 // statusInterval is the least time between two status writes of a daemon.
 const statusInterval = time.Second
 
@@ -27,7 +31,9 @@ type reporter struct {
 	world  *world
 	client client.Client
 	placer *placer
-	events events.EventRecorder
+	// budgets is nil where the cluster has none.
+	budgets *budgets
+	events  events.EventRecorder
 
 	mu      sync.Mutex
 	written map[DaemonKey]time.Time
@@ -49,9 +55,9 @@ func (r *reporter) Reconcile(ctx context.Context, key DaemonKey) (reconcile.Resu
 		r.forget(key)
 		return reconcile.Result{}, nil
 	}
-	conditions := slices.Concat(health.Conditions(), r.placer.condition())
+	conditions := slices.Concat(health.Conditions(), r.placer.condition(), r.budgets.conditions(object))
 	status := daemon.Status(&object.Status, health.Counters, object.Generation, r.world.now(), conditions...)
-	for _, kind := range []string{v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled, v1alpha1.ConditionPlacementAdmission} {
+	for _, kind := range []string{v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled, v1alpha1.ConditionPlacementAdmission, v1alpha1.ConditionDisruptionBudget} {
 		if !slices.ContainsFunc(conditions, func(condition metav1.Condition) bool { return condition.Type == kind }) {
 			meta.RemoveStatusCondition(&status.Conditions, kind)
 		}
@@ -74,7 +80,16 @@ func (r *reporter) Reconcile(ctx context.Context, key DaemonKey) (reconcile.Resu
 	if err != nil {
 		return reconcile.Result{}, fmt.Errorf("writing the status of DaemonSet %s/%s: %w", object.Namespace, object.Name, err)
 	}
+	r.tellOfBudgets(object, status.Conditions)
 	return reconcile.Result{}, nil
+}
+
+// tellOfBudgets reports by an event what the condition DisruptionBudget did not say before.
+func (r *reporter) tellOfBudgets(former *v1alpha1.DaemonSet, conditions []metav1.Condition) {
+	now, before := meta.FindStatusCondition(conditions, v1alpha1.ConditionDisruptionBudget), meta.FindStatusCondition(former.Status.Conditions, v1alpha1.ConditionDisruptionBudget)
+	if now != nil && (before == nil || before.Message != now.Message) {
+		r.events.Eventf(former, nil, corev1.EventTypeWarning, now.Reason, actionReport, "%s", now.Message)
+	}
 }
 
 // wait is how long a daemon's status may not be written; not longer than 0: it may.

@@ -60,6 +60,9 @@ const (
 	// ConditionPlacementAdmission: the cluster's admission pins pods to their nodes. There is none
 	// where the controller does so by itself.
 	ConditionPlacementAdmission = "PlacementAdmission"
+	// ConditionDisruptionBudget: PodDisruptionBudgets that select the pods can be computed. It is there only while it
+	// is False: one that cannot allows no evictions, and blocks a drain indefinitely.
+	ConditionDisruptionBudget = "DisruptionBudget"
 
 	// ConditionReconciling and ConditionStalled are there only while they are true, for tools that
 	// follow kstatus: they repeat Progressing and Degraded.

@@ -54,6 +54,7 @@ func TestLifecycle(t *testing.T) {
 		{"a pod the API server refuses is said so", podRefused},
 		{"a quota that is raised lets all pods in at once", quotaExhausted},
 		{"Pod Security lets pods in when the namespace does", podSecurity},
+		{"a budget that cannot be computed is said so, and corrected", budgetNotComputable},
 		{"a namespace that goes takes its daemon along", namespaceDeleted},
 		{"a template that names a node runs there alone", templateNamesNode},
 		{"a template that is wrong is said so, and corrected", templateInvalid},

@@ -1,0 +1,159 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/internal/daemon"
+)
+
+// maxBudgets is how many PodDisruptionBudgets of a namespace are compared with its daemons.
+const maxBudgets = 100
+
+// budgets are the PodDisruptionBudgets that the disruption controller cannot compute for pods of a DaemonSet. Those
+// that work are not kept. It is safe for concurrent use.
+type budgets struct {
+	mu       sync.Mutex
+	failing  map[string]map[string]failingBudget              // by namespace and name
+	selected func(namespace string, selector labels.Selector) // has the daemons reported that a selector picks
+}
+
+// failingBudget is one that cannot be computed.
+type failingBudget struct {
+	form     string
+	selector labels.Selector
+}
+
+func newBudgets(selected func(string, labels.Selector)) *budgets {
+	return &budgets{failing: map[string]map[string]failingBudget{}, selected: selected}
+}
+
+// servesBudgets says whether the cluster has PodDisruptionBudgets at all.
+func servesBudgets(mapper meta.RESTMapper) (bool, error) {
+	_, err := mapper.RESTMapping(policyv1.SchemeGroupVersion.WithKind("PodDisruptionBudget").GroupKind(), policyv1.SchemeGroupVersion.Version)
+	if meta.IsNoMatchError(err) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// trimBudget keeps of a budget what BudgetForm depends on, and of one that works its name alone.
+func trimBudget(object any) (any, error) {
+	budget, ok := object.(*policyv1.PodDisruptionBudget)
+	if !ok {
+		return object, nil
+	}
+	trimmed := &policyv1.PodDisruptionBudget{ObjectMeta: metav1.ObjectMeta{
+		Namespace: budget.Namespace, Name: budget.Name, UID: budget.UID, ResourceVersion: budget.ResourceVersion,
+	}}
+	if daemon.BudgetForm(budget) != "" {
+		trimmed.Spec = budget.Spec
+		trimmed.Status.Conditions = []metav1.Condition{*meta.FindStatusCondition(budget.Status.Conditions, policyv1.DisruptionAllowedCondition)}
+	}
+	return trimmed, nil
+}
+
+// seen takes a budget as it is now.
+func (b *budgets) seen(budget *policyv1.PodDisruptionBudget) {
+	now, fails := failingBudget{form: daemon.BudgetForm(budget)}, false
+	if now.form != "" {
+		var err error
+		now.selector, err = metav1.LabelSelectorAsSelector(budget.Spec.Selector)
+		fails = err == nil
+	}
+	b.change(budget.Namespace, budget.Name, now, fails)
+}
+
+// gone forgets a budget.
+func (b *budgets) gone(budget *policyv1.PodDisruptionBudget) {
+	b.change(budget.Namespace, budget.Name, failingBudget{}, false)
+}
+
+// change has those daemons reported that a budget selected, and those that it selects now.
+func (b *budgets) change(namespace, name string, now failingBudget, fails bool) {
+	b.mu.Lock()
+	former, failed := b.failing[namespace][name]
+	switch {
+	case fails && !failed && len(b.failing[namespace]) >= maxBudgets:
+		fails = false
+	case fails:
+		if b.failing[namespace] == nil {
+			b.failing[namespace] = map[string]failingBudget{}
+		}
+		b.failing[namespace][name] = now
+	case failed:
+		delete(b.failing[namespace], name)
+		if len(b.failing[namespace]) == 0 {
+			delete(b.failing, namespace)
+		}
+	}
+	b.mu.Unlock()
+	if failed && fails && former.form == now.form && former.selector.String() == now.selector.String() {
+		return
+	}
+	if failed {
+		b.selected(namespace, former.selector)
+	}
+	if fails {
+		b.selected(namespace, now.selector)
+	}
+}
+
+// conditions are what budgets that select a daemon's pods add to its status.
+func (b *budgets) conditions(object *v1alpha1.DaemonSet) []metav1.Condition {
+	if b == nil {
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var forms map[string]string
+	for name, budget := range b.failing[object.Namespace] {
+		if budget.selector.Matches(labels.Set(object.Spec.Template.Labels)) {
+			if forms == nil {
+				forms = map[string]string{}
+			}
+			forms[name] = budget.form
+		}
+	}
+	return daemon.BudgetConditions(forms)
+}
+
+// observeBudgets registers the handler. Nothing waits for what it sees: no pod depends on a budget.
+func (o *observer) observeBudgets(ctx context.Context) error {
+	if o.budgets == nil {
+		return nil
+	}
+	informer, err := o.cache.GetInformer(ctx, &policyv1.PodDisruptionBudget{}, cache.BlockUntilSynced(false))
+	if err == nil {
+		_, err = informer.AddEventHandler(o.budgets.handler())
+	}
+	if err != nil {
+		return fmt.Errorf("watching PodDisruptionBudgets: %w", err)
+	}
+	return nil
+}
+
+func (b *budgets) handler() toolscache.ResourceEventHandler {
+	return toolscache.ResourceEventHandlerFuncs{
+		AddFunc:    func(object any) { b.seen(object.(*policyv1.PodDisruptionBudget)) },
+		UpdateFunc: func(_, object any) { b.seen(object.(*policyv1.PodDisruptionBudget)) },
+		DeleteFunc: func(object any) { b.gone(last[*policyv1.PodDisruptionBudget](object)) },
+	}
+}
+
+// reportSelected has the daemons of a namespace reported whose pods a selector picks.
+func (w *world) reportSelected(namespace string, selector labels.Selector) {
+	selected := func(known *workload) bool { return selector.Matches(labels.Set(known.object.Spec.Template.Labels)) }
+	for _, subject := range w.subjects(namespace, selected) {
+		w.report(keyOf(subject.object))
+	}
+}
