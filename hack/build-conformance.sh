@@ -18,16 +18,29 @@ build_suite() {
   mv "$out/.suite.partial" "$out/suite"
 }
 
+# static_busybox prints the path of a static busybox: BUSYBOX, the one on the PATH, or Debian's package, which root gets installed.
+static_busybox() {
+  local busybox
+  busybox=$(command -v "${BUSYBOX:-busybox}") || true
+  if is_static "$busybox"; then echo "$busybox"; return; fi
+  if [[ -z ${BUSYBOX:-} && $EUID == 0 ]] && command -v apt-get >/dev/null; then
+    echo "build-conformance: installing busybox-static" >&2
+    { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends busybox-static; } >&2
+    busybox=$(command -v busybox) || true
+    if is_static "$busybox"; then echo "$busybox"; return; fi
+  fi
+  echo "build-conformance: needs a static busybox: as root, apt-get install busybox-static; or set BUSYBOX to the path of one" >&2
+  return 1
+}
+
+is_static() { [[ -n $1 ]] && ! ldd "$1" >/dev/null 2>&1; }
+
 # The suite names its image by registry and tag; the same program serves every tag. Beside it there is what the cases
 # call in the image: a shell and a few commands, which a static busybox has.
 pack_agnhost() {
   [[ -s $out/agnhost.tar ]] && return
   local busybox root tool tags
-  busybox=$(command -v "${BUSYBOX:-busybox}") || true
-  if [[ -z $busybox ]] || ldd "$busybox" >/dev/null 2>&1; then
-    echo "build-conformance: needs a static busybox: apt-get install busybox-static, or set BUSYBOX to one" >&2
-    return 1
-  fi
+  busybox=$(static_busybox)
   echo "build-conformance: agnhost" >&2
   go -C tools build -ldflags '-s -w' -o "$out/agnhost" k8s.io/kubernetes/test/images/agnhost
   go -C tools/images build -o ../../bin/images .

@@ -17,35 +17,48 @@ const (
 	down rounding = false
 )
 
+// The units of bytes.
 const (
 	ki int64 = 1 << 10
 	mi int64 = 1 << 20
 	gi int64 = 1 << 30
 )
 
-// amount is an amount of a resource for people: cpu in m, bytes in units, all else as a number.
-func amount(resource corev1.ResourceName, n int64, to rounding) string {
+var units = map[int64]string{1: "", ki: "Ki", mi: "Mi", gi: "Gi"}
+
+// amounts are what is needed of a resource and what is there, in one unit: cpu in m, bytes in that of the smaller one
+// where it is at most one step below, all else as numbers.
+func amounts(resource corev1.ResourceName, needs, there int64) (string, string) {
 	switch {
 	case resource == corev1.ResourceCPU:
-		return strconv.FormatInt(n, 10) + "m"
+		return strconv.FormatInt(needs, 10) + "m", strconv.FormatInt(there, 10) + "m"
 	case resource == corev1.ResourceMemory, resource == corev1.ResourceEphemeralStorage, v1helper.IsHugePageResourceName(resource):
-		return bytes(n, to)
+		in := unitOf(needs, up)
+		if there > 0 {
+			in = max(min(in, unitOf(there, down)), in/ki)
+		}
+		return show(needs, in, up), show(there, in, down)
 	}
-	return strconv.FormatInt(n, 10)
+	return strconv.FormatInt(needs, 10), strconv.FormatInt(there, 10)
 }
 
-// bytes are whole Gi or tenths from 10Gi, else whole Mi, else whole Ki.
-func bytes(n int64, to rounding) string {
-	mebibytes := to.quotient(n, mi)
+// unitOf is the unit that an amount of bytes is read in: Gi of whole ones and from 10 of them, else Mi, Ki below 1Mi.
+func unitOf(n int64, to rounding) int64 {
 	switch {
 	case n < ki:
-		return strconv.FormatInt(n, 10)
+		return 1
 	case n < mi && to.quotient(n, ki) < mi/ki:
-		return fmt.Sprintf("%dKi", to.quotient(n, ki))
-	case mebibytes%(gi/mi) == 0:
-		return fmt.Sprintf("%dGi", mebibytes/(gi/mi))
-	case n < 10*gi:
-		return fmt.Sprintf("%dMi", mebibytes)
+		return ki
+	case to.quotient(n, mi)%(gi/mi) == 0, n >= 10*gi:
+		return gi
+	}
+	return mi
+}
+
+// show is an amount in whole units; Gi have tenths.
+func show(n, in int64, to rounding) string {
+	if in != gi {
+		return strconv.FormatInt(to.quotient(n, in), 10) + units[in]
 	}
 	whole, tenths := n/gi, to.quotient(n%gi*10, gi)
 	whole, tenths = whole+tenths/10, tenths%10

@@ -88,12 +88,12 @@ func reason(short *noderesources.InsufficientResource) string {
 	if short.ResourceName == corev1.ResourcePods {
 		return fmt.Sprintf("too many pods: %d of %d", short.Used, short.Capacity)
 	}
-	needs := amount(short.ResourceName, short.Requested, up)
 	if short.Unresolvable {
-		return fmt.Sprintf("insufficient %s: needs %s, the node has %s", short.ResourceName, needs, amount(short.ResourceName, short.Capacity, down))
+		needs, there := amounts(short.ResourceName, short.Requested, short.Capacity)
+		return fmt.Sprintf("insufficient %s: needs %s, the node has %s", short.ResourceName, needs, there)
 	}
-	free := max(0, short.Capacity-short.Used)
-	return fmt.Sprintf("insufficient %s: needs %s, %s free", short.ResourceName, needs, amount(short.ResourceName, free, down))
+	needs, free := amounts(short.ResourceName, short.Requested, max(0, short.Capacity-short.Used))
+	return fmt.Sprintf("insufficient %s: needs %s, %s free", short.ResourceName, needs, free)
 }
 
 // NewFit makes EverynodeNodeResourcesFit.

@@ -47,11 +47,11 @@ func TestFitReasons(t *testing.T) {
 			want: fwk.NewStatus(fwk.UnschedulableAndUnresolvable,
 				"too many pods: 3 of 3",
 				"insufficient cpu: needs 500m, 400m free",
-				"insufficient memory: needs 1Gi, 96Mi free",
-				"insufficient ephemeral-storage: needs 1Gi, 512Mi free",
+				"insufficient memory: needs 1024Mi, 96Mi free",
+				"insufficient ephemeral-storage: needs 1024Mi, 512Mi free",
 				"insufficient example.com/fpga: needs 3, the node has 0",
 				"insufficient example.com/gpu: needs 1, 0 free",
-				"insufficient hugepages-2Mi: needs 2Mi, 0 free"),
+				"insufficient hugepages-2Mi: needs 2Mi, 0Mi free"),
 		},
 		"what is ignored": {pod: pinned("n1").Req(list{fpga: "1", licence: "1"}), args: ignore},
 		"what is ignored, beside what is not": {
@@ -116,9 +116,8 @@ func TestFitArgs(t *testing.T) {
 	}
 }
 
-func TestAmount(t *testing.T) {
+func TestBytesInTheirOwnUnit(t *testing.T) {
 	tests := map[string]struct {
-		resource       corev1.ResourceName
 		n              int64
 		wantUp, wantDn string // wantDn is wantUp when empty
 	}{
@@ -136,25 +135,17 @@ func TestAmount(t *testing.T) {
 		"almost many whole Gi":  {n: 32*gi - 2*mi, wantUp: "32Gi", wantDn: "31.9Gi"},
 		"decimal":               {n: 500_000_000, wantUp: "477Mi", wantDn: "476Mi"},
 		"most of all":           {n: math.MaxInt64, wantUp: "8589934592Gi", wantDn: "8589934591.9Gi"},
-		"cpu":                   {resource: corev1.ResourceCPU, n: 1500, wantUp: "1500m"},
-		"ephemeral storage":     {resource: corev1.ResourceEphemeralStorage, n: gi, wantUp: "1Gi"},
-		"huge pages":            {resource: "hugepages-1Gi", n: gi, wantUp: "1Gi"},
-		"an extended resource":  {resource: "example.com/gpu", n: 1 << 30, wantUp: "1073741824"},
-		"volumes that attach":   {resource: "attachable-volumes-x", n: 39, wantUp: "39"},
 		"what people write: 1G": {n: 1_000_000_000, wantUp: "954Mi", wantDn: "953Mi"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			if test.resource == "" {
-				test.resource = corev1.ResourceMemory
-			}
 			if test.wantDn == "" {
 				test.wantDn = test.wantUp
 			}
-			if got := amount(test.resource, test.n, up); got != test.wantUp {
+			if got := show(test.n, unitOf(test.n, up), up); got != test.wantUp {
 				t.Errorf("up %s, want %s", got, test.wantUp)
 			}
-			if got := amount(test.resource, test.n, down); got != test.wantDn {
+			if got := show(test.n, unitOf(test.n, down), down); got != test.wantDn {
 				t.Errorf("down %s, want %s", got, test.wantDn)
 			}
 		})

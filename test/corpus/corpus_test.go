@@ -12,6 +12,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	nodev1 "k8s.io/api/node/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -87,61 +88,112 @@ func addNodes(c *labtest.Cluster, sets []*appsv1.DaemonSet) []corev1.Node {
 	return nodes.Items
 }
 
-// checkManifest applies a file's DaemonSets as ours, and returns how many pods that made.
+// checkManifest applies a file's DaemonSets as ours, all of them together, for their pods may need each other, and returns
+// how many pods that made.
 func checkManifest(c *labtest.Cluster, m *manifest, nodes []corev1.Node) (pods int) {
 	if left := m.summary(); left != "" {
 		c.T.Logf("left out: %s", left)
 	}
+	provide(c, m)
+	placed := make([]placement, len(m.daemonSets))
+	for i, doc := range m.daemonSets {
+		placed[i] = apply(c, doc, nodes)
+	}
+	for i := range placed {
+		set, eligible := &placed[i].set, placed[i].eligible
+		checkBoundBy(c, c.WaitForPods(set, eligible...))
+		c.WaitForStatus(set, func(status *v1alpha1.DaemonSetStatus) bool {
+			n := int32(len(eligible))
+			return status.DesiredNumberScheduled == n && status.CurrentNumberScheduled == n && status.NumberReady == n && status.UpdatedNumberScheduled == n
+		})
+		pods += len(eligible)
+	}
+	for i := range placed {
+		c.Must(c.Delete(c.T.Context(), &placed[i].set, client.PropagationPolicy(metav1.DeletePropagationBackground)))
+	}
+	for i := range placed {
+		removePods(c, &placed[i].set)
+	}
+	removeClasses(c)
+	return pods
+}
+
+// placement is a DaemonSet of ours and the nodes that its pods have to come to.
+type placement struct {
+	set      v1alpha1.DaemonSet
+	eligible []string
+}
+
+// apply makes the DaemonSet of a document as ours.
+func apply(c *labtest.Cluster, doc document, nodes []corev1.Node) placement {
+	c.T.Helper()
+	want, err := doc.daemonSet()
+	c.Must(err)
+	_, _, err = c.Kubectl(c.T.Context(), doc.as(ourVersion), "apply", "-f", "-")
+	c.Must(err)
+	made := placement{eligible: oracle(want, nodes)}
+	c.Must(c.Get(c.T.Context(), client.ObjectKeyFromObject(want), &made.set))
+	if len(made.eligible) == 0 {
+		c.T.Errorf("%s: no node is eligible, so nothing is proven: add one", want.Name)
+	}
+	return made
+}
+
+// provide makes what pods of a file's DaemonSets cannot be created without: first what the file brings itself.
+func provide(c *labtest.Cluster, m *manifest) {
+	c.T.Helper()
+	create := func(object client.Object) {
+		if err := c.Create(c.T.Context(), object); err != nil && !apierrors.IsAlreadyExists(err) {
+			c.T.Fatal(err)
+		}
+	}
+	var sets []*appsv1.DaemonSet
 	for _, doc := range m.daemonSets {
 		set, err := doc.daemonSet()
 		c.Must(err)
-		provide(c, set)
+		sets = append(sets, set)
+		create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: set.Namespace}})
 	}
 	for _, doc := range m.needed {
 		_, _, err := c.Kubectl(c.T.Context(), doc.text, "apply", "-f", "-")
 		c.Must(err)
 	}
-	for _, doc := range m.daemonSets {
-		want, err := doc.daemonSet()
-		c.Must(err)
-		_, _, err = c.Kubectl(c.T.Context(), doc.as(ourVersion), "apply", "-f", "-")
-		c.Must(err)
-		var set v1alpha1.DaemonSet
-		c.Must(c.Get(c.T.Context(), client.ObjectKeyFromObject(want), &set))
-		eligible := oracle(want, nodes)
-		if len(eligible) == 0 {
-			c.T.Errorf("%s: no node is eligible, so nothing is proven: add one", want.Name)
+	for _, set := range sets {
+		for _, object := range referred(set) {
+			create(object)
 		}
-		checkBoundBy(c, c.WaitForPods(&set, eligible...))
-		c.WaitForStatus(&set, func(status *v1alpha1.DaemonSetStatus) bool {
-			n := int32(len(eligible))
-			return status.DesiredNumberScheduled == n && status.CurrentNumberScheduled == n && status.NumberReady == n && status.UpdatedNumberScheduled == n
-		})
-		pods += len(eligible)
-		c.Must(c.Delete(c.T.Context(), &set, client.PropagationPolicy(metav1.DeletePropagationBackground)))
-		removePods(c, &set)
 	}
-	return pods
 }
 
-// provide makes what a DaemonSet refers to and its file does not hold.
-func provide(c *labtest.Cluster, set *appsv1.DaemonSet) {
-	c.T.Helper()
-	ctx, pod := c.T.Context(), &set.Spec.Template.Spec
-	create := func(object client.Object) {
-		if err := c.Create(ctx, object); err != nil && !apierrors.IsAlreadyExists(err) {
-			c.T.Fatal(err)
-		}
-	}
-	create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: set.Namespace}})
+// referred are what a DaemonSet's template refers to by name.
+func referred(set *appsv1.DaemonSet) []client.Object {
+	pod := &set.Spec.Template.Spec
+	var objects []client.Object
 	for _, name := range []string{"default", pod.ServiceAccountName, pod.DeprecatedServiceAccount} {
 		if name != "" {
-			create(&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: set.Namespace, Name: name}})
+			objects = append(objects, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: set.Namespace, Name: name}})
 		}
 	}
 	if class := pod.PriorityClassName; class != "" && !strings.HasPrefix(class, "system-") {
-		create(&schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{Name: class}, Value: 1000000})
+		objects = append(objects, &schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{Name: class}, Value: 1000000})
 	}
+	if class := pod.RuntimeClassName; class != nil {
+		objects = append(objects, &nodev1.RuntimeClass{ObjectMeta: metav1.ObjectMeta{Name: *class}, Handler: "runc"})
+	}
+	return objects
+}
+
+// removeClasses leaves no class to the next file, which may bring another of the same name.
+func removeClasses(c *labtest.Cluster) {
+	c.T.Helper()
+	var priorities schedulingv1.PriorityClassList
+	c.Must(c.List(c.T.Context(), &priorities))
+	for i := range priorities.Items {
+		if class := &priorities.Items[i]; !strings.HasPrefix(class.Name, "system-") {
+			c.Must(c.Delete(c.T.Context(), class))
+		}
+	}
+	c.Must(c.DeleteAllOf(c.T.Context(), &nodev1.RuntimeClass{}))
 }
 
 // oracle is where upstream's own predicate wants pods.

@@ -3,6 +3,7 @@ package corpus
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -29,7 +30,11 @@ func (s nodeSpec) apply(node *corev1.Node, resources map[corev1.ResourceName]boo
 		corev1.ResourcePods:             resource.MustParse("1000"),
 	}
 	for name := range resources {
-		if _, basic := room[name]; !basic {
+		switch _, basic := room[name]; {
+		case basic:
+		case strings.HasPrefix(string(name), corev1.ResourceHugePagesPrefix): // bytes, in whole pages
+			room[name] = resource.MustParse("1Ti")
+		default:
 			room[name] = resource.MustParse("1000")
 		}
 	}
