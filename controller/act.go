@@ -225,7 +225,7 @@ func (a *actor) createAs(ctx context.Context, cell daemon.Key, task *task, actio
 	case apierrors.IsAlreadyExists(err):
 		return a.meet(ctx, task.object, pod)
 	}
-	err = fmt.Errorf("creating pod %s for node %s: %w", pod.Name, task.node.Name, err)
+	err = &podError{"creating", pod.Name, task.node.Name, err}
 	if about := concernOf(err); about == concernsDaemon || about == concernsNode {
 		a.refusals.note(cell, err, about)
 	}
@@ -319,5 +319,5 @@ func problemOf(err error) daemon.Problem {
 	case errors.As(err, &known):
 		reason = known.reason
 	}
-	return daemon.Problem{Reason: reason, Message: err.Error()}
+	return daemon.NewProblem(reason, causeOf(err), namesIn(err)...)
 }

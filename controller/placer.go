@@ -250,9 +250,13 @@ func (p *placer) condition() []metav1.Condition {
 		if p.mode == PlacementAdmission {
 			condition.Message = "no pods are created: " + cause
 		}
+		condition.Message = daemon.Shorten(condition.Message, shownCause)
 	}
 	return []metav1.Condition{condition}
 }
+
+// shownCause is how many bytes of what admission answered are in a condition.
+const shownCause = 1500
 
 // Reasons of the condition PlacementAdmission and of its events.
 const (

@@ -217,7 +217,7 @@ func TestReporterTellsOfTrouble(t *testing.T) {
 	if diff := cmp.Diff(want, conditionsOf(d.stored(t).Status.Conditions, 1)); diff != "" {
 		t.Errorf("conditions (-want, +got):\n%s", diff)
 	}
-	if degraded := meta.FindStatusCondition(d.stored(t).Status.Conditions, v1alpha1.ConditionDegraded); degraded.Message != "n1: exceeded quota" {
+	if degraded := meta.FindStatusCondition(d.stored(t).Status.Conditions, v1alpha1.ConditionDegraded); degraded.Message != "exceeded quota (1 node: n1)" {
 		t.Errorf("message %q", degraded.Message)
 	}
 	d.world.trouble(cell, daemon.Problem{})

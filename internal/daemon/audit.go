@@ -11,7 +11,7 @@ import (
 func (c *Cells) Audit(now time.Time) (wrong []string) {
 	var (
 		sums    Counters
-		rolling struct{ serving, taken, surging, waiting, lacking int }
+		rolling struct{ serving, taken, surging, waiting int }
 		pods    = map[string]int{}
 	)
 	count := func(sum *int, counts bool) {
@@ -28,7 +28,6 @@ func (c *Cells) Audit(now time.Time) (wrong []string) {
 		count(&rolling.taken, cell.roll.taken)
 		count(&rolling.surging, cell.roll.surging)
 		count(&rolling.waiting, cell.roll.waits)
-		count(&rolling.lacking, cell.roll.lacks)
 		for _, pod := range cell.Pods {
 			pods[pod.Revision]++
 		}
@@ -49,8 +48,9 @@ func (c *Cells) Audit(now time.Time) (wrong []string) {
 	check("serving", &r.serving, rolling.serving)
 	check("taken", &r.taken, rolling.taken)
 	check("surging", &r.surging, rolling.surging)
-	if r.waiting != nil && (r.waiting.Len() != rolling.waiting || r.lacking.Len() != rolling.lacking) {
-		wrong = append(wrong, fmt.Sprintf("waiting and lacking: %d and %d, counted %d and %d", r.waiting.Len(), r.lacking.Len(), rolling.waiting, rolling.lacking))
+	unavailable := sums.Desired - sums.Available
+	if r.waiting != nil && (r.waiting.Len() != rolling.waiting || c.unavailable.Len() != unavailable) {
+		wrong = append(wrong, fmt.Sprintf("waiting and unavailable: %d and %d, counted %d and %d", r.waiting.Len(), c.unavailable.Len(), rolling.waiting, unavailable))
 		c.refill()
 	}
 	for _, revision := range differing(c.pods, pods) {
@@ -63,14 +63,12 @@ func (c *Cells) Audit(now time.Time) (wrong []string) {
 // refill puts every cell into the queues anew.
 func (c *Cells) refill() {
 	c.rollout.waiting.Clear(false)
-	c.rollout.lacking.Clear(false)
+	c.unavailable.Clear(false)
 	for _, cell := range c.byNode {
 		if cell.roll.waits {
 			c.rollout.waiting.ReplaceOrInsert(cell.roll.turn)
 		}
-		if cell.roll.lacks {
-			c.rollout.lacking.ReplaceOrInsert(cell.Node)
-		}
+		c.noteUnavailable(cell, false)
 	}
 }
 

@@ -18,7 +18,7 @@ func TestAudit(t *testing.T) {
 		"taken":        func(c *Cells) { c.rollout.taken++ },
 		"surging":      func(c *Cells) { c.rollout.surging++ },
 		"waiting":      func(c *Cells) { c.rollout.waiting.ReplaceOrInsert(turn{node: "nobody"}) },
-		"lacking":      func(c *Cells) { c.rollout.lacking.Clear(false) },
+		"unavailable":  func(c *Cells) { c.unavailable.Clear(false) },
 		"pods":         func(c *Cells) { c.pods["r1"]++ },
 		"pods of none": func(c *Cells) { c.pods["gone"] = 1 },
 	} {
@@ -40,7 +40,7 @@ func TestAudit(t *testing.T) {
 			if wrong := cells.Audit(c.now); len(wrong) > 0 {
 				t.Errorf("found %q again", wrong)
 			}
-			if after := cells.Health(); after.Counters != health.Counters || after.Lack != health.Lack || !slices.Equal(after.Lacking, health.Lacking) {
+			if after := cells.Health(); after.Counters != health.Counters || !slices.Equal(after.Unavailable, health.Unavailable) {
 				t.Errorf("afterwards %+v, want %+v", after, health)
 			}
 		})

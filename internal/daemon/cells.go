@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/btree"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -24,34 +25,6 @@ type Cell struct {
 	granted  grant     // the rollout's leave to replace an old pod
 }
 
-// Counters are a daemon's sums over its cells; every number counts nodes. The meaning is that
-// of apps/v1's status (k8s.io/kubernetes pkg/controller/daemon updateDaemonSetStatus).
-type Counters struct {
-	Desired      int // should run a pod
-	Current      int // should, and have one, Pending ones included
-	Misscheduled int // have one and should not
-	Ready        int
-	Available    int
-	Updated      int // have one of the current revision
-}
-
-// part is what a cell adds to the sums: a node is counted or not. There are as many as cells.
-type part struct{ desired, current, misscheduled, ready, available, updated bool }
-
-func (c *Counters) add(cell part, sign int) {
-	count := func(sum *int, counts bool) {
-		if counts {
-			*sum += sign
-		}
-	}
-	count(&c.Desired, cell.desired)
-	count(&c.Current, cell.current)
-	count(&c.Misscheduled, cell.misscheduled)
-	count(&c.Ready, cell.ready)
-	count(&c.Available, cell.available)
-	count(&c.Updated, cell.updated)
-}
-
 // Cells are a daemon's cells, with their sums kept by deltas: a change of one pod or node costs
 // one cell. Time comes in with every change, for a pod becomes available by waiting.
 // The zero value is empty and ready to use. It is not safe for concurrent use.
@@ -61,6 +34,8 @@ type Cells struct {
 	sums     Counters
 	rollout  rollout
 	pods     map[string]int // how many there are of a revision, those that end included
+	// unavailable are the nodes that the sums count as desired and not as available.
+	unavailable *btree.BTreeG[string]
 }
 
 // currentTemplate is what a cell's pods are compared with.
@@ -287,29 +262,13 @@ func (c *Cells) cell(node string) *counted {
 // recount replaces a cell's part of the sums, and drops a cell that holds nothing.
 func (c *Cells) recount(cell *counted, now time.Time) {
 	c.sums.add(cell.part, -1)
+	was := cell.part.unavailable()
 	cell.part = cell.count(&c.template, now)
 	c.sums.add(cell.part, +1)
+	c.noteUnavailable(cell, was)
 	c.rollout.replace(cell, cell.rolling(&c.template, now))
 	if cell.NodeUID == "" && len(cell.Pods) == 0 {
 		delete(c.byNode, cell.Node)
-	}
-}
-
-// count is a cell's part of the sums. Of several pods the best one counts.
-func (c *Cell) count(template *currentTemplate, now time.Time) part {
-	switch {
-	case !c.Verdict.ShouldRun:
-		return part{misscheduled: c.NodeUID != "" && len(c.Pods) > 0}
-	case len(c.Pods) == 0:
-		return part{desired: true}
-	}
-	best := c.Pods[0]
-	return part{
-		desired:   true,
-		current:   true,
-		ready:     best.Ready,
-		available: template.available(best, now),
-		updated:   best.Revision == template.revision,
 	}
 }
 

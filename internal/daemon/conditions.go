@@ -2,9 +2,6 @@ package daemon
 
 import (
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -13,48 +10,36 @@ import (
 
 // Reasons of conditions, beside those of problems.
 const (
-	reasonNoNodes       = "NoEligibleNodes"
-	reasonAllAvailable  = "AllNodesAvailable"
-	reasonWithinLimit   = "WithinMaxUnavailable"
-	reasonUnavailable   = "NodesUnavailable"
-	reasonRollingOut    = "RollingOut"
-	reasonWaitsForUser  = "OnDelete"
-	reasonPodsMissing   = "PodsMissing"
-	reasonComplete      = "Complete"
-	reasonAsExpected    = "AsExpected"
-	shownNodes          = 3
-	shownProblemMessage = 200
+	reasonNoNodes      = "NoEligibleNodes"
+	reasonAllAvailable = "AllNodesAvailable"
+	reasonWithinLimit  = "WithinMaxUnavailable"
+	reasonUnavailable  = "NodesUnavailable"
+	reasonRollingOut   = "RollingOut"
+	reasonWaitsForUser = "OnDelete"
+	reasonPodsMissing  = "PodsMissing"
+	reasonComplete     = "Complete"
+	reasonAsExpected   = "AsExpected"
 )
 
-// Problem is why a cell does not come to be as it should.
-type Problem struct {
-	Reason  string // of the event that told of it
-	Message string
-}
-
-// Health is what a daemon's conditions are made of.
+// Health is what a daemon's conditions are made of. They take every number from Counters, which the
+// status shows beside them: a number means one thing in one status.
 type Health struct {
 	Counters
 	OnDelete       bool
 	MaxUnavailable int
-	// Lacking are the first nodes that should run a pod and have no available one, by name.
-	Lacking []string
-	// Lack is how many there are.
-	Lack     int
-	Problems map[string]Problem // by node
+	// Unavailable are the first nodes, by name, of those that Counters count as unavailable.
+	Unavailable []string
+	Problems    map[string]Problem // by node
 }
 
 // Health is a daemon's; the caller adds its problems.
 func (c *Cells) Health() Health {
 	maxUnavailable, _ := c.rollout.strategy.limits(c.sums.Desired)
-	health := Health{
-		Counters: c.sums, OnDelete: c.rollout.strategy.OnDelete, MaxUnavailable: maxUnavailable,
-		Lack: c.sums.Desired - c.rollout.serving,
-	}
-	if c.rollout.lacking != nil {
-		c.rollout.lacking.Ascend(func(node string) bool {
-			health.Lacking = append(health.Lacking, node)
-			return len(health.Lacking) < shownNodes
+	health := Health{Counters: c.sums, OnDelete: c.rollout.strategy.OnDelete, MaxUnavailable: maxUnavailable}
+	if c.unavailable != nil {
+		c.unavailable.Ascend(func(node string) bool {
+			health.Unavailable = append(health.Unavailable, node)
+			return len(health.Unavailable) < shownNodes
 		})
 	}
 	return health
@@ -84,16 +69,16 @@ func condition(kind string, status bool, reason, format string, args ...any) met
 
 func (h *Health) available() metav1.Condition {
 	const kind = v1alpha1.ConditionAvailable
-	have := fmt.Sprintf("%d of %d nodes have an available pod", h.Desired-h.Lack, h.Desired)
+	have := fmt.Sprintf("%d of %d nodes have an available pod", h.Available, h.Desired)
 	switch {
 	case h.Desired == 0:
 		return condition(kind, true, reasonNoNodes, "no node is eligible")
-	case h.Lack == 0:
+	case h.Available == h.Desired:
 		return condition(kind, true, reasonAllAvailable, "%s", have)
-	case h.Lack <= h.MaxUnavailable && h.Lack < h.Desired:
-		return condition(kind, true, reasonWithinLimit, "%s, %d may be without; without: %s", have, h.MaxUnavailable, h.lacking())
+	case h.Desired-h.Available <= h.MaxUnavailable && h.Available > 0:
+		return condition(kind, true, reasonWithinLimit, "%s, %d may be without; without: %s", have, h.MaxUnavailable, h.unavailable())
 	}
-	return condition(kind, false, reasonUnavailable, "%s; without: %s", have, h.lacking())
+	return condition(kind, false, reasonUnavailable, "%s; without: %s", have, h.unavailable())
 }
 
 func (h *Health) progressing() metav1.Condition {
@@ -101,7 +86,7 @@ func (h *Health) progressing() metav1.Condition {
 	have := fmt.Sprintf("%d of %d nodes have a pod of the current template", h.Updated, h.Desired)
 	switch {
 	case h.Current < h.Desired:
-		return condition(kind, true, reasonPodsMissing, "%d of %d nodes have a pod; without an available one: %s", h.Current, h.Desired, h.lacking())
+		return condition(kind, true, reasonPodsMissing, "%d of %d nodes have a pod; without an available one: %s", h.Current, h.Desired, h.unavailable())
 	case h.Updated < h.Desired && h.OnDelete:
 		return condition(kind, false, reasonWaitsForUser, "%s; the strategy is OnDelete: the others get one when theirs is deleted", have)
 	case h.Updated < h.Desired:
@@ -115,23 +100,9 @@ func (h *Health) degraded() metav1.Condition {
 	if len(h.Problems) == 0 {
 		return condition(kind, false, reasonAsExpected, "nothing keeps pods from being made")
 	}
-	nodes := slices.Sorted(maps.Keys(h.Problems))
-	first := h.Problems[nodes[0]]
-	message := first.Message
-	if len(message) > shownProblemMessage {
-		message = strings.ToValidUTF8(message[:shownProblemMessage], "") + "…"
-	}
-	return condition(kind, true, first.Reason, "%s: %s", list(nodes, len(nodes)), message)
+	reason, message := describeProblems(h.Problems)
+	return condition(kind, true, reason, "%s", message)
 }
 
-// lacking names the first nodes without an available pod, and how many more there are.
-func (h *Health) lacking() string { return list(h.Lacking, h.Lack) }
-
-func list(nodes []string, total int) string {
-	shown := nodes[:min(shownNodes, len(nodes))]
-	text := strings.Join(shown, ", ")
-	if more := total - len(shown); more > 0 {
-		text += fmt.Sprintf(" and %d more", more)
-	}
-	return text
-}
+// unavailable names the first nodes without an available pod, and how many more there are.
+func (h *Health) unavailable() string { return list(h.Unavailable, h.Desired-h.Available) }

@@ -2,9 +2,15 @@ package daemon
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"regexp"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/everynode/everynode/api/v1alpha1"
 )
 
 func TestConditions(t *testing.T) {
@@ -21,7 +27,7 @@ func TestConditions(t *testing.T) {
 			},
 		},
 		"all well": {
-			health: Health{Counters: Counters{Desired: 5, Current: 5, Updated: 5}},
+			health: Health{Counters: Counters{Desired: 5, Current: 5, Available: 5, Updated: 5}},
 			want: []string{
 				"Available=True AllNodesAvailable: 5 of 5 nodes have an available pod",
 				"Progressing=False Complete: 5 of 5 nodes have a pod of the current template",
@@ -29,7 +35,7 @@ func TestConditions(t *testing.T) {
 			},
 		},
 		"rolling out": {
-			health: Health{Counters: Counters{Desired: 5, Current: 5, Updated: 2}, MaxUnavailable: 1, Lack: 1, Lacking: []string{"n3"}},
+			health: Health{Counters: Counters{Desired: 5, Current: 5, Available: 4, Updated: 2}, MaxUnavailable: 1, Unavailable: []string{"n3"}},
 			want: []string{
 				"Available=True WithinMaxUnavailable: 4 of 5 nodes have an available pod, 1 may be without; without: n3",
 				"Progressing=True RollingOut: 2 of 5 nodes have a pod of the current template",
@@ -38,7 +44,7 @@ func TestConditions(t *testing.T) {
 			},
 		},
 		"OnDelete waits for the user": {
-			health: Health{Counters: Counters{Desired: 5, Current: 5, Updated: 2}, OnDelete: true},
+			health: Health{Counters: Counters{Desired: 5, Current: 5, Available: 5, Updated: 2}, OnDelete: true},
 			want: []string{
 				"Available=True AllNodesAvailable: 5 of 5 nodes have an available pod",
 				"Progressing=False OnDelete: 2 of 5 nodes have a pod of the current template; the strategy is OnDelete: the others get one when theirs is deleted",
@@ -47,15 +53,15 @@ func TestConditions(t *testing.T) {
 		},
 		"refused": {
 			health: Health{
-				Counters: Counters{Desired: 5, Current: 0}, MaxUnavailable: 1, Lack: 5, Lacking: []string{"n1", "n2", "n3"},
+				Counters: Counters{Desired: 5, Current: 0}, MaxUnavailable: 1, Unavailable: []string{"n1", "n2", "n3"},
 				Problems: map[string]Problem{"n2": {Reason: "B", Message: "b"}, "n1": {Reason: "FailedCreate", Message: "exceeded quota"}},
 			},
 			want: []string{
 				"Available=False NodesUnavailable: 0 of 5 nodes have an available pod; without: n1, n2, n3 and 2 more",
 				"Progressing=True PodsMissing: 0 of 5 nodes have a pod; without an available one: n1, n2, n3 and 2 more",
-				"Degraded=True FailedCreate: n1, n2: exceeded quota",
+				"Degraded=True FailedCreate: exceeded quota (1 node: n1); b (1 node: n2)",
 				"Reconciling=True PodsMissing: 0 of 5 nodes have a pod; without an available one: n1, n2, n3 and 2 more",
-				"Stalled=True FailedCreate: n1, n2: exceeded quota",
+				"Stalled=True FailedCreate: exceeded quota (1 node: n1); b (1 node: n2)",
 			},
 		},
 	}
@@ -75,8 +81,8 @@ func TestConditions(t *testing.T) {
 // The nodes that a condition names are kept by deltas, as the sums are.
 func TestHealthNamesTheFirstNodes(t *testing.T) {
 	c := newCluster(t, 6, unavailable("2"))
-	if health := c.cells.Health(); health.Lack != 0 || len(health.Lacking) != 0 {
-		t.Fatalf("%+v, want nothing lacking", health)
+	if health := c.cells.Health(); len(health.Unavailable) != 0 {
+		t.Fatalf("%+v, want no node without an available pod", health)
 	}
 	for _, node := range []string{"n5", "n1", "n4", "n2"} {
 		pod := c.podsOn(node)[0]
@@ -84,13 +90,98 @@ func TestHealthNamesTheFirstNodes(t *testing.T) {
 		c.tell(pod)
 	}
 	health := c.cells.Health()
-	if diff := cmp.Diff([]string{"n1", "n2", "n4"}, health.Lacking); diff != "" || health.Lack != 4 || health.MaxUnavailable != 2 {
+	if diff := cmp.Diff([]string{"n1", "n2", "n4"}, health.Unavailable); diff != "" || health.Available != 2 || health.MaxUnavailable != 2 {
 		t.Errorf("%+v (-want, +got):\n%s", health, diff)
 	}
 	c.cells.RemoveNode("n1", c.now)
 	c.gone(c.podsOn("n1")[0])
 	c.ready(c.podsOn("n2")[0])
-	if diff := cmp.Diff([]string{"n4", "n5"}, c.cells.Health().Lacking); diff != "" {
-		t.Errorf("lacking (-want, +got):\n%s", diff)
+	if diff := cmp.Diff([]string{"n4", "n5"}, c.cells.Health().Unavailable); diff != "" {
+		t.Errorf("unavailable (-want, +got):\n%s", diff)
 	}
+}
+
+// Whatever happens to nodes and pods, a condition's numbers are those of the counters beside it, and
+// the nodes that it names are those that the counters count: also while pods terminate, which apps/v1
+// counts as long as they are ready.
+func TestConditionsAgreeWithCounters(t *testing.T) {
+	for seed := range uint64(200) {
+		random := rand.New(rand.NewPCG(seed, 18))
+		c := newCluster(t, 1+random.IntN(8), []Strategy{unavailable("1"), unavailable("50%"), surge("2"), {OnDelete: true}}[random.IntN(4)])
+		for step := range 60 {
+			c.disturb(random, step)
+			health := c.cells.Health()
+			status := Status(&v1alpha1.DaemonSetStatus{}, health.Counters, 1, c.now, health.Conditions()...)
+			for _, wrong := range disagreements(&status) {
+				t.Fatalf("seed %d, step %d: %s", seed, step, wrong)
+			}
+			if want := c.unavailableNodes(); !slices.Equal(health.Unavailable, want[:min(shownNodes, len(want))]) {
+				t.Fatalf("seed %d, step %d: the nodes %v are named, of %v", seed, step, health.Unavailable, want)
+			}
+		}
+	}
+}
+
+// disturb does anything to a node or a pod.
+func (c *cluster) disturb(random *rand.Rand, step int) {
+	node := c.nodes[random.IntN(len(c.nodes))]
+	switch random.IntN(5) {
+	case 0:
+		c.cells.SetNode(node, types.UID(node), []Verdict{eligible, noSchedule, mismatch}[random.IntN(3)], c.now)
+	case 1:
+		c.update(fmt.Sprintf("r%d", step%3))
+	case 2:
+		c.cells.Grant(c.now)
+		c.act(node)
+	default:
+		for _, pod := range c.podsOn(node) {
+			switch random.IntN(4) {
+			case 0:
+				pod.Terminating = true
+				c.tell(pod)
+			case 1:
+				c.unready(pod)
+			case 2:
+				c.ready(pod)
+			default:
+				c.gone(pod)
+			}
+		}
+	}
+}
+
+// unavailableNodes are those that should run a pod and of whose pods the one that counts is not available.
+func (c *cluster) unavailableNodes() (nodes []string) {
+	for _, cell := range c.cells.byNode {
+		if cell.Verdict.ShouldRun && (len(cell.Pods) == 0 || !cell.Pods[0].Ready) {
+			nodes = append(nodes, cell.Node)
+		}
+	}
+	slices.Sort(nodes)
+	return nodes
+}
+
+// disagreements compares every "n of m nodes" of a status's conditions with its numbers.
+func disagreements(status *v1alpha1.DaemonSetStatus) (wrong []string) {
+	expected := map[string]int32{
+		"have an available pod":              status.NumberAvailable,
+		"have a pod of the current template": status.UpdatedNumberScheduled,
+		"have a pod":                         status.CurrentNumberScheduled,
+	}
+	for _, condition := range status.Conditions {
+		match := regexp.MustCompile(`^(\d+) of (\d+) nodes (have [^,;]*)`).FindStringSubmatch(condition.Message)
+		if match == nil {
+			if condition.Type == v1alpha1.ConditionAvailable && status.DesiredNumberScheduled != 0 {
+				wrong = append(wrong, condition.Message+": no number")
+			}
+			continue
+		}
+		if want, known := expected[match[3]]; !known || match[1] != fmt.Sprint(want) || match[2] != fmt.Sprint(status.DesiredNumberScheduled) {
+			wrong = append(wrong, fmt.Sprintf("%s: %q beside %+v", condition.Type, condition.Message, *status))
+		}
+		if more := regexp.MustCompile(`and (\d+) more`).FindStringSubmatch(condition.Message); more != nil && more[1] != fmt.Sprint(status.NumberUnavailable-shownNodes) {
+			wrong = append(wrong, fmt.Sprintf("%s: %q, and %d are unavailable", condition.Type, condition.Message, status.NumberUnavailable))
+		}
+	}
+	return wrong
 }

@@ -76,7 +76,6 @@ type rollout struct {
 	taken    int // of these, cells whose available pod may be deleted: they will not serve soon
 	surging  int // cells where a new pod stands beside the old one, or may
 	waiting  *btree.BTreeG[turn]
-	lacking  *btree.BTreeG[string] // cells that should run a pod and do not serve
 }
 
 // turn is a cell's place in the queue: cells whose old pod is not available come first, for to
@@ -99,7 +98,6 @@ func (t turn) less(other turn) bool {
 type rolling struct {
 	serving, taken, surging bool
 	leave                   bool // it may surge and does not yet
-	lacks                   bool // it should serve and does not
 	waits                   bool
 	turn                    turn
 }
@@ -108,7 +106,6 @@ type rolling struct {
 func (r *rollout) replace(cell *counted, next rolling) {
 	if r.waiting == nil {
 		r.waiting = btree.NewG(8, turn.less)
-		r.lacking = btree.NewOrderedG[string](8)
 	}
 	before := cell.roll
 	count := func(sum *int, had, has bool) {
@@ -127,12 +124,6 @@ func (r *rollout) replace(cell *counted, next rolling) {
 	}
 	if next.waits {
 		r.waiting.ReplaceOrInsert(next.turn)
-	}
-	switch {
-	case next.lacks && !before.lacks:
-		r.lacking.ReplaceOrInsert(cell.Node)
-	case before.lacks && !next.lacks:
-		r.lacking.Delete(cell.Node)
 	}
 	cell.roll = next
 }
@@ -159,7 +150,6 @@ func (c *Cell) rolling(template *currentTemplate, now time.Time) rolling {
 		surging: template.surges && (alive > 1 || granted && !c.granted.free),
 	}
 	roll.leave = roll.surging && alive == 1
-	roll.lacks = !roll.serving
 	if old == nil {
 		return roll
 	}

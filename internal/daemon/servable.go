@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"fmt"
-	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -29,25 +28,25 @@ func Selector(set *v1alpha1.DaemonSet) (labels.Selector, *Problem) {
 	selector, err := metav1.LabelSelectorAsSelector(set.Spec.Selector)
 	switch {
 	case err != nil:
-		return nil, &Problem{ReasonInvalidSelector, fmt.Sprintf("spec.selector is invalid: %v; a selector cannot be changed: delete the DaemonSet, with --cascade=orphan to keep its pods, and create it again", err)}
+		return nil, &Problem{Reason: ReasonInvalidSelector, Message: fmt.Sprintf("spec.selector is invalid: %v; a selector cannot be changed: delete the DaemonSet, with --cascade=orphan to keep its pods, and create it again", err)}
 	case selector.Empty():
-		return nil, &Problem{ReasonInvalidSelector, "spec.selector is empty and would select every pod of the namespace: delete the DaemonSet, with --cascade=orphan to keep its pods, and create it again with the labels of its template in spec.selector"}
+		return nil, &Problem{Reason: ReasonInvalidSelector, Message: "spec.selector is empty and would select every pod of the namespace: delete the DaemonSet, with --cascade=orphan to keep its pods, and create it again with the labels of its template in spec.selector"}
 	case !selector.Matches(labels.Set(set.Spec.Template.Labels)):
-		return nil, &Problem{ReasonSelectorMismatch, "spec.selector does not match spec.template.metadata.labels: give the template every label that the selector requires"}
+		return nil, &Problem{Reason: ReasonSelectorMismatch, Message: "spec.selector does not match spec.template.metadata.labels: give the template every label that the selector requires"}
 	}
 	return selector, nil
 }
 
 // Undecodable is the problem of a DaemonSet whose spec cannot be decoded.
 func Undecodable(err error) *Problem {
-	return &Problem{ReasonSpecUndecodable, "the spec cannot be decoded, correct it: " + err.Error()}
+	return &Problem{Reason: ReasonSpecUndecodable, Message: "the spec cannot be decoded, correct it: " + err.Error()}
 }
 
 // Unserved are the conditions of a DaemonSet that is not served because of a problem. Its pods are not
 // looked at, so that nobody can know whether they are available.
 func Unserved(problem Problem) []metav1.Condition {
 	const left = "; until then no pod is created, replaced or deleted"
-	degraded := condition(v1alpha1.ConditionDegraded, true, problem.Reason, "%s%s", clipped(problem.Message), left)
+	degraded := condition(v1alpha1.ConditionDegraded, true, problem.Reason, "%s%s", Shorten(problem.Message, shownCause), left)
 	stalled := degraded
 	stalled.Type = v1alpha1.ConditionStalled
 	available := condition(v1alpha1.ConditionAvailable, false, problem.Reason, "not known: the DaemonSet is not served")
@@ -59,10 +58,3 @@ func Unserved(problem Problem) []metav1.Condition {
 
 // shownCause is how much of a problem is shown; what could not be decoded may be long.
 const shownCause = 600
-
-func clipped(message string) string {
-	if len(message) <= shownCause {
-		return message
-	}
-	return strings.ToValidUTF8(message[:shownCause], "") + "…"
-}

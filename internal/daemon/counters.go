@@ -1,0 +1,69 @@
+package daemon
+
+import (
+	"time"
+
+	"github.com/google/btree"
+)
+
+// Counters are a daemon's sums over its cells; every number counts nodes. The meaning is that
+// of apps/v1's status (k8s.io/kubernetes pkg/controller/daemon updateDaemonSetStatus).
+type Counters struct {
+	Desired      int // should run a pod
+	Current      int // should, and have one, Pending ones included
+	Misscheduled int // have one and should not
+	Ready        int
+	Available    int
+	Updated      int // have one of the current revision
+}
+
+// part is what a cell adds to the sums: a node is counted or not. There are as many as cells.
+type part struct{ desired, current, misscheduled, ready, available, updated bool }
+
+// unavailable says whether a cell counts for numberUnavailable.
+func (p *part) unavailable() bool { return p.desired && !p.available }
+
+func (c *Counters) add(cell part, sign int) {
+	count := func(sum *int, counts bool) {
+		if counts {
+			*sum += sign
+		}
+	}
+	count(&c.Desired, cell.desired)
+	count(&c.Current, cell.current)
+	count(&c.Misscheduled, cell.misscheduled)
+	count(&c.Ready, cell.ready)
+	count(&c.Available, cell.available)
+	count(&c.Updated, cell.updated)
+}
+
+// noteUnavailable keeps the nodes without an available pod, as the sums count them.
+func (c *Cells) noteUnavailable(cell *counted, was bool) {
+	if c.unavailable == nil {
+		c.unavailable = btree.NewOrderedG[string](8)
+	}
+	switch is := cell.part.unavailable(); {
+	case is && !was:
+		c.unavailable.ReplaceOrInsert(cell.Node)
+	case was && !is:
+		c.unavailable.Delete(cell.Node)
+	}
+}
+
+// count is a cell's part of the sums. Of several pods the best one counts.
+func (c *Cell) count(template *currentTemplate, now time.Time) part {
+	switch {
+	case !c.Verdict.ShouldRun:
+		return part{misscheduled: c.NodeUID != "" && len(c.Pods) > 0}
+	case len(c.Pods) == 0:
+		return part{desired: true}
+	}
+	best := c.Pods[0]
+	return part{
+		desired:   true,
+		current:   true,
+		ready:     best.Ready,
+		available: template.available(best, now),
+		updated:   best.Revision == template.revision,
+	}
+}
