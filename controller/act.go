@@ -89,11 +89,13 @@ func unanswered[K comparable]() workqueue.TypedRateLimiter[K] {
 // Reconcile plans a cell and acts. An error is an answer of the API server that will be the same
 // for a while; it costs a growing delay.
 func (a *actor) Reconcile(ctx context.Context, key daemon.Key) (reconcile.Result, error) {
-	task := a.world.task(key)
+	task := a.world.startTask(key)
 	if task.node == nil { // the daemon or the node is gone, and a refused cell comes here once more
 		a.refusals.leave(key)
 	}
-	if err := a.doAll(ctx, key, &task); err != nil {
+	err := a.doAll(ctx, key, &task)
+	a.world.answered(key, task.made, err)
+	if err != nil {
 		var held *heldBackError
 		if errors.As(err, &held) {
 			a.world.trouble(key, problemOf(held.because))
@@ -125,6 +127,9 @@ func (a *actor) doAll(ctx context.Context, key daemon.Key, task *task) error {
 	if len(task.claims) > 0 {
 		return nil
 	}
+	if len(task.Doubts) > 0 {
+		return a.settleDoubts(ctx, key, task.Doubts)
+	}
 	for _, action := range task.Actions {
 		if err := a.do(ctx, key, task, action); err != nil {
 			return err
@@ -148,7 +153,7 @@ func (a *actor) do(ctx context.Context, cell daemon.Key, task *task, action daem
 	if action.Op == daemon.Create {
 		return a.create(ctx, cell, task, action)
 	}
-	deleted, err := a.delete(ctx, task.object, action)
+	deleted, err := a.delete(ctx, cell, task.object, action)
 	if deleted {
 		a.world.deleted(cell, action.Pod.UID)
 	}
@@ -165,6 +170,7 @@ func (a *actor) create(ctx context.Context, cell daemon.Key, task *task, action 
 	if errors.Is(err, errNameTaken) {
 		err = a.createAs(ctx, cell, task, action, task.names[1])
 	}
+	task.made = err == nil
 	var held *heldBackError
 	if err == nil || errors.As(err, &held) || noAnswer(err) {
 		return err
@@ -267,7 +273,7 @@ var errFormer = errors.New("it is of a former DaemonSet of this name and still t
 
 // delete removes just the pod that the plan means, and says whether it did; one that is gone, or
 // another of the same name, is left alone.
-func (a *actor) delete(ctx context.Context, owner *v1alpha1.DaemonSet, action daemon.Action) (deleted bool, err error) {
+func (a *actor) delete(ctx context.Context, cell daemon.Key, owner *v1alpha1.DaemonSet, action daemon.Action) (deleted bool, err error) {
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: owner.Namespace, Name: action.Pod.Name}}
 	preconditions := client.Preconditions{UID: &action.Pod.UID}
 	if action.IfUnchanged {
@@ -279,7 +285,10 @@ func (a *actor) delete(ctx context.Context, owner *v1alpha1.DaemonSet, action da
 		a.events.Eventf(owner, nil, corev1.EventTypeNormal, eventDeleted, actionDelete,
 			"Deleted pod %s: %s", action.Pod.Name, action.Message)
 		return true, nil
-	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
+	case apierrors.IsNotFound(err), apierrors.IsConflict(err) && !action.IfUnchanged: // it is gone, and counts as gone
+		a.world.deleted(cell, action.Pod.UID)
+		return false, nil
+	case apierrors.IsConflict(err):
 		return false, nil
 	}
 	err = &failure{eventFailedDelete, fmt.Errorf("deleting pod %s: %w", action.Pod.Name, err)}

@@ -312,12 +312,17 @@ type task struct {
 	node     *corev1.Node // nil when the node is gone
 	names    []string     // of the pod to make, and to try when somebody else's pod has the first
 	former   string       // a pod of a former daemon of the same name that is there
+	made     bool         // set when the plan's pod was made
 }
 
 // task plans a cell now; it is empty when there is nothing to keep up.
 func (w *world) task(cell daemon.Key) task {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	return w.taskLocked(cell)
+}
+
+func (w *world) taskLocked(cell daemon.Key) task {
 	known := w.daemons[ownerOf(cell)]
 	if !known.keptUp() {
 		return task{}

@@ -36,6 +36,7 @@ type Cells struct {
 	pods     map[string]int // how many there are of a revision, those that end included
 	// unavailable are the nodes that the sums count as desired and not as available.
 	unavailable *btree.BTreeG[string]
+	sent        map[string]*sent // by node, of those where something was asked for
 }
 
 // currentTemplate is what a cell's pods are compared with.
@@ -101,8 +102,10 @@ func (c *Cells) SetPod(node string, pod *Pod, now time.Time) {
 	switch {
 	case old == nil && len(cell.Pods) == 0:
 		cell.left, cell.vanished = "", false // it was followed
+		c.seen(node)
 	case old == nil:
 		cell.vanished = false
+		c.seen(node)
 	default:
 		if !pod.Ready {
 			cell.worked(old, now)
@@ -115,6 +118,9 @@ func (c *Cells) SetPod(node string, pod *Pod, now time.Time) {
 		c.pods = map[string]int{}
 	}
 	c.pods[pod.Revision]++
+	if pod.Terminating {
+		c.settle(node, pod.UID)
+	}
 	c.recount(cell, now)
 }
 
@@ -148,6 +154,7 @@ func (c *Cells) Deleted(node string, uid types.UID, now time.Time) {
 func (c *Cells) RemovePod(node string, uid types.UID, now time.Time) {
 	if cell, ok := c.byNode[node]; ok {
 		if pod := c.take(cell, uid); pod != nil {
+			c.settle(node, uid)
 			cell.left = leftAfter(cell.left, uid)
 			cell.worked(pod, now)
 			cell.lost(pod, now)
@@ -163,6 +170,9 @@ func (c *Cells) After(node string) string {
 	cell, ok := c.byNode[node]
 	if !ok {
 		return ""
+	}
+	if s := c.sent[node]; s != nil && !s.until.IsZero() {
+		return s.after
 	}
 	before := make([]string, 0, 1+len(cell.Pods))
 	if cell.left != "" {
@@ -192,11 +202,18 @@ func (c *Cells) Plan(node string, now time.Time) Plan {
 		return Plan{}
 	}
 	c.recount(cell, now)
+	if doubts := c.inDoubt(&cell.Cell); len(doubts) > 0 {
+		return Plan{Doubts: doubts}
+	}
 	if c.overdrawn(cell) {
 		cell.granted = grant{} // it waits for its turn again
 		c.recount(cell, now)
 	}
-	return planCell(&cell.Cell, &c.template, now)
+	plan := planCell(&cell.Cell, &c.template, now)
+	if s := c.sent[node]; s.awaits(now) && len(plan.Actions) == 0 {
+		plan.wake(s.until)
+	}
+	return plan
 }
 
 // Replaced notes that a finished pod of a node was removed: the next one has to wait longer.
@@ -266,9 +283,15 @@ func (c *Cells) recount(cell *counted, now time.Time) {
 	cell.part = cell.count(&c.template, now)
 	c.sums.add(cell.part, +1)
 	c.noteUnavailable(cell, was)
-	c.rollout.replace(cell, cell.rolling(&c.template, now))
+	underway := c.sent[cell.Node]
+	if underway != nil && !underway.open(now) {
+		delete(c.sent, cell.Node)
+		underway = nil
+	}
+	c.rollout.replace(cell, cell.rolling(&c.template, underway, now))
 	if cell.NodeUID == "" && len(cell.Pods) == 0 {
 		delete(c.byNode, cell.Node)
+		delete(c.sent, cell.Node)
 	}
 }
 

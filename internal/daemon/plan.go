@@ -44,7 +44,10 @@ type Action struct {
 // Plan is what to do about a cell now, and when to look again although nothing happened.
 type Plan struct {
 	Actions []Action
-	WakeAt  time.Time // zero: not before something happens
+	// Doubts are pods whose delete was sent and never answered. Whether they are there has to be read
+	// from the API server before anything is planned (Kept, Deleted).
+	Doubts []*Pod
+	WakeAt time.Time // zero: not before something happens
 }
 
 // planCell decides in this order: a node that is gone or where the daemon may not stay loses

@@ -131,7 +131,8 @@ func (r *rollout) replace(cell *counted, next rolling) {
 // rolling is a cell's part of the rollout now. A cell that should not run a pod counts for no limit.
 // An old pod that a NoSchedule taint lets stay goes all the same in the end, as in apps/v1; with
 // nothing to follow it, not before every other node is served.
-func (c *Cell) rolling(template *currentTemplate, now time.Time) rolling {
+// What is under way counts as if it were done.
+func (c *Cell) rolling(template *currentTemplate, underway *sent, now time.Time) rolling {
 	old, current, alive := c.standing(template.revision)
 	closed := !c.Verdict.ShouldRun
 	if old == nil || c.granted.pod != old.UID || c.granted.closed != closed || c.granted.free && template.serves(old, now) {
@@ -139,22 +140,23 @@ func (c *Cell) rolling(template *currentTemplate, now time.Time) rolling {
 	}
 	granted := c.granted.pod != ""
 	if closed {
-		if !c.Verdict.ShouldContinue || old == nil || granted || alive > 1 {
+		if !c.Verdict.ShouldContinue || old == nil || granted || alive > 1 || underway != nil {
 			return rolling{}
 		}
 		return rolling{waits: true, turn: turn{closed: true, node: c.Node}}
 	}
+	serves := func(pod *Pod) bool { return template.available(pod, now) && !underway.doubts(pod) }
 	roll := rolling{
-		serving: template.available(old, now) || template.available(current, now),
-		taken:   !template.surges && granted && template.available(old, now),
-		surging: template.surges && (alive > 1 || granted && !c.granted.free),
+		serving: serves(old) || serves(current),
+		taken:   !template.surges && granted && serves(old),
+		surging: template.surges && (alive > 1 || granted && !c.granted.free || underway.surges(now)),
 	}
-	roll.leave = roll.surging && alive == 1
+	roll.leave = roll.surging && alive == 1 && !underway.surges(now)
 	if old == nil {
 		return roll
 	}
 	// A cell with more pods than one has to be tidied first.
-	if !granted && alive == 1 {
+	if !granted && alive == 1 && underway == nil {
 		roll.waits, roll.turn = true, turn{free: !template.serves(old, now), node: c.Node}
 	}
 	return roll

@@ -100,7 +100,7 @@ func (m *moving) settled() {
 	}
 }
 
-// Nodes that close, open and lose the right to run a pod while a rollout is on its way: S3 and S4
+// Nodes that close, open and lose the right to run a pod while a template changes back and forth: S3 and S4
 // hold in every step, and the end depends on the last template and the nodes alone (L4).
 func TestRolloutWhileNodesChange(t *testing.T) {
 	noExecute := Verdict{Reason: ReasonNoExecuteTaint, Message: "node n1 has a NoExecute taint"}
@@ -114,8 +114,11 @@ func TestRolloutWhileNodesChange(t *testing.T) {
 				m.update("r2")
 				for range 80 {
 					m.step(random, func() {
-						if random.IntN(4) == 0 {
+						switch random.IntN(12) {
+						case 0, 1, 2:
 							m.turn(m.nodes[random.IntN(len(m.nodes))], turns[random.IntN(len(turns))])
+						case 3:
+							m.update([]string{"r1", "r2", "r3"}[random.IntN(3)])
 						}
 					})
 				}

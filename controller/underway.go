@@ -1,0 +1,93 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/everynode/everynode/internal/daemon"
+)
+
+// mayBeDone says whether a request that failed may have been carried out all the same: its answer was
+// lost, or the API server does not know either. One that it turned away unread was not.
+func mayBeDone(err error) bool {
+	var (
+		unsent *heldBackError
+		status apierrors.APIStatus
+	)
+	if errors.As(err, &unsent) {
+		return false
+	}
+	if !noAnswer(err) || !errors.As(err, &status) {
+		return noAnswer(err)
+	}
+	switch status.Status().Code {
+	case http.StatusTooManyRequests, http.StatusUnauthorized, http.StatusNotFound:
+		return false
+	}
+	return true
+}
+
+// startTask is the task of a cell that is worked on from now on. What it asks for counts at once; answered
+// has to follow.
+func (w *world) startTask(cell daemon.Key) task {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	task := w.taskLocked(cell)
+	if known := w.daemons[ownerOf(cell)]; known != nil {
+		known.cells.Sent(cell.Node, task.Actions, w.now())
+		w.goOn(ownerOf(cell), known)
+	}
+	return task
+}
+
+// answered notes how the requests of a plan ended: what may have been done counts as done for the limits
+// of the rollout (S4).
+func (w *world) answered(cell daemon.Key, made bool, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	known := w.daemons[ownerOf(cell)]
+	if known == nil {
+		return
+	}
+	if err != nil && mayBeDone(err) {
+		known.cells.Lost(cell.Node, w.now())
+	} else {
+		known.cells.Answered(cell.Node, made, w.now())
+	}
+	w.goOn(ownerOf(cell), known)
+}
+
+// settleDoubts reads from the API server whether pods are there whose delete was never answered: another
+// one must not be deleted because one of these seems to be available (S4).
+func (a *actor) settleDoubts(ctx context.Context, cell daemon.Key, doubts []*daemon.Pod) error {
+	for _, doubt := range doubts {
+		var pod corev1.Pod
+		err := a.reader.Get(ctx, client.ObjectKey{Namespace: cell.Namespace, Name: doubt.Name}, &pod)
+		if err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("reading whether pod %s was deleted: %w", doubt.Name, err)
+		}
+		if err == nil && pod.UID == doubt.UID && pod.DeletionTimestamp == nil {
+			a.world.kept(cell, doubt.UID)
+		} else {
+			a.world.deleted(cell, doubt.UID)
+		}
+	}
+	a.world.wake([]daemon.Key{cell})
+	return nil
+}
+
+// kept notes that a pod is there whose delete may have been carried out.
+func (w *world) kept(cell daemon.Key, pod types.UID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if known, ok := w.daemons[ownerOf(cell)]; ok {
+		known.cells.Kept(cell.Node, pod, w.now())
+	}
+}
