@@ -11,7 +11,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -69,7 +68,7 @@ type actor struct {
 	gate      *throttle // of creates
 	refusals  *refusals
 	owners    *owners
-	events    events.EventRecorder
+	events    teller
 	// unanswered counts, for each cell, the requests in a row that got no answer.
 	unanswered workqueue.TypedRateLimiter[daemon.Key]
 }
@@ -175,9 +174,7 @@ func (a *actor) create(ctx context.Context, cell daemon.Key, task *task, action 
 	if err == nil || errors.As(err, &held) || noAnswer(err) {
 		return err
 	}
-	regarding, related := toldOf(task.object, err)
-	a.events.Eventf(regarding, related, corev1.EventTypeWarning, problemOf(err).Reason, actionCreate,
-		"The pod for node %s was not created: %v", task.node.Name, err)
+	a.tellRefused(task.object, task.node.Name, err)
 	return err
 }
 
@@ -225,8 +222,7 @@ func (a *actor) createAs(ctx context.Context, cell daemon.Key, task *task, actio
 	switch {
 	case err == nil:
 		podsCreated.WithLabelValues(placedBy).Inc()
-		a.events.Eventf(task.object, nil, corev1.EventTypeNormal, eventCreated, actionCreate,
-			"Created pod %s for node %s", pod.Name, task.node.Name)
+		a.tellCreated(task.object, task.node.Name, pod, &action)
 		return nil
 	case apierrors.IsAlreadyExists(err):
 		return a.meet(ctx, task.object, pod)
@@ -282,8 +278,7 @@ func (a *actor) delete(ctx context.Context, cell daemon.Key, owner *v1alpha1.Dae
 	err = a.client.Delete(ctx, pod, preconditions)
 	switch {
 	case err == nil:
-		a.events.Eventf(owner, nil, corev1.EventTypeNormal, eventDeleted, actionDelete,
-			"Deleted pod %s: %s", action.Pod.Name, action.Message)
+		a.tellDeleted(owner, &action)
 		return true, nil
 	case apierrors.IsNotFound(err), apierrors.IsConflict(err) && !action.IfUnchanged: // it is gone, and counts as gone
 		a.world.deleted(cell, action.Pod.UID)
@@ -293,18 +288,9 @@ func (a *actor) delete(ctx context.Context, cell daemon.Key, owner *v1alpha1.Dae
 	}
 	err = &failure{eventFailedDelete, fmt.Errorf("deleting pod %s: %w", action.Pod.Name, err)}
 	if !noAnswer(err) {
-		a.events.Eventf(owner, nil, corev1.EventTypeWarning, eventFailedDelete, actionDelete, "Pod %s has to go (%s) and was not deleted: %v", action.Pod.Name, action.Message, err)
+		a.tellNotDeleted(owner, &action, err)
 	}
 	return false, err
-}
-
-// tellOfEnd tells of a pod that has finished, by the names that apps/v1 gives such events.
-func (a *actor) tellOfEnd(owner *v1alpha1.DaemonSet, node string, pod *daemon.Pod) {
-	if pod.Failed {
-		a.events.Eventf(owner, nil, corev1.EventTypeWarning, eventPodFailed, actionDelete, "Pod %s on node %s has failed; it is replaced", pod.Name, node)
-		return
-	}
-	a.events.Eventf(owner, nil, corev1.EventTypeNormal, eventPodSucceeded, actionDelete, "Pod %s on node %s has succeeded; it is replaced", pod.Name, node)
 }
 
 // failure is an error with the reason of its event.

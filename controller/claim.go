@@ -196,15 +196,14 @@ func (a *actor) claim(ctx context.Context, owner *v1alpha1.DaemonSet, due claim)
 	err = a.client.Patch(ctx, pod, client.RawPatch(types.StrategicMergePatchType, patch))
 	switch {
 	case err == nil:
-		a.events.Eventf(owner, pod, corev1.EventTypeNormal, eventClaimed, actionClaim, "Pod %s is %s: %s", due.pod.Name, did, why)
+		a.tellClaimed(owner, due.pod, did, why)
 		return nil
 	case apierrors.IsNotFound(err), apierrors.IsConflict(err), overtaken(err):
 		return nil // an event will tell
 	}
 	err = &failure{eventFailedClaim, fmt.Errorf("changing the owner of pod %s: %w", due.pod.Name, err)}
 	if !noAnswer(err) {
-		a.events.Eventf(owner, pod, corev1.EventTypeWarning, eventFailedClaim, actionClaim,
-			"Pod %s has to be %s (%s) and was not: %v", due.pod.Name, did, why, err)
+		a.tellNotClaimed(owner, due.pod, did, why, err)
 	}
 	return err
 }

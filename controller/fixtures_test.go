@@ -341,6 +341,10 @@ type recorder struct {
 	notes []string
 }
 
+func (r *recorder) note(regarding runtime.Object, eventType, reason, action string, of entry) {
+	r.Eventf(regarding, nil, eventType, reason, action, "%s", of.one)
+}
+
 func (r *recorder) Eventf(regarding, _ runtime.Object, eventType, reason, _, note string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -73,7 +73,10 @@ func Setup(mgr manager.Manager, options Options) error {
 	} else if served {
 		observer.budgets = newBudgets(world.reportSelected)
 	}
-	recorder := mgr.GetEventRecorder(recorderName)
+	recorder, err := setUpLedger(mgr)
+	if err != nil {
+		return err
+	}
 	sampler := newSampler(world)
 	placer := newPlacer(mgr.GetClient(), options.Placement, sampler.samples, announce(world, recorder))
 	placer.noPolicy, placer.answered = options.NoPolicy, sampler.answer

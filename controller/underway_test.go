@@ -36,7 +36,7 @@ func TestLostAnswerToADeleteCounts(t *testing.T) {
 			}
 			s.onDelete = nil
 			if done {
-				if err := s.WithWatch.Delete(t.Context(), first.DeepCopy()); err != nil {
+				if err := s.Delete(t.Context(), first.DeepCopy()); err != nil {
 					t.Fatal(err)
 				}
 				s.deletes = s.deletes[:1]

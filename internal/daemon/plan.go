@@ -3,6 +3,7 @@ package daemon
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -39,6 +40,8 @@ type Action struct {
 	AskOwner bool
 	Reason   Reason
 	Message  string
+	// Why is Message without what differs between nodes: one event may tell of many pods.
+	Why string
 }
 
 // Plan is what to do about a cell now, and when to look again although nothing happened.
@@ -67,17 +70,17 @@ func planCell(cell *Cell, template *currentTemplate, now time.Time) Plan {
 		switch {
 		case pod.Terminating:
 		case cell.NodeUID == "":
-			plan.drop(pod, ReasonNodeGone, "node %s is gone", cell.Node)
+			plan.drop(pod, ReasonNodeGone, "its node is gone", "node %s is gone", cell.Node)
 		case !cell.Verdict.ShouldContinue:
-			plan.drop(pod, cell.Verdict.Reason, "%s", cell.Verdict.Message)
+			plan.drop(pod, cell.Verdict.Reason, strings.ReplaceAll(cell.Verdict.Message, "node "+cell.Node+" ", "its node "), "%s", cell.Verdict.Message)
 		case pod.of(cell.NodeUID):
-			plan.drop(pod, ReasonNodeReplaced, "node %s was deleted and made anew", cell.Node)
+			plan.drop(pod, ReasonNodeReplaced, "its node was deleted and created again", "node %s was deleted and made anew", cell.Node)
 		case pod.Finished && now.Before(cell.retryAt()):
 			plan.wake(cell.retryAt())
 		case pod.Finished:
-			plan.drop(pod, ReasonFinished, "the pod has finished, and a daemon's pod should run for ever")
+			plan.drop(pod, ReasonFinished, finished, finished)
 		case stays != "" && pod != old && pod != current:
-			plan.drop(pod, ReasonExcess, "node %s has pod %s already", cell.Node, stays)
+			plan.drop(pod, ReasonExcess, "its node has another pod already", "node %s has pod %s already", cell.Node, stays)
 		default:
 			stays = pod.Name
 			plan.wakeWhenAvailable(pod)
@@ -87,9 +90,9 @@ func planCell(cell *Cell, template *currentTemplate, now time.Time) Plan {
 	switch {
 	case !cell.Verdict.ShouldRun:
 	case !cell.held():
-		plan.make(ReasonMissing, cell.Verdict.Message)
+		plan.make(ReasonMissing, cell.Verdict.Message, cell.Verdict.Message)
 	case template.surges && cell.oldEnds(template.revision):
-		plan.make(ReasonSurge, fmt.Sprintf("pod %s of revision %s ends, and the daemon surges", cell.Pods[0].Name, cell.Pods[0].Revision))
+		plan.make(ReasonSurge, "the old pod is terminating, and the daemon surges", fmt.Sprintf("pod %s of revision %s ends, and the daemon surges", cell.Pods[0].Name, cell.Pods[0].Revision))
 	}
 	return plan.Plan
 }
@@ -113,6 +116,8 @@ func (c *Cell) held() bool { return slices.ContainsFunc(c.Pods, (*Pod).holds) }
 // finalizer keeps it.
 func (p *Pod) holds() bool { return !p.Finished || !p.Terminating }
 
+const finished = "the pod has finished, and a daemon's pod must keep running"
+
 // planner gathers a plan.
 type planner struct {
 	Plan
@@ -121,12 +126,12 @@ type planner struct {
 	now      time.Time
 }
 
-func (p *planner) drop(pod *Pod, reason Reason, format string, args ...any) {
-	p.Actions = append(p.Actions, Action{Op: Delete, Pod: *pod, Reason: reason, Message: fmt.Sprintf(format, args...)})
+func (p *planner) drop(pod *Pod, reason Reason, why, format string, args ...any) {
+	p.Actions = append(p.Actions, Action{Op: Delete, Pod: *pod, Reason: reason, Message: fmt.Sprintf(format, args...), Why: why})
 }
 
 // make asks for a pod, unless two have the cell already (S1).
-func (p *planner) make(reason Reason, message string) {
+func (p *planner) make(reason Reason, why, message string) {
 	if at := p.cell.makeAt(); p.now.Before(at) {
 		p.wake(at)
 		return
@@ -138,7 +143,7 @@ func (p *planner) make(reason Reason, message string) {
 		}
 	}
 	if holding < 2 {
-		p.Actions = append(p.Actions, Action{Op: Create, AskOwner: p.cell.vanished, Reason: reason, Message: message})
+		p.Actions = append(p.Actions, Action{Op: Create, AskOwner: p.cell.vanished, Reason: reason, Message: message, Why: why})
 	}
 }
 
@@ -151,17 +156,18 @@ func (p *planner) roll(old, current *Pod) {
 	because := fmt.Sprintf("its template is of revision %s, the current one is %s", old.Revision, p.template.revision)
 	switch {
 	case current != nil && !old.Ready:
-		p.drop(old, ReasonOutdated, "%s; it is not ready, and pod %s is there", because, current.Name)
+		p.drop(old, ReasonOutdated, because, "%s; it is not ready, and pod %s is there", because, current.Name)
 		p.last().IfUnchanged = true
 	case p.template.available(current, p.now):
-		p.drop(old, ReasonHandedOver, "%s; pod %s has taken over", because, current.Name)
+		p.drop(old, ReasonHandedOver, because, "%s; pod %s has taken over", because, current.Name)
 	case current != nil || p.cell.granted.pod != old.UID:
 	case p.cell.granted.closed:
-		p.drop(old, ReasonOutdated, "%s; %s", because, p.cell.granted.note)
+		p.drop(old, ReasonOutdated, because, "%s; %s", because, p.cell.granted.note)
 	case p.template.surges && old.Ready:
-		p.make(ReasonSurge, fmt.Sprintf("the current revision is %s; %s", p.template.revision, p.cell.granted.note))
+		why := "the current revision is " + p.template.revision
+		p.make(ReasonSurge, why, why+"; "+p.cell.granted.note)
 	default:
-		p.drop(old, ReasonOutdated, "%s; %s", because, p.cell.granted.note)
+		p.drop(old, ReasonOutdated, because, "%s; %s", because, p.cell.granted.note)
 		p.last().IfUnchanged = !p.template.serves(old, p.now)
 	}
 }

@@ -47,10 +47,10 @@ func (c *Cells) Sent(node string, actions []Action, now time.Time) {
 		s = &sent{}
 	}
 	for i := range actions {
-		switch action := &actions[i]; {
-		case action.Op == Delete:
+		switch action := &actions[i]; action.Op {
+		case Delete:
 			s.deletes = append(s.deletes, action.Pod.UID)
-		case action.Op == Create:
+		case Create:
 			s.until, s.after = now.Add(seenAfter), after
 			s.surge = s.surge || action.Reason == ReasonSurge
 		}

@@ -1,0 +1,304 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+)
+
+// book is a ledger, its queue and what it wrote.
+type book struct {
+	*ledger
+	t       *testing.T
+	clock   *clock
+	queued  map[pageKey]time.Time
+	server  client.WithWatch
+	posts   int
+	patches int
+	refuse  error
+}
+
+func newBook(t *testing.T) *book {
+	scheme := testScheme()
+	if err := eventsv1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	b := &book{t: t, clock: &clock{now: t0}, queued: map[pageKey]time.Time{}}
+	b.server = fake.NewClientBuilder().WithScheme(scheme).WithInterceptorFuncs(interceptor.Funcs{
+		Create: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.CreateOption) error {
+			b.posts++
+			if event := object.(*eventsv1.Event); len(event.Note) > noteLimit || event.Note == "" {
+				t.Errorf("a note of %d bytes is refused by the API server", len(event.Note))
+			}
+			if b.refuse != nil {
+				return b.refuse
+			}
+			return c.Create(ctx, object, options...)
+		},
+		Patch: func(ctx context.Context, c client.WithWatch, object client.Object, patch client.Patch, options ...client.PatchOption) error {
+			b.patches++
+			return c.Patch(ctx, object, patch, options...)
+		},
+	}).Build()
+	b.ledger = newLedger(b.server, b.clock.Now, "host")
+	b.queue = func(key pageKey, after time.Duration) {
+		if at, waits := b.queued[key]; !waits || b.clock.now.Add(after).Before(at) {
+			b.queued[key] = b.clock.now.Add(max(after, 0))
+		}
+	}
+	return b
+}
+
+// work writes every page whose time has come.
+func (b *book) work() {
+	b.t.Helper()
+	for key, at := range b.queued {
+		if at.After(b.clock.now) {
+			continue
+		}
+		delete(b.queued, key)
+		result, err := b.Reconcile(b.t.Context(), key)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if result.RequeueAfter > 0 {
+			b.queue(key, result.RequeueAfter)
+		}
+	}
+}
+
+// pass lets time go by, a second at a time.
+func (b *book) pass(d time.Duration) {
+	for end := b.clock.now.Add(d); b.clock.now.Before(end); b.work() {
+		b.clock.advance(time.Second)
+	}
+}
+
+func (b *book) events() []eventsv1.Event {
+	b.t.Helper()
+	var list eventsv1.EventList
+	if err := b.server.List(b.t.Context(), &list); err != nil {
+		b.t.Fatal(err)
+	}
+	slices.SortFunc(list.Items, func(a, b eventsv1.Event) int { return strings.Compare(a.Name, b.Name) })
+	return list.Items
+}
+
+// notes are those of all events of a reason.
+func (b *book) notes(reason string) (notes []string) {
+	for _, event := range b.events() {
+		if event.Reason == reason {
+			notes = append(notes, event.Note)
+		}
+	}
+	return notes
+}
+
+func (b *book) deletes(set *v1alpha1.DaemonSet, why string, from, to int) {
+	for i := from; i < to; i++ {
+		name := fmt.Sprintf("d-node-%04d-abcdefgh", i)
+		b.note(set, corev1.EventTypeNormal, eventDeleted, actionDelete, entry{
+			related: podReference("ns", name, ""), one: "Deleted pod " + name + ": " + why, many: "Deleted %s", why: why,
+		})
+	}
+}
+
+// Every pod of a burst is told of, at a cost that is bounded by the room that its name takes.
+func TestLedgerTellsOfEveryPodOfABurst(t *testing.T) {
+	for _, burst := range []int{1, 5, 50, 5000} {
+		t.Run(fmt.Sprint(burst), func(t *testing.T) {
+			b := newBook(t)
+			set := makeDaemon("d")
+			b.deletes(set, "its template is old", 0, 1)
+			b.work()
+			if notes := b.notes(eventDeleted); len(notes) != 1 || notes[0] != "Deleted pod d-node-0000-abcdefgh: its template is old" {
+				t.Fatalf("notes %q, want the first pod told at once", notes)
+			}
+			b.deletes(set, "its template is old", 1, burst)
+			b.pass(3 * time.Second)
+			all := strings.Join(b.notes(eventDeleted), "\n")
+			for i := range burst {
+				if name := fmt.Sprintf("d-node-%04d-abcdefgh", i); strings.Count(all, name) != 1 {
+					t.Fatalf("%s is told %d times in:\n%s", name, strings.Count(all, name), all)
+				}
+			}
+			const perNote = 40 // names of 20 bytes
+			if most := 2 + burst/perNote; b.posts > most || b.patches > 0 {
+				t.Errorf("%d events and %d patches for %d pods, want at most %d and none", b.posts, b.patches, burst, most)
+			}
+			if b.pass(time.Minute); len(b.pages) > 0 {
+				t.Errorf("%d pages are remembered", len(b.pages))
+			}
+		})
+	}
+}
+
+// Pods that go for different reasons are told of in different events, each with its reason.
+func TestLedgerKeepsReasonsApart(t *testing.T) {
+	b := newBook(t)
+	set := makeDaemon("d")
+	b.deletes(set, "first", 0, 1)
+	b.work()
+	b.deletes(set, "its node is gone", 1, 3)
+	b.deletes(set, "it is too many", 3, 5)
+	b.deletes(set, "its node is gone", 5, 6)
+	b.pass(2 * time.Second)
+	wantStrings(t, "notes", []string{
+		"Deleted pod d-node-0000-abcdefgh: first",
+		"Deleted 3 pods (its node is gone): d-node-0001-abcdefgh, d-node-0002-abcdefgh, d-node-0005-abcdefgh",
+		"Deleted 2 pods (it is too many): d-node-0003-abcdefgh, d-node-0004-abcdefgh",
+	}, b.notes(eventDeleted))
+}
+
+// What an event is about has no resourceVersion, and its first pod is related.
+func TestLedgerRefersToObjects(t *testing.T) {
+	for name, set := range map[string]*v1alpha1.DaemonSet{"everynode.dev/v1alpha1": makeDaemon("d"), "apps/v1": makeDaemon("d", func(set *v1alpha1.DaemonSet) { set.SetGroupVersionKind(v1alpha1.AppsDaemonSetKind) })} {
+		t.Run(name, func(t *testing.T) {
+			b := newBook(t)
+			set.ResourceVersion = "7"
+			b.deletes(set, "x", 0, 1)
+			b.work()
+			event := b.events()[0]
+			want := corev1.ObjectReference{APIVersion: name, Kind: "DaemonSet", Namespace: "ns", Name: "d", UID: set.UID}
+			if event.Regarding != want || event.Related == nil || event.Related.Name != "d-node-0000-abcdefgh" || event.Namespace != "ns" {
+				t.Errorf("event %+v, want it to be of %+v", event, want)
+			}
+		})
+	}
+}
+
+// A refusal that repeats is one event with a count; another cause, or another pod, is another event.
+func TestLedgerCountsRepeatedWarnings(t *testing.T) {
+	b := newBook(t)
+	set := makeDaemon("d")
+	refuse := func(pod, cause string) {
+		b.note(set, corev1.EventTypeWarning, eventFailed, actionCreate, entry{
+			related: podReference("ns", pod, ""), one: pod + ": " + cause, many: "%s were not created", why: cause + " " + pod, cause: cause,
+		})
+		b.pass(2 * time.Second)
+	}
+	for range 8 {
+		refuse("a", "quota")
+	}
+	refuse("a", "policy")
+	refuse("b", "quota")
+	wantStrings(t, "notes", []string{"a: quota", "a: policy", "b: quota"}, b.notes(eventFailed))
+	events := b.events()
+	if series := events[0].Series; series == nil || series.Count != 8 {
+		t.Errorf("series %+v, want a count of 8", series)
+	}
+	if b.posts != 3 || b.patches != 3 {
+		t.Errorf("%d posts and %d patches, want 3 each: the count is written at 2, 4 and 8", b.posts, b.patches)
+	}
+	// An event that expired is written again.
+	if err := b.server.Delete(t.Context(), &events[0]); err != nil {
+		t.Fatal(err)
+	}
+	b.pass(seriesInterval)
+	refuse("a", "quota")
+	if notes := b.notes(eventFailed); !slices.Contains(notes, "a: quota") {
+		t.Errorf("notes %q, want the refusal that goes on", notes)
+	}
+	b.pass(2 * seriesMemory)
+	if len(b.pages) > 0 {
+		t.Errorf("%d pages are remembered", len(b.pages))
+	}
+}
+
+// What the API server gives no answer about is written later, in order; what it refuses is not tried again.
+func TestLedgerTriesAgain(t *testing.T) {
+	b := newBook(t)
+	set := makeDaemon("d")
+	b.refuse = errors.New("connection refused")
+	b.deletes(set, "x", 0, 3)
+	b.work()
+	b.pass(10 * time.Second)
+	b.deletes(set, "x", 3, 5)
+	b.refuse = nil
+	b.pass(time.Minute)
+	wantStrings(t, "notes", []string{"Deleted 5 pods (x): d-node-0000-abcdefgh, d-node-0001-abcdefgh, d-node-0002-abcdefgh, d-node-0003-abcdefgh, d-node-0004-abcdefgh"}, b.notes(eventDeleted))
+
+	b.refuse = apierrors.NewForbidden(schema.GroupResource{Resource: "events"}, "e", errors.New("the namespace is being terminated"))
+	before := b.posts
+	b.deletes(set, "x", 5, 6)
+	if b.pass(time.Minute); b.posts != before+1 || len(b.pages) > 0 {
+		t.Errorf("%d tries, %d pages remembered; want one and none", b.posts-before, len(b.pages))
+	}
+
+	b.refuse = errors.New("connection refused") // for good
+	before = b.posts
+	b.deletes(set, "x", 6, 7)
+	if b.pass(time.Hour); b.posts > before+ledgerRetries+1 || len(b.pages) > 0 {
+		t.Errorf("%d tries, %d pages remembered; want it given up", b.posts-before, len(b.pages))
+	}
+}
+
+// What waits when the program ends is written, and what comes later is too.
+func TestLedgerIsWrittenAtTheEnd(t *testing.T) {
+	b := newBook(t)
+	set := makeDaemon("d")
+	b.deletes(set, "x", 0, 1)
+	b.work()
+	b.deletes(set, "x", 1, 3)
+	ctx, end := context.WithCancel(t.Context())
+	end()
+	if err := b.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	b.deletes(set, "x", 3, 4)
+	if got := len(b.notes(eventDeleted)); got != 3 {
+		t.Errorf("notes %q, want three", b.notes(eventDeleted))
+	}
+}
+
+// Whatever a text holds and however long names are, a note fits into an event, and no name is left out.
+func TestNotesFit(t *testing.T) {
+	hostile := strings.Repeat("denied \x1b[31m", 1<<16)
+	for _, length := range []int{1, 20, 63, 253} {
+		var entries []entry
+		for i := range 100 {
+			name := fmt.Sprintf("%03d%s", i, strings.Repeat("n", length))
+			entries = append(entries, entry{related: podReference("ns", name, ""), one: name + ": " + hostile, many: "Deleted %s", why: hostile})
+		}
+		entries = append(entries, entry{one: hostile})
+		var all strings.Builder
+		for _, note := range compose(entries) {
+			if len(note.text) > noteLimit {
+				t.Errorf("a note of %d bytes", len(note.text))
+			}
+			all.WriteString(note.text)
+		}
+		for _, e := range entries[:100] {
+			if !strings.Contains(all.String(), e.related.Name) {
+				t.Errorf("%s is not told", e.related.Name)
+			}
+		}
+	}
+}
+
+// A page on which nothing is ever written is bounded.
+func TestLedgerIsBounded(t *testing.T) {
+	b := newBook(t)
+	b.queue = nil
+	set := makeDaemon("d")
+	b.deletes(set, "x", 0, 3*ledgerLimit)
+	for _, p := range b.pages {
+		if len(p.waiting) > ledgerLimit {
+			t.Errorf("%d entries wait", len(p.waiting))
+		}
+	}
+}

@@ -1,0 +1,108 @@
+package controller
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/everynode/everynode/internal/daemon"
+)
+
+// noteLimit is how many bytes the API server takes in an event's note
+// (k8s.io/kubernetes pkg/apis/core/validation NoteLengthLimit). An event with a longer one is refused.
+const noteLimit = 1024
+
+// sharedLimit is how much of it is for what several pods have in common; the rest is for their names.
+const sharedLimit = 500
+
+// entry is something to tell in an event: of a pod, so that one event may tell of many, or else of a
+// daemon.
+type entry struct {
+	related corev1.ObjectReference // the pod; zero when it is about none
+	one     string                 // the note when it is told alone
+	many    string                 // how the note begins when several are told, with %s for "7 pods"; "" when they never are
+	why     string                 // what they have in common; "" for nothing
+	cause   string                 // why, without what differs between pods all the same; "" when that is why
+}
+
+// key is the same for entries that tell the same of the same pod.
+func (e *entry) key() string {
+	if e.many == "" {
+		return e.one
+	}
+	return e.related.Name + "/" + e.many + "/" + cmp.Or(e.cause, e.why)
+}
+
+// note is what one event tells, and of which entries.
+type note struct {
+	text    string
+	entries []entry
+}
+
+// compose tells entries in as few notes as can be: those that have the same in common together, and no
+// name is ever left out. The order is that of the entries.
+func compose(entries []entry) (notes []note) {
+	type shared struct{ many, cause string }
+	var order []shared
+	groups := map[shared][]entry{}
+	for _, e := range entries {
+		of := shared{e.many, cmp.Or(e.cause, e.why)}
+		if e.many == "" {
+			of.cause = e.one // alone, but not twice
+		}
+		if groups[of] == nil {
+			order = append(order, of)
+		}
+		groups[of] = append(groups[of], e)
+	}
+	for _, of := range order {
+		if of.many == "" {
+			notes = append(notes, note{daemon.Shorten(of.cause, noteLimit), groups[of]})
+			continue
+		}
+		notes = append(notes, composeGroup(groups[of])...)
+	}
+	return notes
+}
+
+// composeGroup tells of pods that have something in common, as many in a note as have room.
+func composeGroup(entries []entry) (notes []note) {
+	many, why := entries[0].many, entries[0].why
+	for len(entries) > 0 {
+		taken := fitting(head(many, why, len(entries)), entries)
+		next := note{entries: entries[:taken]}
+		if taken == 1 {
+			next.text = daemon.Shorten(entries[0].one, noteLimit)
+		} else {
+			names := make([]string, taken)
+			for i := range names {
+				names[i] = entries[i].related.Name
+			}
+			next.text = head(many, why, taken) + strings.Join(names, ", ")
+		}
+		notes, entries = append(notes, next), entries[taken:]
+	}
+	return notes
+}
+
+// head is what comes before the names.
+func head(many, why string, pods int) string {
+	text := fmt.Sprintf(many, fmt.Sprintf("%d pods", pods))
+	if why != "" {
+		text += " (" + daemon.Shorten(why, sharedLimit) + ")"
+	}
+	return text + ": "
+}
+
+// fitting is how many entries have room after a head, one at least.
+func fitting(head string, entries []entry) int {
+	length := len(head)
+	for i := range entries {
+		if length += len(entries[i].related.Name) + len(", "); length > noteLimit && i > 0 {
+			return i
+		}
+	}
+	return len(entries)
+}
