@@ -11,6 +11,7 @@ CLUSTER ?= lab
 CONTROLLER ?= everynode
 FUZZTIME ?= 30s
 COMPAT ?= v1.36.3 v1.35.4
+FORMER ?= 9652073
 KUBERNETES ?=
 IMAGE_TAG ?= dev
 SHAPE ?= beside
@@ -67,6 +68,10 @@ cluster: engine components ## A kind cluster with Everynode in the foreground [S
 .PHONY: test-compat
 test-compat: components build ## The core suite on older Kubernetes releases, which are built first [COMPAT="v1.36.3 v1.35.4"]
 	@bash hack/test-compat.sh $(COMPAT)
+
+.PHONY: test-upgrade
+test-upgrade: components build ## From a former commit to this one and back, with an observer: no pod is restarted [FORMER=9652073]
+	EVERYNODE_FORMER=$$(bash hack/build-former.sh $(FORMER)) go test -count=1 -timeout 15m -v ./test/upgrade
 
 .PHONY: fuzz
 fuzz: ## Fuzz the webhook's two paths, bounded decoding, and decoding what the schema accepts, for FUZZTIME each [FUZZTIME=30s]

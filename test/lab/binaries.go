@@ -49,7 +49,7 @@ func componentsDir(root string) (string, error) {
 // findBinaries returns the path of kubectl and of each component that is wanted, or says which
 // are missing and how to get them. release is the Kubernetes release of the control plane; "" means
 // that of tools/go.mod.
-func findBinaries(root, release string, wanted func(name string) bool) (map[string]string, error) {
+func findBinaries(root, release string, everynode *Release, wanted func(name string) bool) (map[string]string, error) {
 	dir, err := componentsDir(root)
 	if err != nil {
 		return nil, err
@@ -59,7 +59,7 @@ func findBinaries(root, release string, wanted func(name string) bool) (map[stri
 		path := filepath.Join(dir, name)
 		switch {
 		case isEverynode(name):
-			path = filepath.Join(root, "bin", name)
+			path = everynode.programs(root)[name]
 		case release != "" && ofRelease(name):
 			path = filepath.Join(kubernetesDir(root, release), name)
 		}

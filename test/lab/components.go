@@ -213,7 +213,9 @@ func (l *Lab) newComponents(paths map[string]string) error {
 		ports, free = free[:specs[name].ports], free[specs[name].ports:]
 		c := l.newComponent(name, name, paths[name], held, ports)
 		l.components[name] = c
-		c.args = l.argsOf(c)
+		if c.args, err = l.understoodArgs(c, paths[name]); err != nil {
+			return err
+		}
 	}
 	l.components[Kwok].cleanse = l.dropNodeLeases
 	return nil

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-
-	"github.com/everynode/everynode/deploy"
 )
 
 // HandOver has Everynode serve other kinds of workloads from now on, one of the values of
@@ -34,12 +32,18 @@ func (l *Lab) HandOver(ctx context.Context, workloads string) error {
 // changeArgs has a component run with what the options say now.
 func (l *Lab) changeArgs(name string) func(context.Context) error {
 	c := l.components[name]
-	return func(ctx context.Context) error { return c.change(ctx, l.argsOf(c)) }
+	return func(ctx context.Context) error {
+		args, err := l.understoodArgs(c, c.path)
+		if err != nil {
+			return err
+		}
+		return c.change(ctx, args)
+	}
 }
 
 // grantApps gives everynode-controller what it needs to serve native DaemonSets, or takes it away.
 func (l *Lab) grantApps(ctx context.Context) error {
-	objects, err := readManifest(deploy.Apps)
+	objects, err := readManifest(l.options.Release.Apps)
 	if err != nil {
 		return err
 	}

@@ -17,8 +17,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-
-	"github.com/everynode/everynode/deploy"
 )
 
 //go:embed stages.yaml
@@ -86,7 +84,10 @@ func prepare(options Options) (*Lab, error) {
 			return nil, err
 		}
 	}
-	paths, err := findBinaries(options.Root, options.Kubernetes, func(name string) bool { return name == kubectl || options.starts(name) })
+	if options.Release == nil {
+		options.Release = Present()
+	}
+	paths, err := findBinaries(options.Root, options.Kubernetes, options.Release, func(name string) bool { return name == kubectl || options.starts(name) })
 	if err != nil {
 		return nil, err
 	}
@@ -201,17 +202,7 @@ func (l *Lab) startAndWait(ctx context.Context, name string) error {
 
 // startEverynode installs what deploy/ ships and starts Everynode's own processes.
 func (l *Lab) startEverynode(ctx context.Context) error {
-	manifests := [][]byte{deploy.Install}
-	if l.options.servesApps() {
-		manifests = append(manifests, deploy.Apps)
-	}
-	if l.options.Scheduler == SchedulerPrimary {
-		manifests = append(manifests, deploy.Primary)
-	}
-	if l.options.Placement == PlacementPolicy {
-		manifests = append(manifests, deploy.Policy)
-	}
-	for _, manifest := range manifests {
+	for _, manifest := range l.options.Release.manifests(&l.options) {
 		if err := l.install(ctx, manifest); err != nil {
 			return err
 		}

@@ -56,6 +56,8 @@ type Options struct {
 	Without []string
 	// ExtraArgs are arguments to add, by component; they come last and so win over the lab's own.
 	ExtraArgs map[string][]string
+	// Release is the build of Everynode that the lab begins with; nil means Present().
+	Release *Release
 	// Root is the root of Everynode's source tree, which holds bin/; "" means the folder of
 	// the go.mod that governs the working directory.
 	Root string

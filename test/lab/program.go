@@ -18,7 +18,7 @@ func Program(t testing.TB, name string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	paths, err := findBinaries(root, "", func(wanted string) bool { return wanted == name })
+	paths, err := findBinaries(root, "", Present(), func(wanted string) bool { return wanted == name })
 	if err != nil {
 		t.Fatal(err)
 	}

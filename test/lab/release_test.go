@@ -1,0 +1,52 @@
+package lab
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// A program of another release is not given what it would end on.
+func TestArgumentsThatAProgramUnderstands(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "program")
+	help := "#!/bin/sh\ncat >&2 <<'.'\nUsage of program:\n  -workloads string\n    \tkinds to serve, see --placement-of-old\n  -leader-elect\n      --config string\n.\nexit 2\n"
+	if err := os.WriteFile(program, []byte(help), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	got, err := understood(program, []string{"--workloads=apps", "--placement=auto", "--leader-elect=true", "--config=x", "--config-of-tomorrow=y"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"--workloads=apps", "--leader-elect=true", "--config=x"}, got); diff != "" {
+		t.Errorf("arguments (-want, +got):\n%s", diff)
+	}
+	if _, err := understood(filepath.Join(t.TempDir(), "nothing"), nil); err == nil {
+		t.Error("a program that is not there understands everything")
+	}
+}
+
+// A release that is not whole is refused, and one is what was left in its folder.
+func TestReadRelease(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := ReadRelease(dir); err == nil {
+		t.Error("an empty folder is a release")
+	}
+	for _, file := range []string{"install-selfmanaged.yaml", "variants/apps.yaml", "variants/policy.yaml", "variants/primary.yaml"} {
+		path := filepath.Join(dir, "deploy", file)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	release, err := ReadRelease(dir)
+	if err != nil || string(release.Apps) != "variants/apps.yaml" || release.programs("/root")[Controller] != filepath.Join(dir, Controller) {
+		t.Errorf("release %+v, %v", release, err)
+	}
+	if got := Present().programs("/root")[Controller]; got != "/root/bin/"+Controller {
+		t.Errorf("the present controller is %s", got)
+	}
+}
