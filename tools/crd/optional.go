@@ -16,6 +16,10 @@ var optionalInCore = []string{
 }
 
 func relaxRequired(root *apiextensionsv1.JSONSchemaProps) error {
+	spec := root.Properties["spec"]
+	template := spec.Properties["template"]
+	template.Required = append(template.Required, "spec") // core requires what is in it, and CEL rules read it
+	spec.Properties["template"] = template
 	found := map[string]bool{}
 	walk(root, func(at path, schema *apiextensionsv1.JSONSchemaProps) {
 		schema.Required = slices.DeleteFunc(schema.Required, func(name string) bool {
