@@ -72,7 +72,7 @@ type readSetList struct {
 // DeepCopyObject implements runtime.Object.
 func (l *readSetList) DeepCopyObject() runtime.Object {
 	copied := *l
-	l.ListMeta.DeepCopyInto(&copied.ListMeta)
+	l.DeepCopyInto(&copied.ListMeta)
 	copied.Items = nil
 	for i := range l.Items {
 		copied.Items = append(copied.Items, readSet{*l.Items[i].DeepCopy(), l.Items[i].wrong})

@@ -10,7 +10,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/everynode/everynode/api/v1alpha1"
 )
@@ -155,7 +154,7 @@ func TestTrimSetOfNative(t *testing.T) {
 // The copy of one that cannot be decoded is of its kind, and keeps the error.
 func TestReadSetCopy(t *testing.T) {
 	set := decoded(t, []byte(setOf("d", `[]`, goodStatus))).(*readSet)
-	var copied runtime.Object = set.DeepCopyObject()
+	copied := set.DeepCopyObject()
 	if got, ok := copied.(*readSet); !ok || got.wrong == nil || got.Name != "d" || got.GroupVersionKind() != v1alpha1.DaemonSetKind {
 		t.Errorf("the copy is a %T: %+v", copied, copied)
 	}
