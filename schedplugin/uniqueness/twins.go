@@ -25,7 +25,7 @@ const (
 
 // shards are the parts of a cell's waiting pods, by UID. They bound what a look costs when somebody makes tens of
 // thousands of pods for one cell, for it ends with the first part that answers.
-const shards = 16
+const shards = 64
 
 // addIndexes adds the indexes once: the profiles of a process share the informer.
 func addIndexes(pods cache.SharedIndexInformer) (added bool, err error) {
