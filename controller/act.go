@@ -7,9 +7,12 @@ import (
 	"slices"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	extensionsv1beta1 "k8s.io/api/extensions/v1beta1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -27,6 +30,7 @@ const (
 	eventNameTaken = "PodNameTaken"
 
 	eventTerminating = "NamespaceTerminating"
+	eventUnselected  = "SelectorDoesNotMatch"
 
 	eventPodFailed    = "FailedDaemonPod"
 	eventPodSucceeded = "SucceededDaemonPod"
@@ -214,7 +218,7 @@ func (a *actor) createAs(ctx context.Context, cell daemon.Key, task *task, actio
 		a.gate.leaveUnasked()
 		return &heldBackError{wait, because}
 	}
-	placedBy, err := a.placer.create(ctx, pod)
+	placedBy, err := a.make(ctx, task, pod)
 	a.gate.leave(err == nil || !noAnswer(err))
 	if err == nil || apierrors.IsAlreadyExists(err) {
 		a.world.wake(a.refusals.taken(cell))
@@ -233,6 +237,32 @@ func (a *actor) createAs(ctx context.Context, cell daemon.Key, task *task, actio
 	}
 	return err
 }
+
+// make stores a pod, when the daemon's selector matches it as it is emitted, and still does as it is stored. One that
+// it does not match would be released as soon as it is seen, and another one made (S8).
+func (a *actor) make(ctx context.Context, task *task, pod *corev1.Pod) (placedBy string, err error) {
+	if !task.selector.Matches(labels.Set(pod.Labels)) {
+		return "", errUnselected
+	}
+	placedBy, err = a.placer.create(ctx, pod)
+	if err != nil || task.selector.Matches(labels.Set(pod.Labels)) {
+		return placedBy, err
+	}
+	err = a.client.Delete(ctx, pod, client.Preconditions{UID: &pod.UID})
+	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+		return placedBy, fmt.Errorf("%w: deleting it: %w", errRelabelled, err)
+	}
+	return placedBy, errRelabelled
+}
+
+// errUnselected is the failure to make a pod that its DaemonSet would not select.
+var errUnselected = errors.New("spec.selector asks for a value of a label that the controller sets on its pods (" +
+	appsv1.ControllerRevisionHashLabelKey + ", " + extensionsv1beta1.DaemonSetTemplateGenerationKey +
+	") and that they do not have, so that none would be the DaemonSet's: recreate it with a selector and a template without that label")
+
+// errRelabelled is the failure to make a pod that admission changed.
+var errRelabelled = errors.New("admission changed its labels so that spec.selector does not match them, and it was deleted: " +
+	"correct the mutating webhook or policy that changes them")
 
 // heldBackError is the failure to ask for a pod of a daemon whose pods are refused.
 type heldBackError struct {
@@ -311,6 +341,8 @@ func problemOf(err error) daemon.Problem {
 		reason = eventNameTaken
 	case terminates(err):
 		reason = eventTerminating
+	case errors.Is(err, errUnselected), errors.Is(err, errRelabelled):
+		reason = eventUnselected
 	case errors.As(err, &known):
 		reason = known.reason
 	}

@@ -41,6 +41,8 @@ var answers = []answerRow{
 	{"placement admission is not effective", is[*notEffectiveError], concernsAdmission},
 	{"the template's pins exclude the node", is[*daemon.ContradictoryPinError], concernsPod},
 	{"the name is taken", func(err error, _ string) bool { return errors.Is(err, errNameTaken) || errors.Is(err, errFormer) }, concernsPod},
+	{"the selector does not match what is made", func(err error, _ string) bool { return errors.Is(err, errUnselected) }, concernsDaemon},
+	{"admission changes labels that the selector asks for", func(err error, _ string) bool { return errors.Is(err, errRelabelled) }, concernsNode},
 	{"no answer of an API server", func(err error, _ string) bool { return codeOf(err) == 0 }, concernsServer},
 	{"a webhook or a policy denies (k8s.io/apiserver pkg/admission/plugin/webhook/errors, plugin/policy)", saying(`(admission webhook|ValidatingAdmissionPolicy|policy) ["']`), concernsNode},
 	{"a webhook of somebody else cannot be called", func(err error, _ string) bool { return failedWebhook(err) }, concernsDaemon},

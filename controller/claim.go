@@ -181,6 +181,9 @@ func (w *workload) strays(pod *seenPod) bool {
 // daemon is asked for anew, so that none that is being deleted takes pods that it would then
 // take along.
 func (a *actor) claim(ctx context.Context, owner *v1alpha1.DaemonSet, due claim) error {
+	if !due.adopt && !due.pod.observed.Bound {
+		return a.deleteUnbound(ctx, owner, due.pod)
+	}
 	did, why, references := "released", "the selector does not match its labels", any([]map[string]any{{"$patch": "delete", "uid": owner.UID}})
 	if due.adopt {
 		if there, err := stillThere(ctx, a.reader, owner); err != nil || !there {
@@ -205,6 +208,16 @@ func (a *actor) claim(ctx context.Context, owner *v1alpha1.DaemonSet, due claim)
 	if !noAnswer(err) {
 		a.tellNotClaimed(owner, due.pod, did, why, err)
 	}
+	return err
+}
+
+// deleteUnbound deletes a pod that is to be released and waits for its node: our scheduler serves no pod without a
+// DaemonSet, so that it would wait indefinitely. One that is bound or labelled meanwhile is left alone.
+func (a *actor) deleteUnbound(ctx context.Context, owner *v1alpha1.DaemonSet, pod *seenPod) error {
+	_, err := a.delete(ctx, pod.cell, owner, daemon.Action{
+		Op: daemon.Delete, Pod: *pod.observed, IfUnchanged: true,
+		Message: "the selector does not match its labels, and without its DaemonSet it would not be scheduled",
+	})
 	return err
 }
 

@@ -153,7 +153,7 @@ func TestActClaims(t *testing.T) {
 		"adopt for a daemon that is gone":    {change: orphaned},
 		"adopt for another of the same name": {change: orphaned, live: func(set *v1alpha1.DaemonSet) { set.UID = "uid-anew" }},
 		"adopt for a daemon that is deleted": {change: orphaned, live: func(set *v1alpha1.DaemonSet) { set.Finalizers = []string{"example.com/wait"}; deleting(set) }},
-		"release":                            {change: relabelled, wantEvent: true},
+		"release":                            {change: func(pod *corev1.Pod) { relabelled(pod); bound("n1")(pod) }, wantEvent: true},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -215,7 +215,7 @@ func TestActClaimIsRefused(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			s := newStage(t)
-			s.hold(t, makePod(s.set, s.node, relabelled))
+			s.hold(t, makePod(s.set, s.node, relabelled, bound("n1")))
 			s.onPatch = test.answer
 			if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != test.want {
 				t.Errorf("Reconcile = %s, want %s", got, test.want)

@@ -182,6 +182,7 @@ type server struct {
 	admission     admission
 	refuse        error
 	refusePod     func(*corev1.Pod) error // its answer to one pod
+	relabel       func(*corev1.Pod)       // what somebody's mutating admission does
 	whileRefusing func()
 	onPatch       error
 	requests      []string // of each create: what it asked for
@@ -241,6 +242,9 @@ func (s *server) create(ctx context.Context, c client.WithWatch, object client.O
 	if stored.Spec.NodeName != "" && len(stored.Spec.SchedulingGates) > 0 {
 		pod.Annotations = nil // a failed create may leave anything in its object
 		return errInterlock()
+	}
+	if s.relabel != nil {
+		s.relabel(stored)
 	}
 	if s.refusePod != nil {
 		if err := s.refusePod(stored); err != nil {

@@ -143,7 +143,7 @@ func (h *historian) create(ctx context.Context, subject *subject, step daemon.Hi
 	if err != nil {
 		return err
 	}
-	err = h.client.Create(ctx, object)
+	err = h.make(ctx, subject, object)
 	switch {
 	case err == nil:
 		return nil
@@ -161,6 +161,22 @@ func (h *historian) create(ctx context.Context, subject *subject, step daemon.Hi
 			"The template is not recorded for a rollback; %s: %v", consequence, err)
 	}
 	return err
+}
+
+// make stores a record, when the daemon's selector matches it as it is and as it is stored: one that it does not match
+// would be released, and another one made under another name (S8).
+func (h *historian) make(ctx context.Context, subject *subject, object *appsv1.ControllerRevision) error {
+	if !subject.matches(object.Labels) {
+		return errUnselected
+	}
+	if err := h.client.Create(ctx, object); err != nil || subject.matches(object.Labels) {
+		return err
+	}
+	err := h.client.Delete(ctx, object, client.Preconditions{UID: &object.UID})
+	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+		return fmt.Errorf("%w: deleting it: %w", errRelabelled, err)
+	}
+	return errRelabelled
 }
 
 // meet looks who has the name that the current template's record needs. One that we would keep or

@@ -59,7 +59,7 @@ func (s *vanishingStage) turn(t *testing.T) {
 	for _, pod := range s.pods(t) {
 		s.made++
 		s.world.podSeen(&pod)
-		if err := s.WithWatch.Delete(t.Context(), &pod); err != nil {
+		if err := s.Delete(t.Context(), &pod); err != nil {
 			t.Fatal(err)
 		}
 		s.world.podGone(&pod)
@@ -71,17 +71,17 @@ func TestNothingIsMadeOfADaemonThatIsGone(t *testing.T) {
 	const nodes = 5
 	for name, end := range map[string]func(t *testing.T, s *vanishingStage){
 		"gone": func(t *testing.T, s *vanishingStage) {
-			if err := s.WithWatch.Delete(t.Context(), s.set.DeepCopy()); err != nil {
+			if err := s.Delete(t.Context(), s.set.DeepCopy()); err != nil {
 				t.Fatal(err)
 			}
 		},
 		"being deleted": func(t *testing.T, s *vanishingStage) {
 			held := s.set.DeepCopy()
 			patch := client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"finalizers":["foregroundDeletion"]}}`))
-			if err := s.WithWatch.Patch(t.Context(), held, patch); err != nil {
+			if err := s.Patch(t.Context(), held, patch); err != nil {
 				t.Fatal(err)
 			}
-			if err := s.WithWatch.Delete(t.Context(), held); err != nil {
+			if err := s.Delete(t.Context(), held); err != nil {
 				t.Fatal(err)
 			}
 		},

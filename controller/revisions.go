@@ -225,6 +225,11 @@ func (s *subject) selects(revision *revision) bool {
 	return matches(s.selector, revision.labels)
 }
 
+// matches reports whether the daemon selects what has these labels.
+func (s *subject) matches(set map[string]string) bool {
+	return matches(s.selector, labels.Set(set))
+}
+
 // record is a ControllerRevision as this daemon sees it.
 func (s *subject) record(revision *revision) daemon.Record {
 	record := revision.record

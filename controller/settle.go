@@ -4,6 +4,8 @@ import (
 	"slices"
 	"time"
 
+	"k8s.io/apimachinery/pkg/labels"
+
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -23,7 +25,7 @@ func (w *world) called(known *workload) (revision string, settled bool) {
 	switch {
 	case current != nil:
 		revision = current.Revision
-	case revision == "" && !known.object.Native():
+	case revision == "" && (!known.object.Native() || !w.recordable(known)):
 		revision = known.id.Revision
 	}
 	for i := range duplicates {
@@ -32,6 +34,14 @@ func (w *world) called(known *workload) (revision string, settled bool) {
 		}
 	}
 	return revision, w.begun && revision != ""
+}
+
+// recordable reports whether a record of a native template would be selected. One that is not is never made, and nothing
+// waits for it: the daemon's pods would not be selected either, and to ask for one says so.
+func (w *world) recordable(known *workload) bool {
+	template := *known.template
+	template.Revision, template.Generation = known.id.Revision, ""
+	return known.selector.Matches(labels.Set(template.PodLabels()))
 }
 
 // settleTemplate has a daemon kept up as its template is called now; plan has its cells planned. While

@@ -203,12 +203,18 @@ func (w *world) podIs(pod *seenPod) {
 // place puts a pod into its cell and takes it out of the one it was in. A pod that its daemon has
 // to let go is in none.
 func (w *world) place(pod *seenPod) {
+	_, due := w.claims.cellOf[pod.UID]
 	w.settle(pod.UID)
 	cell, ours := pod.cell, pod.ours
 	stray := ours && w.workload(ownerOf(cell)).strays(pod)
 	old, had := w.pods[pod.UID]
-	if had && (!ours || stray || old.cell != cell) {
+	switch {
+	case stray && had && old.cell == cell:
+		w.takeOut(old, (*daemon.Cells).ReleasePod)
+	case had && (!ours || stray || old.cell != cell):
 		w.removePod(old)
+	case stray && !due:
+		w.workload(ownerOf(cell)).cells.ReleasePod(cell.Node, pod.UID, w.now())
 	}
 	switch {
 	case stray:
@@ -262,11 +268,14 @@ func (w *world) podLeft(pod *seenPod) {
 	}
 }
 
-func (w *world) removePod(pod *seenPod) {
+func (w *world) removePod(pod *seenPod) { w.takeOut(pod, (*daemon.Cells).RemovePod) }
+
+// takeOut takes a pod out of its cell, in one of two ways.
+func (w *world) takeOut(pod *seenPod, remove func(*daemon.Cells, string, types.UID, time.Time)) {
 	delete(w.pods, pod.UID)
 	cell := pod.cell
 	known := w.daemons[ownerOf(cell)]
-	known.cells.RemovePod(cell.Node, pod.UID, w.now())
+	remove(&known.cells, cell.Node, pod.UID, w.now())
 	w.index.noFormer(pod.UID)
 	w.lost(ownerOf(cell), known, pod.observed.Revision)
 	w.changed(cell)
@@ -309,6 +318,7 @@ type task struct {
 	claims   []claim // due first: they change what there is to plan
 	object   *v1alpha1.DaemonSet
 	template *daemon.Template
+	selector labels.Selector
 	node     *corev1.Node // nil when the node is gone
 	names    []string     // of the pod to make, and to try when somebody else's pod has the first
 	former   string       // a pod of a former daemon of the same name that is there
@@ -333,7 +343,7 @@ func (w *world) taskLocked(cell daemon.Key) task {
 		w.report(ownerOf(cell))
 		w.goOn(ownerOf(cell), known)
 	}
-	task := task{Plan: plan, object: known.object, template: known.template, node: w.nodes[cell.Node]}
+	task := task{Plan: plan, object: known.object, template: known.template, selector: known.selector, node: w.nodes[cell.Node]}
 	if len(plan.Actions) > 0 {
 		task.names = w.names(known, cell.Node)
 		task.former = w.former(cell, known)

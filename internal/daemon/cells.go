@@ -163,6 +163,19 @@ func (c *Cells) RemovePod(node string, uid types.UID, now time.Time) {
 	}
 }
 
+// ReleasePod notes that a pod is gone, for the daemon's selector does not match its labels any more. Whoever changes
+// them may change those of its successor too, so that it counts as one that vanished, also when it was ready: what
+// is released goes on to run.
+func (c *Cells) ReleasePod(node string, uid types.UID, now time.Time) {
+	cell := c.cell(node)
+	if pod := c.take(cell, uid); pod != nil {
+		cell.left = leftAfter(cell.left, uid)
+		cell.worked(pod, now)
+	}
+	cell.setback().lose(now)
+	c.recount(cell, now)
+}
+
 // After is what the name of a node's new pod depends on: the pods that are there, and those that left since the cell was
 // empty. It is empty when no pod of the cell is known. What it was once it never is again after a pod that was created
 // then was seen: that pod is there, or among those that left, or among those that the cell was emptied of.

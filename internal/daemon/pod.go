@@ -41,20 +41,31 @@ func NewTemplate(object *v1alpha1.DaemonSet, revision string) *Template {
 // native says whether the template is that of a DaemonSet of apps/v1.
 func (t *Template) native() bool { return Native(&t.Owner) }
 
+// PodLabels are those of every pod of the template. Two of them are the controller's, whatever the template
+// says, so that a selector that asks for another value of one does not match.
+func (t *Template) PodLabels() map[string]string {
+	labels := t.recordLabels()
+	if t.Generation != "" {
+		labels[extensionsv1beta1.DaemonSetTemplateGenerationKey] = t.Generation
+	}
+	return labels
+}
+
+func (t *Template) recordLabels() map[string]string {
+	labels := maps.Clone(t.Pod.Labels)
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	labels[appsv1.ControllerRevisionHashLabelKey] = t.Revision
+	return labels
+}
+
 // NewPod is the pod that the controller emits for a node: it asks for its node by
 // spec.nodeName and carries the gate that keeps it from being stored unless admission rewrites
 // it (v1alpha1.PlacementGate). Everything else is as the template says, with what every daemon
 // pod gets: controller reference, revision label, tolerations, our scheduler, the node's
 // incarnation.
 func NewPod(template *Template, node *corev1.Node, name string) *corev1.Pod {
-	labels := maps.Clone(template.Pod.Labels)
-	if labels == nil {
-		labels = map[string]string{}
-	}
-	labels[appsv1.ControllerRevisionHashLabelKey] = template.Revision
-	if template.Generation != "" {
-		labels[extensionsv1beta1.DaemonSetTemplateGenerationKey] = template.Generation
-	}
 	annotations := maps.Clone(template.Pod.Annotations)
 	if annotations == nil {
 		annotations = map[string]string{}
@@ -66,7 +77,7 @@ func NewPod(template *Template, node *corev1.Node, name string) *corev1.Pod {
 		ObjectMeta: metav1.ObjectMeta{
 			Name:            name,
 			Namespace:       template.Namespace,
-			Labels:          labels,
+			Labels:          template.PodLabels(),
 			Annotations:     annotations,
 			Finalizers:      append([]string(nil), template.Pod.Finalizers...),
 			OwnerReferences: []metav1.OwnerReference{template.Owner},

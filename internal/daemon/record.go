@@ -66,13 +66,12 @@ func NewRevision(template *Template, name string, number int64, annotations map[
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace:       template.Namespace,
 			Name:            name,
-			Labels:          maps.Clone(template.Pod.Labels),
+			Labels:          template.recordLabels(),
 			OwnerReferences: []metav1.OwnerReference{template.Owner},
 		},
 		Data:     runtime.RawExtension{Raw: data},
 		Revision: number,
 	}
-	metav1.SetMetaDataLabel(&object.ObjectMeta, appsv1.ControllerRevisionHashLabelKey, template.Revision)
 	if template.native() {
 		object.Annotations = maps.Clone(annotations)
 	} else if cause, given := annotations[changeCause]; given {
