@@ -56,6 +56,9 @@ func TestLifecycle(t *testing.T) {
 		{"Pod Security lets pods in when the namespace does", podSecurity},
 		{"a budget that cannot be computed is said so, and corrected", budgetNotComputable},
 		{"a namespace that goes takes its daemon along", namespaceDeleted},
+		{"a policy that denies one node's pod delays no other", policyOfOneNode},
+		{"a selector of the controller's own labels makes nothing", selectorOfOurLabels},
+		{"a node that ends each pod soon gets few", endsSoon},
 		{"a template that names a node runs there alone", templateNamesNode},
 		{"a template that is wrong is said so, and corrected", templateInvalid},
 	} {
