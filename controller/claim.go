@@ -100,7 +100,7 @@ func (w *world) findOwner(pod *seenPod) {
 
 func (w *world) candidates(pod *seenPod) (candidates []candidate) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
+	defer w.unlock()
 	for key, known := range w.index.byNamespace[pod.Namespace] {
 		if known.active() {
 			candidates = append(candidates, candidate{key, known.name, known.selector})
@@ -112,7 +112,7 @@ func (w *world) candidates(pod *seenPod) (candidates []candidate) {
 // claimOrphan has a daemon adopt a pod, unless either changed meanwhile or another one is to.
 func (w *world) claimOrphan(key DaemonKey, pod *seenPod) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
+	defer w.unlock()
 	_, taken := w.claims.cellOf[pod.UID]
 	if taken || w.claims.orphans[pod.Namespace][pod.UID] != pod || !w.daemons[key].active() {
 		return
@@ -126,9 +126,9 @@ func (w *world) claimOrphan(key DaemonKey, pod *seenPod) {
 func (w *world) claimAll(key DaemonKey, known *workload) {
 	w.mu.Lock()
 	selector, orphans := known.selector, slices.Collect(maps.Values(w.claims.orphans[key.Namespace]))
+	w.unlock()
 	var pods []*seenPod
-	known.cells.EachPod(func(uid types.UID) { pods = append(pods, w.pods[uid]) })
-	w.mu.Unlock()
+	w.eachPod(key, known, func(pod *seenPod) { pods = append(pods, pod) })
 	for _, pod := range orphans {
 		if matches(selector, pod.labels()) {
 			w.claimOrphan(key, pod)
@@ -144,7 +144,7 @@ func (w *world) claimAll(key DaemonKey, known *workload) {
 // placeAgain places a pod that is as it was.
 func (w *world) placeAgain(pod *seenPod) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
+	defer w.unlock()
 	if w.pods[pod.UID] == pod {
 		w.place(pod)
 	}
@@ -153,17 +153,31 @@ func (w *world) placeAgain(pod *seenPod) {
 // renounce gives up what was due of a daemon that is gone. Its orphans may be another one's; what it
 // did not release is still its own.
 func (w *world) renounce(key DaemonKey) {
+	for {
+		pods := w.someClaimed(key)
+		if len(pods) == 0 {
+			return
+		}
+		for _, pod := range pods {
+			w.podIs(pod)
+		}
+	}
+}
+
+// someClaimed are pods that a daemon has to adopt or to release, those of a batch of cells.
+func (w *world) someClaimed(key DaemonKey) (pods []*seenPod) {
 	w.mu.Lock()
-	var pods []*seenPod
+	defer w.unlock()
+	cells := 0
 	for cell := range w.claims.cells[key] {
 		for _, due := range w.claims.byCell[cell] {
 			pods = append(pods, due.pod)
 		}
+		if cells++; cells == batch {
+			break
+		}
 	}
-	w.mu.Unlock()
-	for _, pod := range pods {
-		w.podIs(pod)
-	}
+	return pods
 }
 
 // matches says whether a daemon's selector picks a pod. An empty one, which validation does not let in,

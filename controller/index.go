@@ -11,6 +11,7 @@ import (
 type index struct {
 	byName      map[types.NamespacedName]map[DaemonKey]*workload // daemons that are there
 	byNamespace map[string]map[DaemonKey]*workload               // the same
+	daemons     keys[DaemonKey]                                  // the same
 	former      map[formerPlace]map[types.UID]string             // names of pods
 	placeOf     map[types.UID]formerPlace
 }
@@ -23,7 +24,8 @@ type formerPlace struct {
 
 func newIndex() index {
 	return index{
-		byName: map[types.NamespacedName]map[DaemonKey]*workload{}, byNamespace: map[string]map[DaemonKey]*workload{},
+		daemons: newKeys(compareKeys),
+		byName:  map[types.NamespacedName]map[DaemonKey]*workload{}, byNamespace: map[string]map[DaemonKey]*workload{},
 		former: map[formerPlace]map[types.UID]string{}, placeOf: map[types.UID]formerPlace{},
 	}
 }
@@ -32,24 +34,27 @@ func newIndex() index {
 func (x *index) present(key DaemonKey, name string, known *workload) {
 	put(x.byName, types.NamespacedName{Namespace: key.Namespace, Name: name}, key, known)
 	put(x.byNamespace, key.Namespace, key, known)
+	x.daemons.ReplaceOrInsert(key)
 }
 
 // gone notes that it is not any more.
 func (x *index) gone(key DaemonKey, name string) {
 	drop(x.byName, types.NamespacedName{Namespace: key.Namespace, Name: name}, key)
 	drop(x.byNamespace, key.Namespace, key)
+	x.daemons.Delete(key)
 }
 
-// judged are the daemons that nodes are judged for.
-func (x *index) judged() (all []judged) {
-	for _, daemons := range x.byNamespace {
-		for key, known := range daemons {
-			if known.rules != nil {
-				all = append(all, judged{key: key, known: known, rules: known.rules})
-			}
+// judged looks at the next n daemons after one, and gives those that nodes are judged for, and the last one that it
+// looked at.
+func (x *index) judged(after DaemonKey, n int) (some []judged, last DaemonKey) {
+	last = after
+	for _, key := range x.daemons.after(after, n) {
+		last = key
+		if known := x.byNamespace[key.Namespace][key]; known.rules != nil {
+			some = append(some, judged{key: key, known: known, rules: known.rules})
 		}
 	}
-	return all
+	return some, last
 }
 
 // noFormer notes that a pod is not that of a daemon that is gone, or is gone itself.

@@ -3,6 +3,7 @@ package controller
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -10,10 +11,9 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// What a template costs for each node is up to whoever wrote it, and how many nodes and daemons there are
-// to the cluster. So verdicts are found while the world is not locked, and noted a few at a time, each
-// only if the daemon's rules and the node are still those that it was found with.
-const notedAtOnce = 64
+// What a template costs for each node is up to whoever wrote it. So verdicts are found while the world is not
+// locked, and noted a batch at a time, each only if the daemon's rules and the node are still those that it was
+// found with.
 
 // daemonSeen takes a daemon as it is now. A new generation means that every node is judged again. An
 // error is why the daemon is not served (unserved.go), when that is news.
@@ -28,19 +28,22 @@ func (w *world) daemonRead(object *v1alpha1.DaemonSet, wrong error) error {
 	terms, problem := servable(object, wrong)
 	if problem != nil {
 		w.mu.Lock()
-		defer w.mu.Unlock()
+		defer w.unlock()
 		w.index.present(key, object.Name, w.workload(key))
 		return w.unserve(key, object, problem)
 	}
 	known, first := w.install(key, object, terms)
+	if first {
+		w.eachPod(key, known, func(pod *seenPod) { w.index.noFormer(pod.UID) })
+	}
 	w.judge(known, terms.rules, func(*corev1.Node, daemon.Verdict) {})
 	if first {
 		w.claimAll(key, known)
 	}
 	w.mu.Lock()
-	defer w.mu.Unlock()
+	defer w.unlock()
 	known.judging = false
-	w.settleTemplate(key, known, w.planAll)
+	w.settleTemplate(key, known, false)
 	w.record(key)
 	return nil
 }
@@ -48,7 +51,7 @@ func (w *world) daemonRead(object *v1alpha1.DaemonSet, wrong error) error {
 // sameSpec takes a daemon of which only the status, or what it is labelled, has changed.
 func (w *world) sameSpec(key DaemonKey, object *v1alpha1.DaemonSet, wrong error) bool {
 	w.mu.Lock()
-	defer w.mu.Unlock()
+	defer w.unlock()
 	known, there := w.daemons[key]
 	if there && known.gone { // the watch says otherwise
 		known.gone = false
@@ -70,7 +73,7 @@ func (w *world) sameSpec(key DaemonKey, object *v1alpha1.DaemonSet, wrong error)
 // them.
 func (w *world) install(key DaemonKey, object *v1alpha1.DaemonSet, terms terms) (known *workload, first bool) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
+	defer w.unlock()
 	known = w.workload(key)
 	first = known.object == nil || known.unserved != nil
 	former := known.template
@@ -82,7 +85,6 @@ func (w *world) install(key DaemonKey, object *v1alpha1.DaemonSet, terms terms) 
 	known.template = daemon.NewTemplate(object, calledAs(former))
 	known.priority = w.priorities.of(object.Spec.Template.Spec.PriorityClassName)
 	w.index.present(key, object.Name, known)
-	known.cells.EachPod(w.index.noFormer)
 	w.report(key)
 	return known, first
 }
@@ -90,21 +92,32 @@ func (w *world) install(key DaemonKey, object *v1alpha1.DaemonSet, terms terms) 
 // judge finds the verdicts of all nodes and notes them; news is called, with the world locked, for
 // those that changed.
 func (w *world) judge(known *workload, rules *daemon.Rules, news func(*corev1.Node, daemon.Verdict)) {
-	w.mu.Lock()
-	nodes := slices.Collect(maps.Values(w.nodes))
-	w.mu.Unlock()
-	for some := range slices.Chunk(nodes, notedAtOnce) {
-		verdicts := make([]daemon.Verdict, len(some))
-		for i, node := range some {
-			verdicts[i] = rules.Evaluate(node)
-		}
+	for last, more := "", true; more; {
+		var nodes []*corev1.Node
 		w.mu.Lock()
-		for i, node := range some {
-			if w.note(known, rules, node, verdicts[i]) {
-				news(node, verdicts[i])
-			}
+		names := w.nodeNames.after(last, batch)
+		for _, name := range names {
+			nodes = append(nodes, w.nodes[name])
 		}
-		w.mu.Unlock()
+		w.unlock()
+		if more = len(names) == batch; more {
+			last = names[len(names)-1]
+		}
+		w.judgeSome(known, rules, nodes, news)
+	}
+}
+
+func (w *world) judgeSome(known *workload, rules *daemon.Rules, nodes []*corev1.Node, news func(*corev1.Node, daemon.Verdict)) {
+	verdicts := make([]daemon.Verdict, len(nodes))
+	for i, node := range nodes {
+		verdicts[i] = rules.Evaluate(node)
+	}
+	w.mu.Lock()
+	defer w.unlock()
+	for i, node := range nodes {
+		if w.note(known, rules, node, verdicts[i]) {
+			news(node, verdicts[i])
+		}
 	}
 }
 
@@ -127,35 +140,46 @@ type judged struct {
 func (w *world) nodeSeen(node *corev1.Node) {
 	w.mu.Lock()
 	w.nodes[node.Name] = node
-	all := w.index.judged()
-	w.mu.Unlock()
-	for some := range slices.Chunk(all, notedAtOnce) {
+	w.nodeNames.ReplaceOrInsert(node.Name)
+	w.unlock()
+	w.eachJudged(func(some []judged) {
 		for i := range some {
 			some[i].verdict = some[i].rules.Evaluate(node)
 		}
 		w.mu.Lock()
+		defer w.unlock()
 		for _, one := range some {
 			if w.note(one.known, one.rules, node, one.verdict) {
 				w.changed(one.key.on(node.Name))
 			}
 		}
-		w.mu.Unlock()
-	}
+	})
 }
 
 func (w *world) nodeGone(name string) {
 	w.mu.Lock()
 	delete(w.nodes, name)
-	all := w.index.judged()
-	w.mu.Unlock()
-	for some := range slices.Chunk(all, notedAtOnce) {
+	w.nodeNames.Delete(name)
+	w.unlock()
+	w.eachJudged(func(some []judged) {
 		w.mu.Lock()
+		defer w.unlock()
 		for _, one := range some {
 			if one.known.cells.RemoveNode(name, w.now()) {
 				w.changed(one.key.on(name))
 			}
 		}
-		w.mu.Unlock()
+	})
+}
+
+// eachJudged calls f, with the world not locked, for a batch of the daemons that nodes are judged for at a time.
+func (w *world) eachJudged(f func([]judged)) {
+	for last, more := (DaemonKey{}), true; more; {
+		w.mu.Lock()
+		some, next := w.index.judged(last, batch)
+		w.unlock()
+		more, last = next != last, next
+		f(some)
 	}
 }
 
@@ -164,29 +188,32 @@ func (w *world) daemonGone(key DaemonKey) {
 	w.mu.Lock()
 	known, ok := w.daemons[key]
 	if !ok {
-		w.mu.Unlock()
+		w.unlock()
 		return
 	}
 	w.index.gone(key, known.name)
-	for node := range known.problems {
-		w.awaited.await(key.on(node))
-	}
-	known.object, known.problems = nil, nil
-	nodes := known.cells.Nodes()
-	w.mu.Unlock()
-	for some := range slices.Chunk(nodes, notedAtOnce) {
+	problems := known.problems
+	known.object, known.problems, known.affected = nil, nil, newKeys(strings.Compare)
+	w.unlock()
+	for some := range slices.Chunk(slices.Sorted(maps.Keys(problems)), batch) {
 		w.mu.Lock()
 		for _, node := range some {
+			w.awaited.await(key.on(node))
+		}
+		w.unlock()
+	}
+	w.eachCell(key, known, func(nodes []string) bool {
+		for _, node := range nodes {
 			known.cells.RemoveNode(node, w.now())
 			for _, uid := range known.cells.PodsOn(node) {
 				w.noteFormer(key.on(node), known, w.pods[uid])
 			}
 		}
-		w.mu.Unlock()
-	}
+		return true
+	})
 	w.renounce(key)
 	w.mu.Lock()
-	defer w.mu.Unlock()
+	defer w.unlock()
 	w.report(key)
 	w.forgetEmpty(key)
 }

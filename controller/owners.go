@@ -79,7 +79,7 @@ func (o *owners) forget(key DaemonKey) {
 // deleted until the watch shows it again: its pods are the garbage collector's.
 func (w *world) ownerGone(key DaemonKey) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
+	defer w.unlock()
 	if known := w.daemons[key]; known != nil {
 		known.gone = true
 	}

@@ -23,7 +23,6 @@ func (p *priorities) of(class string) int32 {
 // classSeen takes a priority class as it is now. Its value cannot change, but it may be new.
 func (w *world) classSeen(class *schedulingv1.PriorityClass) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.priorities.byClass[class.Name] = class.Value
 	switch {
 	case class.GlobalDefault:
@@ -31,38 +30,35 @@ func (w *world) classSeen(class *schedulingv1.PriorityClass) {
 	case w.priorities.standard == class.Name:
 		w.priorities.standard = ""
 	}
+	w.unlock()
 	w.rank()
 }
 
 // ofClass are the daemons whose pods name a class.
 func (w *world) ofClass(name string) []DaemonKey {
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	var keys []DaemonKey
-	for key, known := range w.daemons {
-		if known.object != nil && known.object.Spec.Template.Spec.PriorityClassName == name {
+	w.eachDaemon(func(key DaemonKey, known *workload) {
+		if known.object.Spec.Template.Spec.PriorityClassName == name {
 			keys = append(keys, key)
 		}
-	}
+	})
 	return keys
 }
 
 func (w *world) classGone(name string) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	delete(w.priorities.byClass, name)
 	if w.priorities.standard == name {
 		w.priorities.standard = ""
 	}
+	w.unlock()
 	w.rank()
 }
 
 // rank gives every daemon the priority that its pods will have. Cells that are queued already
 // keep their place.
 func (w *world) rank() {
-	for _, known := range w.daemons {
-		if known.object != nil {
-			known.priority = w.priorities.of(known.object.Spec.Template.Spec.PriorityClassName)
-		}
-	}
+	w.eachDaemon(func(_ DaemonKey, known *workload) {
+		known.priority = w.priorities.of(known.object.Spec.Template.Spec.PriorityClassName)
+	})
 }

@@ -165,27 +165,53 @@ func (k *refusal) refusedNode(of *refusedCell, err error, now time.Time) {
 // is taken, so that all follow soon when they are taken too, and few requests are lost when they are not. They
 // are those that did not ask yet; where there is none, and the pod had been refused, any.
 func (r *refusals) taken(cell daemon.Key) []daemon.Key {
+	next, over := r.takenFor(cell)
+	if over != nil { // nobody else knows of it any more
+		return slices.Collect(maps.Keys(over.cells))
+	}
+	return next
+}
+
+// takenFor also gives what was known of the daemon when that is over.
+func (r *refusals) takenFor(cell daemon.Key) (next []daemon.Key, over *refusal) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	key := ownerOf(cell)
 	known, refused := r.byDaemon[key]
 	switch {
 	case !refused:
-		return nil
+		return nil, nil
 	case known.sure:
-		return r.forget(key)
+		delete(r.byDaemon, key)
+		return nil, known
 	}
 	of := known.cells[cell]
 	delete(known.cells, cell)
 	known.nodes, known.whole, known.steps = 0, false, 0
 	known.round++
 	if len(known.cells) == 0 {
-		return r.forget(key)
+		delete(r.byDaemon, key)
+		return nil, nil
 	}
 	if len(known.held) == 0 && of != nil && of.steps > 0 {
-		known.held = slices.SortedFunc(maps.Keys(known.cells), func(a, b daemon.Key) int { return strings.Compare(a.Node, b.Node) })
+		known.held = known.first(batch)
 	}
-	return known.letGo(2)
+	return known.letGo(2), nil
+}
+
+// first are the first n cells by node. They are chosen in one pass, for there may be many thousands.
+func (k *refusal) first(n int) []daemon.Key {
+	byNode := func(a, b daemon.Key) int { return strings.Compare(a.Node, b.Node) }
+	cells := make([]daemon.Key, 0, n+1)
+	for cell := range k.cells {
+		if len(cells) == n && byNode(cell, cells[n-1]) > 0 {
+			continue
+		}
+		at, _ := slices.BinarySearchFunc(cells, cell, byNode)
+		cells = slices.Insert(cells, at, cell)
+		cells = cells[:min(n, len(cells))]
+	}
+	return cells
 }
 
 // letGo has so many cells forget that they were refused, or held back.
@@ -224,16 +250,12 @@ func (r *refusals) leave(cell daemon.Key) {
 // cells that may ask again.
 func (r *refusals) over(key DaemonKey) []daemon.Key {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.forget(key)
-}
-
-func (r *refusals) forget(key DaemonKey) []daemon.Key {
 	known, refused := r.byDaemon[key]
+	delete(r.byDaemon, key)
+	r.mu.Unlock()
 	if !refused {
 		return nil
 	}
-	delete(r.byDaemon, key)
 	return slices.Collect(maps.Keys(known.cells))
 }
 
@@ -241,23 +263,29 @@ func (r *refusals) forget(key DaemonKey) []daemon.Key {
 // used, and gives their cells. Still one asks at a time, and none within a second of the one before:
 // what a quota counts may come and go all the time (S8).
 func (r *refusals) roomIn(namespace, quota string) (cells []daemon.Key) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for key, known := range r.byDaemon {
-		if key.Namespace != namespace || !known.sure || !exceeds(known.err, quota) {
-			continue
-		}
-		known.steps = 0
-		soon := known.asked.Add(firstRefused)
-		if now := r.now(); soon.Before(now) {
-			soon = now
-		}
-		if soon.Before(known.until) { // else they know
-			known.until = soon
-			cells = slices.AppendSeq(cells, maps.Keys(known.cells))
-		}
+	for _, key := range r.in(namespace) {
+		cells = append(cells, r.roomFor(key, quota)...)
 	}
 	return cells
+}
+
+func (r *refusals) roomFor(key DaemonKey, quota string) []daemon.Key {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	known := r.byDaemon[key]
+	if known == nil || !known.sure || !exceeds(known.err, quota) {
+		return nil
+	}
+	known.steps = 0
+	soon := known.asked.Add(firstRefused)
+	if now := r.now(); soon.Before(now) {
+		soon = now
+	}
+	if !soon.Before(known.until) { // they know
+		return nil
+	}
+	known.until = soon
+	return slices.Collect(maps.Keys(known.cells))
 }
 
 // exceeds says whether an answer is that a quota has no room (k8s.io/apiserver

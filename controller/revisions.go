@@ -252,7 +252,7 @@ func (s *subject) record(revision *revision) daemon.Record {
 // subject is a daemon that is there.
 func (w *world) subject(key DaemonKey) (subject, bool) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
+	defer w.unlock()
 	known := w.daemons[key]
 	if !known.active() {
 		return subject{}, false
@@ -263,7 +263,7 @@ func (w *world) subject(key DaemonKey) (subject, bool) {
 // subjects are those daemons of a namespace that are there and that are wanted.
 func (w *world) subjects(namespace string, wanted func(*workload) bool) []subject {
 	w.mu.Lock()
-	defer w.mu.Unlock()
+	defer w.unlock()
 	var subjects []subject
 	for _, known := range w.index.byNamespace[namespace] {
 		if known.active() && wanted(known) {
@@ -276,7 +276,7 @@ func (w *world) subjects(namespace string, wanted func(*workload) bool) []subjec
 // holds says whether a daemon has a pod of a revision.
 func (w *world) holds(key DaemonKey, revision string) bool {
 	w.mu.Lock()
-	defer w.mu.Unlock()
+	defer w.unlock()
 	known, ok := w.daemons[key]
 	return ok && known.cells.Holds(revision)
 }
@@ -284,11 +284,12 @@ func (w *world) holds(key DaemonKey, revision string) bool {
 // podsOf are the pods of a revision that a daemon has.
 func (w *world) podsOf(key DaemonKey, revision string) []*seenPod {
 	w.mu.Lock()
-	defer w.mu.Unlock()
+	known := w.daemons[key]
+	w.unlock()
 	var pods []*seenPod
-	if known, ok := w.daemons[key]; ok {
-		known.cells.EachPod(func(uid types.UID) {
-			if pod := w.pods[uid]; pod.observed.Revision == revision {
+	if known != nil {
+		w.eachPod(key, known, func(pod *seenPod) {
+			if pod.observed.Revision == revision {
 				pods = append(pods, pod)
 			}
 		})

@@ -76,15 +76,16 @@ func (s *sampler) answer(pod *corev1.Pod) {
 // namespace, which admission leaves out, has none.
 func (w *world) emitted() map[string]map[string]func() *corev1.Pod {
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.nodes) == 0 {
+	name, some := w.nodeNames.Min()
+	node := w.nodes[name]
+	w.unlock()
+	if !some {
 		return nil
 	}
-	node := w.nodes[slices.Min(slices.Collect(maps.Keys(w.nodes)))]
 	emitted := map[string]map[string]func() *corev1.Pod{}
-	for key, known := range w.daemons {
+	w.eachDaemon(func(key DaemonKey, known *workload) {
 		if !known.keptUp() || key.Namespace == v1alpha1.SystemNamespace {
-			continue
+			return
 		}
 		if emitted[key.Namespace] == nil {
 			emitted[key.Namespace] = map[string]func() *corev1.Pod{}
@@ -93,7 +94,7 @@ func (w *world) emitted() map[string]map[string]func() *corev1.Pod {
 		emitted[key.Namespace][known.object.Name] = func() *corev1.Pod {
 			return plain(daemon.NewPod(template, node, template.PodName(node.Name, "sample", false)))
 		}
-	}
+	})
 	return emitted
 }
 

@@ -3,8 +3,6 @@ package controller
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -115,16 +113,28 @@ func (s *scrubber) compare() (wrong []string) {
 }
 
 // known are all pods that are in a cell.
-func (w *world) known() []*seenPod {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return slices.Collect(maps.Values(w.pods))
+func (w *world) known() (pods []*seenPod) {
+	for last, more := (DaemonKey{}), true; more; {
+		w.mu.Lock()
+		owners := w.owners.after(last, batch)
+		daemons := make([]*workload, len(owners))
+		for i, key := range owners {
+			daemons[i] = w.daemons[key]
+		}
+		w.unlock()
+		for i, key := range owners {
+			w.eachPod(key, daemons[i], func(pod *seenPod) { pods = append(pods, pod) })
+			last = key
+		}
+		more = len(owners) == batch
+	}
+	return pods
 }
 
 // knows says whether a pod is where it belongs, in the state that it is in.
 func (w *world) knows(pod *seenPod) bool {
 	w.mu.Lock()
-	defer w.mu.Unlock()
+	defer w.unlock()
 	_, due := w.claims.cellOf[pod.UID]
 	known, had := w.pods[pod.UID]
 	return due || had == pod.ours && (!had || known.state() == pod.state())
@@ -136,11 +146,11 @@ func (w *world) audit(key DaemonKey) (wrong []string) {
 	w.mu.Lock()
 	known := w.daemons[key]
 	if known == nil || known.object == nil || known.rules == nil || known.judging {
-		w.mu.Unlock()
+		w.unlock()
 		return nil
 	}
 	rules := known.rules
-	w.mu.Unlock()
+	w.unlock()
 	differs := func(node, format string, args ...any) {
 		wrong = append(wrong, fmt.Sprintf("node %s: ", node)+fmt.Sprintf(format, args...))
 		w.changed(key.on(node))
@@ -148,21 +158,33 @@ func (w *world) audit(key DaemonKey) (wrong []string) {
 	w.judge(known, rules, func(node *corev1.Node, verdict daemon.Verdict) {
 		differs(node.Name, "the verdict is %s", verdict.Reason)
 	})
+	w.eachCell(key, known, func(nodes []string) bool {
+		w.auditNodes(key, known, nodes, differs)
+		return true
+	})
+	for done := false; !done; {
+		var some []string
+		w.mu.Lock()
+		some, done = known.cells.AuditSome(w.now(), batch)
+		w.unlock()
+		wrong = append(wrong, some...)
+	}
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	now := w.now()
-	for _, name := range known.cells.Nodes() {
-		if _, there := w.nodes[name]; !there && known.cells.RemoveNode(name, now) {
+	defer w.unlock()
+	w.goOn(key, known)
+	return wrong
+}
+
+func (w *world) auditNodes(key DaemonKey, known *workload, nodes []string, differs func(node, format string, args ...any)) {
+	for _, name := range nodes {
+		if _, there := w.nodes[name]; !there && known.cells.RemoveNode(name, w.now()) {
 			differs(name, "it is gone")
 		}
 		for _, uid := range known.cells.PodsOn(name) {
 			if pod, there := w.pods[uid]; !there || pod.cell != key.on(name) {
-				known.cells.RemovePod(name, uid, now)
+				known.cells.RemovePod(name, uid, w.now())
 				differs(name, "pod %s is not there", uid)
 			}
 		}
 	}
-	wrong = append(wrong, known.cells.Audit(now)...)
-	w.goOn(key, known)
-	return wrong
 }

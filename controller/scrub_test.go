@@ -48,11 +48,17 @@ func TestScrubPutsRight(t *testing.T) {
 		want  daemon.Counters
 	}{
 		"a node": {
-			miss: func(_ *testing.T, w *world, _ toolscache.Store, _ *seenPod) { w.nodes["n2"] = makeNode("n2") },
+			miss: func(_ *testing.T, w *world, _ toolscache.Store, _ *seenPod) {
+				w.nodes["n2"] = makeNode("n2")
+				w.nodeNames.ReplaceOrInsert("n2")
+			},
 			want: daemon.Counters{Desired: 2, Current: 1, Ready: 1, Available: 1, Updated: 1},
 		},
 		"the end of a node": {
-			miss: func(_ *testing.T, w *world, _ toolscache.Store, _ *seenPod) { delete(w.nodes, "n1") },
+			miss: func(_ *testing.T, w *world, _ toolscache.Store, _ *seenPod) {
+				delete(w.nodes, "n1")
+				w.nodeNames.Delete("n1")
+			},
 		},
 		"a pod of a cell": {
 			miss: func(_ *testing.T, w *world, _ toolscache.Store, pod *seenPod) { delete(w.pods, pod.UID) },

@@ -44,9 +44,10 @@ func (w *world) recordable(known *workload) bool {
 	return known.selector.Matches(labels.Set(template.PodLabels()))
 }
 
-// settleTemplate has a daemon kept up as its template is called now; plan has its cells planned. While
-// that is not settled its records are looked at instead.
-func (w *world) settleTemplate(key DaemonKey, known *workload, plan func(DaemonKey, *workload)) {
+// settleTemplate has a daemon kept up as its template is called now, once its cells are counted by it: then they
+// are planned, or those that there is something to do about. While it is not settled what it is called, its
+// records are looked at instead.
+func (w *world) settleTemplate(key DaemonKey, known *workload, due bool) {
 	revision, settled := w.called(known)
 	known.settled = settled
 	if !settled {
@@ -59,10 +60,9 @@ func (w *world) settleTemplate(key DaemonKey, known *workload, plan func(DaemonK
 		known.template = &template
 	}
 	spec := &known.object.Spec
-	known.cells.SetTemplate(revision, time.Duration(spec.MinReadySeconds)*time.Second, daemon.NewStrategy(&spec.UpdateStrategy), w.now())
-	plan(key, known)
-	w.goOn(key, known)
-	w.report(key)
+	known.cells.Renew(revision, time.Duration(spec.MinReadySeconds)*time.Second, daemon.NewStrategy(&spec.UpdateStrategy))
+	known.counting = &pass{key: key, known: known, count: true, plan: true, due: due}
+	w.later(known.counting)
 }
 
 // misnamed has a daemon's records looked at when a pod that changed or is new is called by one of
@@ -82,12 +82,12 @@ func (w *world) misnamed(key DaemonKey, known *workload, revision string) {
 // recordsChanged looks at a daemon whose records changed.
 func (w *world) recordsChanged(key DaemonKey) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
+	defer w.unlock()
 	known := w.daemons[key]
 	if !w.begun || !known.active() || known.judging {
 		return
 	}
 	if revision, settled := w.called(known); settled != known.settled || revision != known.template.Revision {
-		w.settleTemplate(key, known, w.planAll)
+		w.settleTemplate(key, known, false)
 	}
 }

@@ -38,7 +38,7 @@ func mayBeDone(err error) bool {
 // has to follow.
 func (w *world) startTask(cell daemon.Key) task {
 	w.mu.Lock()
-	defer w.mu.Unlock()
+	defer w.unlock()
 	task := w.taskLocked(cell)
 	if known := w.daemons[ownerOf(cell)]; known != nil {
 		known.cells.Sent(cell.Node, task.Actions, w.now())
@@ -51,7 +51,7 @@ func (w *world) startTask(cell daemon.Key) task {
 // of the rollout (S4).
 func (w *world) answered(cell daemon.Key, made bool, err error) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
+	defer w.unlock()
 	known := w.daemons[ownerOf(cell)]
 	if known == nil {
 		return
@@ -86,7 +86,7 @@ func (a *actor) settleDoubts(ctx context.Context, cell daemon.Key, doubts []*dae
 // kept notes that a pod is there whose delete may have been carried out.
 func (w *world) kept(cell daemon.Key, pod types.UID) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
+	defer w.unlock()
 	if known, ok := w.daemons[ownerOf(cell)]; ok {
 		known.cells.Kept(cell.Node, pod, w.now())
 	}

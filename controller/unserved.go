@@ -68,7 +68,7 @@ func (w *world) unserve(key DaemonKey, object *v1alpha1.DaemonSet, problem *daem
 // one that is being deleted.
 func (w *world) unserved(key DaemonKey) (*v1alpha1.DaemonSet, daemon.Problem) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
+	defer w.unlock()
 	known := w.daemons[key]
 	if known == nil || known.object == nil || known.unserved == nil || known.object.DeletionTimestamp != nil {
 		return nil, daemon.Problem{}

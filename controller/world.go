@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
-	"sync"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -49,14 +49,17 @@ type world struct {
 	// nonce is in the names of pods that come after none that is known. No process ever had the same.
 	nonce string
 
-	mu      sync.Mutex
-	begun   bool // everything there is was seen: work may go on
-	nodes   map[string]*corev1.Node
-	daemons map[DaemonKey]*workload
-	pods    map[types.UID]*seenPod // those that are in a cell, as they were seen last
-	claims  claims
-	awaited awaited
-	index   index
+	mu        hold
+	passes    []*pass // to make once mu is unlocked
+	begun     bool    // everything there is was seen: work may go on
+	nodes     map[string]*corev1.Node
+	nodeNames keys[string]
+	daemons   map[DaemonKey]*workload
+	owners    keys[DaemonKey]        // of daemons
+	pods      map[types.UID]*seenPod // those that are in a cell, as they were seen last
+	claims    claims
+	awaited   awaited
+	index     index
 
 	priorities priorities
 }
@@ -69,11 +72,13 @@ type workload struct {
 	template *daemon.Template    // read only; of object's generation
 	id       daemon.TemplateID   // of template
 	judging  bool                // the nodes are being looked at again: nothing is planned meanwhile
+	counting *pass               // the cells are being counted again: likewise
 	settled  bool                // what template is called is known: its pods can be told from others
 	selector labels.Selector     // cannot change
 	rules    *daemon.Rules
 	cells    daemon.Cells
 	problems map[string]daemon.Problem // by node; what keeps pods from being made
+	affected keys[string]              // the nodes of problems
 	priority int32                     // of its pods
 	gone     bool                      // the API server says so; the watch does not yet
 	unserved *daemon.Problem           // why nothing is done for it; what is above is then of an earlier state, if of any
@@ -87,7 +92,7 @@ func (w *workload) active() bool {
 }
 
 // keptUp says whether anything is planned for the daemon.
-func (w *workload) keptUp() bool { return w.active() && w.settled && !w.judging }
+func (w *workload) keptUp() bool { return w.active() && w.settled && !w.judging && w.counting == nil }
 
 func newWorld(now func() time.Time, plan func(daemon.Key, int32), report func(DaemonKey)) *world {
 	return &world{
@@ -96,11 +101,13 @@ func newWorld(now func() time.Time, plan func(daemon.Key, int32), report func(Da
 		recorded: func(*subject) (*daemon.Record, []daemon.Record) { return nil, nil },
 		nodes:    map[string]*corev1.Node{},
 		daemons:  map[DaemonKey]*workload{},
+		owners:   newKeys(compareKeys),
 		pods:     map[types.UID]*seenPod{},
 		claims:   newClaims(),
 		awaited:  newAwaited(),
 		index:    newIndex(),
 
+		nodeNames:  newKeys(strings.Compare),
 		priorities: priorities{byClass: map[string]int32{}},
 	}
 }
@@ -123,68 +130,40 @@ func calledAs(template *daemon.Template) string {
 // not allow, and what a template is called is in its record.
 func (w *world) begin() {
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.begun = true
-	for key, known := range w.daemons {
-		if known.active() && !known.judging {
-			w.settleTemplate(key, known, w.planDue)
+	w.unlock()
+	w.eachDaemon(func(key DaemonKey, known *workload) {
+		if known.active() && !known.judging && !known.settled {
+			w.settleTemplate(key, known, true)
 		}
-	}
+	})
 }
 
 func (w *world) hasBegun() bool {
 	w.mu.Lock()
-	defer w.mu.Unlock()
+	defer w.unlock()
 	return w.begun
-}
-
-// goOn has the cells planned whose turn in a rollout has come.
-func (w *world) goOn(key DaemonKey, known *workload) {
-	if !w.begun || !known.keptUp() {
-		return
-	}
-	for _, node := range known.cells.Grant(w.now()) {
-		w.plan(key.on(node), known.priority)
-	}
-}
-
-func (w *world) planAll(key DaemonKey, known *workload) {
-	for _, node := range known.cells.Nodes() {
-		w.plan(key.on(node), known.priority)
-	}
-}
-
-// planDue has the cells planned that there is something to do about. After a start most have all
-// they need: a queue of hundreds of thousands that need nothing would cost its memory for ever.
-func (w *world) planDue(key DaemonKey, known *workload) {
-	now := w.now()
-	for _, node := range known.cells.Nodes() {
-		cell, plan := key.on(node), known.cells.Plan(node, now)
-		if len(plan.Actions) > 0 || !plan.WakeAt.IsZero() || len(w.claims.byCell[cell]) > 0 {
-			w.plan(cell, known.priority)
-		}
-	}
 }
 
 // replan has every cell planned again: what kept pods from being made is over.
 func (w *world) replan() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for key, known := range w.daemons {
+	w.eachDaemon(func(key DaemonKey, known *workload) {
 		if known.keptUp() {
 			w.planAll(key, known)
 		}
-	}
+	})
 }
 
 // wake has cells planned again that were held back.
 func (w *world) wake(cells []daemon.Key) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, cell := range cells {
-		if known := w.daemons[ownerOf(cell)]; known.keptUp() {
-			w.plan(cell, known.priority)
+	for some := range slices.Chunk(cells, batch) {
+		w.mu.Lock()
+		for _, cell := range some {
+			if known := w.daemons[ownerOf(cell)]; known.keptUp() {
+				w.plan(cell, known.priority)
+			}
 		}
+		w.unlock()
 	}
 }
 
@@ -194,7 +173,7 @@ func (w *world) podIs(pod *seenPod) {
 	w.mu.Lock()
 	w.place(pod)
 	w.noteOrphan(pod)
-	w.mu.Unlock()
+	w.unlock()
 	if pod.orphanOn != "" {
 		w.findOwner(pod)
 	}
@@ -243,7 +222,7 @@ func (w *world) lost(key DaemonKey, known *workload, revision string) {
 	}
 	w.record(key)
 	if known.active() && !known.settled && !known.judging {
-		w.settleTemplate(key, known, w.planAll)
+		w.settleTemplate(key, known, false)
 	}
 }
 
@@ -257,7 +236,7 @@ func (w *world) settle(pod types.UID) {
 // podLeft takes a pod out of the cell it was in, whatever it looked like in the end.
 func (w *world) podLeft(pod *seenPod) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
+	defer w.unlock()
 	w.settle(pod.UID)
 	drop(w.claims.orphans, pod.Namespace, pod.UID)
 	if cell, awaits := w.awaited.by(pod); awaits {
@@ -299,8 +278,9 @@ func (w *world) changed(cell daemon.Key) {
 func (w *world) workload(key DaemonKey) *workload {
 	known, ok := w.daemons[key]
 	if !ok {
-		known = &workload{}
+		known = &workload{affected: newKeys(strings.Compare)}
 		w.daemons[key] = known
+		w.owners.ReplaceOrInsert(key)
 	}
 	return known
 }
@@ -309,6 +289,7 @@ func (w *world) workload(key DaemonKey) *workload {
 func (w *world) forgetEmpty(key DaemonKey) {
 	if known := w.daemons[key]; known != nil && known.object == nil && known.cells.Len() == 0 {
 		delete(w.daemons, key)
+		w.owners.Delete(key)
 	}
 }
 
@@ -328,7 +309,7 @@ type task struct {
 // task plans a cell now; it is empty when there is nothing to keep up.
 func (w *world) task(cell daemon.Key) task {
 	w.mu.Lock()
-	defer w.mu.Unlock()
+	defer w.unlock()
 	return w.taskLocked(cell)
 }
 
@@ -371,7 +352,7 @@ func (w *world) names(known *workload, node string) []string {
 // tells.
 func (w *world) deleted(cell daemon.Key, pod types.UID) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
+	defer w.unlock()
 	if known, ok := w.daemons[ownerOf(cell)]; ok {
 		known.cells.Deleted(cell.Node, pod, w.now())
 		w.goOn(ownerOf(cell), known)
@@ -381,59 +362,20 @@ func (w *world) deleted(cell daemon.Key, pod types.UID) {
 // replaced notes that a finished pod was removed, so that the next one of its cell waits longer.
 func (w *world) replaced(cell daemon.Key) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
+	defer w.unlock()
 	if known, ok := w.daemons[ownerOf(cell)]; ok {
 		known.cells.Replaced(cell.Node, w.now())
 	}
 }
 
-// trouble notes what keeps a cell's pod from being made, or with a zero problem that nothing does.
-func (w *world) trouble(cell daemon.Key, problem daemon.Problem) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	known := w.daemons[ownerOf(cell)]
-	if known == nil || known.object == nil || known.problems[cell.Node] == problem {
-		return
-	}
-	w.awaited.await(cell)
-	if problem == (daemon.Problem{}) {
-		delete(known.problems, cell.Node)
-	} else {
-		if known.problems == nil {
-			known.problems = map[string]daemon.Problem{}
-		}
-		known.problems[cell.Node] = problem
-	}
-	if problem.Reason == eventNameTaken {
-		w.awaited.await(cell, w.names(known, cell.Node)...)
-	}
-	w.report(ownerOf(cell))
-}
-
-// health is a daemon's; the object is nil when there is no such daemon, or not any more, or when it
-// is not known yet which of its pods are of its template.
-func (w *world) health(key DaemonKey) (*v1alpha1.DaemonSet, daemon.Health) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	known := w.daemons[key]
-	if !known.keptUp() {
-		return nil, daemon.Health{}
-	}
-	health := known.cells.Health()
-	health.Problems = maps.Clone(known.problems)
-	return known.object, health
-}
-
 // objects are all daemons that are kept up, sorted by namespace and name.
 func (w *world) objects() []*v1alpha1.DaemonSet {
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	var objects []*v1alpha1.DaemonSet
-	for _, known := range w.daemons {
+	w.eachDaemon(func(_ DaemonKey, known *workload) {
 		if known.active() {
 			objects = append(objects, known.object)
 		}
-	}
+	})
 	slices.SortFunc(objects, func(a, b *v1alpha1.DaemonSet) int {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name), cmp.Compare(a.UID, b.UID))
 	})

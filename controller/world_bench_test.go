@@ -3,10 +3,12 @@ package controller
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/internal/daemon"
@@ -138,5 +140,29 @@ func TestNodeJoinTouchesOneCellOfEachDaemon(t *testing.T) {
 	w.nodeSeen(makeNode("joins"))
 	if got := len(q.plans); got != 50 {
 		t.Errorf("%d cells are planned, want 50", got)
+	}
+}
+
+// BenchmarkTemplateChange is what a new template of a daemon on 15,000 nodes costs, all of whose pods may be replaced
+// at once, and the time from one end of a hold of the world's lock to the next.
+func BenchmarkTemplateChange(b *testing.B) {
+	all := intstr.FromString("100%")
+	w, _ := deaf(b, 1, 15000, replacing(all))
+	var holds []time.Duration
+	ended := time.Now()
+	w.mu.ended = func() {
+		now := time.Now()
+		holds, ended = append(holds, now.Sub(ended)), now
+	}
+	for n := int64(2); b.Loop(); n++ {
+		set := makeDaemon("daemon-0", replacing(all), generation(n), image(fmt.Sprintf("image:%d", n)))
+		ended = time.Now()
+		if err := w.daemonSeen(set); err != nil {
+			b.Fatal(err)
+		}
+	}
+	slices.Sort(holds)
+	for _, percent := range []int{50, 99} { // of the longest ones most are other processes' turns
+		b.ReportMetric(float64(holds[len(holds)*percent/100].Microseconds()), fmt.Sprintf("µs/hold-p%d", percent))
 	}
 }

@@ -6,61 +6,109 @@ import (
 	"time"
 )
 
-// Audit adds up anew what is kept by deltas, says what was wrong, and puts it right. It should find
-// nothing, ever: it is there to tell of a mistake in this package before a user does.
-func (c *Cells) Audit(now time.Time) (wrong []string) {
-	var (
-		sums    Counters
-		rolling struct{ serving, taken, surging, waiting int }
-		pods    = map[string]int{}
-	)
+// tally counts what the sums should be, cell by cell. Cells that it has counted may change while it counts
+// others: their deltas go to it too.
+type tally struct {
+	last                             string // the cells up to this one are counted
+	sums                             Counters
+	serving, taken, surging, waiting int
+	pods                             map[string]int
+}
+
+func (t *tally) has(node string) bool { return t != nil && node <= t.last }
+
+// count adds or subtracts a cell's part, when it was counted already.
+func (t *tally) count(cell *counted, sign int) {
+	if !t.has(cell.Node) {
+		return
+	}
 	count := func(sum *int, counts bool) {
 		if counts {
-			*sum++
+			*sum += sign
 		}
 	}
-	for _, cell := range c.byNode {
-		c.recount(cell, now) // a pod may have become available by waiting
+	t.sums.add(cell.part, sign)
+	count(&t.serving, cell.roll.serving)
+	count(&t.taken, cell.roll.taken)
+	count(&t.surging, cell.roll.surging)
+	count(&t.waiting, cell.roll.waits)
+}
+
+func (c *Cells) countPod(node, revision string, change int) {
+	if c.pods == nil {
+		c.pods = map[string]int{}
 	}
-	for _, cell := range c.byNode {
-		sums.add(cell.part, +1)
-		count(&rolling.serving, cell.roll.serving)
-		count(&rolling.taken, cell.roll.taken)
-		count(&rolling.surging, cell.roll.surging)
-		count(&rolling.waiting, cell.roll.waits)
+	add(c.pods, revision, change)
+	if c.tally.has(node) {
+		add(c.tally.pods, revision, change)
+	}
+}
+
+// add keeps no zeros.
+func add(numbers map[string]int, of string, change int) {
+	if numbers[of] += change; numbers[of] == 0 {
+		delete(numbers, of)
+	}
+}
+
+// AuditSome counts at most n cells. When all of them are counted it compares with what was kept by deltas, puts
+// that right, and says what was wrong. The next one begins again.
+func (c *Cells) AuditSome(now time.Time, n int) (wrong []string, done bool) {
+	if c.tally == nil {
+		c.tally = &tally{pods: map[string]int{}}
+	}
+	nodes := c.NodesAfter(c.tally.last, n)
+	c.Recount(nodes, now) // a pod may have become available by waiting
+	for _, node := range nodes {
+		c.tally.last = node
+		cell, there := c.at(node)
+		if !there {
+			continue
+		}
+		c.tally.count(cell, +1)
 		for _, pod := range cell.Pods {
-			pods[pod.Revision]++
+			c.tally.pods[pod.Revision]++
 		}
 	}
+	if len(nodes) == n {
+		return nil, false
+	}
+	wrong = c.compare(c.tally)
+	c.tally = nil
+	return wrong, true
+}
+
+func (c *Cells) compare(counted *tally) (wrong []string) {
 	check := func(what string, have *int, want int) {
 		if *have != want {
 			wrong = append(wrong, fmt.Sprintf("%s: %d, counted %d", what, *have, want))
 			*have = want
 		}
 	}
-	check("desired", &c.sums.Desired, sums.Desired)
-	check("current", &c.sums.Current, sums.Current)
-	check("misscheduled", &c.sums.Misscheduled, sums.Misscheduled)
-	check("ready", &c.sums.Ready, sums.Ready)
-	check("available", &c.sums.Available, sums.Available)
-	check("updated", &c.sums.Updated, sums.Updated)
+	check("desired", &c.sums.Desired, counted.sums.Desired)
+	check("current", &c.sums.Current, counted.sums.Current)
+	check("misscheduled", &c.sums.Misscheduled, counted.sums.Misscheduled)
+	check("ready", &c.sums.Ready, counted.sums.Ready)
+	check("available", &c.sums.Available, counted.sums.Available)
+	check("updated", &c.sums.Updated, counted.sums.Updated)
 	r := &c.rollout
-	check("serving", &r.serving, rolling.serving)
-	check("taken", &r.taken, rolling.taken)
-	check("surging", &r.surging, rolling.surging)
-	unavailable := sums.Desired - sums.Available
-	if r.waiting != nil && (r.waiting.Len() != rolling.waiting || c.unavailable.Len() != unavailable) {
-		wrong = append(wrong, fmt.Sprintf("waiting and unavailable: %d and %d, counted %d and %d", r.waiting.Len(), c.unavailable.Len(), rolling.waiting, unavailable))
+	check("serving", &r.serving, counted.serving)
+	check("taken", &r.taken, counted.taken)
+	check("surging", &r.surging, counted.surging)
+	unavailable := counted.sums.Desired - counted.sums.Available
+	if r.waiting != nil && (r.waiting.Len() != counted.waiting || c.unavailable.Len() != unavailable) {
+		wrong = append(wrong, fmt.Sprintf("waiting and unavailable: %d and %d, counted %d and %d", r.waiting.Len(), c.unavailable.Len(), counted.waiting, unavailable))
 		c.refill()
 	}
-	for _, revision := range differing(c.pods, pods) {
-		wrong = append(wrong, fmt.Sprintf("pods of revision %s: %d, counted %d", revision, c.pods[revision], pods[revision]))
+	for _, revision := range differing(c.pods, counted.pods) {
+		wrong = append(wrong, fmt.Sprintf("pods of revision %s: %d, counted %d", revision, c.pods[revision], counted.pods[revision]))
 	}
-	c.pods = pods
+	c.pods = counted.pods
 	return wrong
 }
 
-// refill puts every cell into the queues anew.
+// refill puts every cell into the queues again. Only a defect of this program needs it, so it takes as long as it
+// takes.
 func (c *Cells) refill() {
 	c.rollout.waiting.Clear(false)
 	c.unavailable.Clear(false)

@@ -30,13 +30,17 @@ type Cell struct {
 // The zero value is empty and ready to use. It is not safe for concurrent use.
 type Cells struct {
 	template currentTemplate
+	changes  changes
 	byNode   map[string]*counted
+	ordered  *btree.BTreeG[*counted] // by node
 	sums     Counters
 	rollout  rollout
 	pods     map[string]int // how many there are of a revision, those that end included
 	// unavailable are the nodes that the sums count as desired and not as available.
 	unavailable *btree.BTreeG[string]
 	sent        map[string]*sent // by node, of those where something was asked for
+	tally       *tally           // of an audit that is under way
+	recounts    int
 }
 
 // currentTemplate is what a cell's pods are compared with.
@@ -49,26 +53,9 @@ type currentTemplate struct {
 // counted is a cell with what it adds to the sums at present.
 type counted struct {
 	Cell
-	part part
-	roll rolling
-}
-
-// SetTemplate makes revision the current one, minReady the time a pod must have been ready to be
-// available, and strategy the way in which old pods are replaced; it counts every cell anew.
-func (c *Cells) SetTemplate(revision string, minReady time.Duration, strategy Strategy, now time.Time) {
-	// Leave was given on the limits of its time. Where it was made use of, the pod is on its way out.
-	revoked, corrected := strategy != c.rollout.strategy, revision != c.template.revision
-	c.template = currentTemplate{revision: revision, minReady: minReady, surges: strategy.surges()}
-	c.rollout.strategy = strategy
-	for _, cell := range c.byNode {
-		if revoked {
-			cell.granted = grant{}
-		}
-		if corrected { // what failed before says nothing of the new template
-			cell.setbacks = nil
-		}
-		c.recount(cell, now)
-	}
+	part   part
+	roll   rolling
+	looked lookedAt
 }
 
 // SetNode notes that a node is there and what the rules say of it. It says whether that is news.
@@ -85,7 +72,7 @@ func (c *Cells) SetNode(node string, uid types.UID, verdict Verdict, now time.Ti
 // RemoveNode notes that a node is gone, and says whether that is news. Its cell stays as long as
 // there are pods in it.
 func (c *Cells) RemoveNode(node string, now time.Time) (changed bool) {
-	cell, ok := c.byNode[node]
+	cell, ok := c.at(node)
 	if !ok || cell.NodeUID == "" {
 		return false
 	}
@@ -114,10 +101,7 @@ func (c *Cells) SetPod(node string, pod *Pod, now time.Time) {
 	}
 	at, _ := slices.BinarySearchFunc(cell.Pods, pod, better)
 	cell.Pods = slices.Insert(cell.Pods, at, pod)
-	if c.pods == nil {
-		c.pods = map[string]int{}
-	}
-	c.pods[pod.Revision]++
+	c.countPod(node, pod.Revision, +1)
 	if pod.Terminating {
 		c.settle(node, pod.UID)
 	}
@@ -132,16 +116,14 @@ func (c *Cells) take(cell *counted, uid types.UID) *Pod {
 	}
 	pod := cell.Pods[at]
 	cell.Pods = slices.Delete(cell.Pods, at, at+1)
-	if c.pods[pod.Revision]--; c.pods[pod.Revision] == 0 {
-		delete(c.pods, pod.Revision)
-	}
+	c.countPod(cell.Node, pod.Revision, -1)
 	return pod
 }
 
 // Deleted notes that the API server took a delete of a pod, before the watch tells: from now on it
 // only holds its place.
 func (c *Cells) Deleted(node string, uid types.UID, now time.Time) {
-	if cell, ok := c.byNode[node]; ok {
+	if cell, ok := c.at(node); ok {
 		if at := slices.IndexFunc(cell.Pods, func(pod *Pod) bool { return pod.UID == uid }); at >= 0 {
 			ending := *cell.Pods[at]
 			ending.Terminating, ending.Dropped = true, true
@@ -152,7 +134,7 @@ func (c *Cells) Deleted(node string, uid types.UID, now time.Time) {
 
 // RemovePod notes that a pod is gone.
 func (c *Cells) RemovePod(node string, uid types.UID, now time.Time) {
-	if cell, ok := c.byNode[node]; ok {
+	if cell, ok := c.at(node); ok {
 		if pod := c.take(cell, uid); pod != nil {
 			c.settle(node, uid)
 			cell.left = leftAfter(cell.left, uid)
@@ -180,7 +162,7 @@ func (c *Cells) ReleasePod(node string, uid types.UID, now time.Time) {
 // empty. It is empty when no pod of the cell is known. What it was once it never is again after a pod that was created
 // then was seen: that pod is there, or among those that left, or among those that the cell was emptied of.
 func (c *Cells) After(node string) string {
-	cell, ok := c.byNode[node]
+	cell, ok := c.at(node)
 	if !ok {
 		return ""
 	}
@@ -210,7 +192,7 @@ func leftAfter(left, uid types.UID) types.UID {
 // Plan is what to do about a node now. It counts the cell anew first, so that a pod that became
 // available since is counted.
 func (c *Cells) Plan(node string, now time.Time) Plan {
-	cell, ok := c.byNode[node]
+	cell, ok := c.at(node)
 	if !ok {
 		return Plan{}
 	}
@@ -231,7 +213,7 @@ func (c *Cells) Plan(node string, now time.Time) Plan {
 
 // Replaced notes that a finished pod of a node was removed: the next one has to wait longer.
 func (c *Cells) Replaced(node string, now time.Time) {
-	if cell, ok := c.byNode[node]; ok {
+	if cell, ok := c.at(node); ok {
 		cell.backOff(now)
 	}
 }
@@ -239,19 +221,9 @@ func (c *Cells) Replaced(node string, now time.Time) {
 // Counters are the sums over all cells.
 func (c *Cells) Counters() Counters { return c.sums }
 
-// Nodes are the names of all cells, sorted.
-func (c *Cells) Nodes() []string {
-	nodes := make([]string, 0, len(c.byNode))
-	for node := range c.byNode {
-		nodes = append(nodes, node)
-	}
-	slices.Sort(nodes)
-	return nodes
-}
-
 // PodsOn are the UIDs of the pods of a node.
 func (c *Cells) PodsOn(node string) []types.UID {
-	cell, ok := c.byNode[node]
+	cell, ok := c.at(node)
 	if !ok {
 		return nil
 	}
@@ -262,35 +234,16 @@ func (c *Cells) PodsOn(node string) []types.UID {
 	return pods
 }
 
-// EachPod calls f for every pod of every cell, in no order.
-func (c *Cells) EachPod(f func(uid types.UID)) {
-	for _, cell := range c.byNode {
-		for _, pod := range cell.Pods {
-			f(pod.UID)
-		}
-	}
-}
-
 // Holds says whether there is a pod of a revision in any cell, one that ends included.
 func (c *Cells) Holds(revision string) bool { return c.pods[revision] > 0 }
 
 // Len is the number of cells.
 func (c *Cells) Len() int { return len(c.byNode) }
 
-func (c *Cells) cell(node string) *counted {
-	cell, ok := c.byNode[node]
-	if !ok {
-		if c.byNode == nil {
-			c.byNode = map[string]*counted{}
-		}
-		cell = &counted{Cell: Cell{Node: node}}
-		c.byNode[node] = cell
-	}
-	return cell
-}
-
 // recount replaces a cell's part of the sums, and drops a cell that holds nothing.
 func (c *Cells) recount(cell *counted, now time.Time) {
+	c.recounts++
+	c.tally.count(cell, -1)
 	c.sums.add(cell.part, -1)
 	was := cell.part.unavailable()
 	cell.part = cell.count(&c.template, now)
@@ -302,9 +255,9 @@ func (c *Cells) recount(cell *counted, now time.Time) {
 		underway = nil
 	}
 	c.rollout.replace(cell, cell.rolling(&c.template, underway, now))
+	c.tally.count(cell, +1)
 	if cell.NodeUID == "" && len(cell.Pods) == 0 {
-		delete(c.byNode, cell.Node)
-		delete(c.sent, cell.Node)
+		c.forget(cell)
 	}
 }
 

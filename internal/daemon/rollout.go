@@ -198,22 +198,22 @@ func (c *Cell) standing(revision string) (old, current *Pod, alive int) {
 // of says whether a pod was made for another incarnation of the node.
 func (p *Pod) of(node types.UID) bool { return p.NodeUID != "" && p.NodeUID != node }
 
-// Grant lets as many cells replace their old pod as the limits allow, and gives their nodes. An
-// old pod that is not available may go at once. One that is may go, or be joined by its
+// GrantSome lets as many cells replace their old pod as the limits allow, and gives their nodes. It looks at
+// no more cells than most, and says whether there may be more. An old pod that is not available may go at once. One that is may go, or be joined by its
 // successor, only while the number of nodes without an available pod, those included that were
 // granted before, is below maxUnavailable, or the number of nodes that surge below maxSurge (S4).
-func (c *Cells) Grant(now time.Time) (nodes []string) {
+func (c *Cells) GrantSome(now time.Time, most int) (nodes []string, more bool) {
 	r := &c.rollout
 	if r.strategy.OnDelete || r.waiting == nil {
-		return nil
+		return nil, false
 	}
 	maxUnavailable, maxSurge := r.strategy.limits(c.sums.Desired)
-	for {
+	for range most {
 		next, some := r.waiting.Min()
 		if !some {
-			return nodes
+			return nodes, false
 		}
-		cell := c.byNode[next.node]
+		cell, _ := c.at(next.node)
 		if c.recount(cell, now); !cell.roll.waits || cell.roll.turn != next {
 			continue // time made it another turn
 		}
@@ -223,7 +223,7 @@ func (c *Cells) Grant(now time.Time) (nodes []string) {
 		case next.closed && c.sums.Desired == r.serving-r.taken:
 			note = "the current template could not start there, and every node that it can has an available pod"
 		case next.closed:
-			return nodes
+			return nodes, false
 		case next.free:
 			note = "it is not available"
 		case c.template.surges && r.surging < maxSurge:
@@ -231,11 +231,12 @@ func (c *Cells) Grant(now time.Time) (nodes []string) {
 		case !c.template.surges && unavailable < maxUnavailable:
 			note = fmt.Sprintf("%d of at most %d nodes are without an available pod", unavailable+1, maxUnavailable)
 		default:
-			return nodes
+			return nodes, false
 		}
 		old, _, _ := cell.standing(c.template.revision)
 		cell.granted = grant{pod: old.UID, free: next.free, closed: next.closed, note: note}
 		c.recount(cell, now)
 		nodes = append(nodes, next.node)
 	}
+	return nodes, true
 }

@@ -38,7 +38,7 @@ func (s *sent) open(now time.Time) bool { return s.awaits(now) || s != nil && le
 
 // Sent notes that a plan of a node is being carried out: Answered or Lost has to follow.
 func (c *Cells) Sent(node string, actions []Action, now time.Time) {
-	cell, ok := c.byNode[node]
+	cell, ok := c.at(node)
 	if !ok || len(actions) == 0 {
 		return
 	}
@@ -65,8 +65,9 @@ func (c *Cells) Sent(node string, actions []Action, now time.Time) {
 // Answered notes that all that was sent of a plan was answered. Deletes that were taken are known by
 // Deleted; made says whether a pod was made, which is awaited from now on.
 func (c *Cells) Answered(node string, made bool, now time.Time) {
-	s, cell := c.sent[node], c.byNode[node]
-	if s == nil || cell == nil {
+	s := c.sent[node]
+	cell, ok := c.at(node)
+	if s == nil || !ok {
 		delete(c.sent, node)
 		return
 	}
@@ -80,7 +81,7 @@ func (c *Cells) Answered(node string, made bool, now time.Time) {
 // Lost notes that a plan of a node ended with a request whose answer is not known. The deletes of it
 // stay in doubt until Kept or Deleted settles each.
 func (c *Cells) Lost(node string, now time.Time) {
-	if cell, ok := c.byNode[node]; ok {
+	if cell, ok := c.at(node); ok {
 		c.recount(cell, now)
 	}
 }
@@ -88,7 +89,7 @@ func (c *Cells) Lost(node string, now time.Time) {
 // Kept notes that a pod whose delete was in doubt is there and not terminating.
 func (c *Cells) Kept(node string, uid types.UID, now time.Time) {
 	c.settle(node, uid)
-	if cell, ok := c.byNode[node]; ok {
+	if cell, ok := c.at(node); ok {
 		c.recount(cell, now)
 	}
 }

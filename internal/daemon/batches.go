@@ -1,0 +1,101 @@
+package daemon
+
+import (
+	"strings"
+	"time"
+
+	"github.com/google/btree"
+)
+
+// A daemon may have a cell on each of many thousands of nodes. Whatever looks at all of them does so a few at
+// a time, in the order of their names, so that its caller can release its lock in between. Everything that is
+// kept by deltas holds between two batches: each cell's part is replaced by itself.
+
+// lookedAt is how much of a template change a cell has seen.
+type lookedAt uint32
+
+// template changes are numbered, so that a cell that is counted later than others catches up with all of them.
+type changes struct {
+	last      lookedAt
+	revoked   lookedAt // the last one that ended all grants: they were given on the limits of their time
+	corrected lookedAt // the last one that ended all back-off: what failed before says nothing of a new template
+}
+
+// Renew makes revision the current one, minReady the time a pod must have been ready to be available, and
+// strategy the way in which old pods are replaced. Recount has to follow for all cells before anything is
+// planned or granted.
+func (c *Cells) Renew(revision string, minReady time.Duration, strategy Strategy) {
+	c.changes.last++
+	if strategy != c.rollout.strategy {
+		c.changes.revoked = c.changes.last
+	}
+	if revision != c.template.revision {
+		c.changes.corrected = c.changes.last
+	}
+	c.template = currentTemplate{revision: revision, minReady: minReady, surges: strategy.surges()}
+	c.rollout.strategy = strategy
+}
+
+// Recount counts cells by the current template.
+func (c *Cells) Recount(nodes []string, now time.Time) {
+	for _, node := range nodes {
+		if cell, ok := c.at(node); ok {
+			c.recount(cell, now)
+		}
+	}
+}
+
+// at is the cell of a node, caught up with the changes of the template. Where a grant was made use of, the
+// pod is terminating.
+func (c *Cells) at(node string) (*counted, bool) {
+	cell, ok := c.byNode[node]
+	if ok && cell.looked != c.changes.last {
+		if cell.looked < c.changes.revoked {
+			cell.granted = grant{}
+		}
+		if cell.looked < c.changes.corrected {
+			cell.setbacks = nil
+		}
+		cell.looked = c.changes.last
+	}
+	return cell, ok
+}
+
+// NodesAfter are the names of the next cells after a node's, sorted, at most n of them. The first ones come
+// after "".
+func (c *Cells) NodesAfter(node string, n int) []string {
+	if c.ordered == nil {
+		return nil
+	}
+	nodes := make([]string, 0, min(n, c.ordered.Len()))
+	c.ordered.AscendGreaterOrEqual(&counted{Cell: Cell{Node: node}}, func(cell *counted) bool {
+		if cell.Node != node {
+			nodes = append(nodes, cell.Node)
+		}
+		return len(nodes) < n
+	})
+	return nodes
+}
+
+// Recounts is how often a cell was counted: the measure of what was done.
+func (c *Cells) Recounts() int { return c.recounts }
+
+func (c *Cells) cell(node string) *counted {
+	cell, ok := c.at(node)
+	if !ok {
+		if c.byNode == nil {
+			c.byNode = map[string]*counted{}
+			c.ordered = btree.NewG(32, func(a, b *counted) bool { return strings.Compare(a.Node, b.Node) < 0 })
+		}
+		cell = &counted{Cell: Cell{Node: node}, looked: c.changes.last}
+		c.byNode[node] = cell
+		c.ordered.ReplaceOrInsert(cell)
+	}
+	return cell
+}
+
+func (c *Cells) forget(cell *counted) {
+	delete(c.byNode, cell.Node)
+	delete(c.sent, cell.Node)
+	c.ordered.Delete(cell)
+}
