@@ -40,6 +40,7 @@ type answerRow struct {
 var answers = []answerRow{
 	{"placement admission is not effective", is[*notEffectiveError], concernsAdmission},
 	{"the template's pins exclude the node", is[*daemon.ContradictoryPinError], concernsPod},
+	{"the template's affinity is too large", is[*daemon.OversizedAffinityError], concernsPod},
 	{"the name is taken", func(err error, _ string) bool { return errors.Is(err, errNameTaken) || errors.Is(err, errFormer) }, concernsPod},
 	{"the selector does not match what is made", func(err error, _ string) bool { return errors.Is(err, errUnselected) }, concernsDaemon},
 	{"admission changes labels that the selector asks for", func(err error, _ string) bool { return errors.Is(err, errRelabelled) }, concernsNode},

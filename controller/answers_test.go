@@ -40,6 +40,7 @@ func TestAnswers(t *testing.T) {
 		"no permission":             {errForbidden(`User "system:serviceaccount:everynode-system:everynode-controller" cannot create resource "pods" in API group "" in the namespace "ns"`), concernsDaemon, "our token has"},
 		"admission not effective":   {&notEffectiveError{errInterlock()}, concernsAdmission, "placement admission"},
 		"contradicting pins":        {fmt.Errorf("x: %w", &daemon.ContradictoryPinError{}), concernsPod, "the template's pins"},
+		"too large an affinity":     {fmt.Errorf("x: %w", &daemon.OversizedAffinityError{}), concernsPod, "the template's affinity"},
 		"name taken":                {fmt.Errorf("x: %w", errNameTaken), concernsPod, "the name"},
 		"former DaemonSet":          {fmt.Errorf("x: %w", errFormer), concernsPod, "the name"},
 		"selector":                  {fmt.Errorf("x: %w", errUnselected), concernsDaemon, "the selector"},

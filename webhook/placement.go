@@ -33,10 +33,13 @@ func (placement) answer(_ context.Context, asked *request) (*admissionv1.Admissi
 		return misdirected("placement webhook serves CREATE of pods", asked), warned
 	}
 	patch, err := place(asked.Object)
-	var contradiction *daemon.ContradictoryPinError
+	var (
+		contradiction *daemon.ContradictoryPinError
+		oversized     *daemon.OversizedAffinityError
+	)
 	switch {
-	case errors.As(err, &contradiction):
-		return refused(http.StatusForbidden, metav1.StatusReasonForbidden, contradiction.Error()), denied
+	case errors.As(err, &contradiction), errors.As(err, &oversized):
+		return refused(http.StatusForbidden, metav1.StatusReasonForbidden, err.Error()), denied
 	case err != nil:
 		return refused(http.StatusBadRequest, metav1.StatusReasonBadRequest, err.Error()), malformed
 	case len(patch) == 0:

@@ -179,6 +179,10 @@ func TestPlacementRefuses(t *testing.T) {
 				{"matchFields":[{"key":"metadata.name","operator":"In","values":["n2"]}]}]}}}}}`,
 			wantCode: http.StatusForbidden, wantMessage: contradiction.Error(),
 		},
+		"a pod of too many terms": {
+			pod:      `{"spec":{"nodeName":"n1","affinity":{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[{}` + strings.Repeat(`,{}`, 25000) + `]}}}}}`,
+			wantCode: http.StatusForbidden, wantMessage: "label the nodes and select them by the label",
+		},
 		"nothing":            {pod: ``, wantCode: http.StatusBadRequest, wantMessage: "decoding the pod: "},
 		"half a pod":         {pod: `{"spec":{"nodeName":`, wantCode: http.StatusBadRequest, wantMessage: "decoding the pod: "},
 		"a list":             {pod: `[]`, wantCode: http.StatusBadRequest, wantMessage: "decoding the pod: "},

@@ -80,9 +80,9 @@ func Target(pod *corev1.Pod) (node string, ok bool) {
 // false when there is none, or when the terms, which are ORed, leave a choice. A term without
 // requirements, or one that asks for two nodes at once, matches no node and does not count.
 //
-// Whoever creates pods decides how many terms and matchFields there are: each is looked at once at
-// most, two different names settle a term or the whole question, and a pod with more than maxLooked of
-// them, which no template that is served makes, is not pinned.
+// Whoever creates pods decides how many terms and matchFields there are. A pod with more than maxLooked of
+// them, which no template that is served makes, is not pinned, and they are not looked at; otherwise each is
+// looked at once at most, and two different names settle a term or the whole question.
 func PinnedNode(spec *corev1.PodSpec) (node string, ok bool) {
 	node, ok, _ = pinnedNode(requiredTerms(spec))
 	return node, ok
@@ -90,11 +90,12 @@ func PinnedNode(spec *corev1.PodSpec) (node string, ok bool) {
 
 // pinnedNode also counts the terms and matchFields that it looked at.
 func pinnedNode(terms []corev1.NodeSelectorTerm) (node string, ok bool, looked int) {
+	if countFields(terms, maxLooked-len(terms)) > maxLooked-len(terms) {
+		return "", false, 0
+	}
 	for i := range terms {
-		pin, contradictory, fields := pinOf(&terms[i], maxLooked-looked-1)
-		if looked += 1 + fields; looked > maxLooked {
-			return "", false, looked
-		}
+		pin, contradictory, fields := pinOf(&terms[i])
+		looked += 1 + fields
 		switch {
 		case contradictory || empty(&terms[i]):
 		case pin == "" || ok && pin != node:
@@ -106,13 +107,19 @@ func pinnedNode(terms []corev1.NodeSelectorTerm) (node string, ok bool, looked i
 	return node, ok, looked
 }
 
+// countFields is how many matchFields terms have in all, or more than most. None of them is looked at.
+func countFields(terms []corev1.NodeSelectorTerm, most int) (n int) {
+	for i := 0; i < len(terms) && n <= most; i++ {
+		n += len(terms[i].MatchFields)
+	}
+	return n
+}
+
 // pinOf is the one node that a term's matchFields ask for by name, "" when they ask for none. A term
-// that asks for two is contradictory. It looks at no more matchFields than it is given.
-func pinOf(term *corev1.NodeSelectorTerm, most int) (node string, contradictory bool, looked int) {
+// that asks for two is contradictory.
+func pinOf(term *corev1.NodeSelectorTerm) (node string, contradictory bool, looked int) {
 	for i := range term.MatchFields {
-		if looked++; looked > most {
-			break
-		}
+		looked++
 		switch field := &term.MatchFields[i]; {
 		case !pins(field):
 		case node == "":

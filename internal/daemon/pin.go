@@ -21,6 +21,16 @@ func (e *ContradictoryPinError) Error() string {
 	return fmt.Sprintf("spec.nodeName is %q, but the required node affinity pins the pod to %q by matchFields metadata.name: remove one of the two, or make them agree", e.NodeName, e.Pinned)
 }
 
+// OversizedAffinityError says that a pod has more terms and matchFields in its required node affinity, the pins
+// included, than anybody looks through to find the node that it is pinned to.
+type OversizedAffinityError struct {
+	Terms int
+}
+
+func (e *OversizedAffinityError) Error() string {
+	return fmt.Sprintf("the required node affinity has %d terms, which together with their matchFields and a pin in each are more than the %d that are served: label the nodes and select them by the label, or leave out spec.nodeName", e.Terms, maxLooked)
+}
+
 // Pin ANDs matchFields metadata.name In [node] into every required node affinity term of spec,
 // for terms are ORed and one that is not pinned would leave a choice; without required affinity it
 // makes the one. The pin comes first in its term: kube-controller-manager takes the first node that it
@@ -78,7 +88,8 @@ func needsPin(term *corev1.NodeSelectorTerm, node string) bool {
 // daemon's pod to our scheduler, which alone keeps it to one per node. A pod without
 // spec.nodeName is left as it is; so Rewrite is idempotent.
 //
-// It fails with *ContradictoryPinError, and changes nothing, when every term pins the pod elsewhere.
+// It fails with *ContradictoryPinError, and changes nothing, when every term pins the pod elsewhere, and with
+// *OversizedAffinityError when there are too many terms: PinnedNode would not find the pin.
 func Rewrite(pod *corev1.Pod, placedBy string) (changed bool, err error) {
 	node := pod.Spec.NodeName
 	if node == "" {
@@ -107,7 +118,15 @@ func Rewrite(pod *corev1.Pod, placedBy string) (changed bool, err error) {
 
 // CheckPin is Rewrite's error, for who does not rewrite.
 func CheckPin(pod *corev1.Pod) error {
-	if other, ok := contradiction(requiredTerms(&pod.Spec), pod.Spec.NodeName); ok && pod.Spec.NodeName != "" {
+	if pod.Spec.NodeName == "" {
+		return nil
+	}
+	terms := requiredTerms(&pod.Spec)
+	room := maxLooked - 2*len(terms)
+	if room < 0 || countFields(terms, room) > room {
+		return &OversizedAffinityError{Terms: len(terms)}
+	}
+	if other, ok := contradiction(terms, pod.Spec.NodeName); ok {
 		return &ContradictoryPinError{NodeName: pod.Spec.NodeName, Pinned: other}
 	}
 	return nil

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -127,6 +128,41 @@ func TestRewriteRefusesAContradiction(t *testing.T) {
 	}
 	if diff := cmp.Diff(before, pod); diff != "" {
 		t.Errorf("the refused pod changed:\n%s", diff)
+	}
+}
+
+// What is rewritten is found to be pinned, and what would not be is refused: terms and matchFields are bounded.
+func TestRewriteRefusesWhatWouldNotBeFound(t *testing.T) {
+	terms := func(n, fields int) []corev1.NodeSelectorTerm {
+		terms := make([]corev1.NodeSelectorTerm, n)
+		for i := range terms {
+			terms[i].MatchExpressions = []corev1.NodeSelectorRequirement{field("Exists")}
+		}
+		terms[0].MatchFields = slices.Repeat([]corev1.NodeSelectorRequirement{field("NotIn", "n2")}, fields)
+		return terms
+	}
+	tests := map[string]struct {
+		terms   []corev1.NodeSelectorTerm
+		refused bool
+	}{
+		"as many terms as may be":       {terms: terms(maxLooked/2, 0)},
+		"one term more":                 {terms: terms(maxLooked/2+1, 0), refused: true},
+		"as many matchFields as may be": {terms: terms(1, maxLooked-2)},
+		"one matchField more":           {terms: terms(1, maxLooked-1), refused: true},
+		"of both one more":              {terms: terms(maxLooked/4, maxLooked/2+1), refused: true},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			pod := &corev1.Pod{Spec: corev1.PodSpec{NodeName: "n1", Affinity: required(test.terms...)}}
+			changed, err := Rewrite(pod, v1alpha1.PlacedByWebhook)
+			var oversized *OversizedAffinityError
+			if changed == test.refused || errors.As(err, &oversized) != test.refused {
+				t.Fatalf("Rewrite = %v, %v; want it refused: %v", changed, err, test.refused)
+			}
+			if node, ok := PinnedNode(&pod.Spec); ok == test.refused || !test.refused && node != "n1" {
+				t.Errorf("PinnedNode = %q, %v", node, ok)
+			}
+		})
 	}
 }
 
