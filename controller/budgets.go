@@ -37,15 +37,6 @@ func newBudgets(selected func(string, labels.Selector)) *budgets {
 	return &budgets{failing: map[string]map[string]failingBudget{}, selected: selected}
 }
 
-// servesBudgets says whether the cluster has PodDisruptionBudgets at all.
-func servesBudgets(mapper meta.RESTMapper) (bool, error) {
-	_, err := mapper.RESTMapping(policyv1.SchemeGroupVersion.WithKind("PodDisruptionBudget").GroupKind(), policyv1.SchemeGroupVersion.Version)
-	if meta.IsNoMatchError(err) {
-		return false, nil
-	}
-	return err == nil, err
-}
-
 // trimBudget keeps of a budget what BudgetForm depends on, and of one that works its name alone.
 func trimBudget(object any) (any, error) {
 	budget, ok := object.(*policyv1.PodDisruptionBudget)
@@ -129,9 +120,6 @@ func (b *budgets) conditions(object *v1alpha1.DaemonSet) []metav1.Condition {
 
 // observeBudgets registers the handler. Nothing waits for what it sees: no pod depends on a budget.
 func (o *observer) observeBudgets(ctx context.Context) error {
-	if o.budgets == nil {
-		return nil
-	}
 	informer, err := o.cache.GetInformer(ctx, &policyv1.PodDisruptionBudget{}, cache.BlockUntilSynced(false))
 	if err == nil {
 		_, err = informer.AddEventHandler(o.budgets.handler())

@@ -32,7 +32,7 @@ type observer struct {
 	revisions *revisions
 	refusals  *refusals
 	owners    *owners
-	budgets   *budgets // nil where the cluster has no PodDisruptionBudgets
+	budgets   *budgets
 	cells     priorityqueue.PriorityQueue[daemon.Key]
 	status    workqueue.TypedRateLimitingInterface[DaemonKey]
 

@@ -68,11 +68,7 @@ func Setup(mgr manager.Manager, options Options) error {
 	world.record, world.recorded = revisions.look, revisions.recorded
 	observer.world, observer.revisions = world, revisions
 	observer.owners = newOwners(world, mgr.GetAPIReader(), time.Now)
-	if served, err := servesBudgets(mgr.GetRESTMapper()); err != nil {
-		return fmt.Errorf("asking whether PodDisruptionBudgets are served: %w", err)
-	} else if served {
-		observer.budgets = newBudgets(world.reportSelected)
-	}
+	observer.budgets = newBudgets(world.reportSelected)
 	recorder, err := setUpLedger(mgr)
 	if err != nil {
 		return err
@@ -81,31 +77,11 @@ func Setup(mgr manager.Manager, options Options) error {
 	placer := newPlacer(mgr.GetClient(), options.Placement, sampler.samples, announce(world, recorder))
 	placer.noPolicy, placer.answered = options.NoPolicy, sampler.answer
 
-	cells, err := controller.NewTyped("cells", mgr, controller.TypedOptions[daemon.Key]{
-		MaxConcurrentReconciles: options.Workers,
-		RateLimiter:             refused[daemon.Key](),
-		Reconciler: &actor{
-			workloads: options.Workloads, world: world, client: mgr.GetClient(), reader: mgr.GetAPIReader(),
-			placer: placer, gate: newThrottle(options.Workers), refusals: observer.refusals, owners: observer.owners, events: recorder, unanswered: unanswered[daemon.Key](),
-		},
-	})
-	if err != nil {
-		return fmt.Errorf("setting up the controller of cells: %w", err)
+	if err := setUpCells(mgr, options, observer, placer, recorder); err != nil {
+		return err
 	}
-	status, err := controller.NewTyped("status", mgr, controller.TypedOptions[DaemonKey]{
-		MaxConcurrentReconciles: 2,
-		Reconciler: &reporter{
-			world: world, client: mgr.GetClient(), placer: placer, budgets: observer.budgets, events: recorder, written: map[DaemonKey]time.Time{},
-		},
-	})
-	if err != nil {
-		return fmt.Errorf("setting up the controller of status: %w", err)
-	}
-	if err := cells.Watch(cellSource{observer}); err != nil {
-		return fmt.Errorf("watching for cells: %w", err)
-	}
-	if err := status.Watch(statusSource{observer}); err != nil {
-		return fmt.Errorf("watching for status: %w", err)
+	if err := setUpStatus(mgr, observer, placer, recorder); err != nil {
+		return err
 	}
 	if err := setUpHistory(mgr, revisions, observer.synced, recorder); err != nil {
 		return err
@@ -116,6 +92,44 @@ func Setup(mgr manager.Manager, options Options) error {
 	}
 	if err := mgr.Add(placer); err != nil {
 		return fmt.Errorf("adding the probe of placement admission: %w", err)
+	}
+	return nil
+}
+
+// setUpCells adds the controller of cells to a manager.
+func setUpCells(mgr manager.Manager, options Options, observer *observer, placer *placer, recorder teller) error {
+	cells, err := controller.NewTyped("cells", mgr, controller.TypedOptions[daemon.Key]{
+		MaxConcurrentReconciles: options.Workers,
+		RateLimiter:             refused[daemon.Key](),
+		Reconciler: &actor{
+			workloads: options.Workloads, world: observer.world, client: mgr.GetClient(), reader: mgr.GetAPIReader(),
+			placer: placer, gate: newThrottle(options.Workers), refusals: observer.refusals, owners: observer.owners,
+			events: recorder, unanswered: unanswered[daemon.Key](),
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("setting up the controller of cells: %w", err)
+	}
+	if err := cells.Watch(cellSource{observer}); err != nil {
+		return fmt.Errorf("watching for cells: %w", err)
+	}
+	return nil
+}
+
+// setUpStatus adds the controller of status to a manager.
+func setUpStatus(mgr manager.Manager, observer *observer, placer *placer, recorder teller) error {
+	status, err := controller.NewTyped("status", mgr, controller.TypedOptions[DaemonKey]{
+		MaxConcurrentReconciles: 2,
+		Reconciler: &reporter{
+			world: observer.world, client: mgr.GetClient(), placer: placer, budgets: observer.budgets, events: recorder,
+			written: map[DaemonKey]time.Time{},
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("setting up the controller of status: %w", err)
+	}
+	if err := status.Watch(statusSource{observer}); err != nil {
+		return fmt.Errorf("watching for status: %w", err)
 	}
 	return nil
 }

@@ -28,10 +28,9 @@ const statusInterval = time.Second
 
 // reporter writes the status of daemons: once a second at most, and only what is news.
 type reporter struct {
-	world  *world
-	client client.Client
-	placer *placer
-	// budgets is nil where the cluster has none.
+	world   *world
+	client  client.Client
+	placer  *placer
 	budgets *budgets
 	events  events.EventRecorder
 

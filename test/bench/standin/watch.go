@@ -23,6 +23,7 @@ var (
 	classResource     = schema.GroupVersionResource{Group: "scheduling.k8s.io", Version: "v1", Resource: "priorityclasses"}
 	namespaceResource = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
 	quotaResource     = schema.GroupVersionResource{Version: "v1", Resource: "resourcequotas"}
+	budgetResource    = schema.GroupVersionResource{Group: "policy", Version: "v1", Resource: "poddisruptionbudgets"}
 )
 
 // resource is a kind of objects that can be watched, by one watcher at a time.
@@ -47,6 +48,7 @@ func (s *Server) allResources() map[schema.GroupVersionResource]*resource {
 		}),
 		namespaceResource: newResource("Namespace", false, 0, nil),
 		quotaResource:     newResource("ResourceQuota", true, 0, nil),
+		budgetResource:    newResource("PodDisruptionBudget", true, 0, nil),
 		classResource: newResource("PriorityClass", false, 1, func(int) (runtime.Object, error) {
 			return priorityClass(), nil
 		}),
