@@ -80,8 +80,9 @@ func race(t *testing.T, all *stage) {
 	s.oneEach(labtest.NodeNames(crowdNodes))
 	bindings := s.Bound(witness)
 	t.Logf("%d pods were made, %d of them bound at some time", creations, bindings)
-	if bindings < 2*crowdNodes {
-		t.Errorf("%d pods were bound at some time, want at least %d: the places were hardly raced for", bindings, 2*crowdNodes)
+	// Of pods that are pending for one place at once none is bound, so that most never are.
+	if want := crowdNodes + crowdNodes/4; bindings < want {
+		t.Errorf("%d pods were bound at some time, want at least %d: the places were hardly raced for", bindings, want)
 	}
 	s.Verdict(witness, int(creations))
 }

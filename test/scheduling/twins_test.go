@@ -18,11 +18,10 @@ import (
 // as a controller makes them that does not know yet that it lost its lease. Whichever of them is decided about last is
 // decided about by one who knows of the other.
 func TestTwinsOfTwoSchedulers(t *testing.T) {
-	c := labtest.Start(t, lab.Options{
+	s := newStage(t, lab.Options{
 		Nodes: 1, Without: []string{lab.Scheduler, lab.Webhook, lab.Controller, lab.EverynodeScheduler}, Placement: lab.PlacementDirect,
 	})
-	s := &stage{Cluster: c, owner: labtest.DaemonSet("twins")}
-	s.Make(s.owner)
+	c := s.Cluster
 	gate := newGate(t, s)
 	first, err := c.Replica(t.Context(), lab.EverynodeScheduler, alone, gate.through())
 	s.Must(err)
@@ -32,8 +31,8 @@ func TestTwinsOfTwoSchedulers(t *testing.T) {
 	witness := c.Watch()
 	const rounds = 10
 	for round := range rounds {
-		// Of the list that the second scheduler begins with the younger pod is the first.
-		older, younger := s.daemonPod(fmt.Sprintf("round-%d-b", round), lab.NodeName(0)), s.daemonPod(fmt.Sprintf("round-%d-a", round), lab.NodeName(0))
+		// By its priority the younger pod is the first that the second scheduler decides about.
+		older, younger := s.daemonPod(fmt.Sprintf("round-%d-older", round), lab.NodeName(0)), s.daemonPod(fmt.Sprintf("round-%d-younger", round), lab.NodeName(0), priority(never))
 		s.Must(second.Stop(t.Context()))
 		gate.hold()
 		s.make(older)
@@ -48,7 +47,9 @@ func TestTwinsOfTwoSchedulers(t *testing.T) {
 		gate.release()
 		s.Must(first.Resume())
 		s.waitUntil(older, "bound", bound)
-		s.waitFor(younger, fmt.Sprintf("node %s: already has pod %s of the same DaemonSet.", lab.NodeName(0), older.Name))
+		s.waitUntil(younger, "waiting for the older one", func(pod *corev1.Pod) bool {
+			return bound(pod) || strings.Contains(message(pod), "has lower-priority pod "+older.Name)
+		})
 		s.remove(younger, older)
 	}
 	c.Verdict(witness, 2*rounds)
