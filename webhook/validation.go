@@ -65,6 +65,10 @@ func (v *validator) answer(ctx context.Context, asked *request) (*admissionv1.Ad
 		}
 	}
 	warnings, err := v.validate(ctx, newDaemonSet(ctx, asked, raw), old)
+	if err == nil && asked.Operation == admissionv1.Update {
+		taken := replaced(asked.Object, asked.OldObject)
+		warnings = append(warnings, taken[:min(len(taken), reportLimit-len(warnings))]...)
+	}
 	var status *apierrors.StatusError
 	switch {
 	case errors.As(err, &status):
