@@ -12,7 +12,7 @@ import (
 // omitempty, and that core takes as absent, which is their zero value (k8s.io/kubernetes
 // pkg/apis/core/validation).
 var optionalInCore = []string{
-	".httpHeaders[].value", ".sysctls[].value", ".sleep.seconds", ".iscsi.lun", ".nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[].preference",
+	".httpHeaders[].value", ".sysctls[].value", ".sleep.seconds", ".iscsi.lun", ".scaleIO.secretRef", ".nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[].preference",
 }
 
 func relaxRequired(root *apiextensionsv1.JSONSchemaProps) error {
