@@ -19,7 +19,7 @@ func managed(operation metav1.ManagedFieldsOperationType, managers ...string) fu
 			manager, fields, _ := strings.Cut(entry, ": ")
 			set.ManagedFields = append(set.ManagedFields, metav1.ManagedFieldsEntry{
 				Manager: manager, Operation: operation, APIVersion: "everynode.dev/v1alpha1", FieldsType: "FieldsV1",
-				FieldsV1: &metav1.FieldsV1{Raw: fmt.Appendf(nil, `{"f:spec":{"f:template":{"f:spec":{"f:containers":{"k:{\"name\":\"main\"}":{".":{},%s}}}}}}`, fields)},
+				FieldsV1: metav1.NewFieldsV1(fmt.Sprintf(`{"f:spec":{"f:template":{"f:spec":{"f:containers":{"k:{\"name\":\"main\"}":{".":{},%s}}}}}}`, fields)),
 			})
 		}
 	}
@@ -81,6 +81,23 @@ func TestManagedFieldsOfAnyShape(t *testing.T) {
 		}
 		if got := replaced(raw, raw); len(got) > 0 {
 			t.Errorf("%s: %q", fields, got)
+		}
+	}
+}
+
+// What is too large to be read in time is not warned of.
+func TestManagedFieldsOfAnySize(t *testing.T) {
+	entries := func(manager string, containers int) []byte {
+		keys := make([]string, containers)
+		for i := range keys {
+			keys[i] = fmt.Sprintf(`"k:{\"name\":\"c%d\"}":{"f:ports":{}}`, i)
+		}
+		return fmt.Appendf(nil, `{"metadata":{"managedFields":[{"manager":%q,"operation":"Apply","fieldsV1":{"f:spec":{"f:template":{"f:spec":{"f:containers":{%s}}}}}}]}}`,
+			manager, strings.Join(keys, ","))
+	}
+	for containers, want := range map[int]int{100: 100, 20_000: 0} {
+		if got := replaced(entries("b", containers), entries("a", containers)); len(got) != want {
+			t.Errorf("%d containers: %d warnings, want %d", containers, len(got), want)
 		}
 	}
 }

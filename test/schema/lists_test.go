@@ -30,7 +30,7 @@ func TestListsAreShared(t *testing.T) {
 			case ok && step == "{}" && atom.Map != nil:
 				ref = atom.Map.ElementType
 			case ok && atom.Map != nil:
-				field, _ := atom.Map.FindField(step)
+				field, _ := atom.FindField(step)
 				ref = field.Type
 			default:
 				t.Fatalf("%s: apps/v1 has no %q", at, step)
@@ -40,7 +40,7 @@ func TestListsAreShared(t *testing.T) {
 		if !ok || atom.List == nil {
 			t.Fatalf("%s: it is no list in apps/v1", at)
 		}
-		return fmt.Sprint(atom.List.ElementRelationship, atom.List.Keys)
+		return fmt.Sprint(atom.List.ElementRelationship, atom.Keys)
 	}
 	lists, differ := 0, map[string]string{}
 	mustServer(t).visit(func(at place, schema *apiextensions.JSONSchemaProps) {
