@@ -102,6 +102,9 @@ func newOther(object any) (any, error) {
 // as many keys and values in the selector. Larger ones are not compared.
 const comparedLimit = 100
 
+// comparedOthers bounds how many DaemonSets one is compared with. In a namespace of more nobody is warned.
+const comparedOthers = 1000
+
 func isComparable(selector *metav1.LabelSelector, of map[string]string) bool {
 	if selector == nil {
 		return len(of) <= comparedLimit
@@ -123,8 +126,12 @@ func (o *Others) overlaps(set *appsv1.DaemonSet) []string {
 	if err != nil {
 		return nil
 	}
+	others := o.in(set.Namespace)
+	if len(others) > comparedOthers {
+		return nil
+	}
 	var found []string
-	for _, other := range o.in(set.Namespace) {
+	for _, other := range others {
 		if other.kind == v1alpha1.DaemonSetKind.GroupKind() && other.Name == set.Name {
 			continue
 		}

@@ -144,3 +144,25 @@ func toAny(labels map[string]string) map[string]any {
 	}
 	return values
 }
+
+// In a namespace of very many DaemonSets nobody is compared with all of them.
+func TestOverlapsOfVeryManyAreNotLookedFor(t *testing.T) {
+	wide := map[string]string{"app": "agent"}
+	set := &v1alpha1.DaemonSet{}
+	for _, change := range []func(*v1alpha1.DaemonSet){called("ns", "d"), selecting(wide), labelled(wide)} {
+		change(set)
+	}
+	others := watching(t)
+	for n := range comparedOthers + 1 {
+		if n == comparedOthers && len(others.overlaps(set.ToApps())) != comparedOthers {
+			t.Errorf("not all %d overlaps are warned of", comparedOthers)
+		}
+		one := &other{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: fmt.Sprint(n)}, selector: labels.SelectorFromSet(wide), labels: wide}
+		if err := others.informers[0].GetIndexer().Add(one); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if found := others.overlaps(set.ToApps()); len(found) > 0 {
+		t.Errorf("%d warnings, want none", len(found))
+	}
+}

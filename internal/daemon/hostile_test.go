@@ -5,6 +5,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/internal/hostile"
 )
 
@@ -61,5 +62,29 @@ func BenchmarkHostileVerdict(b *testing.B) {
 				rules.Evaluate(node)
 			}
 		})
+	}
+}
+
+// What is done once for each generation of a DaemonSet, with no lock held: its template is compared with its records
+// by this.
+func BenchmarkHostileIdentify(b *testing.B) {
+	for kind, native := range map[string]bool{"everynode.dev": false, "apps": true} {
+		for _, large := range hostile.Kinds() {
+			set := &v1alpha1.DaemonSet{}
+			set.Spec.Template = *hostile.Template(large)
+			if CheckTemplate(&set.Spec.Template) != nil {
+				set.Spec.Template = *hostile.TemplateOf(large, MaxRequirements/5)
+			}
+			if native {
+				set = v1alpha1.FromApps(set.ToApps())
+			}
+			b.Run(kind+"/"+large, func(b *testing.B) {
+				for b.Loop() {
+					if _, err := Identify(set); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
 	}
 }

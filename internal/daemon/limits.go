@@ -2,8 +2,10 @@ package daemon
 
 import (
 	"fmt"
+	"reflect"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -14,6 +16,9 @@ const (
 	// MaxRequirements is how many terms, requirements and values a template may have in nodeSelector and
 	// required node affinity together, and how many tolerations.
 	MaxRequirements = 10_000
+	// MaxElements is how many elements the lists and maps of a template may have in all: each is looked at, sorted and
+	// hashed when the template changes, which takes some microseconds, and other DaemonSets' events wait meanwhile.
+	MaxElements = 3 * MaxRequirements
 	// MaxSelector is how many labels, requirements and values a selector may have.
 	MaxSelector = 1_000
 	// maxLooked is how many terms and matchFields of a pod are looked at: those of a template, and a pin in
@@ -34,7 +39,38 @@ func CheckTemplate(template *corev1.PodTemplateSpec) error {
 	if n := len(spec.Tolerations); n > MaxRequirements {
 		return fmt.Errorf("spec.template.spec.tolerations: there are %d: at most %d are served; leave out a key or an effect to tolerate every one", n, MaxRequirements)
 	}
+	if countElements(reflect.ValueOf(template).Elem(), MaxElements) > MaxElements {
+		return fmt.Errorf("spec.template: its lists and maps have more than %d elements in all, which is the most that is served; keep long lists in a ConfigMap", MaxElements)
+	}
 	return nil
+}
+
+// countElements is how many elements the lists and maps in a value have, or more than most: then it stops.
+func countElements(v reflect.Value, most int) (n int) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() {
+			n = countElements(v.Elem(), most)
+		}
+	case reflect.Struct:
+		if v.Type() == reflect.TypeFor[resource.Quantity]() || v.Type() == reflect.TypeFor[metav1.Time]() {
+			return 0
+		}
+		for i := 0; i < v.NumField() && n <= most; i++ {
+			n += countElements(v.Field(i), most-n)
+		}
+	case reflect.Map: // of texts and of quantities, all of them
+		n = v.Len()
+	case reflect.Slice:
+		n = v.Len()
+		if v.Type().Elem().Kind() != reflect.Struct {
+			return n
+		}
+		for i := 0; i < v.Len() && n <= most; i++ {
+			n += countElements(v.Index(i), most-n)
+		}
+	}
+	return n
 }
 
 func countRequirements(spec *corev1.PodSpec) int {

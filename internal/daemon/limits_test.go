@@ -154,3 +154,20 @@ func TestCheckSelector(t *testing.T) {
 		})
 	}
 }
+
+// Whatever list or map of a template is long, a template with too many elements is refused, and one that is a fraction
+// as large is served.
+func TestElementsOfTemplatesAreBounded(t *testing.T) {
+	for _, kind := range hostile.Kinds() {
+		switch kind {
+		case "an argument", "ownerReferences", "annotations": // a text; no part of a template that is kept; 256 KiB in all
+			continue
+		}
+		if CheckTemplate(hostile.TemplateOf(kind, MaxElements+1)) == nil {
+			t.Errorf("a template of %d %s is served", MaxElements+1, kind)
+		}
+		if err := CheckTemplate(hostile.TemplateOf(kind, MaxRequirements/5)); err != nil {
+			t.Errorf("a template of %d %s: %v", MaxRequirements/5, kind, err)
+		}
+	}
+}
