@@ -80,7 +80,7 @@ func (s *scanner) list(of *shape) error {
 	index := 0
 	for more := s.enter(']'); more; more = s.next(']') {
 		if err := s.element(of.element, of.size); err != nil {
-			return in(fmt.Sprintf("[%d]", index), err)
+			return inItem(index, err)
 		}
 		index++
 	}
@@ -90,9 +90,22 @@ func (s *scanner) list(of *shape) error {
 // element walks a value that takes size bytes beside what it holds.
 func (s *scanner) element(of *shape, size int) error {
 	if s.room -= size; s.room < 0 {
-		return &Error{Detail: "decoded, the whole takes more memory than its length warrants: remove list items that are empty"}
+		return &Error{Detail: noRoom}
 	}
 	return s.value(of)
+}
+
+// noRoom is what is wrong when there is no room left for a value.
+const noRoom = "decoded, the whole takes more memory than its length warrants: remove list items that are empty"
+
+// inItem prefixes the path of an error with a list's index, unless it is about the whole: at which item the room ends
+// depends on what else is in the object, such as its status, and a message that is stored in there must not change with it.
+func inItem(index int, err error) error {
+	if refused := (*Error)(nil); errors.As(err, &refused) && refused.Detail == noRoom {
+		refused.Path = ""
+		return err
+	}
+	return in(fmt.Sprintf("[%d]", index), err)
 }
 
 // in prefixes the path of an error.

@@ -3,9 +3,11 @@ package hostile
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -27,6 +29,7 @@ func TestProbeOfRefusedDaemons(t *testing.T) {
 				ObjectMeta: metav1.ObjectMeta{Namespace: name, Name: "full"},
 				Spec:       corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{corev1.ResourcePods: resource.MustParse("0")}},
 			})
+			quotaHolds(c, name)
 		}
 		for i := range 8 {
 			c.Make(labtest.DaemonSet(fmt.Sprintf("refused-%d", i), func(set *v1alpha1.DaemonSet) {
@@ -46,6 +49,21 @@ func TestProbeOfRefusedDaemons(t *testing.T) {
 	if pods, err := c.PodsOf(t.Context(), &set); err != nil || len(pods) != 0 {
 		t.Errorf("%d pods, %v: the quota refuses none", len(pods), err)
 	}
+}
+
+// quotaHolds waits until the API server refuses pods of a namespace for their quota, which it does a moment after it was made.
+func quotaHolds(c *labtest.Cluster, namespace string) {
+	c.T.Helper()
+	c.Eventually("the quota refuses pods", func(ctx context.Context) (string, error) {
+		pod := &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "asks"},
+			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "pause"}}},
+		}
+		if err := c.Create(ctx, pod, client.DryRunAll); !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "exceeded quota") {
+			return fmt.Sprintf("it says %v", err), nil
+		}
+		return "", nil
+	})
 }
 
 // placed waits until the condition PlacementAdmission is so.

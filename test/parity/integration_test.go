@@ -158,7 +158,9 @@ func (s *subject) runsOn(nodes ...string) map[string]corev1.Pod {
 // look has the controller look at a workload, for upstream's sees to a DaemonSet when it changes.
 func (s *subject) look() {
 	s.T.Helper()
-	s.ChangeWorkload(s.Workload, func(set *v1alpha1.DaemonSet) { metav1.SetMetaDataAnnotation(&set.ObjectMeta, "parity", "look") })
+	s.ChangeWorkload(s.Workload, func(set *v1alpha1.DaemonSet) {
+		metav1.SetMetaDataAnnotation(&set.ObjectMeta, "parity", set.ResourceVersion) // another value each time
+	})
 }
 
 func oneNode(t *trial) {

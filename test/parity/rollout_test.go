@@ -244,9 +244,9 @@ func duplicateHistories(t *trial) {
 		second.Labels[appsv1.ControllerRevisionHashLabelKey] = "second"
 		second.Revision++
 		s.Must(s.Create(s.T.Context(), second))
-		s.look()
 
 		s.Eventually("only the second record is left", func(ctx context.Context) (string, error) {
+			s.look() // again and again: DaemonSets and records come by two watches, and a look may overtake the record
 			found, err := s.RevisionsOf(ctx, s.Workload)
 			if err != nil || len(found) != 1 || found[0].Name != second.Name {
 				names, _ := json.Marshal(found)
