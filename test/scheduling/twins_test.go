@@ -47,9 +47,6 @@ func TestTwinsOfTwoSchedulers(t *testing.T) {
 		gate.release()
 		s.Must(first.Resume())
 		s.waitUntil(older, "bound", bound)
-		s.waitUntil(younger, "waiting for the older one", func(pod *corev1.Pod) bool {
-			return bound(pod) || strings.Contains(message(pod), "has lower-priority pod "+older.Name)
-		})
 		s.remove(younger, older)
 	}
 	c.Verdict(witness, 2*rounds)
