@@ -38,7 +38,7 @@ func servable(object *v1alpha1.DaemonSet, wrong error) (terms, *daemon.Problem) 
 	if wrong != nil {
 		return terms{}, daemon.Undecodable(wrong)
 	}
-	if err := cmp.Or(daemon.CheckTemplate(&object.Spec.Template), daemon.CheckSelector(object.Spec.Selector)); err != nil {
+	if err := cmp.Or(daemon.CheckTemplate(&object.Spec.Template), daemon.CheckQuantities(&object.Spec.Template), daemon.CheckSelector(object.Spec.Selector)); err != nil {
 		return terms{}, &daemon.Problem{Reason: daemon.ReasonTooLarge, Message: err.Error()}
 	}
 	selector, problem := daemon.Selector(object)

@@ -67,6 +67,7 @@ func TestShippedProfile(t *testing.T) {
 		names.NodePorts:            nodescoped.NodePorts,
 		names.NodeResourcesFit:     nodescoped.NodeResourcesFit,
 		names.NodeUnschedulable:    nodescoped.NodeUnschedulable,
+		names.NodeAffinity:         nodescoped.NodeAffinity,
 		names.NodeVolumeLimits:     nodescoped.NodeVolumeLimits,
 		names.TaintToleration:      nodescoped.TaintToleration,
 	}

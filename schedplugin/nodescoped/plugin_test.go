@@ -15,6 +15,7 @@ import (
 	"k8s.io/klog/v2"
 	"k8s.io/klog/v2/ktesting"
 	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/apis/config"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/nodeports"
@@ -84,8 +85,11 @@ func (c *cluster) ours(tb testing.TB, name string, args runtime.Object) inTree {
 func (c *cluster) upstreams(tb testing.TB, name string, args *FitArgs) inTree {
 	tb.Helper()
 	var typed runtime.Object
-	if name == NodeResourcesFit {
+	switch name {
+	case NodeResourcesFit:
 		typed = args.inTree()
+	case NodeAffinity:
+		typed = &config.NodeAffinityArgs{}
 	}
 	return made(tb, plugins.NewInTreeRegistry()[strings.TrimPrefix(name, prefix)], typed, c)
 }

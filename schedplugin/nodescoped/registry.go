@@ -7,8 +7,10 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/apis/config"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/feature"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
+	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/nodeaffinity"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/nodedeclaredfeatures"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/nodeports"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/noderesources"
@@ -28,6 +30,7 @@ const (
 	NodePorts            = prefix + names.NodePorts
 	NodeVolumeLimits     = prefix + names.NodeVolumeLimits
 	NodeUnschedulable    = prefix + names.NodeUnschedulable
+	NodeAffinity         = prefix + names.NodeAffinity
 	TaintToleration      = prefix + names.TaintToleration
 	NodeDeclaredFeatures = prefix + names.NodeDeclaredFeatures
 )
@@ -38,6 +41,7 @@ var (
 	_ inTree = (*nodeports.NodePorts)(nil)
 	_ inTree = (*nodevolumelimits.CSILimits)(nil)
 	_ inTree = (*nodeunschedulable.NodeUnschedulable)(nil)
+	_ inTree = (*nodeaffinity.NodeAffinity)(nil)
 	_ inTree = (*tainttoleration.TaintToleration)(nil)
 	_ inTree = (*nodedeclaredfeatures.NodeDeclaredFeatures)(nil)
 )
@@ -49,6 +53,7 @@ func Registry() frameworkruntime.Registry {
 		NodePorts:            factory(NodePorts, nodeports.New),
 		NodeVolumeLimits:     factory(NodeVolumeLimits, nodevolumelimits.NewCSI),
 		NodeUnschedulable:    factory(NodeUnschedulable, nodeunschedulable.New),
+		NodeAffinity:         factory(NodeAffinity, withoutAddedAffinity),
 		TaintToleration:      factory(TaintToleration, tainttoleration.New),
 		NodeDeclaredFeatures: factory(NodeDeclaredFeatures, nodedeclaredfeatures.New),
 	}
@@ -63,6 +68,12 @@ func factory(name string, build frameworkruntime.PluginFactoryWithFts[fwk.Plugin
 		}
 		return wrap(ctx, name, nil, handle, gates(), build)
 	}
+}
+
+// withoutAddedAffinity makes NodeAffinity with its default args: what every pod of a profile should require besides,
+// a DaemonSet's template says for its own.
+func withoutAddedAffinity(ctx context.Context, _ runtime.Object, handle fwk.Handle, features feature.Features) (fwk.Plugin, error) {
+	return nodeaffinity.New(ctx, &config.NodeAffinityArgs{}, handle, features)
 }
 
 func gates() feature.Features {

@@ -82,6 +82,9 @@ func drawNode(rt *rapid.T) *framework.NodeInfo {
 	if drawBool.Draw(rt, "tainted") {
 		node.Taints([]corev1.Taint{{Key: "k", Effect: rapid.SampledFrom([]corev1.TaintEffect{corev1.TaintEffectNoSchedule, corev1.TaintEffectNoExecute, corev1.TaintEffectPreferNoSchedule}).Draw(rt, "effect")}})
 	}
+	if drawBool.Draw(rt, "labelled") {
+		node.Label("zone", "a")
+	}
 	if drawBool.Draw(rt, "declares") {
 		node.DeclaredFeatures([]string{userNamespaces})
 	}
@@ -106,6 +109,9 @@ func drawPod(rt *rapid.T, name, node string) *corev1.Pod {
 		if drawBool.Draw(rt, name+" tolerates "+key) {
 			pod.Toleration(key)
 		}
+	}
+	if drawBool.Draw(rt, name+" selects") {
+		pod.NodeSelector(map[string]string{"zone": "a"})
 	}
 	made := pod.Obj()
 	if drawBool.Draw(rt, name+" user namespace") {

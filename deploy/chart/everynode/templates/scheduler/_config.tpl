@@ -41,7 +41,7 @@ profiles:
       - {name: PrioritySort}
       - {name: EverynodeUniqueness}
       - {name: EverynodeNodeUnschedulable}
-      - {name: NodeAffinity}
+      - {name: EverynodeNodeAffinity}
       - {name: EverynodeTaintToleration}
       - {name: EverynodeNodePorts}
       - {name: EverynodeNodeResourcesFit}
