@@ -196,22 +196,18 @@ func TestRoomIsTakenBeforeTheBodyIsRead(t *testing.T) {
 	each := int64(requestCost + 2*len(large))
 	want := roomLimit / 2 / each
 	var all sync.WaitGroup
-	var answered atomic.Int64
+	var answered, gaveUp atomic.Int64
 	for range 3 * want {
 		all.Go(func() {
 			if recorder := postFrom("10.0.0.1", &slowBody{bytes.NewReader(large), let}, len(large)); recorder.Code == http.StatusOK {
 				answered.Add(1)
+			} else {
+				gaveUp.Add(1)
 			}
 		})
 	}
-	own := func() *host {
-		served.room.mu.Lock()
-		defer served.room.mu.Unlock()
-		return served.room.hosts["10.0.0.1"]
-	}
 	wait(t, "those without room gave up", func() bool {
-		own := own()
-		return own != nil && own.room != nil && users(served.room, "10.0.0.1") == int(want)
+		return gaveUp.Load() == 2*want && users(served.room, "10.0.0.1") == int(want)
 	})
 	if small := review(t, create([]byte(`{"spec":{"nodeName":"n1"}}`))); postFrom("10.0.0.2", bytes.NewReader(small), len(small)).Code != http.StatusOK {
 		t.Error("another host is shut out")

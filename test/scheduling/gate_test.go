@@ -56,7 +56,12 @@ func newGate(t *testing.T, s *stage) *gate {
 	}
 	g := &gate{reached: make(chan string, 100), open: closed(), watch: closed()}
 	g.watched, g.cut = context.WithCancel(context.Background())
+	ended, end := context.WithCancel(context.Background())
 	g.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithCancel(r.Context())
+		defer context.AfterFunc(ended, cancel)()
+		defer cancel()
+		r = r.WithContext(ctx)
 		switch {
 		case r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/binding"):
 			if !g.pass(r) {
@@ -75,6 +80,7 @@ func newGate(t *testing.T, s *stage) *gate {
 	t.Cleanup(func() {
 		g.release()
 		g.cut()
+		end() // the scheduler outlives the gate, and Close waits for every request, watches among them
 		g.CloseClientConnections()
 		g.Close()
 	})
