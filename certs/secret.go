@@ -101,7 +101,7 @@ func (s *secret) usable(found *corev1.Secret) (*tls.Certificate, error) {
 	}
 	pair, err := tls.X509KeyPair(found.Data[corev1.TLSCertKey], found.Data[corev1.TLSPrivateKeyKey])
 	if err != nil {
-		return nil, fmt.Errorf("the Secret %s holds no certificate with its key under %s and %s; delete it to have it made anew: %w",
+		return nil, fmt.Errorf("the Secret %s holds no certificate with its key under %s and %s; delete it to have it created again: %w",
 			s.key, corev1.TLSCertKey, corev1.TLSPrivateKeyKey, err)
 	}
 	s.mu.RLock()

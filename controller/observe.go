@@ -227,7 +227,7 @@ func (o *observer) podHandler() toolscache.ResourceEventHandler {
 }
 
 // another says whether an update is not one: after a gap in the watch, an object that was deleted
-// and made anew under its name comes as an update of the old one.
+// and created again under its name comes as an update of the old one.
 func another(old metav1.Object, object any) bool {
 	return old.GetUID() != object.(metav1.Object).GetUID()
 }

@@ -6,7 +6,9 @@ import (
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -29,6 +31,16 @@ func TestWorldKeepsPodsOfWhatCannotBeServed(t *testing.T) {
 			return w.daemonRead(makeDaemon("d", generation(2), func(set *v1alpha1.DaemonSet) { set.Spec = v1alpha1.DaemonSetSpec{} }), errUndecodable)
 		},
 		"its selector is invalid": func(w *world) error { return w.daemonSeen(makeDaemon("d", generation(2), badSelector)) },
+		"a quantity takes seconds to compute with": func(w *world) error {
+			return w.daemonSeen(makeDaemon("d", generation(2), func(set *v1alpha1.DaemonSet) {
+				set.Spec.Template.Spec.Overhead = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1e30000000")}
+			}))
+		},
+		"its template is too large": func(w *world) error {
+			return w.daemonSeen(makeDaemon("d", generation(2), func(set *v1alpha1.DaemonSet) {
+				set.Spec.Template.Spec.Tolerations = make([]corev1.Toleration, daemon.MaxRequirements+1)
+			}))
+		},
 	} {
 		for when, before := range map[string]bool{"served before": true, "after a restart": false} {
 			t.Run(name+", "+when, func(t *testing.T) {

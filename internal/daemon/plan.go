@@ -74,7 +74,7 @@ func planCell(cell *Cell, template *currentTemplate, now time.Time) Plan {
 		case !cell.Verdict.ShouldContinue:
 			plan.drop(pod, cell.Verdict.Reason, strings.ReplaceAll(cell.Verdict.Message, "node "+cell.Node+" ", "its node "), "%s", cell.Verdict.Message)
 		case pod.of(cell.NodeUID):
-			plan.drop(pod, ReasonNodeReplaced, "its node was deleted and created again", "node %s was deleted and made anew", cell.Node)
+			plan.drop(pod, ReasonNodeReplaced, "its node was deleted and created again", "node %s was deleted and created again", cell.Node)
 		case pod.Finished && now.Before(cell.retryAt()):
 			plan.wake(cell.retryAt())
 		case pod.Finished:
