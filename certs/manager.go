@@ -212,8 +212,8 @@ const (
 	writesPerSecond = 2
 	writesBurst     = 20
 
-	firstRetry = 500 * time.Millisecond
-	lastRetry  = 10 * time.Second
+	manageBackOff    = 500 * time.Millisecond
+	manageBackOffMax = 10 * time.Second
 	// lookAgain is how long nothing is looked at, though nothing seems to change.
 	lookAgain = time.Hour
 )
@@ -253,24 +253,24 @@ func (m *Manager) objects() []client.Object {
 
 func (m *Manager) run(ctx context.Context, wake <-chan struct{}) {
 	logger := log.FromContext(ctx)
-	prepared, retry, said := false, firstRetry, ""
+	prepared, retry, said := false, manageBackOff, ""
 	for ctx.Err() == nil {
 		until, err := m.settle(ctx, &prepared)
 		pause := min(time.Until(until), lookAgain)
 		switch {
 		case err == nil:
-			retry, said = firstRetry, ""
+			retry, said = manageBackOff, ""
 		case ctx.Err() != nil:
 			return
 		case apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err):
-			pause = firstRetry // somebody else wrote; look at what
+			pause = manageBackOff // somebody else wrote; look at what
 		default:
 			renewalErrors.Inc()
 			if said != err.Error() {
 				logger.Error(err, "keeping up the webhook's certificate; trying again until it works")
 				said = err.Error()
 			}
-			pause, retry = retry, min(2*retry, lastRetry)
+			pause, retry = retry, min(2*retry, manageBackOffMax)
 		}
 		timer := time.NewTimer(pause)
 		select {

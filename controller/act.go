@@ -51,12 +51,12 @@ const (
 // A pod that the API server does not take is tried again after 1 s, doubling to 15 min (S8); an
 // API server that gives no answer about it, after 0.1 s, doubling to 10 s.
 const (
-	firstRefused, lastRefused = time.Second, 15 * time.Minute
-	firstRetry, lastRetry     = 100 * time.Millisecond, 10 * time.Second
+	refusedBackOff, refusedBackOffMax       = time.Second, 15 * time.Minute
+	unansweredBackOff, unansweredBackOffMax = 100 * time.Millisecond, 10 * time.Second
 )
 
-// troublesome is how many requests in a row may go without an answer before a condition tells.
-const troublesome = 3
+// reportAfter is how many requests in a row may go without an answer before a condition tells.
+const reportAfter = 3
 
 // verifyAfter is when a cell is looked at again whose pod was made. Its event does that long
 // before; but when the watch was away and the pod is gone by the time it is back, there is none.
@@ -64,34 +64,34 @@ const verifyAfter = time.Minute
 
 // actor keeps cells up: it plans one and does what the plan says.
 type actor struct {
-	workloads Workloads
-	world     *world
-	client    client.Client
-	reader    client.Reader // of the API server, not of the cache
-	placer    *placer
-	gate      *throttle // of creates
-	refusals  *refusals
-	owners    *owners
-	events    teller
+	kinds    Kinds
+	world    *world
+	client   client.Client
+	reader   client.Reader // of the API server, not of the cache
+	placer   *placer
+	gate     *throttle // of creates
+	refusals *refusals
+	owners   *owners
+	events   teller
 	// unanswered counts, for each cell, the requests in a row that got no answer.
-	unanswered workqueue.TypedRateLimiter[daemon.Key]
+	unanswered workqueue.TypedRateLimiter[daemon.CellKey]
 }
 
-var _ reconcile.TypedReconciler[daemon.Key] = (*actor)(nil)
+var _ reconcile.TypedReconciler[daemon.CellKey] = (*actor)(nil)
 
 // refused delays what is tried again after the API server refused it, unanswered what it gave no
 // answer about; both by key.
 func refused[K comparable]() workqueue.TypedRateLimiter[K] {
-	return workqueue.NewTypedItemExponentialFailureRateLimiter[K](firstRefused, lastRefused)
+	return workqueue.NewTypedItemExponentialFailureRateLimiter[K](refusedBackOff, refusedBackOffMax)
 }
 
 func unanswered[K comparable]() workqueue.TypedRateLimiter[K] {
-	return workqueue.NewTypedItemExponentialFailureRateLimiter[K](firstRetry, lastRetry)
+	return workqueue.NewTypedItemExponentialFailureRateLimiter[K](unansweredBackOff, unansweredBackOffMax)
 }
 
 // Reconcile plans a cell and acts. An error is an answer of the API server that will be the same
 // for a while; it costs a growing delay.
-func (a *actor) Reconcile(ctx context.Context, key daemon.Key) (reconcile.Result, error) {
+func (a *actor) Reconcile(ctx context.Context, key daemon.CellKey) (reconcile.Result, error) {
 	task := a.world.startTask(key)
 	if task.node == nil { // the daemon or the node is gone, and a refused cell comes here once more
 		a.refusals.leave(key)
@@ -105,7 +105,7 @@ func (a *actor) Reconcile(ctx context.Context, key daemon.Key) (reconcile.Result
 			return reconcile.Result{RequeueAfter: held.wait}, nil
 		}
 		if noAnswer(err) {
-			if a.unanswered.NumRequeues(key) >= troublesome {
+			if a.unanswered.NumRequeues(key) >= reportAfter {
 				a.world.trouble(key, problemOf(err))
 			}
 			return reconcile.Result{RequeueAfter: a.unanswered.When(key)}, nil
@@ -121,7 +121,7 @@ func (a *actor) Reconcile(ctx context.Context, key daemon.Key) (reconcile.Result
 
 // doAll does what is due, up to the first thing that fails. Claims come first and alone: when they
 // are done the cell is another one, and planned again.
-func (a *actor) doAll(ctx context.Context, key daemon.Key, task *task) error {
+func (a *actor) doAll(ctx context.Context, key daemon.CellKey, task *task) error {
 	for _, due := range task.claims {
 		if err := a.claim(ctx, task.object, due); err != nil {
 			return err
@@ -152,7 +152,7 @@ func (a *actor) lookAgain(task *task) time.Duration {
 	return 0
 }
 
-func (a *actor) do(ctx context.Context, cell daemon.Key, task *task, action daemon.Action) error {
+func (a *actor) do(ctx context.Context, cell daemon.CellKey, task *task, action daemon.Action) error {
 	if action.Op == daemon.Create {
 		return a.create(ctx, cell, task, action)
 	}
@@ -168,7 +168,7 @@ func (a *actor) do(ctx context.Context, cell daemon.Key, task *task, action daem
 }
 
 // create makes a pod, under the spare name when somebody else has the first one.
-func (a *actor) create(ctx context.Context, cell daemon.Key, task *task, action daemon.Action) error {
+func (a *actor) create(ctx context.Context, cell daemon.CellKey, task *task, action daemon.Action) error {
 	err := a.createAs(ctx, cell, task, action, task.names[0])
 	if errors.Is(err, errNameTaken) {
 		err = a.createAs(ctx, cell, task, action, task.names[1])
@@ -198,7 +198,7 @@ func terminates(err error) bool {
 
 // createAs makes a pod. That it is there already is an answer too: its name says that it comes after the same
 // pods, and the cache will show it.
-func (a *actor) createAs(ctx context.Context, cell daemon.Key, task *task, action daemon.Action, name string) error {
+func (a *actor) createAs(ctx context.Context, cell daemon.CellKey, task *task, action daemon.Action, name string) error {
 	pod := daemon.NewPod(task.template, task.node, name)
 	if action.Reason == daemon.ReasonSurge {
 		daemon.Surge(pod)
@@ -284,7 +284,7 @@ func (a *actor) meet(ctx context.Context, owner *v1alpha1.DaemonSet, pod *corev1
 	switch {
 	case metav1.IsControlledBy(&holder, owner):
 		return nil
-	case a.workloads.owns(&holder) && holder.Spec.NodeName != "": // it runs, of a DaemonSet that had this name: the two must not overlap on a node
+	case a.kinds.owns(&holder) && holder.Spec.NodeName != "": // it runs, of a DaemonSet that had this name: the two must not overlap on a node
 		return fmt.Errorf("pod %s/%s: %w", pod.Namespace, pod.Name, errFormer)
 	}
 	return fmt.Errorf("pod %s/%s: %w: delete or rename it", pod.Namespace, pod.Name, errNameTaken)
@@ -299,7 +299,7 @@ var errFormer = errors.New("it is of a former DaemonSet of this name and still t
 
 // delete removes just the pod that the plan means, and says whether it did; one that is gone, or
 // another of the same name, is left alone.
-func (a *actor) delete(ctx context.Context, cell daemon.Key, owner *v1alpha1.DaemonSet, action daemon.Action) (deleted bool, err error) {
+func (a *actor) delete(ctx context.Context, cell daemon.CellKey, owner *v1alpha1.DaemonSet, action daemon.Action) (deleted bool, err error) {
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: owner.Namespace, Name: action.Pod.Name}}
 	preconditions := client.Preconditions{UID: &action.Pod.UID}
 	if action.IfUnchanged {

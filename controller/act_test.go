@@ -33,7 +33,7 @@ type stage struct {
 	node  *corev1.Node
 }
 
-var stageKey = daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n1"}
+var stageKey = daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n1"}
 
 func newStage(t *testing.T, change ...func(*v1alpha1.DaemonSet)) *stage {
 	t.Helper()
@@ -41,8 +41,8 @@ func newStage(t *testing.T, change ...func(*v1alpha1.DaemonSet)) *stage {
 	s := &stage{server: newServer(set.DeepCopy()), recorder: &recorder{}, set: set, node: makeNode("n1")}
 	s.world, _, s.clock = newTestWorld()
 	s.actor = &actor{
-		workloads: everynodeOnly, world: s.world, client: s.server, reader: s.server,
-		placer: newPlacer(s.server, PlacementAuto, newSampler(s.world).samples, func(bool, string) {}), events: s.recorder, unanswered: unanswered[daemon.Key](), gate: newThrottle(4), refusals: newRefusals(s.clock.Now), owners: newOwners(s.world, s.server, s.clock.Now),
+		kinds: everynodeOnly, world: s.world, client: s.server, reader: s.server,
+		placer: newPlacer(s.server, PlacementAuto, newSampler(s.world).samples, func(bool, string) {}), events: s.recorder, unanswered: unanswered[daemon.CellKey](), gate: newThrottle(4), refusals: newRefusals(s.clock.Now), owners: newOwners(s.world, s.server, s.clock.Now),
 	}
 	see(t, s.world, s.set)
 	s.world.nodeSeen(s.node)
@@ -77,7 +77,7 @@ func answer(result reconcile.Result, err error) string {
 	switch {
 	case err != nil:
 		return failed
-	case result.RequeueAfter > 0 && result.RequeueAfter <= lastRetry:
+	case result.RequeueAfter > 0 && result.RequeueAfter <= unansweredBackOffMax:
 		return again
 	case result.RequeueAfter == verifyAfter:
 		return looksLater
@@ -96,7 +96,7 @@ func TestActCreates(t *testing.T) {
 	if want := firstNames(s.set, s.node)[0]; len(pods) != 1 || pods[0].Name != want {
 		t.Fatalf("pods %+v, want %s", pods, want)
 	}
-	if key, ok := daemon.KeyOf(&pods[0]); !ok || key != (daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n1"}) {
+	if key, ok := daemon.CellOf(&pods[0]); !ok || key != (daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n1"}) {
 		t.Errorf("the pod is of %v, %v", key, ok)
 	}
 	wantStrings(t, "events", []string{"d: Normal SuccessfulCreate"}, s.drain())
@@ -111,7 +111,7 @@ func TestActCreates(t *testing.T) {
 func TestActNothingToDo(t *testing.T) {
 	s := newStage(t)
 	s.hold(t, makePod(s.set, s.node))
-	for _, key := range []daemon.Key{stageKey, {Namespace: "ns", Owner: "uid-d", Node: "unknown"}, {Namespace: "ns", Owner: "unknown", Node: "n1"}} {
+	for _, key := range []daemon.CellKey{stageKey, {Namespace: "ns", Owner: "uid-d", Node: "unknown"}, {Namespace: "ns", Owner: "unknown", Node: "n1"}} {
 		if got := answer(s.actor.Reconcile(t.Context(), key)); got != settled {
 			t.Errorf("Reconcile(%v) = %s", key, got)
 		}
@@ -185,7 +185,7 @@ func TestActFollowsTheAPIServer(t *testing.T) {
 		want   int
 	}{{apierrors.NewServiceUnavailable("x"), 2}, {errQuota(), 3}, {nil, 4}} {
 		s.refuse = step.refuse
-		s.clock.advance(lastRefused) // nobody is held back
+		s.clock.advance(refusedBackOffMax) // nobody is held back
 		_, _ = s.actor.Reconcile(t.Context(), stageKey)
 		if got := s.actor.gate.limit; got != step.want || s.actor.gate.inFlight != 0 {
 			t.Errorf("after %v: limit %d, %d in flight; want limit %d and none", step.refuse, got, s.actor.gate.inFlight, step.want)
@@ -205,12 +205,12 @@ func TestActTellsOfTrouble(t *testing.T) {
 		t.Errorf("error %v, problem %+v", err, problem())
 	}
 	s.refuse = errors.New("connection refused")
-	s.clock.advance(firstRefused)
+	s.clock.advance(refusedBackOff)
 	if _, err := s.actor.Reconcile(t.Context(), stageKey); err != nil || problem() == (daemon.Problem{}) {
 		t.Errorf("error %v, problem %+v; want it kept while there is no answer", err, problem())
 	}
 	s.refuse = nil
-	s.clock.advance(2 * firstRefused)
+	s.clock.advance(2 * refusedBackOff)
 	if _, err := s.actor.Reconcile(t.Context(), stageKey); err != nil || problem() != (daemon.Problem{}) {
 		t.Errorf("error %v, problem %+v; want none once the pod is made", err, problem())
 	}
@@ -378,12 +378,12 @@ func TestActUnansweredBacksOff(t *testing.T) {
 		t.Error("a refusal is no error")
 	}
 	s.refuse = errors.New("connection refused")
-	s.clock.advance(firstRefused)
+	s.clock.advance(refusedBackOff)
 	if got := wait(); got != 100*time.Millisecond {
 		t.Errorf("after an answer: again after %v, want 100ms", got)
 	}
 	s.refuse = nil
-	s.clock.advance(2 * firstRefused)
+	s.clock.advance(2 * refusedBackOff)
 	if got := wait(); got != verifyAfter {
 		t.Errorf("after success: again after %v, want %v", got, verifyAfter)
 	}
@@ -391,7 +391,7 @@ func TestActUnansweredBacksOff(t *testing.T) {
 
 // S8: a pod that is never taken costs 1 s doubling to 15 min.
 func TestRefusedBacksOff(t *testing.T) {
-	limiter := refused[daemon.Key]()
+	limiter := refused[daemon.CellKey]()
 	want := time.Second
 	for i := range 15 {
 		if got := limiter.When(stageKey); got != want {
@@ -399,7 +399,7 @@ func TestRefusedBacksOff(t *testing.T) {
 		}
 		want = min(2*want, 15*time.Minute)
 	}
-	if got := limiter.When(daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n2"}); got != time.Second {
+	if got := limiter.When(daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n2"}); got != time.Second {
 		t.Errorf("another cell waits %v, want 1s", got)
 	}
 }

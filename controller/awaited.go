@@ -8,16 +8,16 @@ import (
 
 // awaited are the names of pods that cells wait for: somebody else has them.
 type awaited struct {
-	byName map[types.NamespacedName]daemon.Key
-	byCell map[daemon.Key][]types.NamespacedName
+	byName map[types.NamespacedName]daemon.CellKey
+	byCell map[daemon.CellKey][]types.NamespacedName
 }
 
 func newAwaited() awaited {
-	return awaited{byName: map[types.NamespacedName]daemon.Key{}, byCell: map[daemon.Key][]types.NamespacedName{}}
+	return awaited{byName: map[types.NamespacedName]daemon.CellKey{}, byCell: map[daemon.CellKey][]types.NamespacedName{}}
 }
 
 // await has a cell wait for names, and for none that it waited for before.
-func (a *awaited) await(cell daemon.Key, names ...string) {
+func (a *awaited) await(cell daemon.CellKey, names ...string) {
 	for _, name := range a.byCell[cell] {
 		delete(a.byName, name)
 	}
@@ -30,7 +30,7 @@ func (a *awaited) await(cell daemon.Key, names ...string) {
 }
 
 // by is the cell that waits for a pod's name.
-func (a *awaited) by(pod *seenPod) (cell daemon.Key, awaits bool) {
+func (a *awaited) by(pod *seenPod) (cell daemon.CellKey, awaits bool) {
 	cell, awaits = a.byName[types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}]
 	return cell, awaits
 }

@@ -21,7 +21,7 @@ import (
 type measured struct {
 	*world
 	planned, before, most int
-	order                 []daemon.Key
+	order                 []daemon.CellKey
 }
 
 func (m *measured) recounts() (n int) {
@@ -33,7 +33,7 @@ func (m *measured) recounts() (n int) {
 
 func newMeasured() *measured {
 	m, c := &measured{}, &clock{now: t0}
-	m.world = newWorld(c.Now, func(cell daemon.Key, _ int32) {
+	m.world = newWorld(c.Now, func(cell daemon.CellKey, _ int32) {
 		m.planned++
 		m.order = append(m.order, cell)
 	}, func(DaemonKey) {})
@@ -76,7 +76,7 @@ func TestNoHoldLooksAtAllCells(t *testing.T) {
 	}
 	other := makeNode("n0", labelled("disk", "ssd"))
 	other.Name = "other"
-	cells := make([]daemon.Key, nodes)
+	cells := make([]daemon.CellKey, nodes)
 	for i := range cells {
 		cells[i] = keyOf(set).on(fmt.Sprintf("n%04d", i))
 	}
@@ -143,7 +143,7 @@ func TestCellsArePlannedInOrder(t *testing.T) {
 	}
 	m.begin()
 	see(t, m.world, makeDaemon("d"))
-	if !slices.IsSortedFunc(m.order, func(a, b daemon.Key) int { return compareNames(a.Node, b.Node) }) || len(m.order) != 3*batch {
+	if !slices.IsSortedFunc(m.order, func(a, b daemon.CellKey) int { return compareNames(a.Node, b.Node) }) || len(m.order) != 3*batch {
 		t.Errorf("%d cells are planned, not all of them once and in order", len(m.order))
 	}
 }

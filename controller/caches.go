@@ -30,11 +30,11 @@ const watchPatience = time.Minute
 //
 // The replica that leads has caches, another one has none and is ready.
 type Caches struct {
-	workloads Workloads
-	now       func() time.Time
+	kinds Kinds
+	now   func() time.Time
 
-	mu    sync.Mutex
-	kinds []*cached
+	mu   sync.Mutex
+	each []*cached
 }
 
 // cached is the cache of a kind.
@@ -49,8 +49,8 @@ type cached struct {
 	err   error
 }
 
-// NewCaches is for the kinds that are watched with workloads.
-func NewCaches(workloads Workloads) *Caches { return &Caches{workloads: workloads, now: time.Now} }
+// NewCaches is for the kinds that are watched with kinds.
+func NewCaches(kinds Kinds) *Caches { return &Caches{kinds: kinds, now: time.Now} }
 
 // newInformer is the constructor of informers, whose lists and watches are observed.
 func (c *Caches) newInformer(lw toolscache.ListerWatcher, object runtime.Object, resync time.Duration, indexers toolscache.Indexers) toolscache.SharedIndexInformer {
@@ -59,7 +59,7 @@ func (c *Caches) newInformer(lw toolscache.ListerWatcher, object runtime.Object,
 	of.stop, of.ready = informer.IsStopped, []func() bool{informer.HasSynced}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.kinds = append(c.kinds, of)
+	c.each = append(c.each, of)
 	return informer
 }
 
@@ -75,7 +75,7 @@ func kindOf(object runtime.Object) string {
 func (c *Caches) handled(object runtime.Object, synced func() bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, of := range c.kinds {
+	for _, of := range c.each {
 		if of.kind == kindOf(object) {
 			of.ready = append(of.ready, synced)
 		}
@@ -86,7 +86,7 @@ func (c *Caches) handled(object runtime.Object, synced func() bool) {
 // no more of a failed check than its name.
 func (c *Caches) Checks() map[string]healthz.Checker {
 	checks := map[string]healthz.Checker{}
-	for _, object := range c.workloads.watched() {
+	for _, object := range c.kinds.watched() {
 		kind := kindOf(object)
 		checks["cache-"+kind] = func(*http.Request) error { return c.check(kind) }
 	}
@@ -107,8 +107,8 @@ func (c *Caches) check(kind string) error {
 func (c *Caches) all() []*cached {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	slices.SortFunc(c.kinds, func(a, b *cached) int { return strings.Compare(a.kind, b.kind) })
-	return slices.Clone(c.kinds)
+	slices.SortFunc(c.each, func(a, b *cached) int { return strings.Compare(a.kind, b.kind) })
+	return slices.Clone(c.each)
 }
 
 var cacheSynced = prometheus.NewDesc("everynode_cache_synced",

@@ -44,7 +44,7 @@ func (f *follower) WatchWithContext(context.Context, metav1.ListOptions) (watch.
 func newFollower() *follower {
 	f := &follower{caches: NewCaches(everynodeOnly), clock: &clock{now: t0}, handled: true}
 	f.of = &cached{kind: kindOf(&leanNode{}), now: f.clock.Now, stop: func() bool { return f.stopped }, ready: []func() bool{func() bool { return true }}}
-	f.caches.kinds = []*cached{f.of}
+	f.caches.each = []*cached{f.of}
 	f.caches.handled(&leanNode{}, func() bool { return f.handled })
 	f.watched = &observedListWatch{f, f.of}
 	return f
@@ -142,14 +142,14 @@ func TestCaches(t *testing.T) {
 // Every kind that is watched has a cache whose lists and watches are observed; a replica that does not
 // lead has none, and is ready.
 func TestCachesOfEveryKind(t *testing.T) {
-	c := NewCaches(Workloads{Everynode: true, Apps: true})
+	c := NewCaches(Kinds{Everynode: true, Apps: true})
 	checks := c.Checks()
 	for name, check := range checks {
 		if err := check(nil); err != nil {
 			t.Errorf("%s without a cache: %v", name, err)
 		}
 	}
-	for _, object := range c.workloads.watched() {
+	for _, object := range c.kinds.watched() {
 		c.newInformer(newFollower(), object, 0, nil)
 	}
 	if len(c.all()) != len(checks) {

@@ -30,30 +30,30 @@ type claim struct {
 
 // claims are what is due, by cell, with the pods that are nobody's.
 type claims struct {
-	byCell  map[daemon.Key]map[types.UID]claim
-	cellOf  map[types.UID]daemon.Key
-	cells   map[DaemonKey]map[daemon.Key]bool // those of byCell
-	orphans map[string]map[types.UID]*seenPod // pods without controller, by namespace
+	byCell  map[daemon.CellKey]map[types.UID]claim
+	cellOf  map[types.UID]daemon.CellKey
+	cells   map[DaemonKey]map[daemon.CellKey]bool // those of byCell
+	orphans map[string]map[types.UID]*seenPod     // pods without controller, by namespace
 }
 
 func newClaims() claims {
 	return claims{
-		byCell:  map[daemon.Key]map[types.UID]claim{},
-		cellOf:  map[types.UID]daemon.Key{},
-		cells:   map[DaemonKey]map[daemon.Key]bool{},
+		byCell:  map[daemon.CellKey]map[types.UID]claim{},
+		cellOf:  map[types.UID]daemon.CellKey{},
+		cells:   map[DaemonKey]map[daemon.CellKey]bool{},
 		orphans: map[string]map[types.UID]*seenPod{},
 	}
 }
 
 // add makes a claim due, and gives the cell that it is about.
-func (c *claims) add(cell daemon.Key, due claim) {
+func (c *claims) add(cell daemon.CellKey, due claim) {
 	put(c.byCell, cell, due.pod.UID, due)
 	put(c.cells, ownerOf(cell), cell, true)
 	c.cellOf[due.pod.UID] = cell
 }
 
 // drop forgets what is due of a pod, and says of which cell.
-func (c *claims) drop(pod types.UID) (cell daemon.Key, was bool) {
+func (c *claims) drop(pod types.UID) (cell daemon.CellKey, was bool) {
 	cell, was = c.cellOf[pod]
 	if !was {
 		return cell, false
@@ -150,9 +150,9 @@ func (w *world) placeAgain(pod *seenPod) {
 	}
 }
 
-// renounce gives up what was due of a daemon that is gone. Its orphans may be another one's; what it
+// releaseClaims gives up what was due of a daemon that is gone. Its orphans may be another one's; what it
 // did not release is still its own.
-func (w *world) renounce(key DaemonKey) {
+func (w *world) releaseClaims(key DaemonKey) {
 	for {
 		pods := w.someClaimed(key)
 		if len(pods) == 0 {
@@ -186,8 +186,8 @@ func matches(selector labels.Selector, of labels.Labels) bool {
 	return !selector.Empty() && selector.Matches(of)
 }
 
-// strays says whether a daemon has to let one of its pods go.
-func (w *workload) strays(pod *seenPod) bool {
+// noLongerSelected says whether a daemon has to let one of its pods go.
+func (w *workload) noLongerSelected(pod *seenPod) bool {
 	return w.active() && !pod.manyLabels && !pod.observed.Terminating && !w.selector.Matches(pod.labels())
 }
 

@@ -35,15 +35,15 @@ func (c *clock) advance(d time.Duration) { c.now = c.now.Add(d) }
 
 // queues remember what a world asked for since they were last emptied.
 type queues struct {
-	plans   []daemon.Key
-	ranks   map[daemon.Key]int32 // the priority that a cell was asked for with last
+	plans   []daemon.CellKey
+	ranks   map[daemon.CellKey]int32 // the priority that a cell was asked for with last
 	reports []types.UID
 }
 
-func (q *queues) plan(key daemon.Key, priority int32) {
+func (q *queues) plan(key daemon.CellKey, priority int32) {
 	q.plans = append(q.plans, key)
 	if q.ranks == nil {
-		q.ranks = map[daemon.Key]int32{}
+		q.ranks = map[daemon.CellKey]int32{}
 	}
 	q.ranks[key] = priority
 }
@@ -61,8 +61,8 @@ func (q *queues) drain() (plans []string, reports []types.UID) {
 	return slices.Compact(plans), slices.Compact(reports)
 }
 
-// everynodeOnly are the workloads of most tests.
-var everynodeOnly = Workloads{Everynode: true}
+// everynodeOnly are the kinds of most tests.
+var everynodeOnly = Kinds{Everynode: true}
 
 func newTestWorld() (*world, *queues, *clock) {
 	q, c := &queues{}, &clock{now: t0}

@@ -186,7 +186,7 @@ func (h *historian) meet(ctx context.Context, subject *subject, object *appsv1.C
 	if err := h.reader.Get(ctx, client.ObjectKeyFromObject(object), &holder); err != nil {
 		return fmt.Errorf("looking who has the name of ControllerRevision %s: %w", object.Name, err)
 	}
-	observed := h.revisions.workloads.observeRevision(&holder)
+	observed := h.revisions.kinds.observeRevision(&holder)
 	for _, step := range daemon.PlanHistory(daemon.History{
 		Content: subject.id.Content, Name: subject.id.Record, Records: []daemon.Record{subject.record(&observed)},
 		InUse: func(string) bool { return true },

@@ -51,10 +51,10 @@ func newShelf(t *testing.T, change ...func(*v1alpha1.DaemonSet)) *shelf {
 	s.reload(t)
 	s.world, _, _ = newTestWorld()
 	s.historian = &historian{
-		world: s.world, revisions: newRevisions(Workloads{Everynode: !s.set.Native(), Apps: s.set.Native()}, s.world), client: s.WithWatch, reader: s.WithWatch,
+		world: s.world, revisions: newRevisions(Kinds{Everynode: !s.set.Native(), Apps: s.set.Native()}, s.world), client: s.WithWatch, reader: s.WithWatch,
 		events: s.recorder, unanswered: unanswered[DaemonKey](),
 	}
-	s.world.record, s.world.recorded = s.historian.revisions.look, s.historian.revisions.recorded
+	s.world.enqueueHistory, s.world.recorded = s.historian.revisions.look, s.historian.revisions.recorded
 	see(t, s.world, s.set)
 	return s
 }
@@ -597,8 +597,8 @@ func TestHistoryIsNotWaitedFor(t *testing.T) {
 	s.look(t)
 	s.world.nodeSeen(makeNode("n1"))
 	wantSteps(t, s.world, keyOf(s.set).on("n1"), createStep)
-	if wait, _ := s.historian.Reconcile(t.Context(), keyOf(s.set)); wait.RequeueAfter != 2*firstRetry {
-		t.Errorf("the second try waits %v, want %v", wait.RequeueAfter, 2*firstRetry)
+	if wait, _ := s.historian.Reconcile(t.Context(), keyOf(s.set)); wait.RequeueAfter != 2*unansweredBackOff {
+		t.Errorf("the second try waits %v, want %v", wait.RequeueAfter, 2*unansweredBackOff)
 	}
 	delete(s.refuse, "create")
 	s.look(t)

@@ -83,7 +83,7 @@ func drop[K, L comparable, V any](index map[K]map[L]V, key K, of L) {
 // pod that was never bound runs nowhere, whoever made it and whatever keeps it, and one that has finished
 // runs nothing any more. A daemon that follows waits for those that count, and is planned when they no
 // longer do.
-func (w *world) noteFormer(cell daemon.Key, known *workload, pod *seenPod) {
+func (w *world) noteFormer(cell daemon.CellKey, known *workload, pod *seenPod) {
 	if known.object != nil {
 		return
 	}
@@ -103,7 +103,7 @@ func (w *world) noteFormer(cell daemon.Key, known *workload, pod *seenPod) {
 // former names a pod of a daemon that is gone and had the same name, when one is on a node. Two
 // generations of a daemon never overlap there (k/k#131684). Names of pods tell too, but for those
 // that kube-controller-manager made.
-func (w *world) former(cell daemon.Key, known *workload) string {
+func (w *world) former(cell daemon.CellKey, known *workload) string {
 	for _, name := range w.index.former[formerPlace{types.NamespacedName{Namespace: cell.Namespace, Name: known.name}, cell.Node}] {
 		return name
 	}
@@ -111,7 +111,7 @@ func (w *world) former(cell daemon.Key, known *workload) string {
 }
 
 // follow has the node planned for the daemon that follows one that is gone.
-func (w *world) follow(cell daemon.Key, gone *workload) {
+func (w *world) follow(cell daemon.CellKey, gone *workload) {
 	for key, known := range w.index.byName[types.NamespacedName{Namespace: cell.Namespace, Name: gone.name}] {
 		if known.keptUp() {
 			w.plan(key.on(cell.Node), known.priority)

@@ -43,8 +43,8 @@ func (w *world) daemonRead(object *v1alpha1.DaemonSet, wrong error) error {
 	w.mu.Lock()
 	defer w.unlock()
 	known.judging = false
-	w.settleTemplate(key, known, false)
-	w.record(key)
+	w.resolveRevision(key, known, false)
+	w.enqueueHistory(key)
 	return nil
 }
 
@@ -64,7 +64,7 @@ func (w *world) sameSpec(key DaemonKey, object *v1alpha1.DaemonSet, wrong error)
 	known.object = object
 	w.report(key)
 	if touched { // by somebody: its records may have waited for that (spare)
-		w.record(key)
+		w.enqueueHistory(key)
 	}
 	return true
 }
@@ -211,7 +211,7 @@ func (w *world) daemonGone(key DaemonKey) {
 		}
 		return true
 	})
-	w.renounce(key)
+	w.releaseClaims(key)
 	w.mu.Lock()
 	defer w.unlock()
 	w.report(key)

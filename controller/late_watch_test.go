@@ -95,7 +95,7 @@ func TestLateWatchAndMinReady(t *testing.T) {
 	n2Key := stageKey
 	n2Key.Node = "n2"
 	all := func() {
-		for _, key := range []daemon.Key{stageKey, n2Key} {
+		for _, key := range []daemon.CellKey{stageKey, n2Key} {
 			if _, err := s.actor.Reconcile(t.Context(), key); err != nil {
 				t.Fatal(err)
 			}

@@ -25,7 +25,7 @@ import (
 // source of both controllers, and no work begins before both have their queue and everything
 // that there is was seen.
 type observer struct {
-	workloads Workloads
+	kinds     Kinds
 	cache     cache.Cache
 	caches    *Caches
 	world     *world
@@ -33,7 +33,7 @@ type observer struct {
 	refusals  *refusals
 	owners    *owners
 	budgets   *budgets
-	cells     priorityqueue.PriorityQueue[daemon.Key]
+	cells     priorityqueue.PriorityQueue[daemon.CellKey]
 	status    workqueue.TypedRateLimitingInterface[DaemonKey]
 
 	statusStarted, synced chan struct{}
@@ -41,11 +41,11 @@ type observer struct {
 	pods toolscache.Store // what the cache has of pods; there once everything was seen
 }
 
-func newObserver(workloads Workloads, informers cache.Cache) *observer {
+func newObserver(kinds Kinds, informers cache.Cache) *observer {
 	return &observer{
-		workloads:     workloads,
+		kinds:         kinds,
 		cache:         informers,
-		caches:        NewCaches(workloads),
+		caches:        NewCaches(kinds),
 		refusals:      newRefusals(time.Now),
 		statusStarted: make(chan struct{}),
 		synced:        make(chan struct{}),
@@ -54,7 +54,7 @@ func newObserver(workloads Workloads, informers cache.Cache) *observer {
 
 // planCell and reportDaemon are what the world calls; both queues are there before it is told
 // anything.
-func (o *observer) planCell(cell daemon.Key, priority int32) {
+func (o *observer) planCell(cell daemon.CellKey, priority int32) {
 	rank := int(priority)
 	o.cells.AddWithOpts(priorityqueue.AddOpts{Priority: &rank}, cell)
 }
@@ -64,7 +64,7 @@ func (o *observer) reportDaemon(key DaemonKey) { o.status.Add(key) }
 // observe registers the handlers and returns once each of them has seen all there is.
 func (o *observer) observe(ctx context.Context) error {
 	var synced []toolscache.InformerSynced
-	for _, object := range o.workloads.watched() {
+	for _, object := range o.kinds.watched() {
 		informer, err := o.cache.GetInformer(ctx, object, cache.BlockUntilSynced(false))
 		if err != nil {
 			return fmt.Errorf("watching %T: %w", object, err)
@@ -245,8 +245,8 @@ func last[T metav1.Object](object any) T {
 type cellSource struct{ *observer }
 
 // Start implements source.TypedSource.
-func (s cellSource) Start(_ context.Context, queue workqueue.TypedRateLimitingInterface[daemon.Key]) error {
-	cells, ok := queue.(priorityqueue.PriorityQueue[daemon.Key])
+func (s cellSource) Start(_ context.Context, queue workqueue.TypedRateLimitingInterface[daemon.CellKey]) error {
+	cells, ok := queue.(priorityqueue.PriorityQueue[daemon.CellKey])
 	if !ok {
 		return fmt.Errorf("the queue of cells is a %T, which knows no priorities", queue)
 	}

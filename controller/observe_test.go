@@ -106,14 +106,14 @@ func TestHandlersTellUpdatesFromReplacements(t *testing.T) {
 
 // The queue gives cells of higher priority first, whatever came first.
 func TestCellsAreQueuedByPriority(t *testing.T) {
-	queue := priorityqueue.New[daemon.Key]("test")
+	queue := priorityqueue.New[daemon.CellKey]("test")
 	defer queue.ShutDown()
 	o := newObserver(everynodeOnly, nil)
 	if err := (cellSource{o}).Start(t.Context(), queue); err != nil {
 		t.Fatal(err)
 	}
 	for _, priority := range []int32{5, 2000001000, -1, 100} {
-		o.planCell(daemon.Key{Node: fmt.Sprint(priority)}, priority)
+		o.planCell(daemon.CellKey{Node: fmt.Sprint(priority)}, priority)
 	}
 	var got []string
 	for range 4 {

@@ -33,7 +33,7 @@ func (r *ownerReads) Get(ctx context.Context, key client.ObjectKey, object clien
 type vanishingStage struct {
 	*stage
 	owners *ownerReads
-	cells  []daemon.Key
+	cells  []daemon.CellKey
 	made   int
 }
 

@@ -6,7 +6,7 @@ import (
 )
 
 // trouble notes what keeps a cell's pod from being made, or with a zero problem that nothing does.
-func (w *world) trouble(cell daemon.Key, problem daemon.Problem) {
+func (w *world) trouble(cell daemon.CellKey, problem daemon.Problem) {
 	w.mu.Lock()
 	defer w.unlock()
 	known := w.daemons[ownerOf(cell)]

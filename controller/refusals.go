@@ -37,7 +37,7 @@ type refusals struct {
 // refusal is what is known of a daemon of which a pod was refused.
 type refusal struct {
 	err   error // the last answer
-	cells map[daemon.Key]*refusedCell
+	cells map[daemon.CellKey]*refusedCell
 
 	whole bool // it holds back every cell of the daemon
 	sure  bool // because the answer concerns the daemon, not because several nodes were refused
@@ -46,9 +46,9 @@ type refusal struct {
 	steps int
 	turn  time.Time // while whole and not sure: of the next cell that did not ask yet
 
-	nodes int          // refused since a pod was taken
-	round int          // counts the pods that were taken
-	held  []daemon.Key // in the order of their turns: who is let go first when a pod is taken
+	nodes int              // refused since a pod was taken
+	round int              // counts the pods that were taken
+	held  []daemon.CellKey // in the order of their turns: who is let go first when a pod is taken
 }
 
 // refusedCell is a cell that was refused, or held back.
@@ -67,14 +67,14 @@ func newRefusals(now func() time.Time) *refusals {
 // refusedAfter is the wait after so many refusals.
 func refusedAfter(steps int) time.Duration {
 	if steps >= 10 { // 2^10 s is more than 15 min
-		return lastRefused
+		return refusedBackOffMax
 	}
-	return min(firstRefused<<steps, lastRefused)
+	return min(refusedBackOff<<steps, refusedBackOffMax)
 }
 
 // mayAsk says whether a cell's pod may be asked for now, or how long it is held back and because of
 // which answer. Who may ask while the daemon is held back holds back the others until there is an answer.
-func (r *refusals) mayAsk(cell daemon.Key) (wait time.Duration, because error) {
+func (r *refusals) mayAsk(cell daemon.CellKey) (wait time.Duration, because error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	known, refused := r.byDaemon[ownerOf(cell)]
@@ -95,7 +95,7 @@ func (r *refusals) mayAsk(cell daemon.Key) (wait time.Duration, because error) {
 }
 
 // wait is how long a cell has to. A cell that did not ask yet, while several others were refused, gets a turn.
-func (k *refusal) wait(key daemon.Key, of *refusedCell, now time.Time) time.Duration {
+func (k *refusal) wait(key daemon.CellKey, of *refusedCell, now time.Time) time.Duration {
 	switch {
 	case k.sure:
 		return k.until.Sub(now)
@@ -119,7 +119,7 @@ func (k *refusal) ask(now time.Time) {
 	k.steps++
 }
 
-func (k *refusal) cell(key daemon.Key) *refusedCell {
+func (k *refusal) cell(key daemon.CellKey) *refusedCell {
 	of, known := k.cells[key]
 	if !known {
 		of = &refusedCell{}
@@ -129,13 +129,13 @@ func (k *refusal) cell(key daemon.Key) *refusedCell {
 }
 
 // note notes that a cell's pod was refused. Refusals of requests that were under way together count once.
-func (r *refusals) note(cell daemon.Key, err error, about concern) {
+func (r *refusals) note(cell daemon.CellKey, err error, about concern) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	key := ownerOf(cell)
 	known, refused := r.byDaemon[key]
 	if !refused {
-		known = &refusal{cells: map[daemon.Key]*refusedCell{}, round: 1}
+		known = &refusal{cells: map[daemon.CellKey]*refusedCell{}, round: 1}
 		r.byDaemon[key] = known
 	}
 	known.err = err
@@ -164,7 +164,7 @@ func (k *refusal) refusedNode(of *refusedCell, err error, now time.Time) {
 // over, and all may. Other answers that others got may be about their nodes: two cells may ask for each pod that
 // is taken, so that all follow soon when they are taken too, and few requests are lost when they are not. They
 // are those that did not ask yet; where there is none, and the pod had been refused, any.
-func (r *refusals) taken(cell daemon.Key) []daemon.Key {
+func (r *refusals) taken(cell daemon.CellKey) []daemon.CellKey {
 	next, over := r.takenFor(cell)
 	if over != nil { // nobody else knows of it any more
 		return slices.Collect(maps.Keys(over.cells))
@@ -173,7 +173,7 @@ func (r *refusals) taken(cell daemon.Key) []daemon.Key {
 }
 
 // takenFor also gives what was known of the daemon when that is over.
-func (r *refusals) takenFor(cell daemon.Key) (next []daemon.Key, over *refusal) {
+func (r *refusals) takenFor(cell daemon.CellKey) (next []daemon.CellKey, over *refusal) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	key := ownerOf(cell)
@@ -200,9 +200,9 @@ func (r *refusals) takenFor(cell daemon.Key) (next []daemon.Key, over *refusal) 
 }
 
 // first are the first n cells by node. They are chosen in one pass, for there may be many thousands.
-func (k *refusal) first(n int) []daemon.Key {
-	byNode := func(a, b daemon.Key) int { return strings.Compare(a.Node, b.Node) }
-	cells := make([]daemon.Key, 0, n+1)
+func (k *refusal) first(n int) []daemon.CellKey {
+	byNode := func(a, b daemon.CellKey) int { return strings.Compare(a.Node, b.Node) }
+	cells := make([]daemon.CellKey, 0, n+1)
 	for cell := range k.cells {
 		if len(cells) == n && byNode(cell, cells[n-1]) > 0 {
 			continue
@@ -215,7 +215,7 @@ func (k *refusal) first(n int) []daemon.Key {
 }
 
 // letGo has so many cells forget that they were refused, or held back.
-func (k *refusal) letGo(number int) (cells []daemon.Key) {
+func (k *refusal) letGo(number int) (cells []daemon.CellKey) {
 	for len(k.held) > 0 && len(cells) < number {
 		cell := k.held[0]
 		k.held = k.held[1:]
@@ -229,7 +229,7 @@ func (k *refusal) letGo(number int) (cells []daemon.Key) {
 
 // leave forgets a cell that needs no pod any more. Of the last one the refusal goes along: nobody
 // else may be there to end it, as when the daemon was deleted while the API server refused its pod.
-func (r *refusals) leave(cell daemon.Key) {
+func (r *refusals) leave(cell daemon.CellKey) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	key := ownerOf(cell)
@@ -248,7 +248,7 @@ func (r *refusals) leave(cell daemon.Key) {
 
 // over forgets that a daemon's pods were refused: what was said may not be true any more. It gives the
 // cells that may ask again.
-func (r *refusals) over(key DaemonKey) []daemon.Key {
+func (r *refusals) over(key DaemonKey) []daemon.CellKey {
 	r.mu.Lock()
 	known, refused := r.byDaemon[key]
 	delete(r.byDaemon, key)
@@ -262,14 +262,14 @@ func (r *refusals) over(key DaemonKey) []daemon.Key {
 // roomIn resets the back-off of the daemons that a quota had no room for, now that it is less
 // used, and gives their cells. Still one asks at a time, and none within a second of the one before:
 // what a quota counts may come and go all the time (S8).
-func (r *refusals) roomIn(namespace, quota string) (cells []daemon.Key) {
+func (r *refusals) roomIn(namespace, quota string) (cells []daemon.CellKey) {
 	for _, key := range r.in(namespace) {
 		cells = append(cells, r.roomFor(key, quota)...)
 	}
 	return cells
 }
 
-func (r *refusals) roomFor(key DaemonKey, quota string) []daemon.Key {
+func (r *refusals) roomFor(key DaemonKey, quota string) []daemon.CellKey {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	known := r.byDaemon[key]
@@ -277,7 +277,7 @@ func (r *refusals) roomFor(key DaemonKey, quota string) []daemon.Key {
 		return nil
 	}
 	known.steps = 0
-	soon := known.asked.Add(firstRefused)
+	soon := known.asked.Add(refusedBackOff)
 	if now := r.now(); soon.Before(now) {
 		soon = now
 	}

@@ -25,23 +25,23 @@ func TestRefusedDaemonAsksOneAtATime(t *testing.T) {
 func asksOneAtATime(t *testing.T, refuse error, reason string) {
 	const nodes, hour = 50, time.Hour
 	s := newStage(t)
-	cells := []daemon.Key{stageKey}
+	cells := []daemon.CellKey{stageKey}
 	for n := 1; n < nodes; n++ {
 		node := makeNode(fmt.Sprintf("more-%d", n))
 		s.world.nodeSeen(node)
 		cells = append(cells, keyOf(s.set).on(node.Name))
 	}
-	woken := map[daemon.Key]bool{}
-	s.world.plan = func(cell daemon.Key, _ int32) { woken[cell] = true }
+	woken := map[daemon.CellKey]bool{}
+	s.world.plan = func(cell daemon.CellKey, _ int32) { woken[cell] = true }
 	s.refuse = refuse
-	due := map[daemon.Key]time.Time{}
+	due := map[daemon.CellKey]time.Time{}
 	for s.clock.now.Sub(t0) < hour {
 		for _, cell := range cells {
 			if !due[cell].After(s.clock.now) {
 				result, err := s.actor.Reconcile(t.Context(), cell)
 				wait := result.RequeueAfter
 				if err != nil {
-					wait = lastRefused // of its own
+					wait = refusedBackOffMax // of its own
 				}
 				due[cell] = s.clock.now.Add(wait)
 			}
@@ -61,7 +61,7 @@ func asksOneAtATime(t *testing.T, refuse error, reason string) {
 	}
 	clear(woken)
 	s.refuse = nil
-	s.clock.advance(lastRefused)
+	s.clock.advance(refusedBackOffMax)
 	if _, err := s.actor.Reconcile(t.Context(), cells[7]); err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +102,7 @@ func TestRefusals(t *testing.T) {
 	r := newRefusals(clock.Now)
 	a, b := DaemonKey{"ns", "a"}, DaemonKey{"ns", "b"}
 	quota := errors.New("quota")
-	may := func(cell daemon.Key, want time.Duration) {
+	may := func(cell daemon.CellKey, want time.Duration) {
 		t.Helper()
 		wait, because := r.mayAsk(cell)
 		if wait != want || (because != nil) != (want > 0) {
@@ -145,7 +145,7 @@ func refusedStage(t *testing.T, refuse error) (*stage, *observer, *queues) {
 		t.Fatalf("Reconcile = %s, want %s", got, failed)
 	}
 	q.drain()
-	return s, &observer{workloads: everynodeOnly, world: s.world, refusals: s.actor.refusals, owners: s.actor.owners}, q
+	return s, &observer{kinds: everynodeOnly, world: s.world, refusals: s.actor.refusals, owners: s.actor.owners}, q
 }
 
 func quota(name, hard, used string) *corev1.ResourceQuota {
@@ -185,9 +185,9 @@ func TestRefusedAskAgain(t *testing.T) {
 				test.refuse = errQuota()
 			}
 			s, o, q := refusedStage(t, test.refuse)
-			s.clock.advance(firstRefused)
+			s.clock.advance(refusedBackOff)
 			_, _ = s.actor.Reconcile(t.Context(), stageKey)
-			s.clock.advance(firstRefused) // of the two of this step
+			s.clock.advance(refusedBackOff) // of the two of this step
 			q.drain()
 			test.event(o)
 			var want []string
@@ -222,7 +222,7 @@ func TestUseOfAQuotaGoesDownOften(t *testing.T) {
 		t.Errorf("%d cells were woken in 10 s, want one each second", plans)
 	}
 	s.refuse = nil
-	s.clock.advance(firstRefused)
+	s.clock.advance(refusedBackOff)
 	if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != looksLater || len(s.pods(t)) != 1 {
 		t.Errorf("Reconcile = %s with %d pods, want one made", got, len(s.pods(t)))
 	}
@@ -249,7 +249,7 @@ func TestRefusalsAreForgotten(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStage(t)
-			o := &observer{workloads: everynodeOnly, world: s.world, refusals: s.actor.refusals, owners: s.actor.owners}
+			o := &observer{kinds: everynodeOnly, world: s.world, refusals: s.actor.refusals, owners: s.actor.owners}
 			s.world.nodeSeen(makeNode("n2"))
 			s.refuse, s.whileRefusing = errQuota(), func() { end(s, o) }
 			_, _ = s.actor.Reconcile(t.Context(), stageKey)

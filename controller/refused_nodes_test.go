@@ -23,7 +23,7 @@ func TestRefusedNodesDelayNoOther(t *testing.T) {
 	for _, bad := range []int{1, several - 1, 10} {
 		t.Run(fmt.Sprint(bad), func(t *testing.T) {
 			s := newStage(t)
-			cells := []daemon.Key{stageKey}
+			cells := []daemon.CellKey{stageKey}
 			for n := range bad {
 				node := makeNode(fmt.Sprintf("bad-%d", n))
 				s.world.nodeSeen(node)
@@ -107,7 +107,7 @@ func newAsker(refuse func(int) error) *asker {
 
 var askerKey = DaemonKey{"ns", "uid-d"}
 
-func cellOf(node int) daemon.Key { return askerKey.on(fmt.Sprint(node)) }
+func cellOf(node int) daemon.CellKey { return askerKey.on(fmt.Sprint(node)) }
 
 func (a *asker) enqueue(node int, after time.Duration) {
 	at := a.clock.now.Add(after)
@@ -145,7 +145,7 @@ func (a *asker) ask(node int) {
 	err := a.refuse(node)
 	if err != nil {
 		a.refusals.note(cellOf(node), err, concernOf(err))
-		a.enqueue(node, firstRefused) // the queue's own
+		a.enqueue(node, refusedBackOff) // the queue's own
 		return
 	}
 	a.taken[node] = a.clock.now
@@ -198,7 +198,7 @@ func TestPolicyRefusesAllNodesButOne(t *testing.T) {
 	}
 	a.run(time.Hour)
 	gone = true
-	a.run(lastRefused + time.Second)
+	a.run(refusedBackOffMax + time.Second)
 	if len(a.taken) != fleetSize {
 		t.Errorf("%d nodes have a pod a step after the policy is gone, want all %d", len(a.taken), fleetSize)
 	}

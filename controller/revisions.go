@@ -22,8 +22,8 @@ import (
 // changed. It is safe for concurrent use; the world may be locked when it is asked, and it never
 // asks the world while it is locked itself.
 type revisions struct {
-	workloads Workloads
-	world     *world
+	kinds Kinds
+	world *world
 
 	mu    sync.Mutex
 	known map[string]map[string]*revision    // by namespace and name
@@ -43,14 +43,14 @@ type revision struct {
 	ours           bool      // the controller is a daemon of ours
 }
 
-func newRevisions(workloads Workloads, world *world) *revisions {
-	return &revisions{workloads: workloads, world: world, known: map[string]map[string]*revision{}, held: map[DaemonKey]map[string]*revision{}}
+func newRevisions(kinds Kinds, world *world) *revisions {
+	return &revisions{kinds: kinds, world: world, known: map[string]map[string]*revision{}, held: map[DaemonKey]map[string]*revision{}}
 }
 
-func (w Workloads) observeRevision(object *appsv1.ControllerRevision) revision {
+func (k Kinds) observeRevision(object *appsv1.ControllerRevision) revision {
 	observed := revision{
 		record: daemon.ObserveRevision(object, false), native: daemon.ObserveRevision(object, true),
-		labels: object.Labels, manyLabels: tooManyLabels(object.Labels), data: object.Data.Raw, ours: w.owns(object),
+		labels: object.Labels, manyLabels: tooManyLabels(object.Labels), data: object.Data.Raw, ours: k.owns(object),
 	}
 	if controller := metav1.GetControllerOfNoCopy(object); controller != nil {
 		observed.controller = controller.UID
@@ -60,13 +60,13 @@ func (w Workloads) observeRevision(object *appsv1.ControllerRevision) revision {
 
 // observeAgain is observeRevision of one that was seen before. What its data holds is not worked out
 // again: it cannot change, and labels may change as often as somebody likes.
-func (w Workloads) observeAgain(object *appsv1.ControllerRevision, former *revision) revision {
+func (k Kinds) observeAgain(object *appsv1.ControllerRevision, former *revision) revision {
 	if former == nil || former.record.UID != object.UID || !bytes.Equal(former.data, object.Data.Raw) {
-		return w.observeRevision(object)
+		return k.observeRevision(object)
 	}
 	without := *object
 	without.Data.Raw = nil
-	observed := w.observeRevision(&without)
+	observed := k.observeRevision(&without)
 	observed.data = former.data
 	observed.record.Content, observed.native.Content = former.record.Content, former.native.Content
 	return observed
@@ -95,7 +95,7 @@ func (r *revisions) seen(object *appsv1.ControllerRevision) {
 	r.mu.Lock()
 	former, had := r.known[object.Namespace][object.Name]
 	r.mu.Unlock()
-	now := r.workloads.observeAgain(object, former) // nobody else changes it
+	now := r.kinds.observeAgain(object, former) // nobody else changes it
 	r.mu.Lock()
 	if had {
 		drop(r.held, DaemonKey{object.Namespace, former.controller}, object.Name)
@@ -122,7 +122,7 @@ func (r *revisions) spare(namespace string, added *revision) bool {
 		return false
 	}
 	subject, ok := r.world.subject(DaemonKey{namespace, added.controller})
-	if !ok || !subject.settled {
+	if !ok || !subject.revisionResolved {
 		return false
 	}
 	current, duplicates := r.recorded(&subject)
@@ -201,15 +201,15 @@ func (r *revisions) recorded(subject *subject) (current *daemon.Record, duplicat
 
 // subject is a daemon whose history is looked at; all of it is read only.
 type subject struct {
-	object   *v1alpha1.DaemonSet
-	template *daemon.Template // called nothing while that is not settled
-	id       daemon.TemplateID
-	settled  bool // what the template is called
-	selector labels.Selector
+	object           *v1alpha1.DaemonSet
+	template         *daemon.Template // called nothing while that is not settled
+	id               daemon.TemplateID
+	revisionResolved bool // what the template is called
+	selector         labels.Selector
 }
 
 func (w *workload) subject() subject {
-	return subject{w.object, w.template, w.id, w.settled, w.selector}
+	return subject{w.object, w.template, w.id, w.revisionResolved, w.selector}
 }
 
 // mayAdopt says whether a ControllerRevision is an orphan of the daemon's: nobody controls it,
@@ -309,7 +309,7 @@ func (r *revisions) handler() toolscache.ResourceEventHandler {
 }
 
 // trimRevision keeps of somebody else's ControllerRevision who has its name; templates are large.
-func (w Workloads) trimRevision(object any) (any, error) {
+func (k Kinds) trimRevision(object any) (any, error) {
 	revision, ok := object.(*appsv1.ControllerRevision)
 	if !ok {
 		return object, nil
@@ -321,7 +321,7 @@ func (w Workloads) trimRevision(object any) (any, error) {
 		},
 		Revision: revision.Revision,
 	}
-	if metav1.GetControllerOfNoCopy(revision) == nil || w.owns(revision) {
+	if metav1.GetControllerOfNoCopy(revision) == nil || k.owns(revision) {
 		trimmed.Labels, trimmed.Data = revision.Labels, revision.Data
 	}
 	return trimmed, nil

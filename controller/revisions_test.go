@@ -104,7 +104,7 @@ func TestRevisionsWake(t *testing.T) {
 func TestWorldWakesHistory(t *testing.T) {
 	w, _, _ := newTestWorld()
 	var woken []string
-	w.record = func(key DaemonKey) { woken = append(woken, string(key.UID)) }
+	w.enqueueHistory = func(key DaemonKey) { woken = append(woken, string(key.UID)) }
 	set, node := makeDaemon("d"), makeNode("n1")
 	pod := makePod(set, node)
 	for _, test := range []struct {

@@ -23,7 +23,7 @@ type seenPod struct {
 	UID             types.UID
 	version         string
 
-	cell       daemon.Key // of a pod of a daemon of ours
+	cell       daemon.CellKey // of a pod of a daemon of ours
 	ours       bool
 	observed   *daemon.Pod // of a pod that is ours
 	manyLabels bool        // more than are kept: no selector is compared with them
@@ -70,9 +70,9 @@ func (p *seenPod) labels() labels.Labels {
 }
 
 // seePod takes from a pod what is kept.
-func (w Workloads) seePod(pod *corev1.Pod) *seenPod {
+func (k Kinds) seePod(pod *corev1.Pod) *seenPod {
 	seen := &seenPod{Name: pod.Name, UID: pod.UID, version: pod.ResourceVersion}
-	seen.cell, seen.ours = w.cellOf(pod)
+	seen.cell, seen.ours = k.cellOf(pod)
 	if !seen.ours && len(pod.OwnerReferences) <= daemon.MaxOwners && daemon.ControllerOf(pod) == nil && pod.DeletionTimestamp == nil {
 		seen.orphanOn, _ = daemon.Target(pod)
 	}
@@ -94,11 +94,11 @@ func (w Workloads) seePod(pod *corev1.Pod) *seenPod {
 }
 
 // cellOf is the cell that a pod of a daemon of ours belongs to.
-func (w Workloads) cellOf(pod *corev1.Pod) (daemon.Key, bool) {
-	if !w.owns(pod) {
-		return daemon.Key{}, false
+func (k Kinds) cellOf(pod *corev1.Pod) (daemon.CellKey, bool) {
+	if !k.owns(pod) {
+		return daemon.CellKey{}, false
 	}
-	return daemon.KeyOf(pod)
+	return daemon.CellOf(pod)
 }
 
 // share exchanges the texts of a pod for those that others have too.
@@ -107,18 +107,18 @@ func (p *seenPod) share() {
 	p.Namespace = common.namespace
 	if p.ours {
 		at := p.site.Value()
-		p.cell = daemon.Key{Namespace: common.namespace, Owner: common.owner, Node: at.node}
+		p.cell = daemon.CellKey{Namespace: common.namespace, Owner: common.owner, Node: at.node}
 		p.observed.Revision, p.observed.NodeUID = common.revision, at.uid
 	}
 }
 
 // trimPod is seePod as the transform of an informer.
-func (w Workloads) trimPod(object any) (any, error) {
+func (k Kinds) trimPod(object any) (any, error) {
 	switch pod := object.(type) {
 	case *leanPod:
-		return w.seePod(&pod.Pod), nil
+		return k.seePod(&pod.Pod), nil
 	case *corev1.Pod: // of a list
-		return w.seePod(pod), nil
+		return k.seePod(pod), nil
 	}
 	return object, nil // seen already, or the note of a delete that was missed
 }

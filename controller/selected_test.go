@@ -72,7 +72,7 @@ func TestSelectorsOfLabelsThatAreOurs(t *testing.T) {
 			records := len(history.stored(t))
 
 			s := newStage(t, test.change...)
-			s.actor.workloads = Workloads{Everynode: true, Apps: true}
+			s.actor.kinds = Kinds{Everynode: true, Apps: true}
 			if s.set.Native() && records > 0 { // its template is settled by its record, as it is elsewhere in these tests
 				return
 			}
@@ -114,7 +114,7 @@ func TestAdmissionChangesLabels(t *testing.T) {
 		t.Errorf("the problem is %+v", health.Problems["n1"])
 	}
 	s.relabel = nil
-	s.clock.advance(lastRefused)
+	s.clock.advance(refusedBackOffMax)
 	if _, err := s.actor.Reconcile(t.Context(), stageKey); err != nil || len(s.pods(t)) != 1 {
 		t.Errorf("%d pods, %v; want one once labels stay", len(s.pods(t)), err)
 	}

@@ -44,14 +44,14 @@ func (w *world) recordable(known *workload) bool {
 	return known.selector.Matches(labels.Set(template.PodLabels()))
 }
 
-// settleTemplate has a daemon kept up as its template is called now, once its cells are counted by it: then they
+// resolveRevision has a daemon kept up as its template is called now, once its cells are counted by it: then they
 // are planned, or those that there is something to do about. While it is not settled what it is called, its
 // records are looked at instead.
-func (w *world) settleTemplate(key DaemonKey, known *workload, due bool) {
+func (w *world) resolveRevision(key DaemonKey, known *workload, due bool) {
 	revision, settled := w.called(known)
-	known.settled = settled
+	known.revisionResolved = settled
 	if !settled {
-		w.record(key)
+		w.enqueueHistory(key)
 		return
 	}
 	if revision != known.template.Revision { // tasks hold on to the one that was
@@ -69,13 +69,13 @@ func (w *world) settleTemplate(key DaemonKey, known *workload, due bool) {
 // several records of its template: the pass that gave the others their name could not reach it, and
 // nothing is planned before it has it too.
 func (w *world) misnamed(key DaemonKey, known *workload, revision string) {
-	if !w.begun || !known.active() || known.settled || known.judging {
+	if !w.begun || !known.active() || known.revisionResolved || known.judging {
 		return
 	}
 	subject := known.subject()
 	_, duplicates := w.recorded(&subject)
 	if slices.ContainsFunc(duplicates, func(record daemon.Record) bool { return record.Revision == revision }) {
-		w.record(key)
+		w.enqueueHistory(key)
 	}
 }
 
@@ -87,7 +87,7 @@ func (w *world) recordsChanged(key DaemonKey) {
 	if !w.begun || !known.active() || known.judging {
 		return
 	}
-	if revision, settled := w.called(known); settled != known.settled || revision != known.template.Revision {
-		w.settleTemplate(key, known, false)
+	if revision, settled := w.called(known); settled != known.revisionResolved || revision != known.template.Revision {
+		w.resolveRevision(key, known, false)
 	}
 }

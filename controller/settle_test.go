@@ -141,7 +141,7 @@ func TestTwoRecordsBecomeOne(t *testing.T) {
 		if err := s.Get(t.Context(), client.ObjectKeyFromObject(object), &pod); err != nil {
 			t.Fatal(err)
 		}
-		s.world.podIs(Workloads{Apps: true}.seePod(&pod))
+		s.world.podIs(Kinds{Apps: true}.seePod(&pod))
 	}
 	tell()
 	if got := s.called(); got != "first" {
@@ -191,7 +191,7 @@ func TestTwoRecordsBecomeOneWhilePodsChange(t *testing.T) {
 	s.putRecord(t, "first", 1)
 	s.informed(t)
 	looked := 0
-	s.world.record = func(DaemonKey) { looked++ }
+	s.world.enqueueHistory = func(DaemonKey) { looked++ }
 	hold := func(node string, change ...func(*corev1.Pod)) *corev1.Pod {
 		t.Helper()
 		s.world.nodeSeen(makeNode(node))
@@ -202,7 +202,7 @@ func TestTwoRecordsBecomeOneWhilePodsChange(t *testing.T) {
 		if err := s.Create(t.Context(), pod); err != nil {
 			t.Fatal(err)
 		}
-		s.world.podIs(Workloads{Apps: true}.seePod(pod))
+		s.world.podIs(Kinds{Apps: true}.seePod(pod))
 		return pod
 	}
 	changed := hold("n1")
@@ -223,7 +223,7 @@ func TestTwoRecordsBecomeOneWhilePodsChange(t *testing.T) {
 			if err := s.Get(t.Context(), client.ObjectKeyFromObject(changed), changed); err != nil {
 				t.Fatal(err)
 			}
-			s.world.podIs(Workloads{Apps: true}.seePod(changed))
+			s.world.podIs(Kinds{Apps: true}.seePod(changed))
 		},
 		"a pod that was made": func() { hold("n2") },
 	} {

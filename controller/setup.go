@@ -21,7 +21,7 @@ const recorderName = "everynode-controller"
 
 // Options are what an operator may choose.
 type Options struct {
-	Workloads Workloads
+	Kinds Kinds
 	// Caches are those of the manager.
 	Caches    *Caches
 	Placement Placement
@@ -40,13 +40,13 @@ func (c *Caches) Options() cache.Options {
 		DefaultTransform:            cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
 			&leanNode{}:                  {Transform: trimNode},
-			&leanPod{}:                   {Transform: c.workloads.trimPod},
-			&appsv1.ControllerRevision{}: {Transform: c.workloads.trimRevision},
+			&leanPod{}:                   {Transform: c.kinds.trimPod},
+			&appsv1.ControllerRevision{}: {Transform: c.kinds.trimRevision},
 
 			&policyv1.PodDisruptionBudget{}: {Transform: trimBudget},
 		},
 	}
-	for _, object := range c.workloads.objects() {
+	for _, object := range c.kinds.objects() {
 		options.ByObject[object] = cache.ByObject{Transform: trimSet}
 	}
 	return options
@@ -55,7 +55,7 @@ func (c *Caches) Options() cache.Options {
 // Setup adds the controller to a manager: one controller for cells, one for status, one for the
 // history of revisions, and the placer's probe.
 func Setup(mgr manager.Manager, options Options) error {
-	observer := newObserver(options.Workloads, mgr.GetCache())
+	observer := newObserver(options.Kinds, mgr.GetCache())
 	observer.caches = options.Caches
 	for name, check := range options.Caches.Checks() {
 		if err := mgr.AddReadyzCheck(name, check); err != nil {
@@ -63,9 +63,9 @@ func Setup(mgr manager.Manager, options Options) error {
 		}
 	}
 	world := newWorld(time.Now, observer.planCell, observer.reportDaemon)
-	revisions := newRevisions(options.Workloads, world)
+	revisions := newRevisions(options.Kinds, world)
 	world.nonce = rand.Text()
-	world.record, world.recorded = revisions.look, revisions.recorded
+	world.enqueueHistory, world.recorded = revisions.look, revisions.recorded
 	observer.world, observer.revisions = world, revisions
 	observer.owners = newOwners(world, mgr.GetAPIReader(), time.Now)
 	observer.budgets = newBudgets(world.reportSelected)
@@ -98,13 +98,13 @@ func Setup(mgr manager.Manager, options Options) error {
 
 // setUpCells adds the controller of cells to a manager.
 func setUpCells(mgr manager.Manager, options Options, observer *observer, placer *placer, recorder teller) error {
-	cells, err := controller.NewTyped("cells", mgr, controller.TypedOptions[daemon.Key]{
+	cells, err := controller.NewTyped("cells", mgr, controller.TypedOptions[daemon.CellKey]{
 		MaxConcurrentReconciles: options.Workers,
-		RateLimiter:             refused[daemon.Key](),
+		RateLimiter:             refused[daemon.CellKey](),
 		Reconciler: &actor{
-			workloads: options.Workloads, world: observer.world, client: mgr.GetClient(), reader: mgr.GetAPIReader(),
+			kinds: options.Kinds, world: observer.world, client: mgr.GetClient(), reader: mgr.GetAPIReader(),
 			placer: placer, gate: newThrottle(options.Workers), refusals: observer.refusals, owners: observer.owners,
-			events: recorder, unanswered: unanswered[daemon.Key](),
+			events: recorder, unanswered: unanswered[daemon.CellKey](),
 		},
 	})
 	if err != nil {

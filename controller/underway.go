@@ -36,7 +36,7 @@ func mayBeDone(err error) bool {
 
 // startTask is the task of a cell that is worked on from now on. What it asks for counts at once; answered
 // has to follow.
-func (w *world) startTask(cell daemon.Key) task {
+func (w *world) startTask(cell daemon.CellKey) task {
 	w.mu.Lock()
 	defer w.unlock()
 	task := w.taskLocked(cell)
@@ -49,7 +49,7 @@ func (w *world) startTask(cell daemon.Key) task {
 
 // answered notes how the requests of a plan ended: what may have been done counts as done for the limits
 // of the rollout (S4).
-func (w *world) answered(cell daemon.Key, made bool, err error) {
+func (w *world) answered(cell daemon.CellKey, made bool, err error) {
 	w.mu.Lock()
 	defer w.unlock()
 	known := w.daemons[ownerOf(cell)]
@@ -66,7 +66,7 @@ func (w *world) answered(cell daemon.Key, made bool, err error) {
 
 // settleDoubts reads from the API server whether pods are there whose delete was never answered: another
 // one must not be deleted because one of these seems to be available (S4).
-func (a *actor) settleDoubts(ctx context.Context, cell daemon.Key, doubts []*daemon.Pod) error {
+func (a *actor) settleDoubts(ctx context.Context, cell daemon.CellKey, doubts []*daemon.Pod) error {
 	for _, doubt := range doubts {
 		var pod corev1.Pod
 		err := a.reader.Get(ctx, client.ObjectKey{Namespace: cell.Namespace, Name: doubt.Name}, &pod)
@@ -79,12 +79,12 @@ func (a *actor) settleDoubts(ctx context.Context, cell daemon.Key, doubts []*dae
 			a.world.deleted(cell, doubt.UID)
 		}
 	}
-	a.world.wake([]daemon.Key{cell})
+	a.world.wake([]daemon.CellKey{cell})
 	return nil
 }
 
 // kept notes that a pod is there whose delete may have been carried out.
-func (w *world) kept(cell daemon.Key, pod types.UID) {
+func (w *world) kept(cell daemon.CellKey, pod types.UID) {
 	w.mu.Lock()
 	defer w.unlock()
 	if known, ok := w.daemons[ownerOf(cell)]; ok {

@@ -43,7 +43,7 @@ func TestLostAnswerToADeleteCounts(t *testing.T) {
 			}
 			see(t, s.world, makeDaemon("d", rolling, generation(3))) // and back
 			see(t, s.world, makeDaemon("d", rolling, generation(4), image("image:3")))
-			n2Key := daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n2"}
+			n2Key := daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n2"}
 			if _, _ = s.actor.Reconcile(t.Context(), n2Key); len(s.deletes) != 1 {
 				t.Fatalf("S4: the pod on n2 is deleted while it is not known whether n1 has one")
 			}

@@ -56,7 +56,7 @@ func servable(object *v1alpha1.DaemonSet, wrong error) (terms, *daemon.Problem) 
 func (w *world) unserve(key DaemonKey, object *v1alpha1.DaemonSet, problem *daemon.Problem) error {
 	known := w.workload(key)
 	news := known.unserved == nil || *known.unserved != *problem
-	known.name, known.object, known.unserved, known.settled = object.Name, object, problem, false
+	known.name, known.object, known.unserved, known.revisionResolved = object.Name, object, problem, false
 	w.report(key)
 	if !news {
 		return nil

@@ -108,7 +108,7 @@ func TestFleetComesToRest(t *testing.T) {
 		nodes                 []*corev1.Node
 		change                func(*v1alpha1.DaemonSet)
 		own                   map[string]int // how many pods the daemon has, by node
-		strays                map[string]int // and how many of other labels
+		noLongerSelected      map[string]int // and how many of other labels
 		wantMade, wantDeleted int
 	}{
 		"no nodes":                           {},
@@ -121,15 +121,15 @@ func TestFleetComesToRest(t *testing.T) {
 		"a name and a selector":              {nodes: fleetOf(4, 3), change: combined(blue, onNode("n6")), wantMade: 1},
 		"a name that the selector rules out": {nodes: fleetOf(4, 3), change: combined(blue, onNode("n0"))},
 		"pods that are there": {
-			nodes: fleetOf(5, 0), own: map[string]int{"n1": 1, "n2": 2, "n3": 5}, strays: map[string]int{"n4": 2},
+			nodes: fleetOf(5, 0), own: map[string]int{"n1": 1, "n2": 2, "n3": 5}, noLongerSelected: map[string]int{"n4": 2},
 			wantMade: 2, wantDeleted: 5,
 		},
 		"pods where the selector wants none": {
-			nodes: fleetOf(5, 5), change: blue, own: map[string]int{"n1": 3, "n4": 1}, strays: map[string]int{"n0": 2, "n1": 1},
+			nodes: fleetOf(5, 5), change: blue, own: map[string]int{"n1": 3, "n4": 1}, noLongerSelected: map[string]int{"n0": 2, "n1": 1},
 			wantMade: 5, wantDeleted: 4,
 		},
 		"pods where it wants some, and where it wants none": {
-			nodes: fleetOf(5, 5), change: blue, own: map[string]int{"n0": 1, "n1": 3, "n2": 4, "n6": 13, "n9": 1}, strays: map[string]int{"n1": 2, "n7": 4, "n9": 1},
+			nodes: fleetOf(5, 5), change: blue, own: map[string]int{"n0": 1, "n1": 3, "n2": 4, "n6": 13, "n9": 1}, noLongerSelected: map[string]int{"n1": 2, "n7": 4, "n9": 1},
 			wantMade: 3, wantDeleted: 20,
 		},
 	}
@@ -140,19 +140,19 @@ func TestFleetComesToRest(t *testing.T) {
 					test.change = func(*v1alpha1.DaemonSet) {}
 				}
 				f := newFleet(t, test.nodes, combined(test.change, as))
-				strays := 0
+				noLongerSelected := 0
 				for node, count := range test.own {
 					f.place(t, node, count)
 				}
-				for node, count := range test.strays {
+				for node, count := range test.noLongerSelected {
 					f.place(t, node, count, relabelled)
-					strays += count
+					noLongerSelected += count
 				}
 				f.inform(t)
 				if made := f.settle(t); made != test.wantMade || len(f.deletes) != test.wantDeleted {
 					t.Errorf("%d made, %d deleted, want %d and %d", made, len(f.deletes), test.wantMade, test.wantDeleted)
 				}
-				f.wantOneEach(t, test.wantMade, strays)
+				f.wantOneEach(t, test.wantMade, noLongerSelected)
 			})
 		}
 	}
@@ -178,7 +178,7 @@ func (f *fleet) place(t *testing.T, node string, count int, change ...func(*core
 
 // wantOneEach wants one pod on each node that should run one and none elsewhere, those pinned and
 // not bound that were made now, and so many that were let go.
-func (f *fleet) wantOneEach(t *testing.T, made, strays int) {
+func (f *fleet) wantOneEach(t *testing.T, made, noLongerSelected int) {
 	t.Helper()
 	on, unbound, free := map[string]int{}, 0, 0
 	for _, pod := range f.pods(t) {
@@ -198,8 +198,8 @@ func (f *fleet) wantOneEach(t *testing.T, made, strays int) {
 	if len(on) != counters.Desired || counters.Current != counters.Desired || counters.Misscheduled > 0 {
 		t.Errorf("pods on %d nodes, counters %+v; want one on each", len(on), counters)
 	}
-	if unbound != made || free != strays {
-		t.Errorf("%d pods wait for their node, %d were let go, want %d and %d", unbound, free, made, strays)
+	if unbound != made || free != noLongerSelected {
+		t.Errorf("%d pods wait for their node, %d were let go, want %d and %d", unbound, free, made, noLongerSelected)
 	}
 }
 
@@ -224,7 +224,7 @@ func TestFleetUnderAQuota(t *testing.T) {
 		t.Errorf("counters %+v, %d refused, %d requests, %d problems; want %+v, 1, 11 and 90", health.Counters, refused, len(f.requests), len(health.Problems), want)
 	}
 	f.refuse = nil
-	f.clock.advance(firstRefused)
+	f.clock.advance(refusedBackOff)
 	if made := f.settle(t); made != 90 {
 		t.Errorf("%d pods are made without the quota, want 90", made)
 	}

@@ -25,10 +25,10 @@ type DaemonKey struct {
 
 func keyOf(object *v1alpha1.DaemonSet) DaemonKey { return DaemonKey{object.Namespace, object.UID} }
 
-func ownerOf(cell daemon.Key) DaemonKey { return DaemonKey{cell.Namespace, cell.Owner} }
+func ownerOf(cell daemon.CellKey) DaemonKey { return DaemonKey{cell.Namespace, cell.Owner} }
 
-func (k DaemonKey) on(node string) daemon.Key {
-	return daemon.Key{Namespace: k.Namespace, Owner: k.UID, Node: node}
+func (k DaemonKey) on(node string) daemon.CellKey {
+	return daemon.CellKey{Namespace: k.Namespace, Owner: k.UID, Node: node}
 }
 
 // world is what is known of the cluster: every node, every daemon, and of each daemon its
@@ -38,11 +38,11 @@ type world struct {
 	now func() time.Time
 	// plan and report are called for every cell to plan and every daemon whose
 	// status to look at. They must not block and not call back.
-	plan   func(cell daemon.Key, priority int32)
+	plan   func(cell daemon.CellKey, priority int32)
 	report func(DaemonKey)
 	// record is called likewise, for every daemon whose template may be new and for every one that
 	// lost a pod: its history may have to follow.
-	record func(DaemonKey)
+	enqueueHistory func(DaemonKey)
 	// recorded finds the record of a daemon's template, and those that are the same template's too.
 	// It must not block and not call back.
 	recorded func(*subject) (current *daemon.Record, duplicates []daemon.Record)
@@ -67,21 +67,21 @@ type world struct {
 // workload is one daemon. Pods may be seen before their daemon and stay after it: then object is
 // nil, and there is nothing to do about them.
 type workload struct {
-	name     string
-	object   *v1alpha1.DaemonSet // read only
-	template *daemon.Template    // read only; of object's generation
-	id       daemon.TemplateID   // of template
-	judging  bool                // the nodes are being looked at again: nothing is planned meanwhile
-	counting *pass               // the cells are being counted again: likewise
-	settled  bool                // what template is called is known: its pods can be told from others
-	selector labels.Selector     // cannot change
-	rules    *daemon.Rules
-	cells    daemon.Cells
-	problems map[string]daemon.Problem // by node; what keeps pods from being made
-	affected keys[string]              // the nodes of problems
-	priority int32                     // of its pods
-	gone     bool                      // the API server says so; the watch does not yet
-	unserved *daemon.Problem           // why nothing is done for it; what is above is then of an earlier state, if of any
+	name             string
+	object           *v1alpha1.DaemonSet // read only
+	template         *daemon.Template    // read only; of object's generation
+	id               daemon.TemplateID   // of template
+	judging          bool                // the nodes are being looked at again: nothing is planned meanwhile
+	counting         *pass               // the cells are being counted again: likewise
+	revisionResolved bool                // what template is called is known: its pods can be told from others
+	selector         labels.Selector     // cannot change
+	rules            *daemon.Rules
+	cells            daemon.Cells
+	problems         map[string]daemon.Problem // by node; what keeps pods from being made
+	affected         keys[string]              // the nodes of problems
+	priority         int32                     // of its pods
+	gone             bool                      // the API server says so; the watch does not yet
+	unserved         *daemon.Problem           // why nothing is done for it; what is above is then of an earlier state, if of any
 }
 
 // active says whether the daemon is there, can be served, and is not being deleted. A daemon that is
@@ -92,20 +92,22 @@ func (w *workload) active() bool {
 }
 
 // keptUp says whether anything is planned for the daemon.
-func (w *workload) keptUp() bool { return w.active() && w.settled && !w.judging && w.counting == nil }
+func (w *workload) keptUp() bool {
+	return w.active() && w.revisionResolved && !w.judging && w.counting == nil
+}
 
-func newWorld(now func() time.Time, plan func(daemon.Key, int32), report func(DaemonKey)) *world {
+func newWorld(now func() time.Time, plan func(daemon.CellKey, int32), report func(DaemonKey)) *world {
 	return &world{
 		now: now, plan: plan, report: report,
-		record:   func(DaemonKey) {},
-		recorded: func(*subject) (*daemon.Record, []daemon.Record) { return nil, nil },
-		nodes:    map[string]*corev1.Node{},
-		daemons:  map[DaemonKey]*workload{},
-		owners:   newKeys(compareKeys),
-		pods:     map[types.UID]*seenPod{},
-		claims:   newClaims(),
-		awaited:  newAwaited(),
-		index:    newIndex(),
+		enqueueHistory: func(DaemonKey) {},
+		recorded:       func(*subject) (*daemon.Record, []daemon.Record) { return nil, nil },
+		nodes:          map[string]*corev1.Node{},
+		daemons:        map[DaemonKey]*workload{},
+		owners:         newKeys(compareKeys),
+		pods:           map[types.UID]*seenPod{},
+		claims:         newClaims(),
+		awaited:        newAwaited(),
+		index:          newIndex(),
 
 		nodeNames:  newKeys(strings.Compare),
 		priorities: priorities{byClass: map[string]int32{}},
@@ -133,8 +135,8 @@ func (w *world) begin() {
 	w.begun = true
 	w.unlock()
 	w.eachDaemon(func(key DaemonKey, known *workload) {
-		if known.active() && !known.judging && !known.settled {
-			w.settleTemplate(key, known, true)
+		if known.active() && !known.judging && !known.revisionResolved {
+			w.resolveRevision(key, known, true)
 		}
 	})
 }
@@ -155,7 +157,7 @@ func (w *world) replan() {
 }
 
 // wake has cells planned again that were held back.
-func (w *world) wake(cells []daemon.Key) {
+func (w *world) wake(cells []daemon.CellKey) {
 	for some := range slices.Chunk(cells, batch) {
 		w.mu.Lock()
 		for _, cell := range some {
@@ -183,9 +185,9 @@ func (w *world) podIs(pod *seenPod) {
 // to let go is in none.
 func (w *world) place(pod *seenPod) {
 	_, due := w.claims.cellOf[pod.UID]
-	w.settle(pod.UID)
+	w.dropClaims(pod.UID)
 	cell, ours := pod.cell, pod.ours
-	stray := ours && w.workload(ownerOf(cell)).strays(pod)
+	stray := ours && w.workload(ownerOf(cell)).noLongerSelected(pod)
 	old, had := w.pods[pod.UID]
 	switch {
 	case stray && had && old.cell == cell:
@@ -220,14 +222,14 @@ func (w *world) lost(key DaemonKey, known *workload, revision string) {
 	if known.cells.Holds(revision) {
 		return
 	}
-	w.record(key)
-	if known.active() && !known.settled && !known.judging {
-		w.settleTemplate(key, known, false)
+	w.enqueueHistory(key)
+	if known.active() && !known.revisionResolved && !known.judging {
+		w.resolveRevision(key, known, false)
 	}
 }
 
-// settle forgets what was due of a pod, and has the cell planned that waited for it.
-func (w *world) settle(pod types.UID) {
+// dropClaims forgets what was due of a pod, and has the cell planned that waited for it.
+func (w *world) dropClaims(pod types.UID) {
 	if cell, was := w.claims.drop(pod); was {
 		w.changed(cell)
 	}
@@ -237,7 +239,7 @@ func (w *world) settle(pod types.UID) {
 func (w *world) podLeft(pod *seenPod) {
 	w.mu.Lock()
 	defer w.unlock()
-	w.settle(pod.UID)
+	w.dropClaims(pod.UID)
 	drop(w.claims.orphans, pod.Namespace, pod.UID)
 	if cell, awaits := w.awaited.by(pod); awaits {
 		w.changed(cell)
@@ -265,7 +267,7 @@ func (w *world) takeOut(pod *seenPod, remove func(*daemon.Cells, string, types.U
 }
 
 // changed has a cell planned, its daemon reported, and lets the daemon's rollout go on.
-func (w *world) changed(cell daemon.Key) {
+func (w *world) changed(cell daemon.CellKey) {
 	key := ownerOf(cell)
 	known := w.daemons[key]
 	if known != nil && w.begun {
@@ -307,13 +309,13 @@ type task struct {
 }
 
 // task plans a cell now; it is empty when there is nothing to keep up.
-func (w *world) task(cell daemon.Key) task {
+func (w *world) task(cell daemon.CellKey) task {
 	w.mu.Lock()
 	defer w.unlock()
 	return w.taskLocked(cell)
 }
 
-func (w *world) taskLocked(cell daemon.Key) task {
+func (w *world) taskLocked(cell daemon.CellKey) task {
 	known := w.daemons[ownerOf(cell)]
 	if !known.keptUp() {
 		return task{}
@@ -350,7 +352,7 @@ func (w *world) names(known *workload, node string) []string {
 
 // deleted notes that the API server took a delete of a pod: rollouts count on it before the watch
 // tells.
-func (w *world) deleted(cell daemon.Key, pod types.UID) {
+func (w *world) deleted(cell daemon.CellKey, pod types.UID) {
 	w.mu.Lock()
 	defer w.unlock()
 	if known, ok := w.daemons[ownerOf(cell)]; ok {
@@ -360,7 +362,7 @@ func (w *world) deleted(cell daemon.Key, pod types.UID) {
 }
 
 // replaced notes that a finished pod was removed, so that the next one of its cell waits longer.
-func (w *world) replaced(cell daemon.Key) {
+func (w *world) replaced(cell daemon.CellKey) {
 	w.mu.Lock()
 	defer w.unlock()
 	if known, ok := w.daemons[ownerOf(cell)]; ok {

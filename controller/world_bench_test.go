@@ -18,7 +18,7 @@ import (
 // deaf is a world that asks for nothing, with daemons whose pods run on every node.
 func deaf(tb testing.TB, daemons, nodes int, change ...func(*v1alpha1.DaemonSet)) (*world, []*seenPod) {
 	tb.Helper()
-	w := newWorld(func() time.Time { return t0 }, func(daemon.Key, int32) {}, func(DaemonKey) {})
+	w := newWorld(func() time.Time { return t0 }, func(daemon.CellKey, int32) {}, func(DaemonKey) {})
 	w.begin()
 	for n := range nodes {
 		w.nodeSeen(makeNode(fmt.Sprintf("node-%d", n)))

@@ -25,7 +25,7 @@ func steps(plan daemon.Plan) (steps []string) {
 	return steps
 }
 
-func wantSteps(t *testing.T, w *world, key daemon.Key, want ...string) {
+func wantSteps(t *testing.T, w *world, key daemon.CellKey, want ...string) {
 	t.Helper()
 	if diff := cmp.Diff(want, steps(w.task(key).Plan), cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("plan of %v (-want, +got):\n%s", key, diff)
@@ -55,7 +55,7 @@ const createStep = "Create : Missing"
 func TestWorldPodBeforeItsDaemon(t *testing.T) {
 	w, q, _ := newTestWorld()
 	set, node := makeDaemon("d"), makeNode("n1")
-	key := daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n1"}
+	key := daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n1"}
 	w.podSeen(makePod(set, node))
 	wantSteps(t, w, key)
 	if object, _ := countersOf(w, DaemonKey{"ns", "uid-d"}); object != nil {
@@ -78,7 +78,7 @@ func TestWorldTaskHasWhatItTakes(t *testing.T) {
 	set, node := makeDaemon("d"), makeNode("n1")
 	see(t, w, set)
 	w.nodeSeen(node)
-	task := w.task(daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n1"})
+	task := w.task(daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n1"})
 	if task.object != set || task.node != node {
 		t.Errorf("task has object %v and node %v", task.object, task.node)
 	}
@@ -86,11 +86,11 @@ func TestWorldTaskHasWhatItTakes(t *testing.T) {
 	if pod.Namespace != "ns" || !metav1.IsControlledBy(pod, set) {
 		t.Errorf("the template makes pods in %s controlled by %v", pod.Namespace, pod.OwnerReferences)
 	}
-	if key, ok := daemon.KeyOf(pod); !ok || key != (daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n1"}) {
+	if key, ok := daemon.CellOf(pod); !ok || key != (daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n1"}) {
 		t.Errorf("the pod it makes is of %v, %v", key, ok)
 	}
 	w.nodeGone("n1")
-	if task := w.task(daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n1"}); task.node != nil || len(task.Actions) > 0 {
+	if task := w.task(daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n1"}); task.node != nil || len(task.Actions) > 0 {
 		t.Errorf("task of a node that is gone: %+v", task)
 	}
 }
@@ -117,11 +117,11 @@ func TestWorldDaemonDeleted(t *testing.T) {
 				t.Fatal(err)
 			}
 			// Its pods are the garbage collector's, and no new ones are made.
-			wantSteps(t, w, daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n1"})
-			wantSteps(t, w, daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n2"})
+			wantSteps(t, w, daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n1"})
+			wantSteps(t, w, daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n2"})
 			w.nodeGone("n1")
 			w.nodeSeen(makeNode("n2", labelled("a", "b")))
-			wantSteps(t, w, daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n1"})
+			wantSteps(t, w, daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n1"})
 			if object, _ := countersOf(w, DaemonKey{"ns", "uid-d"}); object != nil || len(w.objects()) != 0 {
 				t.Errorf("it is still kept up: %v, %v", object, w.objects())
 			}
@@ -150,11 +150,11 @@ func TestWorldOrphanedPod(t *testing.T) {
 	orphan.OwnerReferences = nil
 	w.podSeen(orphan)
 	wantQueued(t, q, []string{"uid-d on n1"}, []types.UID{"uid-d"})
-	wantSteps(t, w, daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n1"}, createStep)
+	wantSteps(t, w, daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n1"}, createStep)
 
 	w.podSeen(pod) // adopted again
 	wantQueued(t, q, []string{"uid-d on n1"}, []types.UID{"uid-d"})
-	wantSteps(t, w, daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n1"})
+	wantSteps(t, w, daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n1"})
 }
 
 func TestWorldPodChangesItsOwner(t *testing.T) {
@@ -171,8 +171,8 @@ func TestWorldPodChangesItsOwner(t *testing.T) {
 	moved.Labels["app"] = "b"
 	w.podSeen(moved)
 	wantQueued(t, q, []string{"uid-a on n1", "uid-b on n1"}, []types.UID{"uid-a", "uid-b"})
-	wantSteps(t, w, daemon.Key{Namespace: "ns", Owner: "uid-a", Node: "n1"}, createStep)
-	wantSteps(t, w, daemon.Key{Namespace: "ns", Owner: "uid-b", Node: "n1"})
+	wantSteps(t, w, daemon.CellKey{Namespace: "ns", Owner: "uid-a", Node: "n1"}, createStep)
+	wantSteps(t, w, daemon.CellKey{Namespace: "ns", Owner: "uid-b", Node: "n1"})
 }
 
 func TestWorldNodeMadeAnew(t *testing.T) {
@@ -196,7 +196,7 @@ func TestWorldNodeMadeAnew(t *testing.T) {
 			q.drain()
 			test.happens(w)
 			wantQueued(t, q, []string{"uid-d on n1"}, []types.UID{"uid-d"})
-			key := daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n1"}
+			key := daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n1"}
 			wantSteps(t, w, key, "Delete p: "+test.want)
 
 			ending := pod.DeepCopy()
@@ -240,7 +240,7 @@ func TestWorldLeavesOthersPodsAlone(t *testing.T) {
 			w.podSeen(pod)
 			w.podGone(pod)
 			wantQueued(t, q, nil, nil)
-			wantSteps(t, w, daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n1"}, createStep)
+			wantSteps(t, w, daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n1"}, createStep)
 		})
 	}
 }
@@ -279,7 +279,7 @@ func TestWorldServesEveryVersionOfOurs(t *testing.T) {
 	see(t, w, set)
 	w.nodeSeen(node)
 	w.podSeen(makePod(set, node, func(pod *corev1.Pod) { pod.OwnerReferences[0].APIVersion = "everynode.dev/v1" }))
-	wantSteps(t, w, daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n1"})
+	wantSteps(t, w, daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n1"})
 }
 
 func TestWorldNodeEventCostsWhatItChanged(t *testing.T) {
@@ -315,8 +315,8 @@ func TestWorldDaemonEvents(t *testing.T) {
 
 	see(t, w, makeDaemon("d", generation(2), onlyWhere("disk", "ssd")))
 	wantQueued(t, q, []string{"uid-d on n1", "uid-d on n2"}, []types.UID{"uid-d"})
-	wantSteps(t, w, daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n1"})
-	wantSteps(t, w, daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n2"}, createStep)
+	wantSteps(t, w, daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n1"})
+	wantSteps(t, w, daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n2"}, createStep)
 }
 
 func TestWorldCountsTheNewTemplate(t *testing.T) {
@@ -347,7 +347,7 @@ func TestWorldReportsAvailabilityByWaiting(t *testing.T) {
 	see(t, w, set)
 	w.nodeSeen(node)
 	w.podSeen(makePod(set, node, ready(t0)))
-	key := daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n1"}
+	key := daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n1"}
 	if wake := w.task(key).WakeAt; !wake.Equal(t0.Add(10 * time.Second)) {
 		t.Fatalf("WakeAt = %v, want 10s later", wake)
 	}
@@ -436,7 +436,7 @@ type play struct {
 	history
 	world    *world
 	queues   *queues
-	planned  map[daemon.Key][]string       // the last plan that an event asked for
+	planned  map[daemon.CellKey][]string   // the last plan that an event asked for
 	reported map[types.UID]daemon.Counters // what was reported last
 }
 
@@ -508,7 +508,7 @@ func (p *play) podChanges(t *rapid.T) {
 	pod := p.pods[uid].DeepCopy()
 	switch rapid.SampledFrom([]string{"bound", "terminating", "ready", "orphaned"}).Draw(t, "change") {
 	case "bound":
-		if key, ok := daemon.KeyOf(pod); ok {
+		if key, ok := daemon.CellOf(pod); ok {
 			pod.Spec.NodeName = key.Node
 		}
 	case "terminating":
@@ -581,7 +581,7 @@ func TestWorldComesToTheSameEnd(t *testing.T) {
 		p := &play{
 			history: history{daemons: map[string]*v1alpha1.DaemonSet{}, nodes: map[string]*corev1.Node{}, pods: map[string]*corev1.Pod{}},
 			world:   w, queues: q,
-			planned: map[daemon.Key][]string{}, reported: map[types.UID]daemon.Counters{},
+			planned: map[daemon.CellKey][]string{}, reported: map[types.UID]daemon.Counters{},
 		}
 		t.Repeat(map[string]func(*rapid.T){
 			"daemon": p.daemonChanges, "daemon gone": p.daemonGoes,
@@ -636,7 +636,7 @@ func TestWorldAwaitsNames(t *testing.T) {
 func TestWorldRecordsWhenARevisionIsGone(t *testing.T) {
 	w, _, _ := newTestWorld()
 	records := 0
-	w.record = func(DaemonKey) { records++ }
+	w.enqueueHistory = func(DaemonKey) { records++ }
 	set := makeDaemon("d")
 	see(t, w, set)
 	var pods []*corev1.Pod

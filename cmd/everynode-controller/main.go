@@ -99,7 +99,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	serve.Caches = controller.NewCaches(serve.Workloads)
+	serve.Caches = controller.NewCaches(serve.Kinds)
 	metrics.Registry.MustRegister(serve.Caches)
 	mgr, err := newManager(config, o, serve.Caches)
 	if err != nil {
@@ -120,7 +120,7 @@ func run(ctx context.Context, o options) error {
 
 // validate refuses, by name, what is not supported.
 func (o *options) validate() (controller.Options, error) {
-	workloads, err := controller.ParseWorkloads(o.workloads)
+	kinds, err := controller.ParseKinds(o.workloads)
 	if err != nil {
 		return controller.Options{}, fmt.Errorf("--workloads: %w", err)
 	}
@@ -131,7 +131,7 @@ func (o *options) validate() (controller.Options, error) {
 	if err != nil {
 		return controller.Options{}, fmt.Errorf("--placement: %w", err)
 	}
-	return controller.Options{Workloads: workloads, Placement: placement, Workers: o.workers}, nil
+	return controller.Options{Kinds: kinds, Placement: placement, Workers: o.workers}, nil
 }
 
 func newManager(config *rest.Config, o options, caches *controller.Caches) (ctrl.Manager, error) {

@@ -6,8 +6,8 @@ import (
 )
 
 const (
-	firstRetry = time.Second
-	lastRetry  = 15 * time.Minute
+	finishedBackOff    = time.Second
+	finishedBackOffMax = 15 * time.Minute
 )
 
 // proof is how long a pod must have been ready to show that pods can run on its node: its end, whatever
@@ -63,7 +63,7 @@ func (c *Cell) makeAt() time.Time {
 // util/flowcontrol Backoff).
 func (c *Cell) backOff(now time.Time) {
 	s := c.setback()
-	if now.Sub(s.retryAt) > 2*lastRetry {
+	if now.Sub(s.retryAt) > 2*finishedBackOffMax {
 		s.retries = 0
 	}
 	s.retryAt = now.Add(retryAfter(s.retries))
@@ -86,7 +86,7 @@ func (c *Cell) lost(pod *Pod, now time.Time) {
 }
 
 func (s *setbacks) lose(now time.Time) {
-	if s.pauses > 0 && now.Sub(s.makeAt) > 2*lastRetry {
+	if s.pauses > 0 && now.Sub(s.makeAt) > 2*finishedBackOffMax {
 		s.pauses, s.losses = 0, nil
 	}
 	if s.pauses == 0 {
@@ -119,7 +119,7 @@ func (p *Pod) readyFrom() time.Time {
 // retryAfter is the wait after so many retries.
 func retryAfter(retries int) time.Duration {
 	if retries >= 10 { // 2^10 s is more than 15 min
-		return lastRetry
+		return finishedBackOffMax
 	}
-	return min(firstRetry<<retries, lastRetry)
+	return min(finishedBackOff<<retries, finishedBackOffMax)
 }

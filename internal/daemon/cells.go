@@ -200,7 +200,7 @@ func (c *Cells) Plan(node string, now time.Time) Plan {
 	if doubts := c.inDoubt(&cell.Cell); len(doubts) > 0 {
 		return Plan{Doubts: doubts}
 	}
-	if c.overdrawn(cell) {
+	if c.exceedsBudget(cell) {
 		cell.granted = grant{} // it waits for its turn again
 		c.recount(cell, now)
 	}

@@ -15,7 +15,7 @@ func BenchmarkHostilePod(b *testing.B) {
 		pod := hostile.Pod(kind)
 		b.Run(kind, func(b *testing.B) {
 			for b.Loop() {
-				KeyOf(pod)
+				CellOf(pod)
 			}
 		})
 	}

@@ -11,26 +11,26 @@ import (
 	"github.com/everynode/everynode/api/v1alpha1"
 )
 
-// Key is a daemon's place on a node: the unit of "at most one" (S1). It is never made of
+// CellKey is a daemon's place on a node: the unit of "at most one" (S1). It is never made of
 // labels, which anyone who creates pods can forge.
-type Key struct {
+type CellKey struct {
 	Namespace string
 	Owner     types.UID
 	Node      string
 }
 
-// KeyOf is the place that a pod holds or waits for. It is false for a pod that no daemon owns
+// CellOf is the place that a pod holds or waits for. It is false for a pod that no daemon owns
 // or that may go to more than one node.
-func KeyOf(pod *corev1.Pod) (Key, bool) {
+func CellOf(pod *corev1.Pod) (CellKey, bool) {
 	owner, ok := OwnedByDaemon(pod)
 	if !ok {
-		return Key{}, false
+		return CellKey{}, false
 	}
 	node, ok := Target(pod)
 	if !ok {
-		return Key{}, false
+		return CellKey{}, false
 	}
-	return Key{Namespace: pod.Namespace, Owner: owner.UID, Node: node}, true
+	return CellKey{Namespace: pod.Namespace, Owner: owner.UID, Node: node}, true
 }
 
 // ControllerOf is the controller reference of an object, nil when it has none. One with more than

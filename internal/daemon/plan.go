@@ -73,7 +73,7 @@ func planCell(cell *Cell, template *currentTemplate, now time.Time) Plan {
 			plan.drop(pod, ReasonNodeGone, "its node is gone", "node %s is gone", cell.Node)
 		case !cell.Verdict.ShouldContinue:
 			plan.drop(pod, cell.Verdict.Reason, strings.ReplaceAll(cell.Verdict.Message, "node "+cell.Node+" ", "its node "), "%s", cell.Verdict.Message)
-		case pod.of(cell.NodeUID):
+		case pod.fromFormerNode(cell.NodeUID):
 			plan.drop(pod, ReasonNodeReplaced, "its node was deleted and created again", "node %s was deleted and created again", cell.Node)
 		case pod.Finished && now.Before(cell.retryAt()):
 			plan.wake(cell.retryAt())
@@ -100,7 +100,7 @@ func planCell(cell *Cell, template *currentTemplate, now time.Time) Plan {
 // oldEnds says whether all that a cell has is a pod of an old revision on its way out. A new one
 // may stand beside it (S1), and where the daemon surges the node is not to wait for its end.
 func (c *Cell) oldEnds(revision string) bool {
-	return len(c.Pods) == 1 && c.Pods[0].Terminating && c.Pods[0].Revision != revision && !c.Pods[0].of(c.NodeUID)
+	return len(c.Pods) == 1 && c.Pods[0].Terminating && c.Pods[0].Revision != revision && !c.Pods[0].fromFormerNode(c.NodeUID)
 }
 
 // keepsAway reports whether a pod that serves keeps one of the current revision from ever being bound: that one was made

@@ -162,9 +162,9 @@ func (c *Cell) rolling(template *currentTemplate, underway *sent, now time.Time)
 	return roll
 }
 
-// overdrawn says whether a cell has leave that was not made use of and that the limits do not allow
+// exceedsBudget says whether a cell has leave that was not made use of and that the limits do not allow
 // any more: other nodes lack a pod meanwhile, or there are fewer nodes (S4).
-func (c *Cells) overdrawn(cell *counted) bool {
+func (c *Cells) exceedsBudget(cell *counted) bool {
 	r := &c.rollout
 	maxUnavailable, maxSurge := r.strategy.limits(c.sums.Desired)
 	return cell.roll.taken && c.sums.Desired-r.serving+r.taken > maxUnavailable ||
@@ -181,7 +181,7 @@ func (t *currentTemplate) serves(old *Pod, now time.Time) bool {
 // live and were made for this incarnation of the node; and how many there are.
 func (c *Cell) standing(revision string) (old, current *Pod, alive int) {
 	for _, pod := range c.Pods {
-		if pod.Terminating || pod.Finished || pod.of(c.NodeUID) {
+		if pod.Terminating || pod.Finished || pod.fromFormerNode(c.NodeUID) {
 			continue
 		}
 		alive++
@@ -195,8 +195,8 @@ func (c *Cell) standing(revision string) (old, current *Pod, alive int) {
 	return old, current, alive
 }
 
-// of says whether a pod was made for another incarnation of the node.
-func (p *Pod) of(node types.UID) bool { return p.NodeUID != "" && p.NodeUID != node }
+// fromFormerNode reports whether a pod was created for another incarnation of the node.
+func (p *Pod) fromFormerNode(node types.UID) bool { return p.NodeUID != "" && p.NodeUID != node }
 
 // GrantSome lets as many cells replace their old pod as the limits allow, and gives their nodes. It looks at
 // no more cells than most, and says whether there may be more. An old pod that is not available may go at once. One that is may go, or be joined by its

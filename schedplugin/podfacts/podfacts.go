@@ -35,17 +35,17 @@ type facts struct {
 // known are the facts of the large pods that there are.
 var known sync.Map // of weak.Pointer[corev1.Pod] to facts
 
-// KeyOf is daemon.KeyOf.
-func KeyOf(pod *corev1.Pod) (daemon.Key, bool) {
+// KeyOf is daemon.CellOf.
+func KeyOf(pod *corev1.Pod) (daemon.CellKey, bool) {
 	if !largeIdentity(pod) {
-		return daemon.KeyOf(pod)
+		return daemon.CellOf(pod)
 	}
 	of := factsOf(pod)
 	node, ok := of.target(pod)
 	if !of.owned || !ok {
-		return daemon.Key{}, false
+		return daemon.CellKey{}, false
 	}
-	return daemon.Key{Namespace: pod.Namespace, Owner: of.owner, Node: node}, true
+	return daemon.CellKey{Namespace: pod.Namespace, Owner: of.owner, Node: node}, true
 }
 
 // Target is daemon.Target.

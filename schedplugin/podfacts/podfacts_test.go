@@ -30,7 +30,7 @@ func TestAnswersAreThoseOfTheRules(t *testing.T) {
 	for name, pod := range pods {
 		t.Run(name, func(t *testing.T) {
 			for range 2 { // found out, then known
-				wantKey, want := daemon.KeyOf(pod)
+				wantKey, want := daemon.CellOf(pod)
 				if key, ok := KeyOf(pod); key != wantKey || ok != want {
 					t.Errorf("KeyOf = %v, %v, want %v, %v", key, ok, wantKey, want)
 				}

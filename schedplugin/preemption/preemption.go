@@ -147,7 +147,7 @@ func (p *Preemption) podsOn(node string, priority int32) (there, lower []*corev1
 
 // report tells the user of a room that was taken, once, and has the pod tried again when the wait
 // is over: nothing else may happen that wakes it.
-func (p *Preemption) report(ctx context.Context, key daemon.Key, pod *corev1.Pod, taking taking) {
+func (p *Preemption) report(ctx context.Context, key daemon.CellKey, pod *corev1.Pod, taking taking) {
 	if !taking.First {
 		return
 	}
@@ -159,7 +159,7 @@ func (p *Preemption) report(ctx context.Context, key daemon.Key, pod *corev1.Pod
 	p.clock.AfterFunc(taking.Wait, func() { p.wake(key) })
 }
 
-func (p *Preemption) wake(key daemon.Key) {
+func (p *Preemption) wake(key daemon.CellKey) {
 	name, known := p.refills.Waiting(key)
 	if !known {
 		return

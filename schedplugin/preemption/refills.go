@@ -21,7 +21,7 @@ type refills struct {
 	initial, last time.Duration
 
 	mu    sync.Mutex
-	rooms map[daemon.Key]*room
+	rooms map[daemon.CellKey]*room
 	sweep int // how many rooms there may be before the old ones go
 }
 
@@ -46,7 +46,7 @@ type taking struct {
 func newRefills(clock clock.PassiveClock, args Args) *refills {
 	return &refills{
 		clock: clock, initial: args.RefillBackoffInitial.Duration, last: args.RefillBackoffMax.Duration,
-		rooms: map[daemon.Key]*room{}, sweep: minimumSweep,
+		rooms: map[daemon.CellKey]*room{}, sweep: minimumSweep,
 	}
 }
 
@@ -55,7 +55,7 @@ const minimumSweep = 64
 // Look says whether the room that was made for a pod was taken, by one of the pods of its node that
 // it could evict again (lower). While one that was there is still on its way out nothing is said: it
 // may be its room that the pod waits for.
-func (r *refills) Look(key daemon.Key, pod *corev1.Pod, there, lower []*corev1.Pod) taking {
+func (r *refills) Look(key daemon.CellKey, pod *corev1.Pod, there, lower []*corev1.Pod) taking {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	made, now := r.rooms[key], r.clock.Now()
@@ -96,7 +96,7 @@ func (m *room) takenBy(there, lower []*corev1.Pod) *corev1.Pod {
 }
 
 // Waiting is the pod that was last seen to wait for a place.
-func (r *refills) Waiting(key daemon.Key) (types.NamespacedName, bool) {
+func (r *refills) Waiting(key daemon.CellKey) (types.NamespacedName, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	made := r.rooms[key]
@@ -107,7 +107,7 @@ func (r *refills) Waiting(key daemon.Key) (types.NamespacedName, bool) {
 }
 
 // Made notes that room is being made for a place on a node that has these pods.
-func (r *refills) Made(key daemon.Key, pods []*corev1.Pod) {
+func (r *refills) Made(key daemon.CellKey, pods []*corev1.Pod) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	made := r.rooms[key]
@@ -120,7 +120,7 @@ func (r *refills) Made(key daemon.Key, pods []*corev1.Pod) {
 }
 
 // Bound ends the memory of a place: its pod got there.
-func (r *refills) Bound(key daemon.Key) {
+func (r *refills) Bound(key daemon.CellKey) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.rooms, key)
@@ -132,7 +132,7 @@ func (r *refills) forgetOld() {
 	if len(r.rooms) < r.sweep {
 		return
 	}
-	maps.DeleteFunc(r.rooms, func(_ daemon.Key, made *room) bool { return r.old(made) })
+	maps.DeleteFunc(r.rooms, func(_ daemon.CellKey, made *room) bool { return r.old(made) })
 	r.sweep = max(minimumSweep, 2*len(r.rooms))
 }
 

@@ -14,7 +14,7 @@ import (
 	"github.com/everynode/everynode/internal/schedtest"
 )
 
-var place = daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n1"}
+var place = daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n1"}
 
 // low is a pod that another scheduler put on the node.
 func low(name string) *corev1.Pod {
@@ -104,7 +104,7 @@ func TestRefillsForget(t *testing.T) {
 	refills := newRefills(clock, defaultArgs())
 	make := func(from, to int) {
 		for i := from; i < to; i++ {
-			refills.Made(daemon.Key{Node: fmt.Sprint(i)}, nil)
+			refills.Made(daemon.CellKey{Node: fmt.Sprint(i)}, nil)
 		}
 	}
 	make(0, minimumSweep)

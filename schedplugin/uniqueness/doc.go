@@ -1,7 +1,7 @@
 // Package uniqueness is the scheduler plugin that keeps a daemon to one pod per node (S1), for
 // pods made by anybody.
 //
-// Its unit is daemon.Key: namespace, UID of the controller reference, target node. About pods that
+// Its unit is daemon.CellKey: namespace, UID of the controller reference, target node. About pods that
 // are bound Filter looks at nothing but the NodeInfo it is given, so that preemption's dry runs (which
 // take pods out of a copy) and nominated pods (which are put into one) are right by construction.
 //

@@ -53,7 +53,7 @@ func indexWaiting(object any) ([]string, error) {
 }
 
 // shardOf names a part of a cell's waiting pods. No name or UID has a slash in it.
-func shardOf(key daemon.Key, shard uint32) string {
+func shardOf(key daemon.CellKey, shard uint32) string {
 	return key.Namespace + "/" + string(key.Owner) + "/" + key.Node + "/" + string(rune('a'+shard))
 }
 
@@ -70,9 +70,9 @@ func indexPlaced(object any) ([]string, error) {
 
 // waiting is the cell of a pod that may be bound to it. The API server binds no pod that is being deleted
 // (k8s.io/kubernetes pkg/registry/core/pod/storage), and the informer has none that have finished.
-func waiting(pod *corev1.Pod) (daemon.Key, bool) {
+func waiting(pod *corev1.Pod) (daemon.CellKey, bool) {
 	if pod.Spec.NodeName != "" || pod.DeletionTimestamp != nil {
-		return daemon.Key{}, false
+		return daemon.CellKey{}, false
 	}
 	return podfacts.KeyOf(pod)
 }
@@ -81,7 +81,7 @@ func waiting(pod *corev1.Pod) (daemon.Key, bool) {
 type twins struct{ pods cache.Indexer }
 
 // waiting are other pods that wait for a pod's cell: no more than a few, but at least two when there are two.
-func (t *twins) waiting(pod *corev1.Pod, key daemon.Key) ([]*corev1.Pod, error) {
+func (t *twins) waiting(pod *corev1.Pod, key daemon.CellKey) ([]*corev1.Pod, error) {
 	var found []*corev1.Pod
 	for shard := range uint32(shards) {
 		objects, err := t.pods.ByIndex(waitingIndex, shardOf(key, shard))
@@ -101,7 +101,7 @@ func (t *twins) waiting(pod *corev1.Pod, key daemon.Key) ([]*corev1.Pod, error) 
 }
 
 // placed are other pods of a pod's cell that are bound to its node.
-func (t *twins) placed(pod *corev1.Pod, key daemon.Key) ([]*corev1.Pod, error) {
+func (t *twins) placed(pod *corev1.Pod, key daemon.CellKey) ([]*corev1.Pod, error) {
 	objects, err := t.pods.ByIndex(placedIndex, key.Node)
 	if err != nil {
 		return nil, fmt.Errorf("looking for pods that have the same place: %w", err)
@@ -117,7 +117,7 @@ func (t *twins) placed(pod *corev1.Pod, key daemon.Key) ([]*corev1.Pod, error) {
 
 // all are other pods that have a pod's cell or wait for it. Those that wait are looked for first: one that is bound in
 // between is among the others then.
-func (t *twins) all(pod *corev1.Pod, key daemon.Key) ([]*corev1.Pod, error) {
+func (t *twins) all(pod *corev1.Pod, key daemon.CellKey) ([]*corev1.Pod, error) {
 	waiting, err := t.waiting(pod, key)
 	if err != nil {
 		return nil, err

@@ -47,7 +47,7 @@ const stateKey = "PreFilter" + Name
 
 // place is what PreFilter leaves for Filter: which place the pod wants, and the pods that wait for it too.
 type place struct {
-	daemon.Key
+	daemon.CellKey
 	Waiting []*corev1.Pod
 }
 
@@ -88,13 +88,13 @@ func refuse(state fwk.CycleState, reason string) *fwk.Status {
 func (*Uniqueness) PreFilterExtensions() fwk.PreFilterExtensions { return nil }
 
 // served gives the place of a pod that the plugin serves, or says why it does not.
-func served(pod *corev1.Pod) (key daemon.Key, refusal string) {
+func served(pod *corev1.Pod) (key daemon.CellKey, refusal string) {
 	if _, owned := podfacts.Owner(pod); !owned {
-		return daemon.Key{}, ReasonNotOwned
+		return daemon.CellKey{}, ReasonNotOwned
 	}
 	key, pinned := podfacts.KeyOf(pod)
 	if !pinned {
-		return daemon.Key{}, ReasonNotPinned
+		return daemon.CellKey{}, ReasonNotPinned
 	}
 	return key, ""
 }
@@ -162,7 +162,7 @@ func mayStandBeside(pod *corev1.Pod, twins []*corev1.Pod) bool {
 }
 
 // twinsOf are the other pods that have the place on a node that a pod wants.
-func twinsOf(pod *corev1.Pod, wanted daemon.Key, node fwk.NodeInfo) []*corev1.Pod {
+func twinsOf(pod *corev1.Pod, wanted daemon.CellKey, node fwk.NodeInfo) []*corev1.Pod {
 	var twins []*corev1.Pod
 	for _, info := range node.GetPods() {
 		if other := info.GetPod(); other.UID != pod.UID && holds(other, wanted, node.Node().Name) {
@@ -188,7 +188,7 @@ func pendingToo(twin *corev1.Pod) string {
 
 // holds says whether a pod that the NodeInfo counts on a node has the wanted place. Its target
 // is that node whatever its spec says: a nominated pod is counted there too.
-func holds(pod *corev1.Pod, wanted daemon.Key, node string) bool {
+func holds(pod *corev1.Pod, wanted daemon.CellKey, node string) bool {
 	if node != wanted.Node || pod.Namespace != wanted.Namespace {
 		return false
 	}

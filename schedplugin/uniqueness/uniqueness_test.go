@@ -36,22 +36,22 @@ func TestPreFilter(t *testing.T) {
 		term.MatchExpressions = []corev1.NodeSelectorRequirement{zone}
 		return term
 	}
-	served := daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n1"}
+	served := daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n1"}
 	replicaSet, noController := schedtest.OwnerRef(schedtest.Native, "uid-d"), schedtest.OwnerRef(schedtest.Native, "uid-d")
 	replicaSet.Kind, noController.Controller = "ReplicaSet", nil
 
 	tests := map[string]struct {
 		pod        *corev1.Pod
-		wantPlace  daemon.Key
+		wantPlace  daemon.CellKey
 		wantStatus *fwk.Status
 	}{
 		"owned by ours":              {pod: schedtest.MakePod("p").Obj(), wantPlace: served},
 		"owned by apps":              {pod: schedtest.MakePod("p").Owner(schedtest.OwnerRef(schedtest.Native, "uid-d")).Obj(), wantPlace: served},
 		"several agreeing pins":      {pod: schedtest.MakePod("p").Affinity(schedtest.Required(zoned(schedtest.Pinned("n1")), schedtest.Pinned("n1"))).Obj(), wantPlace: served},
 		"a pin beside an empty term": {pod: schedtest.MakePod("p").Affinity(schedtest.Required(corev1.NodeSelectorTerm{}, schedtest.Pinned("n1"))).Obj(), wantPlace: served},
-		"another node":               {pod: schedtest.MakePod("p").Affinity(schedtest.Required(schedtest.Pinned("n2"))).Obj(), wantPlace: daemon.Key{Namespace: "ns", Owner: "uid-d", Node: "n2"}},
-		"another namespace":          {pod: schedtest.MakePod("p").In("other").Obj(), wantPlace: daemon.Key{Namespace: "other", Owner: "uid-d", Node: "n1"}},
-		"beside another owner":       {pod: schedtest.MakePod("p").Owner(noController, schedtest.OwnerRef(schedtest.Ours, "uid-e")).Obj(), wantPlace: daemon.Key{Namespace: "ns", Owner: "uid-e", Node: "n1"}},
+		"another node":               {pod: schedtest.MakePod("p").Affinity(schedtest.Required(schedtest.Pinned("n2"))).Obj(), wantPlace: daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n2"}},
+		"another namespace":          {pod: schedtest.MakePod("p").In("other").Obj(), wantPlace: daemon.CellKey{Namespace: "other", Owner: "uid-d", Node: "n1"}},
+		"beside another owner":       {pod: schedtest.MakePod("p").Owner(noController, schedtest.OwnerRef(schedtest.Ours, "uid-e")).Obj(), wantPlace: daemon.CellKey{Namespace: "ns", Owner: "uid-e", Node: "n1"}},
 
 		"no owner":                    {pod: schedtest.MakePod("p").Owner().Obj(), wantStatus: refused(ReasonNotOwned)},
 		"of a ReplicaSet":             {pod: schedtest.MakePod("p").Owner(replicaSet).Obj(), wantStatus: refused(ReasonNotOwned)},

@@ -51,7 +51,7 @@ func (w *waker) OnDelete(object any) {
 }
 
 // left has the last pods tried again that wait for a cell which one has left.
-func (w *waker) left(key daemon.Key, pod *corev1.Pod) {
+func (w *waker) left(key daemon.CellKey, pod *corev1.Pod) {
 	others, err := w.twins.waiting(pod, key)
 	if err != nil {
 		w.logger.Error(err, "Pods that wait for each other are not tried again", "pod", klog.KObj(pod))

@@ -29,7 +29,7 @@ func registered(t *testing.T) map[string]bool {
 		defer close(described)
 		metrics.Registry.(*prometheus.Registry).Describe(described)
 		certs.NewExpirationCollector(nil).Describe(described)
-		controller.NewCaches(controller.Workloads{}).Describe(described)
+		controller.NewCaches(controller.Kinds{}).Describe(described)
 	}()
 	known := map[string]bool{}
 	for description := range described {

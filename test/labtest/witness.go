@@ -37,9 +37,9 @@ type Witness struct {
 	deeds   []Deed
 	ending  map[types.UID]struct{} // pods whose deletion is among the deeds
 	wrong   []string
-	targets map[string]string                     // of a pod, by UID
-	bound   map[daemon.Key]map[string]*corev1.Pod // the pods that hold a place, by UID
-	placeOf map[string]daemon.Key                 // the place that a pod held last
+	targets map[string]string                         // of a pod, by UID
+	bound   map[daemon.CellKey]map[string]*corev1.Pod // the pods that hold a place, by UID
+	placeOf map[string]daemon.CellKey                 // the place that a pod held last
 }
 
 // Watch starts a witness of the pods of these kinds of daemons, of all when none is given; Verdict ends it.
@@ -56,7 +56,7 @@ func (c *Cluster) Watch(kinds ...schema.GroupVersionKind) *Witness {
 	c.Must(err)
 	w := &Witness{
 		watch: events, kinds: kinds, done: make(chan struct{}), seen: map[types.UID]struct{}{}, ending: map[types.UID]struct{}{},
-		targets: map[string]string{}, bound: map[daemon.Key]map[string]*corev1.Pod{}, placeOf: map[string]daemon.Key{},
+		targets: map[string]string{}, bound: map[daemon.CellKey]map[string]*corev1.Pod{}, placeOf: map[string]daemon.CellKey{},
 	}
 	for i := range pods.Items {
 		w.note(watch.Modified, &pods.Items[i])
@@ -95,7 +95,7 @@ func (w *Witness) note(event watch.EventType, pod *corev1.Pod) {
 	if target := w.targets[uid]; target != "" && pod.Spec.NodeName != "" && pod.Spec.NodeName != target {
 		w.failLocked("S2: pod %s was made for %s and is on %s", pod.Name, target, pod.Spec.NodeName)
 	}
-	key, _ := daemon.KeyOf(pod)
+	key, _ := daemon.CellOf(pod)
 	holders := w.bound[key]
 	finished := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 	if event == watch.Deleted || finished || pod.Spec.NodeName == "" {

@@ -16,57 +16,57 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// Workloads are the kinds of DaemonSets that are served. Inside the engine both are a
+// Kinds are the kinds of DaemonSets that are served. Inside the engine both are a
 // v1alpha1.DaemonSet: a native one is translated as it comes in (CacheOptions) and as its status
 // goes out.
-type Workloads struct {
+type Kinds struct {
 	Everynode bool // everynode.dev
 	Apps      bool // apps/v1, in place of kube-controller-manager's controller
 }
 
-// The values of ParseWorkloads.
+// The values of ParseKinds.
 const (
-	workloadsEverynode = "everynode"
-	workloadsApps      = "apps"
+	everynodeKind = "everynode"
+	appsKind      = "apps"
 )
 
-// ParseWorkloads reads a list of kinds, separated by commas.
-func ParseWorkloads(value string) (Workloads, error) {
-	var workloads Workloads
+// ParseKinds reads a list of kinds, separated by commas.
+func ParseKinds(value string) (Kinds, error) {
+	var kinds Kinds
 	for name := range strings.SplitSeq(value, ",") {
 		switch name {
-		case workloadsEverynode:
-			workloads.Everynode = true
-		case workloadsApps:
-			workloads.Apps = true
+		case everynodeKind:
+			kinds.Everynode = true
+		case appsKind:
+			kinds.Apps = true
 		default:
-			return Workloads{}, fmt.Errorf("workloads %q: %q is unknown: use everynode, apps or everynode,apps", value, name)
+			return Kinds{}, fmt.Errorf("workloads %q: %q is unknown: use everynode, apps or everynode,apps", value, name)
 		}
 	}
-	return workloads, nil
+	return kinds, nil
 }
 
 // owns says whether a daemon of a served kind controls an object.
-func (w Workloads) owns(object metav1.Object) bool {
+func (k Kinds) owns(object metav1.Object) bool {
 	owner, owned := daemon.OwnedByDaemon(object)
-	return owned && (w.Apps && daemon.Native(owner) || w.Everynode && !daemon.Native(owner))
+	return owned && (k.Apps && daemon.Native(owner) || k.Everynode && !daemon.Native(owner))
 }
 
 // objects are the kinds to watch.
-func (w Workloads) objects() []client.Object {
+func (k Kinds) objects() []client.Object {
 	var objects []client.Object
-	if w.Everynode {
+	if k.Everynode {
 		objects = append(objects, &readSet{})
 	}
-	if w.Apps {
+	if k.Apps {
 		objects = append(objects, &appsv1.DaemonSet{})
 	}
 	return objects
 }
 
 // watched are the kinds that have a cache, by the types that they are decoded into.
-func (w Workloads) watched() []client.Object {
-	return append(w.objects(), &leanPod{}, &leanNode{}, &appsv1.ControllerRevision{}, &corev1.Namespace{}, &corev1.ResourceQuota{}, &schedulingv1.PriorityClass{})
+func (k Kinds) watched() []client.Object {
+	return append(k.objects(), &leanPod{}, &leanNode{}, &appsv1.ControllerRevision{}, &corev1.Namespace{}, &corev1.ResourceQuota{}, &schedulingv1.PriorityClass{})
 }
 
 // outside is a daemon as the API server knows it.
