@@ -114,7 +114,7 @@ func (*Uniqueness) Filter(_ context.Context, state fwk.CycleState, pod *corev1.P
 	if !ok {
 		return fwk.AsStatus(fmt.Errorf("%s holds a %T", stateKey, data))
 	}
-	twins := union(twinsOf(pod, wanted.Key, node), wanted.Waiting)
+	twins := union(twinsOf(pod, wanted.CellKey, node), wanted.Waiting)
 	if mayStandBeside(pod, twins) {
 		return nil
 	}

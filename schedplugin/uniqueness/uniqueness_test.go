@@ -81,7 +81,7 @@ func TestPreFilter(t *testing.T) {
 			if diff := cmp.Diff(&fwk.PreFilterResult{NodeNames: sets.New(test.wantPlace.Node)}, gotResult); diff != "" {
 				t.Errorf("result (-want, +got):\n%s", diff)
 			}
-			if diff := cmp.Diff(fwk.StateData(place{Key: test.wantPlace}), data); err != nil || diff != "" {
+			if diff := cmp.Diff(fwk.StateData(place{CellKey: test.wantPlace}), data); err != nil || diff != "" {
 				t.Errorf("state (-want, +got), error %v:\n%s", err, diff)
 			}
 		})
