@@ -130,6 +130,7 @@ func controllerManagerArgs(l *Lab, ports []int) []string {
 		"--leader-elect=false",
 		// Five times as often as by default: a node that is NotReady is tainted within a second.
 		"--node-monitor-period=1s",
+		"--node-monitor-grace-period="+(leaseDuration(l.options.Nodes)+leaseGrace).String(),
 		// The default of 20 requests a second would take the not-ready taint from two nodes a second.
 		"--kube-api-qps=1000",
 		"--kube-api-burst=2000",
@@ -147,12 +148,27 @@ func kwokArgs(l *Lab, ports []int) []string {
 	return []string{
 		"--kubeconfig=" + l.kubeconfigOf(Kwok),
 		"--manage-all-nodes=true",
-		// The nodes' heartbeat; without it they turn Unknown after 50 s.
-		"--node-lease-duration-seconds=40",
+		// The nodes' heartbeat; without it they turn Unknown after the grace period.
+		fmt.Sprintf("--node-lease-duration-seconds=%d", int(leaseDuration(l.options.Nodes).Seconds())),
 		"--config=" + l.path(stagesFile),
 		"--cidr=" + podCIDR,
 		"--server-address=" + hostPort(ports[0]),
 	}
+}
+
+// leaseGrace is how much longer than its lease a node may be silent, as by Kubernetes' defaults of 40 and 50 seconds.
+const leaseGrace = 10 * time.Second
+
+// leaseDuration is how long a node's lease is valid: as long as a kubelet's, or longer in a large lab. kwok renews each
+// lease four times in that time, whatever else its API server does: 5,000 leases of 40 s would be 500 writes a second,
+// most of what two cores can do, and as soon as pods are created too some leases expire.
+func leaseDuration(nodes int) time.Duration {
+	const (
+		kubelets          = 40 * time.Second
+		renewals          = 4
+		renewalsPerSecond = 50
+	)
+	return max(kubelets, time.Duration(renewals*nodes/renewalsPerSecond)*time.Second)
 }
 
 // kwokEnv keeps kwok from reading the user's own settings in the home folder.

@@ -11,7 +11,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/retry"
 )
@@ -205,9 +204,7 @@ func withoutTaint(taints []corev1.Taint, taint corev1.Taint) []corev1.Taint {
 }
 
 // SetNotReady makes a node NotReady and keeps it so, or lets it be Ready again, and waits until
-// its Ready condition says so. Taints and pods are kube-controller-manager's, which acts within
-// about a second; the pods it marked NotReady are Ready again when the node is, as a kubelet
-// would report them.
+// its Ready condition says so. Taints are kube-controller-manager's, which acts within about a second.
 func (l *Lab) SetNotReady(ctx context.Context, name string, notReady bool) error {
 	want, value := corev1.ConditionTrue, any(nil)
 	if notReady {
@@ -230,37 +227,7 @@ func (l *Lab) SetNotReady(ctx context.Context, name string, notReady bool) error
 		}
 		return "", nil
 	})
-	if err != nil || notReady {
-		return err
-	}
-	return l.reportPodsReady(ctx, name)
-}
-
-// reportPodsReady does what a kubelet does that is back: it tells anew that its pods are ready.
-func (l *Lab) reportPodsReady(ctx context.Context, node string) error {
-	pods, err := l.Client.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{
-		FieldSelector: fields.OneTermEqualSelector("spec.nodeName", node).String(),
-	})
-	if err != nil {
-		return fmt.Errorf("reporting the pods of node %s: %w", node, err)
-	}
-	patch, err := json.Marshal(map[string]any{"status": map[string]any{"conditions": []corev1.PodCondition{{
-		Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.Now(),
-	}}}})
-	if err != nil {
-		return err
-	}
-	for i := range pods.Items {
-		pod := &pods.Items[i]
-		if pod.Status.Phase != corev1.PodRunning || pod.DeletionTimestamp != nil || PodReady(pod) {
-			continue
-		}
-		_, err := l.Client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
-		if err != nil && !apierrors.IsNotFound(err) {
-			return fmt.Errorf("reporting pod %s/%s ready: %w", pod.Namespace, pod.Name, err)
-		}
-	}
-	return nil
+	return err
 }
 
 // PodReady says whether a pod's Ready condition is True.

@@ -8,8 +8,9 @@ import (
 )
 
 const (
-	// testStartLimit bounds the start of a test's lab, on a machine that does other things too.
+	// testStartLimit bounds the start of a test's lab, on a machine that does other things too; each node adds testNodeLimit.
 	testStartLimit = 2 * time.Minute
+	testNodeLimit  = 100 * time.Millisecond
 	testStopLimit  = 30 * time.Second
 )
 
@@ -17,7 +18,8 @@ const (
 // unless the test failed: then the test names it, for its logs.
 func Start(t testing.TB, options Options) *Lab {
 	t.Helper()
-	ctx, cancel := context.WithTimeoutCause(t.Context(), testStartLimit, fmt.Errorf("the lab did not start within %s", testStartLimit))
+	limit := testStartLimit + time.Duration(options.Nodes)*testNodeLimit
+	ctx, cancel := context.WithTimeoutCause(t.Context(), limit, fmt.Errorf("the lab did not start within %s", limit))
 	defer cancel()
 	l, err := New(ctx, options)
 	if err != nil {
