@@ -7,7 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"runtime/debug"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -22,6 +21,7 @@ import (
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/controller"
 	"github.com/everynode/everynode/internal/cluster"
+	"github.com/everynode/everynode/internal/garbage"
 	"github.com/everynode/everynode/internal/logging"
 	"github.com/everynode/everynode/internal/telemetry"
 	"github.com/everynode/everynode/internal/version"
@@ -34,10 +34,10 @@ const name = "everynode-controller"
 // says which.
 const syncTimeout = 365 * 24 * time.Hour
 
-// gcPercent is how much garbage may gather on what is in use before it is collected. What is in use
-// is the cache, hundreds of megabytes in a large cluster, and hardly ever garbage: Go's 100 would
-// have the process take twice that, to save processor time that it does not need.
-const gcPercent = 25
+// room is how much garbage may gather before it is collected. Of a large cluster hundreds of megabytes are in use, the
+// cache, and hardly ever garbage: Go's 100 percent would have the process take twice that, to save processor time that it
+// does not need. Of a small one so little is in use that a quarter of it gathers many times a second in a rollout.
+var room = garbage.Room{Share: 25, Bytes: 64 << 20}
 
 type options struct {
 	workloads, placement          string
@@ -74,9 +74,7 @@ func main() {
 	ctrl.SetLogger(log)
 	log.Info("everynode-controller starts", is.Fields()...)
 	metrics.Registry.MustRegister(is.Metric())
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
+	room.Keep()
 
 	err := run(ctrl.SetupSignalHandler(), o)
 	if err != nil {

@@ -1,0 +1,75 @@
+// Package garbage sets how much garbage a process may gather before Go collects it: a share of a large heap, and of a
+// small one a fixed number of bytes. A percentage alone (GOGC) either collects a small heap all the time or lets a large
+// one take a multiple of what it needs.
+package garbage
+
+import (
+	"os"
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+)
+
+// Room is what may gather: Share percent of what is in use, and at least Bytes.
+type Room struct {
+	Share int
+	Bytes uint64
+}
+
+// smallest is the least that Go takes for what is in use (runtime heapMinimum at GOGC=100).
+const smallest = 4 << 20
+
+// percent is the value for GOGC that gives the room to a heap of which so much is in use.
+func (r Room) percent(inUse uint64) int {
+	return max(r.Share, int(r.Bytes*100/max(inUse, smallest)))
+}
+
+// Keep gives the room to this process from now on, unless the user has set GOGC. GOMEMLIMIT holds in any case: Go then
+// collects as often as the limit takes.
+func (r Room) Keep() {
+	if os.Getenv("GOGC") != "" {
+		return
+	}
+	t := &tuner{room: r, set: debug.SetGCPercent}
+	t.tune(0)
+	afterEachCycle(func() { t.tune(inUse()) })
+}
+
+// tuner sets the percentage again when it has changed.
+type tuner struct {
+	room    Room
+	set     func(percent int) (former int)
+	percent int
+}
+
+// tune stops the world for a moment when it sets the percentage, so it leaves out changes of less than a tenth.
+func (t *tuner) tune(inUse uint64) {
+	next := t.room.percent(inUse)
+	if difference := max(next-t.percent, t.percent-next); difference == 0 || difference < t.percent/10 && next != t.room.Share {
+		return
+	}
+	t.percent = next
+	t.set(next)
+}
+
+// inUse is what the last garbage collection has found in use.
+func inUse() uint64 {
+	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(sample)
+	if sample[0].Value.Kind() != metrics.KindUint64 {
+		return 0
+	}
+	return sample[0].Value.Uint64()
+}
+
+// afterEachCycle calls f after each garbage collection: Go finalizes an object that nothing refers to once a cycle has
+// found it, and its finalizer sets itself again.
+func afterEachCycle(f func()) {
+	type sentinel struct{ itself *sentinel } // a pointer keeps it out of the blocks that Go shares among tiny objects
+	var again func(*sentinel)
+	again = func(s *sentinel) {
+		f()
+		runtime.SetFinalizer(s, again)
+	}
+	runtime.SetFinalizer(&sentinel{}, again)
+}
