@@ -7,9 +7,7 @@ import (
 	"slices"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	extensionsv1beta1 "k8s.io/api/extensions/v1beta1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -19,18 +17,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/controller/answers"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// Reasons of events. Successes and failures have the names that apps/v1 gives them.
+// Reasons of events, beside those of package answers. They are apps/v1's where it has one.
 const (
-	eventCreated   = "SuccessfulCreate"
-	eventDeleted   = "SuccessfulDelete"
-	eventFailed    = "FailedCreate"
-	eventNameTaken = "PodNameTaken"
-
-	eventTerminating = "NamespaceTerminating"
-	eventUnselected  = "SelectorDoesNotMatch"
+	eventCreated = "SuccessfulCreate"
+	eventDeleted = "SuccessfulDelete"
 
 	eventPodFailed    = "FailedDaemonPod"
 	eventPodSucceeded = "SucceededDaemonPod"
@@ -46,13 +40,6 @@ const (
 	actionDelete = "DeletePod"
 	actionPlace  = "PlacePods"
 	actionClaim  = "ClaimPod"
-)
-
-// A pod that the API server does not take is tried again after 1 s, doubling to 15 min (S8); an
-// API server that gives no answer about it, after 0.1 s, doubling to 10 s.
-const (
-	refusedBackOff, refusedBackOffMax       = time.Second, 15 * time.Minute
-	unansweredBackOff, unansweredBackOffMax = 100 * time.Millisecond, 10 * time.Second
 )
 
 // reportAfter is how many requests in a row may go without an answer before a condition tells.
@@ -79,16 +66,6 @@ type actor struct {
 
 var _ reconcile.TypedReconciler[daemon.CellKey] = (*actor)(nil)
 
-// refused delays what is tried again after the API server refused it, unanswered what it gave no
-// answer about; both by key.
-func refused[K comparable]() workqueue.TypedRateLimiter[K] {
-	return workqueue.NewTypedItemExponentialFailureRateLimiter[K](refusedBackOff, refusedBackOffMax)
-}
-
-func unanswered[K comparable]() workqueue.TypedRateLimiter[K] {
-	return workqueue.NewTypedItemExponentialFailureRateLimiter[K](unansweredBackOff, unansweredBackOffMax)
-}
-
 // Reconcile plans a cell and acts. An error is an answer of the API server that will be the same
 // for a while; it costs a growing delay.
 func (a *actor) Reconcile(ctx context.Context, key daemon.CellKey) (reconcile.Result, error) {
@@ -99,19 +76,19 @@ func (a *actor) Reconcile(ctx context.Context, key daemon.CellKey) (reconcile.Re
 	err := a.doAll(ctx, key, &task)
 	a.world.answered(key, task.made, err)
 	if err != nil {
-		var held *heldBackError
+		var held *answers.HeldBackError
 		if errors.As(err, &held) {
-			a.world.trouble(key, problemOf(held.because))
-			return reconcile.Result{RequeueAfter: held.wait}, nil
+			a.world.trouble(key, answers.Problem(held.Because))
+			return reconcile.Result{RequeueAfter: held.Wait}, nil
 		}
-		if noAnswer(err) {
+		if answers.NoAnswer(err) {
 			if a.unanswered.NumRequeues(key) >= reportAfter {
-				a.world.trouble(key, problemOf(err))
+				a.world.trouble(key, answers.Problem(err))
 			}
 			return reconcile.Result{RequeueAfter: a.unanswered.When(key)}, nil
 		}
 		a.unanswered.Forget(key)
-		a.world.trouble(key, problemOf(err))
+		a.world.trouble(key, answers.Problem(err))
 		return reconcile.Result{}, err
 	}
 	a.unanswered.Forget(key)
@@ -170,12 +147,12 @@ func (a *actor) do(ctx context.Context, cell daemon.CellKey, task *task, action 
 // create makes a pod, under the spare name when somebody else has the first one.
 func (a *actor) create(ctx context.Context, cell daemon.CellKey, task *task, action daemon.Action) error {
 	err := a.createAs(ctx, cell, task, action, task.names[0])
-	if errors.Is(err, errNameTaken) {
+	if errors.Is(err, answers.ErrNameTaken) {
 		err = a.createAs(ctx, cell, task, action, task.names[1])
 	}
 	task.made = err == nil
-	var held *heldBackError
-	if err == nil || errors.As(err, &held) || noAnswer(err) {
+	var held *answers.HeldBackError
+	if err == nil || errors.As(err, &held) || answers.NoAnswer(err) {
 		return err
 	}
 	a.tellRefused(task.object, task.node.Name, err)
@@ -185,15 +162,10 @@ func (a *actor) create(ctx context.Context, cell daemon.CellKey, task *task, act
 // toldOf is what the event is about that tells why nothing is made for a daemon. A namespace that is
 // being deleted takes no events either: then it is about the namespace, and kept in another one.
 func toldOf(owner *v1alpha1.DaemonSet, err error) (regarding, related runtime.Object) {
-	if terminates(err) {
+	if answers.Of(answers.Create, err).AboutNamespace {
 		return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: owner.Namespace}}, owner
 	}
 	return owner, nil
-}
-
-// terminates says whether nothing can be made because the namespace is being deleted.
-func terminates(err error) bool {
-	return apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause)
 }
 
 // createAs makes a pod. That it is there already is an answer too: its name says that it comes after the same
@@ -204,7 +176,7 @@ func (a *actor) createAs(ctx context.Context, cell daemon.CellKey, task *task, a
 		daemon.Surge(pod)
 	}
 	if task.former != "" {
-		return fmt.Errorf("pod %s/%s: %w", pod.Namespace, task.former, errFormer)
+		return fmt.Errorf("pod %s/%s: %w", pod.Namespace, task.former, answers.ErrFormer)
 	}
 	if action.AskOwner {
 		if there, err := a.owners.there(ctx, task.object); err != nil || !there {
@@ -216,10 +188,10 @@ func (a *actor) createAs(ctx context.Context, cell daemon.CellKey, task *task, a
 	}
 	if wait, because := a.refusals.mayAsk(cell); because != nil {
 		a.gate.leaveUnasked()
-		return &heldBackError{wait, because}
+		return &answers.HeldBackError{Wait: wait, Because: because}
 	}
 	placedBy, err := a.make(ctx, task, pod)
-	a.gate.leave(err == nil || !noAnswer(err))
+	a.gate.leave(err == nil || !answers.NoAnswer(err))
 	if err == nil || apierrors.IsAlreadyExists(err) {
 		a.world.wake(a.refusals.taken(cell))
 	}
@@ -231,8 +203,8 @@ func (a *actor) createAs(ctx context.Context, cell daemon.CellKey, task *task, a
 	case apierrors.IsAlreadyExists(err):
 		return a.meet(ctx, task.object, pod)
 	}
-	err = &podError{"creating", pod.Name, task.node.Name, err}
-	if about := concernOf(err); about == concernsDaemon || about == concernsNode {
+	err = &answers.PodError{Doing: "creating", Pod: pod.Name, Node: task.node.Name, Err: err}
+	if about := answers.Of(answers.Create, err).Concerns; about == answers.Daemon || about == answers.Node {
 		a.refusals.note(cell, err, about)
 	}
 	return err
@@ -242,7 +214,7 @@ func (a *actor) createAs(ctx context.Context, cell daemon.CellKey, task *task, a
 // it does not match would be released as soon as it is seen, and another one made (S8).
 func (a *actor) make(ctx context.Context, task *task, pod *corev1.Pod) (placedBy string, err error) {
 	if !task.selector.Matches(labels.Set(pod.Labels)) {
-		return "", errUnselected
+		return "", answers.ErrUnselected
 	}
 	placedBy, err = a.placer.create(ctx, pod)
 	if err != nil || task.selector.Matches(labels.Set(pod.Labels)) {
@@ -250,28 +222,9 @@ func (a *actor) make(ctx context.Context, task *task, pod *corev1.Pod) (placedBy
 	}
 	err = a.client.Delete(ctx, pod, client.Preconditions{UID: &pod.UID})
 	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
-		return placedBy, fmt.Errorf("%w: deleting it: %w", errRelabelled, err)
+		return placedBy, fmt.Errorf("%w: deleting it: %w", answers.ErrRelabelled, err)
 	}
-	return placedBy, errRelabelled
-}
-
-// errUnselected is the failure to make a pod that its DaemonSet would not select.
-var errUnselected = errors.New("spec.selector asks for a value of a label that the controller sets on its pods (" +
-	appsv1.ControllerRevisionHashLabelKey + ", " + extensionsv1beta1.DaemonSetTemplateGenerationKey +
-	") and that they do not have, so that none would be the DaemonSet's: recreate it with a selector and a template without that label")
-
-// errRelabelled is the failure to make a pod that admission changed.
-var errRelabelled = errors.New("admission changed its labels so that spec.selector does not match them, and it was deleted: " +
-	"correct the mutating webhook or policy that changes them")
-
-// heldBackError is the failure to ask for a pod of a daemon whose pods are refused.
-type heldBackError struct {
-	wait    time.Duration
-	because error
-}
-
-func (e *heldBackError) Error() string {
-	return fmt.Sprintf("held back for %s: %v", e.wait, e.because)
+	return placedBy, answers.ErrRelabelled
 }
 
 // meet looks who has the name that a pod of ours needs. Our own pod is no news: the cache does
@@ -285,17 +238,10 @@ func (a *actor) meet(ctx context.Context, owner *v1alpha1.DaemonSet, pod *corev1
 	case metav1.IsControlledBy(&holder, owner):
 		return nil
 	case a.kinds.owns(&holder) && holder.Spec.NodeName != "": // it runs, of a DaemonSet that had this name: the two must not overlap on a node
-		return fmt.Errorf("pod %s/%s: %w", pod.Namespace, pod.Name, errFormer)
+		return fmt.Errorf("pod %s/%s: %w", pod.Namespace, pod.Name, answers.ErrFormer)
 	}
-	return fmt.Errorf("pod %s/%s: %w: delete or rename it", pod.Namespace, pod.Name, errNameTaken)
+	return fmt.Errorf("pod %s/%s: %w: delete or rename it", pod.Namespace, pod.Name, answers.ErrNameTaken)
 }
-
-// errNameTaken is the failure to create a pod whose name somebody else's pod has.
-var errNameTaken = errors.New("the name is taken by a pod that the DaemonSet does not control")
-
-// errFormer is the failure to create a pod while one of a former DaemonSet of the same name is
-// there (k/k#131684).
-var errFormer = errors.New("it is of a former DaemonSet of this name and still there; waiting until it is gone")
 
 // delete removes just the pod that the plan means, and says whether it did; one that is gone, or
 // another of the same name, is left alone.
@@ -310,41 +256,15 @@ func (a *actor) delete(ctx context.Context, cell daemon.CellKey, owner *v1alpha1
 	case err == nil:
 		a.tellDeleted(owner, &action)
 		return true, nil
-	case apierrors.IsNotFound(err), apierrors.IsConflict(err) && !action.IfUnchanged: // it is gone, and counts as gone
+	case apierrors.IsConflict(err) && action.IfUnchanged: // it may only have changed
+		return false, nil
+	case answers.Of(answers.Change, err).Concerns == answers.Nothing: // it is gone, and counts as gone
 		a.world.deleted(cell, action.Pod.UID)
 		return false, nil
-	case apierrors.IsConflict(err):
-		return false, nil
 	}
-	err = &failure{eventFailedDelete, fmt.Errorf("deleting pod %s: %w", action.Pod.Name, err)}
-	if !noAnswer(err) {
+	err = &answers.Failure{Reason: eventFailedDelete, Err: fmt.Errorf("deleting pod %s: %w", action.Pod.Name, err)}
+	if !answers.NoAnswer(err) {
 		a.tellNotDeleted(owner, &action, err)
 	}
 	return false, err
-}
-
-// failure is an error with the reason of its event.
-type failure struct {
-	reason string
-	err    error
-}
-
-func (f *failure) Error() string { return f.err.Error() }
-func (f *failure) Unwrap() error { return f.err }
-
-// problemOf is how a condition tells of an error.
-func problemOf(err error) daemon.Problem {
-	reason := eventFailed
-	var known *failure
-	switch {
-	case errors.Is(err, errNameTaken), errors.Is(err, errFormer):
-		reason = eventNameTaken
-	case terminates(err):
-		reason = eventTerminating
-	case errors.Is(err, errUnselected), errors.Is(err, errRelabelled):
-		reason = eventUnselected
-	case errors.As(err, &known):
-		reason = known.reason
-	}
-	return daemon.NewProblem(reason, causeOf(err), namesIn(err)...)
 }

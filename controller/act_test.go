@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/controller/answers"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -42,7 +43,7 @@ func newStage(t *testing.T, change ...func(*v1alpha1.DaemonSet)) *stage {
 	s.world, _, s.clock = newTestWorld()
 	s.actor = &actor{
 		kinds: everynodeOnly, world: s.world, client: s.server, reader: s.server,
-		placer: newPlacer(s.server, PlacementAuto, newSampler(s.world).samples, func(bool, string) {}), events: s.recorder, unanswered: unanswered[daemon.CellKey](), gate: newThrottle(4), refusals: newRefusals(s.clock.Now), owners: newOwners(s.world, s.server, s.clock.Now),
+		placer: newPlacer(s.server, PlacementAuto, newSampler(s.world).samples, func(bool, string) {}), events: s.recorder, unanswered: answers.Unanswered[daemon.CellKey](), gate: newThrottle(4), refusals: newRefusals(s.clock.Now), owners: newOwners(s.world, s.server, s.clock.Now),
 	}
 	see(t, s.world, s.set)
 	s.world.nodeSeen(s.node)
@@ -77,7 +78,7 @@ func answer(result reconcile.Result, err error) string {
 	switch {
 	case err != nil:
 		return failed
-	case result.RequeueAfter > 0 && result.RequeueAfter <= unansweredBackOffMax:
+	case result.RequeueAfter > 0 && result.RequeueAfter <= answers.UnansweredBackOffMax:
 		return again
 	case result.RequeueAfter == verifyAfter:
 		return looksLater
@@ -138,7 +139,8 @@ func TestActAnswersToACreate(t *testing.T) {
 		"server timeout":        {refuse: apierrors.NewServerTimeout(podsResource, "create", 1), want: again},
 		"too many requests":     {refuse: apierrors.NewTooManyRequests("x", 1), want: again},
 		"unauthorized":          {refuse: apierrors.NewUnauthorized("x"), want: again},
-		"namespace not there":   {refuse: apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "ns"), want: again},
+		"namespace not there":   {refuse: apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "ns"), want: failed, wantEvents: []string{"ns: Warning NamespaceNotFound"}},
+		"no such resource":      {refuse: apierrors.NewGenericServerResponse(404, "create", podsResource, "", "", 0, true), want: again},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -185,7 +187,7 @@ func TestActFollowsTheAPIServer(t *testing.T) {
 		want   int
 	}{{apierrors.NewServiceUnavailable("x"), 2}, {errQuota(), 3}, {nil, 4}} {
 		s.refuse = step.refuse
-		s.clock.advance(refusedBackOffMax) // nobody is held back
+		s.clock.advance(answers.RefusedBackOffMax) // nobody is held back
 		_, _ = s.actor.Reconcile(t.Context(), stageKey)
 		if got := s.actor.gate.limit; got != step.want || s.actor.gate.inFlight != 0 {
 			t.Errorf("after %v: limit %d, %d in flight; want limit %d and none", step.refuse, got, s.actor.gate.inFlight, step.want)
@@ -201,16 +203,16 @@ func TestActTellsOfTrouble(t *testing.T) {
 		return health.Problems["n1"]
 	}
 	s.refuse = errQuota()
-	if _, err := s.actor.Reconcile(t.Context(), stageKey); err == nil || problem().Reason != eventFailed || !strings.Contains(problem().Message, "exceeded quota") {
+	if _, err := s.actor.Reconcile(t.Context(), stageKey); err == nil || problem().Reason != answers.ReasonFailed || !strings.Contains(problem().Message, "exceeded quota") {
 		t.Errorf("error %v, problem %+v", err, problem())
 	}
 	s.refuse = errors.New("connection refused")
-	s.clock.advance(refusedBackOff)
+	s.clock.advance(answers.RefusedBackOff)
 	if _, err := s.actor.Reconcile(t.Context(), stageKey); err != nil || problem() == (daemon.Problem{}) {
 		t.Errorf("error %v, problem %+v; want it kept while there is no answer", err, problem())
 	}
 	s.refuse = nil
-	s.clock.advance(2 * refusedBackOff)
+	s.clock.advance(2 * answers.RefusedBackOff)
 	if _, err := s.actor.Reconcile(t.Context(), stageKey); err != nil || problem() != (daemon.Problem{}) {
 		t.Errorf("error %v, problem %+v; want none once the pod is made", err, problem())
 	}
@@ -286,7 +288,7 @@ func TestActBothNamesAreTaken(t *testing.T) {
 		t.Errorf("Reconcile = %s, want %s", got, failed)
 	}
 	wantStrings(t, "events", []string{"d: Warning PodNameTaken"}, s.drain())
-	if _, health := s.world.health(keyOf(s.set)); health.Problems["n1"].Reason != eventNameTaken || len(s.deletes) > 0 {
+	if _, health := s.world.health(keyOf(s.set)); health.Problems["n1"].Reason != answers.ReasonNameTaken || len(s.deletes) > 0 {
 		t.Errorf("problems %+v, deletes %v", health.Problems, s.deletes)
 	}
 }
@@ -378,12 +380,12 @@ func TestActUnansweredBacksOff(t *testing.T) {
 		t.Error("a refusal is no error")
 	}
 	s.refuse = errors.New("connection refused")
-	s.clock.advance(refusedBackOff)
+	s.clock.advance(answers.RefusedBackOff)
 	if got := wait(); got != 100*time.Millisecond {
 		t.Errorf("after an answer: again after %v, want 100ms", got)
 	}
 	s.refuse = nil
-	s.clock.advance(2 * refusedBackOff)
+	s.clock.advance(2 * answers.RefusedBackOff)
 	if got := wait(); got != verifyAfter {
 		t.Errorf("after success: again after %v, want %v", got, verifyAfter)
 	}
@@ -391,7 +393,7 @@ func TestActUnansweredBacksOff(t *testing.T) {
 
 // S8: a pod that is never taken costs 1 s doubling to 15 min.
 func TestRefusedBacksOff(t *testing.T) {
-	limiter := refused[daemon.CellKey]()
+	limiter := answers.Refused[daemon.CellKey]()
 	want := time.Second
 	for i := range 15 {
 		if got := limiter.When(stageKey); got != want {
@@ -401,33 +403,6 @@ func TestRefusedBacksOff(t *testing.T) {
 	}
 	if got := limiter.When(daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n2"}); got != time.Second {
 		t.Errorf("another cell waits %v, want 1s", got)
-	}
-}
-
-func TestNoAnswer(t *testing.T) {
-	wrap := func(err error) error { return fmt.Errorf("creating pod p: %w", err) }
-	tests := map[string]struct {
-		err  error
-		want bool
-	}{
-		"contradictory pin":    {err: &daemon.ContradictoryPinError{NodeName: "n1", Pinned: "n2"}},
-		"refused":              {err: errQuota()},
-		"admission is away":    {err: &notEffectiveError{errInterlock()}},
-		"name taken":           {err: errNameTaken},
-		"unavailable":          {err: apierrors.NewServiceUnavailable("x"), want: true},
-		"no connection":        {err: errors.New("connection refused"), want: true},
-		"throttled":            {err: apierrors.NewTooManyRequests("x", 1), want: true},
-		"conflict over quota":  {err: apierrors.NewConflict(schema.GroupResource{Resource: "resourcequotas"}, "q", errors.New("x"))},
-		"method not supported": {err: apierrors.NewMethodNotSupported(podsResource, "create")},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			for _, err := range []error{test.err, wrap(test.err)} {
-				if got := noAnswer(err); got != test.want {
-					t.Errorf("noAnswer(%v) = %v, want %v", err, got, test.want)
-				}
-			}
-		})
 	}
 }
 

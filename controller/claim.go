@@ -3,20 +3,18 @@ package controller
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/controller/answers"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -215,11 +213,11 @@ func (a *actor) claim(ctx context.Context, owner *v1alpha1.DaemonSet, due claim)
 	case err == nil:
 		a.tellClaimed(owner, due.pod, did, why)
 		return nil
-	case apierrors.IsNotFound(err), apierrors.IsConflict(err), overtaken(err):
+	case answers.Of(answers.Change, err).Concerns == answers.Nothing:
 		return nil // an event will tell
 	}
-	err = &failure{eventFailedClaim, fmt.Errorf("changing the owner of pod %s: %w", due.pod.Name, err)}
-	if !noAnswer(err) {
+	err = &answers.Failure{Reason: eventFailedClaim, Err: fmt.Errorf("changing the owner of pod %s: %w", due.pod.Name, err)}
+	if !answers.NoAnswer(err) {
 		a.tellNotClaimed(owner, due.pod, did, why, err)
 	}
 	return err
@@ -233,16 +231,4 @@ func (a *actor) deleteUnbound(ctx context.Context, owner *v1alpha1.DaemonSet, po
 		Message: "the selector does not match its labels, and without its DaemonSet it would not be scheduled",
 	})
 	return err
-}
-
-// overtaken says whether a claim is invalid because another pod has the name or somebody else was
-// first: the pod has another controller, or was released already.
-func overtaken(err error) bool {
-	var status apierrors.APIStatus
-	if !apierrors.IsInvalid(err) || !errors.As(err, &status) || status.Status().Details == nil {
-		return false
-	}
-	return slices.ContainsFunc(status.Status().Details.Causes, func(cause metav1.StatusCause) bool {
-		return cause.Field == "metadata.uid" || strings.HasPrefix(cause.Field, "metadata.ownerReferences")
-	})
 }

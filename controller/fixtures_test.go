@@ -365,3 +365,8 @@ func (r *recorder) drain() []string {
 	r.seen, r.notes = nil, nil
 	return seen
 }
+
+// errDenied is what the API server makes of a denial by a policy or a webhook: any code and reason.
+func errDenied(code int32, reason metav1.StatusReason, text string) error {
+	return &apierrors.StatusError{ErrStatus: metav1.Status{Status: metav1.StatusFailure, Code: code, Reason: reason, Message: text}}
+}

@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	"github.com/everynode/everynode/controller/answers"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -53,10 +54,10 @@ var _ reconcile.TypedReconciler[DaemonKey] = (*historian)(nil)
 func setUpHistory(mgr manager.Manager, revisions *revisions, synced <-chan struct{}, recorder events.EventRecorder) error {
 	history, err := controller.NewTyped("history", mgr, controller.TypedOptions[DaemonKey]{
 		MaxConcurrentReconciles: 2,
-		RateLimiter:             refused[DaemonKey](),
+		RateLimiter:             answers.Refused[DaemonKey](),
 		Reconciler: &historian{
 			world: revisions.world, revisions: revisions, client: mgr.GetClient(), reader: mgr.GetAPIReader(),
-			events: recorder, unanswered: unanswered[DaemonKey](),
+			events: recorder, unanswered: answers.Unanswered[DaemonKey](),
 		},
 	})
 	if err != nil {
@@ -89,7 +90,7 @@ func (h *historian) Reconcile(ctx context.Context, key DaemonKey) (reconcile.Res
 		switch {
 		case errors.Is(err, errOutdated):
 			return reconcile.Result{}, nil
-		case err != nil && noAnswer(err):
+		case err != nil && answers.NoAnswer(err):
 			return reconcile.Result{RequeueAfter: h.unanswered.When(key)}, nil
 		case step.Op == daemon.Create:
 			result.RequeueAfter = verifyAfter
@@ -151,7 +152,7 @@ func (h *historian) create(ctx context.Context, subject *subject, step daemon.Hi
 		return h.meet(ctx, subject, object)
 	}
 	err = fmt.Errorf("creating ControllerRevision %s: %w", object.Name, err)
-	if !noAnswer(err) {
+	if !answers.NoAnswer(err) {
 		consequence := "pods are made all the same"
 		if subject.template.Revision == "" {
 			consequence = "no pods are made until it is"
@@ -167,16 +168,16 @@ func (h *historian) create(ctx context.Context, subject *subject, step daemon.Hi
 // would be released, and another one made under another name (S8).
 func (h *historian) make(ctx context.Context, subject *subject, object *appsv1.ControllerRevision) error {
 	if !subject.matches(object.Labels) {
-		return errUnselected
+		return answers.ErrUnselected
 	}
 	if err := h.client.Create(ctx, object); err != nil || subject.matches(object.Labels) {
 		return err
 	}
 	err := h.client.Delete(ctx, object, client.Preconditions{UID: &object.UID})
 	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
-		return fmt.Errorf("%w: deleting it: %w", errRelabelled, err)
+		return fmt.Errorf("%w: deleting it: %w", answers.ErrRelabelled, err)
 	}
-	return errRelabelled
+	return answers.ErrRelabelled
 }
 
 // meet looks who has the name that the current template's record needs. One that we would keep or
@@ -274,7 +275,7 @@ func (h *historian) relabel(ctx context.Context, subject *subject, record daemon
 
 // notRelabelled tells of a pod that keeps its daemon waiting.
 func (h *historian) notRelabelled(subject *subject, pod *seenPod, current *daemon.Record, err error) error {
-	if !noAnswer(err) {
+	if !answers.NoAnswer(err) {
 		h.events.Eventf(subject.object, nil, corev1.EventTypeWarning, eventNotRelabelled, actionRecord,
 			"Pod %s is of the current template, which has two records, and no pods are made or replaced until its label %s can be changed to %s, or the pod is deleted: %v",
 			pod.Name, appsv1.ControllerRevisionHashLabelKey, current.Revision, err)

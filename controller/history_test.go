@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/controller/answers"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -52,7 +53,7 @@ func newShelf(t *testing.T, change ...func(*v1alpha1.DaemonSet)) *shelf {
 	s.world, _, _ = newTestWorld()
 	s.historian = &historian{
 		world: s.world, revisions: newRevisions(Kinds{Everynode: !s.set.Native(), Apps: s.set.Native()}, s.world), client: s.WithWatch, reader: s.WithWatch,
-		events: s.recorder, unanswered: unanswered[DaemonKey](),
+		events: s.recorder, unanswered: answers.Unanswered[DaemonKey](),
 	}
 	s.world.enqueueHistory, s.world.recorded = s.historian.revisions.look, s.historian.revisions.recorded
 	see(t, s.world, s.set)
@@ -597,8 +598,8 @@ func TestHistoryIsNotWaitedFor(t *testing.T) {
 	s.look(t)
 	s.world.nodeSeen(makeNode("n1"))
 	wantSteps(t, s.world, keyOf(s.set).on("n1"), createStep)
-	if wait, _ := s.historian.Reconcile(t.Context(), keyOf(s.set)); wait.RequeueAfter != 2*unansweredBackOff {
-		t.Errorf("the second try waits %v, want %v", wait.RequeueAfter, 2*unansweredBackOff)
+	if wait, _ := s.historian.Reconcile(t.Context(), keyOf(s.set)); wait.RequeueAfter != 2*answers.UnansweredBackOff {
+		t.Errorf("the second try waits %v, want %v", wait.RequeueAfter, 2*answers.UnansweredBackOff)
 	}
 	delete(s.refuse, "create")
 	s.look(t)

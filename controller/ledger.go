@@ -24,6 +24,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/controller/answers"
 )
 
 // teller tells of daemons in events. note tells of one pod, and together with others in one event.
@@ -157,7 +158,7 @@ func (l *ledger) write(ctx context.Context, key pageKey, entries []entry) (rest 
 	for i := range notes {
 		event := l.event(key, &notes[i])
 		err := l.client.Create(ctx, event)
-		if err != nil && noAnswer(err) {
+		if err != nil && answers.NoAnswer(err) {
 			for _, unwritten := range notes[i:] {
 				rest = append(rest, unwritten.entries...)
 			}

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/controller/answers"
 )
 
 // book is a ledger, its queue and what it wrote.
@@ -186,7 +187,7 @@ func TestLedgerCountsRepeatedWarnings(t *testing.T) {
 	b := newBook(t)
 	set := makeDaemon("d")
 	refuse := func(pod, cause string) {
-		b.note(set, corev1.EventTypeWarning, eventFailed, actionCreate, entry{
+		b.note(set, corev1.EventTypeWarning, answers.ReasonFailed, actionCreate, entry{
 			related: podReference("ns", pod, ""), one: pod + ": " + cause, many: "%s were not created", why: cause + " " + pod, cause: cause,
 		})
 		b.pass(2 * time.Second)
@@ -196,7 +197,7 @@ func TestLedgerCountsRepeatedWarnings(t *testing.T) {
 	}
 	refuse("a", "policy")
 	refuse("b", "quota")
-	wantStrings(t, "notes", []string{"a: quota", "a: policy", "b: quota"}, b.notes(eventFailed))
+	wantStrings(t, "notes", []string{"a: quota", "a: policy", "b: quota"}, b.notes(answers.ReasonFailed))
 	events := b.events()
 	if series := events[0].Series; series == nil || series.Count != 8 {
 		t.Errorf("series %+v, want a count of 8", series)
@@ -210,7 +211,7 @@ func TestLedgerCountsRepeatedWarnings(t *testing.T) {
 	}
 	b.pass(seriesInterval)
 	refuse("a", "quota")
-	if notes := b.notes(eventFailed); !slices.Contains(notes, "a: quota") {
+	if notes := b.notes(answers.ReasonFailed); !slices.Contains(notes, "a: quota") {
 		t.Errorf("notes %q, want the refusal that goes on", notes)
 	}
 	b.pass(2 * seriesMemory)

@@ -2,10 +2,7 @@ package controller
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -16,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/controller/answers"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -52,13 +50,6 @@ const (
 
 // probeInterval is how long admission that came back may go unnoticed.
 const probeInterval = 10 * time.Second
-
-// webhookSuffix is in the name of every webhook of ours (templates/webhook of the chart), and the name
-// of every policy of ours that places pods (templates/policy) begins with policyPrefix.
-const (
-	webhookSuffix = "placement.everynode.dev"
-	policyPrefix  = "everynode-placement"
-)
 
 // placer creates pods and knows whether admission does its part.
 //
@@ -108,12 +99,12 @@ func (p *placer) create(ctx context.Context, pod *corev1.Pod) (placedBy string, 
 		return placedByAdmission, nil
 	case cause != "" && p.mode == PlacementAdmission:
 		p.set(ctx, cause)
-		return "", &notEffectiveError{err}
+		return "", &answers.NotEffectiveError{Err: err}
 	case cause != "":
 		p.set(ctx, cause)
 		emitted.DeepCopyInto(pod)
 		return p.createHere(ctx, pod)
-	case apierrors.IsInternalError(err) && !failedWebhook(err) && p.mode == PlacementAuto:
+	case apierrors.IsInternalError(err) && !answers.FailedWebhook(err) && p.mode == PlacementAuto:
 		emitted.DeepCopyInto(pod)
 		return p.createDespite(ctx, pod, err)
 	}
@@ -149,69 +140,21 @@ func (p *placer) createHere(ctx context.Context, pod *corev1.Pod) (placedBy stri
 	return placedByController, p.client.Create(ctx, pod)
 }
 
-// notEffectiveError is the failure to create a pod that only admission may place.
-type notEffectiveError struct{ err error }
-
-func (e *notEffectiveError) Error() string {
-	return "placement admission is not effective, and --placement=admission leaves placing to it alone: bring everynode-webhook and its configuration up, restore the policy everynode-placement where that is installed instead, or use --placement=auto: " + e.err.Error()
-}
-
-func (e *notEffectiveError) Unwrap() error { return e.err }
-
 // notEffective is what the error of a create says of admission, with what is known of this cluster: where
 // nobody is asked it may be for a policy that could not be installed.
 func (p *placer) notEffective(err error) string {
-	cause := notEffective(err)
-	if cause == notAsked && p.noPolicy != "" {
+	cause := answers.NotEffective(err)
+	if cause == answers.NotAsked && p.noPolicy != "" {
 		cause += "; " + p.noPolicy
 	}
 	return cause
-}
-
-// notAsked is why an emitted pod came to the interlock.
-const notAsked = "no admission rewrote the pod: the API server has no webhook configuration and no policy for it, or what it has does not apply"
-
-// notEffective says why an error means that admission did not rewrite an emitted pod; empty when
-// it means something else. Either the interlock held the pod, or our webhook or our policy was
-// asked and failed.
-func notEffective(err error) string {
-	var status apierrors.APIStatus
-	if !errors.As(err, &status) {
-		return ""
-	}
-	if apierrors.IsInvalid(err) && status.Status().Details != nil {
-		for _, cause := range status.Status().Details.Causes {
-			if cause.Field == "spec.nodeName" && strings.Contains(cause.Message, "schedulingGates") {
-				return notAsked
-			}
-		}
-	}
-	if failedWebhook(err) && strings.Contains(err.Error(), webhookSuffix) {
-		return unanswering(status.Status().Message)
-	}
-	if failedPolicy(status.Status().Message) {
-		return "the placement policy cannot be evaluated: " + status.Status().Message
-	}
-	return ""
-}
-
-// failedPolicy says whether a policy of ours that mutates failed (k8s.io/apiserver
-// pkg/admission/plugin/policy/generic PolicyError). One that validates, and denies, says
-// "ValidatingAdmissionPolicy" instead.
-func failedPolicy(message string) bool {
-	return strings.HasPrefix(message, "policy '"+policyPrefix) || strings.HasPrefix(message, `policy "`+policyPrefix)
-}
-
-// failedWebhook says whether the API server could not ask a webhook; its message names which.
-func failedWebhook(err error) bool {
-	return apierrors.IsInternalError(err) && strings.Contains(err.Error(), "failed calling webhook")
 }
 
 // set notes why admission is not effective, or with an empty cause that it is.
 func (p *placer) set(ctx context.Context, cause string) {
 	p.mu.Lock()
 	// What to do about it is what makes a cause another one: its text may tell the time.
-	flipped := (p.cause == "") != (cause == "") || remedy(p.cause) != remedy(cause)
+	flipped := (p.cause == "") != (cause == "") || answers.Remedy(p.cause) != answers.Remedy(cause)
 	p.cause = cause
 	if cause == "" {
 		admissionEffective.Set(1)
@@ -293,27 +236,11 @@ func (p *placer) probe(ctx context.Context) {
 		}
 		err := p.client.Create(ctx, sample.DeepCopy(), client.DryRunAll)
 		cause := p.notEffective(err)
-		if cause == "" && !cameThrough(err) {
+		if cause == "" && !answers.CameThrough(err) {
 			continue
 		}
 		p.answered(sample)
 		p.set(ctx, cause)
 		return
 	}
-}
-
-// cameThrough says whether the answer to an emitted pod is one that the API server only gives once the pod
-// was rewritten. In k8s.io/apiserver pkg/registry/generic/registry Store.Create, validation, which has the
-// interlock, comes before admission that validates, and a name that is taken is found last. Quotas and Pod
-// Security only validate (pkg/admission/plugin/resourcequota, k8s.io/kubernetes
-// plugin/pkg/admission/security/podsecurity), as policies do whose refusals are invalid. Any other refusal may
-// have come before.
-func cameThrough(err error) bool {
-	if err == nil || apierrors.IsAlreadyExists(err) || apierrors.IsInvalid(err) {
-		return true
-	}
-	what, why, _ := strings.Cut(err.Error(), " is forbidden: ")
-	return apierrors.IsForbidden(err) && strings.HasPrefix(what, "pods ") && slices.ContainsFunc([]string{"exceeded quota: ", "failed quota: ", "violates PodSecurity "}, func(validating string) bool {
-		return strings.HasPrefix(why, validating)
-	})
 }

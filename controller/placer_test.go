@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/controller/answers"
 	"github.com/everynode/everynode/deploy"
 	"github.com/everynode/everynode/internal/daemon"
 )
@@ -62,7 +63,7 @@ func TestPlacerCreates(t *testing.T) {
 		refuse        error
 		wantPlacedBy  string
 		wantErr       error // the very error of the API server
-		wantHeld      bool  // a *notEffectiveError
+		wantHeld      bool  // a *answers.NotEffectiveError
 		wantStored    bool
 		wantAnnotated string
 		wantRequests  []string
@@ -91,7 +92,7 @@ func TestPlacerCreates(t *testing.T) {
 			pod := emitted("n1")
 			placedBy, err := p.create(t.Context(), pod)
 
-			var held *notEffectiveError
+			var held *answers.NotEffectiveError
 			if errors.As(err, &held) != test.wantHeld {
 				t.Errorf("error %v, want held %v", err, test.wantHeld)
 			}
@@ -415,52 +416,6 @@ func TestPlacerCondition(t *testing.T) {
 	}
 }
 
-func TestNotEffective(t *testing.T) {
-	pods := schema.GroupKind{Kind: "Pod"}
-	invalid := func(errs ...*field.Error) error { return apierrors.NewInvalid(pods, "p", errs) }
-	nodeName, image := field.NewPath("spec", "nodeName"), field.NewPath("spec", "containers").Index(0).Child("image")
-	interlock := field.Forbidden(nodeName, "cannot be set until all schedulingGates have been cleared")
-	tests := map[string]struct {
-		err  error
-		want string // a part; "": it is
-	}{
-		"success":                          {},
-		"interlock":                        {err: invalid(interlock), want: "no admission rewrote"},
-		"interlock among others":           {err: invalid(field.Required(image, ""), interlock), want: "no admission rewrote"},
-		"invalid in another field":         {err: invalid(field.Required(image, ""))},
-		"invalid nodeName":                 {err: invalid(field.Invalid(nodeName, "N!", "must be a name"))},
-		"gates elsewhere":                  {err: invalid(field.Forbidden(field.NewPath("spec", "schedulingGates"), "schedulingGates must be unique"))},
-		"our webhook fails":                {err: errWebhookFails(), want: "connection refused"},
-		"another's webhook fails":          {err: apierrors.NewInternalError(errors.New(`failed calling webhook "istio.example.com": connection refused`))},
-		"our webhook refuses":              {err: apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "p", errors.New(`admission webhook "owned.placement.everynode.dev" denied the request`))},
-		"our policy fails":                 {err: errOfPolicy("policy 'everynode-placement' with binding 'everynode-placement' denied request: JSON Patch: no such path"), want: "no such path"},
-		"our other policy fails":           {err: errOfPolicy("policy 'everynode-placement-namespaces' with binding 'b' denied request: it costs too much"), want: "it costs too much"},
-		"our policy, with a wrong binding": {err: errOfPolicy(`policy "everynode-placement" denied request: failed to configure policy: x`), want: "failed to configure"},
-		"another's policy fails":           {err: errOfPolicy("policy 'example' with binding 'everynode-placement' denied request: x")},
-		"our policy refuses":               {err: errOfPolicy("ValidatingAdmissionPolicy 'everynode-placement' with binding 'everynode-placement' denied request: x")},
-		"internal error":                   {err: apierrors.NewInternalError(errors.New("etcd"))},
-		"not from the API server":          {err: errors.New("failed calling webhook placement.everynode.dev")},
-		"already there":                    {err: apierrors.NewAlreadyExists(schema.GroupResource{Resource: "pods"}, "p")},
-		"invalid, and nothing said of why": {err: &apierrors.StatusError{ErrStatus: metav1.Status{Reason: metav1.StatusReasonInvalid, Code: 422}}},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			got := notEffective(test.err)
-			if (got == "") != (test.want == "") || !strings.Contains(got, test.want) {
-				t.Errorf("notEffective = %q, want %q in it", got, test.want)
-			}
-		})
-	}
-}
-
-// errOfPolicy is how the API server refuses a pod because of a policy: a code of one reason and the name
-// of another.
-func errOfPolicy(message string) error {
-	err := apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "p", errors.New("admission request denied by policy"))
-	err.ErrStatus.Message, err.ErrStatus.Reason = message, metav1.StatusReasonInvalid
-	return err
-}
-
 // The failure of a webhook is told from others' by its name: all of ours must have it.
 func TestWebhooksHaveTheSuffix(t *testing.T) {
 	objects, err := deploy.Objects(deploy.Install, "MutatingWebhookConfiguration")
@@ -479,7 +434,7 @@ func TestWebhooksHaveTheSuffix(t *testing.T) {
 		t.Fatal("no webhook in the manifest")
 	}
 	for _, webhook := range webhooks {
-		if !strings.HasSuffix(webhook.Name, webhookSuffix) {
+		if !strings.HasSuffix(webhook.Name, answers.WebhookSuffix) {
 			t.Errorf("webhook %s: its failure is not known for ours", webhook.Name)
 		}
 		// The probe is a dry run, which the API server refuses where there may be side effects.
@@ -509,7 +464,7 @@ func TestPoliciesHaveThePrefix(t *testing.T) {
 		t.Fatalf("no policy in the manifest: %v", err)
 	}
 	for _, policy := range policies {
-		if !strings.HasPrefix(policy.GetName(), policyPrefix) {
+		if !strings.HasPrefix(policy.GetName(), answers.PolicyPrefix) {
 			t.Errorf("%s %s: its failure is not known for ours", policy.GetKind(), policy.GetName())
 		}
 	}

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/controller/answers"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -24,7 +25,7 @@ func (w *world) trouble(cell daemon.CellKey, problem daemon.Problem) {
 		known.problems[cell.Node] = problem
 		known.affected.ReplaceOrInsert(cell.Node)
 	}
-	if problem.Reason == eventNameTaken {
+	if problem.Reason == answers.ReasonNameTaken {
 		w.awaited.await(cell, w.names(known, cell.Node)...)
 	}
 	w.report(ownerOf(cell))

@@ -7,8 +7,7 @@ import (
 	"sync"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-
+	"github.com/everynode/everynode/controller/answers"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -67,9 +66,9 @@ func newRefusals(now func() time.Time) *refusals {
 // refusedAfter is the wait after so many refusals.
 func refusedAfter(steps int) time.Duration {
 	if steps >= 10 { // 2^10 s is more than 15 min
-		return refusedBackOffMax
+		return answers.RefusedBackOffMax
 	}
-	return min(refusedBackOff<<steps, refusedBackOffMax)
+	return min(answers.RefusedBackOff<<steps, answers.RefusedBackOffMax)
 }
 
 // mayAsk says whether a cell's pod may be asked for now, or how long it is held back and because of
@@ -129,7 +128,7 @@ func (k *refusal) cell(key daemon.CellKey) *refusedCell {
 }
 
 // note notes that a cell's pod was refused. Refusals of requests that were under way together count once.
-func (r *refusals) note(cell daemon.CellKey, err error, about concern) {
+func (r *refusals) note(cell daemon.CellKey, err error, about answers.Concern) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	key := ownerOf(cell)
@@ -140,7 +139,7 @@ func (r *refusals) note(cell daemon.CellKey, err error, about concern) {
 	}
 	known.err = err
 	of, whole := known.cell(cell), known.whole
-	if about == concernsDaemon {
+	if about == answers.Daemon {
 		known.whole, known.sure = true, true
 	} else {
 		known.refusedNode(of, err, r.now())
@@ -273,11 +272,11 @@ func (r *refusals) roomFor(key DaemonKey, quota string) []daemon.CellKey {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	known := r.byDaemon[key]
-	if known == nil || !known.sure || !exceeds(known.err, quota) {
+	if known == nil || !known.sure || !answers.Exceeds(known.err, quota) {
 		return nil
 	}
 	known.steps = 0
-	soon := known.asked.Add(refusedBackOff)
+	soon := known.asked.Add(answers.RefusedBackOff)
 	if now := r.now(); soon.Before(now) {
 		soon = now
 	}
@@ -286,12 +285,6 @@ func (r *refusals) roomFor(key DaemonKey, quota string) []daemon.CellKey {
 	}
 	known.until = soon
 	return slices.Collect(maps.Keys(known.cells))
-}
-
-// exceeds says whether an answer is that a quota has no room (k8s.io/apiserver
-// pkg/admission/plugin/resourcequota).
-func exceeds(err error, quota string) bool {
-	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), "exceeded quota: "+quota+",")
 }
 
 // in are the daemons of a namespace whose pods are refused.

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/everynode/everynode/controller/answers"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -17,7 +18,7 @@ import (
 // back-off, not one for each node (S8), and when there is room again all follow at once. So does a
 // namespace that is being deleted, for as long as something keeps it.
 func TestRefusedDaemonAsksOneAtATime(t *testing.T) {
-	for reason, refuse := range map[string]error{eventFailed: errQuota(), eventTerminating: errNamespaceTerminating()} {
+	for reason, refuse := range map[string]error{answers.ReasonFailed: errQuota(), answers.ReasonTerminating: errNamespaceTerminating()} {
 		t.Run(reason, func(t *testing.T) { asksOneAtATime(t, refuse, reason) })
 	}
 }
@@ -41,7 +42,7 @@ func asksOneAtATime(t *testing.T, refuse error, reason string) {
 				result, err := s.actor.Reconcile(t.Context(), cell)
 				wait := result.RequeueAfter
 				if err != nil {
-					wait = refusedBackOffMax // of its own
+					wait = answers.RefusedBackOffMax // of its own
 				}
 				due[cell] = s.clock.now.Add(wait)
 			}
@@ -61,7 +62,7 @@ func asksOneAtATime(t *testing.T, refuse error, reason string) {
 	}
 	clear(woken)
 	s.refuse = nil
-	s.clock.advance(refusedBackOffMax)
+	s.clock.advance(answers.RefusedBackOffMax)
 	if _, err := s.actor.Reconcile(t.Context(), cells[7]); err != nil {
 		t.Fatal(err)
 	}
@@ -110,8 +111,8 @@ func TestRefusals(t *testing.T) {
 		}
 	}
 	may(a.on("n1"), 0)
-	r.note(a.on("n1"), quota, concernsDaemon)
-	r.note(a.on("n2"), quota, concernsDaemon) // it was under way
+	r.note(a.on("n1"), quota, answers.Daemon)
+	r.note(a.on("n2"), quota, answers.Daemon) // it was under way
 	may(a.on("n3"), time.Second)
 	may(b.on("n1"), 0)
 	clock.advance(time.Second)
@@ -127,7 +128,7 @@ func TestRefusals(t *testing.T) {
 		t.Errorf("%v may ask again, want all five", got)
 	}
 	may(a.on("n3"), 0)
-	r.note(a.on("n3"), quota, concernsDaemon)
+	r.note(a.on("n3"), quota, answers.Daemon)
 	may(a.on("n1"), time.Second) // it is reset
 	if got := r.over(b); got != nil {
 		t.Errorf("of b %v may ask again, want none", got)
@@ -185,9 +186,9 @@ func TestRefusedAskAgain(t *testing.T) {
 				test.refuse = errQuota()
 			}
 			s, o, q := refusedStage(t, test.refuse)
-			s.clock.advance(refusedBackOff)
+			s.clock.advance(answers.RefusedBackOff)
 			_, _ = s.actor.Reconcile(t.Context(), stageKey)
-			s.clock.advance(refusedBackOff) // of the two of this step
+			s.clock.advance(answers.RefusedBackOff) // of the two of this step
 			q.drain()
 			test.event(o)
 			var want []string
@@ -222,7 +223,7 @@ func TestUseOfAQuotaGoesDownOften(t *testing.T) {
 		t.Errorf("%d cells were woken in 10 s, want one each second", plans)
 	}
 	s.refuse = nil
-	s.clock.advance(refusedBackOff)
+	s.clock.advance(answers.RefusedBackOff)
 	if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != looksLater || len(s.pods(t)) != 1 {
 		t.Errorf("Reconcile = %s with %d pods, want one made", got, len(s.pods(t)))
 	}

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/everynode/everynode/controller/answers"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -144,8 +145,8 @@ func (a *asker) ask(node int) {
 	a.requests = append(a.requests, a.clock.now)
 	err := a.refuse(node)
 	if err != nil {
-		a.refusals.note(cellOf(node), err, concernOf(err))
-		a.enqueue(node, refusedBackOff) // the queue's own
+		a.refusals.note(cellOf(node), err, answers.Of(answers.Create, err).Concerns)
+		a.enqueue(node, answers.RefusedBackOff) // the queue's own
 		return
 	}
 	a.taken[node] = a.clock.now
@@ -198,7 +199,7 @@ func TestPolicyRefusesAllNodesButOne(t *testing.T) {
 	}
 	a.run(time.Hour)
 	gone = true
-	a.run(refusedBackOffMax + time.Second)
+	a.run(answers.RefusedBackOffMax + time.Second)
 	if len(a.taken) != fleetSize {
 		t.Errorf("%d nodes have a pod a step after the policy is gone, want all %d", len(a.taken), fleetSize)
 	}

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/controller/answers"
 )
 
 // asksFor has the selector ask for a label, and the template have it.
@@ -85,7 +86,7 @@ func TestSelectorsOfLabelsThatAreOurs(t *testing.T) {
 				t.Errorf("%d pods after %d requests, want %d", len(pods), len(s.requests), test.made)
 			}
 			_, health := s.world.health(keyOf(s.set))
-			if got := health.Problems["n1"]; (got.Reason == eventUnselected) != (test.made == 0) {
+			if got := health.Problems["n1"]; (got.Reason == answers.ReasonUnselected) != (test.made == 0) {
 				t.Errorf("the problem is %+v", got)
 			}
 			if events := s.drain(); test.made == 0 && len(events) > 14 {
@@ -110,11 +111,11 @@ func TestAdmissionChangesLabels(t *testing.T) {
 	if made, deleted := len(s.requests), len(s.deletes); made < 9 || made > 14 || deleted != made {
 		t.Errorf("%d pods were made and %d deleted in an hour, want the 9 to 14 of one back-off", made, deleted)
 	}
-	if _, health := s.world.health(keyOf(s.set)); health.Problems["n1"].Reason != eventUnselected {
+	if _, health := s.world.health(keyOf(s.set)); health.Problems["n1"].Reason != answers.ReasonUnselected {
 		t.Errorf("the problem is %+v", health.Problems["n1"])
 	}
 	s.relabel = nil
-	s.clock.advance(refusedBackOffMax)
+	s.clock.advance(answers.RefusedBackOffMax)
 	if _, err := s.actor.Reconcile(t.Context(), stageKey); err != nil || len(s.pods(t)) != 1 {
 		t.Errorf("%d pods, %v; want one once labels stay", len(s.pods(t)), err)
 	}

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
+	"github.com/everynode/everynode/controller/answers"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -100,11 +101,11 @@ func Setup(mgr manager.Manager, options Options) error {
 func setUpCells(mgr manager.Manager, options Options, observer *observer, placer *placer, recorder teller) error {
 	cells, err := controller.NewTyped("cells", mgr, controller.TypedOptions[daemon.CellKey]{
 		MaxConcurrentReconciles: options.Workers,
-		RateLimiter:             refused[daemon.CellKey](),
+		RateLimiter:             answers.Refused[daemon.CellKey](),
 		Reconciler: &actor{
 			kinds: options.Kinds, world: observer.world, client: mgr.GetClient(), reader: mgr.GetAPIReader(),
 			placer: placer, gate: newThrottle(options.Workers), refusals: observer.refusals, owners: observer.owners,
-			events: recorder, unanswered: unanswered[daemon.CellKey](),
+			events: recorder, unanswered: answers.Unanswered[daemon.CellKey](),
 		},
 	})
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/controller/answers"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -210,7 +211,7 @@ func TestReporterTellsOfTrouble(t *testing.T) {
 	d := newDesk(t)
 	cell := keyOf(makeDaemon("d")).on("n1")
 	d.world.nodeSeen(makeNode("n1"))
-	d.world.trouble(cell, daemon.Problem{Reason: eventFailed, Message: "exceeded quota"})
+	d.world.trouble(cell, daemon.Problem{Reason: answers.ReasonFailed, Message: "exceeded quota"})
 	d.report(t)
 	d.informed(t)
 	want := []string{"Available=False", "Progressing=True", "Degraded=True", "Reconciling=True", "Stalled=True", "PlacementAdmission=True"}

@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/controller/answers"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -26,10 +27,10 @@ func (a *actor) tellCreated(owner *v1alpha1.DaemonSet, node string, pod *corev1.
 // tellRefused tells of a pod that was not made. A namespace that is being deleted takes no events either:
 // then it is about the namespace, and kept in another one.
 func (a *actor) tellRefused(owner *v1alpha1.DaemonSet, node string, err error) {
-	problem := problemOf(err)
+	problem := answers.Problem(err)
 	told := entry{one: fmt.Sprintf("The pod for node %s was not created: %s", node, problem.Message)}
-	if refused := new(podError); errors.As(err, &refused) {
-		told.related = podReference(owner.Namespace, refused.pod, "")
+	if refused := new(answers.PodError); errors.As(err, &refused) {
+		told.related = podReference(owner.Namespace, refused.Pod, "")
 		told.many, told.why, told.cause = "%s were not created", problem.Message, problem.Cause
 	}
 	if regarding, related := toldOf(owner, err); related != nil {
@@ -49,7 +50,7 @@ func (a *actor) tellDeleted(owner *v1alpha1.DaemonSet, action *daemon.Action) {
 }
 
 func (a *actor) tellNotDeleted(owner *v1alpha1.DaemonSet, action *daemon.Action, err error) {
-	cause := causeOf(err)
+	cause := answers.Told(err)
 	a.events.note(owner, corev1.EventTypeWarning, eventFailedDelete, actionDelete, entry{
 		related: podReference(owner.Namespace, action.Pod.Name, action.Pod.UID),
 		one:     fmt.Sprintf("Pod %s was not deleted: %s. It has to go: %s", action.Pod.Name, cause, action.Message),
@@ -79,7 +80,7 @@ func (a *actor) tellClaimed(owner *v1alpha1.DaemonSet, pod *seenPod, did, why st
 }
 
 func (a *actor) tellNotClaimed(owner *v1alpha1.DaemonSet, pod *seenPod, did, why string, err error) {
-	cause := causeOf(err)
+	cause := answers.Told(err)
 	a.events.note(owner, corev1.EventTypeWarning, eventFailedClaim, actionClaim, entry{
 		related: podReference(pod.Namespace, pod.Name, pod.UID),
 		one:     fmt.Sprintf("Pod %s was not %s: %s. It has to be, for %s", pod.Name, did, cause, why),

@@ -2,37 +2,16 @@ package controller
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net/http"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/everynode/everynode/controller/answers"
 	"github.com/everynode/everynode/internal/daemon"
 )
-
-// mayBeDone says whether a request that failed may have been carried out all the same: its answer was
-// lost, or the API server does not know either. One that it turned away unread was not.
-func mayBeDone(err error) bool {
-	var (
-		unsent *heldBackError
-		status apierrors.APIStatus
-	)
-	if errors.As(err, &unsent) {
-		return false
-	}
-	if !noAnswer(err) || !errors.As(err, &status) {
-		return noAnswer(err)
-	}
-	switch status.Status().Code {
-	case http.StatusTooManyRequests, http.StatusUnauthorized, http.StatusNotFound:
-		return false
-	}
-	return true
-}
 
 // startTask is the task of a cell that is worked on from now on. What it asks for counts at once; answered
 // has to follow.
@@ -56,7 +35,7 @@ func (w *world) answered(cell daemon.CellKey, made bool, err error) {
 	if known == nil {
 		return
 	}
-	if err != nil && mayBeDone(err) {
+	if err != nil && answers.MayBeDone(err) {
 		known.cells.Lost(cell.Node, w.now())
 	} else {
 		known.cells.Answered(cell.Node, made, w.now())

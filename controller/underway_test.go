@@ -4,7 +4,6 @@ import (
 	"errors"
 	"testing"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/everynode/everynode/api/v1alpha1"
@@ -60,30 +59,6 @@ func TestLostAnswerToADeleteCounts(t *testing.T) {
 			}
 			if len(s.deletes) != want || s.deletes[len(s.deletes)-1] != first.UID {
 				t.Errorf("deletes %v, want %d, none of n2's pod", s.deletes, want)
-			}
-		})
-	}
-}
-
-// Only what may have been carried out counts.
-func TestMayBeDone(t *testing.T) {
-	tests := map[string]struct {
-		err  error
-		want bool
-	}{
-		"no answer":         {errors.New("connection reset by peer"), true},
-		"a timeout":         {apierrors.NewTimeoutError("x", 1), true},
-		"an internal error": {apierrors.NewInternalError(errors.New("etcd")), true},
-		"too many requests": {apierrors.NewTooManyRequests("x", 1), false},
-		"unauthorized":      {apierrors.NewUnauthorized("x"), false},
-		"a refusal":         {errQuota(), false},
-		"never sent":        {&heldBackError{0, errQuota()}, false},
-		"no failure":        {nil, false},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			if got := test.err != nil && mayBeDone(test.err); got != test.want {
-				t.Errorf("mayBeDone(%v) = %v, want %v", test.err, got, test.want)
 			}
 		})
 	}

@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/controller/answers"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -224,7 +225,7 @@ func TestFleetUnderAQuota(t *testing.T) {
 		t.Errorf("counters %+v, %d refused, %d requests, %d problems; want %+v, 1, 11 and 90", health.Counters, refused, len(f.requests), len(health.Problems), want)
 	}
 	f.refuse = nil
-	f.clock.advance(refusedBackOff)
+	f.clock.advance(answers.RefusedBackOff)
 	if made := f.settle(t); made != 90 {
 		t.Errorf("%d pods are made without the quota, want 90", made)
 	}

@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/controller/answers"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -613,7 +614,7 @@ func TestWorldAwaitsNames(t *testing.T) {
 		return makePod(set, makeNode("n1"), func(pod *corev1.Pod) { pod.OwnerReferences, pod.Name = nil, name })
 	}
 	for _, name := range names {
-		w.trouble(cell, daemon.Problem{Reason: eventNameTaken, Message: "both"})
+		w.trouble(cell, daemon.Problem{Reason: answers.ReasonNameTaken, Message: "both"})
 		q.drain()
 		w.podGone(squatter(name))
 		wantQueued(t, q, []string{"uid-d on n1"}, []types.UID{"uid-d"})
@@ -624,7 +625,7 @@ func TestWorldAwaitsNames(t *testing.T) {
 	q.drain()
 	w.podGone(squatter(names[0]))
 	wantQueued(t, q, nil, nil)
-	w.trouble(cell, daemon.Problem{Reason: eventNameTaken, Message: "again"})
+	w.trouble(cell, daemon.Problem{Reason: answers.ReasonNameTaken, Message: "again"})
 	w.daemonGone(keyOf(set))
 	w.nodeGone("n1")
 	if len(w.awaited.byName)+len(w.daemons) != 0 {

@@ -1,8 +1,8 @@
-package controller
+package answers
 
 import (
+	"cmp"
 	"errors"
-	"fmt"
 	"net/url"
 	"regexp"
 	"strings"
@@ -11,19 +11,6 @@ import (
 
 	"github.com/everynode/everynode/internal/daemon"
 )
-
-// podError is the failure to do something about a pod. A condition groups nodes by the answer, and so
-// has to know which names in it are the pod's own.
-type podError struct {
-	doing, pod, node string
-	err              error
-}
-
-func (e *podError) Error() string {
-	return fmt.Sprintf("%s pod %s for node %s: %v", e.doing, e.pod, e.node, e.err)
-}
-
-func (e *podError) Unwrap() error { return e.err }
 
 // What API servers put before a reason (k8s.io/apimachinery pkg/api/errors NewForbidden, NewInvalid,
 // NewInternalError), beside forbiddenPrefix.
@@ -44,9 +31,28 @@ const (
 	answererLimit = 600
 )
 
-// causeOf is what an error comes down to, the reason first. It is what the API server says, without the
-// pod's name before it, for a condition names the nodes and an event the pods beside it; who in admission
-// answered comes last. The log has the whole error.
+// Problem is how a condition and an event report an error.
+func Problem(err error) daemon.Problem {
+	row := Of(Create, err)
+	reason := cmp.Or(row.Reason, ReasonFailed)
+	var failure *Failure
+	if row.Reason == "" && errors.As(err, &failure) {
+		reason = failure.Reason
+	}
+	return daemon.NewProblem(reason, Told(err), namesIn(err)...)
+}
+
+// Told is what users are told of an error: its cause, and what they can do.
+func Told(err error) string {
+	cause := causeOf(err)
+	if remedy := Of(Create, err).Remedy; remedy != "" {
+		return cause + ": " + remedy
+	}
+	return cause
+}
+
+// causeOf is the text of an error with the reason first: the API server's, without the pod's name, for a condition
+// names the nodes and an event the pods beside it; who in admission answered comes last. The log has the whole error.
 func causeOf(err error) string {
 	text := forbiddenPrefix.ReplaceAllString(answerOf(err), "")
 	text = invalidPrefix.ReplaceAllString(text, "invalid: ")
@@ -66,10 +72,10 @@ func causeOf(err error) string {
 // answerOf is the part of an error that says why.
 func answerOf(err error) string {
 	var (
-		absent      *notEffectiveError
+		absent      *NotEffectiveError
 		status      apierrors.APIStatus
 		unreachable *url.Error
-		pod         *podError
+		pod         *PodError
 	)
 	switch {
 	case errors.As(err, &absent):
@@ -79,16 +85,16 @@ func answerOf(err error) string {
 	case errors.As(err, &unreachable):
 		return "no answer from the API server: " + unreachable.Err.Error()
 	case errors.As(err, &pod):
-		return pod.err.Error()
+		return pod.Err.Error()
 	}
 	return err.Error()
 }
 
 // namesIn are the names in an error that differ between the pods of a daemon.
 func namesIn(err error) []string {
-	var pod *podError
+	var pod *PodError
 	if !errors.As(err, &pod) {
 		return nil
 	}
-	return []string{pod.pod, pod.node}
+	return []string{pod.Pod, pod.Node}
 }

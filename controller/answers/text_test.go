@@ -1,4 +1,4 @@
-package controller
+package answers
 
 import (
 	"context"
@@ -29,7 +29,7 @@ func errDeniedBy(message string) error {
 }
 
 func errForbids(message string) error {
-	return apierrors.NewForbidden(podsResource, longPod, errors.New(message))
+	return apierrors.NewForbidden(pods, longPod, errors.New(message))
 }
 
 // restricted is what Pod Security says of a pod with many containers
@@ -65,11 +65,11 @@ func TestDegradedBeginsWithTheReason(t *testing.T) {
 		"a webhook that cannot be asked":      {err: apierrors.NewInternalError(fmt.Errorf("failed calling webhook %q: failed to call webhook: Post \"https://hook.%s.svc:443/validate?timeout=10s\": dial tcp 10.0.0.1:443: connect: connection refused", longName, longName[:63])), want: "dial tcp 10.0.0.1:443: connect: connection refused (failed calling webhook"},
 		"an invalid pod":                      {err: apierrors.NewInvalid(schema.GroupKind{Kind: "Pod"}, longPod, field.ErrorList{field.Invalid(field.NewPath("spec", "tolerations").Index(0).Child("operator"), "x", "bad")}), want: `invalid: spec.tolerations[0].operator`},
 		"an API server that is unreachable":   {err: &url.Error{Op: "Post", URL: "https://" + longName + "/api/v1/namespaces/" + longName[:63] + "/pods", Err: context.DeadlineExceeded}, want: "no answer from the API server: context deadline exceeded"},
-		"admission alone, which is not there": {err: &notEffectiveError{errInterlock()}, want: "placement admission is not effective"},
+		"admission alone, which is not there": {err: &NotEffectiveError{errInterlock()}, want: "placement admission is not effective"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			problem := problemOf(&podError{"creating", longPod, longNode, test.err})
+			problem := Problem(&PodError{"creating", longPod, longNode, test.err})
 			health := daemon.Health{Problems: map[string]daemon.Problem{longNode: problem}}
 			message := health.Conditions()[2].Message
 			if !strings.HasPrefix(message, test.want) || !strings.Contains(message, test.also) || !strings.HasSuffix(message, "(1 node: "+longNode+")") {
@@ -85,7 +85,7 @@ func TestDegradedBeginsWithTheReason(t *testing.T) {
 // One cause is one, whichever pod of the daemon was refused.
 func TestProblemsOfOneCause(t *testing.T) {
 	of := func(pod, node string) daemon.Problem {
-		return problemOf(&podError{"creating", pod, node, apierrors.NewForbidden(podsResource, pod, fmt.Errorf("pod %s may not be on %s", pod, node))})
+		return Problem(&PodError{"creating", pod, node, apierrors.NewForbidden(pods, pod, fmt.Errorf("pod %s may not be on %s", pod, node))})
 	}
 	if a, b := of("d-n1-x", "n1"), of("d-n2-y", "n2"); a.Cause != b.Cause || a.Message == b.Message {
 		t.Errorf("%+v and %+v are not of one cause", a, b)

@@ -1,0 +1,84 @@
+package answers
+
+import (
+	"slices"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// WebhookSuffix is in the name of every webhook of ours (templates/webhook of the chart), and the name of every
+// policy of ours that places pods (templates/policy) begins with PolicyPrefix.
+const (
+	WebhookSuffix = "placement.everynode.dev"
+	PolicyPrefix  = "everynode-placement"
+)
+
+// NotAsked is why an emitted pod came to the interlock.
+const NotAsked = "no admission rewrote the pod: the API server has no webhook configuration and no policy for it, or what it has does not apply"
+
+// NotEffective is why an error means that admission did not rewrite an emitted pod; empty when it means something
+// else.
+func NotEffective(err error) string {
+	row := Of(Create, err)
+	if row.absence == nil {
+		return ""
+	}
+	return row.absence(read(err).status.Message)
+}
+
+// FailedWebhook reports whether the API server could not ask a webhook; its message names which.
+func FailedWebhook(err error) bool {
+	return apierrors.IsInternalError(err) && strings.Contains(err.Error(), "failed calling webhook")
+}
+
+// CameThrough reports whether the answer to an emitted pod is one that the API server only gives once the pod was
+// rewritten. In k8s.io/apiserver pkg/registry/generic/registry Store.Create, validation, which has the interlock,
+// comes before admission that validates, and a name that is taken is found last. Quotas and Pod Security only
+// validate (pkg/admission/plugin/resourcequota, k8s.io/kubernetes plugin/pkg/admission/security/podsecurity), as
+// policies do whose refusals are invalid. Any other refusal may have come before.
+func CameThrough(err error) bool {
+	return err == nil || apierrors.IsInvalid(err) && NotEffective(err) == "" || Of(Create, err).placed
+}
+
+func interlocked(a answer) bool {
+	return apierrors.IsInvalid(a.err) && a.status.Details != nil && slices.ContainsFunc(a.status.Details.Causes, func(cause metav1.StatusCause) bool {
+		return cause.Field == "spec.nodeName" && strings.Contains(cause.Message, "schedulingGates")
+	})
+}
+
+func failedPolicy(a answer) bool {
+	return strings.HasPrefix(a.status.Message, "policy '"+PolicyPrefix) || strings.HasPrefix(a.status.Message, `policy "`+PolicyPrefix)
+}
+
+// remedies are what the API server, or Go's TLS in it, says of a webhook that it cannot ask, and what
+// somebody can do about it. The first that is in a message counts.
+var remedies = []struct{ says, remedy string }{
+	{"certificate has expired or is not yet valid", "its certificate has expired, or a clock is wrong: have the certificate renewed, or renew it in its files"},
+	{"certificate signed by unknown authority", "its certificate was signed by another CA than the webhook configuration's caBundle holds: let --webhook-certificates keep up the two, or put the right CA there"},
+	{"certificate is not valid for any names", "its certificate names no host: have it made for the name that the API server calls"},
+	{"certificate is valid for", "its certificate is for another name than the API server calls: see --webhook-certificate-names"},
+	{"unable to load root certificates", "the webhook configuration's caBundle holds no certificate: let --webhook-certificates write it, or put the CA there"},
+	{"remote error: tls: internal error", "it has no certificate: the Secret everynode-system/everynode-webhook-tls is missing or broken"},
+	{"no endpoints available for service", "no everynode-webhook is ready: its /readyz and its log say why, as when its certificate's Secret is missing"},
+}
+
+// Remedy is what to do when the API server cannot ask everynode-webhook, where its message shows that. It is the same
+// for messages that differ by the time only. docs/certificates.md has more.
+func Remedy(message string) string {
+	for _, known := range remedies {
+		if strings.Contains(message, known.says) {
+			return known.remedy + " (docs/certificates.md)"
+		}
+	}
+	return ""
+}
+
+// unanswering is why everynode-webhook counts as away, with what to do first where that is known.
+func unanswering(message string) string {
+	if known := Remedy(message); known != "" {
+		return "the API server cannot ask everynode-webhook: " + known + ": " + message
+	}
+	return "everynode-webhook does not answer: " + message
+}

@@ -1,0 +1,67 @@
+package answers
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	extensionsv1beta1 "k8s.io/api/extensions/v1beta1"
+)
+
+// Failures of the controller's own that have a row in the table.
+var (
+	// ErrNameTaken is the failure to create a pod whose name somebody else's pod has.
+	ErrNameTaken = errors.New("the name is taken by a pod that the DaemonSet does not control")
+	// ErrFormer is the failure to create a pod while one of a former DaemonSet of the same name is there
+	// (k/k#131684).
+	ErrFormer = errors.New("it is of a former DaemonSet of this name and still there; waiting until it is gone")
+	// ErrUnselected is the failure to create an object that its DaemonSet would not select.
+	ErrUnselected = errors.New("spec.selector asks for a value of a label that the controller sets on its pods (" +
+		appsv1.ControllerRevisionHashLabelKey + ", " + extensionsv1beta1.DaemonSetTemplateGenerationKey +
+		") and that they do not have, so that none would be the DaemonSet's: recreate it with a selector and a template without that label")
+	// ErrRelabelled is the failure to create an object whose labels admission changed.
+	ErrRelabelled = errors.New("admission changed its labels so that spec.selector does not match them, and it was deleted: " +
+		"correct the mutating webhook or policy that changes them")
+)
+
+// PodError is the failure to do something about a pod. A condition groups nodes by the answer, and so has to know
+// which names in it are the pod's own.
+type PodError struct {
+	Doing, Pod, Node string
+	Err              error
+}
+
+func (e *PodError) Error() string {
+	return fmt.Sprintf("%s pod %s for node %s: %v", e.Doing, e.Pod, e.Node, e.Err)
+}
+
+func (e *PodError) Unwrap() error { return e.Err }
+
+// Failure is an error with a reason for its event, where its row in the table has none.
+type Failure struct {
+	Reason string
+	Err    error
+}
+
+func (f *Failure) Error() string { return f.Err.Error() }
+func (f *Failure) Unwrap() error { return f.Err }
+
+// HeldBackError is the failure to ask for a pod of a daemon whose pods are refused. Nothing was sent.
+type HeldBackError struct {
+	Wait    time.Duration
+	Because error // the answer to another request
+}
+
+func (e *HeldBackError) Error() string {
+	return fmt.Sprintf("held back for %s: %v", e.Wait, e.Because)
+}
+
+// NotEffectiveError is the failure to create a pod that only admission may place.
+type NotEffectiveError struct{ Err error }
+
+func (e *NotEffectiveError) Error() string {
+	return "placement admission is not effective, and --placement=admission leaves placing to it alone: bring everynode-webhook and its configuration up, restore the policy everynode-placement where that is installed instead, or use --placement=auto: " + e.Err.Error()
+}
+
+func (e *NotEffectiveError) Unwrap() error { return e.Err }
