@@ -18,6 +18,8 @@ import (
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/controller/answers"
+	"github.com/everynode/everynode/controller/notify"
+	"github.com/everynode/everynode/controller/pace"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -56,10 +58,10 @@ type actor struct {
 	client   client.Client
 	reader   client.Reader // of the API server, not of the cache
 	placer   *placer
-	gate     *throttle // of creates
+	gate     *pace.Throttle // of creates
 	refusals *refusals
 	owners   *owners
-	events   teller
+	events   notify.Recorder
 	// unanswered counts, for each cell, the requests in a row that got no answer.
 	unanswered workqueue.TypedRateLimiter[daemon.CellKey]
 }
@@ -183,15 +185,15 @@ func (a *actor) createAs(ctx context.Context, cell daemon.CellKey, task *task, a
 			return err
 		}
 	}
-	if err := a.gate.enter(ctx); err != nil {
+	if err := a.gate.Enter(ctx); err != nil {
 		return err
 	}
 	if wait, because := a.refusals.mayAsk(cell); because != nil {
-		a.gate.leaveUnasked()
+		a.gate.LeaveUnasked()
 		return &answers.HeldBackError{Wait: wait, Because: because}
 	}
 	placedBy, err := a.make(ctx, task, pod)
-	a.gate.leave(err == nil || !answers.NoAnswer(err))
+	a.gate.Leave(err == nil || !answers.NoAnswer(err))
 	if err == nil || apierrors.IsAlreadyExists(err) {
 		a.world.wake(a.refusals.taken(cell))
 	}

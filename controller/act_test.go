@@ -18,6 +18,7 @@ import (
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/controller/answers"
+	"github.com/everynode/everynode/controller/pace"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -43,7 +44,7 @@ func newStage(t *testing.T, change ...func(*v1alpha1.DaemonSet)) *stage {
 	s.world, _, s.clock = newTestWorld()
 	s.actor = &actor{
 		kinds: everynodeOnly, world: s.world, client: s.server, reader: s.server,
-		placer: newPlacer(s.server, PlacementAuto, newSampler(s.world).samples, func(bool, string) {}), events: s.recorder, unanswered: answers.Unanswered[daemon.CellKey](), gate: newThrottle(4), refusals: newRefusals(s.clock.Now), owners: newOwners(s.world, s.server, s.clock.Now),
+		placer: newPlacer(s.server, PlacementAuto, newSampler(s.world).samples, func(bool, string) {}), events: s.recorder, unanswered: answers.Unanswered[daemon.CellKey](), gate: pace.New(4), refusals: newRefusals(s.clock.Now), owners: newOwners(s.world, s.server, s.clock.Now),
 	}
 	see(t, s.world, s.set)
 	s.world.nodeSeen(s.node)
@@ -181,7 +182,12 @@ func TestActHeldByAbsentAdmission(t *testing.T) {
 // Creates go through the gate, which learns from their answers; a refusal is one too.
 func TestActFollowsTheAPIServer(t *testing.T) {
 	s := newStage(t)
-	s.actor.gate.limit = 4
+	for range 3 {
+		if err := s.actor.gate.Enter(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		s.actor.gate.Leave(true)
+	}
 	for _, step := range []struct {
 		refuse error
 		want   int
@@ -189,8 +195,8 @@ func TestActFollowsTheAPIServer(t *testing.T) {
 		s.refuse = step.refuse
 		s.clock.advance(answers.RefusedBackOffMax) // nobody is held back
 		_, _ = s.actor.Reconcile(t.Context(), stageKey)
-		if got := s.actor.gate.limit; got != step.want || s.actor.gate.inFlight != 0 {
-			t.Errorf("after %v: limit %d, %d in flight; want limit %d and none", step.refuse, got, s.actor.gate.inFlight, step.want)
+		if limit, inFlight := s.actor.gate.State(); limit != step.want || inFlight != 0 {
+			t.Errorf("after %v: limit %d, %d in flight; want limit %d and none", step.refuse, limit, inFlight, step.want)
 		}
 	}
 }

@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/controller/notify"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -345,8 +346,8 @@ type recorder struct {
 	notes []string
 }
 
-func (r *recorder) note(regarding runtime.Object, eventType, reason, action string, of entry) {
-	r.Eventf(regarding, nil, eventType, reason, action, "%s", of.one)
+func (r *recorder) Note(regarding runtime.Object, eventType, reason, action string, of notify.Entry) {
+	r.Eventf(regarding, nil, eventType, reason, action, "%s", of.One)
 }
 
 func (r *recorder) Eventf(regarding, _ runtime.Object, eventType, reason, _, note string, args ...any) {

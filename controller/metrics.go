@@ -11,11 +11,6 @@ var (
 		Help: "Daemon pods created, by who pinned them to their node: admission or controller.",
 	}, []string{"placed_by"})
 
-	createParallelism = prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "everynode_pod_create_parallelism",
-		Help: "Pods that may be created at a time at present: it rises while the API server answers and halves while it does not.",
-	})
-
 	cellDrift = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "everynode_cell_drift_total",
 		Help: "Differences between what is known of daemons and what the caches show, found by the scrub and put right. It should be 0.",
@@ -28,5 +23,5 @@ var (
 )
 
 func init() {
-	metrics.Registry.MustRegister(podsCreated, createParallelism, cellDrift, admissionEffective)
+	metrics.Registry.MustRegister(podsCreated, cellDrift, admissionEffective)
 }

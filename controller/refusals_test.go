@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/everynode/everynode/controller/answers"
+	"github.com/everynode/everynode/controller/pace"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -82,19 +83,19 @@ func asksOneAtATime(t *testing.T, refuse error, reason string) {
 // Who is held back asked nothing: that is no answer that lets more creates in at a time.
 func TestHeldBackLetsNobodyIn(t *testing.T) {
 	s := newStage(t)
-	s.actor.gate = newThrottle(8)
+	s.actor.gate = pace.New(8)
 	s.refuse = errQuota()
 	if _, err := s.actor.Reconcile(t.Context(), stageKey); err == nil {
 		t.Fatal("a refused pod is no error")
 	}
-	before := s.actor.gate.limit
+	before, _ := s.actor.gate.State()
 	for range 5 {
 		if _, err := s.actor.Reconcile(t.Context(), stageKey); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if gate := s.actor.gate; gate.limit != before || gate.inFlight != 0 {
-		t.Errorf("%d of %d are let in after five were held back, want none of %d", gate.inFlight, gate.limit, before)
+	if limit, inFlight := s.actor.gate.State(); limit != before || inFlight != 0 {
+		t.Errorf("%d of %d are let in after five were held back, want none of %d", inFlight, limit, before)
 	}
 }
 

@@ -14,11 +14,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/everynode/everynode/controller/answers"
+	"github.com/everynode/everynode/controller/notify"
+	"github.com/everynode/everynode/controller/pace"
 	"github.com/everynode/everynode/internal/daemon"
 )
-
-// recorderName is the reporting controller of every event.
-const recorderName = "everynode-controller"
 
 // Options are what an operator may choose.
 type Options struct {
@@ -70,7 +69,7 @@ func Setup(mgr manager.Manager, options Options) error {
 	observer.world, observer.revisions = world, revisions
 	observer.owners = newOwners(world, mgr.GetAPIReader(), time.Now)
 	observer.budgets = newBudgets(world.reportSelected)
-	recorder, err := setUpLedger(mgr)
+	recorder, err := setUpEvents(mgr)
 	if err != nil {
 		return err
 	}
@@ -98,13 +97,13 @@ func Setup(mgr manager.Manager, options Options) error {
 }
 
 // setUpCells adds the controller of cells to a manager.
-func setUpCells(mgr manager.Manager, options Options, observer *observer, placer *placer, recorder teller) error {
+func setUpCells(mgr manager.Manager, options Options, observer *observer, placer *placer, recorder notify.Recorder) error {
 	cells, err := controller.NewTyped("cells", mgr, controller.TypedOptions[daemon.CellKey]{
 		MaxConcurrentReconciles: options.Workers,
 		RateLimiter:             answers.Refused[daemon.CellKey](),
 		Reconciler: &actor{
 			kinds: options.Kinds, world: observer.world, client: mgr.GetClient(), reader: mgr.GetAPIReader(),
-			placer: placer, gate: newThrottle(options.Workers), refusals: observer.refusals, owners: observer.owners,
+			placer: placer, gate: pace.New(options.Workers), refusals: observer.refusals, owners: observer.owners,
 			events: recorder, unanswered: answers.Unanswered[daemon.CellKey](),
 		},
 	})
@@ -118,7 +117,7 @@ func setUpCells(mgr manager.Manager, options Options, observer *observer, placer
 }
 
 // setUpStatus adds the controller of status to a manager.
-func setUpStatus(mgr manager.Manager, observer *observer, placer *placer, recorder teller) error {
+func setUpStatus(mgr manager.Manager, observer *observer, placer *placer, recorder notify.Recorder) error {
 	status, err := controller.NewTyped("status", mgr, controller.TypedOptions[DaemonKey]{
 		MaxConcurrentReconciles: 2,
 		Reconciler: &reporter{

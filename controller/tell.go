@@ -8,6 +8,7 @@ import (
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/controller/answers"
+	"github.com/everynode/everynode/controller/notify"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -16,45 +17,45 @@ import (
 
 // tellCreated tells of a pod that was made. That a node had none needs no explanation.
 func (a *actor) tellCreated(owner *v1alpha1.DaemonSet, node string, pod *corev1.Pod, action *daemon.Action) {
-	told := entry{related: referenceTo(pod), one: fmt.Sprintf("Created pod %s for node %s", pod.Name, node), many: "Created %s"}
+	told := notify.Entry{Related: notify.Reference(pod), One: fmt.Sprintf("Created pod %s for node %s", pod.Name, node), Many: "Created %s"}
 	if action.Reason != daemon.ReasonMissing {
-		told.one += ": " + action.Message
-		told.why = action.Why
+		told.One += ": " + action.Message
+		told.Why = action.Why
 	}
-	a.events.note(owner, corev1.EventTypeNormal, eventCreated, actionCreate, told)
+	a.events.Note(owner, corev1.EventTypeNormal, eventCreated, actionCreate, told)
 }
 
 // tellRefused tells of a pod that was not made. A namespace that is being deleted takes no events either:
 // then it is about the namespace, and kept in another one.
 func (a *actor) tellRefused(owner *v1alpha1.DaemonSet, node string, err error) {
 	problem := answers.Problem(err)
-	told := entry{one: fmt.Sprintf("The pod for node %s was not created: %s", node, problem.Message)}
+	told := notify.Entry{One: fmt.Sprintf("The pod for node %s was not created: %s", node, problem.Message)}
 	if refused := new(answers.PodError); errors.As(err, &refused) {
-		told.related = podReference(owner.Namespace, refused.Pod, "")
-		told.many, told.why, told.cause = "%s were not created", problem.Message, problem.Cause
+		told.Related = notify.PodReference(owner.Namespace, refused.Pod, "")
+		told.Many, told.Why, told.Cause = "%s were not created", problem.Message, problem.Cause
 	}
 	if regarding, related := toldOf(owner, err); related != nil {
-		told.related, told.many = referenceTo(related), ""
-		a.events.note(regarding, corev1.EventTypeWarning, problem.Reason, actionCreate, told)
+		told.Related, told.Many = notify.Reference(related), ""
+		a.events.Note(regarding, corev1.EventTypeWarning, problem.Reason, actionCreate, told)
 		return
 	}
-	a.events.note(owner, corev1.EventTypeWarning, problem.Reason, actionCreate, told)
+	a.events.Note(owner, corev1.EventTypeWarning, problem.Reason, actionCreate, told)
 }
 
 func (a *actor) tellDeleted(owner *v1alpha1.DaemonSet, action *daemon.Action) {
-	a.events.note(owner, corev1.EventTypeNormal, eventDeleted, actionDelete, entry{
-		related: podReference(owner.Namespace, action.Pod.Name, action.Pod.UID),
-		one:     fmt.Sprintf("Deleted pod %s: %s", action.Pod.Name, action.Message),
-		many:    "Deleted %s", why: action.Why,
+	a.events.Note(owner, corev1.EventTypeNormal, eventDeleted, actionDelete, notify.Entry{
+		Related: notify.PodReference(owner.Namespace, action.Pod.Name, action.Pod.UID),
+		One:     fmt.Sprintf("Deleted pod %s: %s", action.Pod.Name, action.Message),
+		Many:    "Deleted %s", Why: action.Why,
 	})
 }
 
 func (a *actor) tellNotDeleted(owner *v1alpha1.DaemonSet, action *daemon.Action, err error) {
 	cause := answers.Told(err)
-	a.events.note(owner, corev1.EventTypeWarning, eventFailedDelete, actionDelete, entry{
-		related: podReference(owner.Namespace, action.Pod.Name, action.Pod.UID),
-		one:     fmt.Sprintf("Pod %s was not deleted: %s. It has to go: %s", action.Pod.Name, cause, action.Message),
-		many:    "%s were not deleted", why: cause,
+	a.events.Note(owner, corev1.EventTypeWarning, eventFailedDelete, actionDelete, notify.Entry{
+		Related: notify.PodReference(owner.Namespace, action.Pod.Name, action.Pod.UID),
+		One:     fmt.Sprintf("Pod %s was not deleted: %s. It has to go: %s", action.Pod.Name, cause, action.Message),
+		Many:    "%s were not deleted", Why: cause,
 	})
 }
 
@@ -64,26 +65,26 @@ func (a *actor) tellOfEnd(owner *v1alpha1.DaemonSet, node string, pod *daemon.Po
 	if pod.Failed {
 		eventType, reason, how = corev1.EventTypeWarning, eventPodFailed, "failed"
 	}
-	a.events.note(owner, eventType, reason, actionDelete, entry{
-		related: podReference(owner.Namespace, pod.Name, pod.UID),
-		one:     fmt.Sprintf("Pod %s on node %s has %s; it is replaced", pod.Name, node, how),
-		many:    "%s have " + how + "; they are replaced",
+	a.events.Note(owner, eventType, reason, actionDelete, notify.Entry{
+		Related: notify.PodReference(owner.Namespace, pod.Name, pod.UID),
+		One:     fmt.Sprintf("Pod %s on node %s has %s; it is replaced", pod.Name, node, how),
+		Many:    "%s have " + how + "; they are replaced",
 	})
 }
 
 func (a *actor) tellClaimed(owner *v1alpha1.DaemonSet, pod *seenPod, did, why string) {
-	a.events.note(owner, corev1.EventTypeNormal, eventClaimed, actionClaim, entry{
-		related: podReference(pod.Namespace, pod.Name, pod.UID),
-		one:     fmt.Sprintf("Pod %s is %s: %s", pod.Name, did, why),
-		many:    "%s are " + did, why: why,
+	a.events.Note(owner, corev1.EventTypeNormal, eventClaimed, actionClaim, notify.Entry{
+		Related: notify.PodReference(pod.Namespace, pod.Name, pod.UID),
+		One:     fmt.Sprintf("Pod %s is %s: %s", pod.Name, did, why),
+		Many:    "%s are " + did, Why: why,
 	})
 }
 
 func (a *actor) tellNotClaimed(owner *v1alpha1.DaemonSet, pod *seenPod, did, why string, err error) {
 	cause := answers.Told(err)
-	a.events.note(owner, corev1.EventTypeWarning, eventFailedClaim, actionClaim, entry{
-		related: podReference(pod.Namespace, pod.Name, pod.UID),
-		one:     fmt.Sprintf("Pod %s was not %s: %s. It has to be, for %s", pod.Name, did, cause, why),
-		many:    "%s were not " + did, why: cause,
+	a.events.Note(owner, corev1.EventTypeWarning, eventFailedClaim, actionClaim, notify.Entry{
+		Related: notify.PodReference(pod.Namespace, pod.Name, pod.UID),
+		One:     fmt.Sprintf("Pod %s was not %s: %s. It has to be, for %s", pod.Name, did, cause, why),
+		Many:    "%s were not " + did, Why: cause,
 	})
 }

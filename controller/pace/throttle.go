@@ -1,15 +1,26 @@
-package controller
+// Package pace bounds how many requests are under way at a time by how the API server answers.
+package pace
 
 import (
 	"context"
 	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 )
 
-// throttle bounds how many pods are created at a time. It begins with one and lets one more in
+var createParallelism = prometheus.NewGauge(prometheus.GaugeOpts{
+	Name: "everynode_pod_create_parallelism",
+	Help: "Pods that may be created at a time at present: it rises while the API server answers and halves while it does not.",
+})
+
+func init() { metrics.Registry.MustRegister(createParallelism) }
+
+// Throttle bounds how many pods are created at a time. It begins with one and lets one more in
 // after each that the API server answered, up to a maximum; when the API server is overloaded or
 // away, it halves. So a rollout over thousands of nodes starts gently, and an API server in
 // trouble meets one request at a time instead of as many as there are workers.
-type throttle struct {
+type Throttle struct {
 	most int
 
 	mu       sync.Mutex
@@ -18,13 +29,14 @@ type throttle struct {
 	waiting  []chan struct{} // first come, first served
 }
 
-func newThrottle(most int) *throttle {
+// New makes a Throttle that lets in most at a time, once the API server has answered as often.
+func New(most int) *Throttle {
 	createParallelism.Set(1)
-	return &throttle{most: most, limit: 1}
+	return &Throttle{most: most, limit: 1}
 }
 
-// enter waits for its turn, or until ctx ends. Whoever enters leaves.
-func (t *throttle) enter(ctx context.Context) error {
+// Enter waits for its turn, or until ctx ends. Whoever enters leaves.
+func (t *Throttle) Enter(ctx context.Context) error {
 	t.mu.Lock()
 	if t.inFlight < t.limit && len(t.waiting) == 0 {
 		t.inFlight++
@@ -44,7 +56,7 @@ func (t *throttle) enter(ctx context.Context) error {
 }
 
 // giveUp takes a turn back. One that was given already goes to the next.
-func (t *throttle) giveUp(turn chan struct{}) {
+func (t *Throttle) giveUp(turn chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i, other := range t.waiting {
@@ -56,20 +68,20 @@ func (t *throttle) giveUp(turn chan struct{}) {
 	t.giveBack()
 }
 
-// leaveUnasked is leave of who asked for nothing in the end: that tells nothing of the API server.
-func (t *throttle) leaveUnasked() {
+// LeaveUnasked is leave of who asked for nothing in the end: that tells nothing of the API server.
+func (t *Throttle) LeaveUnasked() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.giveBack()
 }
 
-func (t *throttle) giveBack() {
+func (t *Throttle) giveBack() {
 	t.inFlight--
 	t.admit()
 }
 
-// leave says how it went: whether the API server answered.
-func (t *throttle) leave(answered bool) {
+// Leave says how it went: whether the API server answered.
+func (t *Throttle) Leave(answered bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.inFlight--
@@ -83,10 +95,17 @@ func (t *throttle) leave(answered bool) {
 }
 
 // admit gives turns to those who wait, as far as the limit allows.
-func (t *throttle) admit() {
+func (t *Throttle) admit() {
 	for t.inFlight < t.limit && len(t.waiting) > 0 {
 		close(t.waiting[0])
 		t.waiting = t.waiting[1:]
 		t.inFlight++
 	}
+}
+
+// State is how many may be under way at a time, and how many are.
+func (t *Throttle) State() (limit, inFlight int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.limit, t.inFlight
 }

@@ -1,4 +1,4 @@
-package controller
+package notify
 
 import (
 	"cmp"
@@ -17,40 +17,40 @@ const noteLimit = 1024
 // sharedLimit is how much of it is for what several pods have in common; the rest is for their names.
 const sharedLimit = 500
 
-// entry is something to tell in an event: of a pod, so that one event may tell of many, or else of a
+// Entry is something to tell in an event: of a pod, so that one event may tell of many, or else of a
 // daemon.
-type entry struct {
-	related corev1.ObjectReference // the pod; zero when it is about none
-	one     string                 // the note when it is told alone
-	many    string                 // how the note begins when several are told, with %s for "7 pods"; "" when they never are
-	why     string                 // what they have in common; "" for nothing
-	cause   string                 // why, without what differs between pods all the same; "" when that is why
+type Entry struct {
+	Related corev1.ObjectReference // the pod; zero when it is about none
+	One     string                 // the note when it is told alone
+	Many    string                 // how the note begins when several are told, with %s for "7 pods"; "" when they never are
+	Why     string                 // what they have in common; "" for nothing
+	Cause   string                 // Why, without what differs between pods all the same; "" when that is Why
 }
 
 // key is the same for entries that tell the same of the same pod.
-func (e *entry) key() string {
-	if e.many == "" {
-		return e.one
+func (e *Entry) key() string {
+	if e.Many == "" {
+		return e.One
 	}
-	return e.related.Name + "/" + e.many + "/" + cmp.Or(e.cause, e.why)
+	return e.Related.Name + "/" + e.Many + "/" + cmp.Or(e.Cause, e.Why)
 }
 
 // note is what one event tells, and of which entries.
 type note struct {
 	text    string
-	entries []entry
+	entries []Entry
 }
 
 // compose tells entries in as few notes as can be: those that have the same in common together, and no
 // name is ever left out. The order is that of the entries.
-func compose(entries []entry) (notes []note) {
+func compose(entries []Entry) (notes []note) {
 	type shared struct{ many, cause string }
 	var order []shared
-	groups := map[shared][]entry{}
+	groups := map[shared][]Entry{}
 	for _, e := range entries {
-		of := shared{e.many, cmp.Or(e.cause, e.why)}
-		if e.many == "" {
-			of.cause = e.one // alone, but not twice
+		of := shared{e.Many, cmp.Or(e.Cause, e.Why)}
+		if e.Many == "" {
+			of.cause = e.One // alone, but not twice
 		}
 		if groups[of] == nil {
 			order = append(order, of)
@@ -68,17 +68,17 @@ func compose(entries []entry) (notes []note) {
 }
 
 // composeGroup tells of pods that have something in common, as many in a note as have room.
-func composeGroup(entries []entry) (notes []note) {
-	many, why := entries[0].many, entries[0].why
+func composeGroup(entries []Entry) (notes []note) {
+	many, why := entries[0].Many, entries[0].Why
 	for len(entries) > 0 {
 		taken := fitting(head(many, why, len(entries)), entries)
 		next := note{entries: entries[:taken]}
 		if taken == 1 {
-			next.text = daemon.Shorten(entries[0].one, noteLimit)
+			next.text = daemon.Shorten(entries[0].One, noteLimit)
 		} else {
 			names := make([]string, taken)
 			for i := range names {
-				names[i] = entries[i].related.Name
+				names[i] = entries[i].Related.Name
 			}
 			next.text = head(many, why, taken) + strings.Join(names, ", ")
 		}
@@ -97,10 +97,10 @@ func head(many, why string, pods int) string {
 }
 
 // fitting is how many entries have room after a head, one at least.
-func fitting(head string, entries []entry) int {
+func fitting(head string, entries []Entry) int {
 	length := len(head)
 	for i := range entries {
-		if length += len(entries[i].related.Name) + len(", "); length > noteLimit && i > 0 {
+		if length += len(entries[i].Related.Name) + len(", "); length > noteLimit && i > 0 {
 			return i
 		}
 	}

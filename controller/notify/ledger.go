@@ -1,10 +1,10 @@
-package controller
+package notify
 
 import (
 	"cmp"
 	"context"
 	"fmt"
-	"os"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -16,21 +16,18 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/tools/record/util"
-	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/log"
-	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/controller/answers"
 )
 
-// teller tells of daemons in events. note tells of one pod, and together with others in one event.
-type teller interface {
+// Recorder writes events about daemons. Note is for an entry that may share an event with others.
+type Recorder interface {
 	events.EventRecorder
-	note(regarding runtime.Object, eventType, reason, action string, of entry)
+	Note(regarding runtime.Object, eventType, reason, action string, of Entry)
 }
 
 // How events are written: the first at once, then those of an interval together; and how long one that
@@ -41,59 +38,63 @@ const (
 	ledgerLimit    = 10_000 // entries that wait, of one page; thousands of nodes, and nothing is ever written
 )
 
-// ledger writes events. client-go's recorder makes one series of all that happens to a daemon in the same
+// Ledger writes events. client-go's recorder makes one series of all that happens to a daemon in the same
 // way, and keeps of it the first note and a number: of a burst all names but one are lost. This one tells
 // of every pod by its name, and so that this stays cheap it tells of many in one event: what happens to
 // a daemon is collected on a page for each reason, and a page is written at most once a second.
-type ledger struct {
+type Ledger struct {
 	client   client.Client
 	now      func() time.Time
 	instance string
 
 	mu     sync.Mutex
-	queue  func(page pageKey, after time.Duration) // nil before Start
-	pages  map[pageKey]*page
+	queue  func(page PageKey, after time.Duration) // nil before Attach
+	pages  map[PageKey]*page
 	last   int64 // of the names of events, which are times
 	closed bool
 }
 
-// pageKey is what the events of a page have in common. The reference has no resourceVersion: every status
+// PageKey is what the events of a page have in common. The reference has no resourceVersion: every status
 // write would begin another page.
-type pageKey struct {
+type PageKey struct {
 	regarding                 corev1.ObjectReference
 	eventType, reason, action string
 }
 
 type page struct {
-	waiting  []entry
+	waiting  []Entry
 	next     time.Time // not written before
 	failures int       // since a write was answered
 	series   map[string]*series
 }
 
 var (
-	_ teller                             = (*ledger)(nil)
-	_ reconcile.TypedReconciler[pageKey] = (*ledger)(nil)
-	_ manager.LeaderElectionRunnable     = (*ledger)(nil)
+	_ Recorder                           = (*Ledger)(nil)
+	_ reconcile.TypedReconciler[PageKey] = (*Ledger)(nil)
 )
 
-func newLedger(c client.Client, now func() time.Time, host string) *ledger {
+// ReportingController is the reporting controller of every event.
+const ReportingController = "everynode-controller"
+
+// New makes a ledger; host is the machine that the program runs on.
+func New(c client.Client, now func() time.Time, host string) *Ledger {
 	const instanceLimit = 128
-	instance := recorderName + "-" + host
-	return &ledger{client: c, now: now, instance: instance[:min(len(instance), instanceLimit)], pages: map[pageKey]*page{}}
+	instance := ReportingController + "-" + host
+	return &Ledger{client: c, now: now, instance: instance[:min(len(instance), instanceLimit)], pages: map[PageKey]*page{}}
 }
 
 // Eventf implements events.EventRecorder: it tells of what is not about one of many pods.
-func (l *ledger) Eventf(regarding, related runtime.Object, eventType, reason, action, format string, args ...any) {
-	l.add(pageKey{referenceTo(regarding), eventType, reason, action}, entry{related: referenceTo(related), one: fmt.Sprintf(format, args...)})
+func (l *Ledger) Eventf(regarding, related runtime.Object, eventType, reason, action, format string, args ...any) {
+	l.add(PageKey{Reference(regarding), eventType, reason, action}, Entry{Related: Reference(related), One: fmt.Sprintf(format, args...)})
 }
 
-func (l *ledger) note(regarding runtime.Object, eventType, reason, action string, of entry) {
-	l.add(pageKey{referenceTo(regarding), eventType, reason, action}, of)
+// Note implements Recorder.
+func (l *Ledger) Note(regarding runtime.Object, eventType, reason, action string, of Entry) {
+	l.add(PageKey{Reference(regarding), eventType, reason, action}, of)
 }
 
 // add puts an entry on its page, and has the page written when its time has come.
-func (l *ledger) add(key pageKey, e entry) {
+func (l *Ledger) add(key PageKey, e Entry) {
 	l.mu.Lock()
 	p := l.pages[key]
 	if p == nil {
@@ -115,7 +116,7 @@ func (l *ledger) add(key pageKey, e entry) {
 }
 
 // Reconcile writes a page when it is time. An error means that the API server gave no answer.
-func (l *ledger) Reconcile(ctx context.Context, key pageKey) (reconcile.Result, error) {
+func (l *Ledger) Reconcile(ctx context.Context, key PageKey) (reconcile.Result, error) {
 	entries, wait := l.due(key)
 	if wait > 0 || len(entries) == 0 {
 		return reconcile.Result{RequeueAfter: wait}, nil
@@ -128,7 +129,7 @@ func (l *ledger) Reconcile(ctx context.Context, key pageKey) (reconcile.Result, 
 
 // due takes what is to be written now, or is how long to wait. A page that is empty, and of which no series
 // is remembered, is forgotten.
-func (l *ledger) due(key pageKey) (entries []entry, wait time.Duration) {
+func (l *Ledger) due(key PageKey) (entries []Entry, wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	p := l.pages[key]
@@ -153,7 +154,7 @@ func (l *ledger) due(key pageKey) (entries []entry, wait time.Duration) {
 
 // write writes entries, and gives those back that the API server gave no answer about. One that it refuses
 // is not tried again: a namespace that is being deleted takes no events.
-func (l *ledger) write(ctx context.Context, key pageKey, entries []entry) (rest []entry, err error) {
+func (l *Ledger) write(ctx context.Context, key PageKey, entries []Entry) (rest []Entry, err error) {
 	notes := compose(l.countRepeated(ctx, key, entries))
 	for i := range notes {
 		event := l.event(key, &notes[i])
@@ -175,7 +176,7 @@ func (l *ledger) write(ctx context.Context, key pageKey, entries []entry) (rest 
 }
 
 // settled notes that a page was written.
-func (l *ledger) settled(key pageKey) {
+func (l *Ledger) settled(key PageKey) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if p := l.pages[key]; p != nil {
@@ -184,7 +185,7 @@ func (l *ledger) settled(key pageKey) {
 }
 
 // putBack keeps entries that were not written, and is how long to wait before they are tried again.
-func (l *ledger) putBack(ctx context.Context, key pageKey, rest []entry, err error) time.Duration {
+func (l *Ledger) putBack(ctx context.Context, key PageKey, rest []Entry, err error) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	p := l.pages[key]
@@ -200,7 +201,7 @@ func (l *ledger) putBack(ctx context.Context, key pageKey, rest []entry, err err
 }
 
 // event is a note as the API server stores it.
-func (l *ledger) event(key pageKey, of *note) *eventsv1.Event {
+func (l *Ledger) event(key PageKey, of *note) *eventsv1.Event {
 	l.mu.Lock()
 	now := l.now()
 	l.last = max(l.last+1, now.UnixNano())
@@ -209,33 +210,34 @@ func (l *ledger) event(key pageKey, of *note) *eventsv1.Event {
 	event := &eventsv1.Event{
 		ObjectMeta:          metav1.ObjectMeta{Namespace: namespaceOfEvents(key), Name: name},
 		EventTime:           metav1.NewMicroTime(now),
-		ReportingController: recorderName, ReportingInstance: l.instance,
+		ReportingController: ReportingController, ReportingInstance: l.instance,
 		Type: key.eventType, Reason: key.reason, Action: key.action,
 		Regarding: key.regarding, Note: of.text,
 	}
-	if related := of.entries[0].related; related != (corev1.ObjectReference{}) {
+	if related := of.entries[0].Related; related != (corev1.ObjectReference{}) {
 		event.Related = &related
 	}
 	return event
 }
 
 // namespaceOfEvents is that of what they are about; what has none has its events in "default".
-func namespaceOfEvents(key pageKey) string {
+func namespaceOfEvents(key PageKey) string {
 	return cmp.Or(key.regarding.Namespace, metav1.NamespaceDefault)
 }
 
 // flush writes all pages now.
-func (l *ledger) flush() {
+func (l *Ledger) flush() {
 	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
 	defer cancel()
 	l.mu.Lock()
-	due := map[pageKey][]entry{}
-	for key, p := range l.pages {
-		due[key], p.waiting = p.waiting, nil
+	keys := l.sorted()
+	due := make([][]Entry, len(keys))
+	for i, key := range keys {
+		due[i], l.pages[key].waiting = l.pages[key].waiting, nil
 	}
 	l.mu.Unlock()
-	for key, entries := range due {
-		if _, err := l.write(ctx, key, entries); err != nil {
+	for i, key := range keys {
+		if _, err := l.write(ctx, key, due[i]); err != nil {
 			return
 		}
 	}
@@ -244,57 +246,36 @@ func (l *ledger) flush() {
 // flushTimeout is how long the end of the program may take for events.
 const flushTimeout = 5 * time.Second
 
-// NeedLeaderElection has the ledger be there as long as those who write in it.
-func (l *ledger) NeedLeaderElection() bool { return true }
-
-// Start writes what is left when ctx ends; what comes later is written at once.
-func (l *ledger) Start(ctx context.Context) error {
-	<-ctx.Done()
+// Close writes what is left; what comes later is written at once.
+func (l *Ledger) Close() {
 	l.mu.Lock()
 	l.closed = true
 	l.mu.Unlock()
 	l.flush()
-	return nil
 }
 
-// ledgerSource gives the ledger its queue.
-type ledgerSource struct{ *ledger }
-
-// Start implements source.TypedSource.
-func (s ledgerSource) Start(_ context.Context, queue workqueue.TypedRateLimitingInterface[pageKey]) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.queue = queue.AddAfter
-	for key := range s.pages {
-		queue.Add(key)
+// Attach has pages written when queue returns them to Reconcile, those included that were filled before.
+func (l *Ledger) Attach(queue func(page PageKey, after time.Duration)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.queue = queue
+	for _, key := range l.sorted() {
+		queue(key, 0)
 	}
-	return nil
 }
 
-func (ledgerSource) String() string { return "events" }
-
-// setUpLedger adds the writing of events to a manager.
-func setUpLedger(mgr manager.Manager) (*ledger, error) {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
-	}
-	ledger := newLedger(mgr.GetClient(), time.Now, host)
-	writer, err := controller.NewTyped("events", mgr, controller.TypedOptions[pageKey]{MaxConcurrentReconciles: 4, Reconciler: ledger})
-	if err != nil {
-		return nil, fmt.Errorf("setting up the controller of events: %w", err)
-	}
-	if err := writer.Watch(ledgerSource{ledger}); err != nil {
-		return nil, fmt.Errorf("watching for events: %w", err)
-	}
-	if err := mgr.Add(ledger); err != nil {
-		return nil, fmt.Errorf("adding the end of events: %w", err)
-	}
-	return ledger, nil
+// sorted are the keys of all pages, in an order that does not depend on a map's.
+func (l *Ledger) sorted() []PageKey {
+	return slices.SortedFunc(maps.Keys(l.pages), func(a, b PageKey) int {
+		return cmp.Or(
+			cmp.Compare(a.regarding.Namespace, b.regarding.Namespace), cmp.Compare(a.regarding.Name, b.regarding.Name),
+			cmp.Compare(a.regarding.UID, b.regarding.UID), cmp.Compare(a.regarding.Kind, b.regarding.Kind),
+			cmp.Compare(a.eventType, b.eventType), cmp.Compare(a.reason, b.reason), cmp.Compare(a.action, b.action))
+	})
 }
 
-// referenceTo refers to an object, in whatever state it is.
-func referenceTo(object runtime.Object) corev1.ObjectReference {
+// Reference refers to an object, in whatever state it is.
+func Reference(object runtime.Object) corev1.ObjectReference {
 	switch object := object.(type) {
 	case *v1alpha1.DaemonSet:
 		version, kind := object.GVK().ToAPIVersionAndKind()
@@ -302,11 +283,12 @@ func referenceTo(object runtime.Object) corev1.ObjectReference {
 	case *corev1.Namespace:
 		return corev1.ObjectReference{APIVersion: "v1", Kind: "Namespace", Name: object.Name, UID: object.UID}
 	case *corev1.Pod:
-		return podReference(object.Namespace, object.Name, object.UID)
+		return PodReference(object.Namespace, object.Name, object.UID)
 	}
 	return corev1.ObjectReference{}
 }
 
-func podReference(namespace, name string, uid types.UID) corev1.ObjectReference {
+// PodReference refers to a pod, whose UID may not be known.
+func PodReference(namespace, name string, uid types.UID) corev1.ObjectReference {
 	return corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: namespace, Name: name, UID: uid}
 }

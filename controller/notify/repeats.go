@@ -1,9 +1,10 @@
-package controller
+package notify
 
 import (
 	"context"
 	"encoding/json"
 	"math/bits"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -34,26 +35,31 @@ type series struct {
 }
 
 // countRepeated counts entries of warnings that were told before, and gives the others.
-func (l *ledger) countRepeated(ctx context.Context, key pageKey, entries []entry) (news []entry) {
+func (l *Ledger) countRepeated(ctx context.Context, key PageKey, entries []Entry) (news []Entry) {
 	if key.eventType != corev1.EventTypeWarning {
 		return entries
 	}
 	due, news := l.repeated(key, entries)
-	for of, again := range due {
-		if err := l.writeCount(ctx, key, of); apierrors.IsNotFound(err) {
-			l.forget(key, of)
-			news = append(news, again...)
+	for _, again := range due {
+		if err := l.writeCount(ctx, key, again.series); apierrors.IsNotFound(err) {
+			l.forget(key, again.series)
+			news = append(news, again.entries...)
 		}
 	}
 	return news
 }
 
+// again is a series whose count is to be written, and the entries that repeated it.
+type again struct {
+	series  *series
+	entries []Entry
+}
+
 // repeated counts, and gives the series whose count is to be written.
-func (l *ledger) repeated(key pageKey, entries []entry) (due map[*series][]entry, news []entry) {
+func (l *Ledger) repeated(key PageKey, entries []Entry) (due []again, news []Entry) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	p, now := l.pages[key], l.now()
-	due = map[*series][]entry{}
 	told := map[string]struct{}{}
 	for _, e := range entries {
 		of := p.series[e.key()]
@@ -70,14 +76,24 @@ func (l *ledger) repeated(key pageKey, entries []entry) (due map[*series][]entry
 			of.count = count
 			if bits.OnesCount(uint(count)) == 1 || now.Sub(of.written) >= seriesInterval {
 				of.written = now
-				due[of] = append(due[of], e)
+				due = repeat(due, of, e)
 			}
 		}
 	}
 	return due, news
 }
 
-func (l *ledger) writeCount(ctx context.Context, key pageKey, of *series) error {
+// repeat adds an entry to its series, which may be due for another entry already.
+func repeat(due []again, of *series, e Entry) []again {
+	at := slices.IndexFunc(due, func(a again) bool { return a.series == of })
+	if at < 0 {
+		return append(due, again{of, []Entry{e}})
+	}
+	due[at].entries = append(due[at].entries, e)
+	return due
+}
+
+func (l *Ledger) writeCount(ctx context.Context, key PageKey, of *series) error {
 	patch, err := json.Marshal(map[string]any{"series": map[string]any{"count": of.count, "lastObservedTime": metav1.NewMicroTime(of.at)}})
 	if err != nil {
 		return err
@@ -88,7 +104,7 @@ func (l *ledger) writeCount(ctx context.Context, key pageKey, of *series) error 
 }
 
 // remember begins a series for what an event told.
-func (l *ledger) remember(key pageKey, event *eventsv1.Event, entries []entry) {
+func (l *Ledger) remember(key PageKey, event *eventsv1.Event, entries []Entry) {
 	if key.eventType != corev1.EventTypeWarning {
 		return
 	}
@@ -110,21 +126,21 @@ func (l *ledger) remember(key pageKey, event *eventsv1.Event, entries []entry) {
 }
 
 // forget ends a series whose event is gone.
-func (l *ledger) forget(key pageKey, of *series) {
+func (l *Ledger) forget(key PageKey, of *series) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if p := l.pages[key]; p != nil {
-		for entry := range of.byEntry {
-			delete(p.series, entry)
+		for Entry := range of.byEntry {
+			delete(p.series, Entry)
 		}
 	}
 }
 
 // forgetSilent ends the series that nothing came of for long.
 func (p *page) forgetSilent(now time.Time) {
-	for entry, of := range p.series {
+	for Entry, of := range p.series {
 		if now.Sub(of.at) >= seriesMemory {
-			delete(p.series, entry)
+			delete(p.series, Entry)
 		}
 	}
 }

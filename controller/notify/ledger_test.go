@@ -1,4 +1,4 @@
-package controller
+package notify
 
 import (
 	"context"
@@ -12,21 +12,47 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/controller/answers"
 )
 
+var t0 = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// clock is a time that tests move.
+type clock struct{ now time.Time }
+
+func (c *clock) Now() time.Time          { return c.now }
+func (c *clock) advance(d time.Duration) { c.now = c.now.Add(d) }
+
+// makeDaemon is DaemonSet ns/<name> of UID uid-<name>.
+func makeDaemon(name string) *v1alpha1.DaemonSet {
+	return &v1alpha1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, UID: types.UID("uid-" + name)}}
+}
+
+func wantStrings(t *testing.T, what string, want, got []string) {
+	t.Helper()
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("%s (-want, +got):\n%s", what, diff)
+	}
+}
+
 // book is a ledger, its queue and what it wrote.
 type book struct {
-	*ledger
+	*Ledger
 	t       *testing.T
 	clock   *clock
-	queued  map[pageKey]time.Time
+	queued  map[PageKey]time.Time
 	server  client.WithWatch
 	posts   int
 	patches int
@@ -34,11 +60,11 @@ type book struct {
 }
 
 func newBook(t *testing.T) *book {
-	scheme := testScheme()
+	scheme := runtime.NewScheme()
 	if err := eventsv1.AddToScheme(scheme); err != nil {
 		t.Fatal(err)
 	}
-	b := &book{t: t, clock: &clock{now: t0}, queued: map[pageKey]time.Time{}}
+	b := &book{t: t, clock: &clock{now: t0}, queued: map[PageKey]time.Time{}}
 	b.server = fake.NewClientBuilder().WithScheme(scheme).WithInterceptorFuncs(interceptor.Funcs{
 		Create: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.CreateOption) error {
 			b.posts++
@@ -55,8 +81,8 @@ func newBook(t *testing.T) *book {
 			return c.Patch(ctx, object, patch, options...)
 		},
 	}).Build()
-	b.ledger = newLedger(b.server, b.clock.Now, "host")
-	b.queue = func(key pageKey, after time.Duration) {
+	b.Ledger = New(b.server, b.clock.Now, "host")
+	b.queue = func(key PageKey, after time.Duration) {
 		if at, waits := b.queued[key]; !waits || b.clock.now.Add(after).Before(at) {
 			b.queued[key] = b.clock.now.Add(max(after, 0))
 		}
@@ -112,8 +138,8 @@ func (b *book) notes(reason string) (notes []string) {
 func (b *book) deletes(set *v1alpha1.DaemonSet, why string, from, to int) {
 	for i := from; i < to; i++ {
 		name := fmt.Sprintf("d-node-%04d-abcdefgh", i)
-		b.note(set, corev1.EventTypeNormal, eventDeleted, actionDelete, entry{
-			related: podReference("ns", name, ""), one: "Deleted pod " + name + ": " + why, many: "Deleted %s", why: why,
+		b.Note(set, corev1.EventTypeNormal, "SuccessfulDelete", "DeletePod", Entry{
+			Related: PodReference("ns", name, ""), One: "Deleted pod " + name + ": " + why, Many: "Deleted %s", Why: why,
 		})
 	}
 }
@@ -126,12 +152,12 @@ func TestLedgerTellsOfEveryPodOfABurst(t *testing.T) {
 			set := makeDaemon("d")
 			b.deletes(set, "its template is old", 0, 1)
 			b.work()
-			if notes := b.notes(eventDeleted); len(notes) != 1 || notes[0] != "Deleted pod d-node-0000-abcdefgh: its template is old" {
+			if notes := b.notes("SuccessfulDelete"); len(notes) != 1 || notes[0] != "Deleted pod d-node-0000-abcdefgh: its template is old" {
 				t.Fatalf("notes %q, want the first pod told at once", notes)
 			}
 			b.deletes(set, "its template is old", 1, burst)
 			b.pass(3 * time.Second)
-			all := strings.Join(b.notes(eventDeleted), "\n")
+			all := strings.Join(b.notes("SuccessfulDelete"), "\n")
 			for i := range burst {
 				if name := fmt.Sprintf("d-node-%04d-abcdefgh", i); strings.Count(all, name) != 1 {
 					t.Fatalf("%s is told %d times in:\n%s", name, strings.Count(all, name), all)
@@ -162,12 +188,14 @@ func TestLedgerKeepsReasonsApart(t *testing.T) {
 		"Deleted pod d-node-0000-abcdefgh: first",
 		"Deleted 3 pods (its node is gone): d-node-0001-abcdefgh, d-node-0002-abcdefgh, d-node-0005-abcdefgh",
 		"Deleted 2 pods (it is too many): d-node-0003-abcdefgh, d-node-0004-abcdefgh",
-	}, b.notes(eventDeleted))
+	}, b.notes("SuccessfulDelete"))
 }
 
 // What an event is about has no resourceVersion, and its first pod is related.
 func TestLedgerRefersToObjects(t *testing.T) {
-	for name, set := range map[string]*v1alpha1.DaemonSet{"everynode.dev/v1alpha1": makeDaemon("d"), "apps/v1": makeDaemon("d", func(set *v1alpha1.DaemonSet) { set.SetGroupVersionKind(v1alpha1.AppsDaemonSetKind) })} {
+	native := makeDaemon("d")
+	native.SetGroupVersionKind(v1alpha1.AppsDaemonSetKind)
+	for name, set := range map[string]*v1alpha1.DaemonSet{"everynode.dev/v1alpha1": makeDaemon("d"), "apps/v1": native} {
 		t.Run(name, func(t *testing.T) {
 			b := newBook(t)
 			set.ResourceVersion = "7"
@@ -187,8 +215,8 @@ func TestLedgerCountsRepeatedWarnings(t *testing.T) {
 	b := newBook(t)
 	set := makeDaemon("d")
 	refuse := func(pod, cause string) {
-		b.note(set, corev1.EventTypeWarning, answers.ReasonFailed, actionCreate, entry{
-			related: podReference("ns", pod, ""), one: pod + ": " + cause, many: "%s were not created", why: cause + " " + pod, cause: cause,
+		b.Note(set, corev1.EventTypeWarning, answers.ReasonFailed, "CreatePod", Entry{
+			Related: PodReference("ns", pod, ""), One: pod + ": " + cause, Many: "%s were not created", Why: cause + " " + pod, Cause: cause,
 		})
 		b.pass(2 * time.Second)
 	}
@@ -231,7 +259,7 @@ func TestLedgerTriesAgain(t *testing.T) {
 	b.deletes(set, "x", 3, 5)
 	b.refuse = nil
 	b.pass(time.Minute)
-	wantStrings(t, "notes", []string{"Deleted 5 pods (x): d-node-0000-abcdefgh, d-node-0001-abcdefgh, d-node-0002-abcdefgh, d-node-0003-abcdefgh, d-node-0004-abcdefgh"}, b.notes(eventDeleted))
+	wantStrings(t, "notes", []string{"Deleted 5 pods (x): d-node-0000-abcdefgh, d-node-0001-abcdefgh, d-node-0002-abcdefgh, d-node-0003-abcdefgh, d-node-0004-abcdefgh"}, b.notes("SuccessfulDelete"))
 
 	b.refuse = apierrors.NewForbidden(schema.GroupResource{Resource: "events"}, "e", errors.New("the namespace is being terminated"))
 	before := b.posts
@@ -255,14 +283,10 @@ func TestLedgerIsWrittenAtTheEnd(t *testing.T) {
 	b.deletes(set, "x", 0, 1)
 	b.work()
 	b.deletes(set, "x", 1, 3)
-	ctx, end := context.WithCancel(t.Context())
-	end()
-	if err := b.Start(ctx); err != nil {
-		t.Fatal(err)
-	}
+	b.Close()
 	b.deletes(set, "x", 3, 4)
-	if got := len(b.notes(eventDeleted)); got != 3 {
-		t.Errorf("notes %q, want three", b.notes(eventDeleted))
+	if got := len(b.notes("SuccessfulDelete")); got != 3 {
+		t.Errorf("notes %q, want three", b.notes("SuccessfulDelete"))
 	}
 }
 
@@ -270,12 +294,12 @@ func TestLedgerIsWrittenAtTheEnd(t *testing.T) {
 func TestNotesFit(t *testing.T) {
 	hostile := strings.Repeat("denied \x1b[31m", 1<<16)
 	for _, length := range []int{1, 20, 63, 253} {
-		var entries []entry
+		var entries []Entry
 		for i := range 100 {
 			name := fmt.Sprintf("%03d%s", i, strings.Repeat("n", length))
-			entries = append(entries, entry{related: podReference("ns", name, ""), one: name + ": " + hostile, many: "Deleted %s", why: hostile})
+			entries = append(entries, Entry{Related: PodReference("ns", name, ""), One: name + ": " + hostile, Many: "Deleted %s", Why: hostile})
 		}
-		entries = append(entries, entry{one: hostile})
+		entries = append(entries, Entry{One: hostile})
 		var all strings.Builder
 		for _, note := range compose(entries) {
 			if len(note.text) > noteLimit {
@@ -284,8 +308,8 @@ func TestNotesFit(t *testing.T) {
 			all.WriteString(note.text)
 		}
 		for _, e := range entries[:100] {
-			if !strings.Contains(all.String(), e.related.Name) {
-				t.Errorf("%s is not told", e.related.Name)
+			if !strings.Contains(all.String(), e.Related.Name) {
+				t.Errorf("%s is not told", e.Related.Name)
 			}
 		}
 	}

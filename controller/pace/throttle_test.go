@@ -1,4 +1,4 @@
-package controller
+package pace
 
 import (
 	"context"
@@ -13,13 +13,13 @@ import (
 
 // The limit rises by one for each answer and halves for each that did not come.
 func TestThrottleFollowsTheAPIServer(t *testing.T) {
-	gate := newThrottle(8)
+	gate := New(8)
 	var got []int
 	for _, answered := range []bool{true, true, true, false, true, false, false, false, true, true, true, true, true, true, true, true, true} {
-		if err := gate.enter(t.Context()); err != nil {
+		if err := gate.Enter(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		gate.leave(answered)
+		gate.Leave(answered)
 		got = append(got, gate.limit)
 	}
 	want := []int{2, 3, 4, 2, 3, 1, 1, 1, 2, 3, 4, 5, 6, 7, 8, 8, 8}
@@ -32,19 +32,19 @@ func TestThrottleFollowsTheAPIServer(t *testing.T) {
 func TestThrottleBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const most, workers = 4, 50
-		gate := newThrottle(most)
+		gate := New(most)
 		var inside, worst, served atomic.Int64
 		var all sync.WaitGroup
 		for i := range workers {
 			all.Go(func() {
-				if err := gate.enter(t.Context()); err != nil {
+				if err := gate.Enter(t.Context()); err != nil {
 					t.Error(err)
 					return
 				}
 				worst.Store(max(worst.Load(), inside.Add(1)))
 				served.Add(1)
 				inside.Add(-1)
-				gate.leave(i%5 != 0)
+				gate.Leave(i%5 != 0)
 			})
 		}
 		all.Wait()
@@ -57,20 +57,20 @@ func TestThrottleBounds(t *testing.T) {
 // Who gives up leaves nothing behind, and holds nobody up.
 func TestThrottleGivingUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		gate := newThrottle(1)
-		if err := gate.enter(t.Context()); err != nil {
+		gate := New(1)
+		if err := gate.Enter(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		var left, served error
 		var all sync.WaitGroup
-		all.Go(func() { left = gate.enter(ctx) })
+		all.Go(func() { left = gate.Enter(ctx) })
 		synctest.Wait()
-		all.Go(func() { served = gate.enter(t.Context()) })
+		all.Go(func() { served = gate.Enter(t.Context()) })
 		synctest.Wait()
 		cancel()
 		synctest.Wait()
-		gate.leave(true)
+		gate.Leave(true)
 		all.Wait()
 		if !errors.Is(left, context.Canceled) || served != nil || gate.inFlight != 1 {
 			t.Errorf("who gave up got %v, the next %v, %d in flight", left, served, gate.inFlight)
