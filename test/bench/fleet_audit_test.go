@@ -1,0 +1,134 @@
+package bench
+
+import (
+	"bufio"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
+
+	"github.com/everynode/everynode/test/lab"
+)
+
+// auditPolicy notes every request but those that nothing of a DaemonSet causes.
+const auditPolicy = `apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived, ResponseStarted]
+rules:
+- level: None
+  resources: [{group: coordination.k8s.io, resources: [leases]}]
+- level: None
+  nonResourceURLs: ["*"]
+- level: Metadata
+`
+
+// auditLog is the file of an API server's audit log.
+type auditLog struct {
+	tb   testing.TB
+	path string
+	read int64 // bytes so far
+}
+
+// audited adds an audit log to a lab's options. It costs the API server time for each request, so nothing else is measured there.
+func audited(tb testing.TB, options *lab.Options) *auditLog {
+	tb.Helper()
+	dir := tb.TempDir()
+	policy := filepath.Join(dir, "policy.yaml")
+	if err := os.WriteFile(policy, []byte(auditPolicy), 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	log := &auditLog{tb: tb, path: filepath.Join(dir, "audit.log")}
+	options.ExtraArgs = map[string][]string{lab.APIServer: {"--audit-policy-file=" + policy, "--audit-log-path=" + log.path}}
+	return log
+}
+
+// next are the requests that were answered since the call before.
+func (l *auditLog) next() []auditv1.Event {
+	l.tb.Helper()
+	file, err := os.Open(l.path)
+	if err != nil {
+		l.tb.Fatal(err)
+	}
+	defer func() { _ = file.Close() }()
+	if _, err := file.Seek(l.read, 0); err != nil {
+		l.tb.Fatal(err)
+	}
+	var events []auditv1.Event
+	for reader := bufio.NewReaderSize(file, 1<<20); ; {
+		line, err := reader.ReadBytes('\n')
+		if err != nil {
+			return events // what is left is not yet a line
+		}
+		l.read += int64(len(line))
+		var event auditv1.Event
+		if err := json.Unmarshal(line, &event); err != nil {
+			l.tb.Fatalf("%s: %v", l.path, err)
+		}
+		events = append(events, event)
+	}
+}
+
+// requestKind is what requests are counted by.
+type requestKind struct{ user, verb, resource string }
+
+func kindOf(event *auditv1.Event) requestKind {
+	kind := requestKind{user: event.User.Username, verb: event.Verb}
+	if name := strings.Split(kind.user, ":"); len(name) > 2 {
+		kind.user = name[len(name)-1] // of a service account
+	}
+	if ref := event.ObjectRef; ref != nil {
+		kind.resource = ref.Resource
+		if ref.Subresource != "" {
+			kind.resource += "/" + ref.Subresource
+		}
+		if ref.APIGroup != "" {
+			kind.resource += "." + ref.APIGroup
+		}
+	}
+	return kind
+}
+
+// countRequests is a table of requests, the most frequent ones first, as a number for each pod.
+func countRequests(events []auditv1.Event, pods int) string {
+	counts := map[requestKind]int{}
+	for i := range events {
+		counts[kindOf(&events[i])]++
+	}
+	kinds := slices.SortedFunc(maps.Keys(counts), func(a, b requestKind) int {
+		return cmp.Or(counts[b]-counts[a], cmp.Compare(fmt.Sprint(a), fmt.Sprint(b)))
+	})
+	var table strings.Builder
+	for _, kind := range kinds {
+		if each := float64(counts[kind]) / float64(pods); each >= 0.01 {
+			fmt.Fprintf(&table, "\n  %8.2f %-28s %-10s %s", each, kind.user, kind.verb, kind.resource)
+		}
+	}
+	return table.String()
+}
+
+// request is when the API server received and answered one.
+type request struct{ received, answered time.Time }
+
+// podRequests are the requests of one verb that concern pods, by name.
+func podRequests(events []auditv1.Event, verb, subresource string) map[string]request {
+	found := map[string]request{}
+	for i := range events {
+		event := &events[i]
+		ref := event.ObjectRef
+		if ref == nil || ref.Resource != "pods" || ref.Subresource != subresource || event.Verb != verb || event.User.Username == "lab-kwok" {
+			continue
+		}
+		if event.ResponseStatus != nil && event.ResponseStatus.Code < 300 {
+			found[ref.Name] = request{event.RequestReceivedTimestamp.Time, event.StageTimestamp.Time}
+		}
+	}
+	return found
+}
