@@ -54,7 +54,7 @@ const verifyAfter = time.Minute
 // actor keeps cells up: it plans one and does what the plan says.
 type actor struct {
 	kinds    Kinds
-	world    *world
+	world    *state
 	client   client.Client
 	reader   client.Reader // of the API server, not of the cache
 	placer   *placer
@@ -76,7 +76,7 @@ func (a *actor) Reconcile(ctx context.Context, key daemon.CellKey) (reconcile.Re
 		a.refusals.leave(key)
 	}
 	err := a.doAll(ctx, key, &task)
-	a.world.answered(key, task.made, err)
+	a.world.answered(key, task.made, err != nil && answers.MayBeDone(err))
 	if err != nil {
 		var held *answers.HeldBackError
 		if errors.As(err, &held) {

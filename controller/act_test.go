@@ -29,7 +29,7 @@ type stage struct {
 	*server
 	*recorder
 	actor *actor
-	world *world
+	world *state
 	clock *clock
 	set   *v1alpha1.DaemonSet
 	node  *corev1.Node

@@ -7,7 +7,7 @@ import (
 
 // announce tells every daemon, by event and by condition, that placement admission stopped or
 // began to be effective. When it began, what waited for it is planned again.
-func announce(world *world, recorder events.EventRecorder) func(effective bool, cause string) {
+func announce(world *state, recorder events.EventRecorder) func(effective bool, cause string) {
 	return func(effective bool, cause string) {
 		for _, object := range world.objects() {
 			if effective {

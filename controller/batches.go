@@ -2,179 +2,212 @@ package controller
 
 import (
 	"cmp"
-	"sync"
 
 	"github.com/google/btree"
+
+	"github.com/everynode/everynode/internal/daemon"
 )
 
-// batch is how many nodes, cells or daemons are looked at while the world is locked once. How many there are is
+// batch is how many nodes, cells or daemons are looked at while the model is locked once. How many there are is
 // up to the cluster and to those who create DaemonSets; an event must not wait for all of them.
 const batch = 64
 
-// hold is the world's lock. A test looks at what was done while it was locked.
-type hold struct {
-	sync.Mutex
-	ended func()
+// work is what no single hold of the lock may do: it concerns many cells, nodes or daemons, or takes a time that
+// is up to whoever wrote an object.
+type work interface {
+	// step does at most one batch, with the model locked, and reports whether there is more to do.
+	step(update) (more bool)
+	// compute finds what the next step needs. The model is not locked: nothing of it may be read or changed.
+	compute()
 }
 
-func (h *hold) Unlock() {
-	if h.ended != nil {
-		h.ended()
+// locked is work that computes nothing between its steps.
+type locked struct{}
+
+func (locked) compute() {}
+
+// once is work of one step.
+type once func(update)
+
+func (o once) step(u update) bool {
+	o(u)
+	return false
+}
+
+func (once) compute() {}
+
+// sequence is work that is done one after the other.
+type sequence []work
+
+func (s *sequence) step(u update) bool {
+	if !(*s)[0].step(u) {
+		*s = (*s)[1:]
 	}
-	h.Mutex.Unlock()
+	return len(*s) > 0
 }
 
-// pass is something to do about every cell of a daemon, in the order of their nodes, the world unlocked between
-// batches: see unlock.
+func (s *sequence) compute() { (*s)[0].compute() }
+
+// eachCell does f for the nodes of a daemon's cells, in their order, until it returns false or the daemon is
+// another one.
+type eachCell struct {
+	locked
+	key   DaemonKey
+	known *workload
+	f     func(u update, nodes []string) bool
+	last  string
+}
+
+func (e *eachCell) step(u update) bool {
+	nodes := e.known.cells.NodesAfter(e.last, batch)
+	if u.daemons[e.key] != e.known || !e.f(u, nodes) || len(nodes) < batch {
+		return false
+	}
+	e.last = nodes[len(nodes)-1]
+	return true
+}
+
+// eachDaemon does f for every daemon that is there, in the order of their keys.
+type eachDaemon struct {
+	locked
+	f    func(u update, key DaemonKey, known *workload)
+	last DaemonKey
+}
+
+func (e *eachDaemon) step(u update) bool {
+	keys := u.index.daemons.after(e.last, batch)
+	for _, key := range keys {
+		e.f(u, key, u.daemons[key])
+		e.last = key
+	}
+	return len(keys) == batch
+}
+
+// eachPod does f for every pod in a daemon's cells.
+func eachPod(key DaemonKey, known *workload, f func(update, *seenPod)) work {
+	return &eachCell{key: key, known: known, f: func(u update, nodes []string) bool {
+		for _, node := range nodes {
+			for _, uid := range known.cells.PodsOn(node) {
+				if pod, there := u.pods[uid]; there {
+					f(u, pod)
+				}
+			}
+		}
+		return true
+	}}
+}
+
+// wakeCells is to plan cells that were held back.
+type wakeCells struct {
+	locked
+	cells []daemon.CellKey
+}
+
+func (w *wakeCells) step(u update) bool {
+	some := w.cells[:min(batch, len(w.cells))]
+	w.cells = w.cells[len(some):]
+	for _, cell := range some {
+		if known := u.daemons[ownerOf(cell)]; known.keptUp() {
+			u.plan(cell, known.priority)
+		}
+	}
+	return len(w.cells) > 0
+}
+
+// pass is what is done about every cell of a daemon, in the order of their nodes.
 type pass struct {
+	locked
 	key   DaemonKey
 	known *workload
 	count bool // first count the cells by the current template; nothing is planned meanwhile
 	plan  bool // plan the cells
 	due   bool // of these only those that there is something to do about
 	grant bool // let the rollout go on, where it may go on at more nodes than one batch
+	last  string
 }
 
-// later has a pass made once the world is unlocked.
-func (w *world) later(p *pass) { w.passes = append(w.passes, p) }
-
-// unlock releases the world, and then makes the passes that became due while it was locked.
-func (w *world) unlock() {
-	passes := w.passes
-	w.passes = nil
-	w.mu.Unlock()
-	for _, p := range passes {
-		w.run(p)
+func (p *pass) step(u update) bool {
+	if u.daemons[p.key] != p.known {
+		return false
 	}
+	switch {
+	case p.count:
+		return p.countSome(u)
+	case p.plan:
+		nodes := p.next()
+		p.planSome(u, nodes)
+		p.plan = len(nodes) == batch
+	default:
+		return p.grant && u.grantSome(p.key, p.known, batch)
+	}
+	return p.plan || p.grant
 }
 
-func (w *world) run(p *pass) {
-	if p.count && !w.countAll(p) {
-		return
+// next are the next nodes of the daemon's cells.
+func (p *pass) next() []string {
+	nodes := p.known.cells.NodesAfter(p.last, batch)
+	if len(nodes) > 0 {
+		p.last = nodes[len(nodes)-1]
 	}
-	if p.plan {
-		w.eachCell(p.key, p.known, func(nodes []string) bool {
-			w.planSome(p, nodes)
-			return true
-		})
-	}
-	if p.grant || p.count {
-		w.grantAll(p)
-	}
+	return nodes
 }
 
-// countAll counts all cells by the current template. It is false when that was changed meanwhile: then another
-// pass counts them.
-func (w *world) countAll(p *pass) bool {
-	w.eachCell(p.key, p.known, func(nodes []string) bool {
-		if p.known.counting == p {
-			p.known.cells.Recount(nodes, w.now())
-		}
-		return p.known.counting == p
-	})
-	w.mu.Lock()
-	defer w.unlock()
+// countSome counts cells by the current template. It ends the pass when that was changed meanwhile: then another
+// one counts them.
+func (p *pass) countSome(u update) (more bool) {
 	if p.known.counting != p {
 		return false
 	}
+	nodes := p.next()
+	p.known.cells.Recount(nodes, u.now)
+	if len(nodes) == batch {
+		return true
+	}
 	p.known.counting = nil
-	w.report(p.key)
+	p.count, p.grant, p.last = false, true, ""
+	u.report(p.key)
 	return true
 }
 
 // planSome has cells planned. After a start most have all they need: a queue of hundreds of thousands that need
 // nothing would keep its memory.
-func (w *world) planSome(p *pass, nodes []string) {
+func (p *pass) planSome(u update, nodes []string) {
 	for _, node := range nodes {
 		cell := p.key.on(node)
 		if p.due && p.known.keptUp() {
-			plan := p.known.cells.Plan(node, w.now())
-			if len(plan.Actions) == 0 && plan.WakeAt.IsZero() && len(w.claims.byCell[cell]) == 0 {
+			plan := p.known.cells.Plan(node, u.now)
+			if len(plan.Actions) == 0 && plan.WakeAt.IsZero() && len(u.claims.byCell[cell]) == 0 {
 				continue
 			}
 		}
-		w.plan(cell, p.known.priority)
+		u.plan(cell, p.known.priority)
 	}
 }
 
-// grantAll lets a rollout go on as far as its limits allow.
-func (w *world) grantAll(p *pass) {
-	for more := true; more; {
-		w.mu.Lock()
-		more = w.daemons[p.key] == p.known && w.grantSome(p.key, p.known, batch)
-		w.unlock()
-	}
-}
-
-// grantSome has the cells planned whose turn in a rollout has come, and says whether there may be more.
-func (w *world) grantSome(key DaemonKey, known *workload, most int) (more bool) {
-	if !w.begun || !known.keptUp() {
+// grantSome has the cells planned whose turn in a rollout has come, and reports whether there may be more.
+func (u update) grantSome(key DaemonKey, known *workload, most int) (more bool) {
+	if !u.begun || !known.keptUp() {
 		return false
 	}
-	nodes, more := known.cells.GrantSome(w.now(), most)
+	nodes, more := known.cells.GrantSome(u.now, most)
 	for _, node := range nodes {
-		w.plan(key.on(node), known.priority)
+		u.plan(key.on(node), known.priority)
 	}
 	return more
 }
 
 // goOn lets a daemon's rollout go on. Changes of a batch of cells each do so: what is more than a few nodes is for
 // later.
-func (w *world) goOn(key DaemonKey, known *workload) {
+func (u update) goOn(key DaemonKey, known *workload) {
 	const few = 4
-	if w.grantSome(key, known, few) {
-		w.later(&pass{key: key, known: known, grant: true})
+	if u.grantSome(key, known, few) {
+		u.later(&pass{key: key, known: known, grant: true})
 	}
 }
 
 // planAll has all cells planned.
-func (w *world) planAll(key DaemonKey, known *workload) {
-	w.later(&pass{key: key, known: known, plan: true})
-}
-
-// eachCell calls f, with the world locked, for the nodes of a daemon's cells, until it returns false or the daemon
-// is another one. It says whether neither happened. The world must not be locked.
-func (w *world) eachCell(key DaemonKey, known *workload, f func(nodes []string) bool) bool {
-	for last := ""; ; {
-		w.mu.Lock()
-		nodes := known.cells.NodesAfter(last, batch)
-		goOn := w.daemons[key] == known && f(nodes)
-		w.unlock()
-		if !goOn || len(nodes) < batch {
-			return goOn
-		}
-		last = nodes[len(nodes)-1]
-	}
-}
-
-// eachDaemon calls f, with the world locked, for every daemon that is there, in the order of their keys. The world
-// must not be locked.
-func (w *world) eachDaemon(f func(DaemonKey, *workload)) {
-	for last, more := (DaemonKey{}), true; more; {
-		w.mu.Lock()
-		keys := w.index.daemons.after(last, batch)
-		for _, key := range keys {
-			f(key, w.daemons[key])
-		}
-		if more = len(keys) == batch; more {
-			last = keys[len(keys)-1]
-		}
-		w.unlock()
-	}
-}
-
-// eachPod calls f, with the world locked, for every pod in a daemon's cells.
-func (w *world) eachPod(key DaemonKey, known *workload, f func(*seenPod)) {
-	w.eachCell(key, known, func(nodes []string) bool {
-		for _, node := range nodes {
-			for _, uid := range known.cells.PodsOn(node) {
-				if pod, there := w.pods[uid]; there {
-					f(pod)
-				}
-			}
-		}
-		return true
-	})
+func (u update) planAll(key DaemonKey, known *workload) {
+	u.later(&pass{key: key, known: known, plan: true})
 }
 
 // keys are the keys of a map in their order.
@@ -200,4 +233,8 @@ func (k keys[K]) after(last K, n int) (some []K) {
 
 func compareKeys(a, b DaemonKey) int {
 	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.UID, b.UID))
+}
+
+func compareCells(a, b daemon.CellKey) int {
+	return cmp.Or(compareKeys(ownerOf(a), ownerOf(b)), cmp.Compare(a.Node, b.Node))
 }

@@ -17,15 +17,15 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// measured counts the cells that are counted and planned while the world is locked once.
+// measured counts the cells that are counted and planned while the model is locked once.
 type measured struct {
-	*world
+	*state
 	planned, before, most int
 	order                 []daemon.CellKey
 }
 
 func (m *measured) recounts() (n int) {
-	for _, known := range m.daemons {
+	for _, known := range m.model.daemons {
 		n += known.cells.Recounts()
 	}
 	return n
@@ -33,11 +33,9 @@ func (m *measured) recounts() (n int) {
 
 func newMeasured() *measured {
 	m, c := &measured{}, &clock{now: t0}
-	m.world = newWorld(c.Now, func(cell daemon.CellKey, _ int32) {
-		m.planned++
-		m.order = append(m.order, cell)
-	}, func(DaemonKey) {})
-	m.mu.ended = func() {
+	m.state = newState(everynodeOnly, "", c.Now, enqueuers{func(cell daemon.CellKey, _ int32) { m.order = append(m.order, cell) }, func(DaemonKey) {}, func(DaemonKey) {}})
+	m.mu.ended = func(wake *wake) {
+		m.planned += len(wake.cells)
 		looked := m.recounts() + m.planned
 		m.most = max(m.most, looked-m.before)
 		m.before = looked
@@ -85,17 +83,17 @@ func TestNoHoldLooksAtAllCells(t *testing.T) {
 		do   func()
 		all  int // how many cells this has to look at in all, or more
 	}{
-		{"a daemon that is new", func() { see(t, m.world, set) }, nodes},
+		{"a daemon that is new", func() { see(t, m.state, set) }, nodes},
 		{"begin", m.begin, nodes},
-		{"another template", func() { see(t, m.world, makeDaemon("d", replacing(all), generation(2), image("image:2"))) }, 3 * nodes},
+		{"another template", func() { see(t, m.state, makeDaemon("d", replacing(all), generation(2), image("image:2"))) }, 3 * nodes},
 		{"other eligible nodes", func() {
-			see(t, m.world, makeDaemon("d", replacing(all), generation(3), image("image:2"), onlyWhere("disk", "ssd")))
+			see(t, m.state, makeDaemon("d", replacing(all), generation(3), image("image:2"), onlyWhere("disk", "ssd")))
 		}, 2 * nodes},
-		{"and back", func() { see(t, m.world, makeDaemon("d", replacing(all), generation(4), image("image:3"))) }, 3 * nodes},
+		{"and back", func() { see(t, m.state, makeDaemon("d", replacing(all), generation(4), image("image:3"))) }, 3 * nodes},
 		{"admission is effective again", m.replan, nodes},
 		{"a quota has room", func() { m.wake(cells) }, nodes},
 		{"the scrub", func() {
-			s := scrubber{world: m.world, pods: func() toolscache.Store { return store }}
+			s := scrubber{world: m.state, pods: func() toolscache.Store { return store }}
 			s.tell(context.Background(), keyOf(set), append(s.compare(), m.audit(keyOf(set))...))
 		}, nodes},
 		{"a priority class", func() { m.classSeen(&schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{Name: "c"}, Value: 7}) }, 0},
@@ -107,7 +105,7 @@ func TestNoHoldLooksAtAllCells(t *testing.T) {
 		}, 0},
 		{"many daemons", func() {
 			for d := range daemons {
-				see(t, m.world, makeDaemon(fmt.Sprintf("d%04d", d), onlyWhere("disk", "none")))
+				see(t, m.state, makeDaemon(fmt.Sprintf("d%04d", d), onlyWhere("disk", "none")))
 			}
 		}, nodes * daemons},
 		{"a node that joins", func() { m.nodeSeen(other) }, daemons},
@@ -124,14 +122,11 @@ func TestNoHoldLooksAtAllCells(t *testing.T) {
 		before := m.before
 		step.do()
 		if most := 4 * batch; m.most > most {
-			t.Errorf("%s: %d cells are counted or planned while the world is locked, want %d at most", step.name, m.most, most)
+			t.Errorf("%s: %d cells are counted or planned while the model is locked, want %d at most", step.name, m.most, most)
 		}
 		if m.before-before < step.all {
 			t.Errorf("%s: %d cells are counted or planned in all, want %d", step.name, m.before-before, step.all)
 		}
-	}
-	if len(m.passes) > 0 {
-		t.Errorf("%d passes are left to make", len(m.passes))
 	}
 }
 
@@ -142,7 +137,7 @@ func TestCellsArePlannedInOrder(t *testing.T) {
 		m.nodeSeen(makeNode(fmt.Sprintf("n%04d", n)))
 	}
 	m.begin()
-	see(t, m.world, makeDaemon("d"))
+	see(t, m.state, makeDaemon("d"))
 	if !slices.IsSortedFunc(m.order, func(a, b daemon.CellKey) int { return compareNames(a.Node, b.Node) }) || len(m.order) != 3*batch {
 		t.Errorf("%d cells are planned, not all of them once and in order", len(m.order))
 	}
@@ -163,14 +158,14 @@ func TestTemplateThatChangesWhileCellsAreCounted(t *testing.T) {
 		m.nodeSeen(makeNode(fmt.Sprintf("n%04d", n)))
 	}
 	m.begin()
-	see(t, m.world, makeDaemon("d"))
+	see(t, m.state, makeDaemon("d"))
 	key := keyOf(makeDaemon("d"))
-	known := m.daemons[key]
+	known := m.model.daemons[key]
 	first, second := &pass{key: key, known: known, count: true, plan: true}, &pass{key: key, known: known, count: true, plan: true}
 	known.counting = first
 	inner, holds := m.mu.ended, 0
-	m.mu.ended = func() {
-		inner()
+	m.mu.ended = func(wake *wake) {
+		inner(wake)
 		if holds++; holds == 2 {
 			known.counting = second
 		}

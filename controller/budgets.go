@@ -139,9 +139,9 @@ func (b *budgets) handler() toolscache.ResourceEventHandler {
 }
 
 // reportSelected has the daemons of a namespace reported whose pods a selector picks.
-func (w *world) reportSelected(namespace string, selector labels.Selector) {
+func (u update) reportSelected(namespace string, selector labels.Selector) {
 	selected := func(known *workload) bool { return selector.Matches(labels.Set(known.object.Spec.Template.Labels)) }
-	for _, subject := range w.subjects(namespace, selected) {
-		w.report(keyOf(subject.object))
+	for _, subject := range u.subjects(namespace, selected) {
+		u.report(keyOf(subject.object))
 	}
 }

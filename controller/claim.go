@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -30,15 +31,15 @@ type claim struct {
 type claims struct {
 	byCell  map[daemon.CellKey]map[types.UID]claim
 	cellOf  map[types.UID]daemon.CellKey
-	cells   map[DaemonKey]map[daemon.CellKey]bool // those of byCell
-	orphans map[string]map[types.UID]*seenPod     // pods without controller, by namespace
+	cells   keys[daemon.CellKey]              // those of byCell
+	orphans map[string]map[types.UID]*seenPod // pods without controller, by namespace
 }
 
 func newClaims() claims {
 	return claims{
 		byCell:  map[daemon.CellKey]map[types.UID]claim{},
 		cellOf:  map[types.UID]daemon.CellKey{},
-		cells:   map[DaemonKey]map[daemon.CellKey]bool{},
+		cells:   newKeys(compareCells),
 		orphans: map[string]map[types.UID]*seenPod{},
 	}
 }
@@ -46,7 +47,7 @@ func newClaims() claims {
 // add makes a claim due, and gives the cell that it is about.
 func (c *claims) add(cell daemon.CellKey, due claim) {
 	put(c.byCell, cell, due.pod.UID, due)
-	put(c.cells, ownerOf(cell), cell, true)
+	c.cells.ReplaceOrInsert(cell)
 	c.cellOf[due.pod.UID] = cell
 }
 
@@ -59,18 +60,37 @@ func (c *claims) drop(pod types.UID) (cell daemon.CellKey, was bool) {
 	delete(c.cellOf, pod)
 	drop(c.byCell, cell, pod)
 	if len(c.byCell[cell]) == 0 {
-		drop(c.cells, ownerOf(cell), cell)
+		c.cells.Delete(cell)
 	}
 	return cell, true
 }
 
+// of are the claims of a cell, in the order of their pods' UIDs.
+func (c *claims) of(cell daemon.CellKey) (due []claim) {
+	if len(c.byCell[cell]) == 0 {
+		return nil
+	}
+	for _, uid := range slices.Sorted(maps.Keys(c.byCell[cell])) {
+		due = append(due, c.byCell[cell][uid])
+	}
+	return due
+}
+
 // noteOrphan remembers a pod that is nobody's.
-func (w *world) noteOrphan(pod *seenPod) {
+func (u update) noteOrphan(pod *seenPod) {
 	if pod.orphanOn == "" {
-		drop(w.claims.orphans, pod.Namespace, pod.UID)
+		drop(u.claims.orphans, pod.Namespace, pod.UID)
 		return
 	}
-	put(w.claims.orphans, pod.Namespace, pod.UID, pod)
+	put(u.claims.orphans, pod.Namespace, pod.UID, pod)
+}
+
+// findOwner claims a pod that is nobody's for the first daemon that matches it. How long that takes is
+// up to whoever wrote selectors and labels: so it is done while the model is not locked.
+type findOwner struct {
+	pod        *seenPod
+	candidates []candidate
+	found      *candidate
 }
 
 // candidate is a daemon that may adopt a pod.
@@ -80,102 +100,124 @@ type candidate struct {
 	selector labels.Selector
 }
 
-// findOwner claims a pod that is nobody's for the first daemon that matches it. How long that takes is
-// up to whoever wrote selectors and labels: so it is done while the world is not locked.
-func (w *world) findOwner(pod *seenPod) {
-	var best *candidate
-	of := pod.labels()
-	candidates := w.candidates(pod)
-	for i := range candidates {
-		if one := &candidates[i]; (best == nil || one.name < best.name) && matches(one.selector, of) {
-			best = one
+func (f *findOwner) step(u update) (more bool) {
+	if f.found != nil {
+		u.claimOrphan(f.found.key, f.pod)
+		return false
+	}
+	if f.candidates != nil {
+		return false
+	}
+	for _, key := range inOrder(u.index.byNamespace[f.pod.Namespace]) {
+		if known := u.daemons[key]; known.active() {
+			f.candidates = append(f.candidates, candidate{key, known.name, known.selector})
 		}
 	}
-	if best != nil {
-		w.claimOrphan(best.key, pod)
-	}
+	return len(f.candidates) > 0
 }
 
-func (w *world) candidates(pod *seenPod) (candidates []candidate) {
-	w.mu.Lock()
-	defer w.unlock()
-	for key, known := range w.index.byNamespace[pod.Namespace] {
-		if known.active() {
-			candidates = append(candidates, candidate{key, known.name, known.selector})
+func (f *findOwner) compute() {
+	of := f.pod.labels()
+	for i := range f.candidates {
+		if one := &f.candidates[i]; (f.found == nil || one.name < f.found.name) && matches(one.selector, of) {
+			f.found = one
 		}
 	}
-	return candidates
 }
 
 // claimOrphan has a daemon adopt a pod, unless either changed meanwhile or another one is to.
-func (w *world) claimOrphan(key DaemonKey, pod *seenPod) {
-	w.mu.Lock()
-	defer w.unlock()
-	_, taken := w.claims.cellOf[pod.UID]
-	if taken || w.claims.orphans[pod.Namespace][pod.UID] != pod || !w.daemons[key].active() {
+func (u update) claimOrphan(key DaemonKey, pod *seenPod) {
+	_, taken := u.claims.cellOf[pod.UID]
+	if taken || u.claims.orphans[pod.Namespace][pod.UID] != pod || !u.daemons[key].active() {
 		return
 	}
 	cell := key.on(pod.orphanOn)
-	w.claims.add(cell, claim{pod: pod, adopt: true})
-	w.changed(cell)
+	u.claims.add(cell, claim{pod: pod, adopt: true})
+	u.changed(cell)
 }
 
-// claimAll looks for what a daemon that is new here has to adopt and to release.
-func (w *world) claimAll(key DaemonKey, known *workload) {
-	w.mu.Lock()
-	selector, orphans := known.selector, slices.Collect(maps.Values(w.claims.orphans[key.Namespace]))
-	w.unlock()
-	var pods []*seenPod
-	w.eachPod(key, known, func(pod *seenPod) { pods = append(pods, pod) })
-	for _, pod := range orphans {
-		if matches(selector, pod.labels()) {
-			w.claimOrphan(key, pod)
-		}
-	}
-	for _, pod := range pods {
-		if !pod.manyLabels && !selector.Matches(pod.labels()) {
-			w.placeAgain(pod)
-		}
-	}
+// claimAll looks for what a daemon that is new here has to adopt and to release: at the orphans of its namespace,
+// then at the pods in its cells, a batch at a time.
+type claimAll struct {
+	key   DaemonKey
+	known *workload
+
+	selector labels.Selector
+	orphans  []*seenPod // that were not looked at yet
+	some     []*seenPod // that are looked at next; after compute, those that are to be claimed
+	inCells  bool       // the orphans are done
+	last     string
 }
 
-// placeAgain places a pod that is as it was.
-func (w *world) placeAgain(pod *seenPod) {
-	w.mu.Lock()
-	defer w.unlock()
-	if w.pods[pod.UID] == pod {
-		w.place(pod)
+func (c *claimAll) step(u update) (more bool) {
+	for _, pod := range c.some {
+		if pod.orphanOn != "" {
+			u.claimOrphan(c.key, pod)
+		} else if u.pods[pod.UID] == pod { // as it was
+			u.place(pod)
+		}
 	}
+	c.some = c.some[:0]
+	if c.selector == nil {
+		c.selector, c.orphans = c.known.selector, slices.Collect(maps.Values(u.claims.orphans[c.key.Namespace]))
+		return true
+	}
+	if c.inCells || len(c.orphans) == 0 {
+		c.inCells = true
+		return c.podsOfCells(u)
+	}
+	c.some = append(c.some, c.orphans[:min(batch, len(c.orphans))]...)
+	c.orphans = c.orphans[len(c.some):]
+	return true
+}
+
+func (c *claimAll) podsOfCells(u update) (more bool) {
+	nodes := c.known.cells.NodesAfter(c.last, batch)
+	if u.daemons[c.key] != c.known {
+		return false
+	}
+	for _, node := range nodes {
+		for _, uid := range c.known.cells.PodsOn(node) {
+			if pod, there := u.pods[uid]; there {
+				c.some = append(c.some, pod)
+			}
+		}
+		c.last = node
+	}
+	return len(nodes) > 0
+}
+
+func (c *claimAll) compute() {
+	if len(c.some) == 0 {
+		slices.SortFunc(c.orphans, func(a, b *seenPod) int { return cmp.Compare(a.UID, b.UID) })
+		return
+	}
+	c.some = slices.DeleteFunc(c.some, func(pod *seenPod) bool {
+		if pod.orphanOn != "" {
+			return !matches(c.selector, pod.labels())
+		}
+		return pod.manyLabels || c.selector.Matches(pod.labels())
+	})
 }
 
 // releaseClaims gives up what was due of a daemon that is gone. Its orphans may be another one's; what it
 // did not release is still its own.
-func (w *world) releaseClaims(key DaemonKey) {
-	for {
-		pods := w.someClaimed(key)
-		if len(pods) == 0 {
-			return
-		}
-		for _, pod := range pods {
-			w.podIs(pod)
-		}
-	}
+type releaseClaims struct {
+	locked
+	key DaemonKey
 }
 
-// someClaimed are pods that a daemon has to adopt or to release, those of a batch of cells.
-func (w *world) someClaimed(key DaemonKey) (pods []*seenPod) {
-	w.mu.Lock()
-	defer w.unlock()
-	cells := 0
-	for cell := range w.claims.cells[key] {
-		for _, due := range w.claims.byCell[cell] {
-			pods = append(pods, due.pod)
+func (r *releaseClaims) step(u update) (more bool) {
+	cells := u.claims.cells.after(r.key.on(""), batch)
+	for _, cell := range cells {
+		if ownerOf(cell) != r.key {
+			return false
 		}
-		if cells++; cells == batch {
-			break
+		for _, due := range u.claims.of(cell) {
+			u.podIs(due.pod)
 		}
 	}
-	return pods
+	return len(cells) == batch
 }
 
 // matches says whether a daemon's selector picks a pod. An empty one, which validation does not let in,

@@ -15,7 +15,7 @@ import (
 	"github.com/everynode/everynode/api/v1alpha1"
 )
 
-func claimsOf(w *world, set *v1alpha1.DaemonSet, node string) (due []string) {
+func claimsOf(w *state, set *v1alpha1.DaemonSet, node string) (due []string) {
 	for _, claim := range w.task(keyOf(set).on(node)).claims {
 		verb := "release"
 		if claim.adopt {
@@ -76,8 +76,8 @@ func TestWorldClaims(t *testing.T) {
 				wantStrings(t, "due when the pod is gone", nil, claimsOf(w, set, "n1"))
 				wantSteps(t, w, keyOf(set).on("n1"), createStep)
 				w.daemonGone(keyOf(set))
-				if len(w.pods)+len(w.daemons)+len(w.claims.byCell)+len(w.claims.cellOf)+len(w.claims.orphans) > 0 {
-					t.Errorf("something is remembered: %+v, %v", w.claims, w.daemons)
+				if len(w.model.pods)+len(w.model.daemons)+len(w.model.claims.byCell)+len(w.model.claims.cellOf)+len(w.model.claims.orphans) > 0 {
+					t.Errorf("something is remembered: %+v, %v", w.model.claims, w.model.daemons)
 				}
 			})
 		}

@@ -3,7 +3,7 @@
 //
 // The unit of work is a cell, one daemon on one node, so that an event costs what it changed:
 // a pod's event one cell, a node's event a cell for each daemon whose verdict changed, a new
-// template one pass over the nodes. What is known lives in the world, which informers keep up to
+// template one pass over the nodes. What is known lives in the model, which informers keep up to
 // date; no reconciliation lists anything.
 //
 // Nothing is expected of the cache but that it comes to be right. A cell whose pod is not seen

@@ -37,6 +37,7 @@ func (c *clock) advance(d time.Duration) { c.now = c.now.Add(d) }
 // queues remember what a world asked for since they were last emptied.
 type queues struct {
 	plans   []daemon.CellKey
+	looks   []DaemonKey              // at histories
 	ranks   map[daemon.CellKey]int32 // the priority that a cell was asked for with last
 	reports []types.UID
 }
@@ -49,6 +50,21 @@ func (q *queues) plan(key daemon.CellKey, priority int32) {
 	q.ranks[key] = priority
 }
 func (q *queues) report(key DaemonKey) { q.reports = append(q.reports, key.UID) }
+
+func (q *queues) look(key DaemonKey) { q.looks = append(q.looks, key) }
+
+func (q *queues) enqueuers() enqueuers { return enqueuers{q.plan, q.report, q.look} }
+
+// looked gives the UIDs of the daemons whose history was to be looked at, each once and sorted.
+func (q *queues) looked() []string {
+	var uids []string
+	for _, key := range q.looks {
+		uids = append(uids, string(key.UID))
+	}
+	q.looks = nil
+	slices.Sort(uids)
+	return slices.Compact(uids)
+}
 
 // drain gives what was asked for, each once and sorted, as a work queue would.
 func (q *queues) drain() (plans []string, reports []types.UID) {
@@ -65,18 +81,27 @@ func (q *queues) drain() (plans []string, reports []types.UID) {
 // everynodeOnly are the kinds of most tests.
 var everynodeOnly = Kinds{Everynode: true}
 
-func newTestWorld() (*world, *queues, *clock) {
+func newTestWorld() (*state, *queues, *clock) {
 	q, c := &queues{}, &clock{now: t0}
-	w := newWorld(c.Now, q.plan, q.report)
+	w := newState(everynodeOnly, "", c.Now, q.enqueuers())
 	w.begin()
 	return w, q, c
 }
 
-// podSeen and podGone are what the handlers of pods tell a world.
-func (w *world) podSeen(pod *corev1.Pod) { w.podIs(everynodeOnly.seePod(pod)) }
-func (w *world) podGone(pod *corev1.Pod) { w.podLeft(everynodeOnly.seePod(pod)) }
+// seen takes a daemon whose spec can be decoded.
+func (s *state) seen(set *v1alpha1.DaemonSet) error { return s.daemonSeen(set, nil) }
 
-func countersOf(w *world, key DaemonKey) (*v1alpha1.DaemonSet, daemon.Counters) {
+// task is the plan of a cell now.
+func (s *state) task(cell daemon.CellKey) (task task) {
+	s.update(func(u update) { task = u.task(cell) })
+	return task
+}
+
+// podSeen and podGone are what the handlers of pods tell a world.
+func (s *state) podSeen(pod *corev1.Pod) { s.podIs(everynodeOnly.seePod(pod)) }
+func (s *state) podGone(pod *corev1.Pod) { s.podLeft(everynodeOnly.seePod(pod)) }
+
+func countersOf(w *state, key DaemonKey) (*v1alpha1.DaemonSet, daemon.Counters) {
 	object, health := w.health(key)
 	return object, health.Counters
 }

@@ -38,32 +38,31 @@ const defaultHistoryLimit = 10
 // of former ones as the daemon wants. Only the pods of a native daemon wait for what is done here
 // (settle.go).
 type historian struct {
-	world     *world
-	revisions *revisions
-	client    client.Client
-	reader    client.Reader // of the API server, not of the cache
-	events    events.EventRecorder
+	kinds  Kinds
+	world  *state
+	client client.Client
+	reader client.Reader // of the API server, not of the cache
+	events events.EventRecorder
 	// unanswered counts, for each daemon, the requests in a row that got no answer.
 	unanswered workqueue.TypedRateLimiter[DaemonKey]
 }
 
 var _ reconcile.TypedReconciler[DaemonKey] = (*historian)(nil)
 
-// setUpHistory adds the controller of history to a manager; synced is closed when everything there
-// is was seen.
-func setUpHistory(mgr manager.Manager, revisions *revisions, synced <-chan struct{}, recorder events.EventRecorder) error {
+// setUpHistory adds the controller of history to a manager.
+func setUpHistory(mgr manager.Manager, observer *observer, recorder events.EventRecorder) error {
 	history, err := controller.NewTyped("history", mgr, controller.TypedOptions[DaemonKey]{
 		MaxConcurrentReconciles: 2,
 		RateLimiter:             answers.Refused[DaemonKey](),
 		Reconciler: &historian{
-			world: revisions.world, revisions: revisions, client: mgr.GetClient(), reader: mgr.GetAPIReader(),
+			kinds: observer.kinds, world: observer.world, client: mgr.GetClient(), reader: mgr.GetAPIReader(),
 			events: recorder, unanswered: answers.Unanswered[DaemonKey](),
 		},
 	})
 	if err != nil {
 		return fmt.Errorf("setting up the controller of history: %w", err)
 	}
-	if err := history.Watch(historySource{revisions: revisions, synced: synced}); err != nil {
+	if err := history.Watch(daemonSource{observer, observer.history}); err != nil {
 		return fmt.Errorf("watching for history: %w", err)
 	}
 	return nil
@@ -111,7 +110,7 @@ func (h *historian) plan(key DaemonKey, subject *subject) []daemon.HistoryStep {
 	}
 	return daemon.PlanHistory(daemon.History{
 		Content: subject.id.Content, Name: subject.id.Record, Limit: limit,
-		Records: h.revisions.of(subject),
+		Records: h.world.recordsOf(subject),
 		InUse:   func(revision string) bool { return h.world.holds(key, revision) },
 	})
 }
@@ -187,7 +186,7 @@ func (h *historian) meet(ctx context.Context, subject *subject, object *appsv1.C
 	if err := h.reader.Get(ctx, client.ObjectKeyFromObject(object), &holder); err != nil {
 		return fmt.Errorf("looking who has the name of ControllerRevision %s: %w", object.Name, err)
 	}
-	observed := h.revisions.kinds.observeRevision(&holder)
+	observed := h.kinds.observeRevision(&holder)
 	for _, step := range daemon.PlanHistory(daemon.History{
 		Content: subject.id.Content, Name: subject.id.Record, Records: []daemon.Record{subject.record(&observed)},
 		InUse: func(string) bool { return true },
@@ -252,7 +251,7 @@ func (h *historian) release(ctx context.Context, subject *subject, record daemon
 // relabel calls the pods of a record as those of the current template are called. A pod that is
 // gone or another one meanwhile is an event, which brings the daemon here again.
 func (h *historian) relabel(ctx context.Context, subject *subject, record daemon.Record) error {
-	current, _ := h.revisions.recorded(subject)
+	current, _ := daemon.CurrentRecord(h.world.recordsOf(subject), subject.id.Content)
 	if current == nil {
 		return errOutdated
 	}

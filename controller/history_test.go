@@ -32,7 +32,8 @@ type shelf struct {
 	client.WithWatch
 	*recorder
 	historian *historian
-	world     *world
+	world     *state
+	queues    *queues
 	set       *v1alpha1.DaemonSet
 	requests  []string
 	refuse    map[string]error // by "<verb> <name>", or by verb alone
@@ -50,12 +51,14 @@ func newShelf(t *testing.T, change ...func(*v1alpha1.DaemonSet)) *shelf {
 		WithStatusSubresource(&v1alpha1.DaemonSet{}, &appsv1.DaemonSet{}).
 		WithInterceptorFuncs(interceptor.Funcs{Create: s.create, Patch: s.patch, Delete: s.delete, Get: s.get, SubResourcePatch: s.patchStatus}).Build()
 	s.reload(t)
-	s.world, _, _ = newTestWorld()
+	kinds := Kinds{Everynode: !s.set.Native(), Apps: s.set.Native()}
+	s.queues = &queues{}
+	s.world = newState(kinds, "", (&clock{now: t0}).Now, s.queues.enqueuers())
+	s.world.begin()
 	s.historian = &historian{
-		world: s.world, revisions: newRevisions(Kinds{Everynode: !s.set.Native(), Apps: s.set.Native()}, s.world), client: s.WithWatch, reader: s.WithWatch,
+		kinds: kinds, world: s.world, client: s.WithWatch, reader: s.WithWatch,
 		events: s.recorder, unanswered: answers.Unanswered[DaemonKey](),
 	}
-	s.world.enqueueHistory, s.world.recorded = s.historian.revisions.look, s.historian.revisions.recorded
 	see(t, s.world, s.set)
 	return s
 }
@@ -150,12 +153,11 @@ func (s *shelf) stored(t *testing.T) []appsv1.ControllerRevision {
 // informed brings all that is stored to the historian, as the informer does.
 func (s *shelf) informed(t *testing.T) {
 	t.Helper()
-	revisions := s.historian.revisions
-	for _, name := range sortedKeys(revisions.known["ns"]) {
-		revisions.gone("ns", name)
+	for _, name := range sortedKeys(s.world.model.records.known["ns"]) {
+		s.world.revisionGone("ns", name)
 	}
 	for _, object := range s.stored(t) {
-		revisions.seen(&object)
+		s.world.revisionSeen(&object)
 	}
 }
 
@@ -327,8 +329,6 @@ func TestHistoryLimit(t *testing.T) {
 // What a pod still has is what to go back to; when the last one is gone, the limit takes effect.
 func TestHistoryKeepsWhatPodsHave(t *testing.T) {
 	s := newShelf(t, limit(0))
-	q := &queueOf{}
-	s.historian.revisions.begin(q)
 	node := makeNode("n1")
 	s.world.nodeSeen(node)
 	pod := makePod(s.set, node)
@@ -344,12 +344,12 @@ func TestHistoryKeepsWhatPodsHave(t *testing.T) {
 	}
 	terminating(pod)
 	s.world.podSeen(pod)
-	q.keys = nil
+	s.queues.looks = nil
 	if got := s.look(t); got != settled || len(s.requests) > 0 {
 		t.Errorf("a pod that ends: %s, asks %q", got, s.requests)
 	}
 	s.world.podGone(pod)
-	if diff := cmp.Diff([]DaemonKey{keyOf(s.set)}, q.keys); diff != "" {
+	if diff := cmp.Diff([]DaemonKey{keyOf(s.set)}, s.queues.looks); diff != "" {
 		t.Errorf("woken (-want, +got):\n%s", diff)
 	}
 	s.look(t)
@@ -414,7 +414,7 @@ func TestHistoryAdoptsNothingWithoutASelector(t *testing.T) {
 			s.informed(t)
 			subject, _ := s.world.subject(keyOf(s.set))
 			subject.selector = selector
-			if records := s.historian.revisions.of(&subject); len(records) > 0 {
+			if records := s.world.recordsOf(&subject); len(records) > 0 {
 				t.Errorf("records %+v, want none", records)
 			}
 		})
@@ -480,7 +480,7 @@ func TestHistoryNameIsTaken(t *testing.T) {
 				if informs {
 					s.informed(t)
 				}
-				before := s.world.daemons[keyOf(s.set)].template.Revision
+				before := s.world.model.daemons[keyOf(s.set)].template.Revision
 				s.look(t)
 				wantStrings(t, "events", []string{"d: Warning RevisionNameTaken"}, s.drain())
 				s.reload(t)
@@ -495,7 +495,7 @@ func TestHistoryNameIsTaken(t *testing.T) {
 				if err := s.Get(t.Context(), client.ObjectKey{Namespace: "ns", Name: s.name(t, "image:1") + "-1"}, &recorded); err != nil {
 					t.Fatal(err)
 				}
-				if after := s.world.daemons[keyOf(s.set)].template.Revision; after != before || recorded.Labels[appsv1.ControllerRevisionHashLabelKey] != before {
+				if after := s.world.model.daemons[keyOf(s.set)].template.Revision; after != before || recorded.Labels[appsv1.ControllerRevisionHashLabelKey] != before {
 					t.Errorf("the template is called %s and recorded as %s, want %s as before", after, recorded.Labels[appsv1.ControllerRevisionHashLabelKey], before)
 				}
 				var still appsv1.ControllerRevision

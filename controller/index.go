@@ -1,6 +1,9 @@
 package controller
 
 import (
+	"maps"
+	"slices"
+
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/everynode/everynode/internal/daemon"
@@ -65,6 +68,11 @@ func (x *index) noFormer(pod types.UID) {
 	}
 }
 
+// inOrder are the keys of a few daemons, sorted.
+func inOrder(daemons map[DaemonKey]*workload) []DaemonKey {
+	return slices.SortedFunc(maps.Keys(daemons), compareKeys)
+}
+
 func put[K, L comparable, V any](index map[K]map[L]V, key K, of L, value V) {
 	if index[key] == nil {
 		index[key] = map[L]V{}
@@ -83,38 +91,41 @@ func drop[K, L comparable, V any](index map[K]map[L]V, key K, of L) {
 // pod that was never bound runs nowhere, whoever made it and whatever keeps it, and one that has finished
 // runs nothing any more. A daemon that follows waits for those that count, and is planned when they no
 // longer do.
-func (w *world) noteFormer(cell daemon.CellKey, known *workload, pod *seenPod) {
+func (u update) noteFormer(cell daemon.CellKey, known *workload, pod *seenPod) {
 	if known.object != nil {
 		return
 	}
 	place := formerPlace{types.NamespacedName{Namespace: cell.Namespace, Name: known.name}, cell.Node}
 	if pod.observed.Bound && !pod.observed.Finished {
-		w.index.noFormer(pod.UID) // its daemon may have had another name
-		w.index.placeOf[pod.UID] = place
-		put(w.index.former, place, pod.UID, pod.Name)
+		u.index.noFormer(pod.UID) // its daemon may have had another name
+		u.index.placeOf[pod.UID] = place
+		put(u.index.former, place, pod.UID, pod.Name)
 		return
 	}
-	if _, was := w.index.placeOf[pod.UID]; was {
-		w.index.noFormer(pod.UID)
-		w.follow(cell, known)
+	if _, was := u.index.placeOf[pod.UID]; was {
+		u.index.noFormer(pod.UID)
+		u.follow(cell, known)
 	}
 }
 
 // former names a pod of a daemon that is gone and had the same name, when one is on a node. Two
 // generations of a daemon never overlap there (k/k#131684). Names of pods tell too, but for those
 // that kube-controller-manager made.
-func (w *world) former(cell daemon.CellKey, known *workload) string {
-	for _, name := range w.index.former[formerPlace{types.NamespacedName{Namespace: cell.Namespace, Name: known.name}, cell.Node}] {
-		return name
+func (u update) former(cell daemon.CellKey, known *workload) string {
+	first := ""
+	for _, name := range u.index.former[formerPlace{types.NamespacedName{Namespace: cell.Namespace, Name: known.name}, cell.Node}] {
+		if first == "" || name < first {
+			first = name
+		}
 	}
-	return ""
+	return first
 }
 
 // follow has the node planned for the daemon that follows one that is gone.
-func (w *world) follow(cell daemon.CellKey, gone *workload) {
-	for key, known := range w.index.byName[types.NamespacedName{Namespace: cell.Namespace, Name: gone.name}] {
-		if known.keptUp() {
-			w.plan(key.on(cell.Node), known.priority)
+func (u update) follow(cell daemon.CellKey, gone *workload) {
+	for _, key := range inOrder(u.index.byName[types.NamespacedName{Namespace: cell.Namespace, Name: gone.name}]) {
+		if known := u.daemons[key]; known.keptUp() {
+			u.plan(key.on(cell.Node), known.priority)
 		}
 	}
 }

@@ -2,7 +2,6 @@ package controller
 
 import (
 	"maps"
-	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -11,71 +10,72 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// What a template costs for each node is up to whoever wrote it. So verdicts are found while the world is not
+// What a template costs for each node is up to whoever wrote it. So verdicts are found while the model is not
 // locked, and noted a batch at a time, each only if the daemon's rules and the node are still those that it was
 // found with.
 
-// daemonSeen takes a daemon as it is now. A new generation means that every node is judged again. An
-// error is why the daemon is not served (unserved.go), when that is news.
-func (w *world) daemonSeen(object *v1alpha1.DaemonSet) error { return w.daemonRead(object, nil) }
+// seeDaemon takes a daemon as it is now. A new generation means that every node is judged again.
+type seeDaemon struct {
+	object *v1alpha1.DaemonSet
+	wrong  error // why its spec could not be decoded
+	news   error // why the daemon is not served (unserved.go), when that is news
 
-// daemonRead is daemonSeen for one whose spec may have been impossible to decode.
-func (w *world) daemonRead(object *v1alpha1.DaemonSet, wrong error) error {
-	key := keyOf(object)
-	if w.sameSpec(key, object, wrong) {
-		return nil
+	terms   terms
+	problem *daemon.Problem
+	read    bool     // terms and problem are of the object
+	rest    sequence // what is left to do about one that is served
+}
+
+func (d *seeDaemon) step(u update) (more bool) {
+	key := keyOf(d.object)
+	switch {
+	case len(d.rest) > 0:
+		return d.rest.step(u)
+	case !d.read:
+		return !u.sameSpec(key, d.object, d.wrong)
+	case d.problem != nil:
+		u.index.present(key, d.object.Name, u.workload(key))
+		d.news = u.unserve(key, d.object, d.problem)
+		return false
 	}
-	terms, problem := servable(object, wrong)
-	if problem != nil {
-		w.mu.Lock()
-		defer w.unlock()
-		w.index.present(key, object.Name, w.workload(key))
-		return w.unserve(key, object, problem)
+	d.rest = u.install(key, d.object, d.terms)
+	return true
+}
+
+func (d *seeDaemon) compute() {
+	switch {
+	case len(d.rest) > 0:
+		d.rest.compute()
+	case !d.read:
+		d.terms, d.problem = servable(d.object, d.wrong)
+		d.read = true
 	}
-	known, first := w.install(key, object, terms)
-	if first {
-		w.eachPod(key, known, func(pod *seenPod) { w.index.noFormer(pod.UID) })
-	}
-	w.judge(known, terms.rules, func(*corev1.Node, daemon.Verdict) {})
-	if first {
-		w.claimAll(key, known)
-	}
-	w.mu.Lock()
-	defer w.unlock()
-	known.judging = false
-	w.resolveRevision(key, known, false)
-	w.enqueueHistory(key)
-	return nil
 }
 
 // sameSpec takes a daemon of which only the status, or what it is labelled, has changed.
-func (w *world) sameSpec(key DaemonKey, object *v1alpha1.DaemonSet, wrong error) bool {
-	w.mu.Lock()
-	defer w.unlock()
-	known, there := w.daemons[key]
+func (u update) sameSpec(key DaemonKey, object *v1alpha1.DaemonSet, wrong error) bool {
+	known, there := u.daemons[key]
 	if there && known.gone { // the watch says otherwise
 		known.gone = false
-		w.planAll(key, known)
+		u.planAll(key, known)
 	}
 	if wrong != nil || !there || known.object == nil || known.unserved != nil || known.object.Generation != object.Generation || !sameCollisions(known.object, object) {
 		return false
 	}
 	touched := !maps.Equal(known.object.Labels, object.Labels) || !maps.Equal(known.object.Annotations, object.Annotations)
 	known.object = object
-	w.report(key)
+	u.report(key)
 	if touched { // by somebody: its records may have waited for that (spare)
-		w.enqueueHistory(key)
+		u.enqueueHistory(key)
 	}
 	return true
 }
 
-// install has a daemon served by other terms. Nothing is planned for it before its nodes are judged by
-// them.
-func (w *world) install(key DaemonKey, object *v1alpha1.DaemonSet, terms terms) (known *workload, first bool) {
-	w.mu.Lock()
-	defer w.unlock()
-	known = w.workload(key)
-	first = known.object == nil || known.unserved != nil
+// install has a daemon served by other terms, and returns what is left to do. Nothing is planned for it before
+// its nodes are judged by them.
+func (u update) install(key DaemonKey, object *v1alpha1.DaemonSet, terms terms) sequence {
+	known := u.workload(key)
+	first := known.object == nil || known.unserved != nil
 	former := known.template
 	if first || known.id.Content != terms.id.Content {
 		former = nil
@@ -83,49 +83,58 @@ func (w *world) install(key DaemonKey, object *v1alpha1.DaemonSet, terms terms) 
 	known.name, known.object, known.unserved, known.judging = object.Name, object, nil, true
 	known.selector, known.id, known.rules = terms.selector, terms.id, terms.rules
 	known.template = daemon.NewTemplate(object, calledAs(former))
-	known.priority = w.priorities.of(object.Spec.Template.Spec.PriorityClassName)
-	w.index.present(key, object.Name, known)
-	w.report(key)
-	return known, first
+	known.priority = u.priorities.of(object.Spec.Template.Spec.PriorityClassName)
+	u.index.present(key, object.Name, known)
+	u.report(key)
+	rest := sequence{&judgeNodes{known: known, rules: terms.rules}}
+	if first {
+		noFormer := eachPod(key, known, func(u update, pod *seenPod) { u.index.noFormer(pod.UID) })
+		rest = sequence{noFormer, rest[0], &claimAll{key: key, known: known}}
+	}
+	return append(rest, once(func(u update) {
+		known.judging = false
+		u.resolveRevision(key, known, false)
+		u.enqueueHistory(key)
+	}))
 }
 
-// judge finds the verdicts of all nodes and notes them; news is called, with the world locked, for
-// those that changed.
-func (w *world) judge(known *workload, rules *daemon.Rules, news func(*corev1.Node, daemon.Verdict)) {
-	for last, more := "", true; more; {
-		var nodes []*corev1.Node
-		w.mu.Lock()
-		names := w.nodeNames.after(last, batch)
-		for _, name := range names {
-			nodes = append(nodes, w.nodes[name])
+// judgeNodes finds the verdicts of all nodes by a daemon's rules and notes them.
+type judgeNodes struct {
+	known *workload
+	rules *daemon.Rules
+	news  func(update, *corev1.Node, daemon.Verdict) // of those that changed; it may be nil
+
+	last     string
+	nodes    []*corev1.Node
+	verdicts []daemon.Verdict // of nodes
+}
+
+func (j *judgeNodes) step(u update) (more bool) {
+	for i, node := range j.nodes {
+		if u.note(j.known, j.rules, node, j.verdicts[i]) && j.news != nil {
+			j.news(u, node, j.verdicts[i])
 		}
-		w.unlock()
-		if more = len(names) == batch; more {
-			last = names[len(names)-1]
-		}
-		w.judgeSome(known, rules, nodes, news)
+	}
+	j.nodes = j.nodes[:0]
+	for _, name := range u.nodeNames.after(j.last, batch) {
+		j.nodes = append(j.nodes, u.nodes[name])
+		j.last = name
+	}
+	return len(j.nodes) > 0
+}
+
+func (j *judgeNodes) compute() {
+	j.verdicts = j.verdicts[:0]
+	for _, node := range j.nodes {
+		j.verdicts = append(j.verdicts, j.rules.Evaluate(node))
 	}
 }
 
-func (w *world) judgeSome(known *workload, rules *daemon.Rules, nodes []*corev1.Node, news func(*corev1.Node, daemon.Verdict)) {
-	verdicts := make([]daemon.Verdict, len(nodes))
-	for i, node := range nodes {
-		verdicts[i] = rules.Evaluate(node)
-	}
-	w.mu.Lock()
-	defer w.unlock()
-	for i, node := range nodes {
-		if w.note(known, rules, node, verdicts[i]) {
-			news(node, verdicts[i])
-		}
-	}
-}
-
-// note notes a verdict, unless it is of rules or of a state of a node that are no longer there, and says
+// note notes a verdict, unless it is of rules or of a state of a node that are no longer there, and reports
 // whether it is news.
-func (w *world) note(known *workload, rules *daemon.Rules, node *corev1.Node, verdict daemon.Verdict) bool {
-	return known.object != nil && known.rules == rules && w.nodes[node.Name] == node &&
-		known.cells.SetNode(node.Name, node.UID, verdict, w.now())
+func (u update) note(known *workload, rules *daemon.Rules, node *corev1.Node, verdict daemon.Verdict) bool {
+	return known.object != nil && known.rules == rules && u.nodes[node.Name] == node &&
+		known.cells.SetNode(node.Name, node.UID, verdict, u.now)
 }
 
 // judged is a daemon that a node is judged for.
@@ -136,84 +145,101 @@ type judged struct {
 	verdict daemon.Verdict
 }
 
-// nodeSeen judges a node for every daemon.
-func (w *world) nodeSeen(node *corev1.Node) {
-	w.mu.Lock()
-	w.nodes[node.Name] = node
-	w.nodeNames.ReplaceOrInsert(node.Name)
-	w.unlock()
-	w.eachJudged(func(some []judged) {
-		for i := range some {
-			some[i].verdict = some[i].rules.Evaluate(node)
-		}
-		w.mu.Lock()
-		defer w.unlock()
-		for _, one := range some {
-			if w.note(one.known, one.rules, node, one.verdict) {
-				w.changed(one.key.on(node.Name))
-			}
-		}
-	})
+// seeNode takes a node as it is now, and judges it for every daemon.
+type seeNode struct {
+	node *corev1.Node
+
+	taken bool
+	last  DaemonKey
+	some  []judged
 }
 
-func (w *world) nodeGone(name string) {
-	w.mu.Lock()
-	delete(w.nodes, name)
-	w.nodeNames.Delete(name)
-	w.unlock()
-	w.eachJudged(func(some []judged) {
-		w.mu.Lock()
-		defer w.unlock()
-		for _, one := range some {
-			if one.known.cells.RemoveNode(name, w.now()) {
-				w.changed(one.key.on(name))
-			}
+func (n *seeNode) step(u update) (more bool) {
+	if !n.taken {
+		n.taken = true
+		u.nodes[n.node.Name] = n.node
+		u.nodeNames.ReplaceOrInsert(n.node.Name)
+	}
+	for _, one := range n.some {
+		if u.note(one.known, one.rules, n.node, one.verdict) {
+			u.changed(one.key.on(n.node.Name))
 		}
-	})
+	}
+	before := n.last
+	n.some, n.last = u.index.judged(n.last, batch)
+	return n.last != before
 }
 
-// eachJudged calls f, with the world not locked, for a batch of the daemons that nodes are judged for at a time.
-func (w *world) eachJudged(f func([]judged)) {
-	for last, more := (DaemonKey{}), true; more; {
-		w.mu.Lock()
-		some, next := w.index.judged(last, batch)
-		w.unlock()
-		more, last = next != last, next
-		f(some)
+func (n *seeNode) compute() {
+	for i := range n.some {
+		n.some[i].verdict = n.some[i].rules.Evaluate(n.node)
 	}
 }
 
-// daemonGone forgets a daemon, but not its pods.
-func (w *world) daemonGone(key DaemonKey) {
-	w.mu.Lock()
-	known, ok := w.daemons[key]
+// removeNode takes a node out of the cells of every daemon.
+type removeNode struct {
+	locked
+	name string
+	last DaemonKey
+}
+
+func (n *removeNode) step(u update) (more bool) {
+	if n.last == (DaemonKey{}) {
+		delete(u.nodes, n.name)
+		u.nodeNames.Delete(n.name)
+	}
+	before := n.last
+	some, last := u.index.judged(before, batch)
+	for _, one := range some {
+		if one.known.cells.RemoveNode(n.name, u.now) {
+			u.changed(one.key.on(n.name))
+		}
+	}
+	n.last = last
+	return last != before
+}
+
+// removeDaemon forgets a daemon, but not its pods.
+func (u update) removeDaemon(key DaemonKey) {
+	known, ok := u.daemons[key]
 	if !ok {
-		w.unlock()
 		return
 	}
-	w.index.gone(key, known.name)
-	problems := known.problems
+	u.index.gone(key, known.name)
+	blocked := known.affected
 	known.object, known.problems, known.affected = nil, nil, newKeys(strings.Compare)
-	w.unlock()
-	for some := range slices.Chunk(slices.Sorted(maps.Keys(problems)), batch) {
-		w.mu.Lock()
-		for _, node := range some {
-			w.awaited.await(key.on(node))
-		}
-		w.unlock()
-	}
-	w.eachCell(key, known, func(nodes []string) bool {
-		for _, node := range nodes {
-			known.cells.RemoveNode(node, w.now())
-			for _, uid := range known.cells.PodsOn(node) {
-				w.noteFormer(key.on(node), known, w.pods[uid])
+	u.later(&sequence{
+		&unblock{key: key, nodes: blocked},
+		&eachCell{key: key, known: known, f: func(u update, nodes []string) bool {
+			for _, node := range nodes {
+				known.cells.RemoveNode(node, u.now)
+				for _, uid := range known.cells.PodsOn(node) {
+					u.noteFormer(key.on(node), known, u.pods[uid])
+				}
 			}
-		}
-		return true
+			return true
+		}},
+		&releaseClaims{key: key},
+		once(func(u update) {
+			u.report(key)
+			u.forgetEmpty(key)
+		}),
 	})
-	w.releaseClaims(key)
-	w.mu.Lock()
-	defer w.unlock()
-	w.report(key)
-	w.forgetEmpty(key)
+}
+
+// unblock has the cells of a daemon that is gone wait for no names any more.
+type unblock struct {
+	locked
+	key   DaemonKey
+	nodes keys[string]
+	last  string
+}
+
+func (b *unblock) step(u update) (more bool) {
+	nodes := b.nodes.after(b.last, batch)
+	for _, node := range nodes {
+		u.awaited.await(b.key.on(node))
+		b.last = node
+	}
+	return len(nodes) == batch
 }

@@ -19,15 +19,17 @@ func TestVerdictsOfTheFormerRulesAreNotNoted(t *testing.T) {
 	set, node := makeDaemon("d"), makeNode("n1")
 	w.nodeSeen(node)
 	see(t, w, set)
-	known := w.daemons[keyOf(set)]
+	known := w.model.daemons[keyOf(set)]
 	former := known.rules
 	see(t, w, makeDaemon("d", generation(2), onlyWhere("disk", "ssd")))
-	no := func(*corev1.Node, daemon.Verdict) { t.Error("a verdict of the former rules is noted") }
-	w.judge(known, former, no)
+	no := func(update, *corev1.Node, daemon.Verdict) { t.Error("a verdict of the former rules is noted") }
+	w.run(&judgeNodes{known: known, rules: former, news: no})
 	stale := makeNode("n1", labelled("disk", "ssd"))
-	if w.note(known, known.rules, stale, known.rules.Evaluate(stale)) {
-		t.Error("the verdict on a former state of the node is noted")
-	}
+	w.update(func(u update) {
+		if u.note(known, known.rules, stale, known.rules.Evaluate(stale)) {
+			t.Error("the verdict on a former state of the node is noted")
+		}
+	})
 	if _, counters := countersOf(w, keyOf(set)); counters.Desired != 0 {
 		t.Errorf("%d nodes should run a pod, want none", counters.Desired)
 	}
@@ -47,7 +49,7 @@ func TestNothingIsPlannedWhileNodesAreJudged(t *testing.T) {
 	if problem != nil {
 		t.Fatal(problem.Message)
 	}
-	w.install(keyOf(changed), changed, terms)
+	w.update(func(u update) { u.install(keyOf(changed), changed, terms) })
 	if actions := w.task(keyOf(set).on("n1")).Actions; len(actions) > 0 {
 		t.Errorf("planned %v before the node is judged", actions)
 	}
@@ -77,8 +79,8 @@ func TestMadeUpOwnersAreNotJudged(t *testing.T) {
 	}
 }
 
-func judgedBy(w *world) int {
-	some, _ := w.index.judged(DaemonKey{}, 1000)
+func judgedBy(w *state) int {
+	some, _ := w.model.index.judged(DaemonKey{}, 1000)
 	return len(some)
 }
 
@@ -122,7 +124,7 @@ func TestFormerPodsThatHoldTheirPlace(t *testing.T) {
 				t.Errorf("planned %v once the pod has finished: uid-d on n1 goes on waiting", plans)
 			}
 			w.podGone(pod)
-			if n := len(w.index.former) + len(w.index.placeOf); n != 0 {
+			if n := len(w.model.index.former) + len(w.model.index.placeOf); n != 0 {
 				t.Errorf("%d entries are left of a pod that is gone", n)
 			}
 		})
@@ -248,7 +250,7 @@ func BenchmarkHostileNodeEvent(b *testing.B) {
 				set := makeDaemon(fmt.Sprintf("d%d", d))
 				set.Spec.Template = *large.TemplateOf(kind, daemon.MaxRequirements/5)
 				set.Spec.Template.Labels["app"] = set.Name
-				if err := w.daemonSeen(set); err != nil {
+				if err := w.seen(set); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -21,45 +21,50 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// observer connects informers with the world, and the world with the two queues. It is the
-// source of both controllers, and no work begins before both have their queue and everything
+// observer connects informers with the model, and the model with the three queues. It is the
+// source of all three controllers, and no work begins before each has its queue and everything
 // that there is was seen.
 type observer struct {
-	kinds     Kinds
-	cache     cache.Cache
-	caches    *Caches
-	world     *world
-	revisions *revisions
-	refusals  *refusals
-	owners    *owners
-	budgets   *budgets
-	cells     priorityqueue.PriorityQueue[daemon.CellKey]
-	status    workqueue.TypedRateLimitingInterface[DaemonKey]
-
-	statusStarted, synced chan struct{}
+	kinds    Kinds
+	cache    cache.Cache
+	caches   *Caches
+	world    *state
+	refusals *refusals
+	owners   *owners
+	budgets  *budgets
+	cells    priorityqueue.PriorityQueue[daemon.CellKey]
+	status   *daemonQueue
+	history  *daemonQueue
+	synced   chan struct{} // closed when everything there is was seen
 
 	pods toolscache.Store // what the cache has of pods; there once everything was seen
 }
 
 func newObserver(kinds Kinds, informers cache.Cache) *observer {
 	return &observer{
-		kinds:         kinds,
-		cache:         informers,
-		caches:        NewCaches(kinds),
-		refusals:      newRefusals(time.Now),
-		statusStarted: make(chan struct{}),
-		synced:        make(chan struct{}),
+		kinds:    kinds,
+		cache:    informers,
+		caches:   NewCaches(kinds),
+		refusals: newRefusals(time.Now),
+		status:   newDaemonQueue("status"),
+		history:  newDaemonQueue("history"),
+		synced:   make(chan struct{}),
 	}
 }
 
-// planCell and reportDaemon are what the world calls; both queues are there before it is told
-// anything.
+// enqueuers add to the queues. All of them are there before anything is seen.
+func (o *observer) enqueuers() enqueuers {
+	return enqueuers{
+		cell:    o.planCell,
+		status:  func(key DaemonKey) { o.status.Add(key) },
+		history: func(key DaemonKey) { o.history.Add(key) },
+	}
+}
+
 func (o *observer) planCell(cell daemon.CellKey, priority int32) {
 	rank := int(priority)
 	o.cells.AddWithOpts(priorityqueue.AddOpts{Priority: &rank}, cell)
 }
-
-func (o *observer) reportDaemon(key DaemonKey) { o.status.Add(key) }
 
 // observe registers the handlers and returns once each of them has seen all there is.
 func (o *observer) observe(ctx context.Context) error {
@@ -99,7 +104,7 @@ func (o *observer) handler(ctx context.Context, object client.Object) toolscache
 	case *corev1.ResourceQuota:
 		return o.quotaHandler()
 	case *appsv1.ControllerRevision:
-		return o.revisions.handler()
+		return o.revisionHandler()
 	case *leanNode:
 		return o.nodeHandler()
 	case *leanPod:
@@ -111,7 +116,7 @@ func (o *observer) handler(ctx context.Context, object client.Object) toolscache
 func (o *observer) daemonHandler(ctx context.Context) toolscache.ResourceEventHandler {
 	seen := func(object any) {
 		set := object.(*seenSet)
-		if err := o.world.daemonRead(set.DaemonSet, set.wrong); err != nil {
+		if err := o.world.daemonSeen(set.DaemonSet, set.wrong); err != nil {
 			log.FromContext(ctx).Info("a DaemonSet cannot be served", "daemonset", client.ObjectKeyFromObject(set), "kind", set.GVK(), "reason", err.Error())
 		}
 	}
@@ -226,6 +231,17 @@ func (o *observer) podHandler() toolscache.ResourceEventHandler {
 	}
 }
 
+func (o *observer) revisionHandler() toolscache.ResourceEventHandler {
+	return toolscache.ResourceEventHandlerFuncs{
+		AddFunc:    func(object any) { o.world.revisionSeen(object.(*appsv1.ControllerRevision)) },
+		UpdateFunc: func(_, object any) { o.world.revisionSeen(object.(*appsv1.ControllerRevision)) },
+		DeleteFunc: func(object any) {
+			gone := last[*appsv1.ControllerRevision](object)
+			o.world.revisionGone(gone.Namespace, gone.Name)
+		},
+	}
+}
+
 // another says whether an update is not one: after a gap in the watch, an object that was deleted
 // and created again under its name comes as an update of the old one.
 func another(old metav1.Object, object any) bool {
@@ -256,10 +272,12 @@ func (s cellSource) Start(_ context.Context, queue workqueue.TypedRateLimitingIn
 
 // WaitForSync implements source.TypedSyncingSource.
 func (s cellSource) WaitForSync(ctx context.Context) error {
-	select {
-	case <-s.statusStarted:
-	case <-ctx.Done():
-		return ctx.Err()
+	for _, queue := range []*daemonQueue{s.status, s.history} {
+		select {
+		case <-queue.started:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	if err := s.observe(ctx); err != nil {
 		return err
@@ -269,18 +287,32 @@ func (s cellSource) WaitForSync(ctx context.Context) error {
 	return nil
 }
 
-// statusSource is the observer as the source of daemons whose status to look at.
-type statusSource struct{ *observer }
+// daemonQueue is a queue of daemons, which is there once its controller has started.
+type daemonQueue struct {
+	workqueue.TypedRateLimitingInterface[DaemonKey]
+	name    string
+	started chan struct{}
+}
+
+func newDaemonQueue(name string) *daemonQueue {
+	return &daemonQueue{name: name, started: make(chan struct{})}
+}
+
+// daemonSource is the observer as the source of daemons whose status, or history, to look at.
+type daemonSource struct {
+	*observer
+	queue *daemonQueue
+}
 
 // Start implements source.TypedSource.
-func (s statusSource) Start(_ context.Context, queue workqueue.TypedRateLimitingInterface[DaemonKey]) error {
-	s.status = queue
-	close(s.statusStarted)
+func (s daemonSource) Start(_ context.Context, queue workqueue.TypedRateLimitingInterface[DaemonKey]) error {
+	s.queue.TypedRateLimitingInterface = queue
+	close(s.queue.started)
 	return nil
 }
 
 // WaitForSync implements source.TypedSyncingSource.
-func (s statusSource) WaitForSync(ctx context.Context) error {
+func (s daemonSource) WaitForSync(ctx context.Context) error {
 	select {
 	case <-s.synced:
 		return nil
@@ -289,5 +321,5 @@ func (s statusSource) WaitForSync(ctx context.Context) error {
 	}
 }
 
-func (cellSource) String() string   { return "DaemonSets, nodes and pods" }
-func (statusSource) String() string { return "DaemonSets" }
+func (cellSource) String() string     { return "DaemonSets, nodes and pods" }
+func (s daemonSource) String() string { return "DaemonSets for " + s.queue.name }

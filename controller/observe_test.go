@@ -77,8 +77,8 @@ func TestHandlersTellTheWorld(t *testing.T) {
 			wantQueued(t, q, test.wantPlans, test.wantReports)
 		})
 	}
-	if len(w.daemons)+len(w.nodes) > 0 {
-		t.Errorf("remembered: daemons %v, nodes %v", w.daemons, w.nodes)
+	if len(w.model.daemons)+len(w.model.nodes) > 0 {
+		t.Errorf("remembered: daemons %v, nodes %v", w.model.daemons, w.model.nodes)
 	}
 }
 

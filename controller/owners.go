@@ -18,7 +18,7 @@ const readOwnerEvery = time.Second
 // pods of a DaemonSet that is gone, and while the watch does not show that yet, every pod that is made is the next
 // one that it deletes.
 type owners struct {
-	world  *world
+	world  *state
 	reader client.Reader // of the API server, not of the cache
 	now    func() time.Time
 
@@ -33,7 +33,7 @@ type owner struct {
 	there bool
 }
 
-func newOwners(world *world, reader client.Reader, now func() time.Time) *owners {
+func newOwners(world *state, reader client.Reader, now func() time.Time) *owners {
 	return &owners{world: world, reader: reader, now: now, known: map[DaemonKey]*owner{}}
 }
 
@@ -77,10 +77,8 @@ func (o *owners) forget(key DaemonKey) {
 
 // ownerGone notes that the API server has a daemon no more, or deletes it. It is taken for one that is being
 // deleted until the watch shows it again: its pods are the garbage collector's.
-func (w *world) ownerGone(key DaemonKey) {
-	w.mu.Lock()
-	defer w.unlock()
-	if known := w.daemons[key]; known != nil {
+func (u update) ownerGone(key DaemonKey) {
+	if known := u.daemons[key]; known != nil {
 		known.gone = true
 	}
 }

@@ -21,44 +21,38 @@ func (p *priorities) of(class string) int32 {
 }
 
 // classSeen takes a priority class as it is now. Its value cannot change, but it may be new.
-func (w *world) classSeen(class *schedulingv1.PriorityClass) {
-	w.mu.Lock()
-	w.priorities.byClass[class.Name] = class.Value
+func (u update) classSeen(class *schedulingv1.PriorityClass) {
+	u.priorities.byClass[class.Name] = class.Value
 	switch {
 	case class.GlobalDefault:
-		w.priorities.standard = class.Name
-	case w.priorities.standard == class.Name:
-		w.priorities.standard = ""
+		u.priorities.standard = class.Name
+	case u.priorities.standard == class.Name:
+		u.priorities.standard = ""
 	}
-	w.unlock()
-	w.rank()
+	u.rank()
 }
 
-// ofClass are the daemons whose pods name a class.
-func (w *world) ofClass(name string) []DaemonKey {
-	var keys []DaemonKey
-	w.eachDaemon(func(key DaemonKey, known *workload) {
-		if known.object.Spec.Template.Spec.PriorityClassName == name {
-			keys = append(keys, key)
-		}
-	})
-	return keys
-}
-
-func (w *world) classGone(name string) {
-	w.mu.Lock()
-	delete(w.priorities.byClass, name)
-	if w.priorities.standard == name {
-		w.priorities.standard = ""
+func (u update) classGone(name string) {
+	delete(u.priorities.byClass, name)
+	if u.priorities.standard == name {
+		u.priorities.standard = ""
 	}
-	w.unlock()
-	w.rank()
+	u.rank()
 }
 
 // rank gives every daemon the priority that its pods will have. Cells that are queued already
 // keep their place.
-func (w *world) rank() {
-	w.eachDaemon(func(_ DaemonKey, known *workload) {
-		known.priority = w.priorities.of(known.object.Spec.Template.Spec.PriorityClassName)
-	})
+func (u update) rank() {
+	u.later(&eachDaemon{f: func(u update, _ DaemonKey, known *workload) {
+		known.priority = u.priorities.of(known.object.Spec.Template.Spec.PriorityClassName)
+	}})
+}
+
+// ofPriorityClass collects the daemons whose pods name a class.
+func ofPriorityClass(name string, keys *[]DaemonKey) work {
+	return &eachDaemon{f: func(_ update, key DaemonKey, known *workload) {
+		if known.object.Spec.Template.Spec.PriorityClassName == name {
+			*keys = append(*keys, key)
+		}
+	}}
 }

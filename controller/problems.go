@@ -7,14 +7,12 @@ import (
 )
 
 // trouble notes what keeps a cell's pod from being made, or with a zero problem that nothing does.
-func (w *world) trouble(cell daemon.CellKey, problem daemon.Problem) {
-	w.mu.Lock()
-	defer w.unlock()
-	known := w.daemons[ownerOf(cell)]
+func (u update) trouble(cell daemon.CellKey, problem daemon.Problem) {
+	known := u.daemons[ownerOf(cell)]
 	if known == nil || known.object == nil || known.problems[cell.Node] == problem {
 		return
 	}
-	w.awaited.await(cell)
+	u.awaited.await(cell)
 	if problem == (daemon.Problem{}) {
 		delete(known.problems, cell.Node)
 		known.affected.Delete(cell.Node)
@@ -26,44 +24,45 @@ func (w *world) trouble(cell daemon.CellKey, problem daemon.Problem) {
 		known.affected.ReplaceOrInsert(cell.Node)
 	}
 	if problem.Reason == answers.ReasonNameTaken {
-		w.awaited.await(cell, w.names(known, cell.Node)...)
+		u.awaited.await(cell, u.names(known, cell.Node)...)
 	}
-	w.report(ownerOf(cell))
+	u.report(ownerOf(cell))
 }
 
-// health is a daemon's; the object is nil when there is no such daemon, or not any more, or when it
-// is not known yet which of its pods are of its template.
-func (w *world) health(key DaemonKey) (*v1alpha1.DaemonSet, daemon.Health) {
-	problems := w.problemsOf(key)
-	w.mu.Lock()
-	defer w.unlock()
-	known := w.daemons[key]
-	if !known.keptUp() {
-		return nil, daemon.Health{}
-	}
-	health := known.cells.Health()
-	health.Problems = problems
-	return known.object, health
+// healthOf finds a daemon's health. The object is nil when there is no such daemon, or not any more, or when it is
+// not known yet which of its pods are of its template. A problem that changes meanwhile has the daemon reported
+// once more.
+type healthOf struct {
+	locked
+	key DaemonKey
+
+	object *v1alpha1.DaemonSet
+	health daemon.Health
+	last   string
 }
 
-// problemsOf are a daemon's problems. One that changes meanwhile has it reported once more.
-func (w *world) problemsOf(key DaemonKey) map[string]daemon.Problem {
-	var problems map[string]daemon.Problem
-	for last, more := "", true; more; {
-		w.mu.Lock()
-		known := w.daemons[key]
-		if more = known != nil; more {
-			nodes := known.affected.after(last, batch)
-			for _, node := range nodes {
-				if problems == nil {
-					problems = map[string]daemon.Problem{}
-				}
-				problems[node] = known.problems[node]
-				last = node
-			}
-			more = len(nodes) == batch
+func (h *healthOf) step(u update) (more bool) {
+	known := u.daemons[h.key]
+	if known == nil {
+		return false
+	}
+	nodes := known.affected.after(h.last, batch)
+	for _, node := range nodes {
+		if h.health.Problems == nil {
+			h.health.Problems = map[string]daemon.Problem{}
 		}
-		w.unlock()
+		h.health.Problems[node] = known.problems[node]
+		h.last = node
 	}
-	return problems
+	if len(nodes) == batch {
+		return true
+	}
+	if !known.keptUp() {
+		h.health = daemon.Health{}
+		return false
+	}
+	problems := h.health.Problems
+	h.object, h.health = known.object, known.cells.Health()
+	h.health.Problems = problems
+	return false
 }

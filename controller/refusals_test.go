@@ -34,7 +34,7 @@ func asksOneAtATime(t *testing.T, refuse error, reason string) {
 		cells = append(cells, keyOf(s.set).on(node.Name))
 	}
 	woken := map[daemon.CellKey]bool{}
-	s.world.plan = func(cell daemon.CellKey, _ int32) { woken[cell] = true }
+	s.world.queues.cell = func(cell daemon.CellKey, _ int32) { woken[cell] = true }
 	s.refuse = refuse
 	due := map[daemon.CellKey]time.Time{}
 	for s.clock.now.Sub(t0) < hour {
@@ -141,7 +141,7 @@ func refusedStage(t *testing.T, refuse error) (*stage, *observer, *queues) {
 	t.Helper()
 	s := newStage(t)
 	q := &queues{}
-	s.world.plan, s.world.report = q.plan, q.report
+	s.world.queues = q.enqueuers()
 	s.refuse = refuse
 	if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != failed {
 		t.Fatalf("Reconcile = %s, want %s", got, failed)

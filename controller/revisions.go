@@ -2,33 +2,26 @@ package controller
 
 import (
 	"bytes"
-	"context"
+	"cmp"
 	"slices"
-	"sync"
 
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
-	toolscache "k8s.io/client-go/tools/cache"
-	"k8s.io/client-go/util/workqueue"
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// revisions is what is known of ControllerRevisions, everybody's: one that is not ours may have
-// a name that we need. It is told what the informer sees and tells whose history may have
-// changed. It is safe for concurrent use; the world may be locked when it is asked, and it never
-// asks the world while it is locked itself.
-type revisions struct {
-	kinds Kinds
-	world *world
-
-	mu    sync.Mutex
+// records are the ControllerRevisions, everybody's: one that is not ours may have a name that we need.
+type records struct {
 	known map[string]map[string]*revision    // by namespace and name
 	held  map[DaemonKey]map[string]*revision // the same by who controls them, and by name
-	queue workqueue.TypedRateLimitingInterface[DaemonKey]
+}
+
+func newRecords() records {
+	return records{known: map[string]map[string]*revision{}, held: map[DaemonKey]map[string]*revision{}}
 }
 
 // revision is one ControllerRevision.
@@ -41,10 +34,6 @@ type revision struct {
 	data           []byte    // that the records' content comes from
 	controller     types.UID // empty when it has none
 	ours           bool      // the controller is a daemon of ours
-}
-
-func newRevisions(kinds Kinds, world *world) *revisions {
-	return &revisions{kinds: kinds, world: world, known: map[string]map[string]*revision{}, held: map[DaemonKey]map[string]*revision{}}
 }
 
 func (k Kinds) observeRevision(object *appsv1.ControllerRevision) revision {
@@ -72,113 +61,132 @@ func (k Kinds) observeAgain(object *appsv1.ControllerRevision, former *revision)
 	return observed
 }
 
-// look has a daemon's history looked at. Before begin nobody has to be woken: then everybody is.
-func (r *revisions) look(key DaemonKey) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.queue != nil {
-		r.queue.Add(key)
-	}
+// seeRevision takes a ControllerRevision as it is now. What its data holds is up to whoever wrote it: it is read
+// while the model is not locked.
+type seeRevision struct {
+	object *appsv1.ControllerRevision
+	kinds  Kinds
+
+	looked bool
+	former *revision // nobody else changes it
+	now    *revision
 }
 
-// begin has the history of every daemon looked at, now that every ControllerRevision was seen.
-func (r *revisions) begin(queue workqueue.TypedRateLimitingInterface[DaemonKey]) {
-	r.mu.Lock()
-	r.queue = queue
-	r.mu.Unlock()
-	for _, object := range r.world.objects() {
-		r.look(keyOf(object))
+func (r *seeRevision) step(u update) (more bool) {
+	if !r.looked {
+		r.looked, r.kinds, r.former = true, u.kinds, u.records.known[r.object.Namespace][r.object.Name]
+		return true
 	}
+	namespace := r.object.Namespace
+	u.records.put(namespace, r.former, r.now)
+	if r.former != nil && r.former.controller != r.now.controller {
+		u.revisionChanged(namespace, r.former)
+	}
+	if r.former == nil && u.spare(namespace, r.now) {
+		u.later(&wakeOthers{namespace: namespace, changed: r.now})
+		return false
+	}
+	u.revisionChanged(namespace, r.now)
+	return false
 }
 
-func (r *revisions) seen(object *appsv1.ControllerRevision) {
-	r.mu.Lock()
-	former, had := r.known[object.Namespace][object.Name]
-	r.mu.Unlock()
-	now := r.kinds.observeAgain(object, former) // nobody else changes it
-	r.mu.Lock()
-	if had {
-		drop(r.held, DaemonKey{object.Namespace, former.controller}, object.Name)
-	}
-	put(r.known, object.Namespace, object.Name, &now)
-	put(r.held, DaemonKey{object.Namespace, now.controller}, object.Name, &now)
-	r.mu.Unlock()
-	if had && former.controller != now.controller {
-		r.wake(object.Namespace, former)
-	}
-	if !had && r.spare(object.Namespace, &now) {
-		r.wakeOthers(object.Namespace, &now)
-		return
-	}
-	r.wake(object.Namespace, &now)
+func (r *seeRevision) compute() {
+	now := r.kinds.observeAgain(r.object, r.former)
+	r.now = &now
 }
 
-// spare says whether a record that came is a further one of its daemon's present template. It changes
+func (r *records) put(namespace string, former, now *revision) {
+	if former != nil {
+		drop(r.held, DaemonKey{namespace, former.controller}, former.record.Name)
+	}
+	put(r.known, namespace, now.record.Name, now)
+	put(r.held, DaemonKey{namespace, now.controller}, now.record.Name, now)
+}
+
+// spare reports whether a record that came is a further one of its daemon's present template. It changes
 // nothing for any pod, and whoever made it may not be done: Kubernetes' own suite (test/e2e/apps
 // controller_revision.go) makes one, looks for two, and deletes the other. So it is made one with the
 // other when the daemon is next looked at, as in apps/v1, whose controller records do not wake.
-func (r *revisions) spare(namespace string, added *revision) bool {
+func (u update) spare(namespace string, added *revision) bool {
 	if !added.ours {
 		return false
 	}
-	subject, ok := r.world.subject(DaemonKey{namespace, added.controller})
+	subject, ok := u.subject(DaemonKey{namespace, added.controller})
 	if !ok || !subject.revisionResolved {
 		return false
 	}
-	current, duplicates := r.recorded(&subject)
+	current, duplicates := u.records.recorded(&subject)
 	return slices.ContainsFunc(duplicates, func(record daemon.Record) bool { return record.Name == added.record.Name }) ||
 		len(duplicates) > 0 && current.Name == added.record.Name
 }
 
-// gone forgets a ControllerRevision, as it was when it was last seen.
-func (r *revisions) gone(namespace, name string) {
-	r.mu.Lock()
-	former, had := r.known[namespace][name]
-	if had {
-		drop(r.known, namespace, name)
-		drop(r.held, DaemonKey{namespace, former.controller}, name)
+// removeRevision forgets a ControllerRevision, as it was when it was last seen.
+func (u update) removeRevision(namespace, name string) {
+	former, had := u.records.known[namespace][name]
+	if !had {
+		return
 	}
-	r.mu.Unlock()
-	if had {
-		r.wake(namespace, former)
-	}
+	drop(u.records.known, namespace, name)
+	drop(u.records.held, DaemonKey{namespace, former.controller}, name)
+	u.revisionChanged(namespace, former)
 }
 
-// wake has those daemons looked at that a ControllerRevision concerns: the one that controls it;
+// revisionChanged has those daemons looked at that a ControllerRevision concerns: the one that controls it;
 // those that may adopt it or need its name otherwise.
-func (r *revisions) wake(namespace string, changed *revision) {
+func (u update) revisionChanged(namespace string, changed *revision) {
 	if changed.ours {
-		r.tell(DaemonKey{namespace, changed.controller})
+		u.recordsAndHistory(DaemonKey{namespace, changed.controller})
 	}
-	r.wakeOthers(namespace, changed)
+	u.later(&wakeOthers{namespace: namespace, changed: changed})
 }
 
-// wakeOthers has those daemons looked at that a ControllerRevision concerns and that do not control it.
-func (r *revisions) wakeOthers(namespace string, changed *revision) {
-	if !r.world.hasBegun() {
-		return // then everybody is
-	}
-	needs := func(known *workload) bool { // one that is controlled is nobody's to adopt
-		return changed.controller == "" || known.id.Record == changed.record.Name
-	}
-	for _, subject := range r.world.subjects(namespace, needs) {
-		if subject.object.UID != changed.controller && (changed.record.Name == subject.id.Record || subject.mayAdopt(changed)) {
-			r.tell(keyOf(subject.object))
+// wakeOthers has those daemons looked at that a ControllerRevision concerns and that do not control it. They are
+// compared with it while the model is not locked.
+type wakeOthers struct {
+	namespace string
+	changed   *revision
+
+	found    bool
+	subjects []subject
+}
+
+func (w *wakeOthers) step(u update) (more bool) {
+	if !w.found {
+		w.found = true
+		if u.begun { // before, everybody is looked at later
+			w.subjects = u.subjects(w.namespace, w.needs)
 		}
+		return len(w.subjects) > 0
 	}
+	some := w.subjects[:min(batch, len(w.subjects))]
+	w.subjects = w.subjects[len(some):]
+	for i := range some {
+		u.recordsAndHistory(keyOf(some[i].object))
+	}
+	return len(w.subjects) > 0
 }
 
-// tell has a daemon looked at whose records changed: what its template is called, and its history.
-func (r *revisions) tell(key DaemonKey) {
-	r.world.recordsChanged(key)
-	r.look(key)
+// needs reports whether a daemon may need the record: one that is controlled is nobody's to adopt.
+func (w *wakeOthers) needs(known *workload) bool {
+	return w.changed.controller == "" || known.id.Record == w.changed.record.Name
 }
 
-// of are a daemon's records: those that it controls or may adopt, and whoever's has the name that
+func (w *wakeOthers) compute() {
+	w.subjects = slices.DeleteFunc(w.subjects, func(subject subject) bool {
+		return subject.object.UID == w.changed.controller ||
+			w.changed.record.Name != subject.id.Record && !subject.mayAdopt(w.changed)
+	})
+}
+
+// recordsAndHistory has a daemon looked at whose records changed: what its template is called, and its history.
+func (u update) recordsAndHistory(key DaemonKey) {
+	u.recordsChanged(key)
+	u.enqueueHistory(key)
+}
+
+// of are a daemon's records, by name: those that it controls or may adopt, and whoever's has the name that
 // its template's record would get.
-func (r *revisions) of(subject *subject) []daemon.Record {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+func (r *records) of(subject *subject) []daemon.Record {
 	var records []daemon.Record
 	namespace := subject.object.Namespace
 	for _, controller := range []types.UID{subject.object.UID, ""} {
@@ -191,11 +199,12 @@ func (r *revisions) of(subject *subject) []daemon.Record {
 	if revision, taken := r.known[namespace][subject.id.Record]; taken && revision.controller != subject.object.UID && revision.controller != "" {
 		records = append(records, subject.record(revision))
 	}
+	slices.SortFunc(records, func(a, b daemon.Record) int { return cmp.Compare(a.Name, b.Name) })
 	return records
 }
 
-// recorded finds the record of a daemon's template.
-func (r *revisions) recorded(subject *subject) (current *daemon.Record, duplicates []daemon.Record) {
+// recorded finds the record of a daemon's template, and those that are the same template's too.
+func (r *records) recorded(subject *subject) (current *daemon.Record, duplicates []daemon.Record) {
 	return daemon.CurrentRecord(r.of(subject), subject.id.Content)
 }
 
@@ -250,61 +259,39 @@ func (s *subject) record(revision *revision) daemon.Record {
 }
 
 // subject is a daemon that is there.
-func (w *world) subject(key DaemonKey) (subject, bool) {
-	w.mu.Lock()
-	defer w.unlock()
-	known := w.daemons[key]
+func (u update) subject(key DaemonKey) (subject, bool) {
+	known := u.daemons[key]
 	if !known.active() {
 		return subject{}, false
 	}
 	return known.subject(), true
 }
 
-// subjects are those daemons of a namespace that are there and that are wanted.
-func (w *world) subjects(namespace string, wanted func(*workload) bool) []subject {
-	w.mu.Lock()
-	defer w.unlock()
+// subjects are those daemons of a namespace that are there and that are wanted, in the order of their keys.
+func (u update) subjects(namespace string, wanted func(*workload) bool) []subject {
 	var subjects []subject
-	for _, known := range w.index.byNamespace[namespace] {
-		if known.active() && wanted(known) {
+	for _, key := range inOrder(u.index.byNamespace[namespace]) {
+		if known := u.daemons[key]; known.active() && wanted(known) {
 			subjects = append(subjects, known.subject())
 		}
 	}
 	return subjects
 }
 
-// holds says whether a daemon has a pod of a revision.
-func (w *world) holds(key DaemonKey, revision string) bool {
-	w.mu.Lock()
-	defer w.unlock()
-	known, ok := w.daemons[key]
+// holds reports whether a daemon has a pod of a revision.
+func (u update) holds(key DaemonKey, revision string) bool {
+	known, ok := u.daemons[key]
 	return ok && known.cells.Holds(revision)
 }
 
-// podsOf are the pods of a revision that a daemon has.
-func (w *world) podsOf(key DaemonKey, revision string) []*seenPod {
-	w.mu.Lock()
-	known := w.daemons[key]
-	w.unlock()
-	var pods []*seenPod
-	if known != nil {
-		w.eachPod(key, known, func(pod *seenPod) {
+// podsOf collects the pods of a revision that a daemon has.
+func (u update) podsOf(key DaemonKey, revision string, pods *[]*seenPod) {
+	if known := u.daemons[key]; known != nil {
+		u.later(eachPod(key, known, func(_ update, pod *seenPod) {
 			if pod.observed.Revision == revision {
-				pods = append(pods, pod)
+				*pods = append(*pods, pod)
 			}
-		})
-	}
-	return pods
-}
-
-func (r *revisions) handler() toolscache.ResourceEventHandler {
-	return toolscache.ResourceEventHandlerFuncs{
-		AddFunc:    func(object any) { r.seen(object.(*appsv1.ControllerRevision)) },
-		UpdateFunc: func(_, object any) { r.seen(object.(*appsv1.ControllerRevision)) },
-		DeleteFunc: func(object any) {
-			gone := last[*appsv1.ControllerRevision](object)
-			r.gone(gone.Namespace, gone.Name)
-		},
+		}))
 	}
 }
 
@@ -326,24 +313,3 @@ func (k Kinds) trimRevision(object any) (any, error) {
 	}
 	return trimmed, nil
 }
-
-// historySource is the source of daemons whose history to look at. The observer tells revisions
-// what there is.
-type historySource struct {
-	*revisions
-	synced <-chan struct{} // closed when everything there is was seen
-}
-
-// Start implements source.TypedSource.
-func (s historySource) Start(ctx context.Context, queue workqueue.TypedRateLimitingInterface[DaemonKey]) error {
-	go func() {
-		select {
-		case <-s.synced:
-			s.begin(queue)
-		case <-ctx.Done():
-		}
-	}()
-	return nil
-}
-
-func (historySource) String() string { return "ControllerRevisions" }

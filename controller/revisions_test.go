@@ -2,7 +2,6 @@ package controller
 
 import (
 	"fmt"
-	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -13,30 +12,10 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
-	"k8s.io/client-go/util/workqueue"
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/internal/daemon"
 )
-
-// queueOf remembers what was added.
-type queueOf struct {
-	workqueue.TypedRateLimitingInterface[DaemonKey]
-	keys []DaemonKey
-}
-
-func (q *queueOf) Add(key DaemonKey) { q.keys = append(q.keys, key) }
-
-// drain gives the UIDs of what was added, each once and sorted.
-func (q *queueOf) drain() []string {
-	var uids []string
-	for _, key := range q.keys {
-		uids = append(uids, string(key.UID))
-	}
-	q.keys = nil
-	slices.Sort(uids)
-	return slices.Compact(uids)
-}
 
 func selecting(set *v1alpha1.DaemonSet) {
 	set.Spec.Selector = &metav1.LabelSelector{MatchLabels: set.Spec.Template.Labels}
@@ -44,7 +23,6 @@ func selecting(set *v1alpha1.DaemonSet) {
 
 func TestRevisionsWake(t *testing.T) {
 	s := newShelf(t)
-	q := &queueOf{}
 	see(t, s.world, makeDaemon("e", selecting))
 	see(t, s.world, makeDaemon("elsewhere", func(set *v1alpha1.DaemonSet) {
 		set.Namespace, set.Spec.Template.Labels = "elsewhere", map[string]string{"app": "d"}
@@ -52,13 +30,11 @@ func TestRevisionsWake(t *testing.T) {
 	see(t, s.world, makeDaemon("leaving", deleting, func(set *v1alpha1.DaemonSet) {
 		set.Spec.Template.Labels = map[string]string{"app": "d"}
 	}, selecting))
-	r := s.historian.revisions
-	handler := r.handler()
+	handler := (&observer{world: s.world}).revisionHandler()
 
 	early := s.put(t, "early", 1)
 	handler.OnAdd(early, true)
-	r.begin(q)
-	wantStrings(t, "woken by the beginning", []string{"uid-d", "uid-e", "uid-elsewhere"}, q.drain())
+	s.queues.looked()
 
 	ours := s.put(t, "image:0", 1)
 	free := s.put(t, "image:5", 1, orphan)
@@ -91,20 +67,18 @@ func TestRevisionsWake(t *testing.T) {
 		{"one of our name deleted", func() { handler.OnDelete(named) }, []string{"uid-d"}},
 	} {
 		test.event()
-		wantStrings(t, test.name, test.want, q.drain())
+		wantStrings(t, test.name, test.want, s.queues.looked())
 	}
 	handler.OnDelete(free)
 	handler.OnDelete(early)
-	if len(r.known) > 0 {
-		t.Errorf("remembered: %v", r.known)
+	if r := s.world.model.records; len(r.known)+len(r.held) > 0 {
+		t.Errorf("remembered: %v", r)
 	}
 }
 
 // A new template and a pod that is gone wake a daemon's history; nothing else of a pod does.
 func TestWorldWakesHistory(t *testing.T) {
-	w, _, _ := newTestWorld()
-	var woken []string
-	w.enqueueHistory = func(key DaemonKey) { woken = append(woken, string(key.UID)) }
+	w, q, _ := newTestWorld()
 	set, node := makeDaemon("d"), makeNode("n1")
 	pod := makePod(set, node)
 	for _, test := range []struct {
@@ -123,9 +97,8 @@ func TestWorldWakesHistory(t *testing.T) {
 		{"a pod is bound", func() { w.podSeen(makePod(set, node, bound("n1"))) }, nil},
 		{"a pod is gone", func() { w.podGone(pod) }, []string{"uid-d"}},
 	} {
-		woken = nil
 		test.event()
-		wantStrings(t, test.name, test.want, woken)
+		wantStrings(t, test.name, test.want, q.looked())
 	}
 }
 
@@ -206,11 +179,11 @@ func (s countingSelector) Matches(of labels.Labels) bool {
 // what a record holds is worked out once, however often its labels change.
 func TestRevisionsCompareWhatMayConcern(t *testing.T) {
 	s := newShelf(t)
-	r, key := s.historian.revisions, keyOf(s.set)
+	key := keyOf(s.set)
 	compared := 0
-	s.world.daemons[key].selector = countingSelector{s.world.daemons[key].selector, &compared}
+	s.world.model.daemons[key].selector = countingSelector{s.world.model.daemons[key].selector, &compared}
 	for i := range 100 {
-		r.seen(&appsv1.ControllerRevision{ObjectMeta: metav1.ObjectMeta{
+		s.world.revisionSeen(&appsv1.ControllerRevision{ObjectMeta: metav1.ObjectMeta{
 			Namespace: "ns", Name: fmt.Sprintf("other-%d", i), UID: types.UID(fmt.Sprintf("uid-%d", i)), Labels: map[string]string{"app": "d"},
 			OwnerReferences: []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "StatefulSet", Name: "s", UID: "uid-s", Controller: new(true)}},
 		}})
@@ -220,7 +193,7 @@ func TestRevisionsCompareWhatMayConcern(t *testing.T) {
 		t.Fatal("the daemon is not there")
 	}
 	compared = 0
-	r.of(&subject)
+	s.world.recordsOf(&subject)
 	if compared > 0 {
 		t.Errorf("the selector is compared with %d records of others", compared)
 	}

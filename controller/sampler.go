@@ -17,7 +17,7 @@ import (
 // may refuse a pod before it comes to that, and somebody may see to it that it refuses all pods of a
 // namespace. So namespaces take turns, and in each its daemons; and who had an answer is asked again first.
 type sampler struct {
-	world *world
+	world *state
 
 	mu        sync.Mutex
 	namespace string               // the last one that had its turn
@@ -25,7 +25,7 @@ type sampler struct {
 	answered  types.NamespacedName // the daemon that had the last answer
 }
 
-func newSampler(world *world) *sampler { return &sampler{world: world, names: map[string]string{}} }
+func newSampler(world *state) *sampler { return &sampler{world: world, names: map[string]string{}} }
 
 // samples are pods as they are emitted, of as many daemons, or fewer when there are no more.
 func (s *sampler) samples(limit int) []*corev1.Pod {
@@ -72,30 +72,22 @@ func (s *sampler) answer(pod *corev1.Pod) {
 	}
 }
 
-// emitted makes pods as they are emitted, for any node, by namespace and name of their daemons. Our own
-// namespace, which admission leaves out, has none.
-func (w *world) emitted() map[string]map[string]func() *corev1.Pod {
-	w.mu.Lock()
-	name, some := w.nodeNames.Min()
-	node := w.nodes[name]
-	w.unlock()
-	if !some {
-		return nil
-	}
-	emitted := map[string]map[string]func() *corev1.Pod{}
-	w.eachDaemon(func(key DaemonKey, known *workload) {
-		if !known.keptUp() || key.Namespace == v1alpha1.SystemNamespace {
+// emittedPods collects functions that make pods as they are emitted, for any node, by namespace and name of their
+// daemons. Our own namespace, which admission leaves out, has none.
+func emittedPods(into map[string]map[string]func() *corev1.Pod) work {
+	return &eachDaemon{f: func(u update, key DaemonKey, known *workload) {
+		first, some := u.nodeNames.Min()
+		if !some || !known.keptUp() || key.Namespace == v1alpha1.SystemNamespace {
 			return
 		}
-		if emitted[key.Namespace] == nil {
-			emitted[key.Namespace] = map[string]func() *corev1.Pod{}
+		if into[key.Namespace] == nil {
+			into[key.Namespace] = map[string]func() *corev1.Pod{}
 		}
-		template := known.template
-		emitted[key.Namespace][known.object.Name] = func() *corev1.Pod {
+		template, node := known.template, u.nodes[first]
+		into[key.Namespace][known.object.Name] = func() *corev1.Pod {
 			return plain(daemon.NewPod(template, node, template.PodName(node.Name, "sample", false)))
 		}
-	})
-	return emitted
+	}}
 }
 
 // plain is an emitted pod without what admission of others may refuse before placement is admitted: a

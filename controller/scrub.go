@@ -24,7 +24,7 @@ const (
 // scrubber derives the cells anew from the caches, one daemon at a time, and tells of what differs
 // from what was kept by deltas: there should be nothing, ever. What it finds is put right.
 type scrubber struct {
-	world  *world
+	world  *state
 	synced <-chan struct{}         // closed when everything there is was seen
 	pods   func() toolscache.Store // what the cache has of pods, once that is so
 
@@ -102,7 +102,7 @@ func (s *scrubber) compare() (wrong []string) {
 			s.world.podIs(pod)
 		}
 	}
-	for _, pod := range s.world.known() {
+	for _, pod := range s.world.podsInCells() {
 		object, there, err := store.GetByKey(pod.Namespace + "/" + pod.Name)
 		if err == nil && (!there || object.(*seenPod).UID != pod.UID) && overdue(pod) {
 			wrong = append(wrong, fmt.Sprintf("pod %s/%s is in a cell and not there", pod.Namespace, pod.Name))
@@ -112,78 +112,81 @@ func (s *scrubber) compare() (wrong []string) {
 	return wrong
 }
 
-// known are all pods that are in a cell.
-func (w *world) known() (pods []*seenPod) {
-	for last, more := (DaemonKey{}), true; more; {
-		w.mu.Lock()
-		owners := w.owners.after(last, batch)
-		daemons := make([]*workload, len(owners))
-		for i, key := range owners {
-			daemons[i] = w.daemons[key]
-		}
-		w.unlock()
-		for i, key := range owners {
-			w.eachPod(key, daemons[i], func(pod *seenPod) { pods = append(pods, pod) })
-			last = key
-		}
-		more = len(owners) == batch
-	}
-	return pods
+// podsInCells collects all pods that are in a cell.
+type podsInCells struct {
+	locked
+	pods []*seenPod
+
+	owner DaemonKey // the one that is looked at
+	cells work      // its pods; nil before the first owner
 }
 
-// knows says whether a pod is where it belongs, in the state that it is in.
-func (w *world) knows(pod *seenPod) bool {
-	w.mu.Lock()
-	defer w.unlock()
-	_, due := w.claims.cellOf[pod.UID]
-	known, had := w.pods[pod.UID]
+func (p *podsInCells) step(u update) (more bool) {
+	if p.cells != nil && p.cells.step(u) {
+		return true
+	}
+	next := u.owners.after(p.owner, 1)
+	if len(next) == 0 {
+		return false
+	}
+	p.owner = next[0]
+	p.cells = eachPod(p.owner, u.daemons[p.owner], func(_ update, pod *seenPod) { p.pods = append(p.pods, pod) })
+	return true
+}
+
+// knows reports whether a pod is where it belongs, in the state that it is in.
+func (u update) knows(pod *seenPod) bool {
+	_, due := u.claims.cellOf[pod.UID]
+	known, had := u.pods[pod.UID]
 	return due || had == pod.ours && (!had || known.state() == pod.state())
 }
 
-// audit derives a daemon's cells anew from the nodes and the pods that there are, says what was
-// wrong, and puts it right.
-func (w *world) audit(key DaemonKey) (wrong []string) {
-	w.mu.Lock()
-	known := w.daemons[key]
+// audit derives a daemon's cells again from the nodes and the pods that there are, puts right what was wrong,
+// and collects it.
+func (u update) audit(key DaemonKey, wrong *[]string) {
+	known := u.daemons[key]
 	if known == nil || known.object == nil || known.rules == nil || known.judging {
-		w.unlock()
-		return nil
+		return
 	}
-	rules := known.rules
-	w.unlock()
-	differs := func(node, format string, args ...any) {
-		wrong = append(wrong, fmt.Sprintf("node %s: ", node)+fmt.Sprintf(format, args...))
-		w.changed(key.on(node))
+	differs := func(u update, node, format string, args ...any) {
+		*wrong = append(*wrong, fmt.Sprintf("node %s: ", node)+fmt.Sprintf(format, args...))
+		u.changed(key.on(node))
 	}
-	w.judge(known, rules, func(node *corev1.Node, verdict daemon.Verdict) {
-		differs(node.Name, "the verdict is %s", verdict.Reason)
+	u.later(&sequence{
+		&judgeNodes{known: known, rules: known.rules, news: func(u update, node *corev1.Node, verdict daemon.Verdict) {
+			differs(u, node.Name, "the verdict is %s", verdict.Reason)
+		}},
+		&eachCell{key: key, known: known, f: func(u update, nodes []string) bool {
+			u.auditNodes(key, known, nodes, differs)
+			return true
+		}},
+		&auditSums{known: known, wrong: wrong},
+		once(func(u update) { u.goOn(key, known) }),
 	})
-	w.eachCell(key, known, func(nodes []string) bool {
-		w.auditNodes(key, known, nodes, differs)
-		return true
-	})
-	for done := false; !done; {
-		var some []string
-		w.mu.Lock()
-		some, done = known.cells.AuditSome(w.now(), batch)
-		w.unlock()
-		wrong = append(wrong, some...)
-	}
-	w.mu.Lock()
-	defer w.unlock()
-	w.goOn(key, known)
-	return wrong
 }
 
-func (w *world) auditNodes(key DaemonKey, known *workload, nodes []string, differs func(node, format string, args ...any)) {
+// auditSums counts a daemon's cells and compares them with the sums.
+type auditSums struct {
+	locked
+	known *workload
+	wrong *[]string
+}
+
+func (a *auditSums) step(u update) (more bool) {
+	some, done := a.known.cells.AuditSome(u.now, batch)
+	*a.wrong = append(*a.wrong, some...)
+	return !done
+}
+
+func (u update) auditNodes(key DaemonKey, known *workload, nodes []string, differs func(u update, node, format string, args ...any)) {
 	for _, name := range nodes {
-		if _, there := w.nodes[name]; !there && known.cells.RemoveNode(name, w.now()) {
-			differs(name, "it is gone")
+		if _, there := u.nodes[name]; !there && known.cells.RemoveNode(name, u.now) {
+			differs(u, name, "it is gone")
 		}
 		for _, uid := range known.cells.PodsOn(name) {
-			if pod, there := w.pods[uid]; !there || pod.cell != key.on(name) {
-				known.cells.RemovePod(name, uid, w.now())
-				differs(name, "pod %s is not there", uid)
+			if pod, there := u.pods[uid]; !there || pod.cell != key.on(name) {
+				known.cells.RemovePod(name, uid, u.now)
+				differs(u, name, "pod %s is not there", uid)
 			}
 		}
 	}

@@ -43,29 +43,29 @@ func TestScrubFindsNothing(t *testing.T) {
 // Whatever the world missed is found, counted, put right and planned for.
 func TestScrubPutsRight(t *testing.T) {
 	for name, test := range map[string]struct {
-		miss  func(*testing.T, *world, toolscache.Store, *seenPod)
+		miss  func(*testing.T, *state, toolscache.Store, *seenPod)
 		waits bool // it may be an event on its way
 		want  daemon.Counters
 	}{
 		"a node": {
-			miss: func(_ *testing.T, w *world, _ toolscache.Store, _ *seenPod) {
-				w.nodes["n2"] = makeNode("n2")
-				w.nodeNames.ReplaceOrInsert("n2")
+			miss: func(_ *testing.T, w *state, _ toolscache.Store, _ *seenPod) {
+				w.model.nodes["n2"] = makeNode("n2")
+				w.model.nodeNames.ReplaceOrInsert("n2")
 			},
 			want: daemon.Counters{Desired: 2, Current: 1, Ready: 1, Available: 1, Updated: 1},
 		},
 		"the end of a node": {
-			miss: func(_ *testing.T, w *world, _ toolscache.Store, _ *seenPod) {
-				delete(w.nodes, "n1")
-				w.nodeNames.Delete("n1")
+			miss: func(_ *testing.T, w *state, _ toolscache.Store, _ *seenPod) {
+				delete(w.model.nodes, "n1")
+				w.model.nodeNames.Delete("n1")
 			},
 		},
 		"a pod of a cell": {
-			miss: func(_ *testing.T, w *world, _ toolscache.Store, pod *seenPod) { delete(w.pods, pod.UID) },
+			miss: func(_ *testing.T, w *state, _ toolscache.Store, pod *seenPod) { delete(w.model.pods, pod.UID) },
 			want: daemon.Counters{Desired: 1},
 		},
 		"a change of a pod": {
-			miss: func(t *testing.T, _ *world, store toolscache.Store, pod *seenPod) {
+			miss: func(t *testing.T, _ *state, store toolscache.Store, pod *seenPod) {
 				changed, observed := *pod, *pod.observed
 				observed.Ready = false
 				changed.observed, changed.version = &observed, "2"
@@ -77,7 +77,7 @@ func TestScrubPutsRight(t *testing.T) {
 			want:  daemon.Counters{Desired: 1, Current: 1, Updated: 1},
 		},
 		"the end of a pod": {
-			miss: func(t *testing.T, _ *world, store toolscache.Store, pod *seenPod) {
+			miss: func(t *testing.T, _ *state, store toolscache.Store, pod *seenPod) {
 				if err := store.Delete(pod); err != nil {
 					t.Fatal(err)
 				}

@@ -18,14 +18,14 @@ import (
 // made one, its pods are not yet all called the same, and nothing is planned.
 
 // called is what a daemon's template is called, and whether that is settled.
-func (w *world) called(known *workload) (revision string, settled bool) {
+func (u update) called(known *workload) (revision string, settled bool) {
 	revision = known.template.Revision
 	subject := known.subject()
-	current, duplicates := w.recorded(&subject)
+	current, duplicates := u.records.recorded(&subject)
 	switch {
 	case current != nil:
 		revision = current.Revision
-	case revision == "" && (!known.object.Native() || !w.recordable(known)):
+	case revision == "" && (!known.object.Native() || !u.recordable(known)):
 		revision = known.id.Revision
 	}
 	for i := range duplicates {
@@ -33,12 +33,12 @@ func (w *world) called(known *workload) (revision string, settled bool) {
 			return revision, false
 		}
 	}
-	return revision, w.begun && revision != ""
+	return revision, u.begun && revision != ""
 }
 
 // recordable reports whether a record of a native template would be selected. One that is not is never made, and nothing
 // waits for it: the daemon's pods would not be selected either, and to ask for one says so.
-func (w *world) recordable(known *workload) bool {
+func (u update) recordable(known *workload) bool {
 	template := *known.template
 	template.Revision, template.Generation = known.id.Revision, ""
 	return known.selector.Matches(labels.Set(template.PodLabels()))
@@ -47,11 +47,11 @@ func (w *world) recordable(known *workload) bool {
 // resolveRevision has a daemon kept up as its template is called now, once its cells are counted by it: then they
 // are planned, or those that there is something to do about. While it is not settled what it is called, its
 // records are looked at instead.
-func (w *world) resolveRevision(key DaemonKey, known *workload, due bool) {
-	revision, settled := w.called(known)
+func (u update) resolveRevision(key DaemonKey, known *workload, due bool) {
+	revision, settled := u.called(known)
 	known.revisionResolved = settled
 	if !settled {
-		w.enqueueHistory(key)
+		u.enqueueHistory(key)
 		return
 	}
 	if revision != known.template.Revision { // tasks hold on to the one that was
@@ -62,32 +62,30 @@ func (w *world) resolveRevision(key DaemonKey, known *workload, due bool) {
 	spec := &known.object.Spec
 	known.cells.Renew(revision, time.Duration(spec.MinReadySeconds)*time.Second, daemon.NewStrategy(&spec.UpdateStrategy))
 	known.counting = &pass{key: key, known: known, count: true, plan: true, due: due}
-	w.later(known.counting)
+	u.later(known.counting)
 }
 
 // misnamed has a daemon's records looked at when a pod that changed or is new is called by one of
 // several records of its template: the pass that gave the others their name could not reach it, and
 // nothing is planned before it has it too.
-func (w *world) misnamed(key DaemonKey, known *workload, revision string) {
-	if !w.begun || !known.active() || known.revisionResolved || known.judging {
+func (u update) misnamed(key DaemonKey, known *workload, revision string) {
+	if !u.begun || !known.active() || known.revisionResolved || known.judging {
 		return
 	}
 	subject := known.subject()
-	_, duplicates := w.recorded(&subject)
+	_, duplicates := u.records.recorded(&subject)
 	if slices.ContainsFunc(duplicates, func(record daemon.Record) bool { return record.Revision == revision }) {
-		w.enqueueHistory(key)
+		u.enqueueHistory(key)
 	}
 }
 
 // recordsChanged looks at a daemon whose records changed.
-func (w *world) recordsChanged(key DaemonKey) {
-	w.mu.Lock()
-	defer w.unlock()
-	known := w.daemons[key]
-	if !w.begun || !known.active() || known.judging {
+func (u update) recordsChanged(key DaemonKey) {
+	known := u.daemons[key]
+	if !u.begun || !known.active() || known.judging {
 		return
 	}
-	if revision, settled := w.called(known); settled != known.revisionResolved || revision != known.template.Revision {
-		w.resolveRevision(key, known, false)
+	if revision, settled := u.called(known); settled != known.revisionResolved || revision != known.template.Revision {
+		u.resolveRevision(key, known, false)
 	}
 }

@@ -20,7 +20,7 @@ func nativeKind(set *v1alpha1.DaemonSet) { set.SetGroupVersionKind(v1alpha1.Apps
 
 // called is what the shelf's daemon has its pods called, empty while nothing is planned for it.
 func (s *shelf) called() string {
-	known := s.world.daemons[keyOf(s.set)]
+	known := s.world.model.daemons[keyOf(s.set)]
 	if !known.keptUp() {
 		return ""
 	}
@@ -54,7 +54,7 @@ func TestTemplateIsCalledAsItIsRecorded(t *testing.T) {
 			if got := s.called(); got != "elsewhere" {
 				t.Errorf("with other limits the template is called %q", got)
 			}
-			s.historian.revisions.gone("ns", "d-elsewhere")
+			s.world.revisionGone("ns", "d-elsewhere")
 			if got := s.called(); got != "elsewhere" {
 				t.Errorf("with its record lost the template is called %q", got)
 			}
@@ -147,22 +147,20 @@ func TestTwoRecordsBecomeOne(t *testing.T) {
 	if got := s.called(); got != "first" {
 		t.Fatalf("called %q", got)
 	}
-	q := &queueOf{}
-	s.historian.revisions.begin(q)
-	q.drain()
-	s.historian.revisions.seen(s.putRecord(t, "second", 2))
+	s.queues.looked()
+	s.world.revisionSeen(s.putRecord(t, "second", 2))
 	if got := s.called(); got != "first" {
 		t.Errorf("called %q by a record that only came", got)
 	}
-	wantStrings(t, "looked at for a further record", nil, q.drain())
+	wantStrings(t, "looked at for a further record", nil, s.queues.looked())
 	s.look(t)
 	wantStrings(t, "requests", []string{"patch " + object.Name + " application/merge-patch+json"}, s.requests)
 	if got := s.called(); got != "" {
 		t.Errorf("planned as %q while a pod of the template is called otherwise", got)
 	}
-	s.historian.revisions.seen(s.putRecord(t, "third", 0))
-	wantStrings(t, "looked at for a record that came while others are made one", []string{"uid-d"}, q.drain())
-	s.historian.revisions.gone("ns", "d-third")
+	s.world.revisionSeen(s.putRecord(t, "third", 0))
+	wantStrings(t, "looked at for a record that came while others are made one", []string{"uid-d"}, s.queues.looked())
+	s.world.revisionGone("ns", "d-third")
 	if err := s.Delete(t.Context(), &appsv1.ControllerRevision{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "d-third"}}, client.Preconditions{UID: new(types.UID("uid-d-third"))}); err != nil {
 		t.Fatal(err)
 	}
@@ -190,8 +188,6 @@ func TestTwoRecordsBecomeOneWhilePodsChange(t *testing.T) {
 	s := newShelf(t, nativeKind)
 	s.putRecord(t, "first", 1)
 	s.informed(t)
-	looked := 0
-	s.world.enqueueHistory = func(DaemonKey) { looked++ }
 	hold := func(node string, change ...func(*corev1.Pod)) *corev1.Pod {
 		t.Helper()
 		s.world.nodeSeen(makeNode(node))
@@ -231,9 +227,9 @@ func TestTwoRecordsBecomeOneWhilePodsChange(t *testing.T) {
 		if got := s.called(); got != "" {
 			t.Fatalf("planned as %q while a pod of the template is called otherwise", got)
 		}
-		looked = 0
+		s.queues.looked()
 		event()
-		if looked == 0 {
+		if len(s.queues.looked()) == 0 {
 			t.Errorf("nobody looks at the records after %s", what)
 		}
 	}

@@ -62,11 +62,8 @@ func Setup(mgr manager.Manager, options Options) error {
 			return fmt.Errorf("adding the readiness check %s: %w", name, err)
 		}
 	}
-	world := newWorld(time.Now, observer.planCell, observer.reportDaemon)
-	revisions := newRevisions(options.Kinds, world)
-	world.nonce = rand.Text()
-	world.enqueueHistory, world.recorded = revisions.look, revisions.recorded
-	observer.world, observer.revisions = world, revisions
+	world := newState(options.Kinds, rand.Text(), time.Now, observer.enqueuers())
+	observer.world = world
 	observer.owners = newOwners(world, mgr.GetAPIReader(), time.Now)
 	observer.budgets = newBudgets(world.reportSelected)
 	recorder, err := setUpEvents(mgr)
@@ -83,7 +80,7 @@ func Setup(mgr manager.Manager, options Options) error {
 	if err := setUpStatus(mgr, observer, placer, recorder); err != nil {
 		return err
 	}
-	if err := setUpHistory(mgr, revisions, observer.synced, recorder); err != nil {
+	if err := setUpHistory(mgr, observer, recorder); err != nil {
 		return err
 	}
 	scrub := &scrubber{world: world, synced: observer.synced, pods: func() toolscache.Store { return observer.pods }}
@@ -128,7 +125,7 @@ func setUpStatus(mgr manager.Manager, observer *observer, placer *placer, record
 	if err != nil {
 		return fmt.Errorf("setting up the controller of status: %w", err)
 	}
-	if err := status.Watch(statusSource{observer}); err != nil {
+	if err := status.Watch(daemonSource{observer, observer.status}); err != nil {
 		return fmt.Errorf("watching for status: %w", err)
 	}
 	return nil

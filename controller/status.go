@@ -28,7 +28,7 @@ const statusInterval = time.Second
 
 // reporter writes the status of daemons: once a second at most, and only what is news.
 type reporter struct {
-	world   *world
+	world   *state
 	client  client.Client
 	placer  *placer
 	budgets *budgets

@@ -21,7 +21,7 @@ import (
 type desk struct {
 	*server
 	reporter *reporter
-	world    *world
+	world    *state
 	clock    *clock
 	recorder *recorder
 }

@@ -9,38 +9,33 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/everynode/everynode/controller/answers"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
 // startTask is the task of a cell that is worked on from now on. What it asks for counts at once; answered
 // has to follow.
-func (w *world) startTask(cell daemon.CellKey) task {
-	w.mu.Lock()
-	defer w.unlock()
-	task := w.taskLocked(cell)
-	if known := w.daemons[ownerOf(cell)]; known != nil {
-		known.cells.Sent(cell.Node, task.Actions, w.now())
-		w.goOn(ownerOf(cell), known)
+func (u update) startTask(cell daemon.CellKey) task {
+	task := u.task(cell)
+	if known := u.daemons[ownerOf(cell)]; known != nil {
+		known.cells.Sent(cell.Node, task.Actions, u.now)
+		u.goOn(ownerOf(cell), known)
 	}
 	return task
 }
 
 // answered notes how the requests of a plan ended: what may have been done counts as done for the limits
 // of the rollout (S4).
-func (w *world) answered(cell daemon.CellKey, made bool, err error) {
-	w.mu.Lock()
-	defer w.unlock()
-	known := w.daemons[ownerOf(cell)]
+func (u update) answered(cell daemon.CellKey, made, lost bool) {
+	known := u.daemons[ownerOf(cell)]
 	if known == nil {
 		return
 	}
-	if err != nil && answers.MayBeDone(err) {
-		known.cells.Lost(cell.Node, w.now())
+	if lost {
+		known.cells.Lost(cell.Node, u.now)
 	} else {
-		known.cells.Answered(cell.Node, made, w.now())
+		known.cells.Answered(cell.Node, made, u.now)
 	}
-	w.goOn(ownerOf(cell), known)
+	u.goOn(ownerOf(cell), known)
 }
 
 // settleDoubts reads from the API server whether pods are there whose delete was never answered: another
@@ -63,10 +58,8 @@ func (a *actor) settleDoubts(ctx context.Context, cell daemon.CellKey, doubts []
 }
 
 // kept notes that a pod is there whose delete may have been carried out.
-func (w *world) kept(cell daemon.CellKey, pod types.UID) {
-	w.mu.Lock()
-	defer w.unlock()
-	if known, ok := w.daemons[ownerOf(cell)]; ok {
-		known.cells.Kept(cell.Node, pod, w.now())
+func (u update) kept(cell daemon.CellKey, pod types.UID) {
+	if known, ok := u.daemons[ownerOf(cell)]; ok {
+		known.cells.Kept(cell.Node, pod, u.now)
 	}
 }

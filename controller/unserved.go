@@ -53,23 +53,21 @@ func servable(object *v1alpha1.DaemonSet, wrong error) (terms, *daemon.Problem) 
 }
 
 // unserve has nothing done for a daemon any more. The error is the problem, when that is news.
-func (w *world) unserve(key DaemonKey, object *v1alpha1.DaemonSet, problem *daemon.Problem) error {
-	known := w.workload(key)
+func (u update) unserve(key DaemonKey, object *v1alpha1.DaemonSet, problem *daemon.Problem) error {
+	known := u.workload(key)
 	news := known.unserved == nil || *known.unserved != *problem
 	known.name, known.object, known.unserved, known.revisionResolved = object.Name, object, problem, false
-	w.report(key)
+	u.report(key)
 	if !news {
 		return nil
 	}
 	return errors.New(problem.Message)
 }
 
-// unserved is a daemon that cannot be served, and why; the object is nil for one that can be, and for
+// unservedDaemon is a daemon that cannot be served, and why; the object is nil for one that can be, and for
 // one that is being deleted.
-func (w *world) unserved(key DaemonKey) (*v1alpha1.DaemonSet, daemon.Problem) {
-	w.mu.Lock()
-	defer w.unlock()
-	known := w.daemons[key]
+func (u update) unservedDaemon(key DaemonKey) (*v1alpha1.DaemonSet, daemon.Problem) {
+	known := u.daemons[key]
 	if known == nil || known.object == nil || known.unserved == nil || known.object.DeletionTimestamp != nil {
 		return nil, daemon.Problem{}
 	}

@@ -26,18 +26,18 @@ var errUndecodable = errors.New("spec.template: it cannot be read")
 // A daemon that cannot be served keeps its pods, as they are, and none is made; once it is corrected it
 // is served as before.
 func TestWorldKeepsPodsOfWhatCannotBeServed(t *testing.T) {
-	for name, spoil := range map[string]func(*world) error{
-		"its spec cannot be decoded": func(w *world) error {
-			return w.daemonRead(makeDaemon("d", generation(2), func(set *v1alpha1.DaemonSet) { set.Spec = v1alpha1.DaemonSetSpec{} }), errUndecodable)
+	for name, spoil := range map[string]func(*state) error{
+		"its spec cannot be decoded": func(w *state) error {
+			return w.daemonSeen(makeDaemon("d", generation(2), func(set *v1alpha1.DaemonSet) { set.Spec = v1alpha1.DaemonSetSpec{} }), errUndecodable)
 		},
-		"its selector is invalid": func(w *world) error { return w.daemonSeen(makeDaemon("d", generation(2), badSelector)) },
-		"a quantity takes seconds to compute with": func(w *world) error {
-			return w.daemonSeen(makeDaemon("d", generation(2), func(set *v1alpha1.DaemonSet) {
+		"its selector is invalid": func(w *state) error { return w.seen(makeDaemon("d", generation(2), badSelector)) },
+		"a quantity takes seconds to compute with": func(w *state) error {
+			return w.seen(makeDaemon("d", generation(2), func(set *v1alpha1.DaemonSet) {
 				set.Spec.Template.Spec.Overhead = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1e30000000")}
 			}))
 		},
-		"its template is too large": func(w *world) error {
-			return w.daemonSeen(makeDaemon("d", generation(2), func(set *v1alpha1.DaemonSet) {
+		"its template is too large": func(w *state) error {
+			return w.seen(makeDaemon("d", generation(2), func(set *v1alpha1.DaemonSet) {
 				set.Spec.Template.Spec.Tolerations = make([]corev1.Toleration, daemon.MaxRequirements+1)
 			}))
 		},
@@ -92,8 +92,8 @@ func TestWorldKeepsPodsOfWhatCannotBeServed(t *testing.T) {
 				w.podGone(orphan)
 				w.nodeGone("n1")
 				w.nodeGone("n2")
-				if len(w.daemons)+len(w.pods) != 0 {
-					t.Errorf("remembered: %v, %v", w.daemons, w.pods)
+				if len(w.model.daemons)+len(w.model.pods) != 0 {
+					t.Errorf("remembered: %v, %v", w.model.daemons, w.model.pods)
 				}
 			})
 		}
@@ -113,7 +113,7 @@ func TestReporterOfWhatCannotBeServed(t *testing.T) {
 	bad := func() {
 		set := d.stored(t)
 		set.Spec = v1alpha1.DaemonSetSpec{}
-		_ = d.world.daemonRead(set, errUndecodable)
+		_ = d.world.daemonSeen(set, errUndecodable)
 	}
 	bad()
 	d.clock.advance(statusInterval)
@@ -155,7 +155,7 @@ func TestReporterOfWhatCannotBeServedAnyMore(t *testing.T) {
 	if err := d.Update(t.Context(), changed); err != nil {
 		t.Fatal(err)
 	}
-	_ = d.world.daemonRead(seen, errUndecodable)
+	_ = d.world.daemonSeen(seen, errUndecodable)
 	d.report(t)
 	if got := d.stored(t).Status.Conditions; len(got) != 0 {
 		t.Errorf("conditions: %v", got)

@@ -164,7 +164,7 @@ func TestEmptySelectorAdoptsNothing(t *testing.T) {
 			pod := makePod(set, node, podUID("p"), orphaned, bound("n1"), func(pod *corev1.Pod) { pod.Labels = map[string]string{"bang": "boom"} })
 			w.nodeSeen(node)
 			w.podSeen(pod)
-			if err := w.daemonSeen(set); err == nil {
+			if err := w.seen(set); err == nil {
 				t.Error("the DaemonSet is served")
 			}
 			w.podSeen(pod)

@@ -48,7 +48,7 @@ func fleetOf(plain, blue int) []*corev1.Node {
 func (f *fleet) pass(t *testing.T) (answers map[string]int) {
 	t.Helper()
 	answers = map[string]int{}
-	known := f.world.daemons[keyOf(f.set)]
+	known := f.world.model.daemons[keyOf(f.set)]
 	for _, node := range known.cells.NodesAfter("", known.cells.Len()+1) {
 		answers[answer(f.actor.Reconcile(t.Context(), keyOf(f.set).on(node)))]++
 	}
@@ -208,7 +208,7 @@ func (f *fleet) wantOneEach(t *testing.T, made, noLongerSelected int) {
 // counted.
 func TestFleetUnderAQuota(t *testing.T) {
 	f := newFleet(t, fleetOf(100, 0))
-	known := f.world.daemons[keyOf(f.set)]
+	known := f.world.model.daemons[keyOf(f.set)]
 	refused := 0
 	for i, node := range known.cells.NodesAfter("", known.cells.Len()+1) {
 		if i == 10 {

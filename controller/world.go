@@ -1,9 +1,6 @@
 package controller
 
 import (
-	"cmp"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -31,27 +28,15 @@ func (k DaemonKey) on(node string) daemon.CellKey {
 	return daemon.CellKey{Namespace: k.Namespace, Owner: k.UID, Node: node}
 }
 
-// world is what is known of the cluster: every node, every daemon, and of each daemon its
-// cells. It is told what informers see and tells whose plan or status may have changed.
-// It is safe for concurrent use.
-type world struct {
-	now func() time.Time
-	// plan and report are called for every cell to plan and every daemon whose
-	// status to look at. They must not block and not call back.
-	plan   func(cell daemon.CellKey, priority int32)
-	report func(DaemonKey)
-	// record is called likewise, for every daemon whose template may be new and for every one that
-	// lost a pod: its history may have to follow.
-	enqueueHistory func(DaemonKey)
-	// recorded finds the record of a daemon's template, and those that are the same template's too.
-	// It must not block and not call back.
-	recorded func(*subject) (current *daemon.Record, duplicates []daemon.Record)
+// model is what is known of the cluster: every node, every daemon, and of each daemon its cells, with what is
+// due for them and what keeps them waiting. It has no lock and does nothing by itself: an update takes in what
+// was observed, and returns what that wakes.
+type model struct {
+	kinds Kinds
 	// nonce is in the names of pods that come after none that is known. No process ever had the same.
 	nonce string
+	begun bool // everything there is was seen: work may go on
 
-	mu        hold
-	passes    []*pass // to make once mu is unlocked
-	begun     bool    // everything there is was seen: work may go on
 	nodes     map[string]*corev1.Node
 	nodeNames keys[string]
 	daemons   map[DaemonKey]*workload
@@ -59,9 +44,27 @@ type world struct {
 	pods      map[types.UID]*seenPod // those that are in a cell, as they were seen last
 	claims    claims
 	awaited   awaited
+	records   records
 	index     index
 
 	priorities priorities
+}
+
+func newModel(kinds Kinds, nonce string) *model {
+	return &model{
+		kinds: kinds, nonce: nonce,
+		nodes:     map[string]*corev1.Node{},
+		nodeNames: newKeys(strings.Compare),
+		daemons:   map[DaemonKey]*workload{},
+		owners:    newKeys(compareKeys),
+		pods:      map[types.UID]*seenPod{},
+		claims:    newClaims(),
+		awaited:   newAwaited(),
+		records:   newRecords(),
+		index:     newIndex(),
+
+		priorities: priorities{byClass: map[string]int32{}},
+	}
 }
 
 // workload is one daemon. Pods may be seen before their daemon and stay after it: then object is
@@ -96,24 +99,6 @@ func (w *workload) keptUp() bool {
 	return w.active() && w.revisionResolved && !w.judging && w.counting == nil
 }
 
-func newWorld(now func() time.Time, plan func(daemon.CellKey, int32), report func(DaemonKey)) *world {
-	return &world{
-		now: now, plan: plan, report: report,
-		enqueueHistory: func(DaemonKey) {},
-		recorded:       func(*subject) (*daemon.Record, []daemon.Record) { return nil, nil },
-		nodes:          map[string]*corev1.Node{},
-		daemons:        map[DaemonKey]*workload{},
-		owners:         newKeys(compareKeys),
-		pods:           map[types.UID]*seenPod{},
-		claims:         newClaims(),
-		awaited:        newAwaited(),
-		index:          newIndex(),
-
-		nodeNames:  newKeys(strings.Compare),
-		priorities: priorities{byClass: map[string]int32{}},
-	}
-}
-
 // sameCollisions says whether two states of a daemon call its template the same.
 func sameCollisions(a, b *v1alpha1.DaemonSet) bool {
 	return ptr.Deref(a.Status.CollisionCount, 0) == ptr.Deref(b.Status.CollisionCount, 0)
@@ -130,168 +115,143 @@ func calledAs(template *daemon.Template) string {
 // begin lets work go on, once everything there is was seen: a cell that is planned before its pods
 // were seen asks for one, a rollout that does not know of every pod would take what its limits do
 // not allow, and what a template is called is in its record.
-func (w *world) begin() {
-	w.mu.Lock()
-	w.begun = true
-	w.unlock()
-	w.eachDaemon(func(key DaemonKey, known *workload) {
+func (u update) begin() {
+	u.model.begun = true
+	u.later(&eachDaemon{f: func(u update, key DaemonKey, known *workload) {
 		if known.active() && !known.judging && !known.revisionResolved {
-			w.resolveRevision(key, known, true)
+			u.resolveRevision(key, known, true)
 		}
-	})
-}
-
-func (w *world) hasBegun() bool {
-	w.mu.Lock()
-	defer w.unlock()
-	return w.begun
+	}})
 }
 
 // replan has every cell planned again: what kept pods from being made is over.
-func (w *world) replan() {
-	w.eachDaemon(func(key DaemonKey, known *workload) {
+func (u update) replan() {
+	u.later(&eachDaemon{f: func(u update, key DaemonKey, known *workload) {
 		if known.keptUp() {
-			w.planAll(key, known)
+			u.planAll(key, known)
 		}
-	})
-}
-
-// wake has cells planned again that were held back.
-func (w *world) wake(cells []daemon.CellKey) {
-	for some := range slices.Chunk(cells, batch) {
-		w.mu.Lock()
-		for _, cell := range some {
-			if known := w.daemons[ownerOf(cell)]; known.keptUp() {
-				w.plan(cell, known.priority)
-			}
-		}
-		w.unlock()
-	}
+	}})
 }
 
 // podIs takes a pod as it is now. It may have changed its owner or its node since it was last
 // seen, so that it leaves the cell it was in.
-func (w *world) podIs(pod *seenPod) {
-	w.mu.Lock()
-	w.place(pod)
-	w.noteOrphan(pod)
-	w.unlock()
+func (u update) podIs(pod *seenPod) {
+	u.place(pod)
+	u.noteOrphan(pod)
 	if pod.orphanOn != "" {
-		w.findOwner(pod)
+		u.later(&findOwner{pod: pod})
 	}
 }
 
 // place puts a pod into its cell and takes it out of the one it was in. A pod that its daemon has
 // to let go is in none.
-func (w *world) place(pod *seenPod) {
-	_, due := w.claims.cellOf[pod.UID]
-	w.dropClaims(pod.UID)
+func (u update) place(pod *seenPod) {
+	_, due := u.claims.cellOf[pod.UID]
+	u.dropClaims(pod.UID)
 	cell, ours := pod.cell, pod.ours
-	stray := ours && w.workload(ownerOf(cell)).noLongerSelected(pod)
-	old, had := w.pods[pod.UID]
+	stray := ours && u.workload(ownerOf(cell)).noLongerSelected(pod)
+	old, had := u.pods[pod.UID]
 	switch {
 	case stray && had && old.cell == cell:
-		w.takeOut(old, (*daemon.Cells).ReleasePod)
+		u.takeOut(old, (*daemon.Cells).ReleasePod)
 	case had && (!ours || stray || old.cell != cell):
-		w.removePod(old)
+		u.removePod(old)
 	case stray && !due:
-		w.workload(ownerOf(cell)).cells.ReleasePod(cell.Node, pod.UID, w.now())
+		u.workload(ownerOf(cell)).cells.ReleasePod(cell.Node, pod.UID, u.now)
 	}
 	switch {
 	case stray:
-		w.claims.add(cell, claim{pod: pod})
-		w.changed(cell)
+		u.claims.add(cell, claim{pod: pod})
+		u.changed(cell)
 	case ours:
-		w.pods[pod.UID] = pod
-		known := w.workload(ownerOf(cell))
+		u.pods[pod.UID] = pod
+		known := u.workload(ownerOf(cell))
 		if known.object == nil { // one that is there has a name, whatever its pods say
 			known.name = pod.family.Value().daemon
 		}
-		known.cells.SetPod(cell.Node, pod.observed, w.now())
+		known.cells.SetPod(cell.Node, pod.observed, u.now)
 		if had && old.observed.Revision != pod.observed.Revision {
-			w.lost(ownerOf(cell), known, old.observed.Revision)
+			u.lost(ownerOf(cell), known, old.observed.Revision)
 		}
-		w.misnamed(ownerOf(cell), known, pod.observed.Revision)
-		w.changed(cell)
-		w.noteFormer(cell, known, pod)
+		u.misnamed(ownerOf(cell), known, pod.observed.Revision)
+		u.changed(cell)
+		u.noteFormer(cell, known, pod)
 	}
 }
 
 // lost looks whether a daemon's last pod of a revision is gone, or is called otherwise now.
-func (w *world) lost(key DaemonKey, known *workload, revision string) {
+func (u update) lost(key DaemonKey, known *workload, revision string) {
 	if known.cells.Holds(revision) {
 		return
 	}
-	w.enqueueHistory(key)
+	u.enqueueHistory(key)
 	if known.active() && !known.revisionResolved && !known.judging {
-		w.resolveRevision(key, known, false)
+		u.resolveRevision(key, known, false)
 	}
 }
 
 // dropClaims forgets what was due of a pod, and has the cell planned that waited for it.
-func (w *world) dropClaims(pod types.UID) {
-	if cell, was := w.claims.drop(pod); was {
-		w.changed(cell)
+func (u update) dropClaims(pod types.UID) {
+	if cell, was := u.claims.drop(pod); was {
+		u.changed(cell)
 	}
 }
 
 // podLeft takes a pod out of the cell it was in, whatever it looked like in the end.
-func (w *world) podLeft(pod *seenPod) {
-	w.mu.Lock()
-	defer w.unlock()
-	w.dropClaims(pod.UID)
-	drop(w.claims.orphans, pod.Namespace, pod.UID)
-	if cell, awaits := w.awaited.by(pod); awaits {
-		w.changed(cell)
+func (u update) podLeft(pod *seenPod) {
+	u.dropClaims(pod.UID)
+	drop(u.claims.orphans, pod.Namespace, pod.UID)
+	if cell, awaits := u.awaited.by(pod); awaits {
+		u.changed(cell)
 	}
-	if old, had := w.pods[pod.UID]; had {
-		w.removePod(old)
+	if old, had := u.pods[pod.UID]; had {
+		u.removePod(old)
 	}
 }
 
-func (w *world) removePod(pod *seenPod) { w.takeOut(pod, (*daemon.Cells).RemovePod) }
+func (u update) removePod(pod *seenPod) { u.takeOut(pod, (*daemon.Cells).RemovePod) }
 
 // takeOut takes a pod out of its cell, in one of two ways.
-func (w *world) takeOut(pod *seenPod, remove func(*daemon.Cells, string, types.UID, time.Time)) {
-	delete(w.pods, pod.UID)
+func (u update) takeOut(pod *seenPod, remove func(*daemon.Cells, string, types.UID, time.Time)) {
+	delete(u.pods, pod.UID)
 	cell := pod.cell
-	known := w.daemons[ownerOf(cell)]
-	remove(&known.cells, cell.Node, pod.UID, w.now())
-	w.index.noFormer(pod.UID)
-	w.lost(ownerOf(cell), known, pod.observed.Revision)
-	w.changed(cell)
+	known := u.daemons[ownerOf(cell)]
+	remove(&known.cells, cell.Node, pod.UID, u.now)
+	u.index.noFormer(pod.UID)
+	u.lost(ownerOf(cell), known, pod.observed.Revision)
+	u.changed(cell)
 	if known.object == nil {
-		w.follow(cell, known)
+		u.follow(cell, known)
 	}
-	w.forgetEmpty(ownerOf(cell))
+	u.forgetEmpty(ownerOf(cell))
 }
 
 // changed has a cell planned, its daemon reported, and lets the daemon's rollout go on.
-func (w *world) changed(cell daemon.CellKey) {
+func (u update) changed(cell daemon.CellKey) {
 	key := ownerOf(cell)
-	known := w.daemons[key]
-	if known != nil && w.begun {
-		w.plan(cell, known.priority)
+	known := u.daemons[key]
+	if known != nil && u.begun {
+		u.plan(cell, known.priority)
 	}
-	w.report(key)
-	w.goOn(key, known)
+	u.report(key)
+	u.goOn(key, known)
 }
 
-func (w *world) workload(key DaemonKey) *workload {
-	known, ok := w.daemons[key]
+func (u update) workload(key DaemonKey) *workload {
+	known, ok := u.daemons[key]
 	if !ok {
 		known = &workload{affected: newKeys(strings.Compare)}
-		w.daemons[key] = known
-		w.owners.ReplaceOrInsert(key)
+		u.daemons[key] = known
+		u.owners.ReplaceOrInsert(key)
 	}
 	return known
 }
 
 // forgetEmpty drops a daemon that is gone and has no pods any more.
-func (w *world) forgetEmpty(key DaemonKey) {
-	if known := w.daemons[key]; known != nil && known.object == nil && known.cells.Len() == 0 {
-		delete(w.daemons, key)
-		w.owners.Delete(key)
+func (u update) forgetEmpty(key DaemonKey) {
+	if known := u.daemons[key]; known != nil && known.object == nil && known.cells.Len() == 0 {
+		delete(u.daemons, key)
+		u.owners.Delete(key)
 	}
 }
 
@@ -309,41 +269,32 @@ type task struct {
 }
 
 // task plans a cell now; it is empty when there is nothing to keep up.
-func (w *world) task(cell daemon.CellKey) task {
-	w.mu.Lock()
-	defer w.unlock()
-	return w.taskLocked(cell)
-}
-
-func (w *world) taskLocked(cell daemon.CellKey) task {
-	known := w.daemons[ownerOf(cell)]
+func (u update) task(cell daemon.CellKey) task {
+	known := u.daemons[ownerOf(cell)]
 	if !known.keptUp() {
 		return task{}
 	}
 	before := known.cells.Counters()
-	plan := known.cells.Plan(cell.Node, w.now())
+	plan := known.cells.Plan(cell.Node, u.now)
 	if known.cells.Counters() != before { // a pod became available by waiting
-		w.report(ownerOf(cell))
-		w.goOn(ownerOf(cell), known)
+		u.report(ownerOf(cell))
+		u.goOn(ownerOf(cell), known)
 	}
-	task := task{Plan: plan, object: known.object, template: known.template, selector: known.selector, node: w.nodes[cell.Node]}
+	task := task{Plan: plan, object: known.object, template: known.template, selector: known.selector, node: u.nodes[cell.Node], claims: u.claims.of(cell)}
 	if len(plan.Actions) > 0 {
-		task.names = w.names(known, cell.Node)
-		task.former = w.former(cell, known)
-	}
-	for _, uid := range slices.Sorted(maps.Keys(w.claims.byCell[cell])) {
-		task.claims = append(task.claims, w.claims.byCell[cell][uid])
+		task.names = u.names(known, cell.Node)
+		task.former = u.former(cell, known)
 	}
 	return task
 }
 
 // names are those that a daemon's new pod on a node may get. Where no pod is known that it comes after there may have been
 // one before this process began, or before the node was created again.
-func (w *world) names(known *workload, node string) []string {
+func (u update) names(known *workload, node string) []string {
 	after := known.cells.After(node)
 	if after == "" {
-		after = w.nonce
-		if object := w.nodes[node]; object != nil {
+		after = u.nonce
+		if object := u.nodes[node]; object != nil {
 			after += "/" + string(object.UID)
 		}
 	}
@@ -352,34 +303,25 @@ func (w *world) names(known *workload, node string) []string {
 
 // deleted notes that the API server took a delete of a pod: rollouts count on it before the watch
 // tells.
-func (w *world) deleted(cell daemon.CellKey, pod types.UID) {
-	w.mu.Lock()
-	defer w.unlock()
-	if known, ok := w.daemons[ownerOf(cell)]; ok {
-		known.cells.Deleted(cell.Node, pod, w.now())
-		w.goOn(ownerOf(cell), known)
+func (u update) deleted(cell daemon.CellKey, pod types.UID) {
+	if known, ok := u.daemons[ownerOf(cell)]; ok {
+		known.cells.Deleted(cell.Node, pod, u.now)
+		u.goOn(ownerOf(cell), known)
 	}
 }
 
 // replaced notes that a finished pod was removed, so that the next one of its cell waits longer.
-func (w *world) replaced(cell daemon.CellKey) {
-	w.mu.Lock()
-	defer w.unlock()
-	if known, ok := w.daemons[ownerOf(cell)]; ok {
-		known.cells.Replaced(cell.Node, w.now())
+func (u update) replaced(cell daemon.CellKey) {
+	if known, ok := u.daemons[ownerOf(cell)]; ok {
+		known.cells.Replaced(cell.Node, u.now)
 	}
 }
 
-// objects are all daemons that are kept up, sorted by namespace and name.
-func (w *world) objects() []*v1alpha1.DaemonSet {
-	var objects []*v1alpha1.DaemonSet
-	w.eachDaemon(func(_ DaemonKey, known *workload) {
+// active collects all daemons that are kept up.
+func active(objects *[]*v1alpha1.DaemonSet) work {
+	return &eachDaemon{f: func(_ update, _ DaemonKey, known *workload) {
 		if known.active() {
-			objects = append(objects, known.object)
+			*objects = append(*objects, known.object)
 		}
-	})
-	slices.SortFunc(objects, func(a, b *v1alpha1.DaemonSet) int {
-		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name), cmp.Compare(a.UID, b.UID))
-	})
-	return objects
+	}}
 }

@@ -16,9 +16,9 @@ import (
 )
 
 // deaf is a world that asks for nothing, with daemons whose pods run on every node.
-func deaf(tb testing.TB, daemons, nodes int, change ...func(*v1alpha1.DaemonSet)) (*world, []*seenPod) {
+func deaf(tb testing.TB, daemons, nodes int, change ...func(*v1alpha1.DaemonSet)) (*state, []*seenPod) {
 	tb.Helper()
-	w := newWorld(func() time.Time { return t0 }, func(daemon.CellKey, int32) {}, func(DaemonKey) {})
+	w := newState(everynodeOnly, "", func() time.Time { return t0 }, enqueuers{func(daemon.CellKey, int32) {}, func(DaemonKey) {}, func(DaemonKey) {}})
 	w.begin()
 	for n := range nodes {
 		w.nodeSeen(makeNode(fmt.Sprintf("node-%d", n)))
@@ -26,7 +26,7 @@ func deaf(tb testing.TB, daemons, nodes int, change ...func(*v1alpha1.DaemonSet)
 	var pods []*seenPod
 	for d := range daemons {
 		set := makeDaemon(fmt.Sprintf("daemon-%d", d), change...)
-		if err := w.daemonSeen(set); err != nil {
+		if err := w.seen(set); err != nil {
 			tb.Fatal(err)
 		}
 		for n := range nodes {
@@ -144,20 +144,20 @@ func TestNodeJoinTouchesOneCellOfEachDaemon(t *testing.T) {
 }
 
 // BenchmarkTemplateChange is what a new template of a daemon on 15,000 nodes costs, all of whose pods may be replaced
-// at once, and the time from one end of a hold of the world's lock to the next.
+// at once, and the time from one end of a hold of the model's lock to the next.
 func BenchmarkTemplateChange(b *testing.B) {
 	all := intstr.FromString("100%")
 	w, _ := deaf(b, 1, 15000, replacing(all))
 	var holds []time.Duration
 	ended := time.Now()
-	w.mu.ended = func() {
+	w.mu.ended = func(*wake) {
 		now := time.Now()
 		holds, ended = append(holds, now.Sub(ended)), now
 	}
 	for n := int64(2); b.Loop(); n++ {
 		set := makeDaemon("daemon-0", replacing(all), generation(n), image(fmt.Sprintf("image:%d", n)))
 		ended = time.Now()
-		if err := w.daemonSeen(set); err != nil {
+		if err := w.seen(set); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -26,7 +26,7 @@ func steps(plan daemon.Plan) (steps []string) {
 	return steps
 }
 
-func wantSteps(t *testing.T, w *world, key daemon.CellKey, want ...string) {
+func wantSteps(t *testing.T, w *state, key daemon.CellKey, want ...string) {
 	t.Helper()
 	if diff := cmp.Diff(want, steps(w.task(key).Plan), cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("plan of %v (-want, +got):\n%s", key, diff)
@@ -44,9 +44,9 @@ func wantQueued(t *testing.T, q *queues, wantPlans []string, wantReports []types
 	}
 }
 
-func see(t *testing.T, w *world, set *v1alpha1.DaemonSet) {
+func see(t *testing.T, w *state, set *v1alpha1.DaemonSet) {
 	t.Helper()
-	if err := w.daemonSeen(set); err != nil {
+	if err := w.seen(set); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -97,13 +97,13 @@ func TestWorldTaskHasWhatItTakes(t *testing.T) {
 }
 
 func TestWorldDaemonDeleted(t *testing.T) {
-	for name, leave := range map[string]func(*world, *v1alpha1.DaemonSet) error{
-		"gone": func(w *world, set *v1alpha1.DaemonSet) error { w.daemonGone(keyOf(set)); return nil },
-		"on its way out": func(w *world, set *v1alpha1.DaemonSet) error {
+	for name, leave := range map[string]func(*state, *v1alpha1.DaemonSet) error{
+		"gone": func(w *state, set *v1alpha1.DaemonSet) error { w.daemonGone(keyOf(set)); return nil },
+		"on its way out": func(w *state, set *v1alpha1.DaemonSet) error {
 			leaving := set.DeepCopy()
 			leaving.Generation++
 			deleting(leaving)
-			return w.daemonSeen(leaving)
+			return w.seen(leaving)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -128,8 +128,8 @@ func TestWorldDaemonDeleted(t *testing.T) {
 			}
 			w.podGone(pod)
 			w.daemonGone(DaemonKey{"ns", "uid-d"})
-			if len(w.daemons) != 0 {
-				t.Errorf("something is remembered of it: %v", w.daemons)
+			if len(w.model.daemons) != 0 {
+				t.Errorf("something is remembered of it: %v", w.model.daemons)
 			}
 			q.drain()
 			w.nodeSeen(makeNode("n3"))
@@ -179,12 +179,12 @@ func TestWorldPodChangesItsOwner(t *testing.T) {
 func TestWorldNodeMadeAnew(t *testing.T) {
 	old, anew := makeNode("n1"), makeNode("n1", incarnation("uid-n1-anew"))
 	tests := map[string]struct {
-		happens func(*world)
+		happens func(*state)
 		want    string
 	}{
-		"seen as gone and back": {happens: func(w *world) { w.nodeGone("n1"); w.nodeSeen(anew) }, want: "NodeReplaced"},
-		"seen as an update":     {happens: func(w *world) { w.nodeSeen(anew) }, want: "NodeReplaced"},
-		"gone for now":          {happens: func(w *world) { w.nodeGone("n1") }, want: "NodeGone"},
+		"seen as gone and back": {happens: func(w *state) { w.nodeGone("n1"); w.nodeSeen(anew) }, want: "NodeReplaced"},
+		"seen as an update":     {happens: func(w *state) { w.nodeSeen(anew) }, want: "NodeReplaced"},
+		"gone for now":          {happens: func(w *state) { w.nodeGone("n1") }, want: "NodeGone"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -396,12 +396,12 @@ var (
 )
 
 // tell replays the state into a new world, in a drawn order.
-func (h *history) tell(t *rapid.T) *world {
+func (h *history) tell(t *rapid.T) *state {
 	w, _, _ := newTestWorld()
 	events := []func(){}
 	for _, name := range sortedKeys(h.daemons) {
 		events = append(events, func() {
-			if err := w.daemonSeen(h.daemons[name]); err != nil {
+			if err := w.seen(h.daemons[name]); err != nil {
 				t.Fatal(err)
 			}
 		})
@@ -435,7 +435,7 @@ func sortedKeys[V any](m map[string]V) []string {
 // record that other worlds are told from.
 type play struct {
 	history
-	world    *world
+	world    *state
 	queues   *queues
 	planned  map[daemon.CellKey][]string   // the last plan that an event asked for
 	reported map[types.UID]daemon.Counters // what was reported last
@@ -459,7 +459,7 @@ func (p *play) daemonChanges(t *rapid.T) {
 		deleting(set)
 	}
 	p.daemons[name] = set
-	if err := p.world.daemonSeen(set); err != nil {
+	if err := p.world.seen(set); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -596,8 +596,8 @@ func TestWorldComesToTheSameEnd(t *testing.T) {
 		for _, set := range p.daemons {
 			w.daemonGone(keyOf(set))
 		}
-		if len(w.daemons)+len(w.pods)+len(w.awaited.byName)+len(w.claims.byCell)+len(w.claims.orphans) != 0 {
-			t.Fatalf("something is remembered of what is gone: %v, %v, %v, %v", w.daemons, w.pods, w.awaited, w.claims)
+		if len(w.model.daemons)+len(w.model.pods)+len(w.model.awaited.byName)+len(w.model.claims.byCell)+len(w.model.claims.orphans) != 0 {
+			t.Fatalf("something is remembered of what is gone: %v, %v, %v, %v", w.model.daemons, w.model.pods, w.model.awaited, w.model.claims)
 		}
 	})
 }
@@ -628,16 +628,14 @@ func TestWorldAwaitsNames(t *testing.T) {
 	w.trouble(cell, daemon.Problem{Reason: answers.ReasonNameTaken, Message: "again"})
 	w.daemonGone(keyOf(set))
 	w.nodeGone("n1")
-	if len(w.awaited.byName)+len(w.daemons) != 0 {
-		t.Errorf("remembered: %v, %v", w.awaited, w.daemons)
+	if len(w.model.awaited.byName)+len(w.model.daemons) != 0 {
+		t.Errorf("remembered: %v, %v", w.model.awaited, w.model.daemons)
 	}
 }
 
 // History has to follow when the last pod of a revision is gone, not for every pod of a rollout.
 func TestWorldRecordsWhenARevisionIsGone(t *testing.T) {
-	w, _, _ := newTestWorld()
-	records := 0
-	w.enqueueHistory = func(DaemonKey) { records++ }
+	w, q, _ := newTestWorld()
 	set := makeDaemon("d")
 	see(t, w, set)
 	var pods []*corev1.Pod
@@ -646,11 +644,11 @@ func TestWorldRecordsWhenARevisionIsGone(t *testing.T) {
 		w.podSeen(pod)
 		pods = append(pods, pod)
 	}
-	records = 0
+	q.looked()
 	for i, pod := range pods {
 		w.podGone(pod)
-		if want := i / 2; records != want {
-			t.Errorf("after %d of 3 pods: %d records, want %d", i+1, records, want)
+		if records, want := q.looked(), i/2; len(records) != want {
+			t.Errorf("after %d of 3 pods: the history of %q is looked at, want %d", i+1, records, want)
 		}
 	}
 }
@@ -661,7 +659,7 @@ func TestNamesOfFirstPods(t *testing.T) {
 	names := map[string]string{}
 	first := func(what, nonce string, set *v1alpha1.DaemonSet, node *corev1.Node) {
 		w, _, _ := newTestWorld()
-		w.nonce = nonce
+		w.model.nonce = nonce
 		see(t, w, set)
 		w.nodeSeen(node)
 		for _, name := range w.task(keyOf(set).on(node.Name)).names {
