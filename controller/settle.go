@@ -60,7 +60,7 @@ func (u update) resolveRevision(key DaemonKey, known *workload, due bool) {
 		known.template = &template
 	}
 	spec := &known.object.Spec
-	known.cells.Renew(revision, time.Duration(spec.MinReadySeconds)*time.Second, daemon.NewStrategy(&spec.UpdateStrategy))
+	known.cells.Renew(daemon.RolloutState{Update: revision}, time.Duration(spec.MinReadySeconds)*time.Second, daemon.NewStrategy(&spec.UpdateStrategy))
 	known.counting = &pass{key: key, known: known, count: true, plan: true, due: due}
 	u.later(known.counting)
 }

@@ -114,7 +114,7 @@ func (c *Cells) refill() {
 	c.unavailable.Clear(false)
 	for _, cell := range c.byNode {
 		if cell.roll.waits {
-			c.rollout.waiting.ReplaceOrInsert(cell.roll.turn)
+			c.rollout.waiting.ReplaceOrInsert(cell.turn())
 		}
 		c.noteUnavailable(cell, false)
 	}

@@ -381,7 +381,7 @@ func TestVanishedSurgePodsBackOff(t *testing.T) {
 			if action.Op == Delete {
 				t.Fatalf("pod %s is deleted", action.Pod.Name)
 			}
-			c.make("n0", action.Reason == ReasonSurge)
+			c.make("n0", action.Revision, action.Reason == ReasonSurge)
 		}
 		for _, pod := range c.podsOn("n0") {
 			if pod != old {

@@ -11,32 +11,29 @@ import (
 // a time, in the order of their names, so that its caller can release its lock in between. Everything that is
 // kept by deltas holds between two batches: each cell's part is replaced by itself.
 
-// lookedAt is how much of a template change a cell has seen.
+// lookedAt is how many changes a cell has seen.
 type lookedAt uint32
 
-// template changes are numbered, so that a cell that is counted later than others catches up with all of them.
+// changes of what is renewed are numbered, so that a cell that is counted later than others catches up with all of them.
 type changes struct {
-	last      lookedAt
-	revoked   lookedAt // the last one that ended all grants: they were given on the limits of their time
-	corrected lookedAt // the last one that ended all back-off: what failed before says nothing of a new template
+	last    lookedAt
+	revoked lookedAt // the last one that ended all permits: they were given on the limits of their time
 }
 
-// Renew makes revision the current one, minReady the time a pod must have been ready to be available, and
-// strategy the way in which old pods are replaced. Recount has to follow for all cells before anything is
-// planned or granted.
-func (c *Cells) Renew(revision string, minReady time.Duration, strategy Strategy) {
+// Renew notes the state of the rollout, which decides targets, the time minReady that a pod must have been ready to be
+// available, and the strategy by which stale pods are replaced. Recount has to follow for all cells before anything
+// is planned or granted.
+func (c *Cells) Renew(state RolloutState, minReady time.Duration, strategy Strategy) {
 	c.changes.last++
 	if strategy != c.rollout.strategy {
 		c.changes.revoked = c.changes.last
 	}
-	if revision != c.template.revision {
-		c.changes.corrected = c.changes.last
-	}
-	c.template = currentTemplate{revision: revision, minReady: minReady, surges: strategy.surges()}
+	c.state = state
+	c.terms = terms{update: state.Update, minReady: minReady, surges: strategy.surges()}
 	c.rollout.strategy = strategy
 }
 
-// Recount counts cells by the current template.
+// Recount gives cells their targets and counts them by the present terms.
 func (c *Cells) Recount(nodes []string, now time.Time) {
 	for _, node := range nodes {
 		if cell, ok := c.at(node); ok {
@@ -45,18 +42,16 @@ func (c *Cells) Recount(nodes []string, now time.Time) {
 	}
 }
 
-// at is the cell of a node, caught up with the changes of the template. Where a grant was made use of, the
-// pod is terminating.
+// at is the cell of a node, caught up with what was renewed. Where a permit was made use of, the pod is
+// terminating.
 func (c *Cells) at(node string) (*counted, bool) {
 	cell, ok := c.byNode[node]
 	if ok && cell.looked != c.changes.last {
 		if cell.looked < c.changes.revoked {
-			cell.granted = grant{}
-		}
-		if cell.looked < c.changes.corrected {
-			cell.setbacks = nil
+			cell.granted = nil
 		}
 		cell.looked = c.changes.last
+		c.decide(cell)
 	}
 	return cell, ok
 }
@@ -90,11 +85,13 @@ func (c *Cells) cell(node string) *counted {
 		cell = &counted{Cell: Cell{Node: node}, looked: c.changes.last}
 		c.byNode[node] = cell
 		c.ordered.ReplaceOrInsert(cell)
+		c.decide(cell)
 	}
 	return cell
 }
 
 func (c *Cells) forget(cell *counted) {
+	c.release(cell)
 	delete(c.byNode, cell.Node)
 	delete(c.sent, cell.Node)
 	c.ordered.Delete(cell)

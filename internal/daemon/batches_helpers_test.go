@@ -5,7 +5,7 @@ import "time"
 // What production does in batches, at once.
 
 func (c *Cells) SetTemplate(revision string, minReady time.Duration, strategy Strategy, now time.Time) {
-	c.Renew(revision, minReady, strategy)
+	c.Renew(RolloutState{Update: revision}, minReady, strategy)
 	c.Recount(c.Nodes(), now)
 }
 

@@ -31,7 +31,7 @@ func TestChangesBetweenBatches(t *testing.T) {
 					some, whole := newCluster(t, nodes, unavailable("1")), newCluster(t, nodes, unavailable("1"))
 					change(whole, node)
 					whole.cells.SetTemplate("r2", time.Minute, unavailable("2"), whole.now)
-					some.cells.Renew("r2", time.Minute, unavailable("2"))
+					some.cells.Renew(RolloutState{Update: "r2"}, time.Minute, unavailable("2"))
 					for last, n := "", 0; ; n++ {
 						if n == when {
 							change(some, node)
@@ -76,8 +76,8 @@ func TestCellsCatchUpOnce(t *testing.T) {
 	cells.SetTemplate("r1", 0, unavailable("1"), t0)
 	cells.SetNode("n1", "uid", eligible, t0)
 	cells.Replaced("n1", t0)
-	cells.Renew("r2", 0, unavailable("1"))
-	cells.Renew("r2", 0, unavailable("2"))
+	cells.Renew(RolloutState{Update: "r2"}, 0, unavailable("1"))
+	cells.Renew(RolloutState{Update: "r2"}, 0, unavailable("2"))
 	if cell, _ := cells.at("n1"); cell.setbacks != nil {
 		t.Error("the back-off of another template is left")
 	}

@@ -19,23 +19,30 @@ type Cell struct {
 	Verdict Verdict   // zero when there is no such node
 	Pods    []*Pod    // best first, see better; what is in a pod never changes
 
+	target   *target   // shared; nil before the cell is of any Cells
 	left     types.UID // the pod that left since the cell was empty, or a digest of several; empty when none did
-	vanished bool      // since then; nobody here deleted it
 	setbacks *setbacks // nil where there was none lately, which is nearly everywhere
-	granted  grant     // the rollout's leave to replace an old pod
+	granted  *grant    // the rollout's permit to replace a stale pod; nil where there is none
+	vanished bool      // a pod, since the cell was empty; nobody here deleted it
 }
 
 // Cells are a daemon's cells, with their sums kept by deltas: a change of one pod or node costs
 // one cell. Time comes in with every change, for a pod becomes available by waiting.
 // The zero value is empty and ready to use. It is not safe for concurrent use.
 type Cells struct {
-	template currentTemplate
-	changes  changes
-	byNode   map[string]*counted
-	ordered  *btree.BTreeG[*counted] // by node
-	sums     Counters
-	rollout  rollout
-	pods     map[string]int // how many there are of a revision, those that end included
+	// Facts returns what a node's target may depend on beside its name, nil of a node that is not known. It is
+	// set before anything is noted, and not asked by a rollout that reads no facts.
+	Facts func(node string) *NodeFacts
+
+	state   RolloutState
+	terms   terms
+	targets map[string]*target // by revision, those that a cell has
+	changes changes
+	byNode  map[string]*counted
+	ordered *btree.BTreeG[*counted] // by node
+	sums    Counters
+	rollout rollout
+	pods    map[string]int // how many there are of a revision, those that end included
 	// unavailable are the nodes that the sums count as desired and not as available.
 	unavailable *btree.BTreeG[string]
 	sent        map[string]*sent // by node, of those where something was asked for
@@ -43,11 +50,11 @@ type Cells struct {
 	recounts    int
 }
 
-// currentTemplate is what a cell's pods are compared with.
-type currentTemplate struct {
-	revision string
+// terms are those by which all cells of a daemon are counted.
+type terms struct {
+	update   string // the update revision
 	minReady time.Duration
-	surges   bool // a new pod may stand beside the old one
+	surges   bool // a new pod may stand beside the stale one
 }
 
 // counted is a cell with what it adds to the sums at present.
@@ -63,6 +70,9 @@ func (c *Cells) SetNode(node string, uid types.UID, verdict Verdict, now time.Ti
 	cell := c.cell(node)
 	if cell.NodeUID == uid && cell.Verdict == verdict {
 		return false
+	}
+	if cell.NodeUID != uid {
+		c.decide(cell)
 	}
 	cell.NodeUID, cell.Verdict = uid, verdict
 	c.recount(cell, now)
@@ -201,10 +211,10 @@ func (c *Cells) Plan(node string, now time.Time) Plan {
 		return Plan{Doubts: doubts}
 	}
 	if c.exceedsBudget(cell) {
-		cell.granted = grant{} // it waits for its turn again
+		cell.granted = nil // it waits for its turn again
 		c.recount(cell, now)
 	}
-	plan := planCell(&cell.Cell, &c.template, now)
+	plan := planCell(&cell.Cell, &c.terms, now)
 	if s := c.sent[node]; s.awaits(now) && len(plan.Actions) == 0 {
 		plan.wake(s.until)
 	}
@@ -246,7 +256,7 @@ func (c *Cells) recount(cell *counted, now time.Time) {
 	c.tally.count(cell, -1)
 	c.sums.add(cell.part, -1)
 	was := cell.part.unavailable()
-	cell.part = cell.count(&c.template, now)
+	cell.part = cell.count(&c.terms, now)
 	c.sums.add(cell.part, +1)
 	c.noteUnavailable(cell, was)
 	underway := c.sent[cell.Node]
@@ -254,7 +264,7 @@ func (c *Cells) recount(cell *counted, now time.Time) {
 		delete(c.sent, cell.Node)
 		underway = nil
 	}
-	c.rollout.replace(cell, cell.rolling(&c.template, underway, now))
+	c.rollout.replace(cell, cell.rolling(&c.terms, underway, now))
 	c.tally.count(cell, +1)
 	if cell.NodeUID == "" && len(cell.Pods) == 0 {
 		c.forget(cell)
@@ -322,7 +332,7 @@ func (p *Pod) after(old *Pod) *Pod {
 
 // available is upstream's IsPodAvailable: without a minimum a ready pod is at once, whatever the
 // clock of its node says; with one, a pod that does not tell since when is not. No pod is not.
-func (t *currentTemplate) available(pod *Pod, now time.Time) bool {
+func (t *terms) available(pod *Pod, now time.Time) bool {
 	if pod == nil || !pod.Ready {
 		return false
 	}

@@ -14,7 +14,7 @@ type Counters struct {
 	Misscheduled int // have one and should not
 	Ready        int
 	Available    int
-	Updated      int // have one of the current revision
+	Updated      int // have one of the update revision
 }
 
 // part is what a cell adds to the sums: a node is counted or not. There are as many as cells.
@@ -51,7 +51,7 @@ func (c *Cells) noteUnavailable(cell *counted, was bool) {
 }
 
 // count is a cell's part of the sums. Of several pods the best one counts.
-func (c *Cell) count(template *currentTemplate, now time.Time) part {
+func (c *Cell) count(terms *terms, now time.Time) part {
 	switch {
 	case !c.Verdict.ShouldRun:
 		return part{misscheduled: c.NodeUID != "" && len(c.Pods) > 0}
@@ -63,7 +63,7 @@ func (c *Cell) count(template *currentTemplate, now time.Time) part {
 		desired:   true,
 		current:   true,
 		ready:     best.Ready,
-		available: template.available(best, now),
-		updated:   best.Revision == template.revision,
+		available: terms.available(best, now),
+		updated:   best.Revision == terms.update,
 	}
 }

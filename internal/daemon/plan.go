@@ -30,8 +30,9 @@ const (
 
 // Action is one step of a plan; Reason and Message say why, and feed events and logs.
 type Action struct {
-	Op  Op
-	Pod Pod // of Delete
+	Op       Op
+	Pod      Pod    // of Delete
+	Revision string // of Create: the cell's target, which the new pod is to have
 	// IfUnchanged: delete only a pod that is still as it was seen. A pod that seemed not to be
 	// available may have become so, and then there is no reason any more (S4).
 	IfUnchanged bool
@@ -55,15 +56,15 @@ type Plan struct {
 
 // planCell decides in this order: a node that is gone or where the daemon may not stay loses
 // its pods; a pod of an earlier incarnation of the node, and one that has finished, is
-// replaced; of several pods the best stays, or while the rollout surges the best old and the best
-// new one; an old pod goes when the rollout granted it; and where none is left, one is made. A
+// replaced; of several pods the best stays, or while the rollout surges the best stale one and the best
+// of the target; a stale pod goes when the rollout granted it; and where none is left, one of the target is made. A
 // pod that terminates holds its place until it is gone (S1), so nothing is made beside it unless
 // the rollout surges, or it has finished.
-func planCell(cell *Cell, template *currentTemplate, now time.Time) Plan {
-	plan := &planner{cell: cell, template: template, now: now}
-	old, current, _ := cell.standing(template.revision)
-	if old != nil && current != nil && (!template.surges || !cell.Verdict.ShouldRun || keepsAway(old, current)) {
-		old, current = nil, nil // the best of all stays, whatever its revision
+func planCell(cell *Cell, terms *terms, now time.Time) Plan {
+	plan := &planner{cell: cell, terms: terms, now: now}
+	stale, fresh, _ := cell.standing()
+	if stale != nil && fresh != nil && (!terms.surges || !cell.Verdict.ShouldRun || keepsAway(stale, fresh)) {
+		stale, fresh = nil, nil // the best of all stays, whatever its revision
 	}
 	stays := ""
 	for _, pod := range cell.Pods {
@@ -79,34 +80,34 @@ func planCell(cell *Cell, template *currentTemplate, now time.Time) Plan {
 			plan.wake(cell.retryAt())
 		case pod.Finished:
 			plan.drop(pod, ReasonFinished, finished, finished)
-		case stays != "" && pod != old && pod != current:
+		case stays != "" && pod != stale && pod != fresh:
 			plan.drop(pod, ReasonExcess, "its node has another pod already", "node %s has pod %s already", cell.Node, stays)
 		default:
 			stays = pod.Name
 			plan.wakeWhenAvailable(pod)
 		}
 	}
-	plan.roll(old, current)
+	plan.roll(stale, fresh)
 	switch {
 	case !cell.Verdict.ShouldRun:
 	case !cell.held():
 		plan.make(ReasonMissing, cell.Verdict.Message, cell.Verdict.Message)
-	case template.surges && cell.oldEnds(template.revision):
-		plan.make(ReasonSurge, "the old pod is terminating, and the daemon surges", fmt.Sprintf("pod %s of revision %s ends, and the daemon surges", cell.Pods[0].Name, cell.Pods[0].Revision))
+	case terms.surges && cell.staleEnds():
+		plan.make(ReasonSurge, "the former pod is terminating, and the daemon surges", fmt.Sprintf("pod %s of revision %s is terminating, and the daemon surges", cell.Pods[0].Name, cell.Pods[0].Revision))
 	}
 	return plan.Plan
 }
 
-// oldEnds says whether all that a cell has is a pod of an old revision on its way out. A new one
+// staleEnds reports whether all that a cell has is a stale pod that is terminating. A new one
 // may stand beside it (S1), and where the daemon surges the node is not to wait for its end.
-func (c *Cell) oldEnds(revision string) bool {
-	return len(c.Pods) == 1 && c.Pods[0].Terminating && c.Pods[0].Revision != revision && !c.Pods[0].fromFormerNode(c.NodeUID)
+func (c *Cell) staleEnds() bool {
+	return len(c.Pods) == 1 && c.Pods[0].Terminating && c.stale(c.Pods[0]) && !c.Pods[0].fromFormerNode(c.NodeUID)
 }
 
-// keepsAway reports whether a pod that serves keeps one of the current revision from ever being bound: that one was made
+// keepsAway reports whether a pod that serves keeps one of the target from ever being bound: that one was made
 // for a cell that seemed empty, by a controller that did not know of the other, and not to surge.
-func keepsAway(old, current *Pod) bool {
-	return old.Bound && old.Ready && !current.Bound && !current.Surges && current.NodeUID != ""
+func keepsAway(stale, fresh *Pod) bool {
+	return stale.Bound && stale.Ready && !fresh.Bound && !fresh.Surges && fresh.NodeUID != ""
 }
 
 // held says whether a pod holds the cell's place.
@@ -121,9 +122,9 @@ const finished = "the pod has finished, and a daemon's pod must keep running"
 // planner gathers a plan.
 type planner struct {
 	Plan
-	cell     *Cell
-	template *currentTemplate
-	now      time.Time
+	cell  *Cell
+	terms *terms
+	now   time.Time
 }
 
 func (p *planner) drop(pod *Pod, reason Reason, why, format string, args ...any) {
@@ -143,40 +144,41 @@ func (p *planner) make(reason Reason, why, message string) {
 		}
 	}
 	if holding < 2 {
-		p.Actions = append(p.Actions, Action{Op: Create, AskOwner: p.cell.vanished, Reason: reason, Message: message, Why: why})
+		p.Actions = append(p.Actions, Action{Op: Create, Revision: p.cell.Target(), AskOwner: p.cell.vanished, Reason: reason, Message: message, Why: why})
 	}
 }
 
-// roll replaces an old pod. While surging the new pod comes first, and the old one goes once the
+// roll replaces a stale pod. While surging the new pod comes first, and the stale one goes once the
 // new one is available or when it is not ready itself.
-func (p *planner) roll(old, current *Pod) {
-	if old == nil {
+func (p *planner) roll(stale, fresh *Pod) {
+	if stale == nil {
 		return
 	}
-	because := fmt.Sprintf("its template is of revision %s, the current one is %s", old.Revision, p.template.revision)
+	permit := p.cell.granted
+	because := fmt.Sprintf("its revision is %s, the target is %s", stale.Revision, p.cell.Target())
 	switch {
-	case current != nil && !old.Ready:
-		p.drop(old, ReasonOutdated, because, "%s; it is not ready, and pod %s is there", because, current.Name)
+	case fresh != nil && !stale.Ready:
+		p.drop(stale, ReasonOutdated, because, "%s; it is not ready, and pod %s is there", because, fresh.Name)
 		p.last().IfUnchanged = true
-	case p.template.available(current, p.now):
-		p.drop(old, ReasonHandedOver, because, "%s; pod %s has taken over", because, current.Name)
-	case current != nil || p.cell.granted.pod != old.UID:
-	case p.cell.granted.closed:
-		p.drop(old, ReasonOutdated, because, "%s; %s", because, p.cell.granted.note)
-	case p.template.surges && old.Ready:
-		why := "the current revision is " + p.template.revision
-		p.make(ReasonSurge, why, why+"; "+p.cell.granted.note)
+	case p.terms.available(fresh, p.now):
+		p.drop(stale, ReasonHandedOver, because, "%s; pod %s has taken over", because, fresh.Name)
+	case fresh != nil || permit == nil || permit.pod != stale.UID:
+	case permit.closed:
+		p.drop(stale, ReasonOutdated, because, "%s; %s", because, permit.note)
+	case p.terms.surges && stale.Ready:
+		why := "the target is " + p.cell.Target()
+		p.make(ReasonSurge, why, why+"; "+permit.note)
 	default:
-		p.drop(old, ReasonOutdated, because, "%s; %s", because, p.cell.granted.note)
-		p.last().IfUnchanged = !p.template.serves(old, p.now)
+		p.drop(stale, ReasonOutdated, because, "%s; %s", because, permit.note)
+		p.last().IfUnchanged = !p.terms.serves(stale, p.now)
 	}
 }
 
 func (p *planner) last() *Action { return &p.Actions[len(p.Actions)-1] }
 
 func (p *planner) wakeWhenAvailable(pod *Pod) {
-	if pod.Ready && !pod.ReadySince.IsZero() && !p.template.available(pod, p.now) {
-		p.wake(pod.ReadySince.Add(p.template.minReady))
+	if pod.Ready && !pod.ReadySince.IsZero() && !p.terms.available(pod, p.now) {
+		p.wake(pod.ReadySince.Add(p.terms.minReady))
 	}
 }
 

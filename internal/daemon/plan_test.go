@@ -90,7 +90,7 @@ func TestPlanCell(t *testing.T) {
 			}
 			cell := cells.cell("n1")
 			cell.setbacks = &setbacks{retryAt: test.retryAt}
-			plan := planCell(&cell.Cell, &cells.template, t0)
+			plan := planCell(&cell.Cell, &cells.terms, t0)
 
 			var got []step
 			for _, action := range plan.Actions {

@@ -13,7 +13,7 @@ import (
 	"github.com/everynode/everynode/api/v1alpha1"
 )
 
-// Strategy says how pods of an old template are replaced.
+// Strategy is how stale pods are replaced.
 type Strategy struct {
 	// OnDelete: not at all; whoever deletes one gets a new one.
 	OnDelete bool
@@ -35,7 +35,7 @@ func NewStrategy(spec *v1alpha1.DaemonSetUpdateStrategy) Strategy {
 	return strategy
 }
 
-// surges says whether a new pod may ever stand beside an old one.
+// surges reports whether a new pod may ever stand beside a stale one.
 func (s *Strategy) surges() bool { return !s.OnDelete && scaled(s.MaxSurge, 1) > 0 }
 
 // limits are the numbers of nodes for a number of nodes that should run a pod. Percentages round
@@ -58,13 +58,13 @@ func scaled(value intstr.IntOrString, of int) int {
 	return number
 }
 
-// grant is the rollout's leave to replace one pod. It ends with the pod, when its revision is the
-// current one again, one that was given because the pod is not available when it is, and one that
-// was given because the node is closed when that is open.
+// grant is the rollout's permit to replace one pod. It ends with the pod, when the pod is not stale any more, one that
+// was given because the pod is not available when it is, and one that was given because the node is closed when that
+// is open.
 type grant struct {
 	pod    types.UID
 	free   bool   // of the limits: the pod is not available
-	closed bool   // no pod of the current template could start there
+	closed bool   // no pod of the target could start there
 	note   string // the numbers it was given on
 }
 
@@ -78,9 +78,9 @@ type rollout struct {
 	waiting  *btree.BTreeG[turn]
 }
 
-// turn is a cell's place in the queue: cells whose old pod is not available come first, for to
-// replace it costs nothing, those that the current template could not start on come last; then the
-// order is that of the nodes' names.
+// turn is a cell's place in the queue: cells whose stale pod is not available come first, for to
+// replace it costs nothing, those that the target could not start on come last; then the order is that of the
+// nodes' names.
 type turn struct {
 	free, closed bool
 	node         string
@@ -94,12 +94,16 @@ func (t turn) less(other turn) bool {
 	) < 0
 }
 
-// rolling is a cell's part of a rollout.
+// rolling is a cell's part of a rollout. There are as many as cells.
 type rolling struct {
 	serving, taken, surging bool
-	leave                   bool // it may surge and does not yet
-	waits                   bool
-	turn                    turn
+	unused                  bool // it may surge and does not yet
+	waits, free, closed     bool // for its turn, and which that is
+}
+
+// turn is the cell's place in the queue, while it waits.
+func (c *counted) turn() turn {
+	return turn{free: c.roll.free, closed: c.roll.closed, node: c.Node}
 }
 
 // replace exchanges a cell's part.
@@ -119,89 +123,86 @@ func (r *rollout) replace(cell *counted, next rolling) {
 	count(&r.serving, before.serving, next.serving)
 	count(&r.taken, before.taken, next.taken)
 	count(&r.surging, before.surging, next.surging)
-	if before.waits && (!next.waits || before.turn != next.turn) {
-		r.waiting.Delete(before.turn)
-	}
-	if next.waits {
-		r.waiting.ReplaceOrInsert(next.turn)
+	if before.waits && (!next.waits || before.free != next.free || before.closed != next.closed) {
+		r.waiting.Delete(cell.turn())
 	}
 	cell.roll = next
+	if next.waits {
+		r.waiting.ReplaceOrInsert(cell.turn())
+	}
 }
 
 // rolling is a cell's part of the rollout now. A cell that should not run a pod counts for no limit.
-// An old pod that a NoSchedule taint lets stay goes all the same in the end, as in apps/v1; with
+// A stale pod that a NoSchedule taint lets stay goes all the same in the end, as in apps/v1; with
 // nothing to follow it, not before every other node is served.
 // What is under way counts as if it were done.
-func (c *Cell) rolling(template *currentTemplate, underway *sent, now time.Time) rolling {
-	old, current, alive := c.standing(template.revision)
+func (c *Cell) rolling(terms *terms, underway *sent, now time.Time) rolling {
+	stale, fresh, alive := c.standing()
 	closed := !c.Verdict.ShouldRun
-	if old == nil || c.granted.pod != old.UID || c.granted.closed != closed || c.granted.free && template.serves(old, now) {
-		c.granted = grant{}
+	if g := c.granted; g != nil && (stale == nil || g.pod != stale.UID || g.closed != closed || g.free && terms.serves(stale, now)) {
+		c.granted = nil
 	}
-	granted := c.granted.pod != ""
+	granted := c.granted != nil
 	if closed {
-		if !c.Verdict.ShouldContinue || old == nil || granted || alive > 1 || underway != nil {
+		if !c.Verdict.ShouldContinue || stale == nil || granted || alive > 1 || underway != nil {
 			return rolling{}
 		}
-		return rolling{waits: true, turn: turn{closed: true, node: c.Node}}
+		return rolling{waits: true, closed: true}
 	}
-	serves := func(pod *Pod) bool { return template.available(pod, now) && !underway.doubts(pod) }
+	serves := func(pod *Pod) bool { return terms.available(pod, now) && !underway.doubts(pod) }
 	roll := rolling{
-		serving: serves(old) || serves(current),
-		taken:   !template.surges && granted && serves(old),
-		surging: template.surges && (alive > 1 || granted && !c.granted.free || underway.surges(now)),
+		serving: serves(stale) || serves(fresh),
+		taken:   !terms.surges && granted && serves(stale),
+		surging: terms.surges && (alive > 1 || granted && !c.granted.free || underway.surges(now)),
 	}
-	roll.leave = roll.surging && alive == 1 && !underway.surges(now)
-	if old == nil {
-		return roll
-	}
+	roll.unused = roll.surging && alive == 1 && !underway.surges(now)
 	// A cell with more pods than one has to be tidied first.
-	if !granted && alive == 1 && underway == nil {
-		roll.waits, roll.turn = true, turn{free: !template.serves(old, now), node: c.Node}
+	if stale != nil && !granted && alive == 1 && underway == nil {
+		roll.waits, roll.free = true, !terms.serves(stale, now)
 	}
 	return roll
 }
 
-// exceedsBudget says whether a cell has leave that was not made use of and that the limits do not allow
-// any more: other nodes lack a pod meanwhile, or there are fewer nodes (S4).
+// exceedsBudget reports whether a cell has a permit that was not made use of and that the limits do not allow
+// any more: other nodes lost their pod meanwhile, or there are fewer nodes (S4).
 func (c *Cells) exceedsBudget(cell *counted) bool {
 	r := &c.rollout
 	maxUnavailable, maxSurge := r.strategy.limits(c.sums.Desired)
 	return cell.roll.taken && c.sums.Desired-r.serving+r.taken > maxUnavailable ||
-		cell.roll.leave && r.surging > maxSurge
+		cell.roll.unused && r.surging > maxSurge
 }
 
-// serves says whether an old pod is worth keeping until its turn comes: it is available, or, where
+// serves reports whether a stale pod is worth keeping until its turn comes: it is available, or, where
 // its successor can come before it goes, ready at all.
-func (t *currentTemplate) serves(old *Pod, now time.Time) bool {
-	return t.surges && old.Ready || t.available(old, now)
+func (t *terms) serves(stale *Pod, now time.Time) bool {
+	return t.surges && stale.Ready || t.available(stale, now)
 }
 
-// standing are the best pod of an old revision and the best of the current one, of those that
-// live and were made for this incarnation of the node; and how many there are.
-func (c *Cell) standing(revision string) (old, current *Pod, alive int) {
+// standing are the best stale pod, of whatever revision, and the best of the target, of those that live and were made
+// for this incarnation of the node; and how many there are.
+func (c *Cell) standing() (stale, fresh *Pod, alive int) {
 	for _, pod := range c.Pods {
 		if pod.Terminating || pod.Finished || pod.fromFormerNode(c.NodeUID) {
 			continue
 		}
 		alive++
-		switch {
-		case pod.Revision == revision && current == nil:
-			current = pod
-		case pod.Revision != revision && old == nil:
-			old = pod
+		switch isStale := c.stale(pod); {
+		case !isStale && fresh == nil:
+			fresh = pod
+		case isStale && stale == nil:
+			stale = pod
 		}
 	}
-	return old, current, alive
+	return stale, fresh, alive
 }
 
 // fromFormerNode reports whether a pod was created for another incarnation of the node.
 func (p *Pod) fromFormerNode(node types.UID) bool { return p.NodeUID != "" && p.NodeUID != node }
 
-// GrantSome lets as many cells replace their old pod as the limits allow, and gives their nodes. It looks at
-// no more cells than most, and says whether there may be more. An old pod that is not available may go at once. One that is may go, or be joined by its
-// successor, only while the number of nodes without an available pod, those included that were
-// granted before, is below maxUnavailable, or the number of nodes that surge below maxSurge (S4).
+// GrantSome permits as many cells to replace their stale pod as the limits allow, and returns their nodes. It looks at
+// no more cells than most, and reports whether there may be more. A stale pod that is not available may go at once.
+// One that is may go, or be joined by its successor, only while the number of nodes without an available pod, those
+// included that were granted before, is below maxUnavailable, or the number of nodes that surge below maxSurge (S4).
 func (c *Cells) GrantSome(now time.Time, most int) (nodes []string, more bool) {
 	r := &c.rollout
 	if r.strategy.OnDelete || r.waiting == nil {
@@ -214,27 +215,27 @@ func (c *Cells) GrantSome(now time.Time, most int) (nodes []string, more bool) {
 			return nodes, false
 		}
 		cell, _ := c.at(next.node)
-		if c.recount(cell, now); !cell.roll.waits || cell.roll.turn != next {
+		if c.recount(cell, now); !cell.roll.waits || cell.turn() != next {
 			continue // time made it another turn
 		}
 		unavailable := c.sums.Desired - r.serving + r.taken
 		var note string
 		switch {
 		case next.closed && c.sums.Desired == r.serving-r.taken:
-			note = "the current template could not start there, and every node that it can has an available pod"
+			note = "its target could not start there, and every node that is open has an available pod"
 		case next.closed:
 			return nodes, false
 		case next.free:
 			note = "it is not available"
-		case c.template.surges && r.surging < maxSurge:
+		case c.terms.surges && r.surging < maxSurge:
 			note = fmt.Sprintf("%d of at most %d nodes surge", r.surging+1, maxSurge)
-		case !c.template.surges && unavailable < maxUnavailable:
+		case !c.terms.surges && unavailable < maxUnavailable:
 			note = fmt.Sprintf("%d of at most %d nodes are without an available pod", unavailable+1, maxUnavailable)
 		default:
 			return nodes, false
 		}
-		old, _, _ := cell.standing(c.template.revision)
-		cell.granted = grant{pod: old.UID, free: next.free, closed: next.closed, note: note}
+		stale, _, _ := cell.standing()
+		cell.granted = &grant{pod: stale.UID, free: next.free, closed: next.closed, note: note}
 		c.recount(cell, now)
 		nodes = append(nodes, next.node)
 	}

@@ -23,6 +23,7 @@ type cluster struct {
 	cells    Cells
 	now      time.Time
 	revision string
+	policy   TargetPolicy
 	strategy Strategy
 	pods     map[types.UID]*Pod
 	nodeOf   map[types.UID]string
@@ -38,7 +39,7 @@ func newCluster(t *testing.T, nodes int, strategy Strategy) *cluster {
 		node := fmt.Sprintf("n%d", i)
 		c.nodes = append(c.nodes, node)
 		c.cells.SetNode(node, types.UID(node), eligible, c.now)
-		c.make(node, false)
+		c.make(node, c.revision, false)
 		c.ready(c.podsOn(node)[0])
 	}
 	c.log = nil
@@ -52,10 +53,16 @@ func (c *cluster) notef(format string, args ...any) {
 func (c *cluster) update(revision string) {
 	c.notef("template %s", revision)
 	c.revision = revision
-	c.cells.SetTemplate(revision, 0, c.strategy, c.now)
+	c.renew()
 }
 
-func (c *cluster) make(node string, surges bool) {
+// renew has the cells decide their targets again.
+func (c *cluster) renew() {
+	c.cells.Renew(RolloutState{Update: c.revision, Policy: c.policy}, 0, c.strategy)
+	c.cells.Recount(c.cells.Nodes(), c.now)
+}
+
+func (c *cluster) make(node, revision string, surges bool) {
 	holding := 0
 	for _, pod := range c.podsOn(node) {
 		if pod.holds() {
@@ -66,7 +73,7 @@ func (c *cluster) make(node string, surges bool) {
 		c.t.Fatalf("S1: a pod is asked for on %s, which has %d", node, holding)
 	}
 	c.made++
-	pod := &Pod{Name: fmt.Sprintf("p%d", c.made), UID: types.UID(fmt.Sprintf("p%d", c.made)), Surges: surges, Revision: c.revision, NodeUID: types.UID(node), Created: c.now.Add(time.Duration(c.made))}
+	pod := &Pod{Name: fmt.Sprintf("p%d", c.made), UID: types.UID(fmt.Sprintf("p%d", c.made)), Surges: surges, Revision: revision, NodeUID: types.UID(node), Created: c.now.Add(time.Duration(c.made))}
 	c.pods[pod.UID], c.nodeOf[pod.UID] = pod, node
 	c.tell(pod)
 }
@@ -100,8 +107,8 @@ func (c *cluster) podsOn(node string) []*Pod {
 func (c *cluster) act(node string) (acted bool) {
 	for _, action := range c.cells.Plan(node, c.now).Actions {
 		if action.Op == Create {
-			c.notef("%s: create (%s): %s", node, action.Reason, action.Message)
-			c.make(node, action.Reason == ReasonSurge)
+			c.notef("%s: create %s (%s): %s", node, action.Revision, action.Reason, action.Message)
+			c.make(node, action.Revision, action.Reason == ReasonSurge)
 			acted = true
 			continue
 		}
@@ -119,7 +126,7 @@ func (c *cluster) act(node string) (acted bool) {
 func (c *cluster) check() {
 	c.t.Helper()
 	maxUnavailable, maxSurge := c.strategy.limits(len(c.nodes))
-	if c.cells.template.surges {
+	if c.cells.terms.surges {
 		maxUnavailable = 0
 	} else {
 		maxSurge = 0
@@ -428,20 +435,24 @@ func TestRolloutGoldenLogs(t *testing.T) {
 			c.update("r2")
 			c.run(func(int) int { return 0 }, nil)
 			c.done()
-			got := strings.Join(c.log, "\n") + "\n"
-			file := filepath.Join("testdata", "rollout-"+name+".log")
-			if os.Getenv("UPDATE_GOLDEN") != "" {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(want), got); diff != "" {
-				t.Errorf("log (-want, +got):\n%s", diff)
-			}
+			wantLog(t, "rollout-"+name, c.log)
 		})
+	}
+}
+
+func wantLog(t *testing.T, name string, log []string) {
+	t.Helper()
+	got, file := strings.Join(log, "\n")+"\n", filepath.Join("testdata", name+".log")
+	if os.Getenv("UPDATE_GOLDEN") != "" {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("log (-want, +got):\n%s", diff)
 	}
 }

@@ -253,7 +253,7 @@ func TestRolloutCountsWhatSurgesAlready(t *testing.T) {
 		t.Run(limit, func(t *testing.T) {
 			c := newCluster(t, 5, surge(limit))
 			c.revision = "r2"
-			c.make("n0", true)
+			c.make("n0", c.revision, true)
 			c.update("r2")
 			if got := c.cells.Grant(c.now); len(got) != want {
 				t.Errorf("granted %v, want %d", got, want)
@@ -297,7 +297,7 @@ func TestSurgeBacksOff(t *testing.T) {
 		c.cells.Grant(c.now)
 		for _, action := range c.cells.Plan("n0", c.now).Actions {
 			if action.Op == Create {
-				c.make("n0", action.Reason == ReasonSurge)
+				c.make("n0", action.Revision, action.Reason == ReasonSurge)
 				continue
 			}
 			rejected := c.pods[action.Pod.UID]
