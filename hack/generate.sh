@@ -5,7 +5,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 go tool -modfile=tools/go.mod controller-gen object paths=./api/...
 go tool -modfile=tools/go.mod controller-gen \
-  crd:maxDescLen=0,generateEmbeddedObjectMeta=true paths=./api/... output:crd:dir=deploy/chart/everynode/crds
+  crd:generateEmbeddedObjectMeta=true paths=./api/... output:crd:dir=deploy/chart/everynode/crds
 crd=$PWD/deploy/chart/everynode/crds/everynode.dev_daemonsets.yaml
 (cd tools && go run ./crd "$crd")
 bash hack/render.sh

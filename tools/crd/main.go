@@ -10,6 +10,7 @@
 //     estimate the cost of the CEL rules; without them it refuses the CRD.
 //   - Lists keep the map keys that core enforces, and those by which managers of server-side apply
 //     share a list (lists.go).
+//   - The fields of a DaemonSet have descriptions, those of the embedded template have none (describe.go).
 //   - The metadata of a template has all fields of ObjectMeta (metadata.go).
 //   - A field is required where core requires it, and null stands for absent, as for core's decoder
 //     (optional.go, nullable.go).
@@ -57,7 +58,7 @@ func run(args []string) error {
 // adapt changes the schema of a DaemonSet in place.
 func adapt(root *apiextensionsv1.JSONSchemaProps) error {
 	for _, step := range []func(*apiextensionsv1.JSONSchemaProps) error{
-		completeMetadata, relaxQuantities, limitNumbers, keyLists, relaxRequired, bound, allowNulls,
+		describe, completeMetadata, relaxQuantities, limitNumbers, keyLists, relaxRequired, bound, allowNulls,
 	} {
 		if err := step(root); err != nil {
 			return err
