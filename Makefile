@@ -111,7 +111,7 @@ lint: ## golangci-lint: style, and the direction of imports (depguard)
 	$(GOLANGCI) run ./...
 
 .PHONY: generate
-generate: ## Write the generated files anew: deep copies, the CRD and the manifests of deploy
+generate: ## Write the generated files: deep copies, the CRD, the manifests of deploy, docs/reference
 	bash hack/generate.sh
 
 .PHONY: verify

@@ -25,15 +25,15 @@ import (
 
 // Reasons of events, beside those of package answers. They are apps/v1's where it has one.
 const (
-	eventCreated = "SuccessfulCreate"
-	eventDeleted = "SuccessfulDelete"
+	eventCreated = v1alpha1.EventSuccessfulCreate
+	eventDeleted = v1alpha1.EventSuccessfulDelete
 
-	eventPodFailed    = "FailedDaemonPod"
-	eventPodSucceeded = "SucceededDaemonPod"
+	eventPodFailed    = v1alpha1.EventFailedDaemonPod
+	eventPodSucceeded = v1alpha1.EventSucceededDaemonPod
 
-	eventFailedDelete = "FailedDelete"
-	eventFailedClaim  = "FailedClaim"
-	eventClaimed      = "PodClaimed"
+	eventFailedDelete = v1alpha1.EventFailedDelete
+	eventFailedClaim  = v1alpha1.EventFailedClaim
+	eventClaimed      = v1alpha1.EventPodClaimed
 )
 
 // Actions of events: what the controller was doing.

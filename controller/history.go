@@ -20,14 +20,15 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/controller/answers"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
 // Events of history.
 const (
-	eventNotRecorded   = "RevisionNotRecorded"
-	eventNotRelabelled = "PodNotRelabelled"
+	eventNotRecorded   = v1alpha1.EventRevisionNotRecorded
+	eventNotRelabelled = v1alpha1.EventPodNotRelabelled
 	actionRecord       = "RecordRevision"
 )
 

@@ -203,8 +203,8 @@ const shownCause = 1500
 
 // Reasons of the condition PlacementAdmission and of its events.
 const (
-	reasonEffective    = "PlacementAdmissionEffective"
-	reasonNotEffective = "PlacementAdmissionNotEffective"
+	reasonEffective    = v1alpha1.ReasonPlacementAdmissionEffective
+	reasonNotEffective = v1alpha1.ReasonPlacementAdmissionNotEffective
 )
 
 // Start asks, while admission is not effective, whether it is back. It runs until ctx ends.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes the generated files: the deep copies of api/, the CRD in the chart, and the manifests that the chart renders to.
+# Writes the generated files: the deep copies of api/, the CRD in the chart, the manifests that the chart renders to, and docs/reference.
 set -o errexit -o nounset -o pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -9,3 +9,4 @@ go tool -modfile=tools/go.mod controller-gen \
 crd=$PWD/deploy/chart/everynode/crds/everynode.dev_daemonsets.yaml
 (cd tools && go run ./crd "$crd")
 bash hack/render.sh
+go test ./cmd/... ./test/docs -run "^TestReference" -update >/dev/null

@@ -8,7 +8,7 @@ trap 'rm -rf "$work"' EXIT
 # keep FOLDER: a copy of every generated file.
 keep() {
   mkdir -p "$1"
-  cp --parents api/v1alpha1/zz_generated.*.go deploy/chart/everynode/crds/*.yaml deploy/*.yaml deploy/variants/*.yaml "$1"
+  cp --parents api/v1alpha1/zz_generated.*.go deploy/chart/everynode/crds/*.yaml deploy/*.yaml deploy/variants/*.yaml docs/reference/*.md "$1"
 }
 
 keep "$work/before"

@@ -50,22 +50,21 @@ const (
 
 // The types of a DaemonSet's conditions.
 const (
-	// ConditionAvailable: no more nodes than maxUnavailable allows are without an available pod, and
-	// there is one at all.
+	// ConditionAvailable: no more eligible nodes than maxUnavailable allows are without an available pod, and
+	// at least one has an available pod.
 	ConditionAvailable = "Available"
-	// ConditionProgressing: pods are being made, or replaced by those of the current template.
+	// ConditionProgressing: pods are being created, or replaced by pods of the current template.
 	ConditionProgressing = "Progressing"
-	// ConditionDegraded: something keeps pods from being made; the message says what and where.
+	// ConditionDegraded: something keeps pods from being created; the message states what, and on which nodes.
 	ConditionDegraded = "Degraded"
-	// ConditionPlacementAdmission: the cluster's admission pins pods to their nodes. There is none
-	// where the controller does so by itself.
+	// ConditionPlacementAdmission: the cluster's admission pins pods to their nodes. The condition is absent
+	// with --placement=direct, where the controller does.
 	ConditionPlacementAdmission = "PlacementAdmission"
-	// ConditionDisruptionBudget: PodDisruptionBudgets that select the pods can be computed. It is there only while it
-	// is False: one that cannot allows no evictions, and blocks a drain indefinitely.
+	// ConditionDisruptionBudget: the PodDisruptionBudgets that select the pods can be computed. The condition is present
+	// only while it is False: a budget that cannot be computed allows no evictions, and blocks a drain indefinitely.
 	ConditionDisruptionBudget = "DisruptionBudget"
-
-	// ConditionReconciling and ConditionStalled are there only while they are true, for tools that
-	// follow kstatus: they repeat Progressing and Degraded.
+	// ConditionReconciling: repeats Progressing while that is True, for tools that follow kstatus; otherwise absent.
 	ConditionReconciling = "Reconciling"
-	ConditionStalled     = "Stalled"
+	// ConditionStalled: repeats Degraded while that is True, for tools that follow kstatus; otherwise absent.
+	ConditionStalled = "Stalled"
 )

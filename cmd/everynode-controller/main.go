@@ -55,16 +55,7 @@ func main() {
 		is.PrintAndExit()
 	}
 	var o options
-	flag.StringVar(&o.workloads, "workloads", "everynode", "kinds to serve, separated by commas: everynode (DaemonSets of everynode.dev), apps (DaemonSets of apps/v1; kube-controller-manager must run with --controllers=*,-daemonset-controller)")
-	flag.StringVar(&o.placement, "placement", string(controller.PlacementAuto), "who pins pods to their nodes: auto (admission, and the controller while that is not effective), admission (admission alone, a webhook or a policy), direct (the controller alone)")
-	flag.IntVar(&o.workers, "workers", 16, "number of cells (one DaemonSet on one node) worked on at a time")
-	flag.BoolVar(&o.leaderElect, "leader-elect", true, "take part in a leader election, so that one of several replicas works")
-	flag.StringVar(&o.leaderElectionNamespace, "leader-election-namespace", "everynode-system", "namespace of the leader election's lease")
-	flag.StringVar(&o.healthAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz (HTTP)")
-	flag.StringVar(&o.metricsAddress, "metrics-bind-address", ":8080", "address of /metrics; 0 for none")
-	flag.BoolVar(&o.metricsSecure, "metrics-secure", true, "serve /metrics over TLS, to clients whose token may get the URL /metrics (TokenReview, SubjectAccessReview); false for HTTP, to everybody")
-	o.certificates.add(flag.CommandLine)
-	applyLogging := logging.AddFlags(flag.CommandLine)
+	applyLogging := o.addFlags(flag.CommandLine)
 	flag.Parse()
 	if err := applyLogging(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -81,6 +72,21 @@ func main() {
 		log.Error(err, "everynode-controller ends")
 		os.Exit(1)
 	}
+}
+
+// addFlags adds every flag but --kubeconfig, which is controller-runtime's. What it returns is called once they are
+// parsed, before anything is logged.
+func (o *options) addFlags(flags *flag.FlagSet) (applyLogging func() error) {
+	flags.StringVar(&o.workloads, "workloads", "everynode", "kinds to serve, separated by commas: everynode (DaemonSets of everynode.dev), apps (DaemonSets of apps/v1; kube-controller-manager must run with --controllers=*,-daemonset-controller)")
+	flags.StringVar(&o.placement, "placement", string(controller.PlacementAuto), "who pins pods to their nodes: auto (admission, and the controller while that is not effective), admission (admission alone, a webhook or a policy), direct (the controller alone)")
+	flags.IntVar(&o.workers, "workers", 16, "number of cells (one DaemonSet on one node) worked on at a time")
+	flags.BoolVar(&o.leaderElect, "leader-elect", true, "take part in a leader election, so that one of several replicas works")
+	flags.StringVar(&o.leaderElectionNamespace, "leader-election-namespace", "everynode-system", "namespace of the leader election's lease")
+	flags.StringVar(&o.healthAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz (HTTP)")
+	flags.StringVar(&o.metricsAddress, "metrics-bind-address", ":8080", "address of /metrics; 0 for none")
+	flags.BoolVar(&o.metricsSecure, "metrics-secure", true, "serve /metrics over TLS, to clients whose token may get the URL /metrics (TokenReview, SubjectAccessReview); false for HTTP, to everybody")
+	o.certificates.add(flags)
+	return logging.AddFlags(flags)
 }
 
 func run(ctx context.Context, o options) error {

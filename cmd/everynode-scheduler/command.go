@@ -38,11 +38,7 @@ scheduler, for daemons' pods alone, or in its place.`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error { return run(command, opts, own) },
 	}
-	flags := opts.Flags
-	flags.FlagSet("everynode").BoolVar(&own.ScheduledEvents, "scheduled-events", false,
-		"write the event Scheduled about daemons' pods too; it says what spec.nodeName and the condition PodScheduled do, and is a request for each pod")
-	verflag.AddFlags(flags.FlagSet("global"))
-	globalflag.AddGlobalFlags(flags.FlagSet("global"), command.Name(), logs.SkipLoggingConfigurationFlags())
+	flags := addFlags(opts, &own)
 	for _, set := range flags.FlagSets {
 		command.Flags().AddFlagSet(set)
 	}
@@ -50,6 +46,19 @@ scheduler, for daemons' pods alone, or in its place.`,
 	cliflag.SetUsageAndHelpFunc(command, *flags, columns)
 	command.AddCommand(newVersionCommand())
 	return command
+}
+
+// ownFlags is the section of Everynode's own flags.
+const ownFlags = "everynode"
+
+// addFlags adds every flag that kube-scheduler does not have from its options alone.
+func addFlags(opts *options.Options, own *schedplugin.Options) *cliflag.NamedFlagSets {
+	flags := opts.Flags
+	flags.FlagSet(ownFlags).BoolVar(&own.ScheduledEvents, "scheduled-events", false,
+		"also write the event Scheduled about daemon pods; it repeats spec.nodeName and the condition PodScheduled, and costs a request for each pod")
+	verflag.AddFlags(flags.FlagSet("global"))
+	globalflag.AddGlobalFlags(flags.FlagSet("global"), name, logs.SkipLoggingConfigurationFlags())
+	return flags
 }
 
 // newVersionCommand says what this program is; --version, kube-scheduler's, says only which

@@ -62,17 +62,7 @@ func main() {
 		is.PrintAndExit()
 	}
 	var o options
-	flag.StringVar(&o.address, "bind-address", ":9443", "address of the webhook (TLS)")
-	flag.StringVar(&o.healthAddress, "health-bind-address", ":9444", "address of /healthz and /readyz (HTTP)")
-	flag.StringVar(&o.metricsAddress, "metrics-bind-address", ":9445", "address of /metrics; 0 for none")
-	flag.BoolVar(&o.metricsSecure, "metrics-secure", true, "serve /metrics over TLS, to clients whose token may get the URL /metrics (TokenReview, SubjectAccessReview), for which the API server is asked: without access to it there are none; false for HTTP, to everybody")
-	flag.StringVar(&o.certFile, "tls-cert-file", "", "PEM file of the serving certificate and its chain, read anew when it changes; without it the certificate is that of --tls-secret")
-	flag.StringVar(&o.keyFile, "tls-private-key-file", "", "PEM file of the certificate's private key; read anew when it changes")
-	flag.StringVar(&o.secret, "tls-secret", v1alpha1.SystemNamespace+"/"+certs.LeafSecret, "Secret of the serving certificate, as namespace/name, which is followed; for when no files are named")
-	flag.StringVar(&o.clientCAFile, "client-ca-file", "", "PEM file of the CAs whose clients are served, others are not; empty for any client. The API server shows a certificate when its AdmissionConfiguration says so")
-	flag.StringVar(&o.clientNames, "client-allowed-names", "", "common names of the clients that are served, separated by commas; empty for every one of --client-ca-file")
-	flag.DurationVar(&o.shutdownDelay, "shutdown-delay", shutdownDelay, "how long to serve after the signal to stop, while readiness fails already: endpoints take time to learn it. A second signal ends at once")
-	applyLogging := logging.AddFlags(flag.CommandLine)
+	applyLogging := o.addFlags(flag.CommandLine)
 	flag.Parse()
 	if err := applyLogging(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -92,6 +82,22 @@ func main() {
 		log.Error(err, "everynode-webhook ends")
 		os.Exit(1)
 	}
+}
+
+// addFlags adds every flag but --kubeconfig, which is controller-runtime's. What it returns is called once they are
+// parsed, before anything is logged.
+func (o *options) addFlags(flags *flag.FlagSet) (applyLogging func() error) {
+	flags.StringVar(&o.address, "bind-address", ":9443", "address of the webhook (TLS)")
+	flags.StringVar(&o.healthAddress, "health-bind-address", ":9444", "address of /healthz and /readyz (HTTP)")
+	flags.StringVar(&o.metricsAddress, "metrics-bind-address", ":9445", "address of /metrics; 0 for none")
+	flags.BoolVar(&o.metricsSecure, "metrics-secure", true, "serve /metrics over TLS, to clients whose token may get the URL /metrics (TokenReview, SubjectAccessReview), for which the API server is asked: without access to it there are none; false for HTTP, to everybody")
+	flags.StringVar(&o.certFile, "tls-cert-file", "", "PEM file of the serving certificate and its chain, read anew when it changes; without it the certificate is that of --tls-secret")
+	flags.StringVar(&o.keyFile, "tls-private-key-file", "", "PEM file of the certificate's private key; read anew when it changes")
+	flags.StringVar(&o.secret, "tls-secret", v1alpha1.SystemNamespace+"/"+certs.LeafSecret, "Secret of the serving certificate, as namespace/name, which is followed; for when no files are named")
+	flags.StringVar(&o.clientCAFile, "client-ca-file", "", "PEM file of the CAs whose clients are served, others are not; empty for any client. The API server shows a certificate when its AdmissionConfiguration says so")
+	flags.StringVar(&o.clientNames, "client-allowed-names", "", "common names of the clients that are served, separated by commas; empty for every one of --client-ca-file")
+	flags.DurationVar(&o.shutdownDelay, "shutdown-delay", shutdownDelay, "how long to serve after the signal to stop, while readiness fails already: endpoints take time to learn it. A second signal ends at once")
+	return logging.AddFlags(flags)
 }
 
 // run serves the webhook and its health until ctx ends or one of the two cannot go on.

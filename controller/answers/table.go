@@ -11,18 +11,19 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
 // Reasons of events and conditions. Failures of pods have the names that apps/v1 gives them.
 const (
-	ReasonFailed       = "FailedCreate"
-	ReasonNameTaken    = "PodNameTaken"
-	ReasonTerminating  = "NamespaceTerminating"
-	ReasonNoNamespace  = "NamespaceNotFound"
-	ReasonUnselected   = "SelectorDoesNotMatch"
-	ReasonUnauthorized = "Unauthorized"
-	ReasonNotServed    = "NotServed"
+	ReasonFailed       = v1alpha1.EventFailedCreate
+	ReasonNameTaken    = v1alpha1.EventPodNameTaken
+	ReasonTerminating  = v1alpha1.EventNamespaceTerminating
+	ReasonNoNamespace  = v1alpha1.EventNamespaceNotFound
+	ReasonUnselected   = v1alpha1.EventSelectorDoesNotMatch
+	ReasonUnauthorized = v1alpha1.EventUnauthorized
+	ReasonNotServed    = v1alpha1.EventNotServed
 )
 
 // Request is what an answer is given to.

@@ -14,7 +14,7 @@ import (
 )
 
 // ReasonBudgetNotComputable is the reason of the condition DisruptionBudget, and of its event.
-const ReasonBudgetNotComputable = "BudgetNotComputable"
+const ReasonBudgetNotComputable = v1alpha1.ReasonBudgetNotComputable
 
 // maxBudgetSelector is how many labels, keys and values a budget's selector may have to be looked at.
 const maxBudgetSelector = 256

@@ -10,15 +10,15 @@ import (
 
 // Reasons of conditions, beside those of problems.
 const (
-	reasonNoNodes      = "NoEligibleNodes"
-	reasonAllAvailable = "AllNodesAvailable"
-	reasonWithinLimit  = "WithinMaxUnavailable"
-	reasonUnavailable  = "NodesUnavailable"
-	reasonRollingOut   = "RollingOut"
-	reasonWaitsForUser = "OnDelete"
-	reasonPodsMissing  = "PodsMissing"
-	reasonComplete     = "Complete"
-	reasonAsExpected   = "AsExpected"
+	reasonNoNodes      = v1alpha1.ReasonNoEligibleNodes
+	reasonAllAvailable = v1alpha1.ReasonAllNodesAvailable
+	reasonWithinLimit  = v1alpha1.ReasonWithinMaxUnavailable
+	reasonUnavailable  = v1alpha1.ReasonNodesUnavailable
+	reasonRollingOut   = v1alpha1.ReasonRollingOut
+	reasonWaitsForUser = v1alpha1.ReasonOnDelete
+	reasonPodsMissing  = v1alpha1.ReasonPodsMissing
+	reasonComplete     = v1alpha1.ReasonComplete
+	reasonAsExpected   = v1alpha1.ReasonAsExpected
 )
 
 // Health is what a daemon's conditions are made of. They take every number from Counters, which the

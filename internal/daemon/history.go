@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+
+	"github.com/everynode/everynode/api/v1alpha1"
 )
 
 // The operations of history, beside Create and Delete.
@@ -28,7 +30,7 @@ const (
 	ReasonStray             Reason = "Stray"
 	ReasonBeyondLimit       Reason = "BeyondLimit"
 	ReasonDuplicate         Reason = "Duplicate"
-	ReasonRevisionNameTaken Reason = "RevisionNameTaken"
+	ReasonRevisionNameTaken Reason = v1alpha1.EventRevisionNameTaken
 )
 
 // History is what is known of a daemon's templates, the one it has and those it had.

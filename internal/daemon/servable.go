@@ -11,11 +11,11 @@ import (
 
 // Reasons why a DaemonSet is not served.
 const (
-	ReasonSpecUndecodable  = "SpecUndecodable"
-	ReasonInvalidSelector  = "InvalidSelector"
-	ReasonSelectorMismatch = "SelectorMismatch"
-	ReasonInvalidTemplate  = "InvalidTemplate"
-	ReasonTooLarge         = "TooLarge"
+	ReasonSpecUndecodable  = v1alpha1.ReasonSpecUndecodable
+	ReasonInvalidSelector  = v1alpha1.ReasonInvalidSelector
+	ReasonSelectorMismatch = v1alpha1.ReasonSelectorMismatch
+	ReasonInvalidTemplate  = v1alpha1.ReasonInvalidTemplate
+	ReasonTooLarge         = v1alpha1.ReasonTooLarge
 )
 
 // Selector is the selector of a DaemonSet that can be served; otherwise the problem is why it cannot.

@@ -17,6 +17,7 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/util"
 	"k8s.io/utils/clock"
 
+	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/internal/daemon"
 	"github.com/everynode/everynode/schedplugin/pluginargs"
 	"github.com/everynode/everynode/schedplugin/podfacts"
@@ -154,7 +155,7 @@ func (p *Preemption) report(ctx context.Context, key daemon.CellKey, pod *corev1
 	refillsTotal.Inc()
 	logger := klog.FromContext(ctx)
 	logger.Info("The room that preemption made was taken", "pod", klog.KObj(pod), "node", key.Node, "by", taking.By, "times", taking.Times, "wait", taking.Wait)
-	p.handle.EventRecorder().WithLogger(logger).Eventf(pod, nil, corev1.EventTypeWarning, "PreemptionRefilled", "Preempting",
+	p.handle.EventRecorder().WithLogger(logger).Eventf(pod, nil, corev1.EventTypeWarning, v1alpha1.EventPreemptionRefilled, "Preempting",
 		"node %s: %s; nobody is evicted for the next %s. Run everynode-scheduler as the cluster's scheduler, which can reserve the room", key.Node, taking.message(), taking.Wait)
 	p.clock.AfterFunc(taking.Wait, func() { p.wake(key) })
 }

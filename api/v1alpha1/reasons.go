@@ -1,0 +1,114 @@
+package v1alpha1
+
+// What users and their scripts read of a DaemonSet: the reasons of its conditions and of events. docs/reference/events.md
+// is generated from the comments in this file and from those of the condition types.
+
+// Reasons of the condition Available.
+const (
+	// ReasonNoEligibleNodes: True. No node is eligible, so that no pod is due.
+	ReasonNoEligibleNodes = "NoEligibleNodes"
+	// ReasonAllNodesAvailable: True. Every eligible node has an available pod.
+	ReasonAllNodesAvailable = "AllNodesAvailable"
+	// ReasonWithinMaxUnavailable: True. Some eligible nodes have no available pod, but no more than
+	// spec.updateStrategy.rollingUpdate.maxUnavailable allows. The message names the first ones.
+	ReasonWithinMaxUnavailable = "WithinMaxUnavailable"
+	// ReasonNodesUnavailable: False. More eligible nodes than that have no available pod. The message names the first ones.
+	ReasonNodesUnavailable = "NodesUnavailable"
+)
+
+// Reasons of the condition Progressing.
+const (
+	// ReasonPodsMissing: True. Some eligible nodes have no pod.
+	ReasonPodsMissing = "PodsMissing"
+	// ReasonRollingOut: True. Every eligible node has a pod, and some of the pods are not of the current template.
+	ReasonRollingOut = "RollingOut"
+	// ReasonOnDelete: False. Some pods are not of the current template, and the update strategy is OnDelete: a node
+	// gets a new pod once its old one is deleted.
+	ReasonOnDelete = "OnDelete"
+	// ReasonComplete: False. Every eligible node has a pod of the current template.
+	ReasonComplete = "Complete"
+)
+
+// Reasons of the condition Degraded. Those of Warning events are among them as well: what keeps pods from being created is
+// reported by both. With the others, from SpecUndecodable on, the DaemonSet is not served: Available is Unknown and Progressing
+// is False with the same reason, and no pod is created, replaced or deleted until the DaemonSet is corrected.
+const (
+	// ReasonAsExpected: False. Nothing keeps pods from being created.
+	ReasonAsExpected = "AsExpected"
+	// ReasonSpecUndecodable: True. The spec cannot be decoded.
+	ReasonSpecUndecodable = "SpecUndecodable"
+	// ReasonInvalidSelector: True. spec.selector is invalid, or empty.
+	ReasonInvalidSelector = "InvalidSelector"
+	// ReasonSelectorMismatch: True. spec.selector does not match the labels of the template.
+	ReasonSelectorMismatch = "SelectorMismatch"
+	// ReasonInvalidTemplate: True. No pod can be made from the template.
+	ReasonInvalidTemplate = "InvalidTemplate"
+	// ReasonTooLarge: True. The selector or the template has more elements, or longer quantities, than the
+	// controller computes with.
+	ReasonTooLarge = "TooLarge"
+)
+
+// Reasons of the condition PlacementAdmission and of the events about it. The condition is there unless the controller runs with --placement=direct.
+const (
+	// ReasonPlacementAdmissionEffective: True. The event is Normal. Admission (the webhook or the policy) pins the pods to their nodes.
+	ReasonPlacementAdmissionEffective = "PlacementAdmissionEffective"
+	// ReasonPlacementAdmissionNotEffective: False. The event is a Warning. Admission does not pin the pods. With --placement=auto the controller pins the
+	// pods itself; with --placement=admission no pods are created.
+	ReasonPlacementAdmissionNotEffective = "PlacementAdmissionNotEffective"
+)
+
+// Reasons of the condition DisruptionBudget and of the Warning event about it.
+const (
+	// ReasonBudgetNotComputable: False. The disruption controller cannot compute a PodDisruptionBudget that selects the
+	// pods, which then cannot be evicted. The message names the budget.
+	ReasonBudgetNotComputable = "BudgetNotComputable"
+)
+
+// Reasons of Normal events.
+const (
+	// EventSuccessfulCreate: pods were created.
+	EventSuccessfulCreate = "SuccessfulCreate"
+	// EventSuccessfulDelete: pods were deleted. The note says why.
+	EventSuccessfulDelete = "SuccessfulDelete"
+	// EventSucceededDaemonPod: pods ran to completion and are replaced.
+	EventSucceededDaemonPod = "SucceededDaemonPod"
+	// EventPodClaimed: pods were adopted, or released because the selector does not match their labels.
+	EventPodClaimed = "PodClaimed"
+)
+
+// Reasons of Warning events.
+const (
+	// EventFailedCreate: the API server did not accept pods. They are tried again after 1 s, doubling to 15 min.
+	EventFailedCreate = "FailedCreate"
+	// EventPodNameTaken: a pod that the DaemonSet does not control has the name that one of its pods needs.
+	EventPodNameTaken = "PodNameTaken"
+	// EventNamespaceTerminating: no pod can be created because the namespace is being deleted. The event is about the
+	// namespace.
+	EventNamespaceTerminating = "NamespaceTerminating"
+	// EventNamespaceNotFound: no pod can be created because the namespace is gone. The event is about the namespace.
+	EventNamespaceNotFound = "NamespaceNotFound"
+	// EventUnauthorized: the API server does not accept the controller's credentials.
+	EventUnauthorized = "Unauthorized"
+	// EventNotServed: the server that answers does not serve the resource.
+	EventNotServed = "NotServed"
+	// EventSelectorDoesNotMatch: spec.selector would not match the pods, because of a label that the controller
+	// sets on them or that admission changed.
+	EventSelectorDoesNotMatch = "SelectorDoesNotMatch"
+	// EventFailedDelete: the API server did not delete a pod that has to go.
+	EventFailedDelete = "FailedDelete"
+	// EventFailedClaim: the API server did not change the owner of a pod that has to be adopted or released.
+	EventFailedClaim = "FailedClaim"
+	// EventFailedDaemonPod: pods failed and are replaced.
+	EventFailedDaemonPod = "FailedDaemonPod"
+	// EventRevisionNotRecorded: the ControllerRevision of the current template could not be stored.
+	EventRevisionNotRecorded = "RevisionNotRecorded"
+	// EventPodNotRelabelled: the template has two ControllerRevisions, and the label of a pod of one of them could
+	// not be changed to the other. Until it is, no pod of the DaemonSet is created or replaced.
+	EventPodNotRelabelled = "PodNotRelabelled"
+	// EventRevisionNameTaken: another object has the name of the current template's ControllerRevision; another name is
+	// chosen, by status.collisionCount.
+	EventRevisionNameTaken = "RevisionNameTaken"
+	// EventPreemptionRefilled: about a pod, by everynode-scheduler. Preemption made room for the pod on its node, and
+	// a pod of lower priority took the room first. Nobody is evicted for the time that the note states.
+	EventPreemptionRefilled = "PreemptionRefilled"
+)
