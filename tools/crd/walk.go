@@ -20,7 +20,9 @@ func (p path) name() string {
 func (p path) within(other path) bool { return strings.HasPrefix(string(p), string(other)) }
 
 // isElement reports whether p leads to the elements of a list or the values of a map.
-func (p path) isElement() bool { return strings.HasSuffix(string(p), "[]") || strings.HasSuffix(string(p), "{}") }
+func (p path) isElement() bool {
+	return strings.HasSuffix(string(p), "[]") || strings.HasSuffix(string(p), "{}")
+}
 
 // walk visits a schema and all below it, parents first.
 func walk(root *apiextensionsv1.JSONSchemaProps, visit func(path, *apiextensionsv1.JSONSchemaProps)) {
