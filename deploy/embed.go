@@ -1,5 +1,5 @@
-// Package deploy embeds what the chart (chart/everynode) renders to, so that whoever installs
-// Everynode from Go (the lab) applies the very manifests that users apply.
+// Package deploy embeds the manifests rendered from the chart (chart/everynode), so that the lab
+// applies the same manifests as users do.
 package deploy
 
 import (
@@ -13,28 +13,28 @@ import (
 	"k8s.io/apimachinery/pkg/util/yaml"
 )
 
-// Install is the install whose webhook's certificate everynode-controller makes: the CRD and every
-// object of the chart's defaults.
+// Install is the CRD and every object of the chart's defaults; everynode-controller creates the
+// webhook's certificate.
 //
 //go:embed install-selfmanaged.yaml
 var Install []byte
 
-// Apps is what is installed besides where native DaemonSets are served.
+// Apps is installed in addition where native DaemonSets are served.
 //
 //go:embed variants/apps.yaml
 var Apps []byte
 
-// Policy is what is installed instead of the webhook where policies of the API server place pods.
+// Policy is installed instead of the webhook where policies of the API server place pods.
 //
 //go:embed variants/policy.yaml
 var Policy []byte
 
-// Primary is applied over Install where everynode-scheduler takes the place of kube-scheduler.
+// Primary is applied over Install where everynode-scheduler replaces kube-scheduler.
 //
 //go:embed variants/primary.yaml
 var Primary []byte
 
-// Objects reads a manifest; with kinds, the objects of these kinds alone.
+// Objects reads a manifest; if kinds are given, only the objects of these kinds.
 func Objects(manifest []byte, kinds ...string) ([]*unstructured.Unstructured, error) {
 	wanted := map[string]bool{}
 	for _, kind := range kinds {

@@ -35,10 +35,10 @@ func TestRefusals(t *testing.T) {
 		"a Secret without files":   {setting("certificates.secretName=mine"), "certificates.secretName is for certificates.source=files, and the source is auto"},
 		"a CA without files":       {append(setting("certificates.source=self-managed"), "--set-json", "certificates.caBundle="+theCA), "certificates.caBundle is for certificates.source=files"},
 		"an unused address":        {setting("bootstrap.apiServer.host=10.0.0.1"), "bootstrap.apiServer.host is for bootstrap.enabled=true"},
-		"nothing to monitor":       {setting("bootstrap.enabled=true", "placement.admission=none", "metrics.serviceMonitor.enabled=true"), "metrics.serviceMonitor.enabled has nothing to read"},
+		"nothing to monitor":       {setting("bootstrap.enabled=true", "placement.admission=none", "metrics.serviceMonitor.enabled=true"), "metrics.serviceMonitor.enabled has no metrics to scrape"},
 		"a policy before 1.36":     {append(setting("placement.admission=policy"), "--kube-version", "1.35.4"), "placement.admission=policy needs Kubernetes 1.36 or later, and this is v1.35.4"},
 		"a Kubernetes before 1.35": {[]string{"--kube-version", "1.34.9"}, "chart requires kubeVersion: >=1.35.0-0"},
-		"another namespace":        {[]string{"--namespace", "default"}, "everynode works in the namespace everynode-system alone, not in default: pass --namespace everynode-system"},
+		"another namespace":        {[]string{"--namespace", "default"}, "everynode works only in the namespace everynode-system, not in default: pass --namespace everynode-system"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -26,16 +26,16 @@ import (
 
 // What the policies that confine it say (templates/controller/confine.yaml of the chart).
 const (
-	saysNodeName  = "spec.nodeName binds a pod past the scheduler"
-	saysScheduler = "spec.schedulerName has to be everynode-scheduler"
-	saysPin       = "every required node affinity term has to begin with matchFields metadata.name In one node"
-	saysOwner     = "metadata.ownerReferences has to be one controller reference to a DaemonSet"
-	saysParts     = "with the labels of Everynode's own parts"
-	saysGate      = "the scheduling gate everynode.dev/placement goes together with spec.nodeName"
-	saysForeign   = "the pod is, or would be, no DaemonSet's"
-	saysSpec      = "may change the reference to the controller and the revision label of a pod and nothing else"
-	saysLabel     = "may change the label controller-revision-hash of a pod and no other"
-	saysDelete    = "may delete pods of daemons only"
+	saysNodeName  = "spec.nodeName bypasses the scheduler"
+	saysScheduler = "spec.schedulerName must be everynode-scheduler"
+	saysPin       = "every required node affinity term must begin with matchFields metadata.name In one node"
+	saysOwner     = "metadata.ownerReferences must be one controller reference to a DaemonSet"
+	saysParts     = "with the labels of Everynode's own components"
+	saysGate      = "the scheduling gate everynode.dev/placement requires spec.nodeName"
+	saysForeign   = "no DaemonSet controls the pod before or after the change"
+	saysSpec      = "may only change the controller reference and the revision label of a pod"
+	saysLabel     = "may only change the label controller-revision-hash of a pod"
+	saysDelete    = "may only delete pods of daemons"
 )
 
 // placed is a pod as the controller pins it itself.

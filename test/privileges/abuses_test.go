@@ -267,15 +267,15 @@ var primaryScheduler = account{
 
 // What the policies say that confine the controller.
 const (
-	saysNodeName  = "spec.nodeName binds a pod past the scheduler"
-	saysScheduler = "spec.schedulerName has to be everynode-scheduler"
-	saysPin       = "every required node affinity term has to begin with matchFields metadata.name In one node"
-	saysOwner     = "metadata.ownerReferences has to be one controller reference to a DaemonSet"
-	saysForeign   = "the pod is, or would be, no DaemonSet's"
-	saysSpec      = "may change the reference to the controller and the revision label of a pod and nothing else"
-	saysLabel     = "may change the label controller-revision-hash of a pod and no other"
-	saysDelete    = "may delete pods of daemons only"
-	saysSecret    = "may create no Secrets but everynode-webhook-tls"
+	saysNodeName  = "spec.nodeName bypasses the scheduler"
+	saysScheduler = "spec.schedulerName must be everynode-scheduler"
+	saysPin       = "every required node affinity term must begin with matchFields metadata.name In one node"
+	saysOwner     = "metadata.ownerReferences must be one controller reference to a DaemonSet"
+	saysForeign   = "no DaemonSet controls the pod before or after the change"
+	saysSpec      = "may only change the controller reference and the revision label of a pod"
+	saysLabel     = "may only change the label controller-revision-hash of a pod"
+	saysDelete    = "may only delete pods of daemons"
+	saysSecret    = "may only create the Secrets everynode-webhook-tls"
 )
 
 // A confined abuse is one that RBAC cannot tell from what the controller needs: the rules allow the
@@ -330,7 +330,7 @@ func daemonsPod() *corev1.Pod {
 }
 
 var confinedAbuses = map[string]confined{
-	"run a pod past the scheduler":     {"make pods", making(func(pod *corev1.Pod) { pod.Spec.NodeName = "n1" }), saysNodeName},
+	"bypass the scheduler":             {"make pods", making(func(pod *corev1.Pod) { pod.Spec.NodeName = "n1" }), saysNodeName},
 	"run a pod of another scheduler":   {"make pods", making(func(pod *corev1.Pod) { pod.Spec.SchedulerName = "" }), saysScheduler},
 	"run a pod anywhere":               {"make pods", making(func(pod *corev1.Pod) { pod.Spec.Affinity = nil }), saysPin},
 	"run a pod of nobody":              {"make pods", making(func(pod *corev1.Pod) { pod.OwnerReferences = nil }), saysOwner},

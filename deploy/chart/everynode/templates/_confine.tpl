@@ -34,8 +34,8 @@ spec:
 {{- end }}
 
 {{/*
-A variable: the metadata of the object before and after, without what the API server keeps up and the fields that are listed (", 'labels'"). The
-object of a creation has no predecessor: it is compared with one that has nothing but a name.
+A variable: the metadata of the object before and after, without the fields that the API server manages and the listed fields (", 'labels'"). On
+creation the old metadata is empty.
 */}}
 {{- define "everynode.confine.metadata" -}}
 - name: metadata
@@ -45,7 +45,7 @@ object of a creation has no predecessor: it is compared with one that has nothin
     'generation', 'resourceVersion', 'managedFields', 'selfLink'{{ . }}]), value))
 {{- end }}
 
-{{/* A variable: the rest of the object before and after, without the fields that are listed ("'data'"). */}}
+{{/* A variable: the rest of the object before and after, without the listed fields ("'data'"). */}}
 {{- define "everynode.confine.rest" -}}
 - name: rest
   expression: "[oldObject, object].map(o, dyn(o).transformMap(key, value, !(key in ['metadata', {{ . }}]), value))"
@@ -57,8 +57,8 @@ owner.kind == 'DaemonSet' && (owner.apiVersion.startsWith('everynode.dev/') || o
 {{- end }}
 
 {{/*
-Variables: the owner references of the object before and after, those of controllers, and those of others. A reference that becomes a
-controller's, or is one no longer, counts as a controller's both times.
+Variables: the owner references of the object before and after, split into controllers and other owners. A reference that is a
+controller's on either side counts as a controller's on both.
 */}}
 {{- define "everynode.confine.owners" -}}
 - name: owners
@@ -82,10 +82,10 @@ validations:
     [o.?reportingComponent.orValue(''), o.?source.?component.orValue('')].all(by, by == '' || by in {{ .reporters }}) ||
     o.involvedObject.?kind.orValue('') == 'Lease' && o.involvedObject.?namespace.orValue('') == '{{ .namespace }}' && o.involvedObject.?name.orValue('') == '{{ .lease }}')
   reason: Forbidden
-  message: "{{ .account }} may write the events that it reports itself, and no others"
+  message: "{{ .account }} may only write events that it reports itself"
 - expression: request.operation == 'CREATE' || variables.metadata[0] == variables.metadata[1]
   reason: Forbidden
-  message: "{{ .account }} may change what an event says and not its metadata"
+  message: "{{ .account }} must not change the metadata of an event"
 {{- end }}
 
 {{/* Leases: a dict of the account, and the lease it holds, with its namespace. */}}
@@ -95,8 +95,8 @@ variables:
 validations:
 - expression: object.metadata.?name.orValue('') == '{{ .lease }}' && object.metadata.namespace == '{{ .namespace }}'
   reason: Forbidden
-  message: "{{ .account }} may hold the lease {{ .namespace }}/{{ .lease }} and no other"
+  message: "{{ .account }} may only write the lease {{ .namespace }}/{{ .lease }}"
 - expression: variables.metadata[0] == variables.metadata[1]
   reason: Forbidden
-  message: "{{ .account }} may write the spec of its lease and not its metadata"
+  message: "{{ .account }} may only write the spec of its lease, not its metadata"
 {{- end }}

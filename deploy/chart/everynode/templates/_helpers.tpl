@@ -1,15 +1,15 @@
-{{/* Labels of every object; the argument is the part's name. */}}
+{{/* Labels of every object; the argument is the component's name. */}}
 {{- define "everynode.labels" -}}
 app.kubernetes.io/name: {{ . }}
 app.kubernetes.io/part-of: everynode
 {{- end }}
 
-{{/* Whether there is a webhook: not where a policy places, or nobody. */}}
+{{/* Whether the webhook is installed: not with placement by a policy or by the controller alone. */}}
 {{- define "everynode.webhook" -}}
 {{- if eq .Values.placement.admission "webhook" }}true{{ end }}
 {{- end }}
 
-{{/* Whether the webhook's certificate is the controller's business. */}}
+{{/* Whether the controller manages the webhook's certificate. */}}
 {{- define "everynode.certifies" -}}
 {{- if and (include "everynode.webhook" .) (ne .Values.certificates.source "files") }}true{{ end }}
 {{- end }}
@@ -22,7 +22,7 @@ app.kubernetes.io/part-of: everynode
 {{- end }}
 {{- end }}
 
-{{/* What pods of all three parts say of where they run and as whom: a list of the part's name and the root. */}}
+{{/* The part of the pod spec that all three components share: a list of the component's name and the root. */}}
 {{- define "everynode.pod" -}}
 {{- $name := first . }}{{ $root := last . }}
 serviceAccountName: {{ $name }}
@@ -36,7 +36,7 @@ imagePullSecrets:
 - {name: {{ . }}}
 {{- end }}
 {{- end }}
-# Apart from each other where the cluster can, together where it is small.
+# Spread where the cluster is large enough, together where it is small.
 topologySpreadConstraints:
 {{- range list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
 - topologyKey: {{ . }}
@@ -47,7 +47,7 @@ topologySpreadConstraints:
 {{- end }}
 {{- end }}
 
-{{/* Which nodes: of a part that waits for the network. */}}
+{{/* Node selection of a component that needs the network. */}}
 {{- define "everynode.nodes" -}}
 {{- with .Values.nodeSelector }}
 nodeSelector: {{ toJson . }}
@@ -57,7 +57,7 @@ tolerations: {{ toJson . }}
 {{- end }}
 {{- end }}
 
-{{/* Which nodes: of a part that the network may wait for. */}}
+{{/* Node selection of a component that the network may depend on. */}}
 {{- define "everynode.nodes.bootstrap" -}}
 {{- if not .Values.bootstrap.enabled }}
 {{- include "everynode.nodes" . }}
@@ -78,7 +78,7 @@ tolerations:
 {{- end }}
 {{- end }}
 
-{{/* The environment of a program: a list of its values, whether the network may wait for it, and the root. */}}
+{{/* The environment of a program: a list of its values, whether the network may depend on it, and the root. */}}
 {{- define "everynode.env" -}}
 {{- $all := list (include "everynode.env.bootstrap" (list (index . 1) (last .)) | trim) (include "everynode.env.memory" (first .) | trim) | compact }}
 {{- with $all }}
@@ -88,8 +88,8 @@ env:
 {{- end }}
 
 {{/*
-Nine tenths of the container's limit of memory: Go's runtime collects garbage harder before it exceeds that, and keeps the rest for what
-it does not account for (https://go.dev/doc/gc-guide). A limit in another notation than a number and a suffix has none.
+Nine tenths of the container's memory limit: Go's runtime collects garbage more aggressively near this value; the rest is for memory
+that it does not account for (https://go.dev/doc/gc-guide). Only limits written as a number and a suffix are supported.
 */}}
 {{- define "everynode.env.memory" -}}
 {{- $limit := dig "limits" "memory" "" (.resources | default dict) }}
@@ -102,12 +102,12 @@ it does not account for (https://go.dev/doc/gc-guide). A limit in another notati
 {{- end }}
 {{- end }}
 
-{{/* Whether the webhook serves metrics: not to who has to be asked for, without a token to ask with. */}}
+{{/* Whether the webhook serves metrics: checking clients needs a token. */}}
 {{- define "everynode.webhook.metrics" -}}
 {{- if and (include "everynode.webhook" .) (or (include "everynode.certifies" .) (not .Values.metrics.secure)) }}true{{ end }}
 {{- end }}
 
-{{/* The API server's address, while the Service kubernetes has nobody to lead to it: a list of whether it is needed, and the root. */}}
+{{/* The API server's address, for use before kube-proxy implements the Service kubernetes: a list of whether it is needed, and the root. */}}
 {{- define "everynode.env.bootstrap" -}}
 {{- $needed := first . }}
 {{- with (last .).Values.bootstrap }}
@@ -122,17 +122,17 @@ it does not account for (https://go.dev/doc/gc-guide). A limit in another notati
 {{- end }}
 {{- end }}
 
-{{/* Where the kubelet probes: the pod, unless that is the node. */}}
+{{/* The host that the kubelet probes: loopback where the pod uses the host network. */}}
 {{- define "everynode.probe.bootstrap" -}}
 {{- if .Values.bootstrap.enabled }}host: 127.0.0.1{{ end }}
 {{- end }}
 
-{{/* A pod goes when its successor is ready. */}}
+{{/* A pod is deleted when its successor is ready. */}}
 {{- define "everynode.strategy" -}}
 {type: RollingUpdate, rollingUpdate: {maxSurge: 1, maxUnavailable: 0}}
 {{- end }}
 
-{{/* In the host's network a new pod cannot have its port before an old one lets go. */}}
+{{/* In the host network a new pod cannot use its port before the old one releases it. */}}
 {{- define "everynode.strategy.bootstrap" -}}
 {{- if .Values.bootstrap.enabled -}}
 {type: RollingUpdate, rollingUpdate: {maxSurge: 0, maxUnavailable: 1}}
@@ -141,7 +141,7 @@ it does not account for (https://go.dev/doc/gc-guide). A limit in another notati
 {{- end }}
 {{- end }}
 
-{{/* What containers of all three parts say: a list of the program's name, its values and the root. */}}
+{{/* The part of the container that all three components share: a list of the program's name, its values and the root. */}}
 {{- define "everynode.container" -}}
 {{- $root := last . }}
 image: {{ include "everynode.image" (list (first .) $root) }}

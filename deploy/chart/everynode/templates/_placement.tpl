@@ -1,4 +1,4 @@
-{{/* Which of the pods that ask are placed at all, in CEL of the API server: matchConditions of webhook and policy. */}}
+{{/* matchConditions of webhook and policies: the pods that placement applies to if they opt in. */}}
 {{- define "everynode.placement.conditions" -}}
 - name: names-a-node
   expression: has(object.spec.nodeName) && object.spec.nodeName != ""
@@ -8,7 +8,7 @@
   expression: "!has(request.userInfo.groups) || !('system:nodes' in request.userInfo.groups)"
 {{- end }}
 
-{{/* No pod of Everynode's own, which placement needs. */}}
+{{/* Excludes Everynode's own pods, which placement depends on. */}}
 {{- define "everynode.placement.notOurs" -}}
 - {key: kubernetes.io/metadata.name, operator: NotIn, values: [everynode-system]}
 {{- end }}

@@ -1,5 +1,5 @@
 {{/*
-The rewrite of daemon.Rewrite (internal/daemon/pin.go) in CEL. What of it the refusal needs too: variables of a policy.
+The rewrite of daemon.Rewrite (internal/daemon/pin.go) in CEL: the variables that the mutation and the refusal share.
 */}}
 {{- define "everynode.policy.variables" -}}
 - name: node
@@ -10,7 +10,7 @@ The rewrite of daemon.Rewrite (internal/daemon/pin.go) in CEL. What of it the re
     owner.?controller.orValue(false) && owner.kind == 'DaemonSet' &&
     (owner.apiVersion.startsWith('everynode.dev/') || owner.apiVersion.startsWith('apps/')))
 # The required terms, which are ORed, and those of them that have requirements: a term without
-# any matches no node, and a pin would make it match one.
+# requirements matches no node, and a pin would make it match one.
 - name: terms
   expression: >-
     object.spec.?affinity.?nodeAffinity.?requiredDuringSchedulingIgnoredDuringExecution.?nodeSelectorTerms
@@ -19,8 +19,8 @@ The rewrite of daemon.Rewrite (internal/daemon/pin.go) in CEL. What of it the re
   expression: >-
     variables.terms.filter(term,
     size(term.?matchExpressions.orValue([])) + size(term.?matchFields.orValue([])) > 0)
-# The pins to other nodes of each term that has requirements. When every one of them has such a
-# pin, no scheduler could ever place the pod.
+# The pins of each term with requirements to other nodes. If every such term has one, no
+# scheduler can place the pod.
 - name: elsewhere
   expression: >-
     variables.filled.map(term, term.?matchFields.orValue([]).filter(field,
@@ -30,14 +30,14 @@ The rewrite of daemon.Rewrite (internal/daemon/pin.go) in CEL. What of it the re
   expression: size(variables.filled) > 0 && variables.elsewhere.all(pins, size(pins) > 0)
 {{- end }}
 
-{{/* What the rewrite alone needs. */}}
+{{/* Variables and mutations of the rewrite. */}}
 {{- define "everynode.policy.mutations" -}}
 variables:
 {{ include "everynode.policy.variables" . }}
 - name: requires
   expression: object.spec.?affinity.?nodeAffinity.?requiredDuringSchedulingIgnoredDuringExecution.hasValue()
-# Which terms have to be pinned: all that have requirements and do not begin with the pin, or the
-# one that is made when there is no required affinity.
+# The terms to pin: all that have requirements and do not begin with the pin, or the one that is
+# created when there is no required affinity.
 - name: unpinned
   expression: >-
     !variables.requires ? [0] : variables.terms.transformList(i, term,
@@ -50,13 +50,13 @@ variables:
   expression: variables.gates.filter(gate, gate.name != 'everynode.dev/placement')
 - name: required
   expression: "'/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution'"
-# What has to be there before required affinity can be.
+# The parents of required affinity that do not exist yet.
 - name: missing
   expression: >-
     (object.spec.?affinity.hasValue() ? [] : ['/spec/affinity']) +
     (object.spec.?affinity.?nodeAffinity.hasValue() ? [] : ['/spec/affinity/nodeAffinity'])
-# A pod that contradicts itself is left as it is: a policy that mutates cannot refuse, the one
-# below does. The operations are applied in this order.
+# A pod that contradicts itself stays unchanged: a mutating policy cannot refuse it, the validating
+# policy does. The operations are applied in this order.
 mutations:
 - patchType: JSONPatch
   jsonPatch:

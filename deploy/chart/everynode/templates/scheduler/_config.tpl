@@ -2,7 +2,7 @@
 apiVersion: kubescheduler.config.k8s.io/v1
 kind: KubeSchedulerConfiguration
 {{- if eq .Values.scheduler.install "primary" }}
-# kube-scheduler's own lease: while the two change places only one of them works.
+# kube-scheduler's own lease: while one replaces the other only one of them is active.
 leaderElection:
   leaderElect: true
   resourceNamespace: kube-system
@@ -13,12 +13,12 @@ leaderElection:
   resourceNamespace: everynode-system
   resourceName: everynode-scheduler
 {{- end }}
-# A rollout over many nodes is not to be held up by the client.
+# The client must not throttle a rollout over many nodes.
 clientConnection: {qps: 1000, burst: 2000}
 profiles:
 {{- if eq .Values.scheduler.install "primary" }}
-# As Kubernetes ships it; besides, a daemon's pods that name this profile are held to one per
-# node. Pods that no daemon owns never notice.
+# As Kubernetes ships it. In addition, daemons' pods that name this profile are limited to one per
+# node. Pods that no daemon owns are not affected.
 - schedulerName: default-scheduler
   plugins:
     multiPoint:
@@ -28,9 +28,9 @@ profiles:
   - name: EverynodeUniqueness
     args: {otherPods: Ignore}
 {{- end }}
-# A daemon's pod has one node to go to: plugins that compare nodes (scores, topology spread)
-# have nothing to do. Those named Everynode... look at that node alone, and let a pod that waits
-# for it sleep through what happens to others.
+# A daemon's pod has only one candidate node, so plugins that compare nodes (scores, topology spread)
+# are not needed. Plugins named Everynode... evaluate that node only, and events on other nodes do
+# not wake a waiting pod.
 - schedulerName: everynode-scheduler
   plugins:
     multiPoint:
