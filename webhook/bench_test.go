@@ -11,8 +11,8 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// emitted is a daemon's pod as the API server sends it here: defaults, the service account's volume and
-// managed fields included.
+// emitted is a daemon's pod as the API server sends it here, including defaults, the service account's volume
+// and managed fields.
 func emitted() *corev1.Pod {
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
@@ -44,7 +44,7 @@ func emitted() *corev1.Pod {
 	return pod
 }
 
-// One admission, from body to body.
+// One admission, from request body to response body.
 func BenchmarkPlacement(b *testing.B) {
 	benchmark(b, PlacementPath, review(b, create(encode(b, emitted()))))
 }

@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// RequireClients has a server take connections of those clients alone that show a certificate of a CA
-// in a PEM file and, when names are given, have one of them as its common name. The API server shows
-// one when its AdmissionConfiguration names a kubeconfig for this webhook. The file is read once: a
-// new CA is added to it before the old one goes, and takes a restart.
+// RequireClients makes a server accept only clients that present a certificate of a CA in a PEM file and, if
+// names are given, have one of them as common name. The API server presents one when its AdmissionConfiguration
+// names a kubeconfig for this webhook. The file is read once: add a new CA before removing the old one, and
+// restart.
 func RequireClients(config *tls.Config, caFile string, names []string) error {
 	data, err := os.ReadFile(caFile)
 	if err != nil {
@@ -20,13 +20,13 @@ func RequireClients(config *tls.Config, caFile string, names []string) error {
 	}
 	authorities := x509.NewCertPool()
 	if !authorities.AppendCertsFromPEM(data) {
-		return fmt.Errorf("--client-ca-file=%s holds no certificate in PEM", caFile)
+		return fmt.Errorf("--client-ca-file=%s contains no PEM certificate", caFile)
 	}
 	config.ClientAuth, config.ClientCAs = tls.RequireAndVerifyClientCert, authorities
 	if len(names) == 0 {
 		return nil
 	}
-	// VerifyConnection is asked for resumed connections too.
+	// VerifyConnection is called for resumed connections too.
 	config.VerifyConnection = func(state tls.ConnectionState) error {
 		if name := state.PeerCertificates[0].Subject.CommonName; !slices.Contains(names, name) {
 			return fmt.Errorf("the client is %q, not %s (--client-allowed-names)", name, strings.Join(names, " or "))

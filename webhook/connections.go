@@ -6,14 +6,14 @@ import (
 )
 
 const (
-	// connectionLimit is how many connections are open at a time, and hostLimit how many of them one
-	// host may have. An API server has one, and another one for each 250 requests at a time.
+	// connectionLimit bounds open connections, and hostLimit those of one host. An API server uses one, and
+	// another one for each 250 concurrent requests.
 	connectionLimit = 256
 	hostLimit       = 64
 )
 
-// limitConnections closes connections beyond the limits at once. It does not have them wait, as
-// golang.org/x/net/netutil does: then whoever holds the allowed ones would shut out the API server.
+// limitConnections closes connections beyond the limits at once. It does not queue them as
+// golang.org/x/net/netutil does: a client that holds the permitted ones would then lock out the API server.
 func limitConnections(listener net.Listener) net.Listener {
 	return &limitedListener{Listener: listener, hosts: map[string]int{}}
 }

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// listed is a listener that hands out connections of given hosts, and then ends.
+// listed is a listener that returns connections of given hosts, and then ends.
 type listed struct {
 	net.Listener
 	hosts []string
@@ -39,8 +39,8 @@ func times(host string, n int) []string {
 	return hosts
 }
 
-// One host has its share of connections and no more; what it does not use is there for others, and a
-// connection that is closed, once or twice, makes room for one.
+// One host gets its share of connections; others can use the rest. A connection that is closed, once or twice,
+// makes room for exactly one.
 func TestConnectionsAreLimited(t *testing.T) {
 	inner := &listed{hosts: append(times("10.0.0.1", 2*hostLimit), "10.0.0.2", "10.0.0.2")}
 	listener := limitConnections(inner)

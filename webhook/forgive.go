@@ -7,10 +7,10 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// reportLimit is how many errors, or warnings, an answer has.
+// reportLimit is how many errors, or warnings, an answer contains.
 const reportLimit = 50
 
-// mistake is what makes an error the same as one of an older object; its value may differ.
+// mistake identifies an error across two versions of an object; its value may differ.
 type mistake struct {
 	kind          field.ErrorType
 	field, detail string
@@ -18,15 +18,15 @@ type mistake struct {
 
 var indices = regexp.MustCompile(`\[\d+\]`)
 
-// added are those of errors that were not there before. Who removes or inserts an item of a list moves what
-// is wrong with the others to other indices, so an error counts as known, too, while there are no more
-// of its kind in the list than before.
+// added returns the errors that the old object did not have. Removing or inserting an item of a list moves the
+// errors of other items to other indices, so an error also counts as known while there are no more of its kind
+// in the list than before.
 func added(errs, before field.ErrorList) field.ErrorList {
 	there := map[mistake]bool{}
 	for _, err := range before {
 		there[mistake{err.Type, err.Field, err.Detail}] = true
 	}
-	moved := map[mistake]int{} // errors that are no longer where they were
+	moved := map[mistake]int{} // errors that are not at their old index any more
 	still := map[mistake]bool{}
 	var unknown field.ErrorList
 	for _, err := range errs {
@@ -52,14 +52,14 @@ func added(errs, before field.ErrorList) field.ErrorList {
 	return found
 }
 
-// anywhere is a mistake at any index of the lists that it is in.
+// anywhere returns a mistake without the indices of the lists that contain it.
 func anywhere(at mistake) mistake {
 	at.field = indices.ReplaceAllString(at.field, "[*]")
 	at.detail = indices.ReplaceAllString(at.detail, "[*]")
 	return at
 }
 
-// reported cuts errors down to what somebody can read.
+// reported limits errors to a readable number.
 func reported(errs field.ErrorList) field.ErrorList {
 	if len(errs) <= reportLimit {
 		return errs

@@ -12,9 +12,9 @@ import (
 	"github.com/everynode/everynode/api/v1alpha1"
 )
 
-// A wrong is something about a spec that may have been stored while nothing validated it.
+// A wrong is an error of a spec that may have been stored without validation.
 type wrong struct {
-	set  []string // where, as keys and indices
+	set  []string // the path, as keys and indices
 	to   string   // JSON
 	want string   // the field that a refusal names
 }
@@ -23,7 +23,7 @@ var container = []string{"spec", "template", "spec", "containers", "0"}
 
 func at(path ...string) []string { return append(slices.Clone(container), path...) }
 
-// wrongs are of each kind that a decoder or upstream's rules can refuse.
+// wrongs has every kind of error that a decoder or upstream's rules can report.
 func wrongs() map[string]wrong {
 	many := "[" + strings.Repeat(`{"name":"A"},`, listLimit) + `{"name":"A"}]`
 	return map[string]wrong{
@@ -34,12 +34,12 @@ func wrongs() map[string]wrong {
 		"a number for a string":                {at("image"), `7`, "spec.template.spec.containers[0].image"},
 		"a quantity that takes long":           {at("resources"), `{"limits":{"cpu":"1e-40000000"}}`, "spec.template.spec.containers[0].resources.limits[cpu]"},
 		"a number that takes long":             {at("resources"), `{"limits":{"cpu":1e40000000}}`, "spec.template.spec.containers[0].resources.limits[cpu]"},
-		"a quantity that nobody can read":      {at("resources"), `{"requests":{"memory":"1e99999999999999999999"}}`, "spec.template.spec.containers[0].resources.requests[memory]"},
-		"a quantity that is none":              {at("resources"), `{"requests":{"memory":"much"}}`, "spec.template.spec.containers[0].resources.requests[memory]"},
+		"a quantity that is too long":      {at("resources"), `{"requests":{"memory":"1e99999999999999999999"}}`, "spec.template.spec.containers[0].resources.requests[memory]"},
+		"a word for a quantity":              {at("resources"), `{"requests":{"memory":"much"}}`, "spec.template.spec.containers[0].resources.requests[memory]"},
 		"a list for a map":                     {[]string{"spec", "template", "spec", "nodeSelector"}, `["a"]`, "spec.template.spec.nodeSelector"},
 		"a string for a list":                  {[]string{"spec", "template", "spec", "tolerations"}, `"all"`, "spec.template.spec.tolerations"},
 		"a list for the pod":                   {[]string{"spec", "template", "spec"}, `[]`, "spec.template.spec"},
-		"a date that is none":                  {[]string{"spec", "template", "metadata", "creationTimestamp"}, `"yesterday"`, "spec.template.metadata.creationTimestamp"},
+		"a word for a date":                  {[]string{"spec", "template", "metadata", "creationTimestamp"}, `"yesterday"`, "spec.template.metadata.creationTimestamp"},
 		"a list that is too long":              {at("env"), many, "spec.template.spec.containers[0].env"},
 		"numbers that would become containers": {[]string{"spec", "template", "spec", "initContainers"}, "[" + strings.Repeat("0,", 100_000) + "0]", "spec.template.spec.initContainers"},
 		"a pod that apps/v1 refuses":           {at("livenessProbe"), `{"tcpSocket":{"port":80},"periodSeconds":-1}`, "spec.template.spec.containers[0].livenessProbe.periodSeconds"},
@@ -47,7 +47,7 @@ func wrongs() map[string]wrong {
 	}
 }
 
-// with is a DaemonSet with JSON put at places of it.
+// with returns a DaemonSet with JSON values at the given paths.
 func with(t testing.TB, object any, wrongs ...wrong) any {
 	t.Helper()
 	var copied any
@@ -81,7 +81,7 @@ func annotated(set *v1alpha1.DaemonSet) { set.Annotations = map[string]string{"a
 
 func finalized(set *v1alpha1.DaemonSet) { set.Finalizers = []string{"foregroundDeletion"} }
 
-// Nothing that is wrong in what is stored keeps anybody from making it right or from letting it go.
+// Errors of a stored object prevent neither its correction nor its deletion.
 func TestValidationForgivesWhatIsStored(t *testing.T) {
 	for name, wrong := range wrongs() {
 		other := wrongs()["a number beyond 32 bits"]
@@ -92,16 +92,16 @@ func TestValidationForgivesWhatIsStored(t *testing.T) {
 		both := encode(t, with(t, validSet(), wrong, other))
 		for operation, asked := range map[string]struct {
 			*request
-			refused string // the field; "" when it has to pass
+			refused string // the field; "" if the update has to pass
 		}{
 			"create":                        {createSet(stored), wrong.want},
-			"bring it":                      {updateSet(stored, encode(t, validSet())), wrong.want},
-			"bring another":                 {updateSet(both, stored), other.want},
+			"introduce it":                      {updateSet(stored, encode(t, validSet())), wrong.want},
+			"introduce another":                 {updateSet(both, stored), other.want},
 			"correct it":                    {updateSet(encode(t, validSet()), stored), ""},
 			"correct one of two":            {updateSet(stored, both), ""},
 			"correct the other of two":      {updateSet(encode(t, with(t, validSet(), other)), both), ""},
 			"set an annotation":             {updateSet(encode(t, with(t, validSet(annotated), wrong)), stored), ""},
-			"let it go, finalizers removed": {updateSet(encode(t, with(t, validSet(), wrong)), stored), ""},
+			"delete it, finalizers removed": {updateSet(encode(t, with(t, validSet(), wrong)), stored), ""},
 			"change something else":         {updateSet(encode(t, with(t, validSet(func(set *v1alpha1.DaemonSet) { set.Spec.Template.Labels["b"] = "c" }), wrong)), stored), ""},
 		} {
 			t.Run(name+"/"+operation, func(t *testing.T) {
@@ -119,7 +119,7 @@ func TestValidationForgivesWhatIsStored(t *testing.T) {
 	}
 }
 
-// A list that gets shorter moves its mistakes to other indices, and is no worse for it.
+// A list that gets shorter moves its errors to other indices, which is not an error.
 func TestValidationForgivesByKind(t *testing.T) {
 	named := func(images ...string) []byte {
 		containers := make([]map[string]any, len(images))
@@ -132,9 +132,9 @@ func TestValidationForgivesByKind(t *testing.T) {
 		set, old []byte
 		want     []string
 	}{
-		"one of two goes":       {named(""), named("a", ""), nil},
-		"another one comes":     {named("", ""), named("a", ""), []string{"spec.template.spec.containers[0].image"}},
-		"a third one comes too": {named("", "", ""), named("", ""), []string{"spec.template.spec.containers[2].resources.limits[cpu]"}},
+		"one of two is removed":       {named(""), named("a", ""), nil},
+		"another one is added":     {named("", ""), named("a", ""), []string{"spec.template.spec.containers[0].image"}},
+		"a third one is added too": {named("", "", ""), named("", ""), []string{"spec.template.spec.containers[2].resources.limits[cpu]"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -146,7 +146,7 @@ func TestValidationForgivesByKind(t *testing.T) {
 	}
 }
 
-// An old object of which nothing is known forgives nothing, and stands in nobody's way.
+// An unreadable old object excuses no errors, and blocks no update.
 func TestValidationOfAnUnknownOldObject(t *testing.T) {
 	for _, old := range []string{``, `7`, `null`, `[]`, `{}`, `{"spec":7}`} {
 		if response := validated(t, updateSet(encode(t, validSet()), []byte(old))); !response.Allowed {

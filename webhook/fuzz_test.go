@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// seeds are bodies for both paths, right and wrong.
+// seeds are valid and invalid bodies for both paths.
 func seeds(f *testing.F) {
 	f.Helper()
 	var objects []string
@@ -72,7 +72,7 @@ func body(operation, resource, object, old string) []byte {
 		`,"resource":` + resource + `,"namespace":"ns","object":` + object + `,"oldObject":` + old + `}}`)
 }
 
-// daemonSetSeeds are manifests that are lawful, refused and strange.
+// daemonSetSeeds are valid, refused and unusual manifests.
 func daemonSetSeeds(f *testing.F) [][]byte {
 	f.Helper()
 	var sets [][]byte
@@ -103,8 +103,8 @@ func daemonSetSeeds(f *testing.F) [][]byte {
 	return sets
 }
 
-// Whatever is posted, the answer is a review for the request's UID or an HTTP error, it comes in time, and nothing panics.
-// A patch can be applied to what was sent, and then there is nothing more to do.
+// For every body, the answer is a review for the request's UID or an HTTP error, it comes in time, and nothing
+// panics. A patch applies to the request's object, and a second pass needs no patch.
 func FuzzPlacement(f *testing.F) {
 	seeds(f)
 	handler := newHandler(f)
@@ -115,7 +115,7 @@ func FuzzPlacement(f *testing.F) {
 		}
 		asked, err := decodeReview(body)
 		if err != nil {
-			t.Fatalf("a patch for what cannot be read: %v", err)
+			t.Fatalf("a patch for an unreadable object: %v", err)
 		}
 		patched, err := apply(asked.Object, response)
 		if err != nil {
@@ -127,7 +127,7 @@ func FuzzPlacement(f *testing.F) {
 	})
 }
 
-// The same of validation, which never patches.
+// The same for validation, which never patches.
 func FuzzValidation(f *testing.F) {
 	seeds(f)
 	handler := newHandler(f)
@@ -138,13 +138,13 @@ func FuzzValidation(f *testing.F) {
 		case response.Patch != nil:
 			t.Fatalf("validation answers a patch: %s", response.Patch)
 		case !response.Allowed && (response.Result.Code == http.StatusTooManyRequests || strings.Contains(response.Result.Message, "bug")):
-			t.Fatalf("not judged: %s", response.Result.Message) // in time, or for a panic
+			t.Fatalf("not validated: %s", response.Result.Message) // in time, or because of a panic
 		}
 	})
 }
 
-// wellFormed posts a body and gives the answer, nil for an HTTP error, when it is what the API server
-// takes (k8s.io/apiserver pkg/admission/plugin/webhook/request VerifyAdmissionResponse).
+// wellFormed posts a body and returns the answer, nil for an HTTP error, after checking that the API server
+// would accept it (k8s.io/apiserver pkg/admission/plugin/webhook/request VerifyAdmissionResponse).
 func wellFormed(t *testing.T, handler http.Handler, path string, body []byte) *admissionv1.AdmissionResponse {
 	begun := time.Now()
 	recorder := post(handler, path, body)
@@ -167,7 +167,7 @@ func wellFormed(t *testing.T, handler http.Handler, path string, body []byte) *a
 	}
 	asked, err := decodeReview(body)
 	if err != nil {
-		t.Fatalf("a review for what cannot be read: %v", err)
+		t.Fatalf("a review for an unreadable body: %v", err)
 	}
 	response := got.Response
 	switch {
@@ -184,8 +184,8 @@ func wellFormed(t *testing.T, handler http.Handler, path string, body []byte) *a
 	return response
 }
 
-// ambiguous says whether a body gives a key twice: decoders need not agree on what it means. The API
-// server encodes what it sends from its own types, and never does.
+// ambiguous reports whether a body has a duplicate key, on whose meaning decoders need not agree. The API
+// server never sends one, because it encodes its own types.
 func ambiguous(body []byte) bool {
 	var any any
 	twice, err := kjson.UnmarshalStrict(body, &any, kjson.DisallowDuplicateFields)

@@ -8,15 +8,15 @@ import (
 	"net/http"
 )
 
-// Health serves /healthz, which is about this process alone, and /readyz, which says whether the API
-// server should send requests here: with what ready finds, and no more once ctx, that of Serve, ended.
+// Health serves /healthz, which reports the process only, and /readyz, which reports whether the API server
+// should send requests here: it returns ready's error, and fails once ctx, the context of Serve, ends.
 func Health(ctx context.Context, ready func() error) *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		err := ready()
 		if ctx.Err() != nil {
-			err = errors.New("stopping: requests that come are answered still")
+			err = errors.New("stopping: requests are still answered")
 		}
 		if err != nil {
 			http.Error(w, "not ready: "+err.Error(), http.StatusServiceUnavailable)
@@ -27,7 +27,7 @@ func Health(ctx context.Context, ready func() error) *http.ServeMux {
 	return mux
 }
 
-// ServeHealth answers on listener without TLS until ctx ends, which should be after Serve.
+// ServeHealth answers on listener without TLS until ctx ends, which should be after Serve returns.
 func ServeHealth(ctx context.Context, listener net.Listener, handler http.Handler) error {
 	server := &http.Server{
 		Handler: handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: requestLimit, WriteTimeout: requestLimit, MaxHeaderBytes: headerLimit,

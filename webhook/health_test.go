@@ -17,7 +17,7 @@ func probe(handler http.Handler, path string) (code int, message string) {
 	return recorder.Code, recorder.Body.String()
 }
 
-// Ready is who has a certificate and was not told to stop; healthy is who runs.
+// A server is ready while it has a certificate and is not stopping; it is healthy while it runs.
 func TestHealth(t *testing.T) {
 	without := errors.New("there is no certificate yet")
 	tests := map[string]struct {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// hostile are bodies that take little to send and much to decode or to judge.
+// hostile are bodies that are cheap to send and expensive to decode or to validate.
 func hostile(t testing.TB) map[string][]byte {
 	repeated := func(item string, times int) string {
 		return "[" + strings.Repeat(item+",", times-1) + item + "]"
@@ -55,11 +55,10 @@ func hostile(t testing.TB) map[string][]byte {
 	return bodies
 }
 
-// decodeBudget is a bound for one answer on a machine that has other things to do. Alone, most take a
-// hundredth of it.
+// decodeBudget bounds one answer on a busy machine. On an idle one most take a hundredth of it.
 const decodeBudget = 5 * time.Second
 
-// Whatever the body, there is an answer, and no work is left behind it.
+// Every body gets an answer, and leaves no unfinished work.
 func TestHostileBodies(t *testing.T) {
 	for name, set := range hostile(t) {
 		t.Run(name, func(t *testing.T) {

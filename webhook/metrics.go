@@ -7,17 +7,17 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 )
 
-// outcome is what became of a request.
+// outcome is the result of a request.
 type outcome string
 
 const (
 	patched   outcome = "patched"   // a pod was placed
-	unchanged outcome = "unchanged" // allowed as it is
-	warned    outcome = "warned"    // allowed with warnings; the configuration that sent it here may be wrong
-	denied    outcome = "denied"    // refused for what it asks
-	late      outcome = "late"      // refused because it was not judged in time
+	unchanged outcome = "unchanged" // allowed without a change
+	warned    outcome = "warned"    // allowed with warnings; the webhook configuration may be wrong
+	denied    outcome = "denied"    // refused because of its object
+	late      outcome = "late"      // refused because it was not evaluated in time
 	malformed outcome = "malformed" // could not be read
-	busy      outcome = "busy"      // an error: there was no room for it in time
+	busy      outcome = "busy"      // an error: no capacity was free in time
 )
 
 var (
@@ -26,7 +26,7 @@ var (
 		Help: "Admission requests, by path and outcome: patched, unchanged, warned, denied, late, malformed or busy.",
 	}, []string{"path", "outcome"})
 
-	// The buckets are close where answers are, so that quantiles read from them mean something.
+	// The buckets are fine where most answers are, so that quantiles are meaningful.
 	durations = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "everynode_webhook_request_duration_seconds",
 		Help: "Time from an admission request's header to the end of its answer, by path.",

@@ -20,14 +20,14 @@ import (
 	"github.com/everynode/everynode/api/v1alpha1"
 )
 
-// Others are the DaemonSets there are, of this project and of apps, as far as their selectors and their
-// pods' labels go. A nil one knows of none.
+// Others are the DaemonSets of everynode.dev and apps, with their selectors and their pods' labels. A nil one
+// is empty.
 type Others struct {
 	informers []cache.SharedIndexInformer
 }
 
-// WatchOthers keeps Others by watching the API server, once Start is called. Nothing waits for it: as long
-// as a kind was not seen whole, or cannot be, nobody is warned of its DaemonSets.
+// WatchOthers keeps Others up to date by watching the API server, after Start. Nothing waits for it: until a
+// kind is synced, there are no warnings about its DaemonSets.
 func WatchOthers(config *rest.Config) (*Others, error) {
 	client, err := dynamic.NewForConfig(config)
 	if err != nil {
@@ -60,7 +60,7 @@ func (o *Others) Start(ctx context.Context) {
 	all.Wait()
 }
 
-// other is what is kept of a DaemonSet.
+// other is the part of a DaemonSet that is kept.
 type other struct {
 	metav1.ObjectMeta
 	kind     schema.GroupKind
@@ -68,11 +68,11 @@ type other struct {
 	labels   labels.Set // of its pods
 }
 
-// newOther cuts a DaemonSet down as it comes in.
+// newOther reduces a DaemonSet when the informer receives it.
 func newOther(object any) (any, error) {
 	read, ok := object.(*unstructured.Unstructured)
 	if !ok {
-		return object, nil // a tombstone, or cut already
+		return object, nil // a tombstone, or reduced already
 	}
 	var set struct {
 		Spec struct {
@@ -84,13 +84,13 @@ func newOther(object any) (any, error) {
 			} `json:"template"`
 		} `json:"spec"`
 	}
-	// An error here would end the list, and with it every warning, for one object's sake.
+	// An error here would end the list, and with it every warning, because of one object.
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(read.Object, &set); err != nil || !isComparable(set.Spec.Selector, set.Spec.Template.Metadata.Labels) {
 		set.Spec.Selector, set.Spec.Template.Metadata.Labels = nil, nil
 	}
 	selector, err := metav1.LabelSelectorAsSelector(set.Spec.Selector)
 	if err != nil {
-		selector = labels.Nothing() // one that nobody can use matches nobody's pods
+		selector = labels.Nothing() // an invalid selector matches no pods
 	}
 	return &other{
 		ObjectMeta: metav1.ObjectMeta{Namespace: read.GetNamespace(), Name: read.GetName(), UID: read.GetUID(), ResourceVersion: read.GetResourceVersion()},
@@ -98,11 +98,11 @@ func newOther(object any) (any, error) {
 	}, nil
 }
 
-// comparedLimit bounds what is kept of a DaemonSet and compared with every other one: as many labels, and
-// as many keys and values in the selector. Larger ones are not compared.
+// comparedLimit bounds the labels, and the keys and values in the selector, of a DaemonSet that is compared
+// with others. Larger ones are not compared.
 const comparedLimit = 100
 
-// comparedOthers bounds how many DaemonSets one is compared with. In a namespace of more nobody is warned.
+// comparedOthers bounds how many DaemonSets one is compared with. Larger namespaces get no warnings.
 const comparedOthers = 1000
 
 func isComparable(selector *metav1.LabelSelector, of map[string]string) bool {
@@ -116,8 +116,8 @@ func isComparable(selector *metav1.LabelSelector, of map[string]string) bool {
 	return size <= comparedLimit && len(of) <= comparedLimit
 }
 
-// overlaps warns of DaemonSets of the same namespace that select the same pods: each adopts those of the
-// other that lose their owner, and neither can be told apart by labels.
+// overlaps warns about DaemonSets of the same namespace that select the same pods: each adopts pods that the
+// other orphans, and labels cannot distinguish them.
 func (o *Others) overlaps(set *appsv1.DaemonSet) []string {
 	if o == nil || !isComparable(set.Spec.Selector, set.Spec.Template.Labels) {
 		return nil
@@ -137,16 +137,16 @@ func (o *Others) overlaps(set *appsv1.DaemonSet) []string {
 		}
 		switch {
 		case selector.Matches(other.labels):
-			found = append(found, fmt.Sprintf("spec.selector: it matches the pods of %s %s too; add a label that only this one has", other.kind, other.Name))
+			found = append(found, fmt.Sprintf("spec.selector: it matches the pods of %s %s too; add a label that only this DaemonSet has", other.kind, other.Name))
 		case other.selector.Matches(labels.Set(set.Spec.Template.Labels)):
-			found = append(found, fmt.Sprintf("spec.template.metadata.labels: the selector of %s %s matches them too; change them", other.kind, other.Name))
+			found = append(found, fmt.Sprintf("spec.template.metadata.labels: the selector of %s %s matches them too; change the labels", other.kind, other.Name))
 		}
 	}
 	slices.Sort(found)
 	return found
 }
 
-// in are the DaemonSets of a namespace, of those kinds that were seen whole.
+// in returns the DaemonSets of a namespace, of the kinds that are synced.
 func (o *Others) in(namespace string) []*other {
 	var found []*other
 	for _, informer := range o.informers {
@@ -155,7 +155,7 @@ func (o *Others) in(namespace string) []*other {
 		}
 		objects, err := informer.GetIndexer().ByIndex(cache.NamespaceIndex, namespace)
 		if err != nil {
-			continue // there is no such index: it is made above
+			continue // cannot happen: the index is created above
 		}
 		for _, object := range objects {
 			if read, ok := object.(*other); ok {

@@ -16,7 +16,7 @@ import (
 	"github.com/everynode/everynode/api/v1alpha1"
 )
 
-// watching gives Others that have seen the objects.
+// watching returns Others that have synced the objects.
 func watching(t *testing.T, objects ...runtime.Object) *Others {
 	t.Helper()
 	scheme := runtime.NewScheme()
@@ -35,7 +35,7 @@ func watching(t *testing.T, objects ...runtime.Object) *Others {
 	t.Cleanup(func() { stop(); <-done })
 	for _, informer := range others.informers {
 		if !cache.WaitForCacheSync(t.Context().Done(), informer.HasSynced) {
-			t.Fatal("the DaemonSets were not seen")
+			t.Fatal("the DaemonSets were not synced")
 		}
 	}
 	return others
@@ -100,7 +100,7 @@ func TestOverlapsAreWarnedOf(t *testing.T) {
 	}
 }
 
-// What was not seen whole is not compared with: a warning must not depend on how far a start has come.
+// A kind that is not synced is not compared: a warning must not depend on the progress of a start.
 func TestOthersNotSeenYet(t *testing.T) {
 	scheme := runtime.NewScheme()
 	if err := appsv1.AddToScheme(scheme); err != nil {
@@ -116,14 +116,14 @@ func TestOthersNotSeenYet(t *testing.T) {
 	}
 }
 
-// What others can write into their objects neither ends the list of them nor is kept whole.
+// Fields that others can write neither end the list nor are kept as a whole.
 func TestOthersKeepLittle(t *testing.T) {
 	many := map[string]string{}
 	for i := range comparedLimit + 1 {
 		many[fmt.Sprintf("k%d", i)] = "v"
 	}
 	strange := map[string]any{"labels": []any{"none"}}
-	for name, metadata := range map[string]map[string]any{"labels that are none": strange, "many labels": {"labels": toAny(many)}} {
+	for name, metadata := range map[string]map[string]any{"labels that are not a map": strange, "many labels": {"labels": toAny(many)}} {
 		kept, err := newOther(&unstructured.Unstructured{Object: map[string]any{
 			"apiVersion": "everynode.dev/v1alpha1", "kind": "DaemonSet", "metadata": map[string]any{"namespace": "ns", "name": "n"},
 			"spec": map[string]any{"selector": map[string]any{"matchLabels": map[string]any{"app": "agent"}}, "template": map[string]any{"metadata": metadata}},
@@ -145,7 +145,7 @@ func toAny(labels map[string]string) map[string]any {
 	return values
 }
 
-// In a namespace of very many DaemonSets nobody is compared with all of them.
+// In a namespace of very many DaemonSets nothing is compared.
 func TestOverlapsOfVeryManyAreNotLookedFor(t *testing.T) {
 	wide := map[string]string{"app": "agent"}
 	set := &v1alpha1.DaemonSet{}

@@ -12,16 +12,16 @@ import (
 	kjson "sigs.k8s.io/json"
 )
 
-// ownersLimit bounds the managedFields that are read: 3 MB of them in both objects took 2.6 s.
+// ownersLimit bounds the managedFields that are read: 3 MB in both objects took 2.6 s.
 const ownersLimit = 256 << 10
 
-// listOwners are the managers that own a list as a whole, by where the list is; true for those that applied it
-// by server-side apply.
+// listOwners are the managers that own a list as a whole, by the list's path; true for those that applied it by
+// server-side apply.
 type listOwners map[string]map[string]bool
 
-// replaced warns of lists that apps/v1 would have merged: an atomic list (tools/crd/lists.go) of which one
-// manager owned the whole by server-side apply, and of which another one owns the whole now. The former
-// owner's next apply is a conflict or, by force, replaces the list again.
+// replaced warns about lists that apps/v1 would have merged: an atomic list (tools/crd/lists.go) that one
+// manager owned as a whole by server-side apply, and that another one owns now. The former owner's next apply
+// is a conflict or, with force, replaces the list again.
 func replaced(object, oldObject []byte) []string {
 	before, now := ownedPorts(oldObject), ownedPorts(object)
 	var found []string
@@ -35,7 +35,7 @@ func replaced(object, oldObject []byte) []string {
 	return found
 }
 
-// first is the first manager by name that is asked for.
+// first returns the first manager by name that satisfies a condition.
 func first(managers map[string]bool, asked func(name string, applied bool) bool) string {
 	for _, name := range slices.Sorted(maps.Keys(managers)) {
 		if asked(name, managers[name]) {
@@ -45,7 +45,7 @@ func first(managers map[string]bool, asked func(name string, applied bool) bool)
 	return ""
 }
 
-// brief keeps a warning within a line; a manager's name may have 128 characters.
+// brief shortens a manager's name, which may have 128 characters, so that a warning fits on a line.
 func brief(manager string) string {
 	if len(manager) > 16 {
 		return manager[:16] + "..."
@@ -53,7 +53,7 @@ func brief(manager string) string {
 	return manager
 }
 
-// ownedPorts are the owners of the lists of ports in an object. What cannot be read has none.
+// ownedPorts returns the owners of the lists of ports in an object, none if it cannot be read.
 func ownedPorts(object []byte) listOwners {
 	var set struct {
 		Metadata struct {
@@ -92,7 +92,7 @@ func ownedPorts(object []byte) listOwners {
 	return found
 }
 
-// below is what is at a path of a set of fields (sigs.k8s.io/structured-merge-diff fieldpath/serialize.go).
+// below returns the set of fields at a path (sigs.k8s.io/structured-merge-diff fieldpath/serialize.go).
 func below(raw json.RawMessage, path ...string) json.RawMessage {
 	for _, step := range path {
 		raw = parts(raw)[step]
@@ -104,6 +104,6 @@ func parts(raw json.RawMessage) map[string]json.RawMessage {
 	if len(raw) == 0 {
 		return nil
 	}
-	found, _ := object(raw) // none of what is no object
+	found, _ := object(raw) // empty if it is not an object
 	return found
 }

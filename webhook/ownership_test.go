@@ -12,7 +12,7 @@ import (
 	"github.com/everynode/everynode/api/v1alpha1"
 )
 
-// managed has managers of fields of the container "main", each "manager: fields".
+// managed adds managers of fields of the container "main", each "manager: fields".
 func managed(operation metav1.ManagedFieldsOperationType, managers ...string) func(*v1alpha1.DaemonSet) {
 	return func(set *v1alpha1.DaemonSet) {
 		for _, entry := range managers {
@@ -68,7 +68,7 @@ func TestWarningsOfReplacedLists(t *testing.T) {
 
 func fns(changes ...func(*v1alpha1.DaemonSet)) []func(*v1alpha1.DaemonSet) { return changes }
 
-// Whoever may write a DaemonSet writes its managedFields as well.
+// A user who may write a DaemonSet may also write its managedFields.
 func TestManagedFieldsOfAnyShape(t *testing.T) {
 	for _, fields := range []string{``, `null`, `[]`, `1`, `{"f:spec":[]}`, `{"f:spec":{"f:template":{"f:spec":{"f:containers":{"k:1":{"f:ports":1},"k:":{},"v:{}":{},".":{}}}}}}`} {
 		entry := map[string]any{"manager": "a", "operation": "Apply", "fieldsV1": json.RawMessage(fields)}
@@ -85,7 +85,7 @@ func TestManagedFieldsOfAnyShape(t *testing.T) {
 	}
 }
 
-// What is too large to be read in time is not warned of.
+// managedFields that are too large cause no warnings.
 func TestManagedFieldsOfAnySize(t *testing.T) {
 	entries := func(manager string, containers int) []byte {
 		keys := make([]string, containers)

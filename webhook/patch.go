@@ -9,7 +9,7 @@ import (
 	"github.com/everynode/everynode/api/v1alpha1"
 )
 
-// operation is one of a JSON patch (RFC 6902).
+// operation is an operation of a JSON patch (RFC 6902).
 type operation struct {
 	Op    string `json:"op"`
 	Path  string `json:"path"`
@@ -25,14 +25,14 @@ const (
 	gatesPath    = "/spec/schedulingGates"
 )
 
-// escape makes a key a part of a path.
+// escape turns a key into a path segment.
 var escape = strings.NewReplacer("~", "~0", "/", "~1").Replace
 
 var placedByPath = "/metadata/annotations/" + escape(v1alpha1.PlacedByAnnotation)
 
-// patch turns the pod that the view shows into what the rewrite made of it. Each operation names the
-// place of one change, and what is around it stays whatever it is: the API server sends fields of versions
-// that this program does not know. Operations are done in their order; none moves what a later one names.
+// patch returns the changes from the pod in the view to the rewritten one. Each operation names a single
+// change, so that unknown fields of other API versions stay. Operations are applied in order; none moves the
+// path of a later one.
 func (v *podView) patch(after *corev1.Pod) []operation {
 	operations := []operation{remove("/spec/nodeName")}
 	operations = append(operations, v.pins(&after.Spec)...)
@@ -49,7 +49,7 @@ func (v *podView) patch(after *corev1.Pod) []operation {
 	return append(operations, add(placedByPath, after.Annotations[v1alpha1.PlacedByAnnotation]))
 }
 
-// pins adds the affinity from where it is missing, or a pin to each term that got one.
+// pins adds the affinity from its first absent parent, or a pin to each term that got one.
 func (v *podView) pins(after *corev1.PodSpec) []operation {
 	const nodeAffinityPath = affinityPath + "/nodeAffinity"
 	const requiredPath = nodeAffinityPath + "/requiredDuringSchedulingIgnoredDuringExecution"
@@ -69,7 +69,7 @@ func (v *podView) pins(after *corev1.PodSpec) []operation {
 		path := termsPath + "/" + strconv.Itoa(i) + "/matchFields"
 		switch before := len(v.required().NodeSelectorTerms[i].MatchFields); {
 		case len(term.MatchFields) == before:
-		case before == 0: // it may not be there
+		case before == 0: // matchFields may be absent
 			operations = append(operations, add(path, term.MatchFields))
 		default: // the pin comes first
 			operations = append(operations, add(path+"/0", term.MatchFields[0]))
@@ -78,7 +78,8 @@ func (v *podView) pins(after *corev1.PodSpec) []operation {
 	return operations
 }
 
-// gates removes those that are not in after, from the last on, so that the others keep their numbers.
+// gates removes the gates that are not in after, beginning with the last, so that the indices of the others
+// stay valid.
 func (v *podView) gates(after []corev1.PodSchedulingGate) []operation {
 	before := v.Spec.SchedulingGates
 	if len(after) == len(before) {

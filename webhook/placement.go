@@ -26,11 +26,11 @@ var podResource = metav1.GroupVersionResource{Version: "v1", Resource: "pods"}
 // placement answers admission requests for pods.
 type placement struct{}
 
-// answer rewrites a pod that is being created. A pod that contradicts itself is denied with what
-// to do about it.
+// answer rewrites a pod that is being created. A pod that contradicts itself is denied, with a message that
+// describes the fix.
 func (placement) answer(_ context.Context, asked *request) (*admissionv1.AdmissionResponse, outcome) {
 	if asked.Operation != admissionv1.Create || asked.Resource != podResource || asked.SubResource != "" {
-		return misdirected("placement webhook serves CREATE of pods", asked), warned
+		return misdirected("placement webhook only serves CREATE of pods", asked), warned
 	}
 	patch, err := place(asked.Object)
 	var (
@@ -54,7 +54,7 @@ func (placement) answer(_ context.Context, asked *request) (*admissionv1.Admissi
 	return response, patched
 }
 
-// place is the patch that places a pod, empty when there is nothing to do.
+// place returns the patch that places a pod, empty if the pod needs none.
 func place(raw []byte) ([]operation, error) {
 	var seen podView
 	if err := decodePod(raw, &seen); err != nil {
@@ -71,8 +71,8 @@ func place(raw []byte) ([]operation, error) {
 	return seen.patch(pod), nil
 }
 
-// largePod is the size from which on a pod is checked before it is decoded. What a smaller one may
-// take decoded is little enough, and there are no quantities in what is read of it.
+// largePod is the size from which a pod is checked before it is decoded. A smaller one decodes into little
+// memory, and podView contains no quantities.
 const largePod = 64 << 10
 
 func decodePod(raw []byte, seen *podView) error {
@@ -82,11 +82,11 @@ func decodePod(raw []byte, seen *podView) error {
 	return kjson.UnmarshalCaseSensitivePreserveInts(raw, seen)
 }
 
-// podView is the part of a pod that the rewrite reads or writes. A pointer that is nil is a field that
-// is not there, or null: what is put below it has to be put there whole.
+// podView is the part of a pod that the rewrite reads or writes. A nil pointer is a field that is absent or
+// null, so a patch has to add it as a whole.
 type podView struct {
 	Metadata *struct {
-		Annotations     *struct{}               `json:"annotations"` // whether there are any
+		Annotations     *struct{}               `json:"annotations"` // only whether there are any
 		OwnerReferences []metav1.OwnerReference `json:"ownerReferences"`
 	} `json:"metadata"`
 	Spec struct {
@@ -101,7 +101,7 @@ type podView struct {
 	} `json:"spec"`
 }
 
-// required are the required terms of the node affinity, nil when there is none.
+// required returns the required terms of the node affinity, or nil.
 func (v *podView) required() *corev1.NodeSelector {
 	if v.Spec.Affinity == nil || v.Spec.Affinity.NodeAffinity == nil {
 		return nil
@@ -109,7 +109,7 @@ func (v *podView) required() *corev1.NodeSelector {
 	return v.Spec.Affinity.NodeAffinity.Required
 }
 
-// pod is what the view shows, as a pod to rewrite; it shares nothing that the rewrite changes.
+// pod converts the view into a pod to rewrite; it shares nothing that the rewrite changes.
 func (v *podView) pod() *corev1.Pod {
 	pod := &corev1.Pod{Spec: corev1.PodSpec{
 		NodeName: v.Spec.NodeName, SchedulerName: v.Spec.SchedulerName, SchedulingGates: slices.Clone(v.Spec.SchedulingGates),

@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	jsonpatch "gopkg.in/evanphx/json-patch.v4" // what the API server applies patches with
+	jsonpatch "gopkg.in/evanphx/json-patch.v4" // the library with which the API server applies patches
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -41,7 +41,7 @@ func encode(t testing.TB, object any) []byte {
 	return raw
 }
 
-// apply does to a raw object what the API server does with a response: nothing without a patch.
+// apply applies a response to a raw object as the API server does: without a patch the object stays unchanged.
 func apply(raw []byte, response *admissionv1.AdmissionResponse) ([]byte, error) {
 	if len(response.Patch) == 0 {
 		return raw, nil
@@ -53,15 +53,15 @@ func apply(raw []byte, response *admissionv1.AdmissionResponse) ([]byte, error) 
 	return patch.Apply(raw)
 }
 
-// What the patch makes of the raw object, whose fields this program need not know. Spaces and
-// the order of keys do not matter.
+// The effect of the patch on raw objects, including fields that this program does not know. Spaces and the
+// order of keys do not matter.
 func TestPlacementOfRawPods(t *testing.T) {
 	tests := map[string]struct{ pod, want string }{
-		"without nodeName it is left alone": {
+		"without nodeName it stays unchanged": {
 			pod:  `{"metadata":{"name":"p"},"spec":{"schedulingGates":[{"name":"everynode.dev/placement"}]}}`,
 			want: `{"metadata":{"name":"p"},"spec":{"schedulingGates":[{"name":"everynode.dev/placement"}]}}`,
 		},
-		"nodeName becomes a pin, the gate goes": {
+		"nodeName becomes a pin, the gate is removed": {
 			pod: `{"metadata":{"name":"p"},"spec":{"nodeName":"n1","schedulingGates":[{"name":"everynode.dev/placement"}]}}`,
 			want: `{"metadata":{"name":"p","annotations":{"everynode.dev/placed-by":"webhook"}},"spec":{
 				"affinity":{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[
@@ -93,7 +93,7 @@ func TestPlacementOfRawPods(t *testing.T) {
 				"spec":{"schedulerName":"everynode-scheduler","affinity":{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[
 					{"matchFields":[{"key":"metadata.name","operator":"In","values":["n1"]}]}]}}}}}`,
 		},
-		// The fields of a later Kubernetes are not this program's to drop.
+		// Fields of later Kubernetes releases must not be dropped.
 		"fields that this program does not know stay": {
 			pod: `{"future":{"a":[1]},"metadata":{"name":"p","future":true},"spec":{"nodeName":"n1","future":{"deep":{"er":null}},
 				"containers":[{"name":"c","future":1.5}],
@@ -119,7 +119,7 @@ func TestPlacementOfRawPods(t *testing.T) {
 				{"matchFields":[{"key":"metadata.name","operator":"In","values":["n1"]}],"matchExpressions":[{"key":"disk","operator":"Exists"}]},
 				{"matchFields":[{"key":"metadata.name","operator":"In","values":["n1"]}],"matchExpressions":[{"key":"disk","operator":"Exists"}]}]}}}}}`,
 		},
-		"terms that are not there are the API server's to refuse": {
+		"missing terms stay for the API server to refuse": {
 			pod: `{"metadata":{},"spec":{"nodeName":"n1","affinity":{"future":1,"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":null}}}}}`,
 			want: `{"metadata":{"annotations":{"everynode.dev/placed-by":"webhook"}},"spec":{"affinity":{"future":1,"nodeAffinity":{
 				"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":null}}}}}`,
@@ -143,7 +143,7 @@ func TestPlacementOfRawPods(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			response := placed([]byte(test.pod))
 			if !response.Allowed || len(response.Warnings) > 0 {
-				t.Fatalf("allowed %v, result %v, warnings %q; want it allowed in silence", response.Allowed, response.Result, response.Warnings)
+				t.Fatalf("allowed %v, result %v, warnings %q; want it allowed without warnings", response.Allowed, response.Result, response.Warnings)
 			}
 			got, err := apply([]byte(test.pod), response)
 			if err != nil {
@@ -201,21 +201,20 @@ func TestPlacementRefuses(t *testing.T) {
 	}
 }
 
-// A wrong configuration costs a warning and no more (S7): neither a patch nor a refusal, whatever
-// the object.
+// A wrong configuration only causes a warning (S7): neither a patch nor a refusal, for every object.
 func TestPlacementLeavesOtherRequests(t *testing.T) {
 	tests := map[string]struct {
 		change func(*request)
 		want   string // the warning; "" for one that is served
 	}{
 		"CREATE of a pod":        {change: func(*request) {}},
-		"UPDATE":                 {change: func(r *request) { r.Operation = admissionv1.Update }, want: "take UPDATE of pods out of its configuration"},
-		"DELETE":                 {change: func(r *request) { r.Operation = admissionv1.Delete }, want: "take DELETE of pods out of its configuration"},
-		"CONNECT":                {change: func(r *request) { r.Operation = admissionv1.Connect }, want: "take CONNECT of pods out of its configuration"},
-		"CREATE of a binding":    {change: func(r *request) { r.SubResource = "binding" }, want: "take CREATE of pods out of its configuration"},
-		"CREATE of a Service":    {change: func(r *request) { r.Resource.Resource = "services" }, want: "take CREATE of services out of its configuration"},
-		"a pod of another group": {change: func(r *request) { r.Resource.Group = "metrics.k8s.io" }, want: "take CREATE of pods out of its configuration"},
-		"a later pod":            {change: func(r *request) { r.Resource.Version = "v2" }, want: "take CREATE of pods out of its configuration"},
+		"UPDATE":                 {change: func(r *request) { r.Operation = admissionv1.Update }, want: "remove UPDATE of pods from its configuration"},
+		"DELETE":                 {change: func(r *request) { r.Operation = admissionv1.Delete }, want: "remove DELETE of pods from its configuration"},
+		"CONNECT":                {change: func(r *request) { r.Operation = admissionv1.Connect }, want: "remove CONNECT of pods from its configuration"},
+		"CREATE of a binding":    {change: func(r *request) { r.SubResource = "binding" }, want: "remove CREATE of pods from its configuration"},
+		"CREATE of a Service":    {change: func(r *request) { r.Resource.Resource = "services" }, want: "remove CREATE of services from its configuration"},
+		"a pod of another group": {change: func(r *request) { r.Resource.Group = "metrics.k8s.io" }, want: "remove CREATE of pods from its configuration"},
+		"a later pod":            {change: func(r *request) { r.Resource.Version = "v2" }, want: "remove CREATE of pods from its configuration"},
 	}
 	for name, test := range tests {
 		for kind, raw := range map[string]string{"a pod": `{"spec":{"nodeName":"n1"}}`, "nothing": ``} {
@@ -240,7 +239,7 @@ func TestPlacementLeavesOtherRequests(t *testing.T) {
 	}
 }
 
-// The patch is daemon.Rewrite, for any pod.
+// The patch equals daemon.Rewrite, for any pod.
 func TestPatchIsRewrite(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		pod := drawPod(t)
@@ -269,15 +268,15 @@ func TestPatchIsRewrite(t *testing.T) {
 		if again := placed(patched); len(again.Patch) > 0 {
 			t.Fatalf("a second pass patches: %s", string(again.Patch))
 		}
-		// Our scheduler takes a pod whose target it can tell. Terms without requirements match no
-		// node: a pod that has no others can never run, pinned or not.
+		// Our scheduler accepts a pod whose target node is known. Terms without requirements match no node: a
+		// pod without other terms can never run, pinned or not.
 		if target, ok := daemon.Target(got); changed && !matchesNothing(pod) && (!ok || target != pod.Spec.NodeName) {
 			t.Fatalf("the placed pod's target is %q, %v, want %q\n%s", target, ok, pod.Spec.NodeName, raw)
 		}
 	})
 }
 
-// matchesNothing says whether a pod's required terms are all without requirements.
+// matchesNothing reports whether none of a pod's required terms has requirements.
 func matchesNothing(pod *corev1.Pod) bool {
 	if pod.Spec.Affinity == nil || pod.Spec.Affinity.NodeAffinity == nil || pod.Spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
 		return false
@@ -319,7 +318,7 @@ var (
 	})
 )
 
-// drawPod draws from the fields that the rewrite reads and writes, with some beside them.
+// drawPod draws the fields that the rewrite reads and writes, and some others.
 func drawPod(t *rapid.T) *corev1.Pod {
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{

@@ -32,14 +32,14 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// The entries of the registration, one for each way in which a pod may ask for placement.
+// The entries of the registration, one for each way in which a pod may opt in to placement.
 const (
 	owned          = "owned.placement.everynode.dev"
 	podLabel       = "pod-label.placement.everynode.dev"
 	namespaceLabel = "namespace-label.placement.everynode.dev"
 )
 
-// readManifest reads the one object of a kind in the manifests, strictly.
+// readManifest reads the only object of a kind in the manifests, strictly.
 func readManifest(t *testing.T, kind string, into any) {
 	t.Helper()
 	objects, err := deploy.Objects(deploy.Install, kind)
@@ -51,7 +51,7 @@ func readManifest(t *testing.T, kind string, into any) {
 	}
 }
 
-// registration is the configuration of placement, with the API server's defaults.
+// registration returns the configuration of placement, with the API server's defaults.
 func registration(t *testing.T) *admissionregistrationv1.MutatingWebhookConfiguration {
 	t.Helper()
 	configuration := &admissionregistrationv1.MutatingWebhookConfiguration{}
@@ -60,7 +60,7 @@ func registration(t *testing.T) *admissionregistrationv1.MutatingWebhookConfigur
 	return configuration
 }
 
-// validatingRegistration is the configuration of validation, with the API server's defaults.
+// validatingRegistration returns the configuration of validation, with the API server's defaults.
 func validatingRegistration(t *testing.T) *admissionregistrationv1.ValidatingWebhookConfiguration {
 	t.Helper()
 	configuration := &admissionregistrationv1.ValidatingWebhookConfiguration{}
@@ -69,7 +69,7 @@ func validatingRegistration(t *testing.T) *admissionregistrationv1.ValidatingWeb
 	return configuration
 }
 
-// The API server's own validation, which compiles the matchConditions as well.
+// Uses the API server's own validation, which compiles the matchConditions as well.
 func TestRegistrationIsValid(t *testing.T) {
 	scheme := runtime.NewScheme()
 	if err := errors.Join(admissionregistration.AddToScheme(scheme), internalv1.AddToScheme(scheme)); err != nil {
@@ -85,11 +85,11 @@ func TestRegistrationIsValid(t *testing.T) {
 	}
 }
 
-// Validation is asked for DaemonSets of everynode.dev alone, and what it cannot answer goes through.
+// Validation is configured only for DaemonSets of everynode.dev, and its failures admit the object.
 func TestValidatingRegistration(t *testing.T) {
 	path, port := ValidationPath, int32(443)
 	want := []admissionregistrationv1.ValidatingWebhook{{
-		// Not under placement.everynode.dev, which the controller takes for placement's failure.
+		// Not under placement.everynode.dev, whose failures the controller attributes to placement.
 		Name: "daemonsets.validation.everynode.dev",
 		ClientConfig: admissionregistrationv1.WebhookClientConfig{Service: &admissionregistrationv1.ServiceReference{
 			Name: "everynode-webhook", Namespace: "everynode-system", Path: &path, Port: &port,
@@ -111,8 +111,8 @@ func TestValidatingRegistration(t *testing.T) {
 	}
 }
 
-// What every entry has in common; what differs, its selectors and conditions, is proved below by
-// whom they let through.
+// The properties that all entries share. Their selectors and conditions are tested below by the pods that they
+// match.
 func TestRegistrationProperties(t *testing.T) {
 	configuration := registration(t)
 	var names []string
@@ -125,14 +125,14 @@ func TestRegistrationProperties(t *testing.T) {
 				ClientConfig: admissionregistrationv1.WebhookClientConfig{Service: &admissionregistrationv1.ServiceReference{
 					Name: "everynode-webhook", Namespace: "everynode-system", Path: &path, Port: &port,
 				}},
-				// CREATE of pods and nothing below them.
+				// CREATE of pods and not of their subresources.
 				Rules: []admissionregistrationv1.RuleWithOperations{{
 					Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create},
 					Rule: admissionregistrationv1.Rule{
 						APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}, Scope: new(admissionregistrationv1.NamespacedScope),
 					},
 				}},
-				// A pod that nobody pins must not slip through; three seconds bound what that costs.
+				// A pod that was not pinned must not be admitted; three seconds bound the cost.
 				FailurePolicy: new(admissionregistrationv1.Fail), TimeoutSeconds: new(int32(3)),
 				// Another webhook may set spec.nodeName after this one.
 				ReinvocationPolicy:      new(admissionregistrationv1.IfNeededReinvocationPolicy),
@@ -145,7 +145,7 @@ func TestRegistrationProperties(t *testing.T) {
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("entry (-want, +got):\n%s", diff)
 			}
-			// Metrics and audit tell the entries apart from other webhooks by this.
+			// Metrics and audit logs distinguish the entries from other webhooks by this.
 			if !strings.HasSuffix(entry.Name, ".placement.everynode.dev") {
 				t.Errorf("name %q, want it under placement.everynode.dev", entry.Name)
 			}
@@ -156,9 +156,8 @@ func TestRegistrationProperties(t *testing.T) {
 	}
 }
 
-// calls are the entries that send a pod to the webhook, in the API server's own evaluation:
-// selectors first, then matchConditions. An evaluation that errs would, by failurePolicy Fail,
-// refuse the pod.
+// calls evaluates which entries send a pod to the webhook, with the API server's own code: selectors first,
+// then matchConditions. With failurePolicy Fail, an evaluation error would refuse the pod.
 type calls struct {
 	entries  []admissionwebhook.WebhookAccessor
 	matchers []matchconditions.Matcher
@@ -177,7 +176,7 @@ func newCalls(t *testing.T) *calls {
 	return c
 }
 
-// by names the entries that call the webhook for a pod.
+// by returns the names of the entries that call the webhook for a pod.
 func (c *calls) by(ctx context.Context, namespace labels.Set, object runtime.Object, groups []string, schemaless bool) ([]string, error) {
 	var names []string
 	for i, entry := range c.entries {
@@ -211,8 +210,8 @@ func (c *calls) by(ctx context.Context, namespace labels.Set, object runtime.Obj
 var (
 	podVersionKind     = corev1.SchemeGroupVersion.WithKind("Pod")
 	podVersionResource = corev1.SchemeGroupVersion.WithResource("pods")
-	// representations are how the API server may show a typed object to CEL; they differ in what
-	// has() sees of empty fields.
+	// representations are the forms in which the API server may present a typed object to CEL; they differ in
+	// has() of empty fields.
 	representations = map[string]bool{"unstructured": false, "schemaless": true}
 )
 
@@ -231,7 +230,7 @@ func daemonPod(change ...func(*corev1.Pod)) *corev1.Pod {
 	return pod
 }
 
-// Who comes to the webhook, and by which entries. Nobody else may notice it (S7).
+// Which pods are sent to the webhook, and by which entries. Other pods must not be affected by it (S7).
 func TestRegistrationMatches(t *testing.T) {
 	owner := func(apiVersion, kind string) func(*corev1.Pod) {
 		return func(pod *corev1.Pod) {
@@ -267,7 +266,7 @@ func TestRegistrationMatches(t *testing.T) {
 
 	tests := map[string]struct {
 		pod       runtime.Object
-		namespace labels.Set // "ns", which does not ask, when nil
+		namespace labels.Set // nil for "ns", which does not opt in
 		groups    []string
 		want      []string
 	}{
@@ -325,8 +324,8 @@ func TestRegistrationMatches(t *testing.T) {
 	}
 }
 
-// The conditions in CEL and the rules in Go are two texts of one rule: whatever the pod, the entry
-// for daemons' pods lets through those, and those alone, that the rewrite gives to our scheduler.
+// The conditions in CEL and the rules in Go express the same rule: the entry for daemons' pods matches exactly
+// those pods that the rewrite assigns to our scheduler.
 func TestRegistrationAgreesWithOwnedByDaemon(t *testing.T) {
 	called := newCalls(t)
 	rapid.Check(t, func(t *rapid.T) {

@@ -18,7 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-// review is the body that the API server posts.
+// review returns the body that the API server posts.
 func review(t testing.TB, asked *request) []byte {
 	return encode(t, admissionv1.AdmissionReview{
 		TypeMeta: reviewType,
@@ -66,13 +66,13 @@ func TestHandlerAnswersTheReview(t *testing.T) {
 	}
 }
 
-// A request that can be named is answered by a review, also when it is refused; nothing else is.
+// A request with a UID is answered with a review, even if it is refused; others are not.
 func TestHandlerRefuses(t *testing.T) {
 	const head = `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u","operation":"CREATE","resource":{"version":"v1","resource":"pods"}`
 	tests := map[string]struct {
 		body        string
 		contentType string // "" for application/json
-		wantStatus  int    // of HTTP; 200 for a review that refuses
+		wantStatus  int    // the HTTP status; 200 for a review that refuses
 		want        string // a part of the message
 	}{
 		"nothing":                   {body: ``, wantStatus: 400, want: "decoding the review"},
@@ -92,10 +92,10 @@ func TestHandlerRefuses(t *testing.T) {
 		"more than there can be":    {body: head + `,"object":"` + strings.Repeat("x", bodyLimit) + `"}}`, wantStatus: 413, want: "too large"},
 		"protobuf":                  {body: "k8s\x00", contentType: "application/vnd.kubernetes.protobuf", wantStatus: 415, want: "send application/json"},
 		"no content type that is":   {body: head + `}}`, contentType: ";", wantStatus: 415, want: "send application/json"},
-		"a pod that is none":        {body: head + `,"object":[]}}`, wantStatus: 200, want: "decoding the pod"},
+		"a number for a pod":        {body: head + `,"object":[]}}`, wantStatus: 200, want: "decoding the pod"},
 		"no pod":                    {body: head + `}}`, wantStatus: 200, want: "decoding the pod"},
 		"a pod of the wrong form":   {body: head + `,"object":{"spec":{"nodeName":{}}}}}`, wantStatus: 200, want: "decoding the pod"},
-		"annotations that are none": {body: head + `,"object":{"metadata":{"annotations":"x"},"spec":{"nodeName":"n1"}}}}`, wantStatus: 200, want: "decoding the pod"},
+		"annotations that are not a map": {body: head + `,"object":{"metadata":{"annotations":"x"},"spec":{"nodeName":"n1"}}}}`, wantStatus: 200, want: "decoding the pod"},
 	}
 	handler := newHandler(t)
 	for name, test := range tests {
@@ -120,7 +120,7 @@ func TestHandlerRefuses(t *testing.T) {
 	}
 }
 
-// What was read of one request is not changed by the next, which may have its buffer.
+// A decoded request does not change when the next one reuses its buffer.
 func TestRequestsShareNoMemory(t *testing.T) {
 	read := func(uid, object string) *request {
 		body := review(t, &request{UID: "u", Name: uid, Object: []byte(object)})

@@ -11,19 +11,18 @@ import (
 )
 
 const (
-	// roomLimit is how many bytes the requests of one path may hold at a time. It is room for two
-	// bodies of the largest size, or for 1,000 of a pod's.
+	// roomLimit is how many bytes the requests of one path may hold at a time: two bodies of the largest size,
+	// or 1,000 typical pods.
 	roomLimit = 32 << 20
-	// requestCost is what a request takes beside its body: a stream, a goroutine, what is decoded.
+	// requestCost is the memory of a request besides its body: a stream, a goroutine, decoded values.
 	requestCost = 16 << 10
 )
 
-var errBusy = &httpError{http.StatusServiceUnavailable, "too many requests are under way: try again"}
+var errBusy = &httpError{http.StatusServiceUnavailable, "too many requests are in flight: try again"}
 
-// room is the memory that the requests of one path may hold together. A request takes its part before its
-// body is read, and gives it back when the last of the work for it is done, whether or not its client is still
-// there. One host gets half of the room at most: what floods from one address does not shut out the API
-// servers at others.
+// room is the memory that the requests of one path share. A request acquires its part before its body is read,
+// and releases it when all work for it is done, whether or not its client is still connected. One host gets
+// half of the room at most, so that a flood from one address does not block API servers at others.
 type room struct {
 	all   *semaphore.Weighted
 	share int64
@@ -32,7 +31,7 @@ type room struct {
 	hosts map[string]*host
 }
 
-// host is an address that has requests under way or waiting.
+// host is an address with requests in flight or waiting.
 type host struct {
 	room  *semaphore.Weighted
 	users int
@@ -42,16 +41,16 @@ func newRoom(limit int64) *room {
 	return &room{all: semaphore.NewWeighted(limit), share: limit / 2, hosts: map[string]*host{}}
 }
 
-// enter waits for room for a request until ctx ends. The caller calls leave once.
-func (r *room) enter(ctx context.Context, posted *http.Request) (leave func(), err error) {
+// enter waits for room for a request until ctx ends. The caller calls release once.
+func (r *room) enter(ctx context.Context, posted *http.Request) (release func(), err error) {
 	length := posted.ContentLength
 	switch {
 	case length > bodyLimit:
 		return nil, &http.MaxBytesError{Limit: bodyLimit}
-	case length < 0: // it is not known
+	case length < 0: // unknown
 		length = bodyLimit
 	}
-	size := min(requestCost+2*length, r.share) // the body, and the objects that are cut out of it
+	size := min(requestCost+2*length, r.share) // the body, and the objects decoded from it
 	from := hostOf(posted.RemoteAddr)
 	own := r.of(from)
 	if err := own.room.Acquire(ctx, size); err != nil {
@@ -70,7 +69,7 @@ func (r *room) enter(ctx context.Context, posted *http.Request) (leave func(), e
 	}, nil
 }
 
-// busyOr is why waiting came to nothing: the client went, or there was no room in time.
+// busyOr returns why waiting failed: the client disconnected, or no room was free in time.
 func busyOr(ctx context.Context) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return context.Canceled
@@ -98,7 +97,7 @@ func (r *room) forget(address string, own *host) {
 	}
 }
 
-// hostOf is an address without its port.
+// hostOf returns an address without its port.
 func hostOf(address string) string {
 	if name, _, err := net.SplitHostPort(address); err == nil {
 		return name

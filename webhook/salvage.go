@@ -19,17 +19,17 @@ import (
 )
 
 const (
-	// listLimit is how many objects a list may have: some of upstream's rules compare each with every
-	// other one. The largest lists seen in real templates have a few hundred.
+	// listLimit bounds the objects in a list, because some of upstream's rules compare each with every other
+	// one. The largest lists in real templates have a few hundred.
 	listLimit = 5000
-	// faultLimit is how many faults of a spec are found, one by one.
+	// faultLimit is how many faults of a spec are reported separately.
 	faultLimit = 100
-	// shownLimit is how much of a value a message shows.
+	// shownLimit is how many characters of a value a message contains.
 	shownLimit = 64
 )
 
-// readSpec decodes a spec, and gives what is wrong with those of its fields that cannot be decoded, in
-// time and memory that their length warrants. They are left out of the spec.
+// readSpec decodes a spec, in time and memory proportional to its length. It returns errors for fields that
+// cannot be decoded, and omits them from the spec.
 func readSpec(ctx context.Context, raw []byte) (*v1alpha1.DaemonSetSpec, field.ErrorList) {
 	spec, path := &v1alpha1.DaemonSetSpec{}, field.NewPath("spec")
 	if len(raw) == 0 {
@@ -47,16 +47,16 @@ func readSpec(ctx context.Context, raw []byte) (*v1alpha1.DaemonSetSpec, field.E
 	return spec, append(s.faults, shorten(raw, spec, path)...)
 }
 
-// salvage takes JSON apart along a Go type, down to the values that cannot be decoded.
+// salvage splits JSON along a Go type, down to the values that cannot be decoded.
 type salvage struct {
 	ctx    context.Context
 	faults field.ErrorList
 }
 
-// null stands in for a value that cannot be decoded.
+// null replaces a value that cannot be decoded.
 var null = json.RawMessage("null")
 
-// value is raw with null for what cannot be decoded into a T.
+// value returns raw with null for each part that cannot be decoded into t.
 func (s *salvage) value(raw json.RawMessage, t reflect.Type, path *field.Path) json.RawMessage {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -96,8 +96,8 @@ func (s *salvage) value(raw json.RawMessage, t reflect.Type, path *field.Path) j
 	return null
 }
 
-// object puts an object together again from those of its parts that have a type, sorted by name, so that
-// the same faults are found in every pass.
+// object reassembles an object from the parts that have a type, sorted by name, so that every pass finds the
+// same faults.
 func (s *salvage) object(parts map[string]json.RawMessage, types map[string]reflect.Type, path func(string) *field.Path) json.RawMessage {
 	whole := map[string]json.RawMessage{}
 	for _, name := range slices.Sorted(maps.Keys(parts)) {
@@ -112,7 +112,7 @@ func object(raw []byte) (parts map[string]json.RawMessage, ok bool) {
 	return parts, kjson.UnmarshalCaseSensitivePreserveInts(raw, &parts) == nil
 }
 
-// list is none when it is too long.
+// list fails for a list that is too long.
 func list(raw []byte) (parts []json.RawMessage, ok bool) {
 	var counted []struct{} // takes no memory
 	if _ = kjson.UnmarshalCaseSensitivePreserveInts(raw, &counted); len(counted) > listLimit {
@@ -123,13 +123,13 @@ func list(raw []byte) (parts []json.RawMessage, ok bool) {
 
 func encoded(parts any) json.RawMessage {
 	raw, err := json.Marshal(parts)
-	if err != nil { // they were decoded before
+	if err != nil { // cannot happen: they were decoded before
 		return null
 	}
 	return raw
 }
 
-// fieldsOf are the types of a struct's fields by their names in JSON.
+// fieldsOf returns the types of a struct's fields by their JSON names.
 func fieldsOf(t reflect.Type) map[string]reflect.Type {
 	types := map[string]reflect.Type{}
 	for i := range t.NumField() {
@@ -144,7 +144,7 @@ func fieldsOf(t reflect.Type) map[string]reflect.Type {
 	return types
 }
 
-// detail is what is wrong with a value, without the value itself: an update is forgiven by it.
+// detail describes the error of a value without the value itself, because updates compare errors by it.
 func detail(t reflect.Type, err error) string {
 	var refused *bounded.Error
 	switch {
@@ -178,7 +178,7 @@ func shown(raw []byte) string {
 	return strings.Trim(string(raw), `"`)
 }
 
-// shorten removes lists that are too long, and says which. A short text holds none.
+// shorten removes lists that are too long, and reports them. A short text contains none.
 func shorten(raw []byte, spec *v1alpha1.DaemonSetSpec, path *field.Path) field.ErrorList {
 	if len(raw) < 2*listLimit {
 		return nil

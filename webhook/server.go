@@ -12,27 +12,26 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// The API server gives the webhook three seconds; a connection that is slower than that, or
-// that nobody has used for minutes, is closed.
+// The API server waits three seconds for the webhook. Slower connections, and those that are idle for minutes,
+// are closed.
 const (
 	headerTimeout = 3 * time.Second
 	requestLimit  = 5 * time.Second
 	idleTimeout   = 2 * time.Minute
-	// headerLimit is far above what the API server sends, which is a few hundred bytes.
+	// headerLimit is far above the few hundred bytes that the API server sends.
 	headerLimit = 16 << 10
-	// streamLimit is how many requests a connection may carry at a time; the API server's client opens
-	// another one for more.
+	// streamLimit is the number of concurrent requests on a connection; the API server's client opens another
+	// connection for more.
 	streamLimit = 250
-	// windowLimit is how much of the bodies on a connection is received before a handler reads it.
+	// windowLimit is how many bytes of the bodies on a connection are received before a handler reads them.
 	windowLimit = 256 << 10
-	// drainLimit is how long requests that are under way may take after the last one was taken.
+	// drainLimit is how long requests in flight may take after the server stopped accepting new ones.
 	drainLimit = 10 * time.Second
 )
 
-// Serve answers on listener over TLS until ctx ends. It goes on for delay after that, new connections
-// included: readiness fails at once (Health), but endpoints and whoever balances by them take
-// time to learn it, and until then the API server sends requests here. Then it takes no more, and
-// finishes those that are under way.
+// Serve answers on listener over TLS until ctx ends. It continues for delay after that, also on new
+// connections: readiness fails at once (Health), but the API server sends requests until endpoints and load
+// balancers are updated. Then it accepts no more requests, and finishes those in flight.
 func Serve(ctx context.Context, listener net.Listener, config *tls.Config, handler http.Handler, delay time.Duration) error {
 	server := &http.Server{
 		Handler:           handler,

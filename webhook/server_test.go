@@ -22,25 +22,25 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 )
 
-// patience is far more than anything here takes; who waits longer hangs.
+// patience is far more than any step here needs: exceeding it means that the step hangs.
 const patience = 20 * time.Second
 
-// served is a run of Serve on loopback with a certificate of its own.
+// served is a run of Serve on loopback with its own certificate.
 type served struct {
 	address string
-	roots   *x509.CertPool // that trust the certificate
+	roots   *x509.CertPool // trust the certificate
 	stop    context.CancelFunc
 	done    <-chan error // what Serve returns
 }
 
-// client is one with connections of its own; it shows a certificate where one is asked for.
+// client returns a client with its own connections; it presents a certificate where one is requested.
 func (s *served) client(t *testing.T, shown ...tls.Certificate) *http.Client {
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: s.roots, MinVersion: tls.VersionTLS13, Certificates: shown}, ForceAttemptHTTP2: true}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport, Timeout: patience}
 }
 
-// selfSigned is a certificate that is its own CA, for servers on loopback and for clients.
+// selfSigned returns a certificate that is its own CA, for servers on loopback and for clients.
 func selfSigned(t *testing.T, name string) (tls.Certificate, *x509.Certificate) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -84,7 +84,7 @@ func serve(t *testing.T, handler http.Handler, delay time.Duration, change ...fu
 	return s
 }
 
-// ended waits for Serve to end well.
+// ended waits until Serve returns without an error.
 func ended(t *testing.T, done <-chan error) {
 	t.Helper()
 	select {
@@ -128,7 +128,7 @@ func TestServeOverTLS(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// One connection carries the API server's calls only over HTTP/2.
+			// Only with HTTP/2 can one connection carry all calls of the API server.
 			if response.StatusCode != test.want || response.ProtoMajor != 2 {
 				t.Errorf("status %d over %s, want %d over HTTP/2: %s", response.StatusCode, response.Proto, test.want, answer)
 			}
@@ -142,7 +142,8 @@ func TestServeOverTLS(t *testing.T) {
 	ended(t, server.done)
 }
 
-// A stop takes no new connections, and finishes what is under way before Serve ends.
+// After a stop the server accepts no new connections, and Serve returns when the requests in flight are
+// finished.
 func TestServeFinishesRequestsUnderWay(t *testing.T) {
 	entered, release := make(chan struct{}), make(chan struct{})
 	server := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -179,22 +180,22 @@ func TestServeFinishesRequestsUnderWay(t *testing.T) {
 		}
 		_ = connection.Close()
 		if time.Now().After(deadline) {
-			t.Fatal("connections are still taken after the stop")
+			t.Fatal("connections are still accepted after the stop")
 		}
 	}
 	select {
 	case err := <-server.done:
-		t.Fatalf("Serve ended (%v) with a request under way", err)
+		t.Fatalf("Serve ended (%v) with a request in flight", err)
 	default:
 	}
 	close(release)
 	if got := <-answered; got.err != nil || got.body != "finished" {
-		t.Errorf("the request under way got %q, %v", got.body, got.err)
+		t.Errorf("the request in flight got %q, %v", got.body, got.err)
 	}
 	ended(t, server.done)
 }
 
-// A listener that fails ends Serve with an error that says so; it does not wait for the stop.
+// When its listener fails, Serve returns an error that says so; it does not wait for the stop.
 func TestServeEndsWithItsListener(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -216,8 +217,8 @@ func TestServeEndsWithItsListener(t *testing.T) {
 	}
 }
 
-// The lame duck: after the stop readiness fails at once, and requests are answered still, on old
-// connections and on new ones, until the delay is over.
+// Lame duck mode: after the stop readiness fails at once, and requests are still answered, on old and new
+// connections, until the delay is over.
 func TestServeGoesOnAfterReadinessFails(t *testing.T) {
 	const delay = time.Second
 	server := serve(t, newHandler(t), delay)
@@ -235,7 +236,7 @@ func TestServeGoesOnAfterReadinessFails(t *testing.T) {
 		}
 		_, err = io.Copy(io.Discard, response.Body)
 		if client != old {
-			client.CloseIdleConnections() // one host may have so many
+			client.CloseIdleConnections() // the limit of one host
 		}
 		return err
 	}
@@ -272,7 +273,7 @@ func TestServeGoesOnAfterReadinessFails(t *testing.T) {
 	}
 }
 
-// A header beyond the limit ends the request before the handler sees it.
+// A header beyond the limit ends the request before it reaches the handler.
 func TestServeLimitsHeaders(t *testing.T) {
 	server := serve(t, newHandler(t), 0)
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+server.address+PlacementPath, bytes.NewReader(review(t, create([]byte(`{}`)))))

@@ -29,17 +29,17 @@ import (
 // ValidationPath is the URL path of the validating webhook of DaemonSets.
 const ValidationPath = "/validate-daemonsets"
 
-// Privileged pods are daemons' daily bread. An API server that runs with --allow-privileged=false refuses
-// them by itself; upstream's functions would do so here, unless they are told before they are first used.
+// Daemons are often privileged. An API server with --allow-privileged=false refuses privileged pods itself;
+// upstream's functions would refuse them here unless capabilities are set before their first use.
 func init() { capabilities.Setup(true, 0) }
 
 var daemonSetResource = metav1.GroupVersionResource{Group: v1alpha1.GroupName, Version: "v1alpha1", Resource: "daemonsets"}
 
 // validator answers admission requests for DaemonSets of everynode.dev.
 //
-// What the CRD's own schema and rules refuse never comes here: the API server asks webhooks last. They
-// hold, among others, for the selector that cannot change, and metadata is the API server's business. So
-// what is left is the pod template.
+// Requests that the CRD's schema and rules refuse never arrive here, because the API server calls webhooks
+// last. The CRD covers, for example, the immutable selector, and the API server validates metadata. What
+// remains is the pod template.
 type validator struct {
 	others *Others
 }
@@ -47,7 +47,7 @@ type validator struct {
 func (v *validator) answer(ctx context.Context, asked *request) (*admissionv1.AdmissionResponse, outcome) {
 	isServed := asked.Operation == admissionv1.Create || asked.Operation == admissionv1.Update
 	if !isServed || asked.Resource != daemonSetResource || asked.SubResource != "" {
-		return misdirected("validation serves CREATE and UPDATE of DaemonSets of everynode.dev", asked), warned
+		return misdirected("validation only serves CREATE and UPDATE of DaemonSets of everynode.dev", asked), warned
 	}
 	raw, err := specOf(asked.Object)
 	if err != nil {
@@ -57,9 +57,9 @@ func (v *validator) answer(ctx context.Context, asked *request) (*admissionv1.Ad
 	if asked.Operation == admissionv1.Update {
 		before, err := specOf(asked.OldObject)
 		switch {
-		case err != nil: // nothing is known of it, and so nothing can be forgiven
+		case err != nil: // the old object is unknown, so none of its errors can be accepted
 		case bytes.Equal(before, raw):
-			return allowed(), unchanged // metadata: labels, or the last finalizer
+			return allowed(), unchanged // only metadata changed: labels, or the last finalizer
 		default:
 			old = newDaemonSet(ctx, asked, before)
 		}
@@ -81,7 +81,7 @@ func (v *validator) answer(ctx context.Context, asked *request) (*admissionv1.Ad
 	return allowed(), unchanged
 }
 
-// specOf is the spec in an object's JSON. Nothing else of a DaemonSet is looked at, nor decoded.
+// specOf returns the spec of an object in JSON. Nothing else of a DaemonSet is read or decoded.
 func specOf(object []byte) (json.RawMessage, error) {
 	var set *struct {
 		Spec json.RawMessage `json:"spec"`
@@ -90,13 +90,13 @@ func specOf(object []byte) (json.RawMessage, error) {
 		return nil, fmt.Errorf("decoding the DaemonSet: %w", err)
 	}
 	if set == nil {
-		return nil, errors.New("decoding the DaemonSet: there is none")
+		return nil, errors.New("decoding the DaemonSet: the request contains none")
 	}
 	return set.Spec, nil
 }
 
-// daemonSet is one of everynode.dev as the native kind, with apps/v1's defaults, and what could not be
-// decoded of it.
+// daemonSet is a DaemonSet of everynode.dev as the native kind, with apps/v1's defaults, and the errors of
+// fields that could not be decoded.
 type daemonSet struct {
 	*appsv1.DaemonSet
 	faults field.ErrorList
@@ -109,13 +109,14 @@ func newDaemonSet(ctx context.Context, asked *request, raw []byte) *daemonSet {
 	return &daemonSet{DaemonSet: native, faults: faults}
 }
 
-// validate says what apps/v1 would refuse of a DaemonSet that is made or, with old, changed, else what
-// to warn of. It is k8s.io/kubernetes pkg/registry/apps/daemonset strategy.go without what is said above.
+// validate returns the errors that apps/v1 would report for a DaemonSet that is created or, with old, changed,
+// or else warnings. It follows k8s.io/kubernetes pkg/registry/apps/daemonset strategy.go, without the checks
+// listed above.
 //
-// Upstream lets pass in an update what its validation did not know when the old object was stored. Here
-// that goes further: a DaemonSet may have been stored while nothing validated it, and it must be possible to
-// fix it in steps, and to delete it when it has finalizers. So an update is not refused for what was
-// wrong before, be it that it could not even be decoded.
+// On update, upstream accepts errors that its validation did not know when the old object was stored. This goes
+// further: a DaemonSet may have been stored without any validation, and it must be possible to fix it in steps,
+// and to delete it when it has finalizers. So an update is not refused for errors that the old object already
+// has, even if it could not be decoded.
 func (v *validator) validate(ctx context.Context, set, old *daemonSet) (warnings []string, err error) {
 	var before field.ErrorList
 	if old != nil {
@@ -134,7 +135,7 @@ func (v *validator) validate(ctx context.Context, set, old *daemonSet) (warnings
 			return nil, err
 		}
 	}
-	if ctx.Err() != nil { // nobody waits for the answer
+	if ctx.Err() != nil { // the client has stopped waiting
 		return nil, ctx.Err()
 	}
 	if errs := refusals(spec, oldSpec); len(errs) > 0 {
@@ -144,7 +145,7 @@ func (v *validator) validate(ctx context.Context, set, old *daemonSet) (warnings
 	if old == nil {
 		return warnings[:min(len(warnings), reportLimit)], nil
 	}
-	// An update is warned of what it brings, and not again of what was there.
+	// Warnings that the old object already had are not repeated.
 	known := sets.New(v.warnings(ctx, old.DaemonSet, oldSpec)...)
 	warnings = slices.DeleteFunc(warnings, known.Has)
 	return warnings[:min(len(warnings), reportLimit)], nil
@@ -154,7 +155,7 @@ func invalid(set *daemonSet, errs field.ErrorList) error {
 	return apierrors.NewInvalid(v1alpha1.DaemonSetKind.GroupKind(), set.Name, reported(errs))
 }
 
-// internal is a spec as upstream's functions take it.
+// internal converts a spec into the internal type that upstream's functions take.
 func internal(set *appsv1.DaemonSet) (*apps.DaemonSetSpec, error) {
 	spec := &apps.DaemonSetSpec{}
 	if err := internalv1.Convert_v1_DaemonSetSpec_To_apps_DaemonSetSpec(&set.Spec, spec, nil); err != nil {

@@ -21,7 +21,7 @@ import (
 	"github.com/everynode/everynode/api/v1alpha1"
 )
 
-// validSet is a DaemonSet that is neither refused nor warned of.
+// validSet is a DaemonSet that causes neither an error nor a warning.
 func validSet(change ...func(*v1alpha1.DaemonSet)) *v1alpha1.DaemonSet {
 	set := &v1alpha1.DaemonSet{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "everynode.dev/v1alpha1", Kind: "DaemonSet"},
@@ -43,7 +43,7 @@ func validSet(change ...func(*v1alpha1.DaemonSet)) *v1alpha1.DaemonSet {
 	return set
 }
 
-// createSet and updateSet are the admission requests for a DaemonSet.
+// createSet and updateSet return the admission requests for a DaemonSet.
 func createSet(raw []byte) *request {
 	return &request{UID: "uid-request", Operation: admissionv1.Create, Resource: daemonSetResource, Namespace: "ns", Name: "agent", Object: raw}
 }
@@ -60,7 +60,7 @@ func validated(t testing.TB, asked *request) *admissionv1.AdmissionResponse {
 	return response
 }
 
-// fields are those that a refusal names.
+// fields returns the fields that a refusal names.
 func fields(response *admissionv1.AdmissionResponse) []string {
 	if response.Allowed || response.Result.Details == nil {
 		return nil
@@ -84,20 +84,20 @@ func grace(seconds int64) func(*v1alpha1.DaemonSet) {
 	}
 }
 
-// What test/corpus holds against a real API server in breadth is here in a few words.
+// A short version of test/corpus, which compares with a real API server.
 func TestValidationRefuses(t *testing.T) {
 	tests := map[string]struct {
 		set, old *v1alpha1.DaemonSet
-		want     []string // the fields that are named; nil for a DaemonSet that is taken
+		want     []string // the fields that are named; nil for a DaemonSet that is accepted
 	}{
-		"a lawful one":               {set: validSet()},
+		"a valid one":               {set: validSet()},
 		"no image":                   {set: validSet(image("")), want: []string{"spec.template.spec.containers[0].image"}},
 		"a period below zero":        {set: validSet(grace(-1)), want: []string{"spec.template.spec.containers[0].livenessProbe.periodSeconds"}},
 		"two mistakes":               {set: validSet(image(""), grace(-1)), want: []string{"spec.template.spec.containers[0].livenessProbe.periodSeconds", "spec.template.spec.containers[0].image"}},
-		"an update to a lawful one":  {set: validSet(), old: validSet(image("other"))},
+		"an update to a valid one":  {set: validSet(), old: validSet(image("other"))},
 		"an update to a mistake":     {set: validSet(image("")), old: validSet(), want: []string{"spec.template.spec.containers[0].image"}},
 		"a mistake that was there":   {set: validSet(image("")), old: validSet(image(""))},
-		"one of two mistakes mended": {set: validSet(image("")), old: validSet(image(""), grace(-1))},
+		"one of two mistakes fixed": {set: validSet(image("")), old: validSet(image(""), grace(-1))},
 		"a mistake beside another":   {set: validSet(image(""), grace(-1)), old: validSet(image("")), want: []string{"spec.template.spec.containers[0].livenessProbe.periodSeconds"}},
 	}
 	for name, test := range tests {
@@ -112,7 +112,7 @@ func TestValidationRefuses(t *testing.T) {
 				t.Errorf("allowed %v, fields (-want, +got):\n%s\n%+v", response.Allowed, diff, response.Result)
 			}
 			if !response.Allowed && (response.Result.Code != http.StatusUnprocessableEntity || response.Result.Reason != metav1.StatusReasonInvalid) {
-				t.Errorf("result %+v, want what the API server says of an invalid object", response.Result)
+				t.Errorf("result %+v, want the API server's for an invalid object", response.Result)
 			}
 			if len(response.Warnings) > 0 {
 				t.Errorf("warnings %q, want none", response.Warnings)
@@ -121,10 +121,10 @@ func TestValidationRefuses(t *testing.T) {
 	}
 }
 
-// What is shipped and shown is neither refused nor warned of; what real products ship is not refused.
+// Our own manifests cause neither an error nor a warning; those of real products cause no error.
 func TestValidationTakesManifests(t *testing.T) {
 	folders := map[string]bool{"../examples": true, "../examples/talking": true, "../test/corpus/testdata/accepted": false}
-	if folder := os.Getenv("EVERYNODE_CORPUS"); folder != "" { // as test/corpus has it
+	if folder := os.Getenv("EVERYNODE_CORPUS"); folder != "" { // as in test/corpus
 		folders[folder] = false
 	}
 	for folder, silent := range folders {
@@ -186,11 +186,11 @@ func TestValidationLeavesOtherRequests(t *testing.T) {
 		change func(*request)
 		want   string
 	}{
-		"DELETE":             {func(r *request) { r.Operation = admissionv1.Delete }, "take DELETE of daemonsets out of its configuration"},
-		"UPDATE of a status": {func(r *request) { r.Operation, r.SubResource = admissionv1.Update, "status" }, "take UPDATE of daemonsets out of its configuration"},
-		"a native DaemonSet": {func(r *request) { r.Resource.Group = "apps" }, "take CREATE of daemonsets out of its configuration"},
-		"a pod":              {func(r *request) { r.Resource = podResource }, "take CREATE of pods out of its configuration"},
-		"of a later version": {func(r *request) { r.Resource.Version = "v1" }, "take CREATE of daemonsets out of its configuration"},
+		"DELETE":             {func(r *request) { r.Operation = admissionv1.Delete }, "remove DELETE of daemonsets from its configuration"},
+		"UPDATE of a status": {func(r *request) { r.Operation, r.SubResource = admissionv1.Update, "status" }, "remove UPDATE of daemonsets from its configuration"},
+		"a native DaemonSet": {func(r *request) { r.Resource.Group = "apps" }, "remove CREATE of daemonsets from its configuration"},
+		"a pod":              {func(r *request) { r.Resource = podResource }, "remove CREATE of pods from its configuration"},
+		"of a later version": {func(r *request) { r.Resource.Version = "v1" }, "remove CREATE of daemonsets from its configuration"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			asked := createSet([]byte(`{"spec":{}}`))
@@ -203,7 +203,7 @@ func TestValidationLeavesOtherRequests(t *testing.T) {
 	}
 }
 
-// surge has the DaemonSet make new pods beside the old ones.
+// surge makes the DaemonSet create new pods beside the old ones.
 func surge(set *v1alpha1.DaemonSet) {
 	set.Spec.UpdateStrategy = v1alpha1.DaemonSetUpdateStrategy{Type: appsv1.RollingUpdateDaemonSetStrategyType, RollingUpdate: &v1alpha1.RollingUpdateDaemonSet{
 		MaxSurge: new(intstr.FromString("10%")), MaxUnavailable: new(intstr.FromInt32(0)),
@@ -240,14 +240,14 @@ func TestWarnings(t *testing.T) {
 		"no priority":                     {set: validSet(unranked), want: []string{"without priorityClassName"}},
 		"tolerating everything":           {set: validSet(tolerating(corev1.Toleration{Key: "a"}, everything)), want: []string{"tolerations[1]: tolerates every taint"}},
 		"tolerating every value of a key": {set: validSet(tolerating(corev1.Toleration{Key: "a", Operator: corev1.TolerationOpExists}))},
-		"what apps/v1 warns of": {set: validSet(func(set *v1alpha1.DaemonSet) {
+		"a warning of apps/v1": {set: validSet(func(set *v1alpha1.DaemonSet) {
 			set.Spec.Template.Spec.NodeSelector = map[string]string{"beta.kubernetes.io/os": "linux"}
 		}), want: []string{"deprecated since v1.14"}},
 		"all at once":                               {set: validSet(web, surge, unranked, tolerating(everything)), want: []string{"hostPort 8080 with maxSurge", "without priorityClassName", "tolerations[0]"}},
-		"an update of what was warned of":           {set: validSet(unranked, image("new")), old: validSet(unranked)},
-		"an update that brings it":                  {set: validSet(unranked, web, surge), old: validSet(unranked, web), want: []string{"hostPort 8080 with maxSurge"}},
-		"an update that mends it":                   {set: validSet(), old: validSet(unranked)},
-		"an update that brings another of the kind": {set: validSet(tolerating(corev1.Toleration{Key: "a"}, everything)), old: validSet(), want: []string{"tolerations[1]"}},
+		"an update of an object with the warning":           {set: validSet(unranked, image("new")), old: validSet(unranked)},
+		"an update that introduces it":                  {set: validSet(unranked, web, surge), old: validSet(unranked, web), want: []string{"hostPort 8080 with maxSurge"}},
+		"an update that fixes it":                   {set: validSet(), old: validSet(unranked)},
+		"an update that introduces another of the kind": {set: validSet(tolerating(corev1.Toleration{Key: "a"}, everything)), old: validSet(), want: []string{"tolerations[1]"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -264,7 +264,7 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
-// checkWarnings compares what is warned of, in order.
+// checkWarnings compares warnings, in order.
 func checkWarnings(t *testing.T, got []string, want ...string) {
 	t.Helper()
 	if len(got) != len(want) {

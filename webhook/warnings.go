@@ -15,36 +15,36 @@ import (
 	"k8s.io/kubernetes/pkg/apis/core/pods"
 )
 
-// warnings are what is legal and surely wrong. Each says what to do, and fits in a line of a terminal: the
-// API server cuts what is longer than 256 characters.
+// warnings returns warnings about settings that are valid and rarely intended. Each describes the fix, and fits
+// on a terminal line: the API server truncates warnings to 256 characters.
 func (v *validator) warnings(ctx context.Context, set *appsv1.DaemonSet, spec *apps.DaemonSetSpec) []string {
 	pod := &set.Spec.Template.Spec
 	var found []string
 	if port, ok := hostPort(pod); ok && surges(set) {
-		found = append(found, fmt.Sprintf("spec: hostPort %d with maxSurge: the new pod never gets the old one's port; use maxUnavailable instead", port))
+		found = append(found, fmt.Sprintf("spec: hostPort %d with maxSurge: the new pod can never use the old one's port; use maxUnavailable instead", port))
 	}
 	if pod.PriorityClassName == "" {
-		found = append(found, "spec.template.spec: without priorityClassName other pods keep it off full nodes; name a PriorityClass")
+		found = append(found, "spec.template.spec: without priorityClassName other pods keep it off full nodes; set a PriorityClass")
 	}
 	for i, toleration := range pod.Tolerations {
 		if toleration.Key == "" && toleration.Operator == corev1.TolerationOpExists {
-			found = append(found, fmt.Sprintf("spec.template.spec.tolerations[%d]: tolerates every taint, of broken nodes too; name the keys", i))
+			found = append(found, fmt.Sprintf("spec.template.spec.tolerations[%d]: tolerates every taint, including those of broken nodes; list the keys", i))
 		}
 	}
 	found = append(found, v.others.overlaps(set)...)
 	if pairs(&spec.Template.Spec) > pairLimit {
 		return found
 	}
-	// What apps/v1 itself warns of: deprecated names, names that are given twice and the like.
+	// apps/v1's own warnings: deprecated names, duplicate names and so on.
 	return append(found, podutil.GetWarningsForPodTemplate(ctx, field.NewPath("spec", "template"), &spec.Template, nil)...)
 }
 
-// pairLimit bounds what upstream may warn of for each pair of ports, and of files in volumes: a hundred
-// of each are fine.
+// pairLimit bounds the pairs of ports, and of files in volumes, that upstream may warn about: a hundred of each
+// are below it.
 const pairLimit = 10_000
 
-// pairs is how many ports and files upstream's warnings compare with each other
-// (k8s.io/kubernetes pkg/api/pod/warnings.go), each of which may become a warning.
+// pairs returns how many ports and files upstream's warnings compare with each other (k8s.io/kubernetes
+// pkg/api/pod/warnings.go); each pair may cause a warning.
 func pairs(pod *core.PodSpec) int {
 	ports, files := 0, 0
 	pods.VisitContainersWithPath(pod, nil, func(container *core.Container, _ *field.Path) bool {
@@ -86,7 +86,7 @@ func filesIn(volume *core.VolumeSource) int {
 	return files
 }
 
-// surges says whether a rollout makes new pods beside the old ones.
+// surges reports whether a rollout creates new pods beside the old ones.
 func surges(set *appsv1.DaemonSet) bool {
 	rolling := set.Spec.UpdateStrategy.RollingUpdate
 	if set.Spec.UpdateStrategy.Type != appsv1.RollingUpdateDaemonSetStrategyType || rolling == nil || rolling.MaxSurge == nil {
@@ -96,8 +96,7 @@ func surges(set *appsv1.DaemonSet) bool {
 	return err == nil && surge > 0
 }
 
-// hostPort is a port of the node that a pod takes for itself. On the node's network every port that is
-// declared is one.
+// hostPort returns a port of the node that a pod uses. With the host network every declared port is one.
 func hostPort(pod *corev1.PodSpec) (port int32, ok bool) {
 	for _, container := range slices.Concat(pod.InitContainers, pod.Containers) {
 		for _, declared := range container.Ports {

@@ -12,30 +12,30 @@ import (
 )
 
 const (
-	// answerLimit is how long an answer may take. It leaves a third of the three seconds that the API
-	// server waits (timeoutSeconds of the configurations) for the network.
+	// answerLimit leaves a third of the three seconds that the API server waits (timeoutSeconds of the
+	// configurations) for the network.
 	answerLimit = 2 * time.Second
-	// workLimit is how many validations are worked on at a time, and workUnit the size of a body that
-	// counts as one more: the largest is worked on alone.
+	// workLimit is the number of concurrent validations. A body counts one more for each workUnit, so that the
+	// largest body runs alone.
 	workLimit = 4
 	workUnit  = 1 << 20
 )
 
-// answer is what a hook makes of a request.
+// answer is a hook's response to a request.
 type answer struct {
 	response *admissionv1.AdmissionResponse
 	outcome  outcome
 }
 
-// workers bound work that cannot be interrupted at every point. Whoever asks gets an answer in time; what
-// goes on after that keeps its place until it ends, so that abandoned work never piles up.
+// workers bound work that cannot be interrupted at every point. The caller gets an answer in time; work that
+// continues after that keeps its capacity until it ends, so that abandoned work never accumulates.
 type workers struct {
 	places *semaphore.Weighted
 }
 
 func newWorkers() *workers { return &workers{places: semaphore.NewWeighted(workLimit)} }
 
-// do has a hook answer within the time of ctx. done is called when the work has ended, which may be later.
+// do calls a hook within the time of ctx. done is called when the work has ended, which may be later.
 func (w *workers) do(ctx context.Context, hook hook, asked *request, done func()) (answer, error) {
 	weight := min(int64(1+(len(asked.Object)+len(asked.OldObject))/workUnit), workLimit)
 	if err := w.places.Acquire(ctx, weight); err != nil {
@@ -56,7 +56,7 @@ func (w *workers) do(ctx context.Context, hook hook, asked *request, done func()
 	}
 }
 
-// recovered answers also when the work panics, which would end the program outside of the server's own
+// recovered also answers when the hook panics, which would end the program outside of the server's own
 // goroutines.
 func recovered(ctx context.Context, hook hook, asked *request) (got answer) {
 	defer func() {
@@ -69,15 +69,15 @@ func recovered(ctx context.Context, hook hook, asked *request) (got answer) {
 	return answer{response, outcome}
 }
 
-// overdue refuses what could not be judged in time. It is a denial, not an error: with failurePolicy Ignore the
-// API server would store what nobody has judged.
+// overdue refuses a request that was not evaluated in time. It is a denial, not an error: with failurePolicy
+// Ignore the API server would store an object that was never validated.
 func overdue() answer {
 	return answer{refused(http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests,
 		fmt.Sprintf("validation did not finish within %v: try again, or make the lists of the pod template shorter", answerLimit)), late}
 }
 
-// limitOf is how long the answer to a request may take. The API server says in the query how long it waits
-// itself (k8s.io/apiserver pkg/admission/plugin/webhook/mutating/dispatcher.go).
+// limitOf returns how long the answer to a request may take. The API server sends its own timeout in the query
+// (k8s.io/apiserver pkg/admission/plugin/webhook/mutating/dispatcher.go).
 func limitOf(posted *http.Request) time.Duration {
 	if waits, err := time.ParseDuration(posted.URL.Query().Get("timeout")); err == nil && waits > 0 {
 		return min(answerLimit, waits*2/3)

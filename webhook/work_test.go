@@ -17,7 +17,7 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 )
 
-// stubborn is a hook that works until it is released, whoever waits, and counts.
+// stubborn is a hook that works until it is released, even when its caller has given up, and counts.
 type stubborn struct {
 	begun, running, most atomic.Int64
 	release              chan struct{}
@@ -39,7 +39,7 @@ func stubbornly(hook hook) *reviews {
 	return &reviews{path: ValidationPath, hook: hook, log: logr.Discard(), room: newRoom(roomLimit), workers: newWorkers()}
 }
 
-// wait is until something is true; what it waits for comes whatever the machine does.
+// wait polls until a condition is true, which happens on any machine.
 func wait(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !is(); time.Sleep(time.Millisecond) {
@@ -49,7 +49,7 @@ func wait(t *testing.T, what string, is func() bool) {
 	}
 }
 
-// empty is whether all room and all places were given back.
+// empty reports whether all capacity was released.
 func empty(r *reviews) bool {
 	if !r.room.all.TryAcquire(roomLimit) {
 		return false
@@ -73,8 +73,8 @@ func result(t *testing.T, recorder *httptest.ResponseRecorder) *admissionv1.Admi
 	return got.Response
 }
 
-// Work that does not end in time is a denial; it keeps its place, and what comes meanwhile does not
-// pile up behind it.
+// Work that does not end in time is a denial. It keeps its capacity, and requests that arrive later do not
+// accumulate behind it.
 func TestWorkThatDoesNotEnd(t *testing.T) {
 	hook := newStubborn()
 	served := stubbornly(hook)
@@ -95,10 +95,10 @@ func TestWorkThatDoesNotEnd(t *testing.T) {
 	}
 	all.Wait()
 	if denials.Load() != workLimit || busies.Load() != 3*workLimit {
-		t.Errorf("%d denials and %d without room, want %d and %d", denials.Load(), busies.Load(), workLimit, 3*workLimit)
+		t.Errorf("%d denials and %d busy, want %d and %d", denials.Load(), busies.Load(), workLimit, 3*workLimit)
 	}
 	if begun, running := hook.begun.Load(), hook.running.Load(); begun != workLimit || running != workLimit {
-		t.Errorf("%d began and %d go on, want %d: what nobody waits for any more must not begin", begun, running, workLimit)
+		t.Errorf("%d began and %d still run, want %d: abandoned work must not begin", begun, running, workLimit)
 	}
 	close(hook.release)
 	wait(t, "the end of all work", func() bool { return hook.running.Load() == 0 && empty(served) })
@@ -107,13 +107,13 @@ func TestWorkThatDoesNotEnd(t *testing.T) {
 	}
 }
 
-// Clients that go leave nothing behind: those that waited never begin, and those that are worked
-// on keep their room to the end.
+// Disconnected clients leave nothing behind: waiting work never begins, and running work keeps its capacity
+// until it ends.
 func TestClientsThatGo(t *testing.T) {
 	hook := newStubborn()
 	served := stubbornly(hook)
 	body := review(t, createSet(encode(t, validSet())))
-	ctx, leave := context.WithCancel(t.Context())
+	ctx, disconnect := context.WithCancel(t.Context())
 	var all sync.WaitGroup
 	for range 2 * workLimit {
 		all.Go(func() {
@@ -122,20 +122,20 @@ func TestClientsThatGo(t *testing.T) {
 			served.ServeHTTP(httptest.NewRecorder(), posted)
 		})
 	}
-	wait(t, "all places taken", func() bool { return hook.begun.Load() == workLimit })
-	leave()
+	wait(t, "all workers busy", func() bool { return hook.begun.Load() == workLimit })
+	disconnect()
 	all.Wait()
 	if begun := hook.begun.Load(); begun != workLimit {
 		t.Errorf("%d began, want %d", begun, workLimit)
 	}
 	if empty(served) {
-		t.Error("what is worked on has given its room back")
+		t.Error("running work has released its room")
 	}
 	close(hook.release)
 	wait(t, "the end of all work", func() bool { return empty(served) })
 }
 
-// The largest bodies are worked on one at a time, whatever comes.
+// The largest bodies are processed one at a time.
 func TestLargeBodiesAreWorkedOnAlone(t *testing.T) {
 	hook := newStubborn()
 	close(hook.release)
@@ -152,7 +152,7 @@ func TestLargeBodiesAreWorkedOnAlone(t *testing.T) {
 	wait(t, "the end of all work", func() bool { return empty(served) })
 }
 
-// panics is a hook that has a bug.
+// panics is a hook with a bug.
 type panics struct{}
 
 func (panics) answer(context.Context, *request) (*admissionv1.AdmissionResponse, outcome) {
@@ -168,7 +168,7 @@ func TestWorkThatPanicsIsADenial(t *testing.T) {
 	wait(t, "the end of all work", func() bool { return empty(served) })
 }
 
-// slowBody is a body that comes when it is let.
+// slowBody is a body that arrives when the test permits it.
 type slowBody struct {
 	io.Reader
 	let chan struct{}
@@ -179,8 +179,8 @@ func (b *slowBody) Read(p []byte) (int, error) {
 	return b.Reader.Read(p)
 }
 
-// What is under way holds no more memory than there is room for, before a byte of it is read; and one host
-// leaves room for others.
+// Requests in flight hold no more memory than the room, reserved before a byte is read; and one host leaves
+// room for others.
 func TestRoomIsTakenBeforeTheBodyIsRead(t *testing.T) {
 	served := &reviews{path: PlacementPath, hook: placement{}, log: logr.Discard(), room: newRoom(roomLimit)}
 	let := make(chan struct{})
@@ -206,7 +206,7 @@ func TestRoomIsTakenBeforeTheBodyIsRead(t *testing.T) {
 			}
 		})
 	}
-	wait(t, "those without room gave up", func() bool {
+	wait(t, "requests without room give up", func() bool {
 		return gaveUp.Load() == 2*want && users(served.room, "10.0.0.1") == int(want)
 	})
 	if small := review(t, create([]byte(`{"spec":{"nodeName":"n1"}}`))); postFrom("10.0.0.2", bytes.NewReader(small), len(small)).Code != http.StatusOK {
@@ -218,7 +218,7 @@ func TestRoomIsTakenBeforeTheBodyIsRead(t *testing.T) {
 		t.Errorf("%d requests of %d bytes were read at a time, want %d", answered.Load(), len(large), want)
 	}
 	if !served.room.all.TryAcquire(roomLimit) {
-		t.Error("room was not given back")
+		t.Error("room was not released")
 	}
 }
 
@@ -233,7 +233,7 @@ func users(r *room, address string) int {
 
 func TestBodiesBeyondTheLimitAreNotRead(t *testing.T) {
 	served := stubbornly(placement{})
-	posted := httptest.NewRequest(http.MethodPost, ValidationPath, &slowBody{strings.NewReader(""), nil}) // who reads hangs
+	posted := httptest.NewRequest(http.MethodPost, ValidationPath, &slowBody{strings.NewReader(""), nil}) // reading it would hang
 	posted.Header.Set("Content-Type", "application/json")
 	posted.ContentLength = bodyLimit + 1
 	recorder := httptest.NewRecorder()
