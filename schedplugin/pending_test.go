@@ -35,7 +35,7 @@ func TestPendingMessage(t *testing.T) {
 	}{
 		"no room": {
 			pod: schedtest.MakePod("p").CPU("2"), pods: []*schedtest.Pod{stranger("s", 100).CPU("500m")},
-			want: "node n1: insufficient cpu: needs 2000m, 1500m free; no pod of lower priority is there to make room.",
+			want: "node n1: insufficient cpu: needs 2000m, 1500m free; no pod of lower priority can make room.",
 		},
 		"no room, one pod is not enough": {
 			pod: schedtest.MakePod("p").CPU("2"), pods: []*schedtest.Pod{stranger("s", 100).CPU("500m"), stranger("l", 1).CPU("1")},
@@ -51,7 +51,7 @@ func TestPendingMessage(t *testing.T) {
 		},
 		"never preempts": {
 			pod: schedtest.MakePod("p").CPU("2").Never(), pods: []*schedtest.Pod{stranger("l", 1).CPU("1")},
-			want: "node n1: insufficient cpu: needs 2000m, 1000m free; preemptionPolicy Never: nobody is evicted for it.",
+			want: "node n1: insufficient cpu: needs 2000m, 1000m free; preemptionPolicy Never: no pods are evicted for it.",
 		},
 		"makes room": {
 			pod: schedtest.MakePod("p").CPU("2"), pods: []*schedtest.Pod{stranger("l", 1).CPU("1")},

@@ -1,5 +1,5 @@
-// Package schedplugin is what everynode-scheduler adds to kube-scheduler: plugins, each in a folder
-// of its own, and how it says why a pod is pending.
+// Package schedplugin contains everynode-scheduler's additions to kube-scheduler: plugins, each in its own
+// folder, and the messages of pending pods.
 package schedplugin
 
 import (
@@ -14,7 +14,7 @@ import (
 	"github.com/everynode/everynode/schedplugin/uniqueness"
 )
 
-// Registry holds the plugins, for a scheduler to be built with.
+// Registry returns the plugins.
 func Registry() runtime.Registry {
 	registry := nodescoped.Registry()
 	registry[podaffinity.Name] = podaffinity.New
@@ -23,13 +23,13 @@ func Registry() runtime.Registry {
 	return registry
 }
 
-// Options of what plugins cannot do.
+// Options are settings beyond those of plugins.
 type Options struct {
-	// ScheduledEvents has the event Scheduled written about daemons' pods, as it is about other pods.
+	// ScheduledEvents enables the event Scheduled for daemons' pods.
 	ScheduledEvents bool
 }
 
-// Extend adds to a scheduler, built and not yet run, what plugins cannot.
+// Extend adds features that plugins cannot provide to a scheduler that is built and not yet running.
 func Extend(sched *scheduler.Scheduler, options Options) {
 	if !options.ScheduledEvents {
 		silence.Profiles(sched.Profiles)

@@ -34,12 +34,12 @@ func wrongs() map[string]wrong {
 		"a number for a string":                {at("image"), `7`, "spec.template.spec.containers[0].image"},
 		"a quantity that takes long":           {at("resources"), `{"limits":{"cpu":"1e-40000000"}}`, "spec.template.spec.containers[0].resources.limits[cpu]"},
 		"a number that takes long":             {at("resources"), `{"limits":{"cpu":1e40000000}}`, "spec.template.spec.containers[0].resources.limits[cpu]"},
-		"a quantity that is too long":      {at("resources"), `{"requests":{"memory":"1e99999999999999999999"}}`, "spec.template.spec.containers[0].resources.requests[memory]"},
-		"a word for a quantity":              {at("resources"), `{"requests":{"memory":"much"}}`, "spec.template.spec.containers[0].resources.requests[memory]"},
+		"a quantity that is too long":          {at("resources"), `{"requests":{"memory":"1e99999999999999999999"}}`, "spec.template.spec.containers[0].resources.requests[memory]"},
+		"a word for a quantity":                {at("resources"), `{"requests":{"memory":"much"}}`, "spec.template.spec.containers[0].resources.requests[memory]"},
 		"a list for a map":                     {[]string{"spec", "template", "spec", "nodeSelector"}, `["a"]`, "spec.template.spec.nodeSelector"},
 		"a string for a list":                  {[]string{"spec", "template", "spec", "tolerations"}, `"all"`, "spec.template.spec.tolerations"},
 		"a list for the pod":                   {[]string{"spec", "template", "spec"}, `[]`, "spec.template.spec"},
-		"a word for a date":                  {[]string{"spec", "template", "metadata", "creationTimestamp"}, `"yesterday"`, "spec.template.metadata.creationTimestamp"},
+		"a word for a date":                    {[]string{"spec", "template", "metadata", "creationTimestamp"}, `"yesterday"`, "spec.template.metadata.creationTimestamp"},
 		"a list that is too long":              {at("env"), many, "spec.template.spec.containers[0].env"},
 		"numbers that would become containers": {[]string{"spec", "template", "spec", "initContainers"}, "[" + strings.Repeat("0,", 100_000) + "0]", "spec.template.spec.initContainers"},
 		"a pod that apps/v1 refuses":           {at("livenessProbe"), `{"tcpSocket":{"port":80},"periodSeconds":-1}`, "spec.template.spec.containers[0].livenessProbe.periodSeconds"},
@@ -95,8 +95,8 @@ func TestValidationForgivesWhatIsStored(t *testing.T) {
 			refused string // the field; "" if the update has to pass
 		}{
 			"create":                        {createSet(stored), wrong.want},
-			"introduce it":                      {updateSet(stored, encode(t, validSet())), wrong.want},
-			"introduce another":                 {updateSet(both, stored), other.want},
+			"introduce it":                  {updateSet(stored, encode(t, validSet())), wrong.want},
+			"introduce another":             {updateSet(both, stored), other.want},
 			"correct it":                    {updateSet(encode(t, validSet()), stored), ""},
 			"correct one of two":            {updateSet(stored, both), ""},
 			"correct the other of two":      {updateSet(encode(t, with(t, validSet(), other)), both), ""},
@@ -132,7 +132,7 @@ func TestValidationForgivesByKind(t *testing.T) {
 		set, old []byte
 		want     []string
 	}{
-		"one of two is removed":       {named(""), named("a", ""), nil},
+		"one of two is removed":    {named(""), named("a", ""), nil},
 		"another one is added":     {named("", ""), named("a", ""), []string{"spec.template.spec.containers[0].image"}},
 		"a third one is added too": {named("", "", ""), named("", ""), []string{"spec.template.spec.containers[2].resources.limits[cpu]"}},
 	}

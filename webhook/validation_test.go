@@ -91,14 +91,14 @@ func TestValidationRefuses(t *testing.T) {
 		want     []string // the fields that are named; nil for a DaemonSet that is accepted
 	}{
 		"a valid one":               {set: validSet()},
-		"no image":                   {set: validSet(image("")), want: []string{"spec.template.spec.containers[0].image"}},
-		"a period below zero":        {set: validSet(grace(-1)), want: []string{"spec.template.spec.containers[0].livenessProbe.periodSeconds"}},
-		"two mistakes":               {set: validSet(image(""), grace(-1)), want: []string{"spec.template.spec.containers[0].livenessProbe.periodSeconds", "spec.template.spec.containers[0].image"}},
+		"no image":                  {set: validSet(image("")), want: []string{"spec.template.spec.containers[0].image"}},
+		"a period below zero":       {set: validSet(grace(-1)), want: []string{"spec.template.spec.containers[0].livenessProbe.periodSeconds"}},
+		"two mistakes":              {set: validSet(image(""), grace(-1)), want: []string{"spec.template.spec.containers[0].livenessProbe.periodSeconds", "spec.template.spec.containers[0].image"}},
 		"an update to a valid one":  {set: validSet(), old: validSet(image("other"))},
-		"an update to a mistake":     {set: validSet(image("")), old: validSet(), want: []string{"spec.template.spec.containers[0].image"}},
-		"a mistake that was there":   {set: validSet(image("")), old: validSet(image(""))},
+		"an update to a mistake":    {set: validSet(image("")), old: validSet(), want: []string{"spec.template.spec.containers[0].image"}},
+		"a mistake that was there":  {set: validSet(image("")), old: validSet(image(""))},
 		"one of two mistakes fixed": {set: validSet(image("")), old: validSet(image(""), grace(-1))},
-		"a mistake beside another":   {set: validSet(image(""), grace(-1)), old: validSet(image("")), want: []string{"spec.template.spec.containers[0].livenessProbe.periodSeconds"}},
+		"a mistake beside another":  {set: validSet(image(""), grace(-1)), old: validSet(image("")), want: []string{"spec.template.spec.containers[0].livenessProbe.periodSeconds"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -243,10 +243,10 @@ func TestWarnings(t *testing.T) {
 		"a warning of apps/v1": {set: validSet(func(set *v1alpha1.DaemonSet) {
 			set.Spec.Template.Spec.NodeSelector = map[string]string{"beta.kubernetes.io/os": "linux"}
 		}), want: []string{"deprecated since v1.14"}},
-		"all at once":                               {set: validSet(web, surge, unranked, tolerating(everything)), want: []string{"hostPort 8080 with maxSurge", "without priorityClassName", "tolerations[0]"}},
-		"an update of an object with the warning":           {set: validSet(unranked, image("new")), old: validSet(unranked)},
+		"all at once": {set: validSet(web, surge, unranked, tolerating(everything)), want: []string{"hostPort 8080 with maxSurge", "without priorityClassName", "tolerations[0]"}},
+		"an update of an object with the warning":       {set: validSet(unranked, image("new")), old: validSet(unranked)},
 		"an update that introduces it":                  {set: validSet(unranked, web, surge), old: validSet(unranked, web), want: []string{"hostPort 8080 with maxSurge"}},
-		"an update that fixes it":                   {set: validSet(), old: validSet(unranked)},
+		"an update that fixes it":                       {set: validSet(), old: validSet(unranked)},
 		"an update that introduces another of the kind": {set: validSet(tolerating(corev1.Toleration{Key: "a"}, everything)), old: validSet(), want: []string{"tolerations[1]"}},
 	}
 	for name, test := range tests {

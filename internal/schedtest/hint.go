@@ -6,7 +6,7 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 )
 
-// HintOf is a plugin's hint about a kind of event.
+// HintOf returns a plugin's hint for a kind of event.
 func HintOf(tb testing.TB, plugin fwk.EnqueueExtensions, resource fwk.EventResource, action fwk.ActionType) fwk.QueueingHintFn {
 	tb.Helper()
 	events, err := plugin.EventsToRegister(tb.Context())

@@ -1,4 +1,4 @@
-// Package schedtest has what the tests of the scheduler's plugins share.
+// Package schedtest has helpers for tests of the scheduler's plugins.
 package schedtest
 
 import (
@@ -16,12 +16,12 @@ const (
 	Native = "apps/v1"
 )
 
-// OwnerRef is a controller reference of the kind DaemonSet.
+// OwnerRef returns a controller reference of the kind DaemonSet.
 func OwnerRef(apiVersion string, uid types.UID) metav1.OwnerReference {
 	return metav1.OwnerReference{APIVersion: apiVersion, Kind: "DaemonSet", Name: "d", UID: uid, Controller: new(true)}
 }
 
-// Pinned is a term that matchFields restricts to one of nodes.
+// Pinned returns a term that matchFields restricts to one of nodes.
 func Pinned(nodes ...string) corev1.NodeSelectorTerm {
 	return corev1.NodeSelectorTerm{MatchFields: []corev1.NodeSelectorRequirement{
 		{Key: metav1.ObjectNameField, Operator: corev1.NodeSelectorOpIn, Values: nodes},
@@ -32,13 +32,13 @@ func Required(terms ...corev1.NodeSelectorTerm) *corev1.NodeAffinity {
 	return &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{NodeSelectorTerms: terms}}
 }
 
-// MakePod is a pod of the daemon uid-d that waits for node n1, of priority 100.
+// MakePod returns a pod of the daemon uid-d that waits for node n1, of priority 100.
 func MakePod(name string) *Pod {
 	p := &Pod{st.MakePod().Namespace("ns").Name(name).UID("uid-" + name).Priority(100).NodeAffinity(Required(Pinned("n1"))).Obj()}
 	return p.Owner(OwnerRef(Ours, "uid-d"))
 }
 
-// Twin is a pod of the same daemon that is bound to n1.
+// Twin returns a pod of the same daemon that is bound to n1.
 func Twin(name string) *Pod { return MakePod(name).On("n1") }
 
 // Pod builds a pod.
@@ -111,7 +111,7 @@ func (p *Pod) Never() *Pod {
 	return p
 }
 
-// StartedAt sets when the pod's kubelet took it.
+// StartedAt sets the pod's start time.
 func (p *Pod) StartedAt(start metav1.Time) *Pod {
 	p.Status.StartTime = &start
 	return p

@@ -8,8 +8,8 @@ import (
 	v1helper "k8s.io/kubernetes/pkg/apis/core/v1/helper"
 )
 
-// rounding is the direction in which an amount is rounded: needs up, what is there down, so that
-// a message never says that 1Gi is needed and 1Gi is free.
+// rounding is the direction in which an amount is rounded: needs up, availability down, so that a message never
+// claims that 1Gi is needed and 1Gi is free.
 type rounding bool
 
 const (
@@ -26,8 +26,8 @@ const (
 
 var units = map[int64]string{1: "", ki: "Ki", mi: "Mi", gi: "Gi"}
 
-// amounts are what is needed of a resource and what is there, in one unit: cpu in m, bytes in that of the smaller one
-// where it is at most one step below, all else as numbers.
+// amounts formats the needed and the available amount of a resource in one unit: cpu in m, bytes in the unit of
+// the smaller one if it is at most one step below, all else as numbers.
 func amounts(resource corev1.ResourceName, needs, there int64) (string, string) {
 	switch {
 	case resource == corev1.ResourceCPU:
@@ -42,7 +42,7 @@ func amounts(resource corev1.ResourceName, needs, there int64) (string, string) 
 	return strconv.FormatInt(needs, 10), strconv.FormatInt(there, 10)
 }
 
-// unitOf is the unit that an amount of bytes is read in: Gi of whole ones and from 10 of them, else Mi, Ki below 1Mi.
+// unitOf returns the unit for an amount of bytes: Gi for whole ones and from 10 of them, else Mi, Ki below 1Mi.
 func unitOf(n int64, to rounding) int64 {
 	switch {
 	case n < ki:
@@ -55,7 +55,7 @@ func unitOf(n int64, to rounding) int64 {
 	return mi
 }
 
-// show is an amount in whole units; Gi have tenths.
+// show formats an amount in a unit; Gi have one decimal.
 func show(n, in int64, to rounding) string {
 	if in != gi {
 		return strconv.FormatInt(to.quotient(n, in), 10) + units[in]

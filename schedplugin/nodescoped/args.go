@@ -1,12 +1,11 @@
 package nodescoped
 
-// FitArgs are what an operator may set under pluginConfig for EverynodeNodeResourcesFit. They mean
-// what they mean for NodeResourcesFit (NodeResourcesFitArgs); that plugin's scoringStrategy is
-// not among them, for there are no scores.
+// FitArgs are the arguments of EverynodeNodeResourcesFit under pluginConfig. Their meaning is that of
+// NodeResourcesFitArgs; scoringStrategy is not among them because there are no scores.
 type FitArgs struct {
-	// IgnoredResources are extended resources that a node need not have room for.
+	// IgnoredResources are extended resources that are not checked.
 	IgnoredResources []string `json:"ignoredResources,omitempty"`
-	// IgnoredResourceGroups are such resources by what stands before the slash: "example.com"
-	// ignores example.com/aaa and example.com/bbb.
+	// IgnoredResourceGroups are such resources by their prefix before the slash: "example.com" ignores
+	// example.com/aaa and example.com/bbb.
 	IgnoredResourceGroups []string `json:"ignoredResourceGroups,omitempty"`
 }

@@ -19,8 +19,8 @@ import (
 	"github.com/everynode/everynode/schedplugin/podfacts"
 )
 
-// Fit is NodeResourcesFit that tells a pinned pod how much is missing. In a pod's message upstream
-// counts nodes ("3 Insufficient cpu"); where there is one, its numbers say more.
+// Fit is NodeResourcesFit that reports to a pinned pod how much is missing. Upstream counts nodes in a pod's
+// message ("3 Insufficient cpu"); for one node the amounts are more useful.
 type Fit struct {
 	*Plugin
 	args    FitArgs
@@ -30,7 +30,7 @@ type Fit struct {
 
 var _ inTree = (*Fit)(nil)
 
-// Filter is the in-tree plugin's, with reasons that carry numbers.
+// Filter is the in-tree plugin's, with amounts in its reasons.
 func (f *Fit) Filter(ctx context.Context, state fwk.CycleState, pod *corev1.Pod, node fwk.NodeInfo) *fwk.Status {
 	status := f.Plugin.Filter(ctx, state, pod, node)
 	if !status.IsRejected() {
@@ -46,8 +46,8 @@ func (f *Fit) Filter(ctx context.Context, state fwk.CycleState, pod *corev1.Pod,
 	return fwk.NewStatus(status.Code(), reasons...)
 }
 
-// reasons says of every resource that is short by how much, in the order of upstream with
-// extended resources by name, which upstream has in a map's.
+// reasons reports for every insufficient resource how much is missing, in upstream's order, with extended
+// resources by name, which upstream has in map order.
 func (f *Fit) reasons(pod *corev1.Pod, node fwk.NodeInfo) []string {
 	var draManager fwk.SharedDRAManager
 	if f.options.EnableDRAExtendedResource {
@@ -64,7 +64,7 @@ func (f *Fit) reasons(pod *corev1.Pod, node fwk.NodeInfo) []string {
 	return reasons
 }
 
-// ignored leaves out what the args ignore: noderesources.Fits does not know them (fit.go,
+// ignored reports whether the args ignore a resource, which noderesources.Fits does not know (fit.go,
 // fitsRequest).
 func (f *Fit) ignored(short noderesources.InsufficientResource) bool {
 	if !v1helper.IsExtendedResourceName(short.ResourceName) {
@@ -82,8 +82,8 @@ func rank(resource corev1.ResourceName) int {
 	return len(order)
 }
 
-// reason says how much of a resource a pod needs and the node has. What no eviction helps
-// against is measured by the whole node: that number stays while pods come and go.
+// reason reports how much of a resource a pod needs and the node has. If no eviction can help, it reports the
+// node's total, which stays the same while pods come and go.
 func reason(short *noderesources.InsufficientResource) string {
 	if short.ResourceName == corev1.ResourcePods {
 		return fmt.Sprintf("too many pods: %d of %d", short.Used, short.Capacity)
@@ -96,7 +96,7 @@ func reason(short *noderesources.InsufficientResource) string {
 	return fmt.Sprintf("insufficient %s: needs %s, %s free", short.ResourceName, needs, free)
 }
 
-// NewFit makes EverynodeNodeResourcesFit.
+// NewFit creates EverynodeNodeResourcesFit.
 func NewFit(ctx context.Context, object runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
 	var args FitArgs
 	if err := pluginargs.Decode(NodeResourcesFit, object, &args); err != nil {
@@ -110,8 +110,7 @@ func NewFit(ctx context.Context, object runtime.Object, handle fwk.Handle) (fwk.
 	return &Fit{Plugin: plugin, args: args, options: optionsOf(features), handle: handle}, nil
 }
 
-// inTree are the args as the in-tree plugin takes and validates them. It insists on a scoring
-// strategy, which nobody asks for here.
+// inTree converts the args for the in-tree plugin's validation, which requires a scoring strategy.
 func (a *FitArgs) inTree() *config.NodeResourcesFitArgs {
 	return &config.NodeResourcesFitArgs{
 		IgnoredResources:      a.IgnoredResources,
@@ -123,7 +122,7 @@ func (a *FitArgs) inTree() *config.NodeResourcesFitArgs {
 	}
 }
 
-// optionsOf are the options with which the in-tree Filter counts (fit.go, Filter).
+// optionsOf returns the options with which the in-tree Filter counts (fit.go, Filter).
 func optionsOf(features feature.Features) noderesources.ResourceRequestsOptions {
 	return noderesources.ResourceRequestsOptions{
 		EnablePodLevelResources:                            features.EnablePodLevelResources,

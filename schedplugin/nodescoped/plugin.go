@@ -12,14 +12,14 @@ import (
 	"github.com/everynode/everynode/schedplugin/podfacts"
 )
 
-// inTree is what every plugin that is wrapped here has. What else one has is not passed on.
+// inTree is what every wrapped plugin implements. Other interfaces are not passed on.
 type inTree interface {
 	fwk.PreFilterPlugin
 	fwk.FilterPlugin
 	fwk.EnqueueExtensions
 }
 
-// Plugin is an in-tree plugin with hints that skip what happens to other nodes.
+// Plugin is an in-tree plugin with hints that skip events of other nodes.
 type Plugin struct {
 	inTree
 	name string
@@ -30,8 +30,8 @@ var _ inTree = (*Plugin)(nil)
 // Name of the plugin in the registry and in configurations.
 func (p *Plugin) Name() string { return p.name }
 
-// EventsToRegister are the in-tree plugin's. Of those that name a node, a pod that is pinned
-// gets to see its node's alone.
+// EventsToRegister returns the in-tree plugin's events. A pinned pod only gets those events of nodes and their
+// objects that concern its own node.
 func (p *Plugin) EventsToRegister(ctx context.Context) ([]fwk.ClusterEventWithHint, error) {
 	events, err := p.inTree.EventsToRegister(ctx)
 	scoped := make([]fwk.ClusterEventWithHint, len(events))
@@ -44,8 +44,8 @@ func (p *Plugin) EventsToRegister(ctx context.Context) ([]fwk.ClusterEventWithHi
 	return scoped, err
 }
 
-// namesNode says whether the objects of a kind of event belong to one node. The pod itself
-// (TargetPod) is of no node yet.
+// namesNode reports whether objects of a kind of event belong to one node. The pod itself (TargetPod) does not
+// belong to a node yet.
 func namesNode(resource fwk.EventResource) bool {
 	switch resource {
 	case fwk.Node, fwk.AssignedPod, fwk.CSINode, fwk.VolumeAttachment:
@@ -54,7 +54,7 @@ func namesNode(resource fwk.EventResource) bool {
 	return false
 }
 
-// ofItsNode asks a hint about events of the pod's node alone. An event without a hint wakes.
+// ofItsNode only calls a hint for events of the pod's own node. An event without a hint wakes the pod.
 func ofItsNode(ask fwk.QueueingHintFn) fwk.QueueingHintFn {
 	return func(logger klog.Logger, pod *corev1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
 		if Elsewhere(pod, oldObj, newObj) {
@@ -67,14 +67,14 @@ func ofItsNode(ask fwk.QueueingHintFn) fwk.QueueingHintFn {
 	}
 }
 
-// TooLarge says whether a hint would walk through a large pod, the one that waits or one of the event.
-// The queue is locked meanwhile, for each pod that waits: the one that waits is woken instead, and the
-// queue's back-off bounds how often.
+// TooLarge reports whether a hint would walk through a large pod, the waiting one or one of the event. The
+// queue is locked in the meantime, for each waiting pod: wake the pod instead, and the queue's back-off bounds
+// how often.
 func TooLarge(pods ...*corev1.Pod) bool {
 	return slices.ContainsFunc(pods, func(pod *corev1.Pod) bool { return pod != nil && podfacts.Large(pod) })
 }
 
-// podsOf are the pods of an event.
+// podsOf returns the pods of an event.
 func podsOf(objects ...any) (pods []*corev1.Pod) {
 	for _, object := range objects {
 		if pod, ok := object.(*corev1.Pod); ok {
@@ -84,8 +84,8 @@ func podsOf(objects ...any) (pods []*corev1.Pod) {
 	return pods
 }
 
-// Elsewhere says whether an event is of another node than the one that a pod is pinned to. It is
-// false for a pod that is not pinned and for an event that does not tell its node.
+// Elsewhere reports whether an event concerns another node than the one that a pod is pinned to. It is false
+// for a pod that is not pinned and for an event whose node is unknown.
 func Elsewhere(pod *corev1.Pod, oldObj, newObj any) bool {
 	node := nodeOf(newObj)
 	if node == "" {
@@ -98,9 +98,8 @@ func Elsewhere(pod *corev1.Pod, oldObj, newObj any) bool {
 	return pinned && target != node
 }
 
-// nodeOf is the node that the object of an event belongs to. A pod that is not bound counts where
-// it is nominated: its deletion is an event of assigned pods too (eventhandlers.go,
-// deletePodFromSchedulingQueue).
+// nodeOf returns the node that the object of an event belongs to. An unbound pod counts on its nominated node:
+// its deletion is an event of assigned pods too (eventhandlers.go, deletePodFromSchedulingQueue).
 func nodeOf(obj any) string {
 	switch obj := obj.(type) {
 	case *corev1.Node:

@@ -35,7 +35,7 @@ const (
 	NodeDeclaredFeatures = prefix + names.NodeDeclaredFeatures
 )
 
-// What is wrapped is what is promised.
+// Each wrapped plugin implements the extension points of Plugin.
 var (
 	_ inTree = (*noderesources.Fit)(nil)
 	_ inTree = (*nodeports.NodePorts)(nil)
@@ -46,7 +46,7 @@ var (
 	_ inTree = (*nodedeclaredfeatures.NodeDeclaredFeatures)(nil)
 )
 
-// Registry has the factories of the plugins by name.
+// Registry returns the factories of the plugins by name.
 func Registry() frameworkruntime.Registry {
 	return frameworkruntime.Registry{
 		NodeResourcesFit:     NewFit,
@@ -59,8 +59,8 @@ func Registry() frameworkruntime.Registry {
 	}
 }
 
-// factory makes plugins that take no args. Feature gates are read when a plugin is made: before
-// that the command has not parsed its flags.
+// factory creates plugins without args. Feature gates are read when a plugin is created, after the command has
+// parsed its flags.
 func factory(name string, build frameworkruntime.PluginFactoryWithFts[fwk.Plugin]) frameworkruntime.PluginFactory {
 	return func(ctx context.Context, args runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
 		if err := pluginargs.None(name, args); err != nil {
@@ -70,8 +70,8 @@ func factory(name string, build frameworkruntime.PluginFactoryWithFts[fwk.Plugin
 	}
 }
 
-// withoutAddedAffinity makes NodeAffinity with its default args: what every pod of a profile should require besides,
-// a DaemonSet's template says for its own.
+// withoutAddedAffinity creates NodeAffinity with its default args: affinity that addedAffinity would add to
+// every pod of a profile belongs in a DaemonSet's template.
 func withoutAddedAffinity(ctx context.Context, _ runtime.Object, handle fwk.Handle, features feature.Features) (fwk.Plugin, error) {
 	return nodeaffinity.New(ctx, &config.NodeAffinityArgs{}, handle, features)
 }
@@ -80,7 +80,7 @@ func gates() feature.Features {
 	return feature.NewSchedulerFeaturesFromGates(utilfeature.DefaultFeatureGate)
 }
 
-// wrap makes an in-tree plugin and puts a Plugin around it.
+// wrap creates an in-tree plugin and wraps it in a Plugin.
 func wrap(ctx context.Context, name string, args runtime.Object, handle fwk.Handle, features feature.Features, build frameworkruntime.PluginFactoryWithFts[fwk.Plugin]) (*Plugin, error) {
 	made, err := build(ctx, args, handle, features)
 	if err != nil {
@@ -88,7 +88,7 @@ func wrap(ctx context.Context, name string, args runtime.Object, handle fwk.Hand
 	}
 	inner, ok := made.(inTree)
 	if !ok {
-		return nil, fmt.Errorf("plugin %s: %T is no filter with events", name, made)
+		return nil, fmt.Errorf("plugin %s: %T is not a filter with events", name, made)
 	}
 	return &Plugin{inTree: inner, name: name}, nil
 }

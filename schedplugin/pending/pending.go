@@ -1,9 +1,9 @@
-// Package pending says why a daemon's pod is pending: in its condition PodScheduled and its event
-// FailedScheduling, in terms of the one node it is for.
+// Package pending reports why a daemon's pod is pending, in its condition PodScheduled and its event
+// FailedScheduling, in terms of its one node.
 //
-// Kubernetes' own text counts the cluster: "0/5000 nodes are available: 1 Insufficient memory, 4999
-// node(s) didn't satisfy plugin(s) [NodeAffinity]". It hides the node (k/k#93934), and as nodes come and
-// go elsewhere it changes, which costs a write of every pod that is tried again.
+// Kubernetes' own text counts the cluster: "0/5000 nodes are available: 1 Insufficient memory, 4999 node(s)
+// didn't satisfy plugin(s) [NodeAffinity]". It hides the node (k/k#93934), and changes when other nodes come
+// and go, which costs a write for every pod that is retried.
 package pending
 
 import (
@@ -21,20 +21,20 @@ import (
 	"github.com/everynode/everynode/schedplugin/uniqueness"
 )
 
-// Explain is a failure handler for scheduler.Scheduler.FailureHandler that has what a daemon's pod
-// waits for said by next. Other pods, and errors that are not about the node, pass as they are.
+// Explain wraps scheduler.Scheduler.FailureHandler so that next gets a message about the daemon pod's own node.
+// Other pods, and errors that do not concern the node, pass unchanged.
 func Explain(next scheduler.FailureHandlerFn) scheduler.FailureHandlerFn {
 	return func(ctx context.Context, profile framework.Framework, pod *framework.QueuedPodInfo, status *fwk.Status, nomination *fwk.NominatingInfo, start time.Time) {
 		next(ctx, profile, pod, explained(pod.Pod, status), nomination, start)
 	}
 }
 
-// explained is a status with the same consequences whose message names the pod's node and no other.
-// The framework's prefix stays, and counts that node: "0/1 nodes are available: ".
+// explained returns a status with the same consequences whose message names only the pod's node. The
+// framework's prefix stays, and counts that node: "0/1 nodes are available: ".
 func explained(pod *corev1.Pod, status *fwk.Status) *fwk.Status {
 	key, pinned := podfacts.KeyOf(pod)
 	err := status.AsError()
-	if pinned && errors.Is(err, scheduler.ErrNoNodesAvailable) { // a cluster without nodes: no plugin was asked
+	if pinned && errors.Is(err, scheduler.ErrNoNodesAvailable) { // a cluster without nodes: no plugin was called
 		return saying(on(key.Node, uniqueness.ReasonNoNode), pod, status, framework.Diagnosis{})
 	}
 	var fit *framework.FitError
@@ -44,13 +44,13 @@ func explained(pod *corev1.Pod, status *fwk.Status) *fwk.Status {
 	switch {
 	case pinned:
 		return saying(on(key.Node, causes(&fit.Diagnosis, key.Node)...), pod, status, fit.Diagnosis)
-	case fit.Diagnosis.UnschedulablePlugins.Has(uniqueness.Name): // not served: it is told what to do
+	case fit.Diagnosis.UnschedulablePlugins.Has(uniqueness.Name): // not served: the message has instructions
 		return saying(fit.Diagnosis.PreFilterMsg, pod, status, fit.Diagnosis)
 	}
 	return status
 }
 
-// saying keeps what the queue reads in a diagnosis, the plugins that refused the pod.
+// saying keeps the part of a diagnosis that the queue reads, the plugins that refused the pod.
 func saying(text string, pod *corev1.Pod, status *fwk.Status, diagnosis framework.Diagnosis) *fwk.Status {
 	diagnosis.PreFilterMsg, diagnosis.PostFilterMsg = text, ""
 	if diagnosis.NodeToStatus == nil {
@@ -63,7 +63,7 @@ func on(node string, causes ...string) string {
 	return "node " + node + ": " + strings.Join(causes, "; ")
 }
 
-// causes are why the node is closed to the pod, and what preemption says to that.
+// causes returns why the node refuses the pod, and the result of preemption.
 func causes(diagnosis *framework.Diagnosis, node string) []string {
 	if diagnosis.PreFilterMsg != "" { // no eviction helps
 		return []string{diagnosis.PreFilterMsg}
@@ -78,5 +78,5 @@ func causes(diagnosis *framework.Diagnosis, node string) []string {
 	return causes
 }
 
-// upstreamPreemption begins what DefaultPreemption says: it counts the cluster's nodes once more.
+// upstreamPreemption is the prefix of DefaultPreemption's message, which counts the cluster's nodes again.
 const upstreamPreemption = "preemption: "

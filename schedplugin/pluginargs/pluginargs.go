@@ -1,5 +1,4 @@
-// Package pluginargs reads what an operator writes under pluginConfig for a plugin of this
-// project.
+// Package pluginargs decodes the arguments of this project's plugins under pluginConfig.
 package pluginargs
 
 import (
@@ -9,19 +8,18 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Decode reads the args of a plugin into a value that holds their defaults. A field that does not
-// exist is an error: a setting that is misspelt would else be without effect. Args that are
-// absent leave the defaults.
+// Decode decodes the args of a plugin into a value that holds their defaults. An unknown field is an error,
+// because a misspelt setting would have no effect. Without args the defaults stay.
 //
-// The scheduler hands the args of plugins that are not in its tree as *runtime.Unknown
-// (k8s.io/kubernetes pkg/scheduler/framework/runtime DecodeInto, which is not strict).
+// The scheduler passes the args of out-of-tree plugins as *runtime.Unknown (k8s.io/kubernetes
+// pkg/scheduler/framework/runtime DecodeInto, which is not strict).
 func Decode(plugin string, args runtime.Object, into any) error {
 	if args == nil {
 		return nil
 	}
 	raw, ok := args.(*runtime.Unknown)
 	if !ok {
-		return fmt.Errorf("plugin %s: its args are a %T: leave out apiVersion and kind of its entry under pluginConfig", plugin, args)
+		return fmt.Errorf("plugin %s: its args are a %T: remove apiVersion and kind from its entry under pluginConfig", plugin, args)
 	}
 	if err := yaml.UnmarshalStrict(raw.Raw, into); err != nil {
 		return fmt.Errorf("plugin %s: correct its args under pluginConfig: %w", plugin, err)
@@ -29,7 +27,7 @@ func Decode(plugin string, args runtime.Object, into any) error {
 	return nil
 }
 
-// None is for plugins without args.
+// None checks that a plugin without arguments gets none.
 func None(plugin string, args runtime.Object) error {
 	if args == nil {
 		return nil

@@ -26,7 +26,7 @@ func TestDecode(t *testing.T) {
 		"YAML":                    {args: &runtime.Unknown{Raw: []byte("word: other")}, want: args{Word: "other"}},
 		"an unknown field":        {args: &runtime.Unknown{Raw: []byte(`{"cuont": 3}`)}, wantError: `plugin P: correct its args under pluginConfig`},
 		"a value of a wrong type": {args: &runtime.Unknown{Raw: []byte(`{"count": "three"}`)}, wantError: "count"},
-		"a typed object":          {args: &metav1.Status{}, wantError: "leave out apiVersion and kind"},
+		"a typed object":          {args: &metav1.Status{}, wantError: "remove apiVersion and kind"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -13,11 +13,11 @@ import (
 	"github.com/everynode/everynode/schedplugin/podfacts"
 )
 
-// EventsToRegister are the in-tree plugin's, with hints of our own for pods that ask for nothing
-// on other nodes.
+// EventsToRegister returns the in-tree plugin's events, with our own hints for pods whose terms do not reach
+// other nodes.
 //
-// Whether the in-tree plugin or this one refused such a pod is not known any more when an event
-// comes, and need not be: what kept it away is a pod of its node, or one that reaches further.
+// When an event arrives it is unknown which of the two plugins refused such a pod, and it does not matter: a
+// pod on its node blocked it, or one that reaches further.
 func (p *PodAffinity) EventsToRegister(ctx context.Context) ([]fwk.ClusterEventWithHint, error) {
 	events, err := p.inTree.EventsToRegister(ctx)
 	ours := make([]fwk.ClusterEventWithHint, len(events))
@@ -33,11 +33,10 @@ func (p *PodAffinity) EventsToRegister(ctx context.Context) ([]fwk.ClusterEventW
 	return ours, err
 }
 
-// afterPod wakes a pod when another one no longer keeps it away. One that comes lets nobody in who
-// has no affinity.
+// afterPod wakes a pod when another one no longer blocks it. A new pod cannot admit a pod without affinity.
 //
-// The in-tree hint is not asked about pods of one node. It matches without the labels of namespaces,
-// so that a pod that another one with a namespaceSelector kept away is not woken when that one goes.
+// The in-tree hint is not called for pods of one node. It matches without the labels of namespaces, so that it
+// would not wake a pod when another one with a namespaceSelector, which blocked it, is deleted.
 func (p *PodAffinity) afterPod(ask fwk.QueueingHintFn) fwk.QueueingHintFn {
 	return func(logger klog.Logger, pod *corev1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
 		before, after, err := util.As[*corev1.Pod](oldObj, newObj)
@@ -66,8 +65,8 @@ func (p *PodAffinity) afterPod(ask fwk.QueueingHintFn) fwk.QueueingHintFn {
 	}
 }
 
-// freed says whether another pod, which is gone when after is nil, keeps the pod away no more. That
-// one's own terms never change, and matter when it goes.
+// freed reports whether another pod, which is gone when after is nil, does not block the pod any more. Its own
+// terms never change, and matter when it is deleted.
 func (k *keeper) freed(before, after *corev1.Pod) (bool, error) {
 	if k.avoids(before) && (after == nil || !k.avoids(after)) {
 		return true, nil
@@ -79,7 +78,7 @@ func (k *keeper) freed(before, after *corev1.Pod) (bool, error) {
 	return slices.ContainsFunc(terms, k.repels), err
 }
 
-// afterNode asks about the pod's node alone.
+// afterNode only calls the hint for the pod's own node.
 func afterNode(ask fwk.QueueingHintFn) fwk.QueueingHintFn {
 	return func(logger klog.Logger, pod *corev1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
 		if ofOneNode(pod) && nodescoped.Elsewhere(pod, oldObj, newObj) {

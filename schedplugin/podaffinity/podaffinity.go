@@ -25,14 +25,14 @@ const Name = "EverynodeInterPodAffinity"
 
 const stateKey = "PreFilter" + Name
 
-// PodAffinity is the plugin; see the package's doc.
+// PodAffinity is the plugin; see the package documentation.
 type PodAffinity struct {
 	inTree     inTree
 	namespaces listersv1.NamespaceLister
 	pods       cache.Indexer
 }
 
-// inTree is what is used of the in-tree plugin.
+// inTree is the part of the in-tree plugin that is used.
 type inTree interface {
 	fwk.PreFilterPlugin
 	fwk.PreFilterExtensions
@@ -48,8 +48,8 @@ var (
 // Name of the plugin.
 func (*PodAffinity) Name() string { return Name }
 
-// PreFilter reads the terms of a pod that can be judged by its node, and has the in-tree plugin
-// look at the cluster for any other. A term that cannot be read is the in-tree plugin's to report.
+// PreFilter parses the terms of a pod that can be evaluated on its node, and calls the in-tree plugin for any
+// other pod. The in-tree plugin reports invalid terms.
 func (p *PodAffinity) PreFilter(ctx context.Context, state fwk.CycleState, pod *corev1.Pod, nodes []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
 	if !ofOneNode(pod) || p.anyReaches() {
 		return p.inTree.PreFilter(ctx, state, pod, nodes)
@@ -58,14 +58,13 @@ func (p *PodAffinity) PreFilter(ctx context.Context, state fwk.CycleState, pod *
 	if err != nil {
 		return p.inTree.PreFilter(ctx, state, pod, nodes)
 	}
-	// Not to be skipped where the node has nobody with anti-affinity: Filter may be given
-	// nominated pods as well.
+	// Not skipped when no pod on the node has anti-affinity: Filter may get nominated pods as well.
 	state.Write(stateKey, keeper)
 	return nil, nil
 }
 
-// ofOneNode says whether nothing that a pod itself asks for lies on other nodes than the one it is
-// pinned to. A pod that is bound is here for its resize only, which the in-tree plugin lets pass.
+// ofOneNode reports whether none of a pod's own terms reaches beyond the node that it is pinned to. A bound pod
+// is only here for its resize, which the in-tree plugin admits.
 func ofOneNode(pod *corev1.Pod) bool {
 	if pod.Spec.NodeName != "" || len(fwk.GetPodAffinityTerms(pod.Spec.Affinity)) > 0 || podfacts.Reaches(pod) {
 		return false
@@ -74,7 +73,7 @@ func ofOneNode(pod *corev1.Pod) bool {
 	return pinned
 }
 
-// Filter judges by the pods of the node that it is given, or lets the in-tree plugin.
+// Filter evaluates the pods of the given node, or calls the in-tree plugin.
 func (p *PodAffinity) Filter(ctx context.Context, state fwk.CycleState, pod *corev1.Pod, node fwk.NodeInfo) *fwk.Status {
 	keeper, err := keeperIn(state)
 	if err != nil {
@@ -89,7 +88,7 @@ func (p *PodAffinity) Filter(ctx context.Context, state fwk.CycleState, pod *cor
 	return nil
 }
 
-// keeperIn is what PreFilter left, nil when it asked the in-tree plugin.
+// keeperIn returns PreFilter's state, nil if it called the in-tree plugin.
 func keeperIn(state fwk.CycleState) (*keeper, error) {
 	data, err := state.Read(stateKey)
 	if errors.Is(err, fwk.ErrNotFound) {
@@ -108,12 +107,12 @@ func keeperIn(state fwk.CycleState) (*keeper, error) {
 // PreFilterExtensions are for the in-tree plugin.
 func (p *PodAffinity) PreFilterExtensions() fwk.PreFilterExtensions { return p }
 
-// AddPod tells the in-tree plugin of a pod, when it judges. Filter sees the pod on the node.
+// AddPod passes a pod to the in-tree plugin, if that decides. Filter sees the pod on the node.
 func (p *PodAffinity) AddPod(ctx context.Context, state fwk.CycleState, pod *corev1.Pod, added fwk.PodInfo, node fwk.NodeInfo) *fwk.Status {
 	return p.unlessKept(state, func() *fwk.Status { return p.inTree.AddPod(ctx, state, pod, added, node) })
 }
 
-// RemovePod tells the in-tree plugin of a pod, when it judges.
+// RemovePod passes a pod to the in-tree plugin, if that decides.
 func (p *PodAffinity) RemovePod(ctx context.Context, state fwk.CycleState, pod *corev1.Pod, removed fwk.PodInfo, node fwk.NodeInfo) *fwk.Status {
 	return p.unlessKept(state, func() *fwk.Status { return p.inTree.RemovePod(ctx, state, pod, removed, node) })
 }
@@ -128,7 +127,7 @@ func (p *PodAffinity) unlessKept(state fwk.CycleState, tell func() *fwk.Status) 
 	return tell()
 }
 
-// New makes the plugin. It takes no arguments: those of the in-tree plugin are for scores.
+// New creates the plugin. It takes no arguments: those of the in-tree plugin only affect scores.
 func New(ctx context.Context, args runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
 	if err := pluginargs.None(Name, args); err != nil {
 		return nil, err
@@ -139,7 +138,7 @@ func New(ctx context.Context, args runtime.Object, handle fwk.Handle) (fwk.Plugi
 	}
 	inner, ok := made.(inTree)
 	if !ok {
-		return nil, fmt.Errorf("plugin %s: %T is no filter with events", Name, made)
+		return nil, fmt.Errorf("plugin %s: %T is not a filter with events", Name, made)
 	}
 	core := handle.SharedInformerFactory().Core().V1()
 	pods := core.Pods().Informer()

@@ -9,14 +9,13 @@ import (
 	"github.com/everynode/everynode/schedplugin/podfacts"
 )
 
-// reachIndex is an index of the shared pod informer: one value with all pods that reach further
-// than their node. The store itself keeps it right, whatever is listed again, changed or deleted
-// unseen.
+// reachIndex is an index of the shared pod informer: one value with all pods that reach further than their
+// node. The store keeps it consistent across relists, changes and missed deletions.
 const reachIndex = "everynode.dev/reaching-anti-affinity"
 
-// Pods count before they are bound. A pod enters the store before the scheduler queues it, so that
-// one which is assumed (in the snapshot, its binding not yet seen) is never missed. If only bound
-// pods counted, a pod of another profile of this process could be missed for a moment.
+// Pods count before they are bound. A pod enters the store before the scheduler queues it, so that an assumed
+// pod (in the snapshot, its binding not yet observed) is never missed. If only bound pods counted, a pod of
+// another profile of this process could be missed for a moment.
 func indexReach(obj any) ([]string, error) {
 	if pod, ok := obj.(*corev1.Pod); ok && podfacts.Reaches(pod) {
 		return []string{"reaches"}, nil
@@ -35,6 +34,5 @@ func addReachIndex(pods cache.SharedIndexInformer) error {
 	return nil
 }
 
-// anyReaches says whether any pod reaches further than its node. It takes the same time however
-// many do.
+// anyReaches reports whether any pod reaches further than its node, in constant time.
 func (p *PodAffinity) anyReaches() bool { return len(p.pods.ListIndexFuncValues(reachIndex)) > 0 }

@@ -11,7 +11,7 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/interpodaffinity"
 )
 
-// keeper says which pods of a node keep a pod from it.
+// keeper decides which pods of a node block a pod.
 type keeper struct {
 	pod *corev1.Pod
 	// own is the pod's own required anti-affinity, of topology kubernetes.io/hostname.
@@ -20,7 +20,7 @@ type keeper struct {
 	namespace labels.Set
 }
 
-// newKeeper reads the terms of a pod that has none that reach further than its node.
+// newKeeper parses the terms of a pod none of whose terms reaches further than its node.
 func newKeeper(logger klog.Logger, pod *corev1.Pod, namespaces listersv1.NamespaceLister) (*keeper, error) {
 	own, err := fwk.GetAffinityTerms(pod, fwk.GetPodAntiAffinityTerms(pod.Spec.Affinity))
 	if err != nil {
@@ -34,9 +34,9 @@ func newKeeper(logger klog.Logger, pod *corev1.Pod, namespaces listersv1.Namespa
 	return &keeper{pod: pod, own: own, namespace: interpodaffinity.GetNamespaceLabelsSnapshot(logger, pod.Namespace, namespaces)}, nil
 }
 
-// nameNamespaces puts the names of the namespaces in place of the selector, so that the term can
-// be matched without the labels of each pod's namespace (plugin.go,
-// mergeAffinityTermNamespacesIfNotEmpty). An empty selector is kept: it matches all.
+// nameNamespaces replaces the namespace selector with the names of its namespaces, so that the term can be
+// matched without the labels of each pod's namespace (plugin.go, mergeAffinityTermNamespacesIfNotEmpty). An
+// empty selector is kept: it matches all.
 func nameNamespaces(term *fwk.AffinityTerm, namespaces listersv1.NamespaceLister) error {
 	if term.NamespaceSelector.Empty() {
 		return nil
@@ -55,17 +55,16 @@ func nameNamespaces(term *fwk.AffinityTerm, namespaces listersv1.NamespaceLister
 // Clone returns the keeper itself: it does not depend on other pods.
 func (k *keeper) Clone() fwk.StateData { return k }
 
-// avoids says whether the pod's own terms keep it away from another pod's node.
+// avoids reports whether the pod's own terms keep it away from another pod's node.
 func (k *keeper) avoids(other *corev1.Pod) bool {
 	return slices.ContainsFunc(k.own, func(term fwk.AffinityTerm) bool { return term.Matches(other, nil) })
 }
 
-// repels says whether another pod's term keeps the pod away from where it reaches.
+// repels reports whether another pod's term keeps the pod away.
 func (k *keeper) repels(term fwk.AffinityTerm) bool { return term.Matches(k.pod, k.namespace) }
 
-// verdict is the reason why the pod may not go to a node, with upstream's words, in its order. A
-// term whose topology the node does not have keeps nobody away. Terms of any topology are heeded:
-// a node is in its own zone.
+// verdict returns the reason why the pod may not run on a node, with upstream's text, in its order. A term
+// whose topology the node does not have blocks nothing. Terms of any topology count: a node is in its own zone.
 func (k *keeper) verdict(info fwk.NodeInfo) string {
 	node := labels.Set(info.Node().Labels)
 	if len(k.own) > 0 && node.Has(corev1.LabelHostname) {

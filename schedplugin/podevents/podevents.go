@@ -1,11 +1,12 @@
-// Package podevents keeps a pod and its successor of the same name apart.
+// Package podevents separates a pod from its successor of the same name.
 //
-// Objects in an informer's store are known by name. When a watch is interrupted while a pod is deleted and another one
-// of its name is created, the informer has one object in place of the other, and notifies its handlers of an update.
-// kube-scheduler takes that for a change of one pod: when the old one was bound and the new one is not, its cache
-// seems to have moved a pod to another node, and the process exits ("Pod updated on a different node than previously
-// added to", k8s.io/kubernetes pkg/scheduler/backend/cache/cache.go; the same in 1.35, 1.36 and 1.37). Anybody who may
-// create pods can repeat a name, so the names that Everynode chooses are no remedy.
+// An informer's store identifies objects by name. When a pod is deleted and another one of its name is created
+// while a watch is interrupted, the informer replaces one object with the other, and notifies its handlers of
+// an update. kube-scheduler treats that as a change of one pod: if the old one was bound and the new one is
+// not, its cache finds that a pod has moved to another node, and the process exits ("Pod updated on a different
+// node than previously added to", k8s.io/kubernetes pkg/scheduler/backend/cache/cache.go; the same in 1.35,
+// 1.36 and 1.37). Any user who may create pods can reuse a name, so Everynode's choice of names does not
+// prevent it.
 package podevents
 
 import (
@@ -21,13 +22,13 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// Split returns a factory whose pod informer delivers an update from one pod to another, which has a different UID, as
-// the deletion of the first and the addition of the second. Every handler that is added through the factory gets it so.
+// Split returns a factory whose pod informer delivers an update between two pods with different UIDs as the
+// deletion of the first and the addition of the second, to every handler that is added through the factory.
 func Split(shared informers.SharedInformerFactory) informers.SharedInformerFactory {
 	return factory{shared}
 }
 
-// factory, group, version and pods are the way to the pod informer.
+// factory, group, version and pods wrap the path to the pod informer.
 type (
 	factory struct {
 		informers.SharedInformerFactory
@@ -46,7 +47,7 @@ func (v version) Pods() corev1informers.TypedPodInformer {
 
 func (p pods) Informer() cache.SharedIndexInformer { return informer{p.PodInformer.Informer()} }
 
-// InformerFor is another way to it.
+// InformerFor is another path to it.
 func (f factory) InformerFor(object runtime.Object, make internalinterfaces.NewInformerFunc) cache.SharedIndexInformer {
 	shared := f.SharedInformerFactory.InformerFor(object, make)
 	if _, ok := object.(*corev1.Pod); ok {
@@ -55,7 +56,7 @@ func (f factory) InformerFor(object runtime.Object, make internalinterfaces.NewI
 	return shared
 }
 
-// ForResource is one more.
+// ForResource is a third path.
 func (f factory) ForResource(resource schema.GroupVersionResource) (informers.GenericInformer, error) {
 	generic, err := f.SharedInformerFactory.ForResource(resource)
 	if err == nil && resource == corev1.SchemeGroupVersion.WithResource("pods") {
@@ -85,10 +86,10 @@ func (i informer) AddEventHandlerWithOptions(handler cache.ResourceEventHandler,
 	return i.SharedIndexInformer.AddEventHandlerWithOptions(splitting{handler}, options)
 }
 
-// splitting is a handler that is never shown one pod as an update of another.
+// splitting is a handler that never gets one pod as an update of another.
 type splitting struct{ cache.ResourceEventHandler }
 
-// OnUpdate passes the old pod on as it was seen last, which is what the handler knows of it.
+// OnUpdate passes on the old pod as it was last seen, which is the state that the handler knows.
 func (s splitting) OnUpdate(oldObj, newObj any) {
 	before, wasPod := oldObj.(*corev1.Pod)
 	after, isPod := newObj.(*corev1.Pod)

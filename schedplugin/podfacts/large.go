@@ -5,11 +5,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// many is how many elements of all lists together an ordinary pod has at most.
+// many is the largest number of elements, in all lists together, of an ordinary pod.
 const many = 256
 
-// Large says whether a pod has so much of what plugins look at that no hint should. It looks at no more
-// than many elements itself. Such a pod may be woken instead: the queue's back-off bounds how often.
+// Large reports whether a pod is too large for hints to read. It reads at most `many` elements itself. Wake
+// such a pod instead: the queue's back-off bounds how often.
 func Large(pod *corev1.Pod) bool {
 	budget := many - len(pod.OwnerReferences) - len(pod.Spec.NodeSelector)
 	spec := &pod.Spec
@@ -23,7 +23,7 @@ func Large(pod *corev1.Pod) bool {
 	return !nodeTerms(spec.Affinity, &budget) || !podTerms(spec.Affinity, &budget)
 }
 
-// nodeTerms takes the required node affinity from the budget, and says whether there was enough.
+// nodeTerms subtracts the required node affinity from the budget, and reports whether it was sufficient.
 func nodeTerms(affinity *corev1.Affinity, budget *int) bool {
 	if affinity == nil || affinity.NodeAffinity == nil || affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
 		return *budget >= 0
@@ -39,7 +39,7 @@ func nodeTerms(affinity *corev1.Affinity, budget *int) bool {
 	return *budget >= 0
 }
 
-// podTerms does so with the required terms of inter-pod affinity and anti-affinity.
+// podTerms subtracts the required terms of inter-pod affinity and anti-affinity.
 func podTerms(affinity *corev1.Affinity, budget *int) bool {
 	if affinity == nil {
 		return *budget >= 0

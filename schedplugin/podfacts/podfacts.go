@@ -1,9 +1,9 @@
-// Package podfacts has what hints ask about a pod, in a time that does not depend on the pod.
+// Package podfacts provides the facts about a pod that hints need, in constant time.
 //
-// The scheduling queue asks the hints of every plugin about every pod that waits, for every event, under
-// its lock. Whoever creates pods decides how large one is, and whoever creates a thousand of them how
-// often a walk over one is multiplied. Pods of an ordinary size are read where they are; what is asked
-// about a large one is found out once and kept for as long as the informer keeps the object.
+// The scheduling queue calls the hints of every plugin for every waiting pod and every event, under its lock.
+// Users who create pods decide how large they are, and how often a walk over one is multiplied. Pods of
+// ordinary size are read directly; the facts of a large one are computed once and cached for as long as the
+// informer keeps the object.
 package podfacts
 
 import (
@@ -19,23 +19,23 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// few is how many elements of a list are looked at each time.
+// few is how many elements of a list are read each time.
 const few = 16
 
-// facts are those of a large pod. What they come from never changes in an object of an informer.
+// facts are those of a large pod. The fields they are derived from never change in an informer's object.
 type facts struct {
-	owner  types.UID // of the daemon that controls the pod
+	owner  types.UID // the UID of the daemon that controls the pod
 	owned  bool
-	node   string // that the affinity pins the pod to
+	node   string // the node that the affinity pins the pod to
 	pinned bool
-	// reaches: see Reaches.
+	// See Reaches.
 	reaches bool
 }
 
-// known are the facts of the large pods that there are.
-var known sync.Map // of weak.Pointer[corev1.Pod] to facts
+// known has the facts of all large pods.
+var known sync.Map // weak.Pointer[corev1.Pod] to facts
 
-// KeyOf is daemon.CellOf.
+// KeyOf is daemon.CellOf in constant time.
 func KeyOf(pod *corev1.Pod) (daemon.CellKey, bool) {
 	if !largeIdentity(pod) {
 		return daemon.CellOf(pod)
@@ -48,7 +48,7 @@ func KeyOf(pod *corev1.Pod) (daemon.CellKey, bool) {
 	return daemon.CellKey{Namespace: pod.Namespace, Owner: of.owner, Node: node}, true
 }
 
-// Target is daemon.Target.
+// Target is daemon.Target in constant time.
 func Target(pod *corev1.Pod) (node string, ok bool) {
 	if !largeIdentity(pod) {
 		return daemon.Target(pod)
@@ -57,7 +57,7 @@ func Target(pod *corev1.Pod) (node string, ok bool) {
 	return of.target(pod)
 }
 
-// Owner is the UID of the daemon that controls a pod (daemon.OwnedByDaemon).
+// Owner returns the UID of the daemon that controls a pod (daemon.OwnedByDaemon).
 func Owner(pod *corev1.Pod) (uid types.UID, owned bool) {
 	if len(pod.OwnerReferences) > few {
 		of := factsOf(pod)
@@ -70,8 +70,8 @@ func Owner(pod *corev1.Pod) (uid types.UID, owned bool) {
 	return owner.UID, true
 }
 
-// Reaches says whether a pod may keep others from other nodes than its own: it has required
-// anti-affinity of another topology than the node's.
+// Reaches reports whether a pod may keep others from nodes other than its own: it has required anti-affinity of
+// a topology other than the node's.
 func Reaches(pod *corev1.Pod) bool {
 	terms := fwk.GetPodAntiAffinityTerms(pod.Spec.Affinity)
 	if len(terms) > few {
@@ -80,7 +80,7 @@ func Reaches(pod *corev1.Pod) bool {
 	return anyReaches(terms)
 }
 
-// anyReaches does not look through more than maxTerms: to reach further is the side to err on.
+// anyReaches reads at most maxTerms terms, and errs towards true.
 func anyReaches(terms []corev1.PodAffinityTerm) bool {
 	const maxTerms = 1000
 	return len(terms) > maxTerms || slices.ContainsFunc(terms, func(term corev1.PodAffinityTerm) bool {
@@ -112,8 +112,7 @@ func factsOf(pod *corev1.Pod) facts {
 	return of
 }
 
-// largeIdentity says whether a pod has more of anything that its key is made of than is looked at each
-// time.
+// largeIdentity reports whether any list that a pod's key is derived from is too long to be read each time.
 func largeIdentity(pod *corev1.Pod) bool {
 	return len(pod.OwnerReferences) > few || largeNodeAffinity(pod)
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/everynode/everynode/schedplugin/podfacts"
 )
 
-// moreImportantVictim says whether the first is to be spared before the second: by priority, then
-// who is pinned here, then upstream's order (groups before pods, then who started earlier).
+// moreImportantVictim reports whether the first is to be spared before the second: by priority, then pods that
+// are pinned here, then upstream's order (groups before pods, then earlier start).
 func moreImportantVictim(first, second preemption.Victim) bool {
 	if first.Priority() != second.Priority() {
 		return first.Priority() > second.Priority()
@@ -27,8 +27,8 @@ func pinnedVictim(victim preemption.Victim) bool {
 	return slices.ContainsFunc(victim.Pods(), func(info fwk.PodInfo) bool { return pinnedHere(info.GetPod()) })
 }
 
-// pinnedHere says whether a pod can run on no other node than its own: a daemon's, whoever bound
-// it, a kubelet's own, and any whose affinity leaves it one node.
+// pinnedHere reports whether a pod can run only on its own node: a daemon's pod, whoever bound it, a static
+// pod, and any pod whose affinity allows only one node.
 func pinnedHere(pod *corev1.Pod) bool {
 	if _, owned := podfacts.Owner(pod); owned {
 		return true

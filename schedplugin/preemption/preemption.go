@@ -23,7 +23,7 @@ import (
 	"github.com/everynode/everynode/schedplugin/podfacts"
 )
 
-// Preemption is the plugin; see the package's doc.
+// Preemption is the plugin; see the package documentation.
 type Preemption struct {
 	upstream *defaultpreemption.DefaultPreemption
 	handle   fwk.Handle
@@ -42,10 +42,10 @@ var (
 // Name of the plugin in the registry and in configurations.
 const Name = "EverynodePreemption"
 
-// What the status of a pod says of preemption; the cause why it waits stands before it.
+// Messages about preemption in a pod's status; they follow the cause why it waits.
 const (
-	MessageNever       = "preemptionPolicy Never: nobody is evicted for it"
-	MessageNobody      = "no pod of lower priority is there to make room"
+	MessageNever       = "preemptionPolicy Never: no pods are evicted for it"
+	MessageNobody      = "no pod of lower priority can make room"
 	MessageTerminating = "waiting for evicted pods to terminate"
 	MessageEvicting    = "pods of lower priority are being evicted for it"
 )
@@ -53,15 +53,15 @@ const (
 // Name of the plugin.
 func (*Preemption) Name() string { return Name }
 
-// PreEnqueue keeps a pod from the queue while pods are being evicted for it.
+// PreEnqueue keeps a pod out of the queue while pods are being evicted for it.
 func (p *Preemption) PreEnqueue(ctx context.Context, pod *corev1.Pod) *fwk.Status {
 	return p.upstream.PreEnqueue(ctx, pod)
 }
 
-// EventsToRegister has a pod that PreEnqueue kept from the queue woken when one of its node's is
-// gone. Upstream leaves that to the plugin that refused the pod, which may know of one victim alone,
-// as the plugin of uniqueness does of a twin: when that one went first, while others were still to
-// be evicted, nothing woke the pod when they were.
+// EventsToRegister wakes a pod that PreEnqueue kept out of the queue when a pod of its node is gone. Upstream
+// relies on the plugin that refused the pod, which may know only one victim, as the uniqueness plugin knows a
+// twin: if that one was deleted first, while others were still being evicted, nothing would wake the pod
+// afterwards.
 func (p *Preemption) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHint, error) {
 	return []fwk.ClusterEventWithHint{
 		{Event: fwk.ClusterEvent{Resource: fwk.AssignedPod, ActionType: fwk.Delete}, QueueingHintFn: p.afterPodGone},
@@ -79,8 +79,8 @@ func (*Preemption) afterPodGone(_ klog.Logger, pod *corev1.Pod, oldObj, _ any) (
 	return fwk.QueueSkip, nil
 }
 
-// PostFilter makes room for a pod on its node, and says what came of it. A pod that has no node of
-// its own, in a profile that serves such pods, is upstream's alone.
+// PostFilter makes room for a pod on its node, and reports the result. In a profile that serves other pods too,
+// upstream handles pods that are not pinned.
 func (p *Preemption) PostFilter(ctx context.Context, state fwk.CycleState, pod *corev1.Pod, statuses fwk.NodeToStatusReader) (*fwk.PostFilterResult, *fwk.Status) {
 	key, pinned := podfacts.KeyOf(pod)
 	if !pinned {
@@ -90,7 +90,7 @@ func (p *Preemption) PostFilter(ctx context.Context, state fwk.CycleState, pod *
 	if !never(pod) {
 		if taking := p.refills.Look(key, pod, there, lower); taking.Times > 0 {
 			p.report(ctx, key, pod, taking)
-			// The nomination stays: it does no harm, and to drop it were a write.
+			// The nomination stays: it does no harm, and removing it costs a write.
 			return nil, fwk.NewStatus(fwk.Unschedulable, taking.message())
 		}
 	}
@@ -109,14 +109,14 @@ func (p *Preemption) PostFilter(ctx context.Context, state fwk.CycleState, pod *
 	return result, fwk.NewStatus(fwk.Unschedulable)
 }
 
-// refusal says why preemption did nothing. There is nothing to say when no eviction could help.
+// refusal returns why preemption did nothing. It is empty when no eviction can help.
 func refusal(pod *corev1.Pod, status *fwk.Status, lower int, result *fwk.PostFilterResult) string {
 	switch {
 	case status.Code() != fwk.Unschedulable:
 		return ""
 	case never(pod):
 		return MessageNever
-	case result == nil: // upstream keeps the nomination while victims terminate, and only then
+	case result == nil: // upstream keeps the nomination only while victims terminate
 		return MessageTerminating
 	case lower == 0:
 		return MessageNobody
@@ -130,10 +130,10 @@ func never(pod *corev1.Pod) bool {
 	return pod.Spec.PreemptionPolicy != nil && *pod.Spec.PreemptionPolicy == corev1.PreemptNever
 }
 
-// podsOn are the pods of a node, and those of them that priority lets a pod evict.
+// podsOn returns the pods of a node, and those of them that have lower priority.
 func (p *Preemption) podsOn(node string, priority int32) (there, lower []*corev1.Pod) {
 	info, err := p.handle.SnapshotSharedLister().NodeInfos().Get(node)
-	if err != nil { // the node is gone, and its pods with it
+	if err != nil { // the node and its pods are gone
 		return nil, nil
 	}
 	for _, podInfo := range info.GetPods() {
@@ -146,8 +146,8 @@ func (p *Preemption) podsOn(node string, priority int32) (there, lower []*corev1
 	return there, lower
 }
 
-// report tells the user of a room that was taken, once, and has the pod tried again when the wait
-// is over: nothing else may happen that wakes it.
+// report emits an event about a room that was taken, once, and retries the pod when the wait is over, because
+// no other event may wake it.
 func (p *Preemption) report(ctx context.Context, key daemon.CellKey, pod *corev1.Pod, taking taking) {
 	if !taking.First {
 		return
@@ -156,7 +156,7 @@ func (p *Preemption) report(ctx context.Context, key daemon.CellKey, pod *corev1
 	logger := klog.FromContext(ctx)
 	logger.Info("The room that preemption made was taken", "pod", klog.KObj(pod), "node", key.Node, "by", taking.By, "times", taking.Times, "wait", taking.Wait)
 	p.handle.EventRecorder().WithLogger(logger).Eventf(pod, nil, corev1.EventTypeWarning, v1alpha1.EventPreemptionRefilled, "Preempting",
-		"node %s: %s; nobody is evicted for the next %s. Run everynode-scheduler as the cluster's scheduler, which can reserve the room", key.Node, taking.message(), taking.Wait)
+		"node %s: %s; no pods are evicted for the next %s. Run everynode-scheduler as the cluster's scheduler, which can reserve the room", key.Node, taking.message(), taking.Wait)
 	p.clock.AfterFunc(taking.Wait, func() { p.wake(key) })
 }
 
@@ -166,14 +166,13 @@ func (p *Preemption) wake(key daemon.CellKey) {
 		return
 	}
 	pod, err := p.pods.Pods(name.Namespace).Get(name.Name)
-	if err != nil { // it is gone: whoever waits in its place is looked at as any pod that is new
+	if err != nil { // it is gone: its successor is handled as a new pod
 		return
 	}
 	p.handle.Activate(klog.Background(), map[string]*corev1.Pod{name.String(): pod})
 }
 
-// message does not name the time that is left: it changes with every look, and each change is a
-// write.
+// message does not contain the remaining time, which changes with every attempt, and each change is a write.
 func (t taking) message() string {
 	times := "once"
 	if t.Times > 1 {
@@ -182,14 +181,14 @@ func (t taking) message() string {
 	return fmt.Sprintf("the room that preemption made was taken by other pods %s, last by %s", times, t.By)
 }
 
-// PostBind ends the memory of a pod's place.
+// PostBind removes the record of a pod's cell.
 func (p *Preemption) PostBind(_ context.Context, _ fwk.CycleState, pod *corev1.Pod, _ string) {
 	if key, pinned := podfacts.KeyOf(pod); pinned {
 		p.refills.Bound(key)
 	}
 }
 
-// New makes the plugin.
+// New creates the plugin.
 func New(ctx context.Context, object runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
 	args := defaultArgs()
 	if err := pluginargs.Decode(Name, object, &args); err != nil {
@@ -202,7 +201,7 @@ func New(ctx context.Context, object runtime.Object, handle fwk.Handle) (fwk.Plu
 }
 
 func newPlugin(ctx context.Context, args Args, handle fwk.Handle, features feature.Features, clock clock.WithDelayedExecution) (*Preemption, error) {
-	// How many nodes are looked at: a pod has one.
+	// One candidate node is enough: a pod has only one.
 	upstream, err := defaultpreemption.New(ctx, &config.DefaultPreemptionArgs{MinCandidateNodesPercentage: 10, MinCandidateNodesAbsolute: 100}, handle, features)
 	if err != nil {
 		return nil, fmt.Errorf("plugin %s: %w", Name, err)

@@ -171,10 +171,10 @@ func TestRefilledRoom(t *testing.T) {
 	r.want(MessageEvicting) // the API server has no such pod any more, the node still shows it, and nobody else came
 	r.gone(a)
 	r.put(b)
-	const once = "the room that preemption made was taken by other pods once, last by ns/b, which default-scheduler placed"
+	const once = "the room that preemption made was taken by other pods once, last by ns/b, scheduled by default-scheduler"
 	r.want(once)
 	r.want(once)
-	if got, want := r.warning(), "Warning PreemptionRefilled node n1: "+once+"; nobody is evicted for the next 5s."; !strings.HasPrefix(got, want) {
+	if got, want := r.warning(), "Warning PreemptionRefilled node n1: "+once+"; no pods are evicted for the next 5s."; !strings.HasPrefix(got, want) {
 		t.Errorf("event %q, want %q…", got, want)
 	}
 	if got, err := testutil.GetCounterMetricValue(refillsTotal); err != nil || got != before+1 {
@@ -191,7 +191,7 @@ func TestRefilledRoom(t *testing.T) {
 	r.want(MessageEvicting, "b")
 	r.gone(b)
 	r.put(c)
-	r.want("the room that preemption made was taken by other pods 2 times, last by ns/c, which default-scheduler placed")
+	r.want("the room that preemption made was taken by other pods 2 times, last by ns/c, scheduled by default-scheduler")
 	r.warning()
 	r.plugin.PostBind(t.Context(), nil, r.pod, "n1")
 	if len(r.plugin.refills.rooms) != 0 {

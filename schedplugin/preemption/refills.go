@@ -14,31 +14,31 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// refills remembers for which places room was made, and who took it. It is as large as the number
-// of places that preemption works for at a time.
+// refills records for which cells room was made, and which pods took it. Its size is the number of cells that
+// preemption currently works for.
 type refills struct {
 	clock         clock.PassiveClock
 	initial, last time.Duration
 
 	mu    sync.Mutex
 	rooms map[daemon.CellKey]*room
-	sweep int // how many rooms there may be before the old ones go
+	sweep int // the number of rooms at which old ones are removed
 }
 
-// room is what preemption made on one place.
+// room is what preemption freed for one cell.
 type room struct {
 	made    time.Time
-	present sets.Set[types.UID] // the pods that were there, victims included; nil when none is being made
-	taken   int                 // how often others took it, in a row
-	by      string              // who took it last
+	present sets.Set[types.UID] // the pods on the node, victims included; nil when no room is being made
+	taken   int                 // how often others took it, consecutively
+	by      string              // the pod that took it last
 	next    time.Time           // when pods may be evicted for it again
 	waits   types.NamespacedName
 }
 
-// taking is how a room was taken. It is empty when it was not, or when the wait for that is over.
+// taking describes how a room was taken. It is empty when it was not, or when the wait for that is over.
 type taking struct {
-	By    string        // who took it
-	Times int           // how often it was taken, this time included
+	By    string        // the pod that took it
+	Times int           // how often it was taken, including this time
 	Wait  time.Duration // until pods may be evicted for it again
 	First bool          // whether this taking was not reported before
 }
@@ -52,9 +52,9 @@ func newRefills(clock clock.PassiveClock, args Args) *refills {
 
 const minimumSweep = 64
 
-// Look says whether the room that was made for a pod was taken, by one of the pods of its node that
-// it could evict again (lower). While one that was there is still on its way out nothing is said: it
-// may be its room that the pod waits for.
+// Look reports whether the room that was made for a pod was taken by one of the pods on its node that it could
+// evict again (lower). While an earlier pod is still terminating it reports nothing, because the pod may be
+// waiting for that pod's room.
 func (r *refills) Look(key daemon.CellKey, pod *corev1.Pod, there, lower []*corev1.Pod) taking {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -72,12 +72,12 @@ func (r *refills) Look(key daemon.CellKey, pod *corev1.Pod, there, lower []*core
 	}
 	wait := r.backoff(made.taken)
 	made.present, made.next = nil, now.Add(wait)
-	made.taken, made.by = made.taken+1, fmt.Sprintf("%s/%s, which %s placed", by.Namespace, by.Name, by.Spec.SchedulerName)
+	made.taken, made.by = made.taken+1, fmt.Sprintf("%s/%s, scheduled by %s", by.Namespace, by.Name, by.Spec.SchedulerName)
 	made.waits = types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}
 	return taking{By: made.by, Times: made.taken, Wait: wait, First: true}
 }
 
-// takenBy is a pod that was not there when the room was made.
+// takenBy returns a pod that did not exist when the room was made.
 func (m *room) takenBy(there, lower []*corev1.Pod) *corev1.Pod {
 	if m.present == nil {
 		return nil
@@ -95,7 +95,7 @@ func (m *room) takenBy(there, lower []*corev1.Pod) *corev1.Pod {
 	return nil
 }
 
-// Waiting is the pod that was last seen to wait for a place.
+// Waiting returns the pod that was last seen waiting for a cell.
 func (r *refills) Waiting(key daemon.CellKey) (types.NamespacedName, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -106,7 +106,7 @@ func (r *refills) Waiting(key daemon.CellKey) (types.NamespacedName, bool) {
 	return made.waits, true
 }
 
-// Made notes that room is being made for a place on a node that has these pods.
+// Made records that room is being made for a cell on a node that has these pods.
 func (r *refills) Made(key daemon.CellKey, pods []*corev1.Pod) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -119,15 +119,15 @@ func (r *refills) Made(key daemon.CellKey, pods []*corev1.Pod) {
 	made.made, made.present = r.clock.Now(), uids(pods)
 }
 
-// Bound ends the memory of a place: its pod got there.
+// Bound removes the record of a cell whose pod was bound.
 func (r *refills) Bound(key daemon.CellKey) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.rooms, key)
 }
 
-// forgetOld drops what is old, when there is much: pods that were deleted while they waited leave
-// nothing else to end the memory. The work is amortized over what is added.
+// forgetOld removes old records when there are many: a pod that was deleted while it waited causes no other
+// removal. The work is amortized over additions.
 func (r *refills) forgetOld() {
 	if len(r.rooms) < r.sweep {
 		return
@@ -136,8 +136,8 @@ func (r *refills) forgetOld() {
 	r.sweep = max(minimumSweep, 2*len(r.rooms))
 }
 
-// old says whether who is on a node tells nothing any more about room that was made there: the pod it
-// was made for may have been deleted long ago.
+// old reports whether the pods on a node reveal nothing about a room any more: the pod it was made for may have
+// been deleted long ago.
 func (r *refills) old(made *room) bool { return r.clock.Since(made.made) > 2*r.last }
 
 func (r *refills) backoff(taken int) time.Duration {

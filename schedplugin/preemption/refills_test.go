@@ -29,7 +29,7 @@ func leaving(p *corev1.Pod) *corev1.Pod {
 }
 
 func TestRefills(t *testing.T) {
-	const by = "ns/b, which default-scheduler placed"
+	const by = "ns/b, scheduled by default-scheduler"
 	taken := func(by string, times int, wait time.Duration, first bool) taking {
 		return taking{By: by, Times: times, Wait: wait, First: first}
 	}

@@ -1,6 +1,6 @@
-// Package silence spares daemons' pods the event Scheduled. It says what the pod itself says, in
-// spec.nodeName and its condition PodScheduled, and of what binding such a pod costs the scheduler it
-// is a third: one of two requests, beside what the API server and etcd do about it.
+// Package silence suppresses the event Scheduled for daemons' pods. spec.nodeName and the condition
+// PodScheduled contain the same information, and the event is a third of the cost of binding such a pod: one of
+// two requests, besides the work of the API server and etcd.
 package silence
 
 import (
@@ -14,7 +14,7 @@ import (
 	"github.com/everynode/everynode/schedplugin/podfacts"
 )
 
-// Profiles has every profile of a scheduler keep silent about daemons' pods that it bound.
+// Profiles suppresses the event for daemons' pods in every profile of a scheduler.
 func Profiles(profiles profile.Map) {
 	for name, of := range profiles {
 		profiles[name] = silent{of}

@@ -1,20 +1,20 @@
 package uniqueness
 
-// Args are what an operator may set under pluginConfig for the plugin.
+// Args are the plugin's arguments under pluginConfig.
 type Args struct {
-	// OtherPods says what becomes of pods that no daemon owns or that may go to more than one
-	// node. Defaults to Refuse.
+	// OtherPods is how to treat pods that no daemon owns or that are not pinned to one node. Defaults to
+	// Refuse.
 	OtherPods OtherPods `json:"otherPods,omitempty"`
 }
 
-// OtherPods is what becomes of pods that are not a daemon's for one node.
+// OtherPods is how to treat pods that are not a daemon's for one node.
 type OtherPods string
 
 // The values of OtherPods.
 const (
-	// Refuse tells such a pod what to do: for a profile of daemons' pods alone.
+	// Refuse refuses such a pod with instructions: for a profile of daemons' pods only.
 	Refuse OtherPods = "Refuse"
-	// Ignore has nothing to say about such a pod: for a profile of all pods, such as
-	// default-scheduler when this scheduler is the cluster's own.
+	// Ignore skips such a pod: for a profile of all pods, such as default-scheduler when this scheduler is the
+	// cluster's only one.
 	Ignore OtherPods = "Ignore"
 )

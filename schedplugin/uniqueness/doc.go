@@ -1,34 +1,32 @@
-// Package uniqueness is the scheduler plugin that keeps a daemon to one pod per node (S1), for
-// pods made by anybody.
+// Package uniqueness is the scheduler plugin that limits a daemon to one pod per node (S1), whoever created the
+// pods.
 //
-// Its unit is daemon.CellKey: namespace, UID of the controller reference, target node. About pods that
-// are bound Filter looks at nothing but the NodeInfo it is given, so that preemption's dry runs (which
-// take pods out of a copy) and nominated pods (which are put into one) are right by construction.
+// Its unit is daemon.CellKey: namespace, UID of the controller reference, target node. For bound pods Filter
+// reads only the NodeInfo that it is given, so that preemption dry runs (which remove pods from a copy) and
+// nominated pods (which are added to one) are handled correctly by construction.
 //
-// A pod that the daemon's twin keeps away waits, unless its priority is higher: then preemption
-// may put it in the twin's place. A twin that terminates holds its place until it is gone; its
-// deletion wakes the pod that waits.
+// A pod that a twin blocks waits, unless its priority is higher: then preemption may replace the twin. A
+// terminating twin holds its place until it is gone; its deletion wakes the waiting pod.
 //
-// Pods of one cell that are pending at the same time keep each other away until all but one are
-// deleted, which the daemon's controller does. That holds S1 even when two schedulers bind pods at
-// once, as when one was stopped between its decision and its binding and does not know yet that it
-// lost its lease:
+// Pending pods of one cell block each other until all but one are deleted, which the daemon's controller does.
+// That holds S1 even when two schedulers bind pods at once, for example when one was stopped between its
+// decision and its binding and does not know yet that it lost its lease:
 //
-//   - A scheduler decides about a pod that its informer has delivered. The informer's store then
-//     holds every pod that was created earlier and is not gone (twins).
-//   - Of two pods one was created later. Whoever decides about that one knows of the other, as pending
-//     or as bound, and does not bind it; a pod that it knows to be terminating and not bound can never
-//     be bound. How much time passes between a decision and its binding does not matter.
-//   - So no order among pending pods may let one of them pass: whoever decides about the older one
-//     need not know of the younger.
+//   - A scheduler decides about a pod that its informer has delivered. The informer's store then holds every
+//     pod that was created earlier and still exists (twins).
+//   - Of two pods one was created later. A scheduler that decides about the later one knows the other, pending
+//     or bound, and does not bind it; a pod that is terminating and not bound can never be bound. The time
+//     between a decision and its binding does not matter.
+//   - So no order among pending pods may let one of them pass: a scheduler that decides about the older one may
+//     not know the younger.
 //
-// A pod that joins a cell later than it was created, because its controller reference, its labels or its
-// annotation are changed, counts from that moment, for it is not served before. What remains is a pod that
-// a stopped scheduler had decided about, and that left its cell and was adopted again in the meantime.
+// A pod that joins a cell after its creation, because its controller reference, its labels or its annotation
+// change, counts from that moment, because it is not served before. One case remains: a pod that a stopped
+// scheduler has decided about leaves its cell and is adopted again in the meantime.
 //
-// While a rollout surges a pod may stand beside one of another revision, so that there are two in
-// all and one of each revision: the controller marks such a pod (daemon.MayJoin).
+// During a surge a pod may run beside one of another revision, two in all and one of each revision: the
+// controller marks such a pod (daemon.MayJoin).
 //
-// The plugin also decides whom its profile serves: pods that a daemon owns and that are pinned
-// to one node. Any other pod that names the scheduler is told what to do.
+// The plugin also decides which pods its profile serves: pods that a daemon owns and that are pinned to one
+// node. Any other pod that names the scheduler is refused with instructions.
 package uniqueness

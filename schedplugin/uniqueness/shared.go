@@ -7,8 +7,8 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 )
 
-// shared is the plugin in a profile of all pods: it keeps daemons to one pod per node and lets
-// every other pod be.
+// shared is the plugin in a profile of all pods: it limits daemons to one pod per node and ignores all other
+// pods.
 type shared struct{ *Uniqueness }
 
 var (
@@ -19,7 +19,7 @@ var (
 	_ fwk.SignPlugin        = (*shared)(nil)
 )
 
-// PreFilter has the plugin skipped for pods that are not a daemon's for one node.
+// PreFilter skips the plugin for pods that are not a daemon's for one node.
 func (s *shared) PreFilter(ctx context.Context, state fwk.CycleState, pod *corev1.Pod, nodes []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
 	if _, refusal := served(pod); refusal != "" {
 		return nil, fwk.NewStatus(fwk.Skip)
@@ -27,7 +27,7 @@ func (s *shared) PreFilter(ctx context.Context, state fwk.CycleState, pod *corev
 	return s.Uniqueness.PreFilter(ctx, state, pod, nodes)
 }
 
-// Reserve has nothing to say about pods that are not a daemon's for one node.
+// Reserve ignores pods that are not a daemon's for one node.
 func (s *shared) Reserve(ctx context.Context, state fwk.CycleState, pod *corev1.Pod, node string) *fwk.Status {
 	if _, refusal := served(pod); refusal != "" {
 		return nil
@@ -35,12 +35,12 @@ func (s *shared) Reserve(ctx context.Context, state fwk.CycleState, pod *corev1.
 	return s.Uniqueness.Reserve(ctx, state, pod, node)
 }
 
-// SignPod keeps batching (KEP-5598) on for the profile, which one plugin without it would turn off for
-// every pod. Pods that the plugin ignores are alike for it. A daemon's pods are never alike: each
-// has a node of its own.
+// SignPod keeps batching (KEP-5598) enabled for the profile; one plugin without it would disable it for every
+// pod. Pods that the plugin ignores are alike for it. A daemon's pods are never alike, because their nodes
+// differ.
 func (*shared) SignPod(_ context.Context, pod *corev1.Pod) ([]fwk.SignFragment, *fwk.Status) {
 	if _, refusal := served(pod); refusal != "" {
 		return nil, nil
 	}
-	return nil, fwk.NewStatus(fwk.Unschedulable, "a daemon's pod has a node of its own")
+	return nil, fwk.NewStatus(fwk.Unschedulable, "each of a daemon's pods has a different node")
 }

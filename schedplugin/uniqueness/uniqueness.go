@@ -18,7 +18,7 @@ import (
 	"github.com/everynode/everynode/schedplugin/podfacts"
 )
 
-// Uniqueness is the plugin; see the package's doc.
+// Uniqueness is the plugin; see the package documentation.
 type Uniqueness struct {
 	snapshot fwk.SharedLister
 	twins    *twins
@@ -34,36 +34,36 @@ var (
 // Name of the plugin in the registry and in configurations.
 const Name = "EverynodeUniqueness"
 
-// Messages of pods that are not served; they reach the user as condition and event.
+// Messages for pods that are not served; users see them in a condition and an event.
 const (
-	ReasonNotOwned  = "everynode-scheduler places pods of DaemonSets only: remove spec.schedulerName to have this pod placed by the default scheduler"
-	ReasonNotPinned = "everynode-scheduler places pods that are pinned to one node: let admission pin the pod (set spec.nodeName and the scheduling gate everynode.dev/placement) or require matchFields metadata.name In [one node] in every node affinity term"
+	ReasonNotOwned  = "everynode-scheduler only schedules pods of DaemonSets: remove spec.schedulerName so that the default scheduler schedules this pod"
+	ReasonNotPinned = "everynode-scheduler only schedules pods that are pinned to one node: let admission pin the pod (set spec.nodeName and the scheduling gate everynode.dev/placement) or require matchFields metadata.name In [one node] in every node affinity term"
 )
 
-// ReasonNoNode is what a pod waits for whose node is not there.
+// ReasonNoNode is the reason when the pod's node does not exist.
 const ReasonNoNode = "does not exist; the pod is placed when it appears"
 
 const stateKey = "PreFilter" + Name
 
-// place is what PreFilter leaves for Filter: which place the pod wants, and the pods that wait for it too.
+// place is PreFilter's state for Filter: the cell that the pod wants, and the other pods that wait for it.
 type place struct {
 	daemon.CellKey
 	Waiting []*corev1.Pod
 }
 
-// Clone returns the place itself: what preemption simulates does not change it.
+// Clone returns the place itself: preemption's simulation does not change it.
 func (p place) Clone() fwk.StateData { return p }
 
 // Name of the plugin.
 func (*Uniqueness) Name() string { return Name }
 
-// PreFilter refuses pods that the plugin does not serve, and narrows the search to the one node.
+// PreFilter refuses pods that the plugin does not serve, and narrows the search to the pod's node.
 func (u *Uniqueness) PreFilter(_ context.Context, state fwk.CycleState, pod *corev1.Pod, _ []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
 	key, refusal := served(pod)
 	if refusal != "" {
 		return nil, refuse(state, refusal)
 	}
-	// The snapshot has no other error for its reader than that the node is not in it.
+	// The snapshot's only error is that it does not contain the node.
 	if _, err := u.snapshot.NodeInfos().Get(key.Node); err != nil {
 		return nil, refuse(state, ReasonNoNode)
 	}
@@ -75,8 +75,8 @@ func (u *Uniqueness) PreFilter(_ context.Context, state fwk.CycleState, pod *cor
 	return &fwk.PreFilterResult{NodeNames: sets.New(key.Node)}, nil
 }
 
-// refuse ends the cycle of a pod that no eviction could help. The PostFilter plugins are not asked:
-// DynamicResources has an error when its own PreFilter was not reached.
+// refuse ends the cycle of a pod that no eviction can help. PostFilter plugins are not called: DynamicResources
+// returns an error if its own PreFilter was not reached.
 func refuse(state fwk.CycleState, reason string) *fwk.Status {
 	if state, ok := state.(interface{ SetSkipAllPostFilterPlugins(bool) }); ok {
 		state.SetSkipAllPostFilterPlugins(true)
@@ -84,10 +84,10 @@ func refuse(state fwk.CycleState, reason string) *fwk.Status {
 	return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, reason)
 }
 
-// PreFilterExtensions are not needed: Filter reads the pods of the NodeInfo it is given.
+// PreFilterExtensions are not needed: Filter reads the pods of the NodeInfo that it is given.
 func (*Uniqueness) PreFilterExtensions() fwk.PreFilterExtensions { return nil }
 
-// served gives the place of a pod that the plugin serves, or says why it does not.
+// served returns the cell of a pod that the plugin serves, or why it does not serve the pod.
 func served(pod *corev1.Pod) (key daemon.CellKey, refusal string) {
 	if _, owned := podfacts.Owner(pod); !owned {
 		return daemon.CellKey{}, ReasonNotOwned
@@ -99,12 +99,11 @@ func served(pod *corev1.Pod) (key daemon.CellKey, refusal string) {
 	return key, ""
 }
 
-// Filter keeps a pod from a node that holds a pod of the same daemon. Preemption is offered
-// (Unschedulable) only when every twin has lower priority. A twin that terminates holds its place
-// too; when its priority is lower it may be this pod's own victim, and only an offer lets the
-// pod keep its nomination meanwhile. Only a pod that was made to surge may join a twin, one of
-// another revision. A twin that waits for the place as well keeps the pod away whatever their
-// priorities, and the pod keeps the twin away: another scheduler may be about to bind it.
+// Filter refuses a node that holds a pod of the same daemon. It permits preemption (Unschedulable) only when
+// every twin has lower priority. A terminating twin holds its place too. If its priority is lower it may be
+// this pod's own victim, and only Unschedulable lets the pod keep its nomination. Only a pod that was created
+// to surge may join a twin, of another revision. A twin that waits for the same cell blocks the pod whatever
+// their priorities, and the pod blocks the twin: another scheduler may be about to bind it.
 func (*Uniqueness) Filter(_ context.Context, state fwk.CycleState, pod *corev1.Pod, node fwk.NodeInfo) *fwk.Status {
 	data, err := state.Read(stateKey)
 	if err != nil {
@@ -134,7 +133,8 @@ func (*Uniqueness) Filter(_ context.Context, state fwk.CycleState, pod *corev1.P
 	return preemptable
 }
 
-// Reserve refuses a pod that has a twin which the snapshot did not show: the informer was ahead of it.
+// Reserve refuses a pod that has a twin which the snapshot did not contain, because the informer was ahead of
+// it.
 func (u *Uniqueness) Reserve(_ context.Context, _ fwk.CycleState, pod *corev1.Pod, _ string) *fwk.Status {
 	key, refusal := served(pod)
 	if refusal != "" {
@@ -161,7 +161,7 @@ func mayStandBeside(pod *corev1.Pod, twins []*corev1.Pod) bool {
 	return len(twins) == 0 || len(twins) == 1 && daemon.MayJoin(pod, twins[0])
 }
 
-// twinsOf are the other pods that have the place on a node that a pod wants.
+// twinsOf returns the other pods of the wanted cell on a node.
 func twinsOf(pod *corev1.Pod, wanted daemon.CellKey, node fwk.NodeInfo) []*corev1.Pod {
 	var twins []*corev1.Pod
 	for _, info := range node.GetPods() {
@@ -172,8 +172,7 @@ func twinsOf(pod *corev1.Pod, wanted daemon.CellKey, node fwk.NodeInfo) []*corev
 	return twins
 }
 
-// inTheWay says how a twin keeps a pod from the node that holds it. The node's name is for
-// package pending to say.
+// inTheWay describes how a twin blocks a pod. Package pending adds the node's name.
 func inTheWay(twin *corev1.Pod, has string) string {
 	if twin.DeletionTimestamp != nil {
 		return fmt.Sprintf("pod %s of the same DaemonSet is terminating; waiting until it is gone", twin.Name)
@@ -181,13 +180,13 @@ func inTheWay(twin *corev1.Pod, has string) string {
 	return fmt.Sprintf("%s pod %s of the same DaemonSet", has, twin.Name)
 }
 
-// pendingToo says that a pod and its twin keep each other away.
+// pendingToo describes a twin that is pending, so that both block each other.
 func pendingToo(twin *corev1.Pod) string {
 	return fmt.Sprintf("pod %s of the same DaemonSet is pending for this node too; waiting until one of them is deleted", twin.Name)
 }
 
-// holds says whether a pod that the NodeInfo counts on a node has the wanted place. Its target
-// is that node whatever its spec says: a nominated pod is counted there too.
+// holds reports whether a pod that the NodeInfo counts on a node belongs to the wanted cell. Its target is that
+// node whatever its spec contains, because nominated pods are counted there too.
 func holds(pod *corev1.Pod, wanted daemon.CellKey, node string) bool {
 	if node != wanted.Node || pod.Namespace != wanted.Namespace {
 		return false
@@ -196,10 +195,9 @@ func holds(pod *corev1.Pod, wanted daemon.CellKey, node string) bool {
 	return owned && owner == wanted.Owner
 }
 
-// EventsToRegister are the events that may let a pod in that this plugin kept out: a twin that
-// leaves its place, by deletion or because its owner let it go, its node appearing, and the pod
-// itself being adopted. A twin that appears may be one to preempt, when Reserve saw it first. For a
-// twin that is pending there are no events (waker).
+// EventsToRegister returns the events that may admit a pod that this plugin refused: a twin that leaves its
+// cell, by deletion or release, the node's creation, and the pod's own adoption. A twin that appears may be
+// preempted, if Reserve saw it first. Pending twins cause no events (see waker).
 func (u *Uniqueness) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHint, error) {
 	return []fwk.ClusterEventWithHint{
 		{Event: fwk.ClusterEvent{Resource: fwk.Node, ActionType: fwk.Add}, QueueingHintFn: u.afterNodeAppeared},
@@ -210,7 +208,7 @@ func (u *Uniqueness) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHi
 	}, nil
 }
 
-// afterNodeAppeared wakes a pod whose node was not there.
+// afterNodeAppeared wakes a pod whose node did not exist.
 func (*Uniqueness) afterNodeAppeared(_ klog.Logger, pod *corev1.Pod, _, newObj any) (fwk.QueueingHint, error) {
 	_, node, err := util.As[*corev1.Node](nil, newObj)
 	if err != nil {
@@ -220,7 +218,7 @@ func (*Uniqueness) afterNodeAppeared(_ klog.Logger, pod *corev1.Pod, _, newObj a
 	return wakes(pinned && target == node.Name), nil
 }
 
-// afterPodPlaced wakes a pod when one of lower priority has its place.
+// afterPodPlaced wakes a pod when one of lower priority occupies its cell.
 func (*Uniqueness) afterPodPlaced(_ klog.Logger, pod *corev1.Pod, _, newObj any) (fwk.QueueingHint, error) {
 	_, placed, err := util.As[*corev1.Pod](nil, newObj)
 	if err != nil {
@@ -229,7 +227,7 @@ func (*Uniqueness) afterPodPlaced(_ klog.Logger, pod *corev1.Pod, _, newObj any)
 	return wakes(schedcorev1.PodPriority(placed) < schedcorev1.PodPriority(pod) && takes(pod, placed)), nil
 }
 
-// afterPodGone wakes a pod when another one of its place is gone.
+// afterPodGone wakes a pod when another one of its cell is gone.
 func (*Uniqueness) afterPodGone(_ klog.Logger, pod *corev1.Pod, oldObj, _ any) (fwk.QueueingHint, error) {
 	gone, _, err := util.As[*corev1.Pod](oldObj, nil)
 	if err != nil {
@@ -238,7 +236,7 @@ func (*Uniqueness) afterPodGone(_ klog.Logger, pod *corev1.Pod, oldObj, _ any) (
 	return wakes(takes(pod, gone)), nil
 }
 
-// afterPodReleased wakes a pod when another one of its place changes its owner.
+// afterPodReleased wakes a pod when another one of its cell changes its owner.
 func (*Uniqueness) afterPodReleased(_ klog.Logger, pod *corev1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
 	before, after, err := util.As[*corev1.Pod](oldObj, newObj)
 	if err != nil {
@@ -247,7 +245,7 @@ func (*Uniqueness) afterPodReleased(_ klog.Logger, pod *corev1.Pod, oldObj, newO
 	return wakes(takes(pod, before) && !takes(pod, after)), nil
 }
 
-// afterItself wakes a pod that was not served and is now.
+// afterItself wakes a pod that was not served before and is now.
 func (*Uniqueness) afterItself(_ klog.Logger, _ *corev1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
 	before, after, err := util.As[*corev1.Pod](oldObj, newObj)
 	if err != nil {
@@ -258,7 +256,7 @@ func (*Uniqueness) afterItself(_ klog.Logger, _ *corev1.Pod, oldObj, newObj any)
 	return wakes(refusedBefore != "" && refusedNow == ""), nil
 }
 
-// takes says whether another pod has the place that a pod wants.
+// takes reports whether another pod occupies the cell that a pod wants.
 func takes(pod, other *corev1.Pod) bool {
 	wanted, waits := podfacts.KeyOf(pod)
 	has, ok := podfacts.KeyOf(other)
@@ -272,15 +270,15 @@ func wakes(yes bool) fwk.QueueingHint {
 	return fwk.QueueSkip
 }
 
-// New makes the plugin for a profile: one that serves daemons' pods alone, or one that other pods
-// use as well (Args.OtherPods).
+// New creates the plugin for a profile: one that only serves daemons' pods, or one that other pods use as well
+// (Args.OtherPods).
 func New(ctx context.Context, object runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
 	args := Args{OtherPods: Refuse}
 	if err := pluginargs.Decode(Name, object, &args); err != nil {
 		return nil, err
 	}
 	if !clientfeatures.FeatureGates().Enabled(clientfeatures.AtomicFIFO) {
-		return nil, fmt.Errorf("plugin %s: the feature gate %s has to be enabled", Name, clientfeatures.AtomicFIFO)
+		return nil, fmt.Errorf("plugin %s: enable the feature gate %s", Name, clientfeatures.AtomicFIFO)
 	}
 	pods := handle.SharedInformerFactory().Core().V1().Pods().Informer()
 	unique := &Uniqueness{snapshot: handle.SnapshotSharedLister(), twins: &twins{pods.GetIndexer()}}

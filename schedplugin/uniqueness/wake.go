@@ -8,9 +8,8 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// waker has the pods of a cell tried again that waited for each other, once no more are left than may come to stand
-// beside each other. kube-scheduler has no event for a pending pod that is deleted or changes its owner, so that no hint
-// can do it.
+// waker retries the pods of a cell that block each other, once no more are left than may be bound together.
+// kube-scheduler has no event for a pending pod that is deleted or changes its owner, so no hint can do it.
 type waker struct {
 	twins    *twins
 	activate func(klog.Logger, map[string]*corev1.Pod)
@@ -19,10 +18,10 @@ type waker struct {
 
 var _ cache.ResourceEventHandler = (*waker)(nil)
 
-// OnAdd has nobody tried again.
+// OnAdd wakes no pods.
 func (*waker) OnAdd(any, bool) {}
 
-// OnUpdate looks for a pod that does not wait for its cell any more.
+// OnUpdate handles a pod that does not wait for its cell any more.
 func (w *waker) OnUpdate(oldObj, newObj any) {
 	before, wasPod := oldObj.(*corev1.Pod)
 	after, isPod := newObj.(*corev1.Pod)
@@ -38,7 +37,7 @@ func (w *waker) OnUpdate(oldObj, newObj any) {
 	}
 }
 
-// OnDelete looks for a pod that waited.
+// OnDelete handles a waiting pod that was deleted.
 func (w *waker) OnDelete(object any) {
 	if unknown, ok := object.(cache.DeletedFinalStateUnknown); ok {
 		object = unknown.Obj
@@ -50,11 +49,11 @@ func (w *waker) OnDelete(object any) {
 	}
 }
 
-// left has the last pods tried again that wait for a cell which one has left.
+// left retries the last pods that wait for a cell after one has left it.
 func (w *waker) left(key daemon.CellKey, pod *corev1.Pod) {
 	others, err := w.twins.waiting(pod, key)
 	if err != nil {
-		w.logger.Error(err, "Pods that wait for each other are not tried again", "pod", klog.KObj(pod))
+		w.logger.Error(err, "Failed to retry pods that wait for each other", "pod", klog.KObj(pod))
 		return
 	}
 	pods := map[string]*corev1.Pod{}

@@ -54,7 +54,7 @@ func stuck(t *testing.T, all *stage) {
 	s.placed(first)
 	pods := map[*corev1.Pod]string{
 		s.daemonPod("twin", node):                             "node full: already has pod first of the same DaemonSet.",
-		s.with(t, "large").daemonPod("large", node, cpu("2")): "node full: insufficient cpu: needs 2000m, 1000m free; no pod of lower priority is there to make room.",
+		s.with(t, "large").daemonPod("large", node, cpu("2")): "node full: insufficient cpu: needs 2000m, 1000m free; no pod of lower priority can make room.",
 		s.with(t, "ahead").daemonPod("ahead", "none"):         "node none: does not exist; the pod is placed when it appears.",
 	}
 	before := map[*corev1.Pod]*corev1.Pod{}

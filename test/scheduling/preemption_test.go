@@ -78,11 +78,11 @@ var trials = map[string]trial{
 	},
 	"equal": {
 		there: []resident{{"e", movable, mutators{priority(high), cpu("3")}}}, pod: mutators{priority(high), cpu("2")},
-		says: "insufficient cpu: needs 2000m, 1000m free; no pod of lower priority is there to make room.", waits: true,
+		says: "insufficient cpu: needs 2000m, 1000m free; no pod of lower priority can make room.", waits: true,
 	},
 	"higher": {
 		there: []resident{{"h", movable, mutators{priority(high), cpu("3")}}}, pod: mutators{priority(low), cpu("2")},
-		says: "insufficient cpu: needs 2000m, 1000m free; no pod of lower priority is there to make room.", waits: true,
+		says: "insufficient cpu: needs 2000m, 1000m free; no pod of lower priority can make room.", waits: true,
 	},
 	"lower, but not enough": {
 		there: []resident{{"l", movable, mutators{priority(low), cpu("1")}}, {"e", movable, mutators{priority(middle), cpu("3")}}}, pod: mutators{priority(middle), cpu("2")},
@@ -96,7 +96,7 @@ var trials = map[string]trial{
 	},
 	"lower, never": {
 		there: []resident{{"l", movable, mutators{priority(low), cpu("3")}}}, pod: mutators{priority(never), cpu("2")},
-		says: "insufficient cpu: needs 2000m, 1000m free; preemptionPolicy Never: nobody is evicted for it.", waits: true,
+		says: "insufficient cpu: needs 2000m, 1000m free; preemptionPolicy Never: no pods are evicted for it.", waits: true,
 	},
 	"lower, and it takes its time": {
 		there: []resident{{"l", movable, mutators{priority(low), cpu("3"), clinging}}}, pod: mutators{priority(high), cpu("2")},
@@ -106,7 +106,7 @@ var trials = map[string]trial{
 	"lower twin":                {there: []resident{{"t", twin, mutators{priority(low)}}}, pod: mutators{priority(high)}, evicted: []string{"t"}},
 	"equal twin":                {there: []resident{{"t", twin, mutators{priority(low)}}}, pod: mutators{priority(low)}, says: "already has pod t of the same DaemonSet.", waits: true},
 	"higher twin":               {there: []resident{{"t", twin, mutators{priority(high)}}}, pod: mutators{priority(low)}, says: "already has pod t of the same DaemonSet.", waits: true},
-	"lower twin, never":         {there: []resident{{"t", twin, mutators{priority(low)}}}, pod: mutators{priority(never)}, says: "has lower-priority pod t of the same DaemonSet; preemptionPolicy Never: nobody is evicted for it.", waits: true},
+	"lower twin, never":         {there: []resident{{"t", twin, mutators{priority(low)}}}, pod: mutators{priority(never)}, says: "has lower-priority pod t of the same DaemonSet; preemptionPolicy Never: no pods are evicted for it.", waits: true},
 	"lower twin, terminating":   {there: []resident{{"t", twin, mutators{priority(low), deleted}}}, pod: mutators{priority(high)}, says: "pod t of the same DaemonSet is terminating; waiting until it is gone; pods of lower priority are being evicted for it."},
 	"equal twin, terminating":   {there: []resident{{"t", twin, mutators{priority(high), deleted}}}, pod: mutators{priority(high)}, says: "pod t of the same DaemonSet is terminating; waiting until it is gone."},
 	"higher twin, terminating":  {there: []resident{{"t", twin, mutators{priority(high), deleted}}}, pod: mutators{priority(low)}, says: "pod t of the same DaemonSet is terminating; waiting until it is gone."},
@@ -119,7 +119,7 @@ var trials = map[string]trial{
 	"not surge, of another":     {there: []resident{{"t", twin, mutators{priority(high), revision("1")}}}, pod: mutators{priority(high), revision("2")}, says: "already has pod t of the same DaemonSet.", waits: true},
 	"surge, no room":            {there: []resident{{"t", twin, mutators{priority(low), revision("1"), cpu("2")}}, {"l", movable, mutators{priority(low), cpu("2")}}}, pod: mutators{priority(high), revision("2"), surge, cpu("2")}, evicted: []string{"l"}},
 	"surge, terminating twin":   {there: []resident{{"t", twin, mutators{priority(high), revision("1"), deleted}}}, pod: mutators{priority(high), revision("2"), surge}},
-	"surge, no room but a twin": {there: []resident{{"t", twin, mutators{priority(high), revision("1"), cpu("3")}}}, pod: mutators{priority(high), revision("2"), surge, cpu("2")}, says: "insufficient cpu: needs 2000m, 1000m free; no pod of lower priority is there to make room.", waits: true},
+	"surge, no room but a twin": {there: []resident{{"t", twin, mutators{priority(high), revision("1"), cpu("3")}}}, pod: mutators{priority(high), revision("2"), surge, cpu("2")}, says: "insufficient cpu: needs 2000m, 1000m free; no pod of lower priority can make room.", waits: true},
 
 	"a budget, and somebody else of higher priority": {
 		there: []resident{{"p", movable, mutators{priority(low), cpu("2"), protected}}, {"m", movable, mutators{priority(middle), cpu("2")}}}, pod: mutators{priority(high), cpu("2")},
@@ -323,7 +323,7 @@ func nominated(t *testing.T, all *stage) {
 				winner, loser = second, first
 			}
 			s.waitUntil(winner, "bound", bound)
-			words := "node " + node + ": insufficient cpu: needs 2000m, 0m free; no pod of lower priority is there to make room."
+			words := "node " + node + ": insufficient cpu: needs 2000m, 0m free; no pod of lower priority can make room."
 			s.waitUntil(loser, fmt.Sprintf("pending without a nomination, and says %q", words), func(pod *corev1.Pod) bool {
 				return !bound(pod) && pod.Status.NominatedNodeName == "" && message(pod) == prefix+words
 			})
