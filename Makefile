@@ -12,6 +12,9 @@ CONTROLLER ?= everynode
 FUZZTIME ?= 30s
 COMPAT ?= v1.36.3 v1.35.4
 FORMER ?= 9652073
+RACE ?= ./...
+# Packages with goroutines whose tests start no lab.
+UNIT ?= ./controller/... ./internal/... ./certs ./webhook ./schedplugin/...
 KUBERNETES ?=
 IMAGE_TAG ?= dev
 SHAPE ?= beside
@@ -49,6 +52,14 @@ lab: components build ## A control plane with Everynode in the foreground [NODES
 test: components build ## Every test: pure rules, and the way of a pod on a real API server
 	go test -timeout 20m ./...
 	go -C tools/images test ./...
+
+.PHONY: race
+race: components ## Every test with the race detector, on labs whose programs of ours have it too; needs a C compiler [RACE=./...]
+	@LDFLAGS='$(LDFLAGS)' bash hack/race.sh $(RACE)
+
+.PHONY: race-unit
+race-unit: ## The same for the packages whose tests start no lab [UNIT="./controller/... ./certs"]
+	@bash hack/race.sh --unit $(UNIT)
 
 # Asked for before anything is built.
 .PHONY: engine

@@ -10,11 +10,14 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/everynode/everynode/test/race"
 )
 
+// stopGrace is how long a component may take to end after SIGTERM.
+var stopGrace = race.Limit(10 * time.Second)
+
 const (
-	// stopGrace is how long a component may take to end after SIGTERM.
-	stopGrace = 10 * time.Second
 	// readyPoll is the time between two questions whether a component is ready.
 	readyPoll = 40 * time.Millisecond
 	// tailBytes of its log are shown when a component fails.
@@ -177,12 +180,20 @@ func (c *Component) stopLocked(ctx context.Context) error {
 	defer cancel()
 	select {
 	case <-c.proc.ended:
-		return nil
+		return c.raced(c.proc)
 	case <-ctx.Done():
 		c.proc.signal(syscall.SIGKILL)
 		<-c.proc.ended
 		return fmt.Errorf("%s was killed: %w", c.name, context.Cause(ctx))
 	}
+}
+
+// raced is the failure of a process that ended because of a data race, though it was asked to end.
+func (c *Component) raced(proc *process) error {
+	if proc.cmd.ProcessState.ExitCode() == race.ExitCode {
+		return c.failure(proc)
+	}
+	return nil
 }
 
 // Kill ends the process at once (SIGKILL), as a crash does, and returns when it is gone.

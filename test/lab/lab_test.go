@@ -17,10 +17,12 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/everynode/everynode/test/race"
 )
 
 // patience bounds waits for what comes within a moment unless it never comes.
-const patience = 60 * time.Second
+var patience = race.Limit(60 * time.Second)
 
 func TestOptionsAreRefusedByName(t *testing.T) {
 	tests := map[string]struct {

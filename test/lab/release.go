@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,7 +18,7 @@ import (
 
 // Release is a build of Everynode: its programs, and what is installed with them.
 type Release struct {
-	// Programs is the folder of the programs; "" means bin/ of the source tree.
+	// Programs is the folder of the programs; "" means what EVERYNODE_PROGRAMS names, and without that bin/ of the source tree.
 	Programs string
 	// Install, Apps, Policy and Primary are manifests, as package deploy has them.
 	Install, Apps, Policy, Primary []byte
@@ -65,7 +66,7 @@ func (r *Release) manifests(o *Options) [][]byte {
 func (r *Release) programs(root string) map[string]string {
 	dir := r.Programs
 	if dir == "" {
-		dir = filepath.Join(root, "bin")
+		dir = cmp.Or(os.Getenv("EVERYNODE_PROGRAMS"), filepath.Join(root, "bin"))
 	}
 	paths := map[string]string{}
 	for _, name := range ComponentNames {

@@ -1,11 +1,16 @@
 package lab
 
 import (
+	"context"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/everynode/everynode/test/race"
 )
 
 // A program of another release is not given what it would end on.
@@ -46,7 +51,37 @@ func TestReadRelease(t *testing.T) {
 	if err != nil || string(release.Apps) != "variants/apps.yaml" || release.programs("/root")[Controller] != filepath.Join(dir, Controller) {
 		t.Errorf("release %+v, %v", release, err)
 	}
-	if got := Present().programs("/root")[Controller]; got != "/root/bin/"+Controller {
-		t.Errorf("the present controller is %s", got)
+	for folder, want := range map[string]string{"": "/root/bin/", "/elsewhere": "/elsewhere/"} {
+		t.Setenv("EVERYNODE_PROGRAMS", folder)
+		if got := Present().programs("/root")[Controller]; got != want+Controller {
+			t.Errorf("with EVERYNODE_PROGRAMS=%s the present controller is %s", folder, got)
+		}
+	}
+}
+
+// A program that ends because of a data race fails the test, also while it is being stopped.
+func TestRaceWhileStopping(t *testing.T) {
+	for code, raced := range map[int]bool{0: false, 1: false, race.ExitCode: true} {
+		program := filepath.Join(t.TempDir(), "program")
+		script := fmt.Sprintf("#!/bin/sh\ntrap 'exit %d' TERM\necho started\nwhile :; do sleep 0.01; done\n", code)
+		if err := os.WriteFile(program, []byte(script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		c := &Component{name: "program", path: program, log: filepath.Join(t.TempDir(), "log"), held: &reservation{}, died: func(exit Exit) { t.Error(exit.Err) }}
+		if err := c.start(); err != nil {
+			t.Fatal(err)
+		}
+		started := func(context.Context) (string, error) {
+			if strings.HasSuffix(c.tail(), "\nstarted") {
+				return "", nil
+			}
+			return c.tail(), nil
+		}
+		if err := Eventually(t.Context(), "it has started", started); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Stop(t.Context()); (err != nil) != raced {
+			t.Errorf("exit code %d: stopping it returns %v", code, err)
+		}
 	}
 }

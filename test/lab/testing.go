@@ -5,13 +5,15 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/everynode/everynode/test/race"
 )
 
-const (
+var (
 	// testStartLimit bounds the start of a test's lab, on a machine that does other things too; each node adds testNodeLimit.
-	testStartLimit = 2 * time.Minute
-	testNodeLimit  = 100 * time.Millisecond
-	testStopLimit  = 30 * time.Second
+	testStartLimit = race.Limit(2 * time.Minute)
+	testNodeLimit  = race.Limit(100 * time.Millisecond)
+	testStopLimit  = race.Limit(30 * time.Second)
 )
 
 // Start starts a lab for a test and stops it when the test ends. The lab's folder is removed,

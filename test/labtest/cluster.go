@@ -23,11 +23,12 @@ import (
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/test/lab"
+	"github.com/everynode/everynode/test/race"
 )
 
 // Patience bounds every wait on a lab: more than anything takes on a busy machine, so that only what
 // never comes fails.
-const Patience = 60 * time.Second
+var Patience = race.Limit(60 * time.Second)
 
 // Namespace is where tests put their objects.
 const Namespace = metav1.NamespaceDefault
