@@ -1,0 +1,38 @@
+package daemon
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+
+	"github.com/everynode/everynode/internal/bounded"
+)
+
+// TemplateFromRecord is the template that a ControllerRevision holds, under the revision of its label: the reverse of
+// NewRevision. identity is any template of the same daemon. What the data of a record holds is up to whoever wrote it: one that is
+// not safe to decode, and a template that would not be served, are refused.
+func TemplateFromRecord(identity *Template, record *appsv1.ControllerRevision) (*Template, error) {
+	var held recorded
+	if err := bounded.Unmarshal(record.Data.Raw, &held); err != nil {
+		return nil, fmt.Errorf("ControllerRevision %s cannot be decoded: %w", record.Name, err)
+	}
+	if held.Spec.Template == nil {
+		return nil, fmt.Errorf("ControllerRevision %s: %w", record.Name, errNoTemplate)
+	}
+	template := &Template{
+		Owner: identity.Owner, Namespace: identity.Namespace, Name: identity.Name,
+		Revision: cmp.Or(record.Labels[appsv1.ControllerRevisionHashLabelKey], record.Name),
+		Pod:      held.Spec.Template.PodTemplateSpec,
+	}
+	if template.native() {
+		template.Generation = record.Annotations[appsv1.DeprecatedTemplateGeneration]
+	}
+	if err := cmp.Or(CheckTemplate(&template.Pod), CheckQuantities(&template.Pod)); err != nil {
+		return nil, fmt.Errorf("ControllerRevision %s: %w", record.Name, err)
+	}
+	return template, nil
+}
+
+var errNoTemplate = errors.New("its data holds no pod template")
