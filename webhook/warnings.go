@@ -3,11 +3,9 @@ package webhook
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	podutil "k8s.io/kubernetes/pkg/api/pod"
 	"k8s.io/kubernetes/pkg/apis/apps"
@@ -19,10 +17,7 @@ import (
 // on a terminal line: the API server truncates warnings to 256 characters.
 func (v *validator) warnings(ctx context.Context, set *appsv1.DaemonSet, spec *apps.DaemonSetSpec) []string {
 	pod := &set.Spec.Template.Spec
-	var found []string
-	if port, ok := hostPort(pod); ok && surges(set) {
-		found = append(found, fmt.Sprintf("spec: hostPort %d with maxSurge: the new pod can never use the old one's port; use maxUnavailable instead", port))
-	}
+	found := surgeWarnings(set)
 	if pod.PriorityClassName == "" {
 		found = append(found, "spec.template.spec: without priorityClassName other pods keep it off full nodes; set a PriorityClass")
 	}
@@ -84,29 +79,4 @@ func filesIn(volume *core.VolumeSource) int {
 		}
 	}
 	return files
-}
-
-// surges reports whether a rollout creates new pods beside the old ones.
-func surges(set *appsv1.DaemonSet) bool {
-	rolling := set.Spec.UpdateStrategy.RollingUpdate
-	if set.Spec.UpdateStrategy.Type != appsv1.RollingUpdateDaemonSetStrategyType || rolling == nil || rolling.MaxSurge == nil {
-		return false
-	}
-	surge, err := intstr.GetScaledValueFromIntOrPercent(rolling.MaxSurge, 100, true)
-	return err == nil && surge > 0
-}
-
-// hostPort returns a port of the node that a pod uses. With the host network every declared port is one.
-func hostPort(pod *corev1.PodSpec) (port int32, ok bool) {
-	for _, container := range slices.Concat(pod.InitContainers, pod.Containers) {
-		for _, declared := range container.Ports {
-			switch {
-			case declared.HostPort != 0:
-				return declared.HostPort, true
-			case pod.HostNetwork:
-				return declared.ContainerPort, true
-			}
-		}
-	}
-	return 0, false
 }
