@@ -22,10 +22,14 @@ const (
 	ReasonPodsMissing = "PodsMissing"
 	// ReasonRollingOut: True. Every eligible node has a pod, and some of the pods are not of the current template.
 	ReasonRollingOut = "RollingOut"
+	// ReasonPodsPending: True. Pods wait for their scheduler for longer than a minute, or every eligible node has a pod of
+	// the current template and some have not started. The message has the scheduler's reasons. With this reason Degraded
+	// is False: pods have waited for less than a minute.
+	ReasonPodsPending = "PodsPending"
 	// ReasonOnDelete: False. Some pods are not of the current template, and the update strategy is OnDelete: a node
 	// gets a new pod once its old one is deleted.
 	ReasonOnDelete = "OnDelete"
-	// ReasonComplete: False. Every eligible node has a pod of the current template.
+	// ReasonComplete: False. Every eligible node that is not blocked has a pod of the current template, and the pod has started.
 	ReasonComplete = "Complete"
 )
 
@@ -35,6 +39,12 @@ const (
 const (
 	// ReasonAsExpected: False. Nothing keeps pods from being created.
 	ReasonAsExpected = "AsExpected"
+	// ReasonUnschedulable: True. Pods have waited for more than a minute, and their scheduler's answer is that they do not fit.
+	// The message has its reasons.
+	ReasonUnschedulable = "Unschedulable"
+	// ReasonPlacementExcludesNode: True. Admission added placement to pods that excludes their nodes. These nodes are
+	// blocked: they do not hold up a rollout, and are tried again after 1 s, doubling to 15 min.
+	ReasonPlacementExcludesNode = "PlacementExcludesNode"
 	// ReasonSpecUndecodable: True. The spec cannot be decoded.
 	ReasonSpecUndecodable = "SpecUndecodable"
 	// ReasonInvalidSelector: True. spec.selector is invalid, or empty.

@@ -2,6 +2,8 @@ package daemon
 
 import (
 	"fmt"
+	"slices"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -19,7 +21,12 @@ const (
 	reasonPodsMissing  = v1alpha1.ReasonPodsMissing
 	reasonComplete     = v1alpha1.ReasonComplete
 	reasonAsExpected   = v1alpha1.ReasonAsExpected
+	reasonPodsPending  = v1alpha1.ReasonPodsPending
 )
+
+// waitPatience is for how long a pod may wait for its scheduler before that is a problem: preemption, and room that
+// other pods are about to leave, take some seconds, and tools that know kstatus end their wait when a DaemonSet stalls.
+const waitPatience = time.Minute
 
 // Health is what a daemon's conditions are made of. They take every number from Counters, which the
 // status shows beside them: a number means one thing in one status.
@@ -30,9 +37,15 @@ type Health struct {
 	// Unavailable are the first nodes, by name, of those that Counters count as unavailable.
 	Unavailable []string
 	Problems    map[string]Problem // by node
+	Now         time.Time
+	// Native conditions say less: status and reasons are those of the numbers, which apps/v1 defines.
+	Native bool
+
+	// Waiting and Excluded are nodes whose pods wait, and those that are blocked, by cause.
+	Waiting, Excluded []ProblemGroup
 }
 
-// Health is a daemon's; the caller adds its problems.
+// Health is a daemon's; the caller adds its problems, the time, and whether it is native.
 func (c *Cells) Health() Health {
 	maxUnavailable, _ := c.rollout.strategy.limits(c.sums.Desired)
 	health := Health{Counters: c.sums, OnDelete: c.rollout.strategy.OnDelete, MaxUnavailable: maxUnavailable}
@@ -69,40 +82,98 @@ func condition(kind string, status bool, reason, format string, args ...any) met
 
 func (h *Health) available() metav1.Condition {
 	const kind = v1alpha1.ConditionAvailable
-	have := fmt.Sprintf("%d of %d nodes have an available pod", h.Available, h.Desired)
-	switch {
+	have := fmt.Sprintf("%d of %d nodes have an available pod%s", h.Available, h.Desired, h.excused())
+	switch without := h.without(); {
 	case h.Desired == 0:
 		return condition(kind, true, reasonNoNodes, "no node is eligible")
-	case h.Available == h.Desired:
+	case without == 0 && h.Available > 0:
 		return condition(kind, true, reasonAllAvailable, "%s", have)
-	case h.Desired-h.Available <= h.MaxUnavailable && h.Available > 0:
+	case without == 0:
+		return condition(kind, false, reasonUnavailable, "%s", have)
+	case without <= h.MaxUnavailable && h.Available > 0:
 		return condition(kind, true, reasonWithinLimit, "%s, %d may be without; without: %s", have, h.MaxUnavailable, h.unavailable())
 	}
 	return condition(kind, false, reasonUnavailable, "%s; without: %s", have, h.unavailable())
 }
 
+// without is how many nodes are without an available pod. Blocked ones are excused (S4).
+func (h *Health) without() int { return h.Desired - h.Available - h.Blocked }
+
+func (h *Health) excused() string {
+	if h.Blocked == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", and %d are blocked", h.Blocked)
+}
+
 func (h *Health) progressing() metav1.Condition {
 	const kind = v1alpha1.ConditionProgressing
-	have := fmt.Sprintf("%d of %d nodes have a pod of the current template", h.Updated, h.Desired)
+	have := fmt.Sprintf("%d of %d nodes have a pod of the current template%s", h.Updated, h.Desired, h.excused())
+	unscheduled := h.describeWaiting(h.unscheduled())
+	behind := h.Desired - h.Updated - h.BlockedBehind
 	switch {
 	case h.Current < h.Desired:
-		return condition(kind, true, reasonPodsMissing, "%d of %d nodes have a pod; without an available one: %s", h.Current, h.Desired, h.unavailable())
-	case h.Updated < h.Desired && h.OnDelete:
-		return condition(kind, false, reasonWaitsForUser, "%s; the strategy is OnDelete: the others get one when theirs is deleted", have)
-	case h.Updated < h.Desired:
-		return condition(kind, true, reasonRollingOut, "%s", have)
+		return condition(kind, true, reasonPodsMissing, "%d of %d nodes have a pod; without an available one: %s%s", h.Current, h.Desired, h.unavailable(), unscheduled)
+	case behind > 0 && h.OnDelete:
+		return condition(kind, false, reasonWaitsForUser, "%s; the strategy is OnDelete: the others get one when theirs is deleted%s", have, unscheduled)
+	case behind > 0 && len(h.overdue()) > 0 && !h.Native:
+		return condition(kind, true, reasonPodsPending, "%s%s", have, unscheduled)
+	case behind > 0:
+		return condition(kind, true, reasonRollingOut, "%s%s", have, unscheduled)
+	case h.Pending > 0 && !h.Native:
+		return condition(kind, true, reasonPodsPending, "%s; on %d none has started%s", have, h.Pending, h.describeWaiting(h.Waiting))
 	}
-	return condition(kind, false, reasonComplete, "%s", have)
+	return condition(kind, false, reasonComplete, "%s%s", have, unscheduled)
+}
+
+// unscheduled are the causes that a scheduler gave.
+func (h *Health) unscheduled() (groups []ProblemGroup) {
+	for _, group := range h.Waiting {
+		if group.Reason == reasonUnschedulable {
+			groups = append(groups, group)
+		}
+	}
+	return groups
+}
+
+// overdue are those that nodes have waited for longer than is usual.
+func (h *Health) overdue() []ProblemGroup {
+	return slices.DeleteFunc(h.unscheduled(), func(group ProblemGroup) bool { return h.Now.Sub(group.Since) < waitPatience })
+}
+
+// LookAgain is when the conditions change although nothing happens; zero when they do not.
+func (h *Health) LookAgain() (at time.Time) {
+	for _, group := range h.unscheduled() {
+		overdue := group.Since.Add(waitPatience)
+		if overdue.After(h.Now) && (at.IsZero() || overdue.Before(at)) {
+			at = overdue
+		}
+	}
+	return at
+}
+
+func (h *Health) describeWaiting(groups []ProblemGroup) string {
+	if len(groups) == 0 {
+		return ""
+	}
+	return "; pods wait: " + describeGroups(groups)
 }
 
 func (h *Health) degraded() metav1.Condition {
 	const kind = v1alpha1.ConditionDegraded
-	if len(h.Problems) == 0 {
-		return condition(kind, false, reasonAsExpected, "nothing keeps pods from being made")
+	groups := slices.Concat(groupProblems(h.Problems), h.Excluded)
+	if !h.Native {
+		groups = append(groups, h.overdue()...)
 	}
-	reason, message := describeProblems(h.Problems)
-	return condition(kind, true, reason, "%s", message)
+	if len(groups) > 0 {
+		sortGroups(groups)
+		return condition(kind, true, groups[0].Reason, "%s", describeGroups(groups))
+	}
+	if waiting := h.unscheduled(); len(waiting) > 0 && !h.Native {
+		return condition(kind, false, reasonPodsPending, "pods wait for room: %s", describeGroups(waiting))
+	}
+	return condition(kind, false, reasonAsExpected, "nothing keeps pods from being made")
 }
 
 // unavailable names the first nodes without an available pod, and how many more there are.
-func (h *Health) unavailable() string { return list(h.Unavailable, h.Desired-h.Available) }
+func (h *Health) unavailable() string { return list(h.Unavailable, h.without()) }

@@ -14,6 +14,8 @@ import (
 )
 
 func TestConditions(t *testing.T) {
+	noRoom := []ProblemGroup{{Problem: Problem{Reason: reasonUnschedulable, Message: "Insufficient cpu"}, Nodes: []string{"n3"}, Total: 1, Since: t0}}
+	excluded := []ProblemGroup{{Problem: Problem{Reason: "PlacementExcludesNode", Message: "nodeSelector tenant=blue"}, Nodes: []string{"n3", "n4", "n5"}, Total: 3, Since: t0}}
 	tests := map[string]struct {
 		health Health
 		want   []string
@@ -62,6 +64,62 @@ func TestConditions(t *testing.T) {
 				"Degraded=True FailedCreate: exceeded quota (1 node: n1); b (1 node: n2)",
 				"Reconciling=True PodsMissing: 0 of 5 nodes have a pod; without an available one: n1, n2, n3 and 2 more",
 				"Stalled=True FailedCreate: exceeded quota (1 node: n1); b (1 node: n2)",
+			},
+		},
+		"pods have not started": {
+			health: Health{Counters: Counters{Desired: 3, Current: 3, Available: 1, Updated: 3, Pending: 2}, MaxUnavailable: 1, Unavailable: []string{"n2", "n3"}, Now: t0,
+				Waiting: []ProblemGroup{{Problem: notStarted.Value(), Nodes: []string{"n3", "n2"}, Total: 2}}},
+			want: []string{
+				"Available=False NodesUnavailable: 1 of 3 nodes have an available pod; without: n2, n3",
+				"Progressing=True PodsPending: 3 of 3 nodes have a pod of the current template; on 2 none has started; pods wait: its node has not started it yet (2 nodes: n3, n2)",
+				"Degraded=False AsExpected: nothing keeps pods from being made",
+				"Reconciling=True PodsPending: 3 of 3 nodes have a pod of the current template; on 2 none has started; pods wait: its node has not started it yet (2 nodes: n3, n2)",
+			},
+		},
+		"the scheduler has just refused pods": {
+			health: Health{Counters: Counters{Desired: 3, Current: 3, Available: 3, Updated: 2}, MaxUnavailable: 1, Now: t0.Add(waitPatience - 1), Waiting: noRoom},
+			want: []string{
+				"Available=True AllNodesAvailable: 3 of 3 nodes have an available pod",
+				"Progressing=True RollingOut: 2 of 3 nodes have a pod of the current template; pods wait: Insufficient cpu (1 node: n3)",
+				"Degraded=False PodsPending: pods wait for room: Insufficient cpu (1 node: n3)",
+				"Reconciling=True RollingOut: 2 of 3 nodes have a pod of the current template; pods wait: Insufficient cpu (1 node: n3)",
+			},
+		},
+		"the scheduler has refused pods for a while": {
+			health: Health{Counters: Counters{Desired: 3, Current: 3, Available: 3, Updated: 2}, MaxUnavailable: 1, Now: t0.Add(waitPatience), Waiting: noRoom,
+				Problems: map[string]Problem{"n1": {Reason: "FailedDelete", Message: "no"}, "n2": {Reason: "FailedDelete", Message: "no"}}},
+			want: []string{
+				"Available=True AllNodesAvailable: 3 of 3 nodes have an available pod",
+				"Progressing=True PodsPending: 2 of 3 nodes have a pod of the current template; pods wait: Insufficient cpu (1 node: n3)",
+				"Degraded=True FailedDelete: no (2 nodes: n1, n2); Insufficient cpu (1 node: n3)",
+				"Reconciling=True PodsPending: 2 of 3 nodes have a pod of the current template; pods wait: Insufficient cpu (1 node: n3)",
+				"Stalled=True FailedDelete: no (2 nodes: n1, n2); Insufficient cpu (1 node: n3)",
+			},
+		},
+		"a native one whose pods wait": {
+			health: Health{Counters: Counters{Desired: 3, Current: 3, Available: 2, Updated: 3, Pending: 1}, MaxUnavailable: 1, Unavailable: []string{"n3"}, Now: t0.Add(waitPatience), Waiting: noRoom, Native: true},
+			want: []string{
+				"Available=True WithinMaxUnavailable: 2 of 3 nodes have an available pod, 1 may be without; without: n3",
+				"Progressing=False Complete: 3 of 3 nodes have a pod of the current template; pods wait: Insufficient cpu (1 node: n3)",
+				"Degraded=False AsExpected: nothing keeps pods from being made",
+			},
+		},
+		"blocked nodes are excused": {
+			health: Health{Counters: Counters{Desired: 5, Current: 5, Available: 2, Updated: 3, Blocked: 3, BlockedBehind: 2}, Now: t0, Excluded: excluded},
+			want: []string{
+				"Available=True AllNodesAvailable: 2 of 5 nodes have an available pod, and 3 are blocked",
+				"Progressing=False Complete: 3 of 5 nodes have a pod of the current template, and 3 are blocked",
+				"Degraded=True PlacementExcludesNode: nodeSelector tenant=blue (3 nodes: n3, n4, n5)",
+				"Stalled=True PlacementExcludesNode: nodeSelector tenant=blue (3 nodes: n3, n4, n5)",
+			},
+		},
+		"every node is blocked": {
+			health: Health{Counters: Counters{Desired: 3, Current: 3, Updated: 3, Blocked: 3}, Now: t0, Excluded: excluded},
+			want: []string{
+				"Available=False NodesUnavailable: 0 of 3 nodes have an available pod, and 3 are blocked",
+				"Progressing=False Complete: 3 of 3 nodes have a pod of the current template, and 3 are blocked",
+				"Degraded=True PlacementExcludesNode: nodeSelector tenant=blue (3 nodes: n3, n4, n5)",
+				"Stalled=True PlacementExcludesNode: nodeSelector tenant=blue (3 nodes: n3, n4, n5)",
 			},
 		},
 	}

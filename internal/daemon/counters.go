@@ -15,6 +15,11 @@ type Counters struct {
 	Ready        int
 	Available    int
 	Updated      int // have one of the update revision
+
+	// What apps/v1's status does not count.
+	Pending       int // should run a pod, have one, none has started, and the node is not blocked
+	Blocked       int // blocked, and without an available pod
+	BlockedBehind int // blocked, and without a pod of the update revision
 }
 
 // part is what a cell adds to the sums: a node is counted or not. There are as many as cells.

@@ -35,6 +35,7 @@ type Rules struct {
 	nodeName    string
 	affinity    nodeaffinity.RequiredNodeAffinity
 	tolerations []corev1.Toleration
+	class       *classTerms // nil when the template names no RuntimeClass, see WithScheduling
 }
 
 // NewRules parses the template's nodeName, nodeSelector, required node affinity and
@@ -62,7 +63,9 @@ func (r *Rules) Evaluate(node *corev1.Node) Verdict {
 		return no(ReasonNodeSelector, "node %s does not match the template's nodeSelector or required node affinity", node.Name)
 	}
 	if taint, found := r.untolerated(node, corev1.TaintEffectNoExecute); found {
-		return no(ReasonNoExecuteTaint, "node %s has taint %s, which the template does not tolerate", node.Name, taint.ToString())
+		verdict := no(ReasonNoExecuteTaint, "node %s has taint %s, which the template does not tolerate", node.Name, taint.ToString())
+		verdict.ShouldContinue = r.class != nil
+		return verdict
 	}
 	if taint, found := r.untolerated(node, corev1.TaintEffectNoSchedule); found {
 		verdict := no(ReasonNoScheduleTaint, "node %s has taint %s, which the template does not tolerate; a pod that is there stays", node.Name, taint.ToString())
@@ -70,7 +73,7 @@ func (r *Rules) Evaluate(node *corev1.Node) Verdict {
 		return verdict
 	}
 	// The message names no node, so that the cells of a large cluster share it.
-	return Verdict{ShouldRun: true, ShouldContinue: true, Reason: ReasonEligible, Message: "the node is eligible"}
+	return r.class.start(node, Verdict{ShouldRun: true, ShouldContinue: true, Reason: ReasonEligible, Message: "the node is eligible"})
 }
 
 func no(reason Reason, format string, args ...any) Verdict {

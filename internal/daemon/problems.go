@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 	"unique"
 )
@@ -69,46 +70,56 @@ func Shorten(text string, limit int) string {
 	return strings.Join(strings.Fields(printable), " ")
 }
 
-// problemGroup is one cause and the nodes that have it, sorted.
-type problemGroup struct {
+// ProblemGroup is one cause and the first nodes that have it.
+type ProblemGroup struct {
 	Problem
-	nodes []string
+	Nodes []string
+	Total int
+	Since time.Time // of the first node, where that is known
 }
 
-// groupProblems puts the nodes that share a cause together. The cause of the most nodes comes first;
-// its text is that of the first node by name. So the order of events changes nothing.
-func groupProblems(problems map[string]Problem) []*problemGroup {
+// groupProblems puts the nodes that share a cause together, by name. The text of a cause is that of its first node,
+// so the order of events changes nothing.
+func groupProblems(problems map[string]Problem) []ProblemGroup {
 	type key struct{ reason, cause string }
-	byCause := map[key]*problemGroup{}
+	var groups []ProblemGroup
+	at := map[key]int{}
 	for _, node := range slices.Sorted(maps.Keys(problems)) {
 		problem := problems[node]
 		of := key{problem.Reason, cmp.Or(problem.Cause, problem.Message)}
-		if byCause[of] == nil {
-			byCause[of] = &problemGroup{Problem: problem}
+		if _, known := at[of]; !known {
+			at[of] = len(groups)
+			groups = append(groups, ProblemGroup{Problem: problem})
 		}
-		byCause[of].nodes = append(byCause[of].nodes, node)
+		group := &groups[at[of]]
+		group.Nodes, group.Total = append(group.Nodes, node), group.Total+1
 	}
-	return slices.SortedFunc(maps.Values(byCause), func(a, b *problemGroup) int {
-		return cmp.Or(cmp.Compare(len(b.nodes), len(a.nodes)), cmp.Compare(a.nodes[0], b.nodes[0]))
+	sortGroups(groups)
+	return groups
+}
+
+// sortGroups puts the cause of the most nodes first.
+func sortGroups(groups []ProblemGroup) {
+	slices.SortFunc(groups, func(a, b ProblemGroup) int {
+		return cmp.Or(cmp.Compare(b.Total, a.Total), cmp.Compare(a.Nodes[0], b.Nodes[0]), cmp.Compare(a.Message, b.Message))
 	})
 }
 
-// describeProblems is the reason of the first cause, and a text that begins with it.
-func describeProblems(problems map[string]Problem) (reason, message string) {
-	groups := groupProblems(problems)
+// describeGroups is a text that begins with the first cause.
+func describeGroups(groups []ProblemGroup) string {
 	shown := groups[:min(shownCauses, len(groups))]
 	lines := make([]string, 0, shownCauses+1)
 	for _, group := range shown {
-		lines = append(lines, fmt.Sprintf("%s (%s: %s)", Shorten(group.Message, shownText/len(shown)), count(len(group.nodes), "node"), list(group.nodes, len(group.nodes))))
+		lines = append(lines, fmt.Sprintf("%s (%s: %s)", Shorten(group.Message, shownText/len(shown)), count(group.Total, "node"), list(group.Nodes, group.Total)))
 	}
 	if rest := groups[len(shown):]; len(rest) > 0 {
 		nodes := 0
 		for _, group := range rest {
-			nodes += len(group.nodes)
+			nodes += group.Total
 		}
 		lines = append(lines, fmt.Sprintf("and %s on %s", count(len(rest), "other cause"), count(nodes, "node")))
 	}
-	return groups[0].Reason, strings.Join(lines, "; ")
+	return strings.Join(lines, "; ")
 }
 
 // count is a number with its noun.
