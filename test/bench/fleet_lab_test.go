@@ -24,6 +24,10 @@ type fleet struct {
 	tb    testing.TB
 	fast  kubernetes.Interface // a client in protobuf
 	nodes int
+
+	// idle is what the programs took, and idleFor how long, while nothing happened.
+	idle    map[string]time.Duration
+	idleFor time.Duration
 }
 
 func startFleet(tb testing.TB, options lab.Options) *fleet {
@@ -38,7 +42,7 @@ func startFleet(tb testing.TB, options lab.Options) *fleet {
 	config.ContentType = runtime.ContentTypeProtobuf
 	fast, err := kubernetes.NewForConfig(config)
 	c.Must(err)
-	return &fleet{Cluster: c, tb: tb, fast: fast, nodes: options.Nodes}
+	return &fleet{Cluster: c, tb: tb, fast: fast, nodes: options.Nodes, idle: map[string]time.Duration{}}
 }
 
 // cpu is the processor time of every program that runs in the lab.
@@ -53,7 +57,7 @@ func (f *fleet) cpu() map[string]time.Duration {
 	return times
 }
 
-// measure is what a phase takes beyond what the programs take when nothing happens, before it.
+// measure is what a phase takes beyond what the programs take when nothing happens.
 func (f *fleet) measure(phase func(context.Context)) cost {
 	f.tb.Helper()
 	ctx, cancel := context.WithTimeoutCause(f.tb.Context(), patience, fmt.Errorf("not within %s", patience))
@@ -62,12 +66,14 @@ func (f *fleet) measure(phase func(context.Context)) cost {
 	idle, idleSince := f.cpu(), time.Now()
 	time.Sleep(settling)
 	before, begun := f.cpu(), time.Now()
+	f.idleFor += begun.Sub(idleSince)
 	phase(ctx)
 	took := cost{wall: time.Since(begun), cpu: map[string]time.Duration{}}
 	time.Sleep(settling) // events and statuses follow
 	after, ended := f.cpu(), time.Now()
 	for name := range after {
-		idling := float64(before[name]-idle[name]) * float64(ended.Sub(begun)) / float64(begun.Sub(idleSince))
+		f.idle[name] += before[name] - idle[name]
+		idling := float64(f.idle[name]) * float64(ended.Sub(begun)) / float64(f.idleFor)
 		took.cpu[name] = max(0, after[name]-before[name]-time.Duration(idling))
 	}
 	return took

@@ -118,11 +118,16 @@ func alternate(b *testing.B, entrants []entrant) map[string][]round {
 		for _, e := range turn {
 			took := e.turn(e.side, fmt.Sprintf("%s-%d", e.name, number))
 			if number > 0 {
+				tell("round %d of %s:%s", number, e.title, took)
 				rounds[e.title] = append(rounds[e.title], took)
 			}
 		}
 	}
 	return rounds
+}
+
+func (r round) String() string {
+	return fmt.Sprintf("\n  %-14s %s\n  %-14s %s", fanOut, r[fanOut], rollingUpdate, r[rollingUpdate])
 }
 
 func (c cost) String() string {
@@ -146,9 +151,6 @@ func reportRatios(b *testing.B, of entrant, rounds []round, against entrant, oth
 		}
 		slices.Sort(values)
 		b.ReportMetric(values[len(values)/2], unit)
-	}
-	for i := range rounds {
-		b.Logf("round %d:\n  %-12s%s\n  %-12s%s", i+1, of.title, rounds[i][phase], against.title, others[i][phase])
 	}
 	b.ReportMetric(0, "ns/op") // it was measured, in turns
 	ratio("x-controller", func(e entrant, c cost) time.Duration { return c.cpu[e.controller] })

@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -35,7 +36,7 @@ func BenchmarkFleetTimeline(b *testing.B) {
 				b.ReportMetric(time.Since(begun).Seconds(), "s-"+name)
 				time.Sleep(settling) // events and statuses follow
 				events := log.next()
-				b.Logf("%s: requests for each pod%s", name, countRequests(events, f.nodes))
+				tell("%s of %s: requests for each pod%s", name, s.name, countRequests(events, f.nodes))
 				return events
 			}
 			phase(fanOut, d.create)
@@ -44,11 +45,14 @@ func BenchmarkFleetTimeline(b *testing.B) {
 			unavailable := intstr.Parse(*fleetUnavailable)
 			window, err := intstr.GetScaledValueFromIntOrPercent(&unavailable, f.nodes, true)
 			d.Must(err)
-			b.Logf("%s, ms: %s", rollingUpdate, newTimeline(events, d.of("example.com/fleet:v1"), d.of("example.com/fleet:v2"), window))
+			tell("%s of %s, ms:%s", rollingUpdate, s.name, newTimeline(events, d.of("example.com/fleet:v1"), d.of("example.com/fleet:v2"), window))
 			d.remove()
 		})
 	}
 }
+
+// tell writes what a benchmark has no metric for. The testing package cuts what a benchmark logs after ten lines.
+func tell(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
 
 // bytesPerPod is the mean size of a stored pod, in protobuf as etcd has it.
 func (d *fleetDaemon) bytesPerPod(ctx context.Context) float64 {
