@@ -79,7 +79,7 @@ func main() {
 func (o *options) addFlags(flags *flag.FlagSet) (applyLogging func() error) {
 	flags.StringVar(&o.workloads, "workloads", "everynode", "kinds to serve, separated by commas: everynode (DaemonSets of everynode.dev), apps (DaemonSets of apps/v1; kube-controller-manager must run with --controllers=*,-daemonset-controller)")
 	flags.StringVar(&o.placement, "placement", string(controller.PlacementAuto), "who pins pods to their nodes: auto (admission, and the controller while that is not effective), admission (admission alone, a webhook or a policy), direct (the controller alone)")
-	flags.IntVar(&o.workers, "workers", 16, "number of cells (one DaemonSet on one node) worked on at a time")
+	flags.IntVar(&o.workers, "workers", 64, "number of cells (one DaemonSet on one node) worked on at a time")
 	flags.BoolVar(&o.leaderElect, "leader-elect", true, "take part in a leader election, so that one of several replicas works")
 	flags.StringVar(&o.leaderElectionNamespace, "leader-election-namespace", "everynode-system", "namespace of the leader election's lease")
 	flags.StringVar(&o.healthAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz (HTTP)")
