@@ -21,6 +21,7 @@ const (
 // The reasons of a HistoryStep.
 const (
 	ReasonNewTemplate       Reason = "NewTemplate"
+	ReasonReplacedTemplate  Reason = "ReplacedTemplate"
 	ReasonTemplateReturned  Reason = "TemplateReturned"
 	ReasonCurrent           Reason = "Current"
 	ReasonWithinLimit       Reason = "WithinLimit"
@@ -38,10 +39,26 @@ type History struct {
 	Content string // of the current template
 	Name    string // that a new record of it gets
 	Limit   int    // how many others are kept
-	// Records are those that the daemon holds or may adopt, and whoever's has the name Name.
+	// Replaced is the template that the current one replaces, while cells are to have it and it is known.
+	Replaced *Replaced
+	// Records are those that the daemon holds or may adopt, and whoever's has the name of a record to make.
 	Records []Record
-	// InUse says whether the daemon has a pod of a revision. It is only asked where it matters.
+	// InUse reports whether a revision is a target of the daemon's, or one of its pods has it. It is only asked where
+	// it matters.
 	InUse func(revision string) bool
+}
+
+// Replaced is a template that has pods and is replaced by another one. Without a record nobody could go back to it.
+type Replaced struct {
+	Revision string
+	Name     string // that a new record of it gets
+}
+
+// Recorded reports whether the template has a record of the daemon's, or can get none: something else has the name.
+func (r *Replaced) Recorded(records []Record) bool {
+	return r == nil || slices.ContainsFunc(records, func(record Record) bool {
+		return record.Name == r.Name || record.Revision == r.Revision && !record.Terminating && (record.Holder == Ours || record.Holder == Nobody)
+	})
 }
 
 // HistoryStep is what to do about one ControllerRevision; Reason and Message say why.
@@ -71,8 +88,9 @@ func CurrentRecord(records []Record, content string) (current *Record, duplicate
 // PlanHistory has the current template recorded under the highest number and the oldest others
 // dropped beyond the limit, as apps/v1 does (k8s.io/kubernetes pkg/controller/daemon
 // constructHistory, cleanupHistory). A template that comes back gets its record renumbered, not a
-// new one. A record that a pod still has is not dropped: it is what to go back to. What is
-// adopted comes first, then the current template, then the others, oldest first.
+// new one. A record that a pod still has, or is to have, is not dropped: it is what to go back to. What is
+// adopted comes first, then a template that is replaced and has no record, then the current one, then the others,
+// oldest first.
 func PlanHistory(history History) []HistoryStep {
 	current, duplicates := CurrentRecord(history.Records, history.Content)
 	var others []Record
@@ -81,7 +99,18 @@ func PlanHistory(history History) []HistoryStep {
 			others = append(others, record)
 		}
 	}
-	steps := append([]HistoryStep{history.current(current, others)}, history.others(current, duplicates, others)...)
+	highest := int64(0)
+	for i := range others {
+		highest = max(highest, others[i].Number)
+	}
+	var steps []HistoryStep
+	if replaced := history.Replaced; !replaced.Recorded(history.Records) {
+		highest++
+		steps = append(steps, HistoryStep{Create, Record{Name: replaced.Name, Revision: replaced.Revision}, highest, ReasonReplacedTemplate,
+			fmt.Sprintf("pods have revision %s, which is replaced and has no record", replaced.Revision)})
+	}
+	steps = append(steps, history.current(current, highest))
+	steps = append(steps, history.others(current, duplicates, others)...)
 	slices.SortStableFunc(steps, func(a, b HistoryStep) int { return compareBool(a.Op == Adopt, b.Op == Adopt) })
 	return slices.DeleteFunc(steps, func(step HistoryStep) bool { return step.Op == "" })
 }
@@ -92,12 +121,9 @@ func older(a, b Record) int {
 	return cmp.Or(cmp.Compare(a.Number, b.Number), cmp.Compare(a.Name, b.Name), cmp.Compare(a.UID, b.UID))
 }
 
-// current decides about the record of the current template; it is nil when there is none.
-func (h *History) current(record *Record, others []Record) HistoryStep {
-	highest := int64(0)
-	for i := range others {
-		highest = max(highest, others[i].Number)
-	}
+// current decides about the record of the current template, which is nil when there is none. The highest number is that
+// of all others.
+func (h *History) current(record *Record, highest int64) HistoryStep {
 	switch {
 	case record == nil:
 		return h.record(highest + 1)
@@ -157,7 +183,7 @@ func (h *History) others(current *Record, duplicates, records []Record) []Histor
 		case drop:
 			steps = append(steps, HistoryStep{Delete, *record, 0, ReasonBeyondLimit, fmt.Sprintf("revisionHistoryLimit is %d", h.Limit)})
 		case inUse:
-			steps = append(steps, step(Keep, record, ReasonInUse, "there are pods of revision %s", record.Revision))
+			steps = append(steps, step(Keep, record, ReasonInUse, "revision %s is a target, or pods have it", record.Revision))
 		default:
 			steps = append(steps, step(Keep, record, ReasonWithinLimit, "revisionHistoryLimit is %d", h.Limit))
 		}
@@ -173,6 +199,9 @@ func (h *History) duplicate(record, current *Record) HistoryStep {
 }
 
 func (h *History) inUse(record *Record) bool {
+	if h.Replaced != nil && record.Revision == h.Replaced.Revision {
+		return true
+	}
 	return h.InUse(record.Revision) || record.Content != record.Revision && h.InUse(record.Content)
 }
 

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	stdcmp "cmp"
 	"fmt"
 	"slices"
 	"testing"
@@ -40,10 +41,11 @@ func describeSteps(steps []HistoryStep) []string {
 
 func TestPlanHistory(t *testing.T) {
 	tests := map[string]struct {
-		records []Record
-		limit   int
-		inUse   []string
-		want    []string
+		records  []Record
+		limit    int
+		inUse    []string
+		replaces string
+		want     []string
 	}{
 		"the first template": {limit: 10, want: []string{"Create d-new as 1: NewTemplate"}},
 		"a new template": {
@@ -154,6 +156,26 @@ func TestPlanHistory(t *testing.T) {
 			records: []Record{record("new", 2, heldBy(Stray))}, limit: 0,
 			want: []string{"Rename d-new: RevisionNameTaken", "Release d-new: Stray"},
 		},
+		"a template that is replaced is recorded first": {
+			records: []Record{record("a", 1)}, limit: 10, replaces: "b",
+			want: []string{"Create d-b as 2: ReplacedTemplate", "Create d-new as 3: NewTemplate", "Keep d-a: WithinLimit"},
+		},
+		"one that is replaced and was dropped by somebody": {
+			records: []Record{record("new", 2), record("a", 1)}, limit: 10, replaces: "b",
+			want: []string{"Create d-b as 2: ReplacedTemplate", "Renumber d-new as 3: TemplateReturned", "Keep d-a: WithinLimit"},
+		},
+		"one that is replaced is being deleted": {
+			records: []Record{record("b", 1, leaving, func(r *Record) { r.Name = "d-b-1" })}, limit: 10, replaces: "b",
+			want: []string{"Create d-b as 2: ReplacedTemplate", "Create d-new as 3: NewTemplate", "Keep d-b-1: Terminating"},
+		},
+		"one that is replaced has a record": {
+			records: []Record{record("b", 1, func(r *Record) { r.Name = "d-b-1" })}, limit: 10, replaces: "b",
+			want: []string{"Create d-new as 2: NewTemplate", "Keep d-b-1: WithinLimit"},
+		},
+		"one that is replaced and whose name is taken": {
+			records: []Record{record("b", 1, heldBy(Somebody))}, limit: 10, replaces: "b",
+			want: []string{"Create d-new as 1: NewTemplate"},
+		},
 		"somebody else's is not ours to drop": {
 			records: []Record{record("new", 2), record("a", 1, heldBy(Somebody))}, limit: 0,
 			want: []string{"Keep d-new: Current"},
@@ -163,7 +185,7 @@ func TestPlanHistory(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			before := slices.Clone(test.records)
 			got := PlanHistory(History{
-				Content: "new", Name: "d-new", Limit: test.limit, Records: test.records,
+				Content: "new", Name: "d-new", Limit: test.limit, Records: test.records, Replaced: replaced(test.replaces),
 				InUse: func(revision string) bool { return slices.Contains(test.inUse, revision) },
 			})
 			if diff := cmp.Diff(test.want, describeSteps(got)); diff != "" {
@@ -181,6 +203,13 @@ func TestPlanHistory(t *testing.T) {
 	}
 }
 
+func replaced(revision string) *Replaced {
+	if revision == "" {
+		return nil
+	}
+	return &Replaced{Revision: revision, Name: RevisionName("d", revision)}
+}
+
 // Whether a revision is in use costs a look at the cells; most of the time nobody needs to know.
 func TestPlanHistoryAsksOnlyBeyondTheLimit(t *testing.T) {
 	PlanHistory(History{
@@ -194,13 +223,14 @@ type archive struct {
 	current    string
 	collisions int
 	limit      int
+	replaces   string
 	records    []Record
 	used       []string
 }
 
 func (a *archive) plan() []HistoryStep {
 	return PlanHistory(History{
-		Content: a.current, Name: a.name(), Limit: a.limit, Records: a.records,
+		Content: a.current, Name: a.name(), Limit: a.limit, Records: a.records, Replaced: replaced(a.replaces),
 		InUse: func(revision string) bool { return slices.Contains(a.used, revision) },
 	})
 }
@@ -219,7 +249,7 @@ func (a *archive) do(steps []HistoryStep) {
 		at := slices.IndexFunc(a.records, func(r Record) bool { return r.Name == step.Record.Name })
 		switch step.Op {
 		case Create:
-			made := record(a.current, step.Number)
+			made := record(stdcmp.Or(step.Record.Revision, a.current), step.Number)
 			made.Name = step.Record.Name
 			a.records = append(a.records, made)
 		case Renumber:
@@ -251,6 +281,9 @@ func drawArchive(t *rapid.T) *archive {
 		current: rapid.SampledFrom(revisions).Draw(t, "current"),
 		limit:   rapid.IntRange(0, 3).Draw(t, "limit"),
 		used:    rapid.SliceOfDistinct(rapid.SampledFrom(revisions), rapid.ID).Draw(t, "used"),
+	}
+	if replaces := rapid.SampledFrom(append(revisions, "")).Draw(t, "replaces"); replaces != a.current {
+		a.replaces = replaces
 	}
 	for _, revision := range rapid.SliceOfNDistinct(rapid.SampledFrom(revisions), 0, 5, rapid.ID).Draw(t, "recorded") {
 		r := record(revision, rapid.Int64Range(0, 4).Draw(t, "number"))
@@ -286,6 +319,9 @@ func TestPlanHistoryComesToRest(t *testing.T) {
 		if top == nil || top.Holder != Ours || len(duplicates) > 0 {
 			t.Fatalf("the current template is recorded as %+v and %v", top, duplicates)
 		}
+		if !replaced(a.replaces).Recorded(a.records) {
+			t.Fatalf("revision %s is replaced and has no record", a.replaces)
+		}
 		others, free := 0, 0
 		for i := range a.records {
 			r := &a.records[i]
@@ -296,7 +332,7 @@ func TestPlanHistoryComesToRest(t *testing.T) {
 			if r.Number >= top.Number {
 				t.Fatalf("%s has number %d, the current one %d", r.Name, r.Number, top.Number)
 			}
-			if !slices.Contains(a.used, r.Revision) && !slices.Contains(a.used, r.Content) {
+			if !slices.Contains(a.used, r.Revision) && !slices.Contains(a.used, r.Content) && r.Revision != a.replaces {
 				free++
 			}
 		}

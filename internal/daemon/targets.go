@@ -129,3 +129,13 @@ func (c *Cells) targetOf(node string) string {
 	}
 	return TargetOf(&c.state, facts)
 }
+
+// AllOn is the policy that keeps every node on one revision: the update revision must not be a target yet, for it has no
+// record.
+type AllOn string
+
+// Target implements TargetPolicy.
+func (r AllOn) Target(string, *NodeFacts) string { return string(r) }
+
+// Reads implements TargetPolicy.
+func (AllOn) Reads() Reads { return Reads{} }
