@@ -5,17 +5,17 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/everynode/everynode/internal/metric"
 )
 
 // Renewal is watched from both ends (files/rules.yaml of the chart): by what a server serves, and by
 // whether who renews it fails.
 var (
-	expirationDesc = prometheus.NewDesc("everynode_webhook_certificate_expiration_timestamp_seconds",
-		"When the certificate that this server serves ends, in seconds since 1970. There is no series while it has none.", nil, nil)
-	renewalErrors = prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "everynode_webhook_certificate_renewal_errors_total",
-		Help: "Number of times that the webhook's certificate, its CA or the trust in them could not be kept up; the controller's log says why.",
-	})
+	expirationDesc = metric.NewGaugeDesc("everynode_webhook_certificate_expiration_timestamp_seconds",
+		"When the certificate that this server serves expires, in seconds since 1970. There is no series while it has none.")
+	renewalErrors = metric.NewCounter("everynode_webhook_certificate_renewal_errors_total",
+		"Number of failures to renew the webhook's certificate, its CA or the trust in them; the controller's log shows why.")
 )
 
 func init() { metrics.Registry.MustRegister(renewalErrors) }

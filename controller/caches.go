@@ -17,6 +17,8 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
+
+	"github.com/everynode/everynode/internal/metric"
 )
 
 // watchPatience is for how long the watch of a kind may fail before its cache counts as stale. API
@@ -111,9 +113,9 @@ func (c *Caches) all() []*cached {
 	return slices.Clone(c.each)
 }
 
-var cacheSynced = prometheus.NewDesc("everynode_cache_synced",
+var cacheSynced = metric.NewGaugeDesc("everynode_cache_synced",
 	"1 while the controller's cache of a kind follows the API server, 0 when it was not filled yet, its watch fails or it has stopped. A replica that does not lead has no caches.",
-	[]string{"kind"}, nil)
+	metric.Label{Name: "kind", Meaning: "each kind that is watched, with its group, as DaemonSet.everynode.dev"})
 
 // Describe and Collect implement prometheus.Collector.
 func (c *Caches) Describe(descriptions chan<- *prometheus.Desc) { descriptions <- cacheSynced }

@@ -1,25 +1,21 @@
 package controller
 
 import (
-	"github.com/prometheus/client_golang/prometheus"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/everynode/everynode/internal/metric"
 )
 
 var (
-	podsCreated = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "everynode_pods_created_total",
-		Help: "Daemon pods created, by who pinned them to their node: admission or controller.",
-	}, []string{"placed_by"})
+	podsCreated = metric.NewCounterVec("everynode_pods_created_total",
+		"Daemon pods created, by who pinned them to their node.",
+		metric.Label{Name: "placed_by", Values: []string{placedByAdmission, placedByController}})
 
-	cellDrift = prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "everynode_cell_drift_total",
-		Help: "Differences between what is known of daemons and what the caches show, found by the scrub and put right. It should be 0.",
-	})
+	cellDrift = metric.NewCounter("everynode_cell_drift_total",
+		"Differences between what the controller knows of DaemonSets and what its caches show, found and corrected by the scrub. It should be 0.")
 
-	admissionEffective = prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "everynode_placement_admission_effective",
-		Help: "1 while the cluster's admission rewrites emitted pods, 0 while the controller pins them itself.",
-	})
+	admissionEffective = metric.NewGauge("everynode_placement_admission_effective",
+		"1 while the cluster's admission rewrites emitted pods, 0 while the controller pins them itself.")
 )
 
 func init() {

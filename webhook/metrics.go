@@ -3,8 +3,9 @@ package webhook
 import (
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/everynode/everynode/internal/metric"
 )
 
 // outcome is the result of a request.
@@ -20,19 +21,25 @@ const (
 	busy      outcome = "busy"      // an error: no capacity was free in time
 )
 
-var (
-	requests = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "everynode_webhook_requests_total",
-		Help: "Admission requests, by path and outcome: patched, unchanged, warned, denied, late, malformed or busy.",
-	}, []string{"path", "outcome"})
+var outcomes = []string{
+	string(patched), string(unchanged), string(warned), string(denied), string(late), string(malformed), string(busy),
+}
 
-	// The buckets are fine where most answers are, so that quantiles are meaningful.
-	durations = prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "everynode_webhook_request_duration_seconds",
-		Help: "Time from an admission request's header to the end of its answer, by path.",
-		Buckets: []float64{25e-6, 50e-6, 75e-6, 100e-6, 150e-6, 200e-6, 300e-6, 500e-6, 750e-6,
-			1e-3, 2e-3, 5e-3, 10e-3, 25e-3, 100e-3, 500e-3, 3},
-	}, []string{"path"})
+var (
+	pathLabel = metric.Label{Name: "path", Values: []string{PlacementPath, ValidationPath}}
+
+	requests = metric.NewCounterVec("everynode_webhook_requests_total",
+		"Admission requests, by path and outcome.", pathLabel, metric.Label{
+			Name: "outcome", Values: outcomes,
+			Meaning: "patched: a pod was placed; unchanged: allowed as it is; warned: allowed with warnings; denied: refused for what it asks; " +
+				"late: refused because it was not judged in time; malformed: could not be read; busy: there was no room for it in time",
+		})
+
+	// The buckets are close where answers are, so that quantiles read from them mean something.
+	durations = metric.NewHistogramVec("everynode_webhook_request_duration_seconds",
+		"Time from an admission request's header to the end of its answer, by path.",
+		[]float64{25e-6, 50e-6, 75e-6, 100e-6, 150e-6, 200e-6, 300e-6, 500e-6, 750e-6,
+			1e-3, 2e-3, 5e-3, 10e-3, 25e-3, 100e-3, 500e-3, 3}, pathLabel)
 )
 
 func init() { metrics.Registry.MustRegister(requests, durations) }

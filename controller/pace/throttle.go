@@ -5,14 +5,13 @@ import (
 	"context"
 	"sync"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/everynode/everynode/internal/metric"
 )
 
-var createParallelism = prometheus.NewGauge(prometheus.GaugeOpts{
-	Name: "everynode_pod_create_parallelism",
-	Help: "Pods that may be created at a time at present: it rises while the API server answers and halves while it does not.",
-})
+var createParallelism = metric.NewGauge("everynode_pod_create_parallelism",
+	"Number of pods that may be created at a time at present: it rises while the API server answers and halves while it does not.")
 
 func init() { metrics.Registry.MustRegister(createParallelism) }
 

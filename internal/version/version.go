@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/everynode/everynode/internal/metric"
 )
 
 // version is what git describe said of the source; make build has the linker put it here. Without that,
@@ -120,13 +122,22 @@ func (i Info) Fields() []any {
 	return []any{"version", i.Version, "revision", i.Revision, "modified", i.Modified, "go", i.Go, "platform", i.Platform, "kubernetes", i.Kubernetes}
 }
 
-// Metric is everynode_build_info: always 1, what it says is in its labels.
-func (i Info) Metric() prometheus.Collector {
-	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "everynode_build_info",
-		Help: "What a program of Everynode was built from; always 1.",
-		ConstLabels: prometheus.Labels{
-			"program": i.Program, "version": i.Version, "revision": i.Revision, "go_version": i.Go, "kubernetes_version": i.Kubernetes,
-		},
-	}, func() float64 { return 1 })
+var buildInfo = metric.NewGaugeDesc("everynode_build_info", "What a program of Everynode was built from; always 1.",
+	metric.Label{Name: "program", Values: []string{"everynode-controller", "everynode-webhook", "everynode-scheduler"}},
+	metric.Label{Name: "version", Meaning: "the release, or what git describe prints"},
+	metric.Label{Name: "revision", Meaning: "the commit"},
+	metric.Label{Name: "go_version", Meaning: "the Go toolchain, as go1.26.0"},
+	metric.Label{Name: "kubernetes_version", Meaning: "the release of the Kubernetes libraries, as v1.37.2"})
+
+// Metric is everynode_build_info: always 1, its labels have the Info.
+func (i Info) Metric() prometheus.Collector { return collector{i} }
+
+type collector struct{ Info }
+
+// Describe implements prometheus.Collector.
+func (c collector) Describe(descriptions chan<- *prometheus.Desc) { descriptions <- buildInfo }
+
+// Collect implements prometheus.Collector.
+func (c collector) Collect(collected chan<- prometheus.Metric) {
+	collected <- prometheus.MustNewConstMetric(buildInfo, prometheus.GaugeValue, 1, c.Program, c.Version, c.Revision, c.Go, c.Kubernetes)
 }

@@ -1,17 +1,13 @@
 package preemption
 
 import (
-	"k8s.io/component-base/metrics"
 	"k8s.io/component-base/metrics/legacyregistry"
+
+	"github.com/everynode/everynode/internal/metric"
 )
 
-// refillsTotal has no labels, because their values would be nodes or pods; the event names both.
-var refillsTotal = metrics.NewCounter(&metrics.CounterOpts{
-	Namespace:      "everynode",
-	Subsystem:      "scheduler",
-	Name:           "preemption_refills_total",
-	Help:           "How often a pod of lower priority took the room that preemption had made for a daemon's pod.",
-	StabilityLevel: metrics.ALPHA,
-})
+// refillsTotal has no labels: a node or a pod would be one too many, and the event names both.
+var refillsTotal = metric.NewCounter("everynode_scheduler_preemption_refills_total",
+	"How often a pod of lower priority took the room that preemption had made for a daemon pod before that pod got there.")
 
-func init() { legacyregistry.MustRegister(refillsTotal) }
+func init() { legacyregistry.RawMustRegister(refillsTotal) }
