@@ -12,6 +12,7 @@ type tally struct {
 	last                             string // the cells up to this one are counted
 	sums                             Counters
 	serving, taken, surging, waiting int
+	excused                          int
 	pods                             map[string]int
 }
 
@@ -32,6 +33,7 @@ func (t *tally) count(cell *counted, sign int) {
 	count(&t.taken, cell.roll.taken)
 	count(&t.surging, cell.roll.surging)
 	count(&t.waiting, cell.roll.waits)
+	count(&t.excused, cell.roll.excused)
 }
 
 func (c *Cells) countPod(node, revision string, change int) {
@@ -91,11 +93,15 @@ func (c *Cells) compare(counted *tally) (wrong []string) {
 	check("ready", &c.sums.Ready, counted.sums.Ready)
 	check("available", &c.sums.Available, counted.sums.Available)
 	check("updated", &c.sums.Updated, counted.sums.Updated)
+	check("pending", &c.sums.Pending, counted.sums.Pending)
+	check("blocked", &c.sums.Blocked, counted.sums.Blocked)
+	check("blocked behind", &c.sums.BlockedBehind, counted.sums.BlockedBehind)
 	r := &c.rollout
 	check("serving", &r.serving, counted.serving)
 	check("taken", &r.taken, counted.taken)
 	check("surging", &r.surging, counted.surging)
-	unavailable := counted.sums.Desired - counted.sums.Available
+	check("excused", &r.excused, counted.excused)
+	unavailable := counted.sums.Desired - counted.sums.Available - counted.sums.Blocked
 	if r.waiting != nil && (r.waiting.Len() != counted.waiting || c.unavailable.Len() != unavailable) {
 		wrong = append(wrong, fmt.Sprintf("waiting and unavailable: %d and %d, counted %d and %d", r.waiting.Len(), c.unavailable.Len(), counted.waiting, unavailable))
 		c.refill()

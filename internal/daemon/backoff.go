@@ -32,6 +32,19 @@ type setbacks struct {
 	losses []time.Time // of pods that vanished, up to freeLosses
 	pauses int         // more than these, since the back-off was reset
 	makeAt time.Time   // the next pod is made then, not before
+
+	probes  int       // dry runs for a blocked node, since the back-off was reset
+	probeAt time.Time // the next one is then, not before
+}
+
+// probe has the next dry run for a blocked node wait longer, also when the node was not blocked for a while: what a dry
+// run shows may differ from what is stored (S8).
+func (s *setbacks) probe(now time.Time) {
+	if now.Sub(s.probeAt) > 2*finishedBackOffMax {
+		s.probes = 0
+	}
+	s.probeAt = now.Add(retryAfter(s.probes))
+	s.probes++
 }
 
 func (c *Cell) setback() *setbacks {

@@ -23,6 +23,7 @@ type Cell struct {
 	left     types.UID // the pod that left since the cell was empty, or a digest of several; empty when none did
 	setbacks *setbacks // nil where there was none lately, which is nearly everywhere
 	granted  *grant    // the rollout's permit to replace a stale pod; nil where there is none
+	blocked  *block    // nil where no pod waits in vain, which is nearly everywhere
 	vanished bool      // a pod, since the cell was empty; nobody here deleted it
 }
 
@@ -46,7 +47,9 @@ type Cells struct {
 	// unavailable are the nodes that the sums count as desired and not as available.
 	unavailable *btree.BTreeG[string]
 	sent        map[string]*sent // by node, of those where something was asked for
-	tally       *tally           // of an audit that is under way
+	waits       waitingNodes     // whose pods have not started, by cause
+	blocked     waitingNodes
+	tally       *tally // of an audit that is under way
 	recounts    int
 }
 
@@ -256,9 +259,11 @@ func (c *Cells) recount(cell *counted, now time.Time) {
 	c.tally.count(cell, -1)
 	c.sums.add(cell.part, -1)
 	was := cell.part.unavailable()
+	cell.unblockGone()
 	cell.part = cell.count(&c.terms, now)
 	c.sums.add(cell.part, +1)
 	c.noteUnavailable(cell, was)
+	c.noteWaiting(cell)
 	underway := c.sent[cell.Node]
 	if underway != nil && !underway.open(now) {
 		delete(c.sent, cell.Node)
@@ -315,6 +320,7 @@ type Pod struct {
 	WasReady    bool // it is not now
 	Dropped     bool // the API server took our delete of it
 	ReadySince  time.Time
+	Wait        Wait
 }
 
 // after is the pod with what is known of it from its state before: what was deleted never lives again, however

@@ -80,6 +80,9 @@ func (m *cellsModel) counters() (want Counters) {
 		}
 		want.Current++
 		pod := stays(pods)
+		if pod.Finished {
+			want.Pending++
+		}
 		if pod.Revision == m.revision {
 			want.Updated++
 		}

@@ -48,7 +48,8 @@ type Health struct {
 // Health is a daemon's; the caller adds its problems, the time, and whether it is native.
 func (c *Cells) Health() Health {
 	maxUnavailable, _ := c.rollout.strategy.limits(c.sums.Desired)
-	health := Health{Counters: c.sums, OnDelete: c.rollout.strategy.OnDelete, MaxUnavailable: maxUnavailable}
+	health := Health{Counters: c.sums, OnDelete: c.rollout.strategy.OnDelete, MaxUnavailable: maxUnavailable,
+		Waiting: c.waits.groups(), Excluded: c.blocked.groups()}
 	if c.unavailable != nil {
 		c.unavailable.Ascend(func(node string) bool {
 			health.Unavailable = append(health.Unavailable, node)

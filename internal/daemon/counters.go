@@ -23,10 +23,10 @@ type Counters struct {
 }
 
 // part is what a cell adds to the sums: a node is counted or not. There are as many as cells.
-type part struct{ desired, current, misscheduled, ready, available, updated bool }
+type part struct{ desired, current, misscheduled, ready, available, updated, pending, blocked, behind bool }
 
-// unavailable says whether a cell counts for numberUnavailable.
-func (p *part) unavailable() bool { return p.desired && !p.available }
+// unavailable reports whether a cell is named among the nodes without an available pod. Blocked ones are not.
+func (p *part) unavailable() bool { return p.desired && !p.available && !p.blocked }
 
 func (c *Counters) add(cell part, sign int) {
 	count := func(sum *int, counts bool) {
@@ -40,6 +40,9 @@ func (c *Counters) add(cell part, sign int) {
 	count(&c.Ready, cell.ready)
 	count(&c.Available, cell.available)
 	count(&c.Updated, cell.updated)
+	count(&c.Pending, cell.pending)
+	count(&c.Blocked, cell.blocked)
+	count(&c.BlockedBehind, cell.behind)
 }
 
 // noteUnavailable keeps the nodes without an available pod, as the sums count them.
@@ -63,12 +66,15 @@ func (c *Cell) count(terms *terms, now time.Time) part {
 	case len(c.Pods) == 0:
 		return part{desired: true}
 	}
-	best := c.Pods[0]
-	return part{
+	best, blocked := c.Pods[0], c.blocked != nil
+	counts := part{
 		desired:   true,
 		current:   true,
 		ready:     best.Ready,
 		available: terms.available(best, now),
 		updated:   best.Revision == terms.update,
+		pending:   !blocked && (best.Finished || !best.runs()),
 	}
+	counts.blocked, counts.behind = blocked && !counts.available, blocked && !counts.updated
+	return counts
 }

@@ -26,6 +26,7 @@ const (
 	ReasonOutdated     Reason = "Outdated"
 	ReasonHandedOver   Reason = "HandedOver"
 	ReasonSurge        Reason = "Surge"
+	ReasonUnblocked    Reason = "Unblocked"
 )
 
 // Action is one step of a plan; Reason and Message say why, and feed events and logs.
@@ -76,6 +77,12 @@ func planCell(cell *Cell, terms *terms, now time.Time) Plan {
 			plan.drop(pod, cell.Verdict.Reason, strings.ReplaceAll(cell.Verdict.Message, "node "+cell.Node+" ", "its node "), "%s", cell.Verdict.Message)
 		case pod.fromFormerNode(cell.NodeUID):
 			plan.drop(pod, ReasonNodeReplaced, "its node was deleted and created again", "node %s was deleted and created again", cell.Node)
+		case !pod.Bound && cell.Verdict.closesToWaiting():
+			plan.drop(pod, cell.Verdict.Reason, "it waits for a node that its RuntimeClass keeps it off", "%s", cell.Verdict.Message)
+			plan.last().IfUnchanged = true // it may have been bound
+		case cell.lifts(pod):
+			plan.drop(pod, ReasonUnblocked, unblocked, unblocked)
+			plan.last().IfUnchanged = true
 		case pod.Finished && now.Before(cell.retryAt()):
 			plan.wake(cell.retryAt())
 		case pod.Finished:
@@ -116,6 +123,8 @@ func (c *Cell) held() bool { return slices.ContainsFunc(c.Pods, (*Pod).holds) }
 // holds says whether a pod holds its place. One that has finished and terminates runs nothing any more, however long a
 // finalizer keeps it.
 func (p *Pod) holds() bool { return !p.Finished || !p.Terminating }
+
+const unblocked = "admission would no longer keep a new pod off its node"
 
 const finished = "the pod has finished, and a daemon's pod must keep running"
 

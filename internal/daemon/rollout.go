@@ -75,6 +75,7 @@ type rollout struct {
 	serving  int // cells that should run a pod and have an available one that does not end
 	taken    int // of these, cells whose available pod may be deleted: they will not serve soon
 	surging  int // cells where a new pod stands beside the old one, or may
+	excused  int // blocked cells that do not serve
 	waiting  *btree.BTreeG[turn]
 }
 
@@ -99,6 +100,7 @@ type rolling struct {
 	serving, taken, surging bool
 	unused                  bool // it may surge and does not yet
 	waits, free, closed     bool // for its turn, and which that is
+	excused                 bool
 }
 
 // turn is the cell's place in the queue, while it waits.
@@ -123,6 +125,7 @@ func (r *rollout) replace(cell *counted, next rolling) {
 	count(&r.serving, before.serving, next.serving)
 	count(&r.taken, before.taken, next.taken)
 	count(&r.surging, before.surging, next.surging)
+	count(&r.excused, before.excused, next.excused)
 	if before.waits && (!next.waits || before.free != next.free || before.closed != next.closed) {
 		r.waiting.Delete(cell.turn())
 	}
@@ -150,6 +153,11 @@ func (c *Cell) rolling(terms *terms, underway *sent, now time.Time) rolling {
 		return rolling{waits: true, closed: true}
 	}
 	serves := func(pod *Pod) bool { return terms.available(pod, now) && !underway.doubts(pod) }
+	if c.blocked != nil { // nothing is replaced before it is lifted
+		c.granted = nil
+		serving := serves(stale) || serves(fresh)
+		return rolling{serving: serving, excused: !serving}
+	}
 	roll := rolling{
 		serving: serves(stale) || serves(fresh),
 		taken:   !terms.surges && granted && serves(stale),
@@ -168,8 +176,15 @@ func (c *Cell) rolling(terms *terms, underway *sent, now time.Time) rolling {
 func (c *Cells) exceedsBudget(cell *counted) bool {
 	r := &c.rollout
 	maxUnavailable, maxSurge := r.strategy.limits(c.sums.Desired)
-	return cell.roll.taken && c.sums.Desired-r.serving+r.taken > maxUnavailable ||
+	return cell.roll.taken && c.without() > maxUnavailable ||
 		cell.roll.unused && r.surging > maxSurge
+}
+
+// without is the number of nodes without an available pod, those included that are permitted to lose it. Nodes that are
+// excused do not count (S4).
+func (c *Cells) without() int {
+	r := &c.rollout
+	return c.sums.Desired - r.excused - r.serving + r.taken
 }
 
 // serves reports whether a stale pod is worth keeping until its turn comes: it is available, or, where
@@ -218,10 +233,10 @@ func (c *Cells) GrantSome(now time.Time, most int) (nodes []string, more bool) {
 		if c.recount(cell, now); !cell.roll.waits || cell.turn() != next {
 			continue // time made it another turn
 		}
-		unavailable := c.sums.Desired - r.serving + r.taken
+		unavailable := c.without()
 		var note string
 		switch {
-		case next.closed && c.sums.Desired == r.serving-r.taken:
+		case next.closed && unavailable == 0:
 			note = "its target could not start there, and every node that is open has an available pod"
 		case next.closed:
 			return nodes, false

@@ -65,6 +65,9 @@ func (t *classTerms) start(node *corev1.Node, verdict Verdict) Verdict {
 		"node %s does not match the nodeSelector of RuntimeClass %s; a pod that is there stays", node.Name, Shorten(t.name, maxObjectName))}
 }
 
+// closesToWaiting reports whether a pod that is not bound has to go from a node where one that runs stays.
+func (v *Verdict) closesToWaiting() bool { return v.ShouldContinue && v.Reason == ReasonRuntimeClass }
+
 // RuntimeClassOf is the name of the RuntimeClass that a template asks for, "" when it asks for none, or for one of a
 // name that no object can have.
 func RuntimeClassOf(template *corev1.PodTemplateSpec) string {

@@ -10,11 +10,29 @@ import (
 	"github.com/everynode/everynode/api/v1alpha1"
 )
 
-// Wait is why a pod does not run yet. Many pods wait for the same reason, so a pod holds a handle of it, and one that
-// runs, which is nearly every pod, holds none.
-type Wait struct {
-	Cause     unique.Handle[Problem]
-	Placement *Placement // of a pod that is not bound; nil when it is not judged
+// Wait is why a pod has not started. It is one pointer, since many pods wait for the same reason; it is zero of a pod that
+// has started, which is nearly every pod.
+type Wait struct{ handle unique.Handle[wait] }
+
+type wait struct {
+	cause     unique.Handle[Problem]
+	placement *Placement // of a pod that is not bound; nil when it is not judged
+}
+
+// Equal reports whether two pods wait for the same.
+func (w Wait) Equal(other Wait) bool { return w == other }
+
+// ObserveWait is why a pod that is pinned to a node waits. Without placements its placement is not judged.
+func ObserveWait(pod *corev1.Pod, node string, placements *Placements) Wait {
+	cause, waits := causeOfWait(pod, node)
+	if !waits {
+		return Wait{}
+	}
+	why := wait{cause: cause}
+	if placements != nil && pod.Spec.NodeName == "" {
+		why.placement = placements.Of(pod, node)
+	}
+	return Wait{unique.Make(why)}
 }
 
 // The reasons of waiting. One is the reason of a condition, so none is taken from a pod.
