@@ -20,6 +20,7 @@ import (
 	"github.com/everynode/everynode/controller/answers"
 	"github.com/everynode/everynode/controller/notify"
 	"github.com/everynode/everynode/controller/pace"
+	"github.com/everynode/everynode/controller/placement"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -57,7 +58,7 @@ type actor struct {
 	world    *state
 	client   client.Client
 	reader   client.Reader // of the API server, not of the cache
-	placer   *placer
+	placer   *placement.Placer
 	gate     *pace.Throttle // of creates
 	refusals *refusals
 	owners   *owners
@@ -218,7 +219,7 @@ func (a *actor) make(ctx context.Context, task *task, pod *corev1.Pod) (placedBy
 	if !task.selector.Matches(labels.Set(pod.Labels)) {
 		return "", answers.ErrUnselected
 	}
-	placedBy, err = a.placer.create(ctx, pod)
+	placedBy, err = a.placer.Create(ctx, pod)
 	if err != nil || task.selector.Matches(labels.Set(pod.Labels)) {
 		return placedBy, err
 	}

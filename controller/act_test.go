@@ -18,7 +18,9 @@ import (
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/controller/answers"
+	"github.com/everynode/everynode/controller/fixture"
 	"github.com/everynode/everynode/controller/pace"
+	"github.com/everynode/everynode/controller/placement"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -44,7 +46,7 @@ func newStage(t *testing.T, change ...func(*v1alpha1.DaemonSet)) *stage {
 	s.world, _, s.clock = newTestWorld()
 	s.actor = &actor{
 		kinds: everynodeOnly, world: s.world, client: s.server, reader: s.server,
-		placer: newPlacer(s.server, PlacementAuto, newSampler(s.world).samples, func(bool, string) {}), events: s.recorder, unanswered: answers.Unanswered[daemon.CellKey](), gate: pace.New(4), refusals: newRefusals(s.clock.Now), owners: newOwners(s.world, s.server, s.clock.Now),
+		placer: placement.New(placement.Options{Client: s.server, Mode: placement.Auto, Samples: newSampler(s.world).samples, Flipped: func(bool, string) {}}), events: s.recorder, unanswered: answers.Unanswered[daemon.CellKey](), gate: pace.New(4), refusals: newRefusals(s.clock.Now), owners: newOwners(s.world, s.server, s.clock.Now),
 	}
 	see(t, s.world, s.set)
 	s.world.nodeSeen(s.node)
@@ -64,7 +66,7 @@ func (s *stage) store(t *testing.T, pod *corev1.Pod) {
 	if err := s.Create(t.Context(), pod.DeepCopy()); err != nil {
 		t.Fatal(err)
 	}
-	s.requests = nil
+	s.Requests = nil
 }
 
 // Answers of Reconcile.
@@ -94,20 +96,20 @@ func TestActCreates(t *testing.T) {
 	if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != looksLater {
 		t.Errorf("Reconcile = %s", got)
 	}
-	pods := s.pods(t)
+	pods := s.Pods(t)
 	if want := firstNames(s.set, s.node)[0]; len(pods) != 1 || pods[0].Name != want {
 		t.Fatalf("pods %+v, want %s", pods, want)
 	}
 	if key, ok := daemon.CellOf(&pods[0]); !ok || key != (daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n1"}) {
 		t.Errorf("the pod is of %v, %v", key, ok)
 	}
-	wantStrings(t, "events", []string{"d: Normal SuccessfulCreate"}, s.drain())
+	wantStrings(t, "events", []string{"d: Normal SuccessfulCreate"}, s.Drain())
 
 	// The cache does not show it yet: looking again makes no second pod and no noise.
-	if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != looksLater || len(s.pods(t)) != 1 {
-		t.Errorf("Reconcile with a late cache = %s, %d pods", got, len(s.pods(t)))
+	if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != looksLater || len(s.Pods(t)) != 1 {
+		t.Errorf("Reconcile with a late cache = %s, %d pods", got, len(s.Pods(t)))
 	}
-	wantStrings(t, "events", nil, s.drain())
+	wantStrings(t, "events", nil, s.Drain())
 }
 
 func TestActNothingToDo(t *testing.T) {
@@ -118,8 +120,8 @@ func TestActNothingToDo(t *testing.T) {
 			t.Errorf("Reconcile(%v) = %s", key, got)
 		}
 	}
-	wantStrings(t, "requests", nil, s.requests)
-	wantStrings(t, "events", nil, s.drain())
+	wantStrings(t, "requests", nil, s.Requests)
+	wantStrings(t, "events", nil, s.Drain())
 }
 
 func TestActAnswersToACreate(t *testing.T) {
@@ -146,23 +148,23 @@ func TestActAnswersToACreate(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			s := newStage(t)
-			s.refuse = test.refuse
+			s.Refuse = test.refuse
 			if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != test.want {
 				t.Errorf("Reconcile = %s, want %s", got, test.want)
 			}
-			wantStrings(t, "events", test.wantEvents, s.drain())
+			wantStrings(t, "events", test.wantEvents, s.Drain())
 		})
 	}
 }
 
 func TestActRefusalSaysWhy(t *testing.T) {
 	s := newStage(t)
-	s.refuse = errQuota()
+	s.Refuse = errQuota()
 	_, err := s.actor.Reconcile(t.Context(), stageKey)
 	if err == nil || !strings.Contains(err.Error(), "exceeded quota") || !strings.Contains(err.Error(), "n1") {
 		t.Errorf("error %q does not say what of", err)
 	}
-	if note := s.notes[0]; !strings.Contains(note, "exceeded quota") || !strings.Contains(note, "n1") {
+	if note := s.Notes[0]; !strings.Contains(note, "exceeded quota") || !strings.Contains(note, "n1") {
 		t.Errorf("event %q does not say what of", note)
 	}
 }
@@ -171,12 +173,12 @@ func TestActRefusalSaysWhy(t *testing.T) {
 // planned again when it is back.
 func TestActHeldByAbsentAdmission(t *testing.T) {
 	s := newStage(t)
-	s.admission = absent
-	s.actor.placer = newPlacer(s.server, PlacementAdmission, newSampler(s.world).samples, func(bool, string) {})
+	s.Admission = fixture.Absent
+	s.actor.placer = placement.New(placement.Options{Client: s.server, Mode: placement.Admission, Samples: newSampler(s.world).samples, Flipped: func(bool, string) {}})
 	if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != failed {
 		t.Errorf("Reconcile = %s, want %s", got, failed)
 	}
-	wantStrings(t, "events", []string{"d: Warning FailedCreate"}, s.drain())
+	wantStrings(t, "events", []string{"d: Warning FailedCreate"}, s.Drain())
 }
 
 // Creates go through the gate, which learns from their answers; a refusal is one too.
@@ -192,8 +194,8 @@ func TestActFollowsTheAPIServer(t *testing.T) {
 		refuse error
 		want   int
 	}{{apierrors.NewServiceUnavailable("x"), 2}, {errQuota(), 3}, {nil, 4}} {
-		s.refuse = step.refuse
-		s.clock.advance(answers.RefusedBackOffMax) // nobody is held back
+		s.Refuse = step.refuse
+		s.clock.Advance(answers.RefusedBackOffMax) // nobody is held back
 		_, _ = s.actor.Reconcile(t.Context(), stageKey)
 		if limit, inFlight := s.actor.gate.State(); limit != step.want || inFlight != 0 {
 			t.Errorf("after %v: limit %d, %d in flight; want limit %d and none", step.refuse, limit, inFlight, step.want)
@@ -208,17 +210,17 @@ func TestActTellsOfTrouble(t *testing.T) {
 		_, health := s.world.health(keyOf(s.set))
 		return health.Problems["n1"]
 	}
-	s.refuse = errQuota()
+	s.Refuse = errQuota()
 	if _, err := s.actor.Reconcile(t.Context(), stageKey); err == nil || problem().Reason != answers.ReasonFailed || !strings.Contains(problem().Message, "exceeded quota") {
 		t.Errorf("error %v, problem %+v", err, problem())
 	}
-	s.refuse = errors.New("connection refused")
-	s.clock.advance(answers.RefusedBackOff)
+	s.Refuse = errors.New("connection refused")
+	s.clock.Advance(answers.RefusedBackOff)
 	if _, err := s.actor.Reconcile(t.Context(), stageKey); err != nil || problem() == (daemon.Problem{}) {
 		t.Errorf("error %v, problem %+v; want it kept while there is no answer", err, problem())
 	}
-	s.refuse = nil
-	s.clock.advance(2 * answers.RefusedBackOff)
+	s.Refuse = nil
+	s.clock.Advance(2 * answers.RefusedBackOff)
 	if _, err := s.actor.Reconcile(t.Context(), stageKey); err != nil || problem() != (daemon.Problem{}) {
 		t.Errorf("error %v, problem %+v; want none once the pod is made", err, problem())
 	}
@@ -270,14 +272,14 @@ func TestActNameIsTaken(t *testing.T) {
 				if err := s.Delete(t.Context(), holder); err != nil {
 					t.Fatal(err)
 				}
-				s.deletes = nil
+				s.Deletes = nil
 			}
-			s.onGet = test.onGet
+			s.OnGet = test.onGet
 			if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != test.want {
 				t.Errorf("Reconcile = %s, want %s", got, test.want)
 			}
-			wantStrings(t, "events", test.wantEvents, s.drain())
-			if len(s.deletes) > 0 || len(s.pods(t)) != max(test.wantPods, 1) {
+			wantStrings(t, "events", test.wantEvents, s.Drain())
+			if len(s.Deletes) > 0 || len(s.Pods(t)) != max(test.wantPods, 1) {
 				t.Errorf("the holder of the name was not left alone")
 			}
 		})
@@ -293,9 +295,9 @@ func TestActBothNamesAreTaken(t *testing.T) {
 	if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != failed {
 		t.Errorf("Reconcile = %s, want %s", got, failed)
 	}
-	wantStrings(t, "events", []string{"d: Warning PodNameTaken"}, s.drain())
-	if _, health := s.world.health(keyOf(s.set)); health.Problems["n1"].Reason != answers.ReasonNameTaken || len(s.deletes) > 0 {
-		t.Errorf("problems %+v, deletes %v", health.Problems, s.deletes)
+	wantStrings(t, "events", []string{"d: Warning PodNameTaken"}, s.Drain())
+	if _, health := s.world.health(keyOf(s.set)); health.Problems["n1"].Reason != answers.ReasonNameTaken || len(s.Deletes) > 0 {
+		t.Errorf("problems %+v, deletes %v", health.Problems, s.Deletes)
 	}
 }
 
@@ -317,19 +319,19 @@ func TestActDeletes(t *testing.T) {
 			s := newStage(t)
 			s.hold(t, makePod(s.set, s.node, podUID("uid-of-pod")))
 			s.world.nodeGone("n1")
-			s.onDelete = test.onDelete
+			s.OnDelete = test.onDelete
 			if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != test.want {
 				t.Errorf("Reconcile = %s, want %s", got, test.want)
 			}
-			if len(s.deletes) != 1 || s.deletes[0] != "uid-of-pod" {
-				t.Errorf("deleted with UIDs %v, want the pod's own (S5)", s.deletes)
+			if len(s.Deletes) != 1 || s.Deletes[0] != "uid-of-pod" {
+				t.Errorf("deleted with UIDs %v, want the pod's own (S5)", s.Deletes)
 			}
-			if test.wantEvents != nil && !strings.Contains(s.notes[0], "node n1 is gone") {
-				t.Errorf("event %q does not say why", s.notes[0])
+			if test.wantEvents != nil && !strings.Contains(s.Notes[0], "node n1 is gone") {
+				t.Errorf("event %q does not say why", s.Notes[0])
 			}
-			wantStrings(t, "events", test.wantEvents, s.drain())
-			if wantLeft := test.onDelete != nil; (len(s.pods(t)) == 1) != wantLeft {
-				t.Errorf("%d pods are left", len(s.pods(t)))
+			wantStrings(t, "events", test.wantEvents, s.Drain())
+			if wantLeft := test.onDelete != nil; (len(s.Pods(t)) == 1) != wantLeft {
+				t.Errorf("%d pods are left", len(s.Pods(t)))
 			}
 		})
 	}
@@ -346,16 +348,16 @@ func TestActDoesEveryStep(t *testing.T) {
 	if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != settled {
 		t.Errorf("Reconcile = %s", got)
 	}
-	if pods := s.pods(t); len(pods) != 1 || pods[0].UID != "stays" {
+	if pods := s.Pods(t); len(pods) != 1 || pods[0].UID != "stays" {
 		t.Errorf("%d pods are left, want the one that stays", len(pods))
 	}
-	wantStrings(t, "events", []string{"d: Normal SuccessfulDelete", "d: Normal SuccessfulDelete"}, s.drain())
+	wantStrings(t, "events", []string{"d: Normal SuccessfulDelete", "d: Normal SuccessfulDelete"}, s.Drain())
 }
 
 func TestActLooksAgainWhenThePlanSaysSo(t *testing.T) {
 	s := newStage(t, func(set *v1alpha1.DaemonSet) { set.Spec.MinReadySeconds = 60 })
 	s.hold(t, makePod(s.set, s.node, ready(t0)))
-	s.clock.advance(20 * time.Second)
+	s.clock.Advance(20 * time.Second)
 	result, err := s.actor.Reconcile(t.Context(), stageKey)
 	if err != nil || result.RequeueAfter != 40*time.Second {
 		t.Errorf("Reconcile = %+v, %v, want again after 40s", result, err)
@@ -373,7 +375,7 @@ func TestActUnansweredBacksOff(t *testing.T) {
 		}
 		return result.RequeueAfter
 	}
-	s.refuse = errors.New("connection refused")
+	s.Refuse = errors.New("connection refused")
 	want := 100 * time.Millisecond
 	for i := range 12 {
 		if got := wait(); got != want {
@@ -381,17 +383,17 @@ func TestActUnansweredBacksOff(t *testing.T) {
 		}
 		want = min(2*want, 10*time.Second)
 	}
-	s.refuse = errQuota()
+	s.Refuse = errQuota()
 	if _, err := s.actor.Reconcile(t.Context(), stageKey); err == nil {
 		t.Error("a refusal is no error")
 	}
-	s.refuse = errors.New("connection refused")
-	s.clock.advance(answers.RefusedBackOff)
+	s.Refuse = errors.New("connection refused")
+	s.clock.Advance(answers.RefusedBackOff)
 	if got := wait(); got != 100*time.Millisecond {
 		t.Errorf("after an answer: again after %v, want 100ms", got)
 	}
-	s.refuse = nil
-	s.clock.advance(2 * answers.RefusedBackOff)
+	s.Refuse = nil
+	s.clock.Advance(2 * answers.RefusedBackOff)
 	if got := wait(); got != verifyAfter {
 		t.Errorf("after success: again after %v, want %v", got, verifyAfter)
 	}
@@ -425,6 +427,6 @@ func TestActTellsOfFinishedPods(t *testing.T) {
 		if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != settled {
 			t.Errorf("%s: Reconcile = %s", phase, got)
 		}
-		wantStrings(t, string(phase), []string{"d: Normal SuccessfulDelete", want}, s.drain())
+		wantStrings(t, string(phase), []string{"d: Normal SuccessfulDelete", want}, s.Drain())
 	}
 }

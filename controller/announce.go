@@ -3,6 +3,8 @@ package controller
 import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/tools/events"
+
+	"github.com/everynode/everynode/controller/placement"
 )
 
 // announce tells every daemon, by event and by condition, that placement admission stopped or
@@ -11,10 +13,10 @@ func announce(world *state, recorder events.EventRecorder) func(effective bool, 
 	return func(effective bool, cause string) {
 		for _, object := range world.objects() {
 			if effective {
-				recorder.Eventf(object, nil, corev1.EventTypeNormal, reasonEffective, actionPlace,
+				recorder.Eventf(object, nil, corev1.EventTypeNormal, placement.ReasonEffective, actionPlace,
 					"Admission pins pods to their nodes again")
 			} else {
-				recorder.Eventf(object, nil, corev1.EventTypeWarning, reasonNotEffective, actionPlace,
+				recorder.Eventf(object, nil, corev1.EventTypeWarning, placement.ReasonNotEffective, actionPlace,
 					"Placement admission is not effective: %s", cause)
 			}
 			world.report(keyOf(object))

@@ -19,13 +19,13 @@ func TestAnnounceTellsEveryDaemon(t *testing.T) {
 	tell := announce(w, r)
 
 	tell(false, "the webhook is down")
-	if !strings.Contains(r.notes[0], "the webhook is down") {
-		t.Errorf("event %q does not say why", r.notes[0])
+	if !strings.Contains(r.Notes[0], "the webhook is down") {
+		t.Errorf("event %q does not say why", r.Notes[0])
 	}
-	wantStrings(t, "events", []string{"a: Warning PlacementAdmissionNotEffective", "b: Warning PlacementAdmissionNotEffective"}, r.drain())
+	wantStrings(t, "events", []string{"a: Warning PlacementAdmissionNotEffective", "b: Warning PlacementAdmissionNotEffective"}, r.Drain())
 	wantQueued(t, q, nil, []types.UID{"uid-a", "uid-b"}) // for the condition
 
 	tell(true, "")
-	wantStrings(t, "events", []string{"a: Normal PlacementAdmissionEffective", "b: Normal PlacementAdmissionEffective"}, r.drain())
+	wantStrings(t, "events", []string{"a: Normal PlacementAdmissionEffective", "b: Normal PlacementAdmissionEffective"}, r.Drain())
 	wantQueued(t, q, []string{"uid-a on n1", "uid-b on n1"}, []types.UID{"uid-a", "uid-b"}) // what waited is tried again
 }

@@ -32,7 +32,7 @@ func (m *measured) recounts() (n int) {
 }
 
 func newMeasured() *measured {
-	m, c := &measured{}, &clock{now: t0}
+	m, c := &measured{}, &clock{Time: t0}
 	m.state = newState(everynodeOnly, "", c.Now, enqueuers{func(cell daemon.CellKey, _ int32) { m.order = append(m.order, cell) }, func(DaemonKey) {}, func(DaemonKey) {}})
 	m.mu.ended = func(wake *wake) {
 		m.planned += len(wake.cells)

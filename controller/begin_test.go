@@ -30,7 +30,7 @@ func TestWorldBeginsWithWhatIsDue(t *testing.T) {
 		{"nodes", "daemon", "orphan", "pods"},
 	} {
 		q := &queues{}
-		w := newState(everynodeOnly, "", (&clock{now: t0}).Now, q.enqueuers())
+		w := newState(everynodeOnly, "", (&clock{Time: t0}).Now, q.enqueuers())
 		for _, step := range order {
 			steps[step](w)
 		}

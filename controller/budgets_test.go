@@ -125,7 +125,7 @@ func TestReporterTellsOfBudgets(t *testing.T) {
 	recorder := events.NewFakeRecorder(10)
 	d.reporter.budgets, d.reporter.events = newBudgets(d.world.reportSelected), recorder
 	report := func() *metav1.Condition {
-		d.clock.advance(time.Minute)
+		d.clock.Advance(time.Minute)
 		d.report(t)
 		d.informed(t)
 		return meta.FindStatusCondition(d.stored(t).Status.Conditions, v1alpha1.ConditionDisruptionBudget)

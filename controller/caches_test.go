@@ -42,7 +42,7 @@ func (f *follower) WatchWithContext(context.Context, metav1.ListOptions) (watch.
 }
 
 func newFollower() *follower {
-	f := &follower{caches: NewCaches(everynodeOnly), clock: &clock{now: t0}, handled: true}
+	f := &follower{caches: NewCaches(everynodeOnly), clock: &clock{Time: t0}, handled: true}
 	f.of = &cached{kind: kindOf(&leanNode{}), now: f.clock.Now, stop: func() bool { return f.stopped }, ready: []func() bool{func() bool { return true }}}
 	f.caches.each = []*cached{f.of}
 	f.caches.handled(&leanNode{}, func() bool { return f.handled })
@@ -81,47 +81,47 @@ func TestCaches(t *testing.T) {
 		"all is well":                      {func(*testing.T, *follower) {}, ""},
 		"what was read is not handled yet": {func(_ *testing.T, f *follower) { f.handled = false }, "Node is being read"},
 		"it cannot be listed at first":     {func(_ *testing.T, f *follower) { f.handled, f.listErr = false, down; f.list() }, "Node cannot be listed or watched since 2026-01-02T03:04:05Z: connection refused"},
-		"a list fails, for a moment":       {func(_ *testing.T, f *follower) { f.listErr = down; f.list(); f.clock.advance(watchPatience - 1) }, ""},
-		"lists fail":                       {func(_ *testing.T, f *follower) { f.listErr = down; f.list(); f.clock.advance(watchPatience); f.list() }, "connection refused"},
+		"a list fails, for a moment":       {func(_ *testing.T, f *follower) { f.listErr = down; f.list(); f.clock.Advance(watchPatience - 1) }, ""},
+		"lists fail":                       {func(_ *testing.T, f *follower) { f.listErr = down; f.list(); f.clock.Advance(watchPatience); f.list() }, "connection refused"},
 		"a list fails and the next does not": {func(_ *testing.T, f *follower) {
 			f.listErr = down
 			f.list()
 			f.listErr = nil
 			f.list()
-			f.clock.advance(time.Hour)
+			f.clock.Advance(time.Hour)
 		}, ""},
 		"watches fail": {func(t *testing.T, f *follower) {
 			f.watchErr = down
 			f.watch(t, false, nil)
-			f.clock.advance(watchPatience)
+			f.clock.Advance(watchPatience)
 		}, "connection refused"},
 		"a watch fails and the next has news": {func(t *testing.T, f *follower) {
 			f.watchErr = down
 			f.watch(t, false, nil)
 			f.watchErr = nil
 			f.watch(t, false, added)
-			f.clock.advance(time.Hour)
+			f.clock.Advance(time.Hour)
 		}, ""},
 		"a watch fails and the next is idle": {func(t *testing.T, f *follower) {
 			f.watchErr = down
 			f.watch(t, false, nil)
 			f.watchErr = nil
 			f.watch(t, false, nil)
-			f.clock.advance(time.Hour)
+			f.clock.Advance(time.Hour)
 		}, ""},
 		"a streamed list breaks off": {func(t *testing.T, f *follower) {
 			f.listErr = down
 			f.list()
 			f.watch(t, true, added)
-			f.clock.advance(watchPatience)
+			f.clock.Advance(watchPatience)
 		}, "connection refused"},
 		"a streamed list ends": {func(t *testing.T, f *follower) {
 			f.listErr = down
 			f.list()
 			f.watch(t, true, bookmark)
-			f.clock.advance(time.Hour)
+			f.clock.Advance(time.Hour)
 		}, ""},
-		"an event cannot be decoded": {func(t *testing.T, f *follower) { f.watch(t, false, broken); f.clock.advance(watchPatience) }, "cannot decode"},
+		"an event cannot be decoded": {func(t *testing.T, f *follower) { f.watch(t, false, broken); f.clock.Advance(watchPatience) }, "cannot decode"},
 		"it has stopped":             {func(_ *testing.T, f *follower) { f.stopped = true }, "Node is no longer watched"},
 	}
 	for name, tc := range tests {

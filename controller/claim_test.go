@@ -181,9 +181,9 @@ func TestActClaims(t *testing.T) {
 			if test.wantEvent {
 				want = []string{"d: Normal PodClaimed"}
 			}
-			wantStrings(t, "events", want, s.drain())
-			if len(s.pods(t)) != 1 || len(s.requests) > 0 {
-				t.Errorf("%d pods, requests %v; want nothing made beside a claim", len(s.pods(t)), s.requests)
+			wantStrings(t, "events", want, s.Drain())
+			if len(s.Pods(t)) != 1 || len(s.Requests) > 0 {
+				t.Errorf("%d pods, requests %v; want nothing made beside a claim", len(s.Pods(t)), s.Requests)
 			}
 		})
 	}
@@ -216,11 +216,11 @@ func TestActClaimIsRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newStage(t)
 			s.hold(t, makePod(s.set, s.node, relabelled, bound("n1")))
-			s.onPatch = test.answer
+			s.OnPatch = test.answer
 			if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != test.want {
 				t.Errorf("Reconcile = %s, want %s", got, test.want)
 			}
-			wantStrings(t, "events", test.wantEvents, s.drain())
+			wantStrings(t, "events", test.wantEvents, s.Drain())
 			var want string
 			if test.want == failed {
 				want = eventFailedClaim

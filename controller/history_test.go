@@ -53,7 +53,7 @@ func newShelf(t *testing.T, change ...func(*v1alpha1.DaemonSet)) *shelf {
 	s.reload(t)
 	kinds := Kinds{Everynode: !s.set.Native(), Apps: s.set.Native()}
 	s.queues = &queues{}
-	s.world = newState(kinds, "", (&clock{now: t0}).Now, s.queues.enqueuers())
+	s.world = newState(kinds, "", (&clock{Time: t0}).Now, s.queues.enqueuers())
 	s.world.begin()
 	s.historian = &historian{
 		kinds: kinds, world: s.world, client: s.WithWatch, reader: s.WithWatch,
@@ -266,7 +266,7 @@ func TestHistoryFollowsTheTemplate(t *testing.T) {
 			t.Fatalf("L2: %s, looking again asks %q", got, s.requests)
 		}
 	}
-	wantStrings(t, "events", nil, s.drain())
+	wantStrings(t, "events", nil, s.Drain())
 }
 
 func TestHistoryRecords(t *testing.T) {
@@ -294,7 +294,7 @@ func TestHistoryRecords(t *testing.T) {
 	if got := s.look(t); got != looksLater || len(s.stored(t)) != 1 {
 		t.Errorf("Reconcile with a late cache = %s, %v", got, s.history(t))
 	}
-	wantStrings(t, "events", nil, s.drain())
+	wantStrings(t, "events", nil, s.Drain())
 }
 
 func TestHistoryLimit(t *testing.T) {
@@ -482,7 +482,7 @@ func TestHistoryNameIsTaken(t *testing.T) {
 				}
 				before := s.world.model.daemons[keyOf(s.set)].template.Revision
 				s.look(t)
-				wantStrings(t, "events", []string{"d: Warning RevisionNameTaken"}, s.drain())
+				wantStrings(t, "events", []string{"d: Warning RevisionNameTaken"}, s.Drain())
 				s.reload(t)
 				if got := s.set.Status.CollisionCount; got == nil || *got != 1 {
 					t.Fatalf("collisionCount %v, want 1", got)
@@ -551,7 +551,7 @@ func TestHistoryAnswers(t *testing.T) {
 			if got != test.want {
 				t.Errorf("Reconcile = %s, want %s; asked %q", got, test.want, s.requests)
 			}
-			wantStrings(t, "events", test.wantEvents, s.drain())
+			wantStrings(t, "events", test.wantEvents, s.Drain())
 		})
 	}
 }

@@ -66,8 +66,8 @@ func TestLateWatchAtHandOver(t *testing.T) {
 			if _, err := s.actor.Reconcile(t.Context(), stageKey); err != nil {
 				t.Fatal(err)
 			}
-			if !slices.Equal(s.deletes, []types.UID{"old"}) {
-				t.Fatalf("deleted %v, want old", s.deletes)
+			if !slices.Equal(s.Deletes, []types.UID{"old"}) {
+				t.Fatalf("deleted %v, want old", s.Deletes)
 			}
 			next(t, s)
 			for range 3 {
@@ -75,8 +75,8 @@ func TestLateWatchAtHandOver(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if slices.Contains(s.deletes, "new") {
-				t.Errorf("deleted %v: the node has no pod left", s.deletes)
+			if slices.Contains(s.Deletes, "new") {
+				t.Errorf("deleted %v: the node has no pod left", s.Deletes)
 			}
 		})
 	}
@@ -102,11 +102,11 @@ func TestLateWatchAndMinReady(t *testing.T) {
 		}
 	}
 	all()
-	s.clock.advance(6 * time.Second)
-	s.deletes = nil
+	s.clock.Advance(6 * time.Second)
+	s.Deletes = nil
 	all()
 	all()
-	if slices.Contains(s.deletes, "one") {
+	if slices.Contains(s.Deletes, "one") {
 		t.Error("both nodes are without a pod, at most one may be")
 	}
 }
@@ -155,7 +155,7 @@ func TestFormerPodIsNamed(t *testing.T) {
 // Somebody else's webhook that is down, with failurePolicy Fail, is told of.
 func TestOthersWebhookDownIsTold(t *testing.T) {
 	s := newStage(t)
-	s.refuse = apierrors.NewInternalError(fmt.Errorf(`failed calling webhook "validate.kyverno.svc-fail": failed to call webhook: Post "https://kyverno": connection refused`))
+	s.Refuse = apierrors.NewInternalError(fmt.Errorf(`failed calling webhook "validate.kyverno.svc-fail": failed to call webhook: Post "https://kyverno": connection refused`))
 	for range 20 {
 		_, _ = s.actor.Reconcile(t.Context(), stageKey)
 	}
@@ -165,7 +165,7 @@ func TestOthersWebhookDownIsTold(t *testing.T) {
 			t.Error("nothing is said to keep pods from being made")
 		}
 	}
-	if events := s.drain(); len(events) == 0 {
+	if events := s.Drain(); len(events) == 0 {
 		t.Error("no event")
 	}
 }
@@ -175,7 +175,7 @@ func TestRefusedDeleteIsCalledThat(t *testing.T) {
 	s := newStage(t)
 	s.hold(t, makePod(s.set, s.node, podUID("p")))
 	s.world.nodeGone("n1")
-	s.onDelete = apierrors.NewForbidden(podsResource, "p", fmt.Errorf("a policy says no"))
+	s.OnDelete = apierrors.NewForbidden(podsResource, "p", fmt.Errorf("a policy says no"))
 	_, _ = s.actor.Reconcile(t.Context(), stageKey)
 	_, health := s.world.health(keyOf(s.set))
 	for _, condition := range health.Conditions() {

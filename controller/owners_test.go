@@ -56,7 +56,7 @@ func (s *vanishingStage) turn(t *testing.T) {
 	for _, cell := range s.cells {
 		_, _ = s.actor.Reconcile(t.Context(), cell)
 	}
-	for _, pod := range s.pods(t) {
+	for _, pod := range s.Pods(t) {
 		s.made++
 		s.world.podSeen(&pod)
 		if err := s.Delete(t.Context(), &pod); err != nil {
@@ -97,7 +97,7 @@ func TestNothingIsMadeOfADaemonThatIsGone(t *testing.T) {
 			end(t, s)
 			for range 3600 {
 				s.turn(t)
-				s.clock.advance(time.Second)
+				s.clock.Advance(time.Second)
 			}
 			if s.made != nodes {
 				t.Errorf("%d pods were made, want the %d that the DaemonSet had", s.made, nodes)
@@ -121,7 +121,7 @@ func TestPodsThatSomebodyDeletes(t *testing.T) {
 	s := newVanishingStage(t, nodes)
 	for range 3600 {
 		s.turn(t)
-		s.clock.advance(time.Second)
+		s.clock.Advance(time.Second)
 	}
 	if s.made < 15*nodes || s.made > 18*nodes {
 		t.Errorf("%d pods were made in an hour on %d nodes, want 15 to 18 on each", s.made, nodes)
@@ -137,7 +137,7 @@ func TestOwnerThatCannotBeRead(t *testing.T) {
 	s.turn(t)
 	s.owners.err = errors.New("connection refused")
 	result, err := s.actor.Reconcile(t.Context(), s.cells[0])
-	if got := answer(result, err); got != again || s.made != 1 || len(s.pods(t)) > 0 {
+	if got := answer(result, err); got != again || s.made != 1 || len(s.Pods(t)) > 0 {
 		t.Errorf("Reconcile = %s, %d pods made", got, s.made)
 	}
 	s.owners.err = nil

@@ -35,22 +35,22 @@ func asksOneAtATime(t *testing.T, refuse error, reason string) {
 	}
 	woken := map[daemon.CellKey]bool{}
 	s.world.queues.cell = func(cell daemon.CellKey, _ int32) { woken[cell] = true }
-	s.refuse = refuse
+	s.Refuse = refuse
 	due := map[daemon.CellKey]time.Time{}
-	for s.clock.now.Sub(t0) < hour {
+	for s.clock.Time.Sub(t0) < hour {
 		for _, cell := range cells {
-			if !due[cell].After(s.clock.now) {
+			if !due[cell].After(s.clock.Time) {
 				result, err := s.actor.Reconcile(t.Context(), cell)
 				wait := result.RequeueAfter
 				if err != nil {
 					wait = answers.RefusedBackOffMax // of its own
 				}
-				due[cell] = s.clock.now.Add(wait)
+				due[cell] = s.clock.Time.Add(wait)
 			}
 		}
-		s.clock.advance(time.Second)
+		s.clock.Advance(time.Second)
 	}
-	if got := len(s.requests); got < 10 || got > 14 {
+	if got := len(s.Requests); got < 10 || got > 14 {
 		t.Errorf("%d requests in an hour, want the 10 to 14 of one back-off", got)
 	}
 	_, health := s.world.health(keyOf(s.set))
@@ -62,8 +62,8 @@ func asksOneAtATime(t *testing.T, refuse error, reason string) {
 		t.Errorf("nodes have the problems %v, want all %d %s", problems, nodes, reason)
 	}
 	clear(woken)
-	s.refuse = nil
-	s.clock.advance(answers.RefusedBackOffMax)
+	s.Refuse = nil
+	s.clock.Advance(answers.RefusedBackOffMax)
 	if _, err := s.actor.Reconcile(t.Context(), cells[7]); err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func asksOneAtATime(t *testing.T, refuse error, reason string) {
 			t.Fatal(err)
 		}
 	}
-	if got := len(s.pods(t)); got != nodes {
+	if got := len(s.Pods(t)); got != nodes {
 		t.Errorf("%d pods, want %d", got, nodes)
 	}
 }
@@ -84,7 +84,7 @@ func asksOneAtATime(t *testing.T, refuse error, reason string) {
 func TestHeldBackLetsNobodyIn(t *testing.T) {
 	s := newStage(t)
 	s.actor.gate = pace.New(8)
-	s.refuse = errQuota()
+	s.Refuse = errQuota()
 	if _, err := s.actor.Reconcile(t.Context(), stageKey); err == nil {
 		t.Fatal("a refused pod is no error")
 	}
@@ -100,7 +100,7 @@ func TestHeldBackLetsNobodyIn(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
-	clock := &clock{now: t0}
+	clock := &clock{Time: t0}
 	r := newRefusals(clock.Now)
 	a, b := DaemonKey{"ns", "a"}, DaemonKey{"ns", "b"}
 	quota := errors.New("quota")
@@ -108,7 +108,7 @@ func TestRefusals(t *testing.T) {
 		t.Helper()
 		wait, because := r.mayAsk(cell)
 		if wait != want || (because != nil) != (want > 0) {
-			t.Errorf("at %s %s on %s waits %s because of %v, want %s", clock.now.Sub(t0), cell.Owner, cell.Node, wait, because, want)
+			t.Errorf("at %s %s on %s waits %s because of %v, want %s", clock.Time.Sub(t0), cell.Owner, cell.Node, wait, because, want)
 		}
 	}
 	may(a.on("n1"), 0)
@@ -116,7 +116,7 @@ func TestRefusals(t *testing.T) {
 	r.note(a.on("n2"), quota, answers.Daemon) // it was under way
 	may(a.on("n3"), time.Second)
 	may(b.on("n1"), 0)
-	clock.advance(time.Second)
+	clock.Advance(time.Second)
 	may(a.on("n4"), 0)
 	may(a.on("n5"), 2*time.Second) // n4 asks
 	if got := r.in("ns"); len(got) != 1 || got[0] != a {
@@ -142,7 +142,7 @@ func refusedStage(t *testing.T, refuse error) (*stage, *observer, *queues) {
 	s := newStage(t)
 	q := &queues{}
 	s.world.queues = q.enqueuers()
-	s.refuse = refuse
+	s.Refuse = refuse
 	if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != failed {
 		t.Fatalf("Reconcile = %s, want %s", got, failed)
 	}
@@ -187,9 +187,9 @@ func TestRefusedAskAgain(t *testing.T) {
 				test.refuse = errQuota()
 			}
 			s, o, q := refusedStage(t, test.refuse)
-			s.clock.advance(answers.RefusedBackOff)
+			s.clock.Advance(answers.RefusedBackOff)
 			_, _ = s.actor.Reconcile(t.Context(), stageKey)
-			s.clock.advance(answers.RefusedBackOff) // of the two of this step
+			s.clock.Advance(answers.RefusedBackOff) // of the two of this step
 			q.drain()
 			test.event(o)
 			var want []string
@@ -197,9 +197,9 @@ func TestRefusedAskAgain(t *testing.T) {
 				want = []string{"uid-d on n1"}
 			}
 			wantQueued(t, q, want, nil)
-			s.requests = nil
+			s.Requests = nil
 			_, _ = s.actor.Reconcile(t.Context(), stageKey)
-			if asked := len(s.requests) > 0; asked != test.want {
+			if asked := len(s.Requests) > 0; asked != test.want {
 				t.Errorf("asked again: %v, want %v", asked, test.want)
 			}
 		})
@@ -210,23 +210,23 @@ func TestRefusedAskAgain(t *testing.T) {
 // the last change is not lost.
 func TestUseOfAQuotaGoesDownOften(t *testing.T) {
 	s, o, q := refusedStage(t, errQuota())
-	s.requests = nil
+	s.Requests = nil
 	const changes, each = 1000, 10 * time.Millisecond
 	for range changes {
 		o.quotaHandler().OnUpdate(quota("pods", "5", "5"), quota("pods", "5", "4"))
 		_, _ = s.actor.Reconcile(t.Context(), stageKey)
-		s.clock.advance(each)
+		s.clock.Advance(each)
 	}
-	if got := len(s.requests); got < 9 || got > 11 {
+	if got := len(s.Requests); got < 9 || got > 11 {
 		t.Errorf("%d requests in 10 s, want one each second", got)
 	}
 	if plans := len(q.plans); plans > 11 {
 		t.Errorf("%d cells were woken in 10 s, want one each second", plans)
 	}
-	s.refuse = nil
-	s.clock.advance(answers.RefusedBackOff)
-	if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != looksLater || len(s.pods(t)) != 1 {
-		t.Errorf("Reconcile = %s with %d pods, want one made", got, len(s.pods(t)))
+	s.Refuse = nil
+	s.clock.Advance(answers.RefusedBackOff)
+	if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != looksLater || len(s.Pods(t)) != 1 {
+		t.Errorf("Reconcile = %s with %d pods, want one made", got, len(s.Pods(t)))
 	}
 }
 
@@ -253,7 +253,7 @@ func TestRefusalsAreForgotten(t *testing.T) {
 			s := newStage(t)
 			o := &observer{kinds: everynodeOnly, world: s.world, refusals: s.actor.refusals, owners: s.actor.owners}
 			s.world.nodeSeen(makeNode("n2"))
-			s.refuse, s.whileRefusing = errQuota(), func() { end(s, o) }
+			s.Refuse, s.WhileRefusing = errQuota(), func() { end(s, o) }
 			_, _ = s.actor.Reconcile(t.Context(), stageKey)
 			_, _ = s.actor.Reconcile(t.Context(), keyOf(s.set).on("n2"))
 			_, _ = s.actor.Reconcile(t.Context(), stageKey) // an error brings it back

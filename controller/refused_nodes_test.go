@@ -30,7 +30,7 @@ func TestRefusedNodesDelayNoOther(t *testing.T) {
 				s.world.nodeSeen(node)
 				cells = append(cells, keyOf(s.set).on(node.Name))
 			}
-			s.refusePod = func(pod *corev1.Pod) error {
+			s.RefusePod = func(pod *corev1.Pod) error {
 				if node, _ := daemon.Target(pod); node != "n1" {
 					return errNotOn(node)
 				}
@@ -42,24 +42,24 @@ func TestRefusedNodesDelayNoOther(t *testing.T) {
 				}
 			}
 			turn()
-			pods := s.pods(t)
+			pods := s.Pods(t)
 			if len(pods) != 1 {
 				t.Fatalf("%d pods, want the healthy node's", len(pods))
 			}
 			s.world.podSeen(&pods[0])
 			for range 720 { // they are looked at every five seconds, whatever their back-off
 				turn()
-				s.clock.advance(5 * time.Second)
+				s.clock.Advance(5 * time.Second)
 			}
-			if got := len(s.requests); got > 1+14*bad {
+			if got := len(s.Requests); got > 1+14*bad {
 				t.Errorf("%d requests in an hour, want at most those of %d back-offs", got, bad)
 			}
 			if err := s.Delete(t.Context(), &pods[0]); err != nil {
 				t.Fatal(err)
 			}
 			s.world.podGone(&pods[0])
-			if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != looksLater || len(s.pods(t)) != 1 {
-				t.Errorf("Reconcile = %s, %d pods; want the pod replaced at once", got, len(s.pods(t)))
+			if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != looksLater || len(s.Pods(t)) != 1 {
+				t.Errorf("Reconcile = %s, %d pods; want the pod replaced at once", got, len(s.Pods(t)))
 			}
 		})
 	}
@@ -98,7 +98,7 @@ func (d *dues) Pop() any {
 const fleetSize = 3000
 
 func newAsker(refuse func(int) error) *asker {
-	a := &asker{clock: &clock{now: t0}, refuse: refuse, taken: map[int]time.Time{}, dueAt: map[int]time.Time{}}
+	a := &asker{clock: &clock{Time: t0}, refuse: refuse, taken: map[int]time.Time{}, dueAt: map[int]time.Time{}}
 	a.refusals = newRefusals(a.clock.Now)
 	for node := range fleetSize {
 		a.enqueue(node, 0)
@@ -111,8 +111,8 @@ var askerKey = DaemonKey{"ns", "uid-d"}
 func cellOf(node int) daemon.CellKey { return askerKey.on(fmt.Sprint(node)) }
 
 func (a *asker) enqueue(node int, after time.Duration) {
-	at := a.clock.now.Add(after)
-	if known, waits := a.dueAt[node]; waits && !known.After(at) && !known.Before(a.clock.now) {
+	at := a.clock.Time.Add(after)
+	if known, waits := a.dueAt[node]; waits && !known.After(at) && !known.Before(a.clock.Time) {
 		return
 	}
 	a.dueAt[node] = at
@@ -121,17 +121,17 @@ func (a *asker) enqueue(node int, after time.Duration) {
 
 // run lets time pass.
 func (a *asker) run(span time.Duration) {
-	end := a.clock.now.Add(span)
+	end := a.clock.Time.Add(span)
 	for len(a.due) > 0 && a.due[0].at.Before(end) {
 		next := heap.Pop(&a.due).(due)
 		if !a.dueAt[next.node].Equal(next.at) {
 			continue
 		}
 		delete(a.dueAt, next.node)
-		a.clock.now = next.at
+		a.clock.Time = next.at
 		a.ask(next.node)
 	}
-	a.clock.now = end
+	a.clock.Time = end
 }
 
 func (a *asker) ask(node int) {
@@ -142,14 +142,14 @@ func (a *asker) ask(node int) {
 		a.enqueue(node, wait)
 		return
 	}
-	a.requests = append(a.requests, a.clock.now)
+	a.requests = append(a.requests, a.clock.Time)
 	err := a.refuse(node)
 	if err != nil {
 		a.refusals.note(cellOf(node), err, answers.Of(answers.Create, err).Concerns)
 		a.enqueue(node, answers.RefusedBackOff) // the queue's own
 		return
 	}
-	a.taken[node] = a.clock.now
+	a.taken[node] = a.clock.Time
 	for _, cell := range a.refusals.taken(cellOf(node)) {
 		var woken int
 		_, _ = fmt.Sscan(cell.Node, &woken)
@@ -173,7 +173,7 @@ func TestPolicyRefusesEveryNode(t *testing.T) {
 	if got := len(a.requests); got < fleetSize || got > fleetSize+20 {
 		t.Errorf("%d requests in an hour, want one for each of %d nodes and those of one back-off", got, fleetSize)
 	}
-	settled := a.clock.now
+	settled := a.clock.Time
 	a.run(24 * time.Hour)
 	if got := a.since(settled); got < 90 || got > 100 {
 		t.Errorf("%d requests in the next day, want one in 15 minutes", got)
@@ -218,7 +218,7 @@ func TestQuotaHoldsBackEveryNode(t *testing.T) {
 		}
 		return errQuota()
 	}
-	mixed := a.clock.now
+	mixed := a.clock.Time
 	a.run(3 * time.Hour)
 	if got := a.since(mixed); got > fleetSize {
 		t.Errorf("%d requests in three hours of a quota and a policy in turn, want less than one for each of %d nodes", got, fleetSize)

@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/controller/placement"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -88,7 +89,7 @@ func TestSampleIsPlain(t *testing.T) {
 		daemon.Pin(spec, "elsewhere")
 	}))
 	pod := newSampler(w).samples(1)[0]
-	if !admissionPlaces(pod) || pod.Spec.NodeName != "n1" || len(pod.Spec.SchedulingGates) != 1 {
+	if !placement.AdmissionPlaces(pod) || pod.Spec.NodeName != "n1" || len(pod.Spec.SchedulingGates) != 1 {
 		t.Errorf("the sample is not an emitted pod: %+v", pod.Spec)
 	}
 	if pod.Spec.ServiceAccountName+pod.Spec.PriorityClassName != "" || pod.Spec.RuntimeClassName != nil || pod.Spec.HostNetwork {

@@ -99,7 +99,7 @@ func TestScrubPutsRight(t *testing.T) {
 				if found := look(); found > 0 {
 					t.Errorf("%d differences are found before the event may be late", found)
 				}
-				c.advance(scrubPatience + time.Second)
+				c.Advance(scrubPatience + time.Second)
 			}
 			if look() == 0 || testutil.ToFloat64(cellDrift) == before {
 				t.Fatal("nothing is found, or it is not counted")
@@ -130,7 +130,7 @@ func TestScrubWaitsForEachChange(t *testing.T) {
 			t.Errorf("look %d: found %q, and the event is on its way", look, wrong)
 		}
 		s.world.podIs(&changed)
-		c.advance(scrubPatience + time.Second)
+		c.Advance(scrubPatience + time.Second)
 	}
 }
 
@@ -146,6 +146,6 @@ func TestScrubKnowsAPodByItsVersion(t *testing.T) {
 		if wrong := s.compare(); len(wrong) > 0 {
 			t.Errorf("look %d: found %q", look, wrong)
 		}
-		c.advance(scrubPatience + time.Second)
+		c.Advance(scrubPatience + time.Second)
 	}
 }

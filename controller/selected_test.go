@@ -79,17 +79,17 @@ func TestSelectorsOfLabelsThatAreOurs(t *testing.T) {
 			}
 			for range 720 {
 				_, _ = s.actor.Reconcile(t.Context(), stageKey)
-				s.clock.advance(5 * time.Second)
+				s.clock.Advance(5 * time.Second)
 			}
-			pods := s.pods(t)
-			if len(pods) != test.made || test.made == 0 && len(s.requests) > 0 {
-				t.Errorf("%d pods after %d requests, want %d", len(pods), len(s.requests), test.made)
+			pods := s.Pods(t)
+			if len(pods) != test.made || test.made == 0 && len(s.Requests) > 0 {
+				t.Errorf("%d pods after %d requests, want %d", len(pods), len(s.Requests), test.made)
 			}
 			_, health := s.world.health(keyOf(s.set))
 			if got := health.Problems["n1"]; (got.Reason == answers.ReasonUnselected) != (test.made == 0) {
 				t.Errorf("the problem is %+v", got)
 			}
-			if events := s.drain(); test.made == 0 && len(events) > 14 {
+			if events := s.Drain(); test.made == 0 && len(events) > 14 {
 				t.Errorf("%d events in an hour, want those of one back-off", len(events))
 			}
 		})
@@ -100,24 +100,24 @@ func TestSelectorsOfLabelsThatAreOurs(t *testing.T) {
 // an owner, and each node costs the requests of one back-off.
 func TestAdmissionChangesLabels(t *testing.T) {
 	s := newStage(t)
-	s.relabel = func(pod *corev1.Pod) { pod.UID = "uid-stored"; delete(pod.Labels, "app") }
+	s.Relabel = func(pod *corev1.Pod) { pod.UID = "uid-stored"; delete(pod.Labels, "app") }
 	for range 720 {
 		_, _ = s.actor.Reconcile(t.Context(), stageKey)
-		if pods := s.pods(t); len(pods) > 0 {
+		if pods := s.Pods(t); len(pods) > 0 {
 			t.Fatalf("pod %s is left", pods[0].Name)
 		}
-		s.clock.advance(5 * time.Second)
+		s.clock.Advance(5 * time.Second)
 	}
-	if made, deleted := len(s.requests), len(s.deletes); made < 9 || made > 14 || deleted != made {
+	if made, deleted := len(s.Requests), len(s.Deletes); made < 9 || made > 14 || deleted != made {
 		t.Errorf("%d pods were made and %d deleted in an hour, want the 9 to 14 of one back-off", made, deleted)
 	}
 	if _, health := s.world.health(keyOf(s.set)); health.Problems["n1"].Reason != answers.ReasonUnselected {
 		t.Errorf("the problem is %+v", health.Problems["n1"])
 	}
-	s.relabel = nil
-	s.clock.advance(answers.RefusedBackOffMax)
-	if _, err := s.actor.Reconcile(t.Context(), stageKey); err != nil || len(s.pods(t)) != 1 {
-		t.Errorf("%d pods, %v; want one once labels stay", len(s.pods(t)), err)
+	s.Relabel = nil
+	s.clock.Advance(answers.RefusedBackOffMax)
+	if _, err := s.actor.Reconcile(t.Context(), stageKey); err != nil || len(s.Pods(t)) != 1 {
+		t.Errorf("%d pods, %v; want one once labels stay", len(s.Pods(t)), err)
 	}
 }
 
@@ -137,10 +137,10 @@ func TestSomebodyChangesLabels(t *testing.T) {
 				for range 3 {
 					_, _ = s.actor.Reconcile(t.Context(), stageKey)
 				}
-				if len(s.pods(t)) == 0 && last.Name != "" {
+				if len(s.Pods(t)) == 0 && last.Name != "" {
 					s.world.podGone(&last)
 				}
-				for _, pod := range s.pods(t) {
+				for _, pod := range s.Pods(t) {
 					if !metav1.IsControlledBy(&pod, s.set) {
 						released++
 						s.world.podSeen(&pod)
@@ -152,7 +152,7 @@ func TestSomebodyChangesLabels(t *testing.T) {
 						continue
 					}
 					made++
-					change(&pod, s.clock.now)
+					change(&pod, s.clock.Time)
 					s.world.podSeen(&pod) // it was of the daemon once
 					delete(pod.Labels, "app")
 					if err := s.Update(t.Context(), &pod); err != nil {
@@ -161,7 +161,7 @@ func TestSomebodyChangesLabels(t *testing.T) {
 					s.world.podSeen(&pod)
 					last = pod
 				}
-				s.clock.advance(5 * time.Second)
+				s.clock.Advance(5 * time.Second)
 			}
 			if made < 10 || made > 18 || released > made {
 				t.Errorf("%d pods were made and %d released in an hour, want 10 to 18 made", made, released)

@@ -107,7 +107,7 @@ func TestNativeTemplateCollides(t *testing.T) {
 	})
 	s.informed(t)
 	s.look(t)
-	wantStrings(t, "events", []string{"d: Warning RevisionNameTaken"}, s.drain())
+	wantStrings(t, "events", []string{"d: Warning RevisionNameTaken"}, s.Drain())
 	s.reload(t)
 	see(t, s.world, s.set)
 	if s.called() != "" {
@@ -212,7 +212,7 @@ func TestTwoRecordsBecomeOneWhilePodsChange(t *testing.T) {
 	if got := s.look(t); got != failed {
 		t.Errorf("a refused patch of a pod: %s, want %s", got, failed)
 	}
-	wantStrings(t, "events", []string{"d: Warning PodNotRelabelled"}, s.drain())
+	wantStrings(t, "events", []string{"d: Warning PodNotRelabelled"}, s.Drain())
 	clear(s.refuse)
 	for what, event := range map[string]func(){
 		"a pod that changed": func() {

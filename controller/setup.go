@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/everynode/everynode/controller/answers"
 	"github.com/everynode/everynode/controller/notify"
 	"github.com/everynode/everynode/controller/pace"
+	"github.com/everynode/everynode/controller/placement"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -24,7 +26,7 @@ type Options struct {
 	Kinds Kinds
 	// Caches are those of the manager.
 	Caches    *Caches
-	Placement Placement
+	Placement placement.Mode
 	// NoPolicy says why no policy can place pods in this cluster, and what to do; "" when one can.
 	NoPolicy string
 	// Workers is how many cells are worked on at a time.
@@ -71,8 +73,10 @@ func Setup(mgr manager.Manager, options Options) error {
 		return err
 	}
 	sampler := newSampler(world)
-	placer := newPlacer(mgr.GetClient(), options.Placement, sampler.samples, announce(world, recorder))
-	placer.noPolicy, placer.answered = options.NoPolicy, sampler.answer
+	placer := placement.New(placement.Options{
+		Client: mgr.GetClient(), Mode: options.Placement, NoPolicy: options.NoPolicy,
+		Samples: sampler.samples, Answered: sampler.answer, Flipped: announce(world, recorder),
+	})
 
 	if err := setUpCells(mgr, options, observer, placer, recorder); err != nil {
 		return err
@@ -87,14 +91,14 @@ func Setup(mgr manager.Manager, options Options) error {
 	if err := mgr.Add(scrub); err != nil {
 		return fmt.Errorf("adding the scrub of cells: %w", err)
 	}
-	if err := mgr.Add(placer); err != nil {
+	if err := mgr.Add(every(placement.ProbeInterval, placer.Probe)); err != nil {
 		return fmt.Errorf("adding the probe of placement admission: %w", err)
 	}
 	return nil
 }
 
 // setUpCells adds the controller of cells to a manager.
-func setUpCells(mgr manager.Manager, options Options, observer *observer, placer *placer, recorder notify.Recorder) error {
+func setUpCells(mgr manager.Manager, options Options, observer *observer, placer *placement.Placer, recorder notify.Recorder) error {
 	cells, err := controller.NewTyped("cells", mgr, controller.TypedOptions[daemon.CellKey]{
 		MaxConcurrentReconciles: options.Workers,
 		RateLimiter:             answers.Refused[daemon.CellKey](),
@@ -114,7 +118,7 @@ func setUpCells(mgr manager.Manager, options Options, observer *observer, placer
 }
 
 // setUpStatus adds the controller of status to a manager.
-func setUpStatus(mgr manager.Manager, observer *observer, placer *placer, recorder notify.Recorder) error {
+func setUpStatus(mgr manager.Manager, observer *observer, placer *placement.Placer, recorder notify.Recorder) error {
 	status, err := controller.NewTyped("status", mgr, controller.TypedOptions[DaemonKey]{
 		MaxConcurrentReconciles: 2,
 		Reconciler: &reporter{
@@ -129,4 +133,20 @@ func setUpStatus(mgr manager.Manager, observer *observer, placer *placer, record
 		return fmt.Errorf("watching for status: %w", err)
 	}
 	return nil
+}
+
+// every calls f at intervals for as long as this replica leads.
+func every(interval time.Duration, f func(context.Context)) manager.RunnableFunc {
+	return func(ctx context.Context) error {
+		tick := time.NewTicker(interval)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-tick.C:
+				f(ctx)
+			}
+		}
+	}
 }

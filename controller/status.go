@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/controller/placement"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -30,7 +31,7 @@ const statusInterval = time.Second
 type reporter struct {
 	world   *state
 	client  client.Client
-	placer  *placer
+	placer  *placement.Placer
 	budgets *budgets
 	events  events.EventRecorder
 
@@ -54,7 +55,7 @@ func (r *reporter) Reconcile(ctx context.Context, key DaemonKey) (reconcile.Resu
 		r.forget(key)
 		return reconcile.Result{}, nil
 	}
-	conditions := slices.Concat(health.Conditions(), r.placer.condition(), r.budgets.conditions(object))
+	conditions := slices.Concat(health.Conditions(), r.placer.Condition(), r.budgets.conditions(object))
 	status := daemon.Status(&object.Status, health.Counters, object.Generation, r.world.now(), conditions...)
 	for _, kind := range []string{v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled, v1alpha1.ConditionPlacementAdmission, v1alpha1.ConditionDisruptionBudget} {
 		if !slices.ContainsFunc(conditions, func(condition metav1.Condition) bool { return condition.Type == kind }) {

@@ -14,6 +14,8 @@ import (
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/controller/answers"
+	"github.com/everynode/everynode/controller/fixture"
+	"github.com/everynode/everynode/controller/placement"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -31,7 +33,7 @@ func newDesk(t *testing.T) *desk {
 	d := &desk{server: newServer(makeDaemon("d")), recorder: &recorder{}}
 	d.world, _, d.clock = newTestWorld()
 	d.reporter = &reporter{
-		world: d.world, client: d.server, placer: newPlacer(d.server, PlacementAuto, newSampler(d.world).samples, func(bool, string) {}),
+		world: d.world, client: d.server, placer: placement.New(placement.Options{Client: d.server, Mode: placement.Auto, Samples: newSampler(d.world).samples, Flipped: func(bool, string) {}}),
 		events: d.recorder, written: map[DaemonKey]time.Time{},
 	}
 	d.informed(t)
@@ -68,8 +70,8 @@ func TestReporterWritesWhatIsNews(t *testing.T) {
 	node := makeNode("n1")
 	d.world.nodeSeen(node)
 	d.world.podSeen(makePod(makeDaemon("d"), node, ready(t0)))
-	if wait := d.report(t); wait != 0 || d.statuses != 1 {
-		t.Errorf("%d writes, again after %v; want one write", d.statuses, wait)
+	if wait := d.report(t); wait != 0 || d.Statuses != 1 {
+		t.Errorf("%d writes, again after %v; want one write", d.Statuses, wait)
 	}
 	got := d.stored(t).Status
 	wantTypes := []string{"Available=True", "Progressing=False", "Degraded=False", "PlacementAdmission=True"}
@@ -86,9 +88,9 @@ func TestReporterWritesWhatIsNews(t *testing.T) {
 	// L2: what was written comes back, and there is nothing more to write, ever.
 	for range 3 {
 		d.informed(t)
-		d.clock.advance(time.Hour)
-		if wait := d.report(t); wait != 0 || d.statuses != 1 {
-			t.Fatalf("%d writes, again after %v; want no more", d.statuses, wait)
+		d.clock.Advance(time.Hour)
+		if wait := d.report(t); wait != 0 || d.Statuses != 1 {
+			t.Fatalf("%d writes, again after %v; want no more", d.Statuses, wait)
 		}
 	}
 }
@@ -99,8 +101,8 @@ func TestReporterLeavesTheCachedObjectAlone(t *testing.T) {
 	see(t, d.world, cached)
 	before := cached.DeepCopy()
 	d.report(t)
-	if diff := cmp.Diff(before, cached); diff != "" || d.statuses != 1 {
-		t.Errorf("%d writes, the cached object changed:\n%s", d.statuses, diff)
+	if diff := cmp.Diff(before, cached); diff != "" || d.Statuses != 1 {
+		t.Errorf("%d writes, the cached object changed:\n%s", d.Statuses, diff)
 	}
 }
 
@@ -123,16 +125,16 @@ func TestReporterWritesOnceASecondAtMost(t *testing.T) {
 	d := newDesk(t)
 	d.report(t)
 	d.informed(t)
-	d.clock.advance(300 * time.Millisecond)
+	d.clock.Advance(300 * time.Millisecond)
 	for i, node := range []string{"n1", "n2", "n3"} {
 		d.world.nodeSeen(makeNode(node))
-		if wait := d.report(t); wait != 700*time.Millisecond || d.statuses != 1 {
-			t.Errorf("change %d: %d writes, again after %v; want none before 700ms", i, d.statuses, wait)
+		if wait := d.report(t); wait != 700*time.Millisecond || d.Statuses != 1 {
+			t.Errorf("change %d: %d writes, again after %v; want none before 700ms", i, d.Statuses, wait)
 		}
 	}
-	d.clock.advance(700 * time.Millisecond)
-	if wait := d.report(t); wait != 0 || d.statuses != 2 {
-		t.Errorf("%d writes, again after %v; want the second write", d.statuses, wait)
+	d.clock.Advance(700 * time.Millisecond)
+	if wait := d.report(t); wait != 0 || d.Statuses != 2 {
+		t.Errorf("%d writes, again after %v; want the second write", d.Statuses, wait)
 	}
 	if got := d.stored(t).Status.DesiredNumberScheduled; got != 3 {
 		t.Errorf("desired = %d, want all 3 changes in one write", got)
@@ -165,7 +167,7 @@ func TestReporterAnswers(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			d := newDesk(t)
-			d.onStatus = test.onStatus
+			d.OnStatus = test.onStatus
 			result, err := d.reporter.Reconcile(t.Context(), DaemonKey{"ns", "uid-d"})
 			if (err != nil) != test.wantErr || result.RequeueAfter != 0 {
 				t.Errorf("Reconcile = %+v, %v, want error %v", result, err, test.wantErr)
@@ -198,9 +200,9 @@ func TestReporterForgetsDaemons(t *testing.T) {
 			d := newDesk(t)
 			d.report(t)
 			leave(t, d)
-			d.clock.advance(time.Hour)
-			if wait := d.report(t); wait != 0 || d.statuses != 1 || len(d.reporter.written) != 0 {
-				t.Errorf("%d writes, again after %v, remembered %v", d.statuses, wait, d.reporter.written)
+			d.clock.Advance(time.Hour)
+			if wait := d.report(t); wait != 0 || d.Statuses != 1 || len(d.reporter.written) != 0 {
+				t.Errorf("%d writes, again after %v, remembered %v", d.Statuses, wait, d.reporter.written)
 			}
 		})
 	}
@@ -223,7 +225,7 @@ func TestReporterTellsOfTrouble(t *testing.T) {
 	}
 	d.world.trouble(cell, daemon.Problem{})
 	d.world.podSeen(makePod(makeDaemon("d"), makeNode("n1"), ready(t0)))
-	d.clock.advance(time.Second)
+	d.clock.Advance(time.Second)
 	d.report(t)
 	want = []string{"Available=True", "Progressing=False", "Degraded=False", "PlacementAdmission=True"}
 	if diff := cmp.Diff(want, conditionsOf(d.stored(t).Status.Conditions, 1)); diff != "" {
@@ -245,11 +247,11 @@ func TestReporterTellsOfPlacement(t *testing.T) {
 	d := newDesk(t)
 	d.report(t)
 	d.informed(t)
-	d.admission = absent
-	if _, err := d.reporter.placer.create(t.Context(), emitted("n1")); err != nil {
+	d.Admission = fixture.Absent
+	if _, err := d.reporter.placer.Create(t.Context(), emitted("n1")); err != nil {
 		t.Fatal(err)
 	}
-	d.clock.advance(time.Second)
+	d.clock.Advance(time.Second)
 	d.report(t)
 	if got := d.stored(t).Status.Conditions; !meta.IsStatusConditionFalse(got, v1alpha1.ConditionPlacementAdmission) {
 		t.Errorf("conditions %+v, want PlacementAdmission False", got)

@@ -29,21 +29,21 @@ func TestLostAnswerToADeleteCounts(t *testing.T) {
 			s.hold(t, second)
 			see(t, s.world, makeDaemon("d", rolling, generation(2), image("image:2")))
 
-			s.onDelete = errors.New("connection reset by peer")
-			if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != again || len(s.deletes) != 1 {
-				t.Fatalf("Reconcile = %s, %d deletes", got, len(s.deletes))
+			s.OnDelete = errors.New("connection reset by peer")
+			if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != again || len(s.Deletes) != 1 {
+				t.Fatalf("Reconcile = %s, %d deletes", got, len(s.Deletes))
 			}
-			s.onDelete = nil
+			s.OnDelete = nil
 			if done {
 				if err := s.Delete(t.Context(), first.DeepCopy()); err != nil {
 					t.Fatal(err)
 				}
-				s.deletes = s.deletes[:1]
+				s.Deletes = s.Deletes[:1]
 			}
 			see(t, s.world, makeDaemon("d", rolling, generation(3))) // and back
 			see(t, s.world, makeDaemon("d", rolling, generation(4), image("image:3")))
 			n2Key := daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n2"}
-			if _, _ = s.actor.Reconcile(t.Context(), n2Key); len(s.deletes) != 1 {
+			if _, _ = s.actor.Reconcile(t.Context(), n2Key); len(s.Deletes) != 1 {
 				t.Fatalf("S4: the pod on n2 is deleted while it is not known whether n1 has one")
 			}
 			_, _ = s.actor.Reconcile(t.Context(), stageKey) // reads
@@ -57,8 +57,8 @@ func TestLostAnswerToADeleteCounts(t *testing.T) {
 			if done {
 				want = 1
 			}
-			if len(s.deletes) != want || s.deletes[len(s.deletes)-1] != first.UID {
-				t.Errorf("deletes %v, want %d, none of n2's pod", s.deletes, want)
+			if len(s.Deletes) != want || s.Deletes[len(s.Deletes)-1] != first.UID {
+				t.Errorf("deletes %v, want %d, none of n2's pod", s.Deletes, want)
 			}
 		})
 	}

@@ -116,7 +116,7 @@ func TestReporterOfWhatCannotBeServed(t *testing.T) {
 		_ = d.world.daemonSeen(set, errUndecodable)
 	}
 	bad()
-	d.clock.advance(statusInterval)
+	d.clock.Advance(statusInterval)
 	d.report(t)
 	got := d.stored(t)
 	wantStrings(t, "conditions", []string{"Available=Unknown", "Progressing=False", "Degraded=True", "Stalled=True"}, conditionsOf(got.Status.Conditions, 2))
@@ -127,21 +127,21 @@ func TestReporterOfWhatCannotBeServed(t *testing.T) {
 	if got.Spec.Selector == nil || len(got.Spec.Template.Spec.Containers) != 1 {
 		t.Errorf("the spec was written: %+v", got.Spec)
 	}
-	wantStrings(t, "events", []string{"d: Warning " + daemon.ReasonSpecUndecodable}, d.recorder.drain())
+	wantStrings(t, "events", []string{"d: Warning " + daemon.ReasonSpecUndecodable}, d.recorder.Drain())
 
 	d.world, _, d.clock = newTestWorld() // a restart
 	d.reporter.world = d.world
 	bad()
-	d.clock.advance(statusInterval)
+	d.clock.Advance(statusInterval)
 	d.report(t)
 	if again := d.stored(t); again.ResourceVersion != got.ResourceVersion {
 		t.Errorf("written again: %+v", again.Status)
 	}
-	wantStrings(t, "events", nil, d.recorder.drain())
+	wantStrings(t, "events", nil, d.recorder.Drain())
 
 	see(t, d.world, d.stored(t))
 	d.world.nodeSeen(makeNode("n1"))
-	d.clock.advance(statusInterval)
+	d.clock.Advance(statusInterval)
 	d.report(t)
 	wantStrings(t, "conditions once it is corrected", []string{"Available=False", "Progressing=True", "Degraded=False", "PlacementAdmission=True", "Reconciling=True"}, conditionsOf(d.stored(t).Status.Conditions, 2))
 }
@@ -160,7 +160,7 @@ func TestReporterOfWhatCannotBeServedAnyMore(t *testing.T) {
 	if got := d.stored(t).Status.Conditions; len(got) != 0 {
 		t.Errorf("conditions: %v", got)
 	}
-	wantStrings(t, "events", nil, d.recorder.drain())
+	wantStrings(t, "events", nil, d.recorder.Drain())
 }
 
 // The patch of a native DaemonSet has its own conditions, which know no observedGeneration.

@@ -59,7 +59,7 @@ func (f *fleet) pass(t *testing.T) (answers map[string]int) {
 func (f *fleet) inform(t *testing.T) {
 	t.Helper()
 	stored := map[types.UID]*corev1.Pod{}
-	for _, pod := range f.pods(t) {
+	for _, pod := range f.Pods(t) {
 		pod.UID = cmp.Or(pod.UID, types.UID("uid-"+pod.Name)) // the fake API server gives none
 		stored[pod.UID] = &pod
 		f.world.podSeen(&pod)
@@ -76,12 +76,12 @@ func (f *fleet) inform(t *testing.T) {
 func (f *fleet) settle(t *testing.T) (made int) {
 	t.Helper()
 	for range 10 {
-		before := len(f.deletes) + len(f.recorder.seen)
-		f.requests = nil
+		before := len(f.Deletes) + len(f.recorder.Seen)
+		f.Requests = nil
 		f.pass(t)
-		made += len(f.requests)
+		made += len(f.Requests)
 		f.inform(t)
-		if len(f.requests) == 0 && len(f.deletes)+len(f.recorder.seen) == before {
+		if len(f.Requests) == 0 && len(f.Deletes)+len(f.recorder.Seen) == before {
 			return made
 		}
 	}
@@ -150,8 +150,8 @@ func TestFleetComesToRest(t *testing.T) {
 					noLongerSelected += count
 				}
 				f.inform(t)
-				if made := f.settle(t); made != test.wantMade || len(f.deletes) != test.wantDeleted {
-					t.Errorf("%d made, %d deleted, want %d and %d", made, len(f.deletes), test.wantMade, test.wantDeleted)
+				if made := f.settle(t); made != test.wantMade || len(f.Deletes) != test.wantDeleted {
+					t.Errorf("%d made, %d deleted, want %d and %d", made, len(f.Deletes), test.wantMade, test.wantDeleted)
 				}
 				f.wantOneEach(t, test.wantMade, noLongerSelected)
 			})
@@ -182,7 +182,7 @@ func (f *fleet) place(t *testing.T, node string, count int, change ...func(*core
 func (f *fleet) wantOneEach(t *testing.T, made, noLongerSelected int) {
 	t.Helper()
 	on, unbound, free := map[string]int{}, 0, 0
-	for _, pod := range f.pods(t) {
+	for _, pod := range f.Pods(t) {
 		if !metav1.IsControlledBy(&pod, f.set) {
 			free++
 			continue
@@ -212,7 +212,7 @@ func TestFleetUnderAQuota(t *testing.T) {
 	refused := 0
 	for i, node := range known.cells.NodesAfter("", known.cells.Len()+1) {
 		if i == 10 {
-			f.refuse = errQuota()
+			f.Refuse = errQuota()
 		}
 		if answer(f.actor.Reconcile(t.Context(), keyOf(f.set).on(node))) == failed {
 			refused++
@@ -221,11 +221,11 @@ func TestFleetUnderAQuota(t *testing.T) {
 	f.inform(t)
 	_, health := f.world.health(keyOf(f.set))
 	want := daemon.Counters{Desired: 100, Current: 10, Updated: 10}
-	if health.Counters != want || refused != 1 || len(f.requests) != 11 || len(health.Problems) != 90 {
-		t.Errorf("counters %+v, %d refused, %d requests, %d problems; want %+v, 1, 11 and 90", health.Counters, refused, len(f.requests), len(health.Problems), want)
+	if health.Counters != want || refused != 1 || len(f.Requests) != 11 || len(health.Problems) != 90 {
+		t.Errorf("counters %+v, %d refused, %d requests, %d problems; want %+v, 1, 11 and 90", health.Counters, refused, len(f.Requests), len(health.Problems), want)
 	}
-	f.refuse = nil
-	f.clock.advance(answers.RefusedBackOff)
+	f.Refuse = nil
+	f.clock.Advance(answers.RefusedBackOff)
 	if made := f.settle(t); made != 90 {
 		t.Errorf("%d pods are made without the quota, want 90", made)
 	}

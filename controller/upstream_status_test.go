@@ -25,7 +25,7 @@ func TestStatusFollowsThePods(t *testing.T) {
 	want := v1alpha1.DaemonSetStatus{ObservedGeneration: 1, DesiredNumberScheduled: 5, NumberUnavailable: 5}
 	check := func(when string) {
 		t.Helper()
-		d.clock.advance(time.Second)
+		d.clock.Advance(time.Second)
 		d.report(t)
 		d.informed(t)
 		got := d.stored(t).Status

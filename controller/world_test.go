@@ -353,10 +353,10 @@ func TestWorldReportsAvailabilityByWaiting(t *testing.T) {
 		t.Fatalf("WakeAt = %v, want 10s later", wake)
 	}
 	q.drain()
-	c.advance(9 * time.Second)
+	c.Advance(9 * time.Second)
 	w.task(key)
 	wantQueued(t, q, nil, nil)
-	c.advance(time.Second)
+	c.Advance(time.Second)
 	if wake := w.task(key).WakeAt; !wake.IsZero() {
 		t.Errorf("WakeAt = %v, want none", wake)
 	}

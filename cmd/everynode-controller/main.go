@@ -20,6 +20,7 @@ import (
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/controller"
+	"github.com/everynode/everynode/controller/placement"
 	"github.com/everynode/everynode/internal/cluster"
 	"github.com/everynode/everynode/internal/garbage"
 	"github.com/everynode/everynode/internal/logging"
@@ -78,7 +79,7 @@ func main() {
 // parsed, before anything is logged.
 func (o *options) addFlags(flags *flag.FlagSet) (applyLogging func() error) {
 	flags.StringVar(&o.workloads, "workloads", "everynode", "kinds to serve, separated by commas: everynode (DaemonSets of everynode.dev), apps (DaemonSets of apps/v1; kube-controller-manager must run with --controllers=*,-daemonset-controller)")
-	flags.StringVar(&o.placement, "placement", string(controller.PlacementAuto), "who pins pods to their nodes: auto (admission, and the controller while that is not effective), admission (admission alone, a webhook or a policy), direct (the controller alone)")
+	flags.StringVar(&o.placement, "placement", string(placement.Auto), "who pins pods to their nodes: auto (admission, and the controller while that is not effective), admission (admission alone, a webhook or a policy), direct (the controller alone)")
 	flags.IntVar(&o.workers, "workers", 64, "number of cells (one DaemonSet on one node) worked on at a time")
 	flags.BoolVar(&o.leaderElect, "leader-elect", true, "take part in a leader election, so that one of several replicas works")
 	flags.StringVar(&o.leaderElectionNamespace, "leader-election-namespace", "everynode-system", "namespace of the leader election's lease")
@@ -110,7 +111,7 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	serve.NoPolicy = cluster.Report(ctx, config).NoPolicy()
-	if serve.NoPolicy != "" && serve.Placement != controller.PlacementDirect {
+	if serve.NoPolicy != "" && serve.Placement != placement.Direct {
 		klog.FromContext(ctx).Info("Placement by policy is not to be had here; it is not needed where everynode-webhook is installed", "reason", serve.NoPolicy)
 	}
 	if err := controller.Setup(mgr, serve); err != nil {
@@ -131,11 +132,11 @@ func (o *options) validate() (controller.Options, error) {
 	if o.workers < 1 {
 		return controller.Options{}, fmt.Errorf("--workers=%d: give 1 or more", o.workers)
 	}
-	placement, err := controller.ParsePlacement(o.placement)
+	mode, err := placement.Parse(o.placement)
 	if err != nil {
 		return controller.Options{}, fmt.Errorf("--placement: %w", err)
 	}
-	return controller.Options{Kinds: kinds, Placement: placement, Workers: o.workers}, nil
+	return controller.Options{Kinds: kinds, Placement: mode, Workers: o.workers}, nil
 }
 
 func newManager(config *rest.Config, o options, caches *controller.Caches) (ctrl.Manager, error) {

@@ -1,4 +1,4 @@
-package controller
+package placement
 
 import (
 	"errors"
@@ -19,18 +19,10 @@ import (
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/controller/answers"
+	"github.com/everynode/everynode/controller/fixture"
 	"github.com/everynode/everynode/deploy"
 	"github.com/everynode/everynode/internal/daemon"
 )
-
-// emitted is the pod that the controller emits for daemon d on a node.
-func emitted(node string) *corev1.Pod {
-	set := makeDaemon("d")
-	return daemon.NewPod(&daemon.Template{
-		Owner:     *metav1.NewControllerRef(set, v1alpha1.DaemonSetKind),
-		Namespace: "ns", Name: "d", Revision: "r", Pod: set.Spec.Template,
-	}, makeNode(node), "d-"+node)
-}
 
 // flips keeps what a placer said of admission.
 type flips struct {
@@ -49,17 +41,10 @@ const (
 	flippedOn  = "effective=true because=false"
 )
 
-func wantStrings(t *testing.T, what string, want, got []string) {
-	t.Helper()
-	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
-		t.Errorf("%s (-want, +got):\n%s", what, diff)
-	}
-}
-
 func TestPlacerCreates(t *testing.T) {
 	tests := map[string]struct {
-		mode          Placement
-		admission     admission
+		mode          Mode
+		admission     fixture.Admission
 		refuse        error
 		wantPlacedBy  string
 		wantErr       error // the very error of the API server
@@ -69,28 +54,28 @@ func TestPlacerCreates(t *testing.T) {
 		wantRequests  []string
 		wantFlips     []string
 	}{
-		"auto, admission rewrites":            {mode: PlacementAuto, wantPlacedBy: "admission", wantStored: true, wantAnnotated: "webhook", wantRequests: []string{"emitted"}},
-		"auto, interlock":                     {mode: PlacementAuto, admission: absent, wantPlacedBy: "controller", wantStored: true, wantAnnotated: "controller", wantRequests: []string{"emitted", "pinned"}, wantFlips: []string{flippedOff}},
-		"auto, our webhook fails":             {mode: PlacementAuto, admission: failing, wantPlacedBy: "controller", wantStored: true, wantAnnotated: "controller", wantRequests: []string{"emitted", "pinned"}, wantFlips: []string{flippedOff}},
-		"auto, refused for another reason":    {mode: PlacementAuto, refuse: errQuota(), wantErr: errQuota(), wantRequests: []string{"emitted"}},
-		"auto, admission breaks":              {mode: PlacementAuto, admission: breaking, wantPlacedBy: "controller", wantStored: true, wantAnnotated: "controller", wantRequests: []string{"emitted", "pinned"}, wantFlips: []string{flippedOff}},
-		"auto, everything breaks":             {mode: PlacementAuto, refuse: errBroken(), wantErr: errBroken(), wantRequests: []string{"emitted", "pinned"}},
-		"admission alone, admission breaks":   {mode: PlacementAdmission, admission: breaking, wantErr: errBroken(), wantRequests: []string{"emitted"}},
-		"auto, interlock, then refused":       {mode: PlacementAuto, admission: absent, refuse: errQuota(), wantErr: errQuota(), wantRequests: []string{"emitted", "pinned"}, wantFlips: []string{flippedOff}},
-		"admission alone, admission rewrites": {mode: PlacementAdmission, wantPlacedBy: "admission", wantStored: true, wantAnnotated: "webhook", wantRequests: []string{"emitted"}},
-		"admission alone, interlock":          {mode: PlacementAdmission, admission: absent, wantHeld: true, wantErr: errInterlock(), wantRequests: []string{"emitted"}, wantFlips: []string{flippedOff}},
-		"admission alone, our webhook fails":  {mode: PlacementAdmission, admission: failing, wantHeld: true, wantErr: errWebhookFails(), wantRequests: []string{"emitted"}, wantFlips: []string{flippedOff}},
-		"admission alone, refused":            {mode: PlacementAdmission, refuse: errQuota(), wantErr: errQuota(), wantRequests: []string{"emitted"}},
-		"direct asks nobody":                  {mode: PlacementDirect, admission: rewrites, wantPlacedBy: "controller", wantStored: true, wantAnnotated: "controller", wantRequests: []string{"pinned"}},
-		"direct, refused":                     {mode: PlacementDirect, refuse: errQuota(), wantErr: errQuota(), wantRequests: []string{"pinned"}},
+		"auto, admission rewrites":            {mode: Auto, wantPlacedBy: "admission", wantStored: true, wantAnnotated: "webhook", wantRequests: []string{"emitted"}},
+		"auto, interlock":                     {mode: Auto, admission: fixture.Absent, wantPlacedBy: "controller", wantStored: true, wantAnnotated: "controller", wantRequests: []string{"emitted", "pinned"}, wantFlips: []string{flippedOff}},
+		"auto, our webhook fails":             {mode: Auto, admission: fixture.Failing, wantPlacedBy: "controller", wantStored: true, wantAnnotated: "controller", wantRequests: []string{"emitted", "pinned"}, wantFlips: []string{flippedOff}},
+		"auto, refused for another reason":    {mode: Auto, refuse: fixture.ErrQuota(), wantErr: fixture.ErrQuota(), wantRequests: []string{"emitted"}},
+		"auto, admission breaks":              {mode: Auto, admission: fixture.Breaking, wantPlacedBy: "controller", wantStored: true, wantAnnotated: "controller", wantRequests: []string{"emitted", "pinned"}, wantFlips: []string{flippedOff}},
+		"auto, everything breaks":             {mode: Auto, refuse: fixture.ErrBroken(), wantErr: fixture.ErrBroken(), wantRequests: []string{"emitted", "pinned"}},
+		"admission alone, admission breaks":   {mode: Admission, admission: fixture.Breaking, wantErr: fixture.ErrBroken(), wantRequests: []string{"emitted"}},
+		"auto, interlock, then refused":       {mode: Auto, admission: fixture.Absent, refuse: fixture.ErrQuota(), wantErr: fixture.ErrQuota(), wantRequests: []string{"emitted", "pinned"}, wantFlips: []string{flippedOff}},
+		"admission alone, admission rewrites": {mode: Admission, wantPlacedBy: "admission", wantStored: true, wantAnnotated: "webhook", wantRequests: []string{"emitted"}},
+		"admission alone, interlock":          {mode: Admission, admission: fixture.Absent, wantHeld: true, wantErr: fixture.ErrInterlock(), wantRequests: []string{"emitted"}, wantFlips: []string{flippedOff}},
+		"admission alone, our webhook fails":  {mode: Admission, admission: fixture.Failing, wantHeld: true, wantErr: fixture.ErrWebhookFails(), wantRequests: []string{"emitted"}, wantFlips: []string{flippedOff}},
+		"admission alone, refused":            {mode: Admission, refuse: fixture.ErrQuota(), wantErr: fixture.ErrQuota(), wantRequests: []string{"emitted"}},
+		"direct asks nobody":                  {mode: Direct, admission: fixture.Rewrites, wantPlacedBy: "controller", wantStored: true, wantAnnotated: "controller", wantRequests: []string{"pinned"}},
+		"direct, refused":                     {mode: Direct, refuse: fixture.ErrQuota(), wantErr: fixture.ErrQuota(), wantRequests: []string{"pinned"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			s, f := newServer(), &flips{}
-			s.admission, s.refuse = test.admission, test.refuse
-			p := newPlacer(s, test.mode, samplesOf(emitted("n9")), f.flipped)
-			pod := emitted("n1")
-			placedBy, err := p.create(t.Context(), pod)
+			s, f := fixture.NewServer(), &flips{}
+			s.Admission, s.Refuse = test.admission, test.refuse
+			p := New(Options{Client: s, Mode: test.mode, Samples: samplesOf(fixture.Emitted("n9")), Flipped: f.flipped, Answered: func(*corev1.Pod) {}})
+			pod := fixture.Emitted("n1")
+			placedBy, err := p.Create(t.Context(), pod)
 
 			var held *answers.NotEffectiveError
 			if errors.As(err, &held) != test.wantHeld {
@@ -105,10 +90,10 @@ func TestPlacerCreates(t *testing.T) {
 			if test.wantErr == nil && placedBy != test.wantPlacedBy {
 				t.Errorf("placed by %q, want %q", placedBy, test.wantPlacedBy)
 			}
-			wantStrings(t, "requests", test.wantRequests, s.requests)
-			wantStrings(t, "flips", test.wantFlips, f.seen)
+			fixture.WantStrings(t, "requests", test.wantRequests, s.Requests)
+			fixture.WantStrings(t, "flips", test.wantFlips, f.seen)
 
-			stored := s.pods(t)
+			stored := s.Pods(t)
 			if !test.wantStored {
 				if len(stored) > 0 {
 					t.Fatalf("%d pods were stored, want none", len(stored))
@@ -116,7 +101,7 @@ func TestPlacerCreates(t *testing.T) {
 				return
 			}
 			// Whoever places it, the pod is the same but for the note who did (S2).
-			want := emitted("n1")
+			want := fixture.Emitted("n1")
 			if _, err := daemon.Rewrite(want, test.wantAnnotated); err != nil {
 				t.Fatal(err)
 			}
@@ -145,24 +130,24 @@ func samplesOf(pods ...*corev1.Pod) func(int) []*corev1.Pod {
 // Once admission is known not to be effective nothing is emitted to it; the probe, by a dry run
 // of an emitted pod, finds it again; and each turn is told once.
 func TestPlacerFlipsOnceEachWay(t *testing.T) {
-	s, f := newServer(), &flips{}
-	p := newPlacer(s, PlacementAuto, samplesOf(emitted("n9")), f.flipped)
+	s, f := fixture.NewServer(), &flips{}
+	p := New(Options{Client: s, Mode: Auto, Samples: samplesOf(fixture.Emitted("n9")), Flipped: f.flipped, Answered: func(*corev1.Pod) {}})
 	create := func(node, wantPlacedBy string, wantRequests ...string) {
 		t.Helper()
-		s.requests = nil
-		placedBy, err := p.create(t.Context(), emitted(node))
+		s.Requests = nil
+		placedBy, err := p.Create(t.Context(), fixture.Emitted(node))
 		if err != nil || placedBy != wantPlacedBy {
 			t.Errorf("placed by %q, %v, want %q", placedBy, err, wantPlacedBy)
 		}
-		wantStrings(t, "requests", wantRequests, s.requests)
+		fixture.WantStrings(t, "requests", wantRequests, s.Requests)
 	}
 	probe := func(wantRequests ...string) {
 		t.Helper()
-		s.requests = nil
-		stored := len(s.pods(t))
-		p.probe(t.Context())
-		wantStrings(t, "requests of the probe", wantRequests, s.requests)
-		if got := len(s.pods(t)); got != stored {
+		s.Requests = nil
+		stored := len(s.Pods(t))
+		p.Probe(t.Context())
+		fixture.WantStrings(t, "requests of the probe", wantRequests, s.Requests)
+		if got := len(s.Pods(t)); got != stored {
 			t.Errorf("the probe stored %d pods", got-stored)
 		}
 	}
@@ -170,70 +155,70 @@ func TestPlacerFlipsOnceEachWay(t *testing.T) {
 	probe() // nothing is known to be wrong: nothing to ask
 	create("n1", "admission", "emitted")
 	probe()
-	s.admission = absent
+	s.Admission = fixture.Absent
 	create("n2", "controller", "emitted", "pinned")
 	create("n3", "controller", "pinned")
-	wantStrings(t, "flips", []string{flippedOff}, f.seen)
+	fixture.WantStrings(t, "flips", []string{flippedOff}, f.seen)
 	probe("emitted, dry run")
-	s.admission = failing
+	s.Admission = fixture.Failing
 	probe("emitted, dry run")
 	create("n4", "controller", "pinned")
-	wantStrings(t, "flips while it stays away", []string{flippedOff}, f.seen)
-	s.admission = rewrites
+	fixture.WantStrings(t, "flips while it stays away", []string{flippedOff}, f.seen)
+	s.Admission = fixture.Rewrites
 	create("n5", "controller", "pinned")
 	probe("emitted, dry run")
-	wantStrings(t, "flips when it is back", []string{flippedOff, flippedOn}, f.seen)
+	fixture.WantStrings(t, "flips when it is back", []string{flippedOff, flippedOn}, f.seen)
 	probe()
 	create("n6", "admission", "emitted")
-	s.admission = failing
+	s.Admission = fixture.Failing
 	create("n7", "controller", "emitted", "pinned")
-	wantStrings(t, "flips when it goes again", []string{flippedOff, flippedOn, flippedOff}, f.seen)
+	fixture.WantStrings(t, "flips when it goes again", []string{flippedOff, flippedOn, flippedOff}, f.seen)
 }
 
 // With --placement=admission every pod is still emitted, and the first that is stored tells.
 func TestPlacerWebhookModeComesBack(t *testing.T) {
-	s, f := newServer(), &flips{}
-	p := newPlacer(s, PlacementAdmission, samplesOf(emitted("n9")), f.flipped)
-	s.admission = absent
+	s, f := fixture.NewServer(), &flips{}
+	p := New(Options{Client: s, Mode: Admission, Samples: samplesOf(fixture.Emitted("n9")), Flipped: f.flipped, Answered: func(*corev1.Pod) {}})
+	s.Admission = fixture.Absent
 	for range 3 {
-		if _, err := p.create(t.Context(), emitted("n1")); err == nil {
+		if _, err := p.Create(t.Context(), fixture.Emitted("n1")); err == nil {
 			t.Fatal("a pod was made without admission")
 		}
 	}
-	s.admission = rewrites
-	if _, err := p.create(t.Context(), emitted("n1")); err != nil {
+	s.Admission = fixture.Rewrites
+	if _, err := p.Create(t.Context(), fixture.Emitted("n1")); err != nil {
 		t.Fatal(err)
 	}
-	wantStrings(t, "requests", []string{"emitted", "emitted", "emitted", "emitted"}, s.requests)
-	wantStrings(t, "flips", []string{flippedOff, flippedOn}, f.seen)
+	fixture.WantStrings(t, "requests", []string{"emitted", "emitted", "emitted", "emitted"}, s.Requests)
+	fixture.WantStrings(t, "flips", []string{flippedOff, flippedOn}, f.seen)
 }
 
 // The name of the sample is taken as soon as the controller has placed it itself.
 func TestPlacerProbeTakesATakenNameForAnAnswer(t *testing.T) {
-	s, f := newServer(), &flips{}
-	p := newPlacer(s, PlacementAuto, samplesOf(emitted("n9")), f.flipped)
-	s.admission = absent
-	if _, err := p.create(t.Context(), emitted("n1")); err != nil {
+	s, f := fixture.NewServer(), &flips{}
+	p := New(Options{Client: s, Mode: Auto, Samples: samplesOf(fixture.Emitted("n9")), Flipped: f.flipped, Answered: func(*corev1.Pod) {}})
+	s.Admission = fixture.Absent
+	if _, err := p.Create(t.Context(), fixture.Emitted("n1")); err != nil {
 		t.Fatal(err)
 	}
-	s.admission, s.refuse = rewrites, apierrors.NewAlreadyExists(schema.GroupResource{Resource: "pods"}, "p")
-	p.probe(t.Context())
-	wantStrings(t, "flips", []string{flippedOff, flippedOn}, f.seen)
+	s.Admission, s.Refuse = fixture.Rewrites, apierrors.NewAlreadyExists(schema.GroupResource{Resource: "pods"}, "p")
+	p.Probe(t.Context())
+	fixture.WantStrings(t, "flips", []string{flippedOff, flippedOn}, f.seen)
 }
 
 func TestPlacerProbeIsNotFooledByAnError(t *testing.T) {
-	s, f := newServer(), &flips{}
-	p := newPlacer(s, PlacementAuto, samplesOf(emitted("n9")), f.flipped)
-	s.admission = absent
-	if _, err := p.create(t.Context(), emitted("n1")); err != nil {
+	s, f := fixture.NewServer(), &flips{}
+	p := New(Options{Client: s, Mode: Auto, Samples: samplesOf(fixture.Emitted("n9")), Flipped: f.flipped, Answered: func(*corev1.Pod) {}})
+	s.Admission = fixture.Absent
+	if _, err := p.Create(t.Context(), fixture.Emitted("n1")); err != nil {
 		t.Fatal(err)
 	}
-	s.admission = rewrites
+	s.Admission = fixture.Rewrites
 	for _, refuse := range []error{errors.New("connection refused"), apierrors.NewServiceUnavailable("x"), apierrors.NewTooManyRequests("x", 1)} {
-		s.refuse = refuse
-		p.probe(t.Context())
+		s.Refuse = refuse
+		p.Probe(t.Context())
 	}
-	wantStrings(t, "flips", []string{flippedOff}, f.seen)
+	fixture.WantStrings(t, "flips", []string{flippedOff}, f.seen)
 }
 
 // A pod that is refused for a reason of its own says whether it was rewritten before that, or
@@ -243,41 +228,41 @@ func TestPlacerProbeWithPodsThatAreRefused(t *testing.T) {
 	tests := map[string]struct {
 		refuse       error
 		samples      int
-		admission    admission
+		admission    fixture.Admission
 		wantRequests int
 		wantBack     bool
 	}{
 		"invalid was rewritten before":  {refuse: invalid, samples: 3, wantRequests: 1, wantBack: true},
-		"a quota comes after":           {refuse: errQuota(), samples: 3, wantRequests: 1, wantBack: true},
+		"a quota comes after":           {refuse: fixture.ErrQuota(), samples: 3, wantRequests: 1, wantBack: true},
 		"a limited resource":            {refuse: forbidden("failed quota: q: must specify limits.cpu for: c"), samples: 3, wantRequests: 1, wantBack: true},
 		"Pod Security comes after":      {refuse: forbidden(`violates PodSecurity "restricted:latest": x`), samples: 3, wantRequests: 1, wantBack: true},
 		"an account: ask others":        {refuse: forbidden("error looking up service account ns/a: not found"), samples: 3, wantRequests: 3},
 		"another webhook: ask others":   {refuse: deniedBy("exceeded quota: q"), samples: 3, wantRequests: 3},
-		"a namespace: ask others":       {refuse: errNamespaceTerminating(), samples: 3, wantRequests: 3},
+		"a namespace: ask others":       {refuse: fixture.ErrNamespaceTerminating(), samples: 3, wantRequests: 3},
 		"no answer: ask others":         {refuse: errors.New("connection refused"), samples: 3, wantRequests: 3},
-		"not without end":               {refuse: errNamespaceTerminating(), samples: 100, wantRequests: probeLimit},
-		"interlock: no need for others": {refuse: errNamespaceTerminating(), samples: 3, admission: absent, wantRequests: 1},
+		"not without end":               {refuse: fixture.ErrNamespaceTerminating(), samples: 100, wantRequests: probeLimit},
+		"interlock: no need for others": {refuse: fixture.ErrNamespaceTerminating(), samples: 3, admission: fixture.Absent, wantRequests: 1},
 		"no daemon, nobody to ask":      {},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			s, f := newServer(), &flips{}
+			s, f := fixture.NewServer(), &flips{}
 			var pods []*corev1.Pod
 			for i := range test.samples {
-				pods = append(pods, emitted(fmt.Sprintf("n%d", i)))
+				pods = append(pods, fixture.Emitted(fmt.Sprintf("n%d", i)))
 			}
-			p := newPlacer(s, PlacementAuto, samplesOf(pods...), f.flipped)
+			p := New(Options{Client: s, Mode: Auto, Samples: samplesOf(pods...), Flipped: f.flipped, Answered: func(*corev1.Pod) {}})
 			p.set(t.Context(), "it was away")
-			s.refuse, s.admission = test.refuse, test.admission
-			p.probe(t.Context())
-			if len(s.requests) != test.wantRequests {
-				t.Errorf("%d requests, want %d", len(s.requests), test.wantRequests)
+			s.Refuse, s.Admission = test.refuse, test.admission
+			p.Probe(t.Context())
+			if len(s.Requests) != test.wantRequests {
+				t.Errorf("%d requests, want %d", len(s.Requests), test.wantRequests)
 			}
 			want := []string{flippedOff}
 			if test.wantBack {
 				want = append(want, flippedOn)
 			}
-			wantStrings(t, "flips", want, f.seen)
+			fixture.WantStrings(t, "flips", want, f.seen)
 		})
 	}
 }
@@ -311,88 +296,88 @@ func TestPlacerOfPodsThatAdmissionDoesNotPlace(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			s, f := newServer(), &flips{}
-			s.admission = absent
-			pod, sample := emitted("n1"), emitted("n2")
+			s, f := fixture.NewServer(), &flips{}
+			s.Admission = fixture.Absent
+			pod, sample := fixture.Emitted("n1"), fixture.Emitted("n2")
 			test.change(pod)
 			test.change(sample)
-			p := newPlacer(s, PlacementAdmission, samplesOf(sample, emitted("n9")), f.flipped)
-			placedBy, err := p.create(t.Context(), pod)
+			p := New(Options{Client: s, Mode: Admission, Samples: samplesOf(sample, fixture.Emitted("n9")), Flipped: f.flipped, Answered: func(*corev1.Pod) {}})
+			placedBy, err := p.Create(t.Context(), pod)
 			var contradiction *daemon.ContradictoryPinError
-			if errors.As(err, &contradiction) != test.contradicts || !test.contradicts && (err != nil || placedBy != placedByController) {
+			if errors.As(err, &contradiction) != test.contradicts || !test.contradicts && (err != nil || placedBy != PlacedByController) {
 				t.Errorf("placed by %q, %v; want the controller, or the contradiction: %v", placedBy, err, test.contradicts)
 			}
-			wantStrings(t, "requests", test.wantRequests, s.requests)
-			wantStrings(t, "flips", nil, f.seen)
+			fixture.WantStrings(t, "requests", test.wantRequests, s.Requests)
+			fixture.WantStrings(t, "flips", nil, f.seen)
 
 			// The probe asks with another pod.
 			p.set(t.Context(), "it was away")
-			s.admission, s.requests = rewrites, nil
-			p.probe(t.Context())
-			wantStrings(t, "requests of the probe", []string{"emitted, dry run"}, s.requests)
-			wantStrings(t, "flips", []string{flippedOff, flippedOn}, f.seen)
+			s.Admission, s.Requests = fixture.Rewrites, nil
+			p.Probe(t.Context())
+			fixture.WantStrings(t, "requests of the probe", []string{"emitted, dry run"}, s.Requests)
+			fixture.WantStrings(t, "flips", []string{flippedOff, flippedOn}, f.seen)
 		})
 	}
 }
 
 // A webhook of somebody else that is down is not asked around: the pod is created once a try.
 func TestPlacerLeavesOthersWebhooksAlone(t *testing.T) {
-	s, f := newServer(), &flips{}
-	s.refuse = apierrors.NewInternalError(errors.New(`failed calling webhook "policy.example.com": connection refused`))
-	p := newPlacer(s, PlacementAuto, samplesOf(), f.flipped)
-	if _, err := p.create(t.Context(), emitted("n1")); err == nil {
+	s, f := fixture.NewServer(), &flips{}
+	s.Refuse = apierrors.NewInternalError(errors.New(`failed calling webhook "policy.example.com": connection refused`))
+	p := New(Options{Client: s, Mode: Auto, Samples: samplesOf(), Flipped: f.flipped, Answered: func(*corev1.Pod) {}})
+	if _, err := p.Create(t.Context(), fixture.Emitted("n1")); err == nil {
 		t.Error("the pod was created")
 	}
-	wantStrings(t, "requests", []string{"emitted"}, s.requests)
-	wantStrings(t, "flips", nil, f.seen)
+	fixture.WantStrings(t, "requests", []string{"emitted"}, s.Requests)
+	fixture.WantStrings(t, "flips", nil, f.seen)
 }
 
 // Many workers meet a dead webhook at once; one says so.
 func TestPlacerFlipsOnceForManyWorkers(t *testing.T) {
-	s, f := newServer(), &flips{}
-	s.admission = failing
-	p := newPlacer(s, PlacementAuto, samplesOf(emitted("n9")), f.flipped)
+	s, f := fixture.NewServer(), &flips{}
+	s.Admission = fixture.Failing
+	p := New(Options{Client: s, Mode: Auto, Samples: samplesOf(fixture.Emitted("n9")), Flipped: f.flipped, Answered: func(*corev1.Pod) {}})
 	var workers sync.WaitGroup
 	for i := range 20 {
 		workers.Go(func() {
-			if _, err := p.create(t.Context(), emitted(fmt.Sprintf("n%d", i))); err != nil {
+			if _, err := p.Create(t.Context(), fixture.Emitted(fmt.Sprintf("n%d", i))); err != nil {
 				t.Errorf("worker %d: %v", i, err)
 			}
 		})
 	}
 	workers.Wait()
-	wantStrings(t, "flips", []string{flippedOff}, f.seen)
-	if got := len(s.pods(t)); got != 20 {
+	fixture.WantStrings(t, "flips", []string{flippedOff}, f.seen)
+	if got := len(s.Pods(t)); got != 20 {
 		t.Errorf("%d pods, want 20", got)
 	}
 }
 
 func TestPlacerCondition(t *testing.T) {
 	tests := map[string]struct {
-		mode      Placement
-		admission admission
+		mode      Mode
+		admission fixture.Admission
 		noPolicy  string
 		want      metav1.Condition
 		wantParts []string // of the message
 		wantNot   string   // in it
 	}{
-		"auto, effective":            {mode: PlacementAuto, want: metav1.Condition{Status: metav1.ConditionTrue, Reason: "PlacementAdmissionEffective"}, wantParts: []string{"admission pins"}},
-		"auto, nobody rewrites":      {mode: PlacementAuto, admission: absent, want: metav1.Condition{Status: metav1.ConditionFalse, Reason: "PlacementAdmissionNotEffective"}, wantParts: []string{"pinned by the controller", "no webhook configuration"}},
-		"auto, webhook fails":        {mode: PlacementAuto, admission: failing, want: metav1.Condition{Status: metav1.ConditionFalse, Reason: "PlacementAdmissionNotEffective"}, wantParts: []string{"pinned by the controller", "everynode-webhook does not answer", "connection refused"}},
-		"admission alone, effective": {mode: PlacementAdmission, want: metav1.Condition{Status: metav1.ConditionTrue, Reason: "PlacementAdmissionEffective"}, wantParts: []string{"admission pins"}},
-		"admission alone, nobody":    {mode: PlacementAdmission, admission: absent, want: metav1.Condition{Status: metav1.ConditionFalse, Reason: "PlacementAdmissionNotEffective"}, wantParts: []string{"no pods are created", "no webhook configuration"}},
-		"admission alone, fails":     {mode: PlacementAdmission, admission: failing, want: metav1.Condition{Status: metav1.ConditionFalse, Reason: "PlacementAdmissionNotEffective"}, wantParts: []string{"no pods are created", "connection refused"}},
-		"no policy is to be had":     {mode: PlacementAuto, admission: absent, noPolicy: "it is Kubernetes 1.35", want: metav1.Condition{Status: metav1.ConditionFalse, Reason: "PlacementAdmissionNotEffective"}, wantParts: []string{"no webhook configuration", "it is Kubernetes 1.35"}},
-		"nor is one needed":          {mode: PlacementAuto, admission: failing, noPolicy: "it is Kubernetes 1.35", want: metav1.Condition{Status: metav1.ConditionFalse, Reason: "PlacementAdmissionNotEffective"}, wantParts: []string{"connection refused"}, wantNot: "1.35"},
+		"auto, effective":            {mode: Auto, want: metav1.Condition{Status: metav1.ConditionTrue, Reason: "PlacementAdmissionEffective"}, wantParts: []string{"admission pins"}},
+		"auto, nobody rewrites":      {mode: Auto, admission: fixture.Absent, want: metav1.Condition{Status: metav1.ConditionFalse, Reason: "PlacementAdmissionNotEffective"}, wantParts: []string{"pinned by the controller", "no webhook configuration"}},
+		"auto, webhook fails":        {mode: Auto, admission: fixture.Failing, want: metav1.Condition{Status: metav1.ConditionFalse, Reason: "PlacementAdmissionNotEffective"}, wantParts: []string{"pinned by the controller", "everynode-webhook does not answer", "connection refused"}},
+		"admission alone, effective": {mode: Admission, want: metav1.Condition{Status: metav1.ConditionTrue, Reason: "PlacementAdmissionEffective"}, wantParts: []string{"admission pins"}},
+		"admission alone, nobody":    {mode: Admission, admission: fixture.Absent, want: metav1.Condition{Status: metav1.ConditionFalse, Reason: "PlacementAdmissionNotEffective"}, wantParts: []string{"no pods are created", "no webhook configuration"}},
+		"admission alone, fails":     {mode: Admission, admission: fixture.Failing, want: metav1.Condition{Status: metav1.ConditionFalse, Reason: "PlacementAdmissionNotEffective"}, wantParts: []string{"no pods are created", "connection refused"}},
+		"no policy is to be had":     {mode: Auto, admission: fixture.Absent, noPolicy: "it is Kubernetes 1.35", want: metav1.Condition{Status: metav1.ConditionFalse, Reason: "PlacementAdmissionNotEffective"}, wantParts: []string{"no webhook configuration", "it is Kubernetes 1.35"}},
+		"nor is one needed":          {mode: Auto, admission: fixture.Failing, noPolicy: "it is Kubernetes 1.35", want: metav1.Condition{Status: metav1.ConditionFalse, Reason: "PlacementAdmissionNotEffective"}, wantParts: []string{"connection refused"}, wantNot: "1.35"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			s := newServer()
-			s.admission = test.admission
-			p := newPlacer(s, test.mode, samplesOf(emitted("n9")), (&flips{}).flipped)
-			p.noPolicy = test.noPolicy
-			_, _ = p.create(t.Context(), emitted("n1"))
-			conditions := p.condition()
+			s := fixture.NewServer()
+			s.Admission = test.admission
+			p := New(Options{Client: s, Mode: test.mode, Samples: samplesOf(fixture.Emitted("n9")), Flipped: (&flips{}).flipped, Answered: func(*corev1.Pod) {}})
+			p.NoPolicy = test.noPolicy
+			_, _ = p.Create(t.Context(), fixture.Emitted("n1"))
+			conditions := p.Condition()
 			if len(conditions) != 1 {
 				t.Fatalf("%d conditions, want 1", len(conditions))
 			}
@@ -411,7 +396,7 @@ func TestPlacerCondition(t *testing.T) {
 			}
 		})
 	}
-	if got := newPlacer(newServer(), PlacementDirect, nil, nil).condition(); len(got) > 0 {
+	if got := New(Options{Client: fixture.NewServer(), Mode: Direct, Samples: nil, Flipped: nil, Answered: func(*corev1.Pod) {}}).Condition(); len(got) > 0 {
 		t.Errorf("direct placement asks no admission, and says %v of it", got)
 	}
 }
@@ -444,12 +429,12 @@ func TestWebhooksHaveTheSuffix(t *testing.T) {
 	}
 }
 
-func TestParsePlacement(t *testing.T) {
+func TestParse(t *testing.T) {
 	tests := map[string]bool{"auto": true, "admission": true, "direct": true, "webhook": false, "policy": false, "": false, "Auto": false}
 	for value, want := range tests {
-		got, err := ParsePlacement(value)
+		got, err := Parse(value)
 		if (err == nil) != want || want && string(got) != value {
-			t.Errorf("ParsePlacement(%q) = %q, %v, want ok %v", value, got, err, want)
+			t.Errorf("Parse(%q) = %q, %v, want ok %v", value, got, err, want)
 		}
 		if err != nil && !strings.Contains(err.Error(), "use auto, admission or direct") {
 			t.Errorf("error %q does not say what to use", err)
