@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 	watchtools "k8s.io/client-go/tools/watch"
@@ -28,7 +29,7 @@ type sightings struct {
 	stop func()
 
 	mu     sync.Mutex
-	pods   map[string]*sighting // by name; those that are gone too
+	pods   map[types.UID]*sighting // those that are gone too; names of random letters come twice
 	alive  int
 	ready  map[string]int // pods that are ready and not terminating, by image
 	events int
@@ -51,7 +52,7 @@ func (f *fleet) watchPods(name string) *sightings {
 		},
 	})
 	f.Must(err)
-	s := &sightings{stop: cancel, pods: map[string]*sighting{}, ready: map[string]int{}}
+	s := &sightings{stop: cancel, pods: map[types.UID]*sighting{}, ready: map[string]int{}}
 	go func() {
 		for event := range events.ResultChan() {
 			if pod, isPod := event.Object.(*corev1.Pod); isPod {
@@ -66,17 +67,17 @@ func (s *sightings) see(event watch.EventType, pod *corev1.Pod, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.events++
-	seen := s.pods[pod.Name]
+	seen := s.pods[pod.UID]
 	if seen == nil {
 		node, _ := daemon.Target(pod)
 		seen = &sighting{name: pod.Name, node: node, image: pod.Spec.Containers[0].Image, stored: now}
-		s.pods[pod.Name] = seen
+		s.pods[pod.UID] = seen
 		s.alive++
 	}
 	if seen.bound.IsZero() && pod.Spec.NodeName != "" {
 		seen.bound = now
 	}
-	if seen.ready.IsZero() && lab.PodReady(pod) {
+	if seen.ready.IsZero() && seen.ends.IsZero() && lab.PodReady(pod) {
 		seen.ready = now
 		s.ready[seen.image]++
 	}
