@@ -12,26 +12,24 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// authorities are the CAs of the self-managed mode, as the Secret everynode-webhook-ca keeps them.
-// All of them are trusted: what is in the bundle never depends on which one signs.
+// authorities are the CAs of the self-managed mode, as stored in the Secret everynode-webhook-ca. All of them
+// are trusted: the bundle never depends on which one signs.
 type authorities struct {
-	// current signs, next will. Either may be nil.
+	// current signs, next will sign. Either may be nil.
 	current, next *pair
 	// former ones do not sign any more and have no key.
 	former []former
-	// trusted is since when every configuration trusts next; zero while one does not.
+	// trusted is when every configuration began to trust next; zero while one does not.
 	trusted time.Time
 }
 
-// former is a CA that signs no more, until the last certificate of it that may be served has
-// expired.
+// former is a CA that does not sign any more, and is trusted until its last certificate has expired.
 type former struct {
 	*x509.Certificate
 	until time.Time
 }
 
-// The keys of the Secret's data; those of the CA that signs are as in a Secret of type
-// kubernetes.io/tls.
+// The keys of the Secret's data; those of the signing CA are as in a Secret of type kubernetes.io/tls.
 const (
 	nextCertKey    = "next.crt"
 	nextPrivateKey = "next.key"
@@ -54,7 +52,7 @@ func (a authorities) bundle() bundle {
 	return b
 }
 
-// keeping has more CAs trusted for as long as a certificate of theirs may be served.
+// keeping adds CAs that stay trusted for as long as a certificate of theirs may be served.
 func (a authorities) keeping(more bundle, until time.Time) authorities {
 	a.former = slices.Clone(a.former)
 	for _, ca := range more {
@@ -63,7 +61,7 @@ func (a authorities) keeping(more bundle, until time.Time) authorities {
 	return a
 }
 
-// promoted has next sign, and current trusted until the last certificate of it expired.
+// promoted makes next the signing CA; current stays trusted until its last certificate has expired.
 func (a authorities) promoted(until time.Time) authorities {
 	promoted := authorities{current: a.next, former: a.former}
 	if a.current != nil {
@@ -72,13 +70,13 @@ func (a authorities) promoted(until time.Time) authorities {
 	return promoted
 }
 
-// forgetting leaves out the former CAs whose time is over.
+// forgetting removes the former CAs that are not needed any more.
 func (a authorities) forgetting(now time.Time) authorities {
 	a.former = slices.DeleteFunc(slices.Clone(a.former), func(f former) bool { return !now.Before(f.until) })
 	return a
 }
 
-// encode is the data of the Secret.
+// encode returns the data of the Secret.
 func (a authorities) encode() (map[string][]byte, error) {
 	data := map[string][]byte{}
 	put := func(certKey, privateKey string, signer *pair) error {
@@ -105,8 +103,8 @@ func (a authorities) encode() (map[string][]byte, error) {
 	return data, nil
 }
 
-// decodeAuthorities reads what encode wrote. What cannot be read is missing from the result, and
-// the error says so: it is made anew, and what was trusted stays so by the certificates it signed.
+// decodeAuthorities decodes the data of encode. Parts that cannot be decoded are omitted and reported in the
+// error; they are created again, and CAs of served certificates stay trusted.
 func decodeAuthorities(data map[string][]byte) (authorities, error) {
 	var (
 		a    authorities
@@ -118,7 +116,7 @@ func decodeAuthorities(data map[string][]byte) (authorities, error) {
 		}
 		read, err := parsePair(data[certKey], data[privateKey])
 		if err == nil && !read.IsCA {
-			err = errors.New("it is no CA")
+			err = errors.New("it is not a CA")
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", certKey, err))

@@ -8,10 +8,10 @@ import (
 	"slices"
 )
 
-// bundle is a set of CAs that are trusted.
+// bundle is a set of trusted CAs.
 type bundle []*x509.Certificate
 
-// parseBundle reads the certificates of a PEM text; what is none is no CA, and left out.
+// parseBundle parses the certificates in a PEM text, and ignores invalid ones.
 func parseBundle(text []byte) bundle {
 	var b bundle
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
@@ -25,7 +25,7 @@ func parseBundle(text []byte) bundle {
 	return b
 }
 
-// encode is the one text of a set, whatever order its CAs are in.
+// encode returns the same text for a set, whatever the order of its CAs.
 func (b bundle) encode() []byte {
 	sorted := slices.SortedFunc(slices.Values(b), func(x, y *x509.Certificate) int {
 		return cmp.Or(x.NotBefore.Compare(y.NotBefore), bytes.Compare(x.Raw, y.Raw))
@@ -43,7 +43,7 @@ func (b bundle) has(certificate *x509.Certificate) bool {
 	return slices.ContainsFunc(b, certificate.Equal)
 }
 
-// issuersOf are the CAs that signed a certificate; there are two when a CA was renewed with its key.
+// issuersOf returns the CAs that signed a certificate: two, if a CA was renewed with its key.
 func (b bundle) issuersOf(leaf *x509.Certificate) bundle {
 	return slices.DeleteFunc(slices.Clone(b), func(ca *x509.Certificate) bool { return !issued(ca, leaf) })
 }

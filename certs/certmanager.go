@@ -19,9 +19,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// What is asked of cert-manager, all of it in the namespace of the Options: an Issuer of self-signed
-// certificates signs a CA, whose Issuer signs the webhook's certificate. A certificate that was its
-// own CA would be distrusted with every renewal.
+// The objects requested from cert-manager, all in the namespace of the Options: an Issuer of self-signed
+// certificates signs a CA, whose Issuer signs the webhook's certificate. If the certificate were its own CA,
+// each renewal would break the trust in it.
 const (
 	selfSignedIssuer   = "everynode-webhook-self-signed"
 	authorityIssuer    = IssuerSecret // the CA's Certificate, its Issuer and its Secret share a name
@@ -31,19 +31,19 @@ const (
 
 func addCertManager(scheme *runtime.Scheme) error { return certmanagerv1.AddToScheme(scheme) }
 
-// servesCertManager says whether the API server knows cert-manager's Certificates.
+// servesCertManager reports whether the API server serves cert-manager's Certificates.
 func servesCertManager(d discovery.DiscoveryInterface) (bool, error) {
 	resources, err := d.ServerResourcesForGroupVersion(certmanagerv1.SchemeGroupVersion.String())
 	if apierrors.IsNotFound(err) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("asking whether the API of cert-manager is served: %w", err)
+		return false, fmt.Errorf("checking whether the API of cert-manager is served: %w", err)
 	}
 	return slices.ContainsFunc(resources.APIResources, func(r metav1.APIResource) bool { return r.Name == "certificates" }), nil
 }
 
-// certManager is the keeper of the cert-manager mode: it does what planInjection says.
+// certManager is the keeper of the cert-manager mode: it executes planInjection.
 type certManager struct {
 	client         client.Client
 	options        Options
@@ -51,7 +51,7 @@ type certManager struct {
 	now            func() time.Time
 
 	trusted, replaced time.Time
-	// leaf is the webhook's Secret as it was observed; nil when there is none.
+	// leaf is the webhook's Secret as observed; nil if there is none.
 	leaf *corev1.Secret
 }
 
@@ -59,7 +59,7 @@ var _ keeper = (*certManager)(nil)
 
 func (m *certManager) secrets() []string { return []string{LeafSecret, IssuerSecret} }
 
-// prepare asks for the CA; nothing that is served depends on it yet.
+// prepare requests the CA; no served certificate depends on it yet.
 func (m *certManager) prepare(ctx context.Context) error {
 	namespace := m.options.Namespace
 	for _, object := range []runtime.ApplyConfiguration{
@@ -70,14 +70,14 @@ func (m *certManager) prepare(ctx context.Context) error {
 			WithSpec(applyv1.IssuerSpec().WithCA(applyv1.CAIssuer().WithSecretName(IssuerSecret))),
 	} {
 		if err := m.client.Apply(ctx, object, fieldOwner, client.ForceOwnership); err != nil {
-			return fmt.Errorf("asking cert-manager for a CA: %w", err)
+			return fmt.Errorf("requesting a CA from cert-manager: %w", err)
 		}
 	}
 	return nil
 }
 
-// authoritySpec is that of the CA. It keeps its key when it is renewed: certificates from before and
-// after trust each other, whatever cainjector has copied.
+// authoritySpec returns the spec of the CA. The CA keeps its key when it is renewed, so that certificates from
+// before and after are trusted by either CA that cainjector may have copied.
 func (m *certManager) authoritySpec() *applyv1.CertificateSpecApplyConfiguration {
 	return applyv1.CertificateSpec().
 		WithIsCA(true).
@@ -151,7 +151,7 @@ func (m *certManager) observe(ctx context.Context) (injectionState, error) {
 	return s, nil
 }
 
-// since is when something began that holds now; zero while it does not.
+// since returns when a condition that holds now began to hold; zero while it does not hold.
 func since(begun time.Time, holds bool, now time.Time) time.Time {
 	switch {
 	case !holds:
@@ -162,7 +162,7 @@ func since(begun time.Time, holds bool, now time.Time) time.Time {
 	return begun
 }
 
-// asked says whether cert-manager was asked for the certificate as it is wanted now.
+// asked reports whether the certificate was requested from cert-manager with the current settings.
 func (m *certManager) asked(ctx context.Context) (bool, error) {
 	found := &certmanagerv1.Certificate{}
 	err := m.client.Get(ctx, client.ObjectKey{Namespace: m.options.Namespace, Name: webhookCertificate}, found)
@@ -182,7 +182,7 @@ func (m *certManager) act(ctx context.Context, next step) error {
 	switch next.deed {
 	case ask:
 		if err := m.client.Apply(ctx, applyv1.Certificate(webhookCertificate, m.options.Namespace).WithSpec(m.leafSpec()), fieldOwner, client.ForceOwnership); err != nil {
-			return fmt.Errorf("asking cert-manager for the webhook's certificate: %w", err)
+			return fmt.Errorf("requesting the webhook's certificate from cert-manager: %w", err)
 		}
 	case discard:
 		return m.discard(ctx)
@@ -194,14 +194,14 @@ func (m *certManager) act(ctx context.Context, next step) error {
 	return nil
 }
 
-// discard empties the Secret that was observed, unless somebody wrote it since. Its type wants the key to be there.
+// discard empties the observed Secret, unless it changed since. Its type requires the keys.
 func (m *certManager) discard(ctx context.Context) error {
 	emptied := m.leaf.DeepCopy()
 	emptied.Data[corev1.TLSCertKey] = []byte{}
 	return writeSecret(ctx, m.client, m.leaf, emptied)
 }
 
-// retireCertManager takes back what was asked of cert-manager, which would go on to write the
+// retireCertManager deletes the objects requested from cert-manager, which would otherwise keep writing the
 // webhook's Secret. The Secrets stay.
 func retireCertManager(ctx context.Context, c client.Client, namespace string) error {
 	named := func(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Namespace: namespace, Name: name} }
@@ -213,7 +213,7 @@ func retireCertManager(ctx context.Context, c client.Client, namespace string) e
 		&certmanagerv1.Issuer{ObjectMeta: named(selfSignedIssuer)},
 	} {
 		if err := c.Delete(ctx, object); err != nil && !apierrors.IsNotFound(err) {
-			errs = append(errs, fmt.Errorf("taking back what was asked of cert-manager: %w", err))
+			errs = append(errs, fmt.Errorf("deleting the objects requested from cert-manager: %w", err))
 		}
 	}
 	return errors.Join(errs...)

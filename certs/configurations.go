@@ -34,7 +34,7 @@ func (id configurationID) object() client.Object {
 	return object
 }
 
-// clientConfigs are those of a configuration's entries, to be read or written.
+// clientConfigs returns those of a configuration's entries, to be read or written.
 func clientConfigs(object client.Object) []*admissionregistrationv1.WebhookClientConfig {
 	var configs []*admissionregistrationv1.WebhookClientConfig
 	switch object := object.(type) {
@@ -50,15 +50,15 @@ func clientConfigs(object client.Object) []*admissionregistrationv1.WebhookClien
 	return configs
 }
 
-// configurations are the webhook configurations whose trust is kept up.
+// configurations are the webhook configurations that have to trust the webhook.
 type configurations struct {
 	client client.Client
 	ids    []configurationID
-	// seen are the objects that observe read, for the patch that follows.
+	// seen are the objects that observe read, for the following patch.
 	seen map[configurationID]client.Object
 }
 
-// observe reads those that exist.
+// observe reads the configurations that exist.
 func (c *configurations) observe(ctx context.Context) ([]configuration, error) {
 	c.seen = map[configurationID]client.Object{}
 	var found []configuration
@@ -81,12 +81,12 @@ func (c *configurations) observe(ctx context.Context) ([]configuration, error) {
 	return found, nil
 }
 
-// write has every entry of a configuration trust a bundle, nil for the one it has, and sets
-// cert-manager's annotation, or takes it away when it is empty. It writes what observe saw or nothing.
+// write makes every entry of a configuration trust a bundle, nil for no change, and sets cert-manager's
+// annotation, or removes it when it is empty. It fails if the object changed since observe.
 func (c *configurations) write(ctx context.Context, id configurationID, trusted bundle, injected string) error {
 	before, ok := c.seen[id]
 	if !ok {
-		return fmt.Errorf("writing %s: it was not seen", id)
+		return fmt.Errorf("writing %s: it was not read before", id)
 	}
 	object := before.DeepCopyObject().(client.Object)
 	if trusted != nil {

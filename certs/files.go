@@ -15,11 +15,11 @@ type files struct{ watcher *certwatcher.CertWatcher }
 
 var _ Source = (*files)(nil)
 
-// FromFiles is a source that serves a PEM certificate (with its chain) and key, and reads them
-// anew when they change. It fails when they cannot be read or do not fit together now.
+// FromFiles returns a source that serves a PEM certificate (with its chain) and key, and reloads them when they
+// change. It fails if they cannot be read or do not match now.
 func FromFiles(certFile, keyFile string) (Source, error) {
 	if certFile == "" || keyFile == "" {
-		return nil, errors.New("the certificate and its key must both be named: give --tls-cert-file and --tls-private-key-file")
+		return nil, errors.New("the certificate and its key are both required: set --tls-cert-file and --tls-private-key-file")
 	}
 	watcher, err := certwatcher.New(certFile, keyFile)
 	if err != nil {
@@ -32,7 +32,7 @@ func (f *files) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, er
 	return f.watcher.GetCertificate(hello)
 }
 
-// Ready is nil: FromFiles has loaded a pair, and the former one stays while a new one is no good.
+// Ready is always nil: FromFiles has loaded a pair, which stays while a new one is invalid.
 func (f *files) Ready() error { return nil }
 
 func (f *files) Expiration() time.Time {

@@ -14,9 +14,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 )
 
-// follow watches the one object that has the name and kind of object, and tells what it is now, or
-// nil when it is gone, until ctx ends. It asks for nothing but that object, so a role that names it
-// is enough. changed is called from one goroutine at a time.
+// follow watches one object by name and kind, and passes its current state, or nil when it is gone, to changed
+// until ctx ends. It only reads that object, so a role that names it is sufficient. changed is called from one
+// goroutine at a time.
 func follow(ctx context.Context, c client.WithWatch, object client.Object, changed func(client.Object)) error {
 	kind, err := apiutil.GVKForObject(object, c.Scheme())
 	if err != nil {
@@ -77,7 +77,7 @@ func follow(ctx context.Context, c client.WithWatch, object client.Object, chang
 	return nil
 }
 
-// plainList has the reflector list before it watches: to stream a list of one object gains nothing.
+// plainList makes the reflector list before it watches: streaming a list of one object gains nothing.
 type plainList struct{}
 
 func (plainList) IsWatchListSemanticsUnSupported() bool { return true }

@@ -7,57 +7,57 @@ import (
 	"time"
 )
 
-// cainjector brings the CA of the webhook's Secret into the configurations that ask for it by
-// annotation. It does so after a certificate of that CA took the place of the one that is served, and
-// before cert-manager 1.19 it put the one CA in place of the other. Either way there is a moment in
-// which the one is trusted and the other served. So when another CA is to sign, both are brought into
-// the bundles here, before, and the annotation is off until what is served was replaced.
+// cainjector copies the CA of the webhook's Secret into annotated configurations. It does so after a
+// certificate of that CA has replaced the served one, and before cert-manager 1.19 it replaced the old CA.
+// Either way there is a moment in which one CA is trusted and a certificate of the other is served. So when
+// another CA starts to sign, both are put into the bundles here first, and the annotation is removed until the
+// served certificate has been replaced.
 const injectAnnotation = "cert-manager.io/inject-ca-from"
 
-// Deeds of the cert-manager mode alone.
+// Deeds that only the cert-manager mode has.
 const (
-	// ask has cert-manager make the webhook's certificate.
+	// ask requests the webhook's certificate from cert-manager.
 	ask deed = "ask"
-	// inject leaves the bundles to cainjector.
+	// inject lets cainjector maintain the bundles.
 	inject deed = "inject"
-	// discard takes a certificate out of the webhook's Secret. cert-manager keeps one that it finds, whoever
-	// signed it, until that is due for renewal.
+	// discard removes a certificate from the webhook's Secret. cert-manager keeps any certificate that it
+	// finds, whoever signed it, until its renewal is due.
 	discard deed = "discard"
 )
 
-// injectionState is all that a plan of the cert-manager mode looks at.
+// injectionState is the input of a plan of the cert-manager mode.
 type injectionState struct {
 	now time.Time
-	// issuer is the CA that cert-manager signs with; nil before it has one.
+	// issuer is the CA that cert-manager signs with; nil if it has none yet.
 	issuer *x509.Certificate
-	// asked says whether cert-manager knows of the webhook's certificate.
+	// asked is whether the webhook's certificate was requested from cert-manager.
 	asked bool
 	leaf  *pair
-	// trusted is since when every configuration has trusted the issuer, replaced since when what is
-	// in the webhook's Secret has been of it; zero while it does not or is not. They are of this
-	// process: one that takes over waits once more.
+	// trusted is when every configuration began to trust the issuer, replaced when the webhook's Secret began
+	// to hold a certificate of it; zero while it does not. They are known to this process only: a new leader
+	// waits again.
 	trusted, replaced time.Time
 	configurations    []configuration
 }
 
-// planInjection says what to do next where cert-manager makes the certificate. settle is as in policy.
+// planInjection returns the next step of the cert-manager mode. settle is as in policy.
 func planInjection(s injectionState, settle time.Duration) step {
 	switch {
 	case s.issuer == nil:
-		return step{deed: idle, reason: "cert-manager has not made the CA yet", until: s.now.Add(lookAgain)}
+		return step{deed: idle, reason: "cert-manager has not created the CA yet", until: s.now.Add(lookAgain)}
 	case s.overlaps():
 		return s.overlap(settle)
 	case s.stranger():
-		return step{deed: discard, reason: "nobody trusts the certificate that is there, so cert-manager is to make another"}
+		return step{deed: discard, reason: "the existing certificate is not trusted, so cert-manager has to create another one"}
 	case !s.asked:
-		return step{deed: ask, reason: "cert-manager does not know of the webhook's certificate, as it is wanted"}
+		return step{deed: ask, reason: "the webhook's certificate has not been requested from cert-manager with the current settings"}
 	case !s.ofIssuer():
-		return step{deed: idle, reason: "cert-manager has not made the certificate yet", until: s.now.Add(lookAgain)}
+		return step{deed: idle, reason: "cert-manager has not created the certificate yet", until: s.now.Add(lookAgain)}
 	}
 	return s.handBack(settle)
 }
 
-// overlap has both CAs trusted before what is served is replaced.
+// overlap makes both CAs trusted before the served certificate is replaced.
 func (s injectionState) overlap(settle time.Duration) step {
 	for _, configuration := range s.configurations {
 		if want := s.both(configuration); configuration.injected != "" || !configuration.holds(want) {
@@ -76,7 +76,7 @@ func (s injectionState) overlap(settle time.Duration) step {
 	return step{deed: ask, reason: fmt.Sprintf("cert-manager's CA has been trusted since %s", moment(s.trusted))}
 }
 
-// handBack leaves the bundles to cainjector once only one CA matters.
+// handBack returns the bundles to cainjector once only one CA is needed.
 func (s injectionState) handBack(settle time.Duration) step {
 	until := s.now.Add(lookAgain)
 	for _, configuration := range s.configurations {
@@ -89,17 +89,17 @@ func (s injectionState) handBack(settle time.Duration) step {
 			until = earlier(until, ready)
 			continue
 		}
-		return step{deed: inject, configuration: configuration.id, reason: "cert-manager's CA alone matters"}
+		return step{deed: inject, configuration: configuration.id, reason: "only cert-manager's CA is needed"}
 	}
-	return step{deed: idle, reason: "cert-manager keeps up the certificate and the trust in it", until: until}
+	return step{deed: idle, reason: "cert-manager maintains the certificate and caBundle", until: until}
 }
 
-// stranger says whether a certificate is there that another CA signed.
+// stranger reports whether the certificate was signed by another CA.
 func (s injectionState) stranger() bool {
 	return s.leaf != nil && alive(s.leaf.Certificate, s.now) && !s.ofIssuer()
 }
 
-// overlaps says whether a certificate is served and trusted that another CA signed.
+// overlaps reports whether a certificate of another CA is served and trusted.
 func (s injectionState) overlaps() bool {
 	if !s.stranger() {
 		return false
@@ -116,7 +116,7 @@ func (s injectionState) overlaps() bool {
 
 func (s injectionState) ofIssuer() bool { return s.leaf != nil && issued(s.issuer, s.leaf.Certificate) }
 
-// both is what an entry of a configuration trusts and has not expired, and the issuer.
+// both returns the unexpired CAs that an entry of a configuration trusts, and the issuer.
 func (s injectionState) both(c configuration) bundle {
 	all := bundle{s.issuer}
 	for _, text := range c.bundles {
@@ -129,7 +129,7 @@ func (s injectionState) both(c configuration) bundle {
 	return all
 }
 
-// holds says whether the bundle of every entry is that one.
+// holds reports whether the bundle of every entry is want.
 func (c configuration) holds(want bundle) bool {
 	for _, text := range c.bundles {
 		if !bytes.Equal(text, want.encode()) {

@@ -24,15 +24,15 @@ func TestPlanInjection(t *testing.T) {
 		wantOf     []*pair   // of spread
 		wantUntil  time.Time // of idle; zero for whenever
 	}{
-		"no CA yet":       {state: injectionState{configurations: all(trusting())}, want: idle, wantReason: "not made the CA"},
-		"the CA is there": {state: injectionState{issuer: issuer.Certificate, configurations: all(trusting())}, want: ask, wantReason: "does not know"},
-		"asked":           {state: injectionState{issuer: issuer.Certificate, asked: true, configurations: all(trusting())}, want: idle, wantReason: "not made the certificate"},
+		"no CA yet":       {state: injectionState{configurations: all(trusting())}, want: idle, wantReason: "not created the CA"},
+		"the CA is there": {state: injectionState{issuer: issuer.Certificate, configurations: all(trusting())}, want: ask, wantReason: "has not been requested"},
+		"asked":           {state: injectionState{issuer: issuer.Certificate, asked: true, configurations: all(trusting())}, want: idle, wantReason: "not created the certificate"},
 		"the first certificate": {
 			state: injectionState{issuer: issuer.Certificate, asked: true, leaf: ours, replaced: begin, configurations: all(trusting())}, want: inject},
 		"all is well": {
-			state: injectionState{issuer: issuer.Certificate, asked: true, leaf: ours, replaced: begin, configurations: all(injected(issuer))}, want: idle, wantReason: "keeps up"},
+			state: injectionState{issuer: issuer.Certificate, asked: true, leaf: ours, replaced: begin, configurations: all(injected(issuer))}, want: idle, wantReason: "maintains"},
 		"the CA was renewed with its key": {
-			state: injectionState{issuer: renewed.Certificate, asked: true, leaf: ours, replaced: begin, configurations: all(injected(issuer))}, want: idle, wantReason: "keeps up"},
+			state: injectionState{issuer: renewed.Certificate, asked: true, leaf: ours, replaced: begin, configurations: all(injected(issuer))}, want: idle, wantReason: "maintains"},
 		"other names are wanted": {
 			state: injectionState{issuer: issuer.Certificate, leaf: ours, replaced: begin, configurations: all(injected(issuer))}, want: ask},
 		"a stranger's, trusted by nobody": {

@@ -20,95 +20,93 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 )
 
-// Mode says who makes the webhook's certificate.
+// Mode is the source of the webhook's certificate.
 type Mode string
 
 // The values of Mode.
 const (
-	// ModeAuto is cert-manager where its API is served when the controller starts, else
-	// self-managed.
+	// ModeAuto is cert-manager if its API is served when the controller starts, else self-managed.
 	ModeAuto Mode = "auto"
-	// ModeCertManager leaves it to cert-manager.
+	// ModeCertManager requests it from cert-manager.
 	ModeCertManager Mode = "cert-manager"
-	// ModeSelfManaged does it here.
+	// ModeSelfManaged creates it in the controller.
 	ModeSelfManaged Mode = "self-managed"
-	// ModeNone leaves it to whoever gives the webhook its files.
+	// ModeNone means that the webhook gets its certificate from files.
 	ModeNone Mode = "none"
 )
 
-// ParseMode refuses what is not supported.
+// ParseMode returns an error for unknown modes.
 func ParseMode(value string) (Mode, error) {
 	switch mode := Mode(value); mode {
 	case ModeAuto, ModeCertManager, ModeSelfManaged, ModeNone:
 		return mode, nil
 	}
-	return "", fmt.Errorf("certificates by %q are unknown: use auto, cert-manager, self-managed or none", value)
+	return "", fmt.Errorf("unknown certificate source %q: use auto, cert-manager, self-managed or none", value)
 }
 
 // The Secrets, in the namespace of the Options.
 const (
-	// LeafSecret is the webhook's own, whoever makes its certificate.
+	// LeafSecret holds the webhook's certificate in all modes.
 	LeafSecret = "everynode-webhook-tls"
 	// AuthoritySecret holds the CAs of the self-managed mode.
 	AuthoritySecret = "everynode-webhook-ca"
-	// IssuerSecret holds the CA that cert-manager made.
+	// IssuerSecret holds the CA that cert-manager created.
 	IssuerSecret = "everynode-webhook-issuer"
 )
 
-// Options are what an operator may choose.
+// Options are the operator's settings.
 type Options struct {
 	Mode Mode
-	// Namespace is where the Secrets are.
+	// Namespace is the namespace of the Secrets.
 	Namespace string
 	// Names are the DNS names and IP addresses at which the API server calls the webhook.
 	Names []string
-	// Mutating and Validating name the webhook configurations that are to trust the webhook. One
-	// that does not exist is trusted as soon as it does.
+	// Mutating and Validating name the webhook configurations that have to trust the webhook. One that does not
+	// exist yet gets the bundle when it is created.
 	Mutating, Validating []string
 	// Lifetime is that of the webhook's certificate, AuthorityLifetime that of its CA.
 	Lifetime, AuthorityLifetime time.Duration
-	// Settle is how long API servers and webhooks may take to notice what was written, before a
-	// new CA signs.
+	// Settle is how long API servers and webhooks may take to notice a write, before a new CA signs.
 	Settle time.Duration
 }
 
-// minLifetimes is how many lifetimes of certificates a CA has at least: in its last third, while a
-// successor takes over, whole ones have to fit.
+// minLifetimes is the minimum lifetime of a CA in lifetimes of certificates: in its last third, during the
+// succession, whole ones have to fit.
 const minLifetimes = 3
 
-// minLifetime of a certificate; less would be renewed all the time.
+// minLifetime of a certificate; a shorter one would be renewed all the time.
 const minLifetime = 10 * time.Second
 
-// Validate says everything that is wrong with the options.
+// Validate returns all errors of the options.
 func (o *Options) Validate() error {
 	var errs []error
 	if o.Namespace == "" || len(o.Names) == 0 {
-		errs = append(errs, errors.New("the webhook's certificate needs a namespace for its Secret and a name to be valid for"))
+		errs = append(errs, errors.New("the webhook's certificate needs a namespace for its Secret and at least one name"))
 	}
 	if o.Lifetime < minLifetime {
-		errs = append(errs, fmt.Errorf("a certificate that lives for %s would be renewed all the time: give %s or more", o.Lifetime, minLifetime))
+		errs = append(errs, fmt.Errorf("a certificate lifetime of %s is too short: set %s or more", o.Lifetime, minLifetime))
 	}
 	if o.AuthorityLifetime < minLifetimes*o.Lifetime {
-		errs = append(errs, fmt.Errorf("a CA that lives for %s is too short for certificates of %s: give at least %d times as much", o.AuthorityLifetime, o.Lifetime, minLifetimes))
+		errs = append(errs, fmt.Errorf("a CA lifetime of %s is too short for certificates of %s: set at least %d times as much", o.AuthorityLifetime, o.Lifetime, minLifetimes))
 	}
 	if o.Settle < 0 {
-		errs = append(errs, fmt.Errorf("%s is no time to wait for: give 0 or more", o.Settle))
+		errs = append(errs, fmt.Errorf("the settle time %s is negative: set 0 or more", o.Settle))
 	}
 	return errors.Join(errs...)
 }
 
-// keeper is one mode at work.
+// keeper implements one mode.
 type keeper interface {
-	// prepare is done once, again when it failed.
+	// prepare runs once, and again if it failed.
 	prepare(context.Context) error
-	// secrets are the names of those whose changes matter.
+	// secrets returns the names of the Secrets to watch.
 	secrets() []string
-	// step observes, plans one step and does it. An idle one did nothing.
+	// step observes, plans one step and executes it. An idle step did nothing.
 	step(context.Context) (step, error)
 }
 
-// Manager has the webhook's certificate made, renewed and trusted. One of them works at a time: add
-// it to a manager with leader election. Two that do for a moment do no harm.
+// Manager creates and renews the webhook's certificate, and makes it trusted. Only one should work at a time:
+// add it to a manager with leader election. Two at the same time do no harm.
 type Manager struct {
 	client  client.WithWatch
 	options Options
@@ -116,7 +114,7 @@ type Manager struct {
 	writes  flowcontrol.RateLimiter
 }
 
-// NewManager decides who makes the certificate.
+// NewManager decides which mode to use.
 func NewManager(ctx context.Context, config *rest.Config, options Options) (*Manager, error) {
 	if err := options.Validate(); err != nil {
 		return nil, err
@@ -127,22 +125,22 @@ func NewManager(ctx context.Context, config *rest.Config, options Options) (*Man
 	}
 	discoverer, err := discovery.NewDiscoveryClientForConfig(config)
 	if err != nil {
-		return nil, fmt.Errorf("making a client for certificates: %w", err)
+		return nil, fmt.Errorf("creating a client for certificates: %w", err)
 	}
 	served, err := servesCertManager(discoverer)
 	if err != nil {
 		return nil, err
 	}
 	mode, why := options.Mode.decide(served)
-	log.FromContext(ctx).Info("who makes the webhook's certificate", "mode", mode, "why", why)
+	log.FromContext(ctx).Info("Selected the source of the webhook's certificate", "mode", mode, "why", why)
 	return newManager(c, options, mode, served), nil
 }
 
-// decide makes of auto one of the others.
+// decide resolves auto to another mode.
 func (m Mode) decide(certManagerServed bool) (Mode, string) {
 	switch {
 	case m != ModeAuto:
-		return m, "it was asked for"
+		return m, "it was configured"
 	case certManagerServed:
 		return ModeCertManager, "the API of cert-manager is served"
 	}
@@ -183,7 +181,7 @@ func (o *Options) configurations() []configurationID {
 	return ids
 }
 
-// NewSecretSource is FromSecret with a client of its own.
+// NewSecretSource is FromSecret with its own client.
 func NewSecretSource(config *rest.Config, namespace, name string) (Source, error) {
 	c, err := newClient(config)
 	if err != nil {
@@ -192,7 +190,7 @@ func NewSecretSource(config *rest.Config, namespace, name string) (Source, error
 	return FromSecret(c, client.ObjectKey{Namespace: namespace, Name: name}), nil
 }
 
-// newClient asks the API server itself, with no cache: what is decided on has to be true now.
+// newClient returns a client without a cache, because decisions need the current state.
 func newClient(config *rest.Config) (client.WithWatch, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, admissionregistrationv1.AddToScheme, addCertManager} {
@@ -202,23 +200,23 @@ func newClient(config *rest.Config) (client.WithWatch, error) {
 	}
 	c, err := client.NewWithWatch(config, client.Options{Scheme: scheme})
 	if err != nil {
-		return nil, fmt.Errorf("making a client for certificates: %w", err)
+		return nil, fmt.Errorf("creating a client for certificates: %w", err)
 	}
 	return c, nil
 }
 
 const (
-	// Should somebody undo what is written here, they and we do not keep the API server busy.
+	// If another writer keeps undoing our writes, the two must not overload the API server.
 	writesPerSecond = 2
 	writesBurst     = 20
 
 	manageBackOff    = 500 * time.Millisecond
 	manageBackOffMax = 10 * time.Second
-	// lookAgain is how long nothing is looked at, though nothing seems to change.
+	// lookAgain is the longest time between two observations without a change.
 	lookAgain = time.Hour
 )
 
-// Start keeps the certificate up until ctx ends.
+// Start maintains the certificate until ctx ends.
 func (m *Manager) Start(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	wake := make(chan struct{}, 1)
@@ -239,7 +237,7 @@ func (m *Manager) Start(ctx context.Context) error {
 	return group.Wait()
 }
 
-// objects are those whose changes matter.
+// objects returns the objects to watch.
 func (m *Manager) objects() []client.Object {
 	var objects []client.Object
 	for _, name := range m.keeper.secrets() {
@@ -263,11 +261,11 @@ func (m *Manager) run(ctx context.Context, wake <-chan struct{}) {
 		case ctx.Err() != nil:
 			return
 		case apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err):
-			pause = manageBackOff // somebody else wrote; look at what
+			pause = manageBackOff // the object changed; observe it again
 		default:
 			renewalErrors.Inc()
 			if said != err.Error() {
-				logger.Error(err, "keeping up the webhook's certificate; trying again until it works")
+				logger.Error(err, "Failed to maintain the webhook's certificate; will retry")
 				said = err.Error()
 			}
 			pause, retry = retry, min(2*retry, manageBackOffMax)
@@ -282,7 +280,7 @@ func (m *Manager) run(ctx context.Context, wake <-chan struct{}) {
 	}
 }
 
-// settle takes steps until nothing is left to do now, and says when to look again.
+// settle takes steps until none is due, and returns when the next one is.
 func (m *Manager) settle(ctx context.Context, prepared *bool) (time.Time, error) {
 	if !*prepared {
 		if err := m.keeper.prepare(ctx); err != nil {
@@ -305,7 +303,7 @@ func (m *Manager) settle(ctx context.Context, prepared *bool) (time.Time, error)
 	}
 }
 
-// subject is what a step is about, when that is not the certificate.
+// subject returns the object of a step, unless that is the certificate.
 func (s step) subject() string {
 	if s.deed == spread {
 		return "(" + s.configuration.String() + ")"

@@ -9,21 +9,21 @@ import (
 	"github.com/everynode/everynode/internal/metric"
 )
 
-// Renewal is watched from both ends (files/rules.yaml of the chart): by what a server serves, and by
-// whether who renews it fails.
+// Renewal is monitored from both ends (files/rules.yaml of the chart): the served certificate, and failures
+// of the renewal.
 var (
 	expirationDesc = metric.NewGaugeDesc("everynode_webhook_certificate_expiration_timestamp_seconds",
-		"When the certificate that this server serves expires, in seconds since 1970. There is no series while it has none.")
+		"When the certificate that this server serves expires, in seconds since 1970. There is no series without a certificate.")
 	renewalErrors = metric.NewCounter("everynode_webhook_certificate_renewal_errors_total",
-		"Number of failures to renew the webhook's certificate, its CA or the trust in them; the controller's log shows why.")
+		"Number of failed attempts to renew the webhook's certificate or its CA, or to update caBundle; the controller's log contains the errors.")
 )
 
 func init() { metrics.Registry.MustRegister(renewalErrors) }
 
-// expiration tells Prometheus when what a source serves ends.
+// expiration reports when the certificate of a source expires.
 type expiration struct{ source Source }
 
-// NewExpirationCollector is the metric of the certificate that a source serves.
+// NewExpirationCollector returns the metric of the certificate that a source serves.
 func NewExpirationCollector(source Source) prometheus.Collector { return expiration{source} }
 
 func (e expiration) Describe(descriptions chan<- *prometheus.Desc) { descriptions <- expirationDesc }

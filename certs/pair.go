@@ -29,16 +29,16 @@ const (
 	keyBlock         = "EC PRIVATE KEY"
 )
 
-// maxBackdate is how far in the past a certificate begins, for clocks that are behind.
+// maxBackdate is how far in the past the validity of a certificate begins, for clocks that are behind.
 const maxBackdate = time.Hour
 
-// backdate is short when the lifetime is.
+// backdate is short if the lifetime is.
 func backdate(lifetime time.Duration) time.Duration { return min(maxBackdate, lifetime/10) }
 
-// newAuthority makes a CA.
+// newAuthority creates a CA.
 func newAuthority(now time.Time, lifetime time.Duration) (*pair, error) {
 	return sign(&x509.Certificate{
-		// Its moment tells one from the next for who reads a bundle.
+		// The time distinguishes CAs for readers of a bundle.
 		Subject:               pkix.Name{CommonName: fmt.Sprintf("everynode-webhook-ca@%d", now.Unix())},
 		NotBefore:             now.Add(-backdate(lifetime)),
 		NotAfter:              now.Add(lifetime),
@@ -49,7 +49,7 @@ func newAuthority(now time.Time, lifetime time.Duration) (*pair, error) {
 	}, nil)
 }
 
-// newLeaf makes a server's certificate for DNS names and IP addresses. None outlives its CA.
+// newLeaf creates a server certificate for DNS names and IP addresses. It never outlives its CA.
 func newLeaf(ca *pair, now time.Time, lifetime time.Duration, names []string) (*pair, error) {
 	template := &x509.Certificate{
 		Subject:               pkix.Name{CommonName: "everynode-webhook"},
@@ -63,10 +63,10 @@ func newLeaf(ca *pair, now time.Time, lifetime time.Duration, names []string) (*
 	return sign(template, ca)
 }
 
-// sign makes a key and a certificate of a template, signed by ca, or by itself when ca is nil.
+// sign creates a key and a certificate from a template, signed by ca, or self-signed if ca is nil.
 func sign(template *x509.Certificate, ca *pair) (*pair, error) {
 	fail := func(err error) (*pair, error) {
-		return nil, fmt.Errorf("making a certificate for %s: %w", template.Subject.CommonName, err)
+		return nil, fmt.Errorf("creating a certificate for %s: %w", template.Subject.CommonName, err)
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -91,7 +91,7 @@ func sign(template *x509.Certificate, ca *pair) (*pair, error) {
 	return &pair{certificate, key}, nil
 }
 
-// parsePair reads a pair, which has to fit together. Of a chain it takes the first.
+// parsePair parses a certificate and its matching key. Of a chain it uses the first certificate.
 func parsePair(certPEM, keyPEM []byte) (*pair, error) {
 	read, err := tls.X509KeyPair(certPEM, keyPEM)
 	if err != nil {
@@ -107,29 +107,29 @@ func parsePair(certPEM, keyPEM []byte) (*pair, error) {
 func (p *pair) keyPEM() ([]byte, error) {
 	key, ok := p.key.(*ecdsa.PrivateKey)
 	if !ok {
-		return nil, fmt.Errorf("the key of %s is a %T, want one that was made here", p.Subject.CommonName, p.key)
+		return nil, fmt.Errorf("the key of %s is a %T, want one that everynode-controller created", p.Subject.CommonName, p.key)
 	}
 	der, err := x509.MarshalECPrivateKey(key)
 	if err != nil {
-		return nil, fmt.Errorf("writing the key of %s: %w", p.Subject.CommonName, err)
+		return nil, fmt.Errorf("encoding the key of %s: %w", p.Subject.CommonName, err)
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: keyBlock, Bytes: der}), nil
 }
 
-// issued says whether a CA signed a certificate.
+// issued reports whether a CA signed a certificate.
 func issued(ca, leaf *x509.Certificate) bool { return leaf.CheckSignatureFrom(ca) == nil }
 
-// alive says whether a certificate is valid at a moment.
+// alive reports whether a certificate is valid at a time.
 func alive(c *x509.Certificate, now time.Time) bool {
 	return !now.Before(c.NotBefore) && now.Before(c.NotAfter)
 }
 
-// renewal is when a certificate is due to be replaced: after two thirds of its time.
+// renewal is when a certificate is due for renewal: after two thirds of its lifetime.
 func renewal(c *x509.Certificate) time.Time {
 	return c.NotBefore.Add(c.NotAfter.Sub(c.NotBefore) / 3 * 2)
 }
 
-// splitNames tells DNS names from IP addresses.
+// splitNames separates DNS names and IP addresses.
 func splitNames(names []string) (dns []string, ips []net.IP) {
 	for _, name := range names {
 		if ip := net.ParseIP(name); ip != nil {
@@ -141,7 +141,7 @@ func splitNames(names []string) (dns []string, ips []net.IP) {
 	return dns, ips
 }
 
-// namesOf is what splitNames splits, sorted.
+// namesOf returns the names that splitNames splits, sorted.
 func namesOf(c *x509.Certificate) []string {
 	names := slices.Clone(c.DNSNames)
 	for _, ip := range c.IPAddresses {

@@ -8,93 +8,92 @@ import (
 	"time"
 )
 
-// state is all that a plan of the self-managed mode looks at.
+// state is the input of a plan of the self-managed mode.
 type state struct {
 	now         time.Time
 	authorities authorities
-	// damage is what could not be read of the CAs' Secret.
+	// damage describes the parts of the CAs' Secret that could not be decoded.
 	damage error
-	// leaf is what the webhook's Secret holds; when it holds none, absence says why.
+	// leaf is the pair in the webhook's Secret; if there is none, absence is the reason.
 	leaf           *pair
 	absence        string
 	configurations []configuration
 }
 
-// configuration is a webhook configuration as far as trust is concerned.
+// configuration is the part of a webhook configuration that concerns trust.
 type configuration struct {
 	id configurationID
-	// bundles are those of its entries, in their order.
+	// bundles are those of its entries, in order.
 	bundles [][]byte
-	// injected is the value of cert-manager's annotation; cainjector writes the bundles when there
-	// is one.
+	// injected is the value of cert-manager's annotation; if it is set, cainjector writes the bundles.
 	injected string
 }
 
-// deed is what a step does. Each is one write.
+// deed is the action of a step. Each is one write.
 type deed string
 
-// The deeds, in the order of their urgency.
+// The deeds, in order of urgency.
 const (
-	// keep notes CAs that are trusted already and signed what is served.
+	// keep records CAs that are already trusted and signed the served certificate.
 	keep deed = "keep"
-	// found makes a CA that is to sign next.
+	// found creates a CA that will sign next.
 	found deed = "found"
-	// retract notes that a configuration does not trust the next CA any more.
+	// retract records that a configuration does not trust the next CA any more.
 	retract deed = "retract"
-	// spread has a configuration trust all the CAs, and no other.
+	// spread makes a configuration trust all the CAs, and no others.
 	spread deed = "spread"
-	// issue makes the webhook's certificate.
+	// issue creates the webhook's certificate.
 	issue deed = "issue"
-	// note notes that every configuration trusts the next CA.
+	// note records that every configuration trusts the next CA.
 	note deed = "note"
-	// promote has the next CA sign.
+	// promote makes the next CA the signing one.
 	promote deed = "promote"
-	// forget ends the trust in CAs of which nothing is served any more.
+	// forget ends the trust in CAs without a served certificate.
 	forget deed = "forget"
-	// idle does nothing until something changes or it is time.
+	// idle waits for a change or a time.
 	idle deed = "idle"
 )
 
-// step is what to do next and why.
+// step is the next action and its reason.
 type step struct {
 	deed   deed
 	reason string
-	// of says which CAs to keep, or to trust.
+	// of are the CAs to keep, or to trust.
 	of bundle
-	// until is how long what signed until now may be served, or for idle, when to look again.
+	// until is how long certificates signed until now may be served or, for idle, when to check again.
 	until time.Time
 	// configuration is the one to spread trust to.
 	configuration configurationID
 }
 
-// policy is what an operator decides of the self-managed mode.
+// policy has the operator's settings of the self-managed mode.
 type policy struct {
 	names               []string
 	lifetime, authority time.Duration
-	// settle is how long API servers and webhooks may take to notice what was written.
+	// settle is how long API servers and webhooks may take to notice a write.
 	settle time.Duration
 }
 
-// plan says what to do next. Every step leaves the webhook trusted, whatever happens after it:
+// plan returns the next step. Every step leaves the webhook trusted, whatever happens after it:
 //
 //   - A CA signs once every configuration has trusted it for the settle time.
-//   - A CA stays trusted until the last certificate of it has expired, so that one that is late to
-//     notice a renewal, be it for weeks, is trusted still.
-//   - What is in a bundle is the set of all CAs, so it does not change when another one signs.
+//   - A CA stays trusted until its last certificate has expired, so that a webhook that notices a renewal late,
+//     even by weeks, is still trusted.
+//   - A bundle is the set of all CAs, so it does not change when another one signs.
 //
-// So it may end after any step, and whoever comes next goes on from what is stored.
+// So the process may end after any step, and the next one continues from the stored state.
 func (p policy) plan(s state) step {
 	for _, rule := range []func(state) (step, bool){p.keep, p.found, p.retract, p.spread, p.issue, p.promote, p.forget} {
 		if next, due := rule(s); due {
 			return next
 		}
 	}
-	return step{deed: idle, reason: "the certificate and its CA are trusted and fresh", until: p.next(s)}
+	return step{deed: idle, reason: "the certificate and its CA are trusted and not due for renewal", until: p.next(s)}
 }
 
-// keep: what is served and trusted was signed by a CA that is not ours, as after a change from
-// cert-manager: it stays trusted. When no CA is known at all, as when the Secret was deleted, so do all
-// that are trusted: a webhook that is cut off may serve what a former one signed.
+// keep: the served and trusted certificate was signed by another CA, for example after a change from
+// cert-manager: that CA stays trusted. If no CA is known at all, for example because the Secret was deleted,
+// all trusted ones stay: a webhook that is cut off may serve a certificate of a former one.
 func (p policy) keep(s state) (step, bool) {
 	if !s.served() {
 		return step{}, false
@@ -137,7 +136,7 @@ func (p policy) found(s state) (step, bool) {
 	return step{deed: found, reason: reason}, reason != ""
 }
 
-// succession is when a CA is due to have a successor: before a certificate would outlive it.
+// succession is when a CA needs a successor: before a certificate would outlive it.
 func (p policy) succession(ca *pair) time.Time {
 	return earlier(renewal(ca.Certificate), ca.NotAfter.Add(-p.lifetime))
 }
@@ -159,7 +158,7 @@ func (p policy) spread(s state) (step, bool) {
 	want := s.authorities.bundle()
 	for _, configuration := range s.configurations {
 		if configuration.injected != "" || !configuration.holds(want) {
-			return step{deed: spread, configuration: configuration.id, of: want, reason: "it trusts other CAs than it should"}, true
+			return step{deed: spread, configuration: configuration.id, of: want, reason: "its CAs differ from the expected ones"}, true
 		}
 	}
 	return step{}, false
@@ -196,7 +195,7 @@ func (p policy) promote(s state) (step, bool) {
 	signs := s.authorities.current != nil && alive(s.authorities.current.Certificate, s.now)
 	switch since := s.authorities.trusted; {
 	case !signs && !s.trusted():
-		promotion.reason = "nothing is served and trusted that could be lost"
+		promotion.reason = "no served certificate is trusted that this could affect"
 	case since.IsZero():
 		return step{deed: note, reason: "every configuration trusts the next CA"}, true
 	case s.now.Before(since.Add(p.settle)):
@@ -207,8 +206,8 @@ func (p policy) promote(s state) (step, bool) {
 	return promotion, true
 }
 
-// lastUse is when the last certificate expires that may be served now, be it one that another
-// controller, which does not know yet that it leads no more, makes this moment.
+// lastUse is when the last certificate that may be served now expires, including one that another controller,
+// which does not know yet that it lost the lease, creates at this moment.
 func (p policy) lastUse(s state) time.Time {
 	last := s.now.Add(p.lifetime)
 	if s.leaf != nil {
@@ -237,25 +236,25 @@ func (p policy) next(s state) time.Time {
 	for _, former := range s.authorities.former {
 		times = append(times, former.until)
 	}
-	times = slices.DeleteFunc(times, func(t time.Time) bool { return !t.After(s.now) }) // it waits for something else
+	times = slices.DeleteFunc(times, func(t time.Time) bool { return !t.After(s.now) }) // times in the past wait for something else
 	if len(times) == 0 {
 		return s.now.Add(lookAgain)
 	}
 	return slices.MinFunc(times, time.Time.Compare)
 }
 
-// served says whether what the webhook has may be in use: it is valid. Whether it is trusted, by
-// this moment's bundles, is not asked.
+// served reports whether the webhook's certificate may be in use: it is valid. The current bundles do not
+// matter.
 func (s state) served() bool { return s.leaf != nil && alive(s.leaf.Certificate, s.now) }
 
-// trusted says whether what may be in use is trusted, or will be when trust is spread.
+// trusted reports whether the certificate in use is trusted, or will be when trust is spread.
 func (s state) trusted() bool {
 	return s.served() && len(s.authorities.bundle().issuersOf(s.leaf.Certificate)) > 0
 }
 
 func (p policy) sortedNames() []string { return slices.Sorted(slices.Values(p.names)) }
 
-// trusts says whether every entry of a configuration trusts a CA.
+// trusts reports whether every entry of a configuration trusts a CA.
 func (c configuration) trusts(ca *x509.Certificate) bool {
 	return !slices.ContainsFunc(c.bundles, func(text []byte) bool { return !parseBundle(text).has(ca) })
 }

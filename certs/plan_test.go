@@ -60,9 +60,9 @@ func TestPlan(t *testing.T) {
 	}{
 		"nothing there": {state{absence: "none", configurations: all(trusting())}, found, "there is no CA", time.Time{}},
 		"the first CA is not trusted yet": {
-			state{authorities: authorities{next: ca}, absence: "none", configurations: all(trusting())}, spread, "other CAs", time.Time{}},
+			state{authorities: authorities{next: ca}, absence: "none", configurations: all(trusting())}, spread, "its CAs differ", time.Time{}},
 		"the first CA signs at once": {
-			state{authorities: authorities{next: ca}, absence: "none", configurations: all(trusting(ca))}, promote, "nothing is served", time.Time{}},
+			state{authorities: authorities{next: ca}, absence: "none", configurations: all(trusting(ca))}, promote, "no served certificate", time.Time{}},
 		"the first certificate": {
 			state{authorities: authorities{current: ca}, absence: "none", configurations: all(trusting(ca))}, issue, "none", time.Time{}},
 		"no configuration to trust it yet": {
@@ -71,9 +71,9 @@ func TestPlan(t *testing.T) {
 			state{authorities: authorities{current: ca}, leaf: leaf, configurations: all(trusting(ca))}, idle, "", renewal(leaf.Certificate)},
 		"one entry of a configuration trusts nobody": {
 			state{authorities: authorities{current: ca}, leaf: leaf, configurations: all(configuration{id: testHook, bundles: [][]byte{bundle{ca.Certificate}.encode(), nil}})},
-			spread, "other CAs", time.Time{}},
+			spread, "its CAs differ", time.Time{}},
 		"a stranger is trusted": {
-			state{authorities: authorities{current: ca}, leaf: leaf, configurations: all(trusting(ca, old))}, spread, "other CAs", time.Time{}},
+			state{authorities: authorities{current: ca}, leaf: leaf, configurations: all(trusting(ca, old))}, spread, "its CAs differ", time.Time{}},
 		"cainjector would write the bundle": {
 			state{authorities: authorities{current: ca}, leaf: leaf, configurations: all(configuration{id: testHook, bundles: trusting(ca).bundles, injected: "a/b"})},
 			spread, "", time.Time{}},
@@ -130,7 +130,7 @@ func TestPlan(t *testing.T) {
 		"everything expired long ago": {
 			state{now: begin.Add(500 * day), authorities: authorities{current: ca}, leaf: leaf, configurations: all(trusting(ca))}, found, "the CA expires", time.Time{}},
 		"and then, once the next is trusted": {
-			state{now: begin.Add(500 * day), authorities: authorities{current: ca, next: makeCA(t, begin.Add(500*day))}, leaf: leaf}, promote, "nothing is served", time.Time{}},
+			state{now: begin.Add(500 * day), authorities: authorities{current: ca, next: makeCA(t, begin.Add(500*day))}, leaf: leaf}, promote, "no served certificate", time.Time{}},
 
 		"the CA's Secret was deleted": {
 			state{leaf: leaf, configurations: all(trusting(ca))}, keep, "another CA", time.Time{}},

@@ -14,8 +14,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 )
 
-// secret serves the pair in a Secret of type kubernetes.io/tls from memory. What is no pair never
-// takes the place of one: while the Secret is broken or gone, the last good pair is served.
+// secret serves the pair in a Secret of type kubernetes.io/tls from memory. While the Secret is broken or
+// missing, the last good pair is served.
 type secret struct {
 	client client.WithWatch
 	key    types.NamespacedName
@@ -23,15 +23,15 @@ type secret struct {
 
 	mu      sync.RWMutex
 	served  *tls.Certificate
-	problem error // why the Secret, as it is now, is not served
+	problem error // why the current Secret is not served
 }
 
 var _ Source = (*secret)(nil)
 
-// FromSecret is a source that serves the certificate in a Secret, and follows the Secret. It may be
-// made before the Secret is there.
+// FromSecret returns a source that serves the certificate in a Secret, and follows the Secret, which need not
+// exist yet.
 func FromSecret(c client.WithWatch, key types.NamespacedName) Source {
-	return &secret{client: c, key: key, now: time.Now, problem: fmt.Errorf("the Secret %s was not read yet", key)}
+	return &secret{client: c, key: key, now: time.Now, problem: fmt.Errorf("the Secret %s has not been read yet", key)}
 }
 
 func (s *secret) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
@@ -53,7 +53,7 @@ func (s *secret) Ready() error {
 }
 
 func (s *secret) absence() error {
-	return fmt.Errorf("there is no certificate to serve: %w", s.problem)
+	return fmt.Errorf("no certificate to serve: %w", s.problem)
 }
 
 func (s *secret) Expiration() time.Time {
@@ -73,7 +73,7 @@ func (s *secret) Start(ctx context.Context) error {
 	})
 }
 
-// take serves the pair of a Secret, nil when there is none, from now on, or says why not.
+// take serves the pair of a Secret, nil if there is none, from now on, or reports why not.
 func (s *secret) take(ctx context.Context, found *corev1.Secret) {
 	logger := log.FromContext(ctx).WithValues("secret", s.key)
 	pair, err := s.usable(found)
@@ -86,28 +86,28 @@ func (s *secret) take(ctx context.Context, found *corev1.Secret) {
 	s.mu.Unlock()
 	switch {
 	case err == nil && (former == nil || !former.Leaf.Equal(pair.Leaf)):
-		logger.Info("serving a certificate", "serial", pair.Leaf.SerialNumber, "expires", pair.Leaf.NotAfter)
+		logger.Info("Serving a new certificate", "serial", pair.Leaf.SerialNumber, "expires", pair.Leaf.NotAfter)
 	case err != nil && former != nil:
-		logger.Error(err, "the certificate served before stays", "expires", former.Leaf.NotAfter)
+		logger.Error(err, "Keeping the previous certificate", "expires", former.Leaf.NotAfter)
 	case err != nil:
-		logger.Error(err, "there is no certificate to serve yet")
+		logger.Error(err, "No certificate to serve yet")
 	}
 }
 
-// usable is the pair of a Secret, unless there is no use in it.
+// usable returns the pair of a Secret, unless it is unusable.
 func (s *secret) usable(found *corev1.Secret) (*tls.Certificate, error) {
 	if found == nil {
-		return nil, fmt.Errorf("the Secret %s does not exist: everynode-controller or cert-manager has to make it, see --webhook-certificates", s.key)
+		return nil, fmt.Errorf("the Secret %s does not exist: everynode-controller or cert-manager has to create it, see --webhook-certificates", s.key)
 	}
 	pair, err := tls.X509KeyPair(found.Data[corev1.TLSCertKey], found.Data[corev1.TLSPrivateKeyKey])
 	if err != nil {
-		return nil, fmt.Errorf("the Secret %s holds no certificate with its key under %s and %s; delete it to have it created again: %w",
+		return nil, fmt.Errorf("the Secret %s contains no certificate with its key under %s and %s; delete it so that it is created again: %w",
 			s.key, corev1.TLSCertKey, corev1.TLSPrivateKeyKey, err)
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if now := s.now(); s.served != nil && now.After(pair.Leaf.NotAfter) && !now.After(s.served.Leaf.NotAfter) {
-		return nil, fmt.Errorf("the certificate in the Secret %s expired at %s, and one that has not is served", s.key, pair.Leaf.NotAfter.Format(time.RFC3339))
+		return nil, fmt.Errorf("the certificate in the Secret %s expired at %s, and one that is still valid is served", s.key, pair.Leaf.NotAfter.Format(time.RFC3339))
 	}
 	return &pair, nil
 }

@@ -44,8 +44,8 @@ func TestSecretKeepsTheLastGoodPair(t *testing.T) {
 		wantReady string // of the error; "" when ready
 	}{
 		"missing":                   {becomes: []*corev1.Secret{nil}, wantReady: "the Secret system/everynode-webhook-tls does not exist"},
-		"empty":                     {becomes: []*corev1.Secret{tlsSecret(nil)}, wantReady: "delete it to have it created again"},
-		"not read":                  {wantReady: "was not read yet"},
+		"empty":                     {becomes: []*corev1.Secret{tlsSecret(nil)}, wantReady: "delete it so that it is created again"},
+		"not read":                  {wantReady: "has not been read yet"},
 		"a pair":                    {becomes: []*corev1.Secret{tlsSecret(leafData(t, first))}, want: first},
 		"renewed":                   {becomes: []*corev1.Secret{tlsSecret(leafData(t, first)), tlsSecret(leafData(t, second))}, want: second},
 		"broken after it was good":  {becomes: []*corev1.Secret{tlsSecret(leafData(t, first)), tlsSecret(broken)}, want: first},

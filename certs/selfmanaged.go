@@ -12,22 +12,22 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// authorityKey is where a Secret with a certificate keeps the certificate of its CA.
+// authorityKey is the key of the CA's certificate in the Secret of a certificate.
 const authorityKey = "ca.crt"
 
-// selfManaged is the keeper of the self-managed mode: it does what plan says. All it knows is in
-// the Secrets and the configurations, read from the API server before every step; a write is
-// refused when they changed meanwhile.
+// selfManaged is the keeper of the self-managed mode: it executes plan. All its state is in the Secrets and the
+// configurations, which it reads from the API server before every step; a write fails if they changed in the
+// meantime.
 type selfManaged struct {
 	policy
 	client         client.Client
 	namespace      string
 	configurations configurations
 	now            func() time.Time
-	// retire takes away what another mode left that would undo what this one does.
+	// retire removes objects of another mode that would undo this one's work.
 	retire func(context.Context) error
 
-	// The Secrets as observe saw them; nil where there is none.
+	// The Secrets as observe read them; nil if there is none.
 	authoritySecret, leafSecret *corev1.Secret
 }
 
@@ -63,14 +63,14 @@ func (m *selfManaged) observe(ctx context.Context) (state, error) {
 	return s, err
 }
 
-// leafOf is the pair in the webhook's Secret, or why there is none.
+// leafOf returns the pair in the webhook's Secret, or why there is none.
 func leafOf(found *corev1.Secret) (leaf *pair, absence string) {
 	if found == nil {
-		return nil, "there is no Secret with the certificate"
+		return nil, "the Secret with the certificate does not exist"
 	}
 	leaf, err := parsePair(found.Data[corev1.TLSCertKey], found.Data[corev1.TLSPrivateKeyKey])
 	if err != nil {
-		return nil, fmt.Sprintf("the Secret holds no certificate with its key: %v", err)
+		return nil, fmt.Sprintf("the Secret contains no certificate with its key: %v", err)
 	}
 	return leaf, ""
 }
@@ -137,7 +137,7 @@ func (m *selfManaged) writeLeaf(ctx context.Context, leaf *pair, ca *x509.Certif
 	})
 }
 
-// getSecret is nil when there is none.
+// getSecret returns nil if the Secret does not exist.
 func getSecret(ctx context.Context, c client.Client, namespace, name string) (*corev1.Secret, error) {
 	found := &corev1.Secret{}
 	err := c.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, found)
@@ -150,7 +150,7 @@ func getSecret(ctx context.Context, c client.Client, namespace, name string) (*c
 	return found, nil
 }
 
-// writeSecret puts a Secret where seen was seen; when something else is there now, it fails.
+// writeSecret creates a Secret or updates the one that was seen; it fails if that changed.
 func writeSecret(ctx context.Context, c client.Client, seen, want *corev1.Secret) error {
 	if seen == nil {
 		if err := c.Create(ctx, want); err != nil {

@@ -6,22 +6,21 @@ import (
 	"time"
 )
 
-// Source is where a server's certificate comes from.
+// Source provides a server's certificate.
 type Source interface {
-	// GetCertificate is the certificate to serve now; it is called for every handshake.
+	// GetCertificate returns the certificate to serve now; it is called for every handshake.
 	GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error)
-	// Ready says why there is no certificate to serve; nil means that there is one. One that has
-	// expired is one: a server that hid it behind its readiness would hide from the API server,
-	// and so from the user, what is wrong.
+	// Ready returns why there is no certificate to serve, or nil. An expired certificate counts: if it made the
+	// server unready, the API server, and so the user, would not see the reason.
 	Ready() error
-	// Expiration is when the certificate that is served ends; the zero time when there is none.
+	// Expiration is when the served certificate expires; the zero time if there is none.
 	Expiration() time.Time
-	// Start follows renewals until ctx ends. An error means that it cannot.
+	// Start follows renewals until ctx ends. It returns an error if it cannot.
 	Start(ctx context.Context) error
 }
 
-// ServerConfig is the TLS configuration of a server whose only client is the API server: TLS
-// 1.3, HTTP/2 and the source's certificate.
+// ServerConfig returns the TLS configuration of a server whose only client is the API server: TLS 1.3, HTTP/2
+// and the source's certificate.
 func ServerConfig(source Source) *tls.Config {
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS13,

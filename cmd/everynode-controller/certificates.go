@@ -13,23 +13,23 @@ import (
 	"github.com/everynode/everynode/certs"
 )
 
-// certificateFlags say who makes the webhook's certificate, and how.
+// certificateFlags are the flags for the webhook's certificate.
 type certificateFlags struct {
 	mode, names, mutating, validating string
 	lifetime, authority, settle       time.Duration
 }
 
 func (f *certificateFlags) add(flags *flag.FlagSet) {
-	flags.StringVar(&f.mode, "webhook-certificates", string(certs.ModeAuto), "who makes the webhook's certificate and has the API server trust it: auto (cert-manager where its API is served now, else self-managed), cert-manager, self-managed, none (you do)")
+	flags.StringVar(&f.mode, "webhook-certificates", string(certs.ModeAuto), "source of the webhook's certificate and its trust: auto (cert-manager if its API is served at startup, else self-managed), cert-manager, self-managed, none (you provide both)")
 	flags.StringVar(&f.names, "webhook-certificate-names", "everynode-webhook."+v1alpha1.SystemNamespace+".svc", "DNS names and IP addresses at which the API server calls the webhook, separated by commas")
 	flags.DurationVar(&f.lifetime, "webhook-certificate-lifetime", 90*24*time.Hour, "how long a certificate of the webhook is valid; it is renewed after two thirds of that")
 	flags.DurationVar(&f.authority, "webhook-ca-lifetime", 365*24*time.Hour, "how long a CA is valid; it is replaced after two thirds of that")
-	flags.DurationVar(&f.settle, "webhook-ca-settle", time.Minute, "how long a new CA is trusted everywhere before it signs")
+	flags.DurationVar(&f.settle, "webhook-ca-settle", time.Minute, "how long every configuration trusts a new CA before it signs")
 	flags.StringVar(&f.mutating, "mutating-webhook-configurations", "everynode-placement", "MutatingWebhookConfigurations that have to trust the webhook, separated by commas")
 	flags.StringVar(&f.validating, "validating-webhook-configurations", "everynode-validation", "ValidatingWebhookConfigurations that have to trust the webhook, separated by commas")
 }
 
-// options are what certs takes; the mode is none when there is nothing to do.
+// options converts the flags; the mode is none if there is nothing to manage.
 func (f *certificateFlags) options() (certs.Options, error) {
 	mode, err := certs.ParseMode(f.mode)
 	if err != nil {
@@ -46,12 +46,12 @@ func (f *certificateFlags) options() (certs.Options, error) {
 	return options, nil
 }
 
-// list splits at commas; nothing is no element.
+// list splits at commas; an empty text is an empty list.
 func list(text string) []string {
 	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' })
 }
 
-// addCertificates has the leader keep up the webhook's certificate.
+// addCertificates makes the leader maintain the webhook's certificate.
 func addCertificates(ctx context.Context, mgr ctrl.Manager, options certs.Options) error {
 	if options.Mode == certs.ModeNone {
 		return nil

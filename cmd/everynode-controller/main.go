@@ -1,5 +1,5 @@
-// Command everynode-controller keeps up DaemonSets of everynode.dev: it emits their missing
-// pods, removes those that are too many or out of place, and writes their status.
+// Command everynode-controller maintains DaemonSets of everynode.dev: it creates their missing pods, deletes
+// excess and misplaced ones, and writes their status.
 package main
 
 import (
@@ -30,14 +30,14 @@ import (
 
 const name = "everynode-controller"
 
-// syncTimeout is how long it may take until everything there is was seen: as long as it takes. To begin
-// again makes nothing better, whether a machine is short of processors or a kind cannot be listed; /readyz
-// says which.
+// syncTimeout is how long the initial sync may take: indefinitely. A restart does not help, whether the machine
+// is overloaded or a kind cannot be listed; /readyz shows the reason.
 const syncTimeout = 365 * 24 * time.Hour
 
-// room is how much garbage may gather before it is collected. Of a large cluster hundreds of megabytes are in use, the
-// cache, and hardly ever garbage: Go's 100 percent would have the process take twice that, to save processor time that it
-// does not need. Of a small one so little is in use that a quarter of it gathers many times a second in a rollout.
+// room is how much garbage may accumulate before it is collected. A large cluster's cache is a live heap of
+// hundreds of megabytes with little garbage: Go's default of 100 percent would double it to save processor time
+// that is not needed. In a small cluster a quarter of the heap would be garbage many times a second in a
+// rollout.
 var room = garbage.Room{Share: 25, Bytes: 64 << 20}
 
 type options struct {
@@ -64,28 +64,28 @@ func main() {
 	}
 	log := klog.Background()
 	ctrl.SetLogger(log)
-	log.Info("everynode-controller starts", is.Fields()...)
+	log.Info("Starting everynode-controller", is.Fields()...)
 	metrics.Registry.MustRegister(is.Metric())
 	room.Keep()
 
 	err := run(ctrl.SetupSignalHandler(), o)
 	if err != nil {
-		log.Error(err, "everynode-controller ends")
+		log.Error(err, "everynode-controller failed")
 		os.Exit(1)
 	}
 }
 
-// addFlags adds every flag but --kubeconfig, which is controller-runtime's. What it returns is called once they are
-// parsed, before anything is logged.
+// addFlags adds every flag but --kubeconfig, which is controller-runtime's. Call the returned function after
+// they are parsed, before anything is logged.
 func (o *options) addFlags(flags *flag.FlagSet) (applyLogging func() error) {
 	flags.StringVar(&o.workloads, "workloads", "everynode", "kinds to serve, separated by commas: everynode (DaemonSets of everynode.dev), apps (DaemonSets of apps/v1; kube-controller-manager must run with --controllers=*,-daemonset-controller)")
-	flags.StringVar(&o.placement, "placement", string(placement.Auto), "who pins pods to their nodes: auto (admission, and the controller while that is not effective), admission (admission alone, a webhook or a policy), direct (the controller alone)")
-	flags.IntVar(&o.workers, "workers", 64, "number of cells (one DaemonSet on one node) worked on at a time")
-	flags.BoolVar(&o.leaderElect, "leader-elect", true, "take part in a leader election, so that one of several replicas works")
+	flags.StringVar(&o.placement, "placement", string(placement.Auto), "what pins pods to their nodes: auto (admission, and the controller while that is not effective), admission (only admission, by a webhook or a policy), direct (only the controller)")
+	flags.IntVar(&o.workers, "workers", 64, "number of cells (one DaemonSet on one node) processed concurrently")
+	flags.BoolVar(&o.leaderElect, "leader-elect", true, "use leader election, so that only one of several replicas is active")
 	flags.StringVar(&o.leaderElectionNamespace, "leader-election-namespace", "everynode-system", "namespace of the leader election's lease")
 	flags.StringVar(&o.healthAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz (HTTP)")
 	flags.StringVar(&o.metricsAddress, "metrics-bind-address", ":8080", "address of /metrics; 0 for none")
-	flags.BoolVar(&o.metricsSecure, "metrics-secure", true, "serve /metrics over TLS, to clients whose token may get the URL /metrics (TokenReview, SubjectAccessReview); false for HTTP, to everybody")
+	flags.BoolVar(&o.metricsSecure, "metrics-secure", true, "serve /metrics over TLS, to clients whose token may get the URL /metrics (TokenReview, SubjectAccessReview); false for HTTP, to all clients")
 	o.certificates.add(flags)
 	return logging.AddFlags(flags)
 }
@@ -97,7 +97,7 @@ func run(ctx context.Context, o options) error {
 	}
 	config, err := ctrl.GetConfig()
 	if err != nil {
-		return fmt.Errorf("finding the API server (--kubeconfig, or run in a cluster): %w", err)
+		return fmt.Errorf("finding the API server (set --kubeconfig, or run in a cluster): %w", err)
 	}
 	config.QPS = -1 // the API server's priority and fairness limits us
 	keep, err := o.certificates.options()
@@ -112,7 +112,7 @@ func run(ctx context.Context, o options) error {
 	}
 	serve.NoPolicy = cluster.Report(ctx, config).NoPolicy()
 	if serve.NoPolicy != "" && serve.Placement != placement.Direct {
-		klog.FromContext(ctx).Info("Placement by policy is not to be had here; it is not needed where everynode-webhook is installed", "reason", serve.NoPolicy)
+		klog.FromContext(ctx).Info("Placement by policy is not available on this API server; it is not needed where everynode-webhook is installed", "reason", serve.NoPolicy)
 	}
 	if err := controller.Setup(mgr, serve); err != nil {
 		return err
@@ -123,14 +123,14 @@ func run(ctx context.Context, o options) error {
 	return mgr.Start(ctx)
 }
 
-// validate refuses, by name, what is not supported.
+// validate returns an error for unsupported values of flags.
 func (o *options) validate() (controller.Options, error) {
 	kinds, err := controller.ParseKinds(o.workloads)
 	if err != nil {
 		return controller.Options{}, fmt.Errorf("--workloads: %w", err)
 	}
 	if o.workers < 1 {
-		return controller.Options{}, fmt.Errorf("--workers=%d: give 1 or more", o.workers)
+		return controller.Options{}, fmt.Errorf("--workers=%d: set 1 or more", o.workers)
 	}
 	mode, err := placement.Parse(o.placement)
 	if err != nil {
@@ -155,7 +155,7 @@ func newManager(config *rest.Config, o options, caches *controller.Caches) (ctrl
 		LeaderElection:                o.leaderElect,
 		LeaderElectionID:              name,
 		LeaderElectionNamespace:       o.leaderElectionNamespace,
-		LeaderElectionReleaseOnCancel: true, // run ends with the manager, so nothing works on without the lease
+		LeaderElectionReleaseOnCancel: true, // run returns when the manager ends, so nothing continues without the lease
 	})
 	if err != nil {
 		return nil, fmt.Errorf("setting up: %w", err)

@@ -34,7 +34,7 @@ func newCommand() *cobra.Command {
 		Use: name,
 		Long: `everynode-scheduler is kube-scheduler with Everynode's plugins in its registry: every flag but
 --scheduled-events, and the configuration file, are kube-scheduler's own. It runs beside the cluster's
-scheduler, for daemons' pods alone, or in its place.`,
+scheduler, for daemons' pods only, or in place of it.`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error { return run(command, opts, own) },
 	}
@@ -51,22 +51,21 @@ scheduler, for daemons' pods alone, or in its place.`,
 // ownFlags is the section of Everynode's own flags.
 const ownFlags = "everynode"
 
-// addFlags adds every flag that kube-scheduler does not have from its options alone.
+// addFlags adds every flag that is not part of kube-scheduler's options.
 func addFlags(opts *options.Options, own *schedplugin.Options) *cliflag.NamedFlagSets {
 	flags := opts.Flags
 	flags.FlagSet(ownFlags).BoolVar(&own.ScheduledEvents, "scheduled-events", false,
-		"also write the event Scheduled about daemon pods; it repeats spec.nodeName and the condition PodScheduled, and costs a request for each pod")
+		"write the event Scheduled for daemon pods too; it repeats spec.nodeName and the condition PodScheduled, and costs a request for each pod")
 	verflag.AddFlags(flags.FlagSet("global"))
 	globalflag.AddGlobalFlags(flags.FlagSet("global"), name, logs.SkipLoggingConfigurationFlags())
 	return flags
 }
 
-// newVersionCommand says what this program is; --version, kube-scheduler's, says only which
-// kube-scheduler is in it.
+// newVersionCommand prints this program's version; --version prints only that of kube-scheduler.
 func newVersionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
-		Short: "Print what this program is, and end",
+		Short: "Print version information",
 		Args:  cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			return version.Of(name).Print(command.OutOrStdout())
@@ -74,7 +73,7 @@ func newVersionCommand() *cobra.Command {
 	}
 }
 
-// run ends with an error, or with the process: losing the lease is the end of it.
+// run ends with an error, or exits the process when it loses the lease.
 func run(command *cobra.Command, opts *options.Options, own schedplugin.Options) error {
 	verflag.PrintAndExitIfRequested()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -92,7 +91,7 @@ func run(command *cobra.Command, opts *options.Options, own schedplugin.Options)
 		return fmt.Errorf("the logging flags: %w", err)
 	}
 	is := version.Of(name)
-	klog.Background().Info("everynode-scheduler starts", is.Fields()...)
+	klog.Background().Info("Starting everynode-scheduler", is.Fields()...)
 	legacyregistry.RawMustRegister(is.Metric())
 	followed.Log(ctx)
 	cliflag.PrintFlags(command.Flags())

@@ -16,16 +16,16 @@ import (
 
 const emulatedVersion = "emulated-version"
 
-// follow puts the flags about versions and features into effect. kube-scheduler may not be newer than its
-// API server: it would wait, and never be ready, for APIs that came later. This one follows an older
-// API server: it has the features of that one's release, unless --emulated-version says another.
+// follow applies the flags about versions and features. kube-scheduler must not be newer than its API server:
+// it would wait indefinitely for newer APIs, and never be ready. This one emulates an older API server's
+// release, unless --emulated-version is set.
 func follow(ctx context.Context, flags *pflag.FlagSet, opts *options.Options) (cluster.Server, error) {
-	if opts.WriteConfigTo != "" { // no API server is talked to
+	if opts.WriteConfigTo != "" { // the API server is not used
 		return cluster.Server{}, opts.ComponentGlobalsRegistry.Set()
 	}
 	config, err := apiServer(opts)
 	if err != nil {
-		return cluster.Server{}, fmt.Errorf("finding the API server (--kubeconfig, clientConnection in the file of --config, or run in a cluster): %w", err)
+		return cluster.Server{}, fmt.Errorf("finding the API server (set --kubeconfig, or clientConnection in the file of --config, or run in a cluster): %w", err)
 	}
 	server, err := cluster.Await(ctx, config)
 	if err != nil {
@@ -33,14 +33,14 @@ func follow(ctx context.Context, flags *pflag.FlagSet, opts *options.Options) (c
 	}
 	if behaviour := server.Behaviour(); behaviour != "" && !flags.Changed(emulatedVersion) {
 		if err := flags.Set(emulatedVersion, behaviour); err != nil {
-			return cluster.Server{}, fmt.Errorf("having the features of Kubernetes %s: %w", behaviour, err)
+			return cluster.Server{}, fmt.Errorf("emulating Kubernetes %s: %w", behaviour, err)
 		}
 	}
 	return server, opts.ComponentGlobalsRegistry.Set()
 }
 
-// apiServer is what kube-scheduler will take for its API server once it has read its configuration. That
-// cannot be read before it is known which features there are: the defaults in it depend on them.
+// apiServer returns the API server that kube-scheduler will use once it has read its configuration. That cannot
+// be decoded before the features are known, on which its defaults depend.
 func apiServer(opts *options.Options) (*rest.Config, error) {
 	if opts.ConfigFile == "" {
 		return clientcmd.BuildConfigFromFlags(opts.Master, opts.Deprecated.Kubeconfig)

@@ -104,7 +104,7 @@ func TestFollowFails(t *testing.T) {
 		args []string
 		want string
 	}{
-		"no configuration":         {t.Context(), []string{"--config=/none"}, "finding the API server (--kubeconfig, clientConnection in the file of --config"},
+		"no configuration":         {t.Context(), []string{"--config=/none"}, "finding the API server (set --kubeconfig, or clientConnection in the file of --config"},
 		"no YAML":                  {t.Context(), []string{"--config=" + write(t, "{")}, "finding the API server"},
 		"ended before it answered": {canceled, []string{"--kubeconfig=" + apiServerOf(t, "v1.36.3")}, "waiting for the API server"},
 	}

@@ -12,9 +12,9 @@ import (
 	_ "k8s.io/component-base/metrics/prometheus/version"  // the version as a metric
 )
 
-// gcHeadroom counts as memory in use and is never touched, so that it takes none: Go collects garbage when
-// as much has gathered as is in use, and with so little in use that would be several times a second in
-// a rollout. A percentage (GOGC) would do as much here, but cost a large cluster's scheduler gigabytes.
+// gcHeadroom counts as live heap and is never touched, so it uses no memory. Go collects garbage when the heap
+// has doubled, and with a small heap that would be several times a second in a rollout. A percentage (GOGC)
+// would have the same effect, but cost a large cluster's scheduler gigabytes.
 const gcHeadroom = 128 << 20
 
 func main() {

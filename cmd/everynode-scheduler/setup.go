@@ -17,8 +17,9 @@ import (
 	"github.com/everynode/everynode/schedplugin/podevents"
 )
 
-// setup is app.Setup with our plugins and with informers that keep pods of one name apart (podevents). app.Setup builds
-// both the informers and the scheduler that adds its handlers to them, and gives access to neither in between.
+// setup is app.Setup with our plugins and with informers that separate pods of the same name (podevents).
+// app.Setup builds both the informers and the scheduler that adds its handlers to them, and gives access to
+// neither in between.
 func setup(ctx context.Context, opts *options.Options, own schedplugin.Options) (*appconfig.CompletedConfig, *scheduler.Scheduler, error) {
 	defaults, err := latest.Default()
 	if err != nil {
@@ -46,7 +47,7 @@ func setup(ctx context.Context, opts *options.Options, own schedplugin.Options) 
 	return &completed, sched, nil
 }
 
-// build makes the scheduler, and the profiles as they are with all defaults.
+// build creates the scheduler, and returns the profiles with all defaults.
 func build(ctx context.Context, with *appconfig.CompletedConfig) (*scheduler.Scheduler, []config.KubeSchedulerProfile, error) {
 	profiles := []config.KubeSchedulerProfile{}
 	wanted := &with.ComponentConfig
@@ -67,8 +68,9 @@ func build(ctx context.Context, with *appconfig.CompletedConfig) (*scheduler.Sch
 	return sched, profiles, err
 }
 
-// informWhole has informers take up a list in one step, which uniqueness relies on. It is how client-go works since
-// Kubernetes 1.36, but not while the scheduler has the features of an older API server; it does not depend on the server.
+// informWhole makes informers process a list in one step, which uniqueness relies on. It is client-go's default
+// since Kubernetes 1.36, but not while the scheduler emulates an older release; it does not depend on the
+// server.
 func informWhole() { clientfeatures.ReplaceFeatureGates(wholeLists{clientfeatures.FeatureGates()}) }
 
 type wholeLists struct{ clientfeatures.Gates }

@@ -36,13 +36,12 @@ import (
 
 const name = "everynode-webhook"
 
-// shutdownDelay is the default of --shutdown-delay: a failed readiness probe takes a kubelet a period
-// or two to see, and the endpoints a second more to reach every API server.
+// shutdownDelay is the default of --shutdown-delay: a kubelet notices a failed readiness probe after a period
+// or two, and the endpoints need another second to reach every API server.
 const shutdownDelay = 5 * time.Second
 
-// gcPercent is how much garbage may gather on what is in use before it is collected. Next to nothing is
-// in use, so that Go's 100 would collect dozens of times a second under load: 400 nearly halves the
-// slowest hundredth of answers for 13 MB.
+// gcPercent is the garbage collection target. The live heap is so small that Go's 100 would collect dozens of
+// times a second under load: 400 nearly halves the slowest hundredth of answers for 13 MB.
 const gcPercent = 400
 
 type options struct {
@@ -70,37 +69,37 @@ func main() {
 	}
 	log := klog.Background()
 	ctrl.SetLogger(log)
-	log.Info("everynode-webhook starts", is.Fields()...)
+	log.Info("Starting everynode-webhook", is.Fields()...)
 	metrics.Registry.MustRegister(is.Metric())
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // the next signal does what signals do
+	context.AfterFunc(ctx, stop) // restores the default handling of the next signal
 	if err := run(ctx, o); err != nil {
-		log.Error(err, "everynode-webhook ends")
+		log.Error(err, "everynode-webhook failed")
 		os.Exit(1)
 	}
 }
 
-// addFlags adds every flag but --kubeconfig, which is controller-runtime's. What it returns is called once they are
-// parsed, before anything is logged.
+// addFlags adds every flag but --kubeconfig, which is controller-runtime's. Call the returned function after
+// they are parsed, before anything is logged.
 func (o *options) addFlags(flags *flag.FlagSet) (applyLogging func() error) {
 	flags.StringVar(&o.address, "bind-address", ":9443", "address of the webhook (TLS)")
 	flags.StringVar(&o.healthAddress, "health-bind-address", ":9444", "address of /healthz and /readyz (HTTP)")
 	flags.StringVar(&o.metricsAddress, "metrics-bind-address", ":9445", "address of /metrics; 0 for none")
-	flags.BoolVar(&o.metricsSecure, "metrics-secure", true, "serve /metrics over TLS, to clients whose token may get the URL /metrics (TokenReview, SubjectAccessReview), for which the API server is asked: without access to it there are none; false for HTTP, to everybody")
-	flags.StringVar(&o.certFile, "tls-cert-file", "", "PEM file of the serving certificate and its chain, read anew when it changes; without it the certificate is that of --tls-secret")
-	flags.StringVar(&o.keyFile, "tls-private-key-file", "", "PEM file of the certificate's private key; read anew when it changes")
-	flags.StringVar(&o.secret, "tls-secret", v1alpha1.SystemNamespace+"/"+certs.LeafSecret, "Secret of the serving certificate, as namespace/name, which is followed; for when no files are named")
-	flags.StringVar(&o.clientCAFile, "client-ca-file", "", "PEM file of the CAs whose clients are served, others are not; empty for any client. The API server shows a certificate when its AdmissionConfiguration says so")
+	flags.BoolVar(&o.metricsSecure, "metrics-secure", true, "serve /metrics over TLS, to clients whose token may get the URL /metrics; needs access to the API server (TokenReview, SubjectAccessReview), and without it no metrics are served; false for HTTP, to all clients")
+	flags.StringVar(&o.certFile, "tls-cert-file", "", "PEM file of the serving certificate and its chain, reloaded when it changes; without it the certificate is that of --tls-secret")
+	flags.StringVar(&o.keyFile, "tls-private-key-file", "", "PEM file of the certificate's private key, reloaded when it changes")
+	flags.StringVar(&o.secret, "tls-secret", v1alpha1.SystemNamespace+"/"+certs.LeafSecret, "Secret of the serving certificate, as namespace/name, reloaded when it changes; used if no files are set")
+	flags.StringVar(&o.clientCAFile, "client-ca-file", "", "PEM file of the CAs whose clients are served; empty for any client. The API server presents a certificate if its AdmissionConfiguration names a kubeconfig for the webhook")
 	flags.StringVar(&o.clientNames, "client-allowed-names", "", "common names of the clients that are served, separated by commas; empty for every one of --client-ca-file")
-	flags.DurationVar(&o.shutdownDelay, "shutdown-delay", shutdownDelay, "how long to serve after the signal to stop, while readiness fails already: endpoints take time to learn it. A second signal ends at once")
+	flags.DurationVar(&o.shutdownDelay, "shutdown-delay", shutdownDelay, "how long to serve after the signal to stop, with failing readiness, until the endpoints are updated. A second signal ends at once")
 	return logging.AddFlags(flags)
 }
 
-// run serves the webhook and its health until ctx ends or one of the two cannot go on.
+// run serves the webhook and its health until ctx ends or one of the two fails.
 func run(ctx context.Context, o options) error {
 	log := klog.FromContext(ctx)
 	source, err := o.source()
@@ -128,10 +127,10 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	log.Info("serving placement and validation", "address", listener.Addr(), "health", healthListener.Addr())
+	log.Info("Serving placement and validation", "address", listener.Addr(), "health", healthListener.Addr())
 
-	// The certificate is followed, and health served, as long as requests are answered: the first to
-	// end is what ctx ends.
+	// The certificate is followed, and health served, as long as requests are answered: the first to end
+	// cancels ctx.
 	group, failed := errgroup.WithContext(context.WithoutCancel(ctx))
 	background, end := context.WithCancel(failed)
 	serving, drain := context.WithCancel(ctx)
@@ -159,7 +158,7 @@ func run(ctx context.Context, o options) error {
 	return group.Wait()
 }
 
-// monitor serves metrics; nil where there is nobody to ask who may read them.
+// monitor returns the metrics server; nil if there is no API server to authenticate clients with.
 func (o *options) monitor(log logr.Logger) (metricsserver.Server, error) {
 	serve := telemetry.Options(o.metricsAddress, o.metricsSecure)
 	if !o.metricsSecure || o.metricsAddress == "0" {
@@ -167,31 +166,31 @@ func (o *options) monitor(log logr.Logger) (metricsserver.Server, error) {
 	}
 	config, err := apiServer()
 	if unreachable(err) {
-		log.Info("no token and no --kubeconfig: metrics are not served; --metrics-secure=false serves them to everybody, over HTTP")
+		log.Info("No token and no --kubeconfig: metrics are not served; --metrics-secure=false serves them to all clients, over HTTP")
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("finding the API server, for metrics (--kubeconfig, or run in a cluster): %w", err)
+		return nil, fmt.Errorf("finding the API server for metrics (set --kubeconfig, or run in a cluster): %w", err)
 	}
 	client, err := rest.HTTPClientFor(config)
 	if err != nil {
-		return nil, fmt.Errorf("finding the API server, for metrics: %w", err)
+		return nil, fmt.Errorf("finding the API server for metrics: %w", err)
 	}
 	return metricsserver.NewServer(serve, config, client)
 }
 
-// source is where the certificate comes from: the files that are named, or the Secret.
+// source returns the source of the certificate: files if they are set, else the Secret.
 func (o *options) source() (certs.Source, error) {
 	if o.certFile != "" || o.keyFile != "" {
 		return certs.FromFiles(o.certFile, o.keyFile)
 	}
 	namespace, name, ok := strings.Cut(o.secret, "/")
 	if !ok || namespace == "" || name == "" {
-		return nil, fmt.Errorf("--tls-secret=%s: give namespace/name, or name files by --tls-cert-file and --tls-private-key-file", o.secret)
+		return nil, fmt.Errorf("--tls-secret=%s: set namespace/name, or set --tls-cert-file and --tls-private-key-file", o.secret)
 	}
 	config, err := apiServer()
 	if err != nil {
-		return nil, fmt.Errorf("finding the API server, for the Secret of the certificate (--kubeconfig, or run in a cluster): %w", err)
+		return nil, fmt.Errorf("finding the API server for the Secret of the certificate (set --kubeconfig, or run in a cluster): %w", err)
 	}
 	return certs.NewSecretSource(config, namespace, name)
 }
@@ -203,34 +202,34 @@ func (o *options) requireClients(config *tls.Config) error {
 	}
 	if o.clientCAFile == "" {
 		if len(names) > 0 {
-			return errors.New("--client-allowed-names are names in certificates: give --client-ca-file to check them")
+			return errors.New("--client-allowed-names are names in certificates: set --client-ca-file to check them")
 		}
 		return nil
 	}
 	return webhook.RequireClients(config, o.clientCAFile, names)
 }
 
-// watchOthers are the DaemonSets to compare selectors with; nil, and one warning less, where there is
-// neither --kubeconfig nor a service account's token. Nothing else needs the API server.
+// watchOthers returns the DaemonSets to compare selectors with; nil, and so one warning less, without
+// --kubeconfig and a service account's token. Nothing else needs the API server.
 func watchOthers(log logr.Logger) (*webhook.Others, error) {
 	config, err := apiServer()
 	if unreachable(err) {
-		log.Info("no token and no --kubeconfig: selectors are not compared with those of other DaemonSets")
+		log.Info("No token and no --kubeconfig: selectors are not compared with those of other DaemonSets")
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("finding the API server (--kubeconfig, or run in a cluster): %w", err)
+		return nil, fmt.Errorf("finding the API server (set --kubeconfig, or run in a cluster): %w", err)
 	}
 	return webhook.WatchOthers(config)
 }
 
-// unreachable says whether there is neither --kubeconfig nor a service account's token.
+// unreachable reports whether there is neither --kubeconfig nor a service account's token.
 func unreachable(err error) bool {
 	return errors.Is(err, rest.ErrNotInCluster) || errors.Is(err, fs.ErrNotExist)
 }
 
-// apiServer is what --kubeconfig, the flag of controller-runtime, says, else the pod's own service
-// account. A kubeconfig that lies about is not taken.
+// apiServer uses --kubeconfig, the flag of controller-runtime, else the pod's own service account. It ignores
+// default kubeconfig files.
 func apiServer() (*rest.Config, error) {
 	if file := flag.Lookup("kubeconfig").Value.String(); file != "" {
 		return clientcmd.BuildConfigFromFlags("", file)

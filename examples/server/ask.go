@@ -12,13 +12,13 @@ import (
 	"time"
 )
 
-// ask asks URLs one after the other, at an interval, and writes each answer as a line. With --each it
-// asks every address that a URL's host name stands for, as it does for a headless Service.
+// ask queries URLs one after the other, at an interval, and prints each answer as a line. With --each it
+// queries every address of a URL's host name, for a headless Service.
 func ask(ctx context.Context, args []string) error {
 	f := flags("ask")
 	interval := f.Duration("every", time.Second, "time between two rounds")
-	each := f.Bool("each", false, "ask every address of a host name")
-	_ = f.Parse(args) // ends the program
+	each := f.Bool("each", false, "query every address of a host name")
+	_ = f.Parse(args) // exits on an error
 	if f.NArg() == 0 {
 		return fmt.Errorf("ask: give a URL")
 	}
@@ -48,7 +48,7 @@ func round(ctx context.Context, target string, each bool) error {
 	return nil
 }
 
-// addresses are a URL with each address of its host name in place of that name.
+// addresses returns a URL for each address of its host name.
 func addresses(ctx context.Context, target string) ([]string, error) {
 	parsed, err := url.Parse(target)
 	if err != nil {

@@ -13,13 +13,13 @@ const (
 	page     = 4096
 )
 
-// hold takes memory that is really used. A stubborn one does not hear that it should end: only the
-// kubelet's SIGKILL, after the pod's grace period, ends it.
+// hold allocates and touches memory. A stubborn one ignores SIGTERM: only the kubelet's SIGKILL, after the
+// pod's grace period, ends it.
 func hold(ctx context.Context, args []string) error {
 	f := flags("hold")
 	size := f.Int("mebibytes", 16, "how much")
 	stubborn := f.Bool("stubborn", false, "ignore SIGTERM")
-	_ = f.Parse(args) // ends the program
+	_ = f.Parse(args) // exits on an error
 	memory := make([]byte, *size*mebibyte)
 	for i := 0; i < len(memory); i += page {
 		memory[i] = 1
@@ -34,6 +34,6 @@ func hold(ctx context.Context, args []string) error {
 			<-deaf
 		}
 	}
-	log.Printf("let go of %d bytes", len(memory))
+	log.Printf("released %d bytes", len(memory))
 	return nil
 }

@@ -1,6 +1,6 @@
-// Command server is what runs in the pods of examples and of end-to-end tests: small things that
-// talk to each other, that hold memory, and that do not want to end. One program, so that one image
-// is built and loaded; the first argument says what it is.
+// Command server runs in the pods of the examples and of end-to-end tests: small servers and clients that talk
+// to each other, hold memory, or ignore SIGTERM. It is one program, so that only one image has to be built and
+// loaded; the first argument selects its role.
 package main
 
 import (
@@ -18,24 +18,24 @@ import (
 	"time"
 )
 
-// A role is one of the things that the program can be. It ends when ctx does.
+// A role is a function of the program. It ends when ctx does.
 type role struct {
 	usage string
 	run   func(ctx context.Context, args []string) error
 }
 
 var roles = map[string]role{
-	"serve":   {"says over HTTP on which node and in which pod it runs", serve},
-	"collect": {"takes what reporters push, and shows it", collect},
-	"report":  {"pushes to a collector that it is there", report},
-	"ask":     {"asks servers over HTTP, again and again, and writes what they say", ask},
+	"serve":   {"reports over HTTP its node and its pod", serve},
+	"collect": {"collects reports, and shows them", collect},
+	"report":  {"reports to a collector", report},
+	"ask":     {"queries servers over HTTP repeatedly, and prints their answers", ask},
 	"hold":    {"holds memory", hold},
 }
 
 const (
 	// requestLimit bounds one request.
 	requestLimit = 5 * time.Second
-	// stopLimit is what requests that are under way have when the program is told to end.
+	// stopLimit bounds requests in flight after the program is asked to stop.
 	stopLimit = 2 * time.Second
 )
 
@@ -55,10 +55,10 @@ func main() {
 	}
 }
 
-// flags are a role's own; a wrong one ends the program.
+// flags returns a role's own flags; an invalid one exits.
 func flags(name string) *flag.FlagSet { return flag.NewFlagSet(name, flag.ExitOnError) }
 
-// listen serves until ctx ends, and lets requests that are under way finish.
+// listen serves until ctx ends, and finishes requests in flight.
 func listen(ctx context.Context, address string, handler http.Handler) error {
 	server := &http.Server{Addr: address, Handler: handler, ReadHeaderTimeout: requestLimit}
 	failed := make(chan error, 1)
@@ -74,10 +74,10 @@ func listen(ctx context.Context, address string, handler http.Handler) error {
 	return server.Shutdown(stopping)
 }
 
-// client opens a connection for every request, so that a Service chooses anew each time.
+// client opens a connection for every request, so that a Service chooses an endpoint each time.
 var client = &http.Client{Timeout: requestLimit, Transport: &http.Transport{DisableKeepAlives: true}}
 
-// every does something now and at each interval, until ctx ends.
+// every calls a function now and at each interval, until ctx ends.
 func every(ctx context.Context, interval time.Duration, do func(context.Context)) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
@@ -91,7 +91,7 @@ func every(ctx context.Context, interval time.Duration, do func(context.Context)
 	}
 }
 
-// identity is what the pod's template says of it by environment variables.
+// identity returns the pod's identity, which its template passes in environment variables.
 func identity() string {
 	var words []string
 	for _, name := range []string{"NODE", "POD", "REVISION"} {

@@ -17,18 +17,18 @@ import (
 type message struct {
 	Node string `json:"node"`
 	Pod  string `json:"pod"`
-	// Count is how often this reporter has pushed, this time included.
+	// Count is how often this reporter has pushed, including this time.
 	Count int `json:"count"`
 }
 
-// report pushes at an interval. A collector that is away is tried again at the next one.
+// report pushes at an interval. After a failure it tries again at the next one.
 func report(ctx context.Context, args []string) error {
 	f := flags("report")
 	to := f.String("to", "", "URL of the collector")
 	interval := f.Duration("every", time.Second, "time between two reports")
-	_ = f.Parse(args) // ends the program
+	_ = f.Parse(args) // exits on an error
 	if *to == "" {
-		return fmt.Errorf("report: --to is missing: give the collector's URL")
+		return fmt.Errorf("report: --to is missing: set it to the collector's URL")
 	}
 	sent := message{Node: os.Getenv("NODE"), Pod: os.Getenv("POD")}
 	every(ctx, *interval, func(ctx context.Context) {
@@ -67,11 +67,11 @@ type collector struct {
 	byNode map[string]message
 }
 
-// collect takes reports (POST) and shows the last of each node (GET).
+// collect accepts reports (POST) and returns the last one of each node (GET).
 func collect(ctx context.Context, args []string) error {
 	f := flags("collect")
 	address := f.String("listen", ":8080", "address")
-	_ = f.Parse(args) // ends the program
+	_ = f.Parse(args) // exits on an error
 	c := &collector{byNode: map[string]message{}}
 	handler := http.NewServeMux()
 	handler.HandleFunc("POST /", c.take)

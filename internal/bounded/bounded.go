@@ -9,9 +9,9 @@ import (
 	kjson "sigs.k8s.io/json"
 )
 
-// An Error is a value that Check refuses: where it is, and what is wrong with it.
+// An Error is a value that Check refuses: its path and the reason.
 type Error struct {
-	Path   string // as in .spec.containers[0].resources.limits[cpu]
+	Path   string // for example .spec.containers[0].resources.limits[cpu]
 	Detail string
 }
 
@@ -22,8 +22,8 @@ func (e *Error) Error() string {
 	return strings.TrimPrefix(e.Path, ".") + ": " + e.Detail
 }
 
-// Unmarshal decodes JSON as Kubernetes' own decoder does, case-sensitively, unless Check refuses it.
-// into is a pointer.
+// Unmarshal decodes JSON as Kubernetes' own decoder does, case-sensitively, unless Check refuses it. into is a
+// pointer.
 func Unmarshal(data []byte, into any) error {
 	if err := check(data, reflect.TypeOf(into)); err != nil {
 		return err
@@ -38,8 +38,8 @@ func Unmarshal(data []byte, into any) error {
 	return err
 }
 
-// Check refuses JSON that, decoded into a T, would take more time or memory than its length warrants.
-// Bad syntax is the decoder's to refuse.
+// Check refuses JSON that, decoded into a T, would take more time or memory than its length justifies. The
+// decoder refuses invalid syntax.
 func Check[T any](data []byte) error { return check(data, reflect.TypeFor[T]()) }
 
 func check(data []byte, into reflect.Type) error {
@@ -51,13 +51,13 @@ func check(data []byte, into reflect.Type) error {
 	})
 }
 
-// locate finds the first value that its own type refuses: the decoder's error does not say where that
-// is. The data passed check.
+// locate finds the first value that its own type refuses, because the decoder's error does not contain the
+// path. The data passed check.
 func locate(data []byte, into reflect.Type) error {
 	return walk(data, into, func(of *shape, text []byte) error {
 		err := reflect.New(of.decodes).Interface().(json.Unmarshaler).UnmarshalJSON(text)
 		if err != nil {
-			return fmt.Errorf("%.80s cannot be read: %w", text, err)
+			return fmt.Errorf("%.80s cannot be decoded: %w", text, err)
 		}
 		return nil
 	})

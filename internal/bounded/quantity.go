@@ -11,12 +11,12 @@ const (
 	maxExponentDigits = 2
 )
 
-// checkQuantity refuses the text of a quantity, as it stands in JSON, that is long or has a large
-// exponent. Whether it is a quantity at all is the decoder's to say.
+// checkQuantity refuses the JSON text of a quantity that is long or has a large exponent. The decoder checks
+// whether it is a quantity at all.
 func checkQuantity(text []byte) error {
 	shown := bytes.Trim(text, `"`)
 	if len(text) > maxQuantityLength {
-		return fmt.Errorf("%.20s… is %d characters long: write the quantity in %d at most", shown, len(text), maxQuantityLength)
+		return fmt.Errorf("%.20s… is %d characters long: write the quantity with %d at most", shown, len(text), maxQuantityLength)
 	}
 	if digits := exponentDigits(text); digits > maxExponentDigits {
 		return fmt.Errorf("%s has an exponent of %d digits: write the quantity with %d at most, or with a suffix such as m, k or Mi", shown, digits, maxExponentDigits)
@@ -24,7 +24,7 @@ func checkQuantity(text []byte) error {
 	return nil
 }
 
-// exponentDigits counts the digits after the last e or E, but for leading zeros.
+// exponentDigits counts the digits after the last e or E, without leading zeros.
 func exponentDigits(text []byte) int {
 	mark := bytes.LastIndexAny(text, "eE")
 	if mark < 0 {

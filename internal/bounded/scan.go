@@ -7,8 +7,8 @@ import (
 	"fmt"
 )
 
-// How much memory lists, maps and pointers may take once they are decoded: minDecoded whatever the
-// length of the data, else maxGrowth times its length. The manifests of pods stay below five times.
+// How much memory lists, maps and pointers may take once they are decoded: minDecoded for data of any length,
+// else maxGrowth times its length. The manifests of pods stay below five times.
 const (
 	minDecoded = 1 << 20
 	maxGrowth  = 16
@@ -17,13 +17,13 @@ const (
 // maxDepth bounds the recursion for types that contain themselves.
 const maxDepth = 100
 
-// scanner walks JSON along a shape. Bad syntax is no error here: the walk goes on somehow, always
-// forward, and the decoder refuses the whole.
+// scanner walks JSON along a shape. It tolerates invalid syntax, always moves forward, and leaves the refusal
+// to the decoder.
 type scanner struct {
 	data  []byte
 	at    int
 	depth int
-	room  int // bytes that what is decoded may still take
+	room  int // bytes that decoded values may still take
 	// leaf is called for each value of a type that decodes itself, with the text of the value.
 	leaf func(of *shape, text []byte) error
 }
@@ -32,7 +32,7 @@ type scanner struct {
 func (s *scanner) value(of *shape) error {
 	s.space()
 	if s.depth++; s.depth > maxDepth {
-		return &Error{Detail: fmt.Sprintf("it is nested deeper than %d values", maxDepth)}
+		return &Error{Detail: fmt.Sprintf("it is nested more than %d levels deep", maxDepth)}
 	}
 	defer func() { s.depth-- }()
 	first := s.peek()
@@ -55,7 +55,7 @@ func (s *scanner) value(of *shape) error {
 	return nil
 }
 
-// object walks what becomes a struct or a map.
+// object walks a value that becomes a struct or a map.
 func (s *scanner) object(of *shape) error {
 	for more := s.enter('}'); more; more = s.next('}') {
 		key := s.key()
@@ -87,7 +87,7 @@ func (s *scanner) list(of *shape) error {
 	return nil
 }
 
-// element walks a value that takes size bytes beside what it holds.
+// element walks a value that takes size bytes besides its contents.
 func (s *scanner) element(of *shape, size int) error {
 	if s.room -= size; s.room < 0 {
 		return &Error{Detail: noRoom}
@@ -95,11 +95,12 @@ func (s *scanner) element(of *shape, size int) error {
 	return s.value(of)
 }
 
-// noRoom is what is wrong when there is no room left for a value.
-const noRoom = "decoded, the whole takes more memory than its length warrants: remove list items that are empty"
+// noRoom is the message when there is no room left for a value.
+const noRoom = "it would take too much memory once decoded: remove empty list items"
 
-// inItem prefixes the path of an error with a list's index, unless it is about the whole: at which item the room ends
-// depends on what else is in the object, such as its status, and a message that is stored in there must not change with it.
+// inItem prefixes the path of an error with a list's index, unless it concerns the whole object: the item at
+// which the room ends depends on the rest of the object, such as its status, and a message that is stored in
+// the status must not change with it.
 func inItem(index int, err error) error {
 	if refused := (*Error)(nil); errors.As(err, &refused) && refused.Detail == noRoom {
 		refused.Path = ""
@@ -116,14 +117,14 @@ func in(path string, err error) error {
 	return err
 }
 
-// enter goes past the bracket that opens an object or a list, and says whether there is a value in it.
+// enter moves past the bracket that opens an object or a list, and reports whether it contains a value.
 func (s *scanner) enter(end byte) bool {
 	s.at++
 	s.space()
 	return s.open(end)
 }
 
-// next goes past the comma behind a value, and says whether there is a further one.
+// next moves past the comma after a value, and reports whether another one follows.
 func (s *scanner) next(end byte) bool {
 	s.space()
 	if s.peek() == ',' {
@@ -135,7 +136,7 @@ func (s *scanner) next(end byte) bool {
 	return false
 }
 
-// open says whether the data goes on before the bracket that closes, and goes past that.
+// open reports whether more data precedes the closing bracket, else moves past it.
 func (s *scanner) open(end byte) bool {
 	if s.peek() == end {
 		s.at++
@@ -144,7 +145,7 @@ func (s *scanner) open(end byte) bool {
 	return s.at < len(s.data)
 }
 
-// key reads the name of a value, as the decoder does: what is escaped in it counts as what it stands for.
+// key reads the name of a value with its escapes decoded, as the decoder does.
 func (s *scanner) key() []byte {
 	start := s.at
 	s.skip()
@@ -154,11 +155,11 @@ func (s *scanner) key() []byte {
 		return bytes.Trim(raw, `"`)
 	}
 	var key string
-	_ = json.Unmarshal(raw, &key) // what is no string is nobody's name
+	_ = json.Unmarshal(raw, &key) // an invalid string is no name
 	return []byte(key)
 }
 
-// peek is the next byte; 0 at the end.
+// peek returns the next byte; 0 at the end.
 func (s *scanner) peek() byte {
 	if s.at < len(s.data) {
 		return s.data[s.at]
@@ -177,7 +178,7 @@ func (s *scanner) space() {
 	}
 }
 
-// skip goes past one value, whatever is in it.
+// skip moves past one value.
 func (s *scanner) skip() {
 	for nested := 0; s.at < len(s.data); {
 		switch s.data[s.at] {
@@ -200,7 +201,7 @@ func (s *scanner) skip() {
 	}
 }
 
-// text goes past a string.
+// text moves past a string.
 func (s *scanner) text() {
 	for s.at++; s.at < len(s.data); s.at++ {
 		switch s.data[s.at] {
@@ -214,7 +215,7 @@ func (s *scanner) text() {
 	s.at = len(s.data) // an escape may be cut off
 }
 
-// literal goes past a number, true, false or null.
+// literal moves past a number, true, false or null.
 func (s *scanner) literal() {
 	for s.at++; s.at < len(s.data); s.at++ {
 		switch s.data[s.at] {

@@ -9,19 +9,19 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// shape is what matters of a Go type that JSON is decoded into: where quantities are in it, and how
-// large what it holds is. Nil is a type that has nothing of both, such as a string or a number.
+// shape describes a Go type that JSON is decoded into: where it contains quantities, and how much memory it
+// takes. Nil is a type without either, such as a string or a number.
 type shape struct {
 	quantity bool
-	decodes  reflect.Type     // itself, as times, int-or-strings and quantities do, if not nil
-	fields   map[string]field // of a struct, by their names in JSON
+	decodes  reflect.Type     // set if the type decodes itself, as times, int-or-strings and quantities do
+	fields   map[string]field // of a struct, by JSON name
 	element  *shape           // of a list or a map
 	list     bool
 	mapping  bool
-	size     int // in bytes, of one element
+	size     int // bytes of one element
 }
 
-// field is a field of a struct. One that is a pointer takes size bytes more when it is set.
+// field is a field of a struct. A pointer takes size more bytes when it is set.
 type field struct {
 	*shape
 	pointee int
@@ -37,7 +37,7 @@ var (
 	shapes   = map[reflect.Type]*shape{}
 )
 
-// shapeOf is the shape of a type, which is derived once.
+// shapeOf returns the shape of a type, which is derived once.
 func shapeOf(t reflect.Type) *shape {
 	shapesMu.Lock()
 	defer shapesMu.Unlock()
@@ -58,7 +58,7 @@ func derive(t reflect.Type) *shape {
 		shapes[t] = &shape{decodes: t}
 	case t.Kind() == reflect.Struct:
 		s := &shape{fields: map[string]field{}}
-		shapes[t] = s // before its fields: a type may contain itself
+		shapes[t] = s // before its fields, because a type may contain itself
 		s.add(t)
 	case t.Kind() == reflect.Slice || t.Kind() == reflect.Array:
 		s := &shape{list: true, size: int(t.Elem().Size()) + pointee(t.Elem())}
@@ -74,7 +74,7 @@ func derive(t reflect.Type) *shape {
 	return shapes[t]
 }
 
-// add adds the fields of a struct, and those of the structs that are embedded in it without a name.
+// add adds the fields of a struct, and those of structs embedded without a name.
 func (s *shape) add(t reflect.Type) {
 	var inlined []reflect.Type
 	for i := range t.NumField() {
@@ -88,7 +88,7 @@ func (s *shape) add(t reflect.Type) {
 			if name == "" {
 				name = of.Name
 			}
-			if _, hidden := s.fields[name]; !hidden { // by a field of the struct that this one is embedded in
+			if _, hidden := s.fields[name]; !hidden { // hidden by a field of the embedding struct
 				s.fields[name] = field{shape: derive(of.Type), pointee: pointee(of.Type)}
 			}
 		}
@@ -103,7 +103,7 @@ func (s *shape) add(t reflect.Type) {
 	}
 }
 
-// pointee is how much memory a pointer of this type takes beside itself when it is set.
+// pointee is how much more memory a pointer of this type takes when it is set.
 func pointee(t reflect.Type) int {
 	if t.Kind() != reflect.Pointer {
 		return 0

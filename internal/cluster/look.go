@@ -13,26 +13,26 @@ import (
 )
 
 const (
-	// askTimeout bounds one question to an API server that does not answer.
+	// askTimeout bounds one request to an API server that does not answer.
 	askTimeout = 5 * time.Second
-	// askPeriod is the time between two of Await's.
+	// askPeriod is the time between two requests of Await.
 	askPeriod = time.Second
 )
 
-// Report asks an API server what it is, once, and logs that. It returns the zero Server, and logs why,
-// when there is no answer within some seconds: for a program that needs it for its messages alone.
+// Report queries an API server's version and features, once, and logs them. It returns the zero Server, and
+// logs why, if there is no answer within some seconds: for a program that only needs them for messages.
 func Report(ctx context.Context, config *rest.Config) Server {
 	server, err := ask(ctx, config)
 	if err != nil {
-		klog.FromContext(ctx).Info("It is not known whether Everynode is tested on this API server", "reason", err.Error())
+		klog.FromContext(ctx).Info("Cannot determine whether Everynode is tested with this API server", "reason", err.Error())
 		return Server{}
 	}
 	server.Log(ctx)
 	return server
 }
 
-// Await asks an API server what it is until it answers or ctx ends: for a program that cannot begin
-// without knowing. It logs the first failure.
+// Await queries an API server's version and features until it answers or ctx ends: for a program that cannot
+// start without them. It logs the first failure.
 func Await(ctx context.Context, config *rest.Config) (Server, error) {
 	var server Server
 	waits := false
@@ -40,29 +40,29 @@ func Await(ctx context.Context, config *rest.Config) (Server, error) {
 		found, err := ask(ctx, config)
 		if err != nil && !waits {
 			waits = true
-			klog.FromContext(ctx).Info("Waiting for the API server to say what it is", "reason", err.Error())
+			klog.FromContext(ctx).Info("Waiting for the API server's version", "reason", err.Error())
 		}
 		server = found
 		return err == nil, nil
 	})
 	if err != nil {
-		return Server{}, fmt.Errorf("waiting for the API server to say what it is: %w", err)
+		return Server{}, fmt.Errorf("waiting for the API server's version: %w", err)
 	}
 	return server, nil
 }
 
-// Log says which API server it is, and warns when Everynode is not tested on it.
+// Log logs the API server's version, and warns if Everynode is not tested with it.
 func (s Server) Log(ctx context.Context) {
 	if s == (Server{}) {
 		return
 	}
-	klog.FromContext(ctx).Info("Asked the API server what it is", "version", s.String(), "mutatingAdmissionPolicy", s.PolicyVersion)
+	klog.FromContext(ctx).Info("Queried the API server's version", "version", s.String(), "mutatingAdmissionPolicy", s.PolicyVersion)
 	if untested := s.Untested(); untested != "" {
 		klog.Warning(untested)
 	}
 }
 
-// ask needs no permission but that of everybody who is authenticated (system:discovery).
+// ask only needs the permissions of every authenticated user (system:discovery).
 func ask(ctx context.Context, config *rest.Config) (Server, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
@@ -72,7 +72,7 @@ func ask(ctx context.Context, config *rest.Config) (Server, error) {
 	}
 	info, err := client.ServerVersionWithContext(ctx)
 	if err != nil {
-		return Server{}, fmt.Errorf("asking the API server for its version: %w", err)
+		return Server{}, fmt.Errorf("querying the API server's version: %w", err)
 	}
 	server := Server{Version: info.GitVersion}
 	if info.EmulationMajor != "" && info.EmulationMinor != "" {
@@ -81,7 +81,7 @@ func ask(ctx context.Context, config *rest.Config) (Server, error) {
 	for _, version := range []string{policyGA, policyBeta} {
 		served, err := servesPolicies(ctx, client, version)
 		if err != nil {
-			return Server{}, fmt.Errorf("asking the API server for its admission policies: %w", err)
+			return Server{}, fmt.Errorf("querying the API server's admission policies: %w", err)
 		}
 		if served {
 			server.PolicyVersion = version

@@ -73,11 +73,11 @@ func TestAsk(t *testing.T) {
 		},
 		"it does not say its version": {
 			answers: map[string]any{"/version": http.StatusForbidden},
-			wantErr: "asking the API server for its version",
+			wantErr: "querying the API server's version",
 		},
 		"it does not say what it serves": {
 			answers: map[string]any{"/version": version.Info{GitVersion: "v1.37.2"}, ga: http.StatusForbidden},
-			wantErr: "asking the API server for its admission policies",
+			wantErr: "querying the API server's admission policies",
 		},
 	}
 	for name, test := range tests {

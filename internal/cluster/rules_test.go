@@ -18,13 +18,13 @@ func TestUntested(t *testing.T) {
 		"the newest":              {"v1.37.2", "", ""},
 		"a vendor's":              {"v1.36.3-vendor.7+4f8b2c1", "", ""},
 		"a candidate":             {"v1.37.0-rc.1", "", ""},
-		"before the oldest":       {"v1.34.9", "", "the API server is v1.34.9, older than what was tried: this Everynode is tested on Kubernetes 1.35 to 1.37"},
-		"after the newest":        {"v1.38.0-alpha.2", "", "the API server is v1.38.0-alpha.2, newer than what was tried: this Everynode is tested on Kubernetes 1.35 to 1.37"},
-		"another major version":   {"v2.36.0", "", "newer than what was tried"},
-		"before Kubernetes was 1": {"v0.36.0", "", "older than what was tried"},
+		"before the oldest":       {"v1.34.9", "", "the API server is v1.34.9, older than the tested versions: this Everynode is tested on Kubernetes 1.35 to 1.37"},
+		"after the newest":        {"v1.38.0-alpha.2", "", "the API server is v1.38.0-alpha.2, newer than the tested versions: this Everynode is tested on Kubernetes 1.35 to 1.37"},
+		"another major version":   {"v2.36.0", "", "newer than the tested versions"},
+		"before Kubernetes was 1": {"v0.36.0", "", "older than the tested versions"},
 		"newer, as an old one":    {"v1.38.1", "1.36", ""},
-		"as one before":           {"v1.37.2", "1.34", "the API server is v1.37.2 as 1.34, older than what was tried"},
-		"no version":              {"latest", "", `calls its version "latest", which says no release of Kubernetes`},
+		"as one before":           {"v1.37.2", "1.34", "the API server is v1.37.2 as 1.34, older than the tested versions"},
+		"no version":              {"latest", "", `version is "latest", which names no release of Kubernetes`},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -42,7 +42,7 @@ func TestNoPolicy(t *testing.T) {
 		want   string // in the message; "" means none
 	}{
 		"GA":              {Server{Version: "v1.36.3", PolicyVersion: "v1"}, ""},
-		"beta, turned on": {Server{Version: "v1.35.4", PolicyVersion: "v1beta1"}, "the API server (v1.35.4) serves MutatingAdmissionPolicy as v1beta1 alone"},
+		"beta, turned on": {Server{Version: "v1.35.4", PolicyVersion: "v1beta1"}, "the API server (v1.35.4) serves MutatingAdmissionPolicy only as v1beta1"},
 		"beta, as it is":  {Server{Version: "v1.35.4"}, "the API server (v1.35.4) serves no MutatingAdmissionPolicy, which is GA since Kubernetes 1.36"},
 		"turned off":      {Server{Version: "v1.37.2"}, "use everynode-webhook"},
 		"not asked":       {Server{}, ""},

@@ -1,5 +1,5 @@
-// Package hostile has objects as large as the API server stores them: one for each list, map and text
-// of a pod that a user may fill. Tests and benchmarks measure with them what one object can cost.
+// Package hostile provides objects as large as the API server stores them: one for each list, map and text of a
+// pod that a user may fill. Tests and benchmarks use them to measure the cost of one object.
 package hostile
 
 import (
@@ -14,16 +14,16 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// Limit is the largest object that etcd takes (--max-request-bytes).
+// Limit is the largest object that etcd accepts (--max-request-bytes).
 const Limit = 1536 << 10
 
-// Node is the one node that all of the pods here are pinned to.
+// Node is the node that all of these pods are pinned to.
 const Node = "n1"
 
 // part fills one list of a pod, or of a template, with n elements.
 type part func(meta *metav1.ObjectMeta, spec *corev1.PodSpec, n int)
 
-// Pinned is a requirement that pins a term to a node.
+// Pinned returns a requirement that pins a term to a node.
 func Pinned(node string) corev1.NodeSelectorRequirement {
 	return corev1.NodeSelectorRequirement{Key: metav1.ObjectNameField, Operator: corev1.NodeSelectorOpIn, Values: []string{node}}
 }
@@ -32,7 +32,7 @@ func term(fields ...corev1.NodeSelectorRequirement) corev1.NodeSelectorTerm {
 	return corev1.NodeSelectorTerm{MatchFields: fields}
 }
 
-// each makes n elements.
+// each creates n elements.
 func each[T any](n int, element func(i int) T) []T {
 	list := make([]T, n)
 	for i := range list {
@@ -41,7 +41,7 @@ func each[T any](n int, element func(i int) T) []T {
 	return list
 }
 
-// id is a short text for each number.
+// id returns a short text for each number.
 func id(i int) string { return fmt.Sprintf("x%x", i) }
 
 func require(spec *corev1.PodSpec, terms []corev1.NodeSelectorTerm) {
@@ -170,18 +170,17 @@ func texts(n int) map[string]string {
 	return set
 }
 
-// Kinds are the names of all parts, sorted.
+// Kinds returns the names of all parts, sorted.
 func Kinds() []string {
 	return slices.Sorted(maps.Keys(parts))
 }
 
-// Pod is a pod of a DaemonSet that waits for Node and has as much of one part as the API server
-// stores.
+// Pod returns a pod of a DaemonSet that waits for Node and has as much of one part as the API server stores.
 func Pod(kind string) *corev1.Pod {
 	return fill(func(n int) *corev1.Pod { return PodOf(kind, n) })
 }
 
-// PodOf is one with n elements.
+// PodOf returns one with n elements.
 func PodOf(kind string, n int) *corev1.Pod {
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
@@ -195,12 +194,12 @@ func PodOf(kind string, n int) *corev1.Pod {
 	return pod
 }
 
-// Template is the template of a DaemonSet that selects app=hostile, as large as may be.
+// Template returns the template of a DaemonSet that selects app=hostile, as large as possible.
 func Template(kind string) *corev1.PodTemplateSpec {
 	return fill(func(n int) *corev1.PodTemplateSpec { return TemplateOf(kind, n) })
 }
 
-// TemplateOf is one with n elements.
+// TemplateOf returns one with n elements.
 func TemplateOf(kind string, n int) *corev1.PodTemplateSpec {
 	template := &corev1.PodTemplateSpec{
 		ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "hostile"}},
@@ -210,13 +209,13 @@ func TemplateOf(kind string, n int) *corev1.PodTemplateSpec {
 	return template
 }
 
-// fill makes an object as large as Limit, in the encoding that is stored.
+// fill creates an object as large as Limit, in the stored encoding.
 func fill[T interface{ Size() int }](make func(n int) T) T {
 	const some = 4096
 	empty := make(0).Size()
 	n := (Limit - empty) * some / max(1, make(some).Size()-empty)
 	object := make(n)
-	for object.Size() > Limit { // names are longer the more there are
+	for object.Size() > Limit { // names get longer with their number
 		n = n * Limit / object.Size() * 99 / 100
 		object = make(n)
 	}

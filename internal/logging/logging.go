@@ -1,5 +1,5 @@
-// Package logging is how the programs log: by Kubernetes' own flags, everynode-scheduler's among them,
-// as text or as JSON.
+// Package logging configures the programs' logs with Kubernetes' own flags, as everynode-scheduler does: text
+// or JSON.
 package logging
 
 import (
@@ -10,8 +10,8 @@ import (
 	_ "k8s.io/component-base/logs/json/register" // --logging-format=json
 )
 
-// AddFlags adds --logging-format, --v and the others of Kubernetes' components. What it returns is
-// called once, when the flags are parsed, before anything is logged.
+// AddFlags adds --logging-format, --v and the other flags of Kubernetes' components. Call apply once after the
+// flags are parsed, before anything is logged.
 func AddFlags(flags *flag.FlagSet) (apply func() error) {
 	config := logsapi.NewLoggingConfiguration()
 	logsapi.AddGoFlags(config, flags)

@@ -1,5 +1,5 @@
-// Package version says what a program of Everynode is: the source that it was built from, by which Go,
-// and on the libraries of which Kubernetes release.
+// Package version describes a program of Everynode: its source, the Go version, and the Kubernetes release of
+// its libraries.
 package version
 
 import (
@@ -15,28 +15,28 @@ import (
 	"github.com/everynode/everynode/internal/metric"
 )
 
-// version is what git describe said of the source; make build has the linker put it here. Without that,
-// as with go install, it is what Go knows of the main module.
+// version is the output of git describe, set by the linker in make build. Without it, for example with go
+// install, the version is that of the main module.
 var version string
 
-// unknown stands for what a build did not record.
+// unknown is the value of fields that a build did not record.
 const unknown = "unknown"
 
-// Info is what a program is. A field that the build did not record is "unknown".
+// Info describes a program. A field that the build did not record is "unknown".
 type Info struct {
 	Program string
 	Version string
-	// Revision is the commit, Time its own in RFC 3339, and Modified says whether the source that was
-	// built differed from it.
+	// Revision is the commit, Time its commit time in RFC 3339, and Modified whether the source had uncommitted
+	// changes.
 	Revision, Time string
 	Modified       bool
-	// Go is the toolchain, Platform what it built for, as linux/amd64.
+	// Go is the toolchain, Platform its target, for example linux/amd64.
 	Go, Platform string
-	// Kubernetes is the release whose libraries are linked, as v1.37.2.
+	// Kubernetes is the release of the linked libraries, for example v1.37.2.
 	Kubernetes string
 }
 
-// Of is what the running program is; it goes by the name that it is given.
+// Of describes the running program under the given name.
 func Of(program string) Info {
 	build, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -65,7 +65,7 @@ func describe(program, stamped string, build *debug.BuildInfo) Info {
 	return info
 }
 
-// known is the first that says something.
+// known returns the first non-empty value.
 func known(values ...string) string {
 	for _, value := range values {
 		if value != "" && value != "(devel)" {
@@ -75,8 +75,8 @@ func known(values ...string) string {
 	return unknown
 }
 
-// kubernetes is the release of the libraries: they are published as v0.X.Y with Kubernetes v1.X.Y, and
-// k8s.io/api is linked by everything.
+// kubernetes returns the release of the libraries: they are published as v0.X.Y with Kubernetes v1.X.Y, and
+// everything links k8s.io/api.
 func kubernetes(modules []*debug.Module) string {
 	for _, module := range modules {
 		if module.Path != "k8s.io/api" {
@@ -92,10 +92,10 @@ func kubernetes(modules []*debug.Module) string {
 	return unknown
 }
 
-// Asked says whether the arguments of a program are the one word that asks what it is.
+// Asked reports whether the only argument of a program is "version".
 func Asked(args []string) bool { return len(args) == 1 && args[0] == "version" }
 
-// PrintAndExit ends the program, which was asked what it is.
+// PrintAndExit prints the Info and exits.
 func (i Info) PrintAndExit() {
 	if err := i.Print(os.Stdout); err != nil {
 		os.Exit(1)
@@ -110,19 +110,19 @@ func (i Info) Print(out io.Writer) error {
 		source += ", " + i.Time
 	}
 	if i.Modified {
-		source += ", with changes that were not committed"
+		source += ", with uncommitted changes"
 	}
 	_, err := fmt.Fprintf(out, "%s %s\nsource:     %s\nbuilt by:   %s for %s\nkubernetes: libraries of %s\n",
 		i.Program, i.Version, source, i.Go, i.Platform, i.Kubernetes)
 	return err
 }
 
-// Fields are an Info as keys and values of a log line.
+// Fields returns an Info as keys and values of a log line.
 func (i Info) Fields() []any {
 	return []any{"version", i.Version, "revision", i.Revision, "modified", i.Modified, "go", i.Go, "platform", i.Platform, "kubernetes", i.Kubernetes}
 }
 
-var buildInfo = metric.NewGaugeDesc("everynode_build_info", "What a program of Everynode was built from; always 1.",
+var buildInfo = metric.NewGaugeDesc("everynode_build_info", "Version and build information of a program of Everynode; always 1.",
 	metric.Label{Name: "program", Values: []string{"everynode-controller", "everynode-webhook", "everynode-scheduler"}},
 	metric.Label{Name: "version", Meaning: "the release, or what git describe prints"},
 	metric.Label{Name: "revision", Meaning: "the commit"},

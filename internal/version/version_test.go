@@ -64,7 +64,7 @@ func TestPrint(t *testing.T) {
 		want string
 	}{
 		"committed":  {committed, "source:     8adf9a2, 2026-11-28T15:20:11Z\n"},
-		"modified":   {modified, "source:     8adf9a2, 2026-11-28T15:20:11Z, with changes that were not committed\n"},
+		"modified":   {modified, "source:     8adf9a2, 2026-11-28T15:20:11Z, with uncommitted changes\n"},
 		"unrecorded": {unrecorded, "source:     unknown\n"},
 	}
 	for name, test := range tests {
@@ -83,7 +83,7 @@ func TestPrint(t *testing.T) {
 
 func TestMetric(t *testing.T) {
 	info := Info{Program: "everynode-scheduler", Version: "v0.2.0", Revision: "8adf9a2", Go: "go1.26.8", Kubernetes: "v1.37.2"}
-	want := `# HELP everynode_build_info What a program of Everynode was built from; always 1.
+	want := `# HELP everynode_build_info Version and build information of a program of Everynode; always 1.
 # TYPE everynode_build_info gauge
 everynode_build_info{go_version="go1.26.8",kubernetes_version="v1.37.2",program="everynode-scheduler",revision="8adf9a2",version="v0.2.0"} 1
 `

@@ -95,7 +95,7 @@ func TestWhatRunsSaysWhatItIs(t *testing.T) {
 		if name == lab.Webhook {
 			continue // it gets along without an API server, and asks none
 		}
-		if !strings.Contains(log, fmt.Sprintf("Asked the API server what it is\" version=%q", release.GitVersion)) {
+		if !strings.Contains(log, fmt.Sprintf("Queried the API server's version\" version=%q", release.GitVersion)) {
 			t.Errorf("the log of %s does not say which API server it has:\n%.2000s", name, log)
 		}
 	}
