@@ -18,6 +18,7 @@ import (
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/controller/answers"
+	"github.com/everynode/everynode/controller/model"
 	"github.com/everynode/everynode/controller/notify"
 	"github.com/everynode/everynode/controller/pace"
 	"github.com/everynode/everynode/controller/placement"
@@ -72,8 +73,8 @@ var _ reconcile.TypedReconciler[daemon.CellKey] = (*actor)(nil)
 // Reconcile plans a cell and acts. An error is an answer of the API server that will be the same
 // for a while; it costs a growing delay.
 func (a *actor) Reconcile(ctx context.Context, key daemon.CellKey) (reconcile.Result, error) {
-	task := a.world.startTask(key)
-	if task.node == nil { // the daemon or the node is gone, and a refused cell comes here once more
+	task := task{Task: a.world.startTask(key)}
+	if task.Node == nil { // the daemon or the node is gone, and a refused cell comes here once more
 		a.refusals.leave(key)
 	}
 	err := a.doAll(ctx, key, &task)
@@ -99,15 +100,21 @@ func (a *actor) Reconcile(ctx context.Context, key daemon.CellKey) (reconcile.Re
 	return reconcile.Result{RequeueAfter: a.lookAgain(&task)}, nil
 }
 
+// task is what a cell's plan is carried out with.
+type task struct {
+	model.Task
+	made bool // set when the plan's pod was made
+}
+
 // doAll does what is due, up to the first thing that fails. Claims come first and alone: when they
 // are done the cell is another one, and planned again.
 func (a *actor) doAll(ctx context.Context, key daemon.CellKey, task *task) error {
-	for _, due := range task.claims {
-		if err := a.claim(ctx, task.object, due); err != nil {
+	for _, due := range task.Claims {
+		if err := a.claim(ctx, task.Object, due); err != nil {
 			return err
 		}
 	}
-	if len(task.claims) > 0 {
+	if len(task.Claims) > 0 {
 		return nil
 	}
 	if len(task.Doubts) > 0 {
@@ -136,29 +143,29 @@ func (a *actor) do(ctx context.Context, cell daemon.CellKey, task *task, action 
 	if action.Op == daemon.Create {
 		return a.create(ctx, cell, task, action)
 	}
-	deleted, err := a.delete(ctx, cell, task.object, action)
+	deleted, err := a.delete(ctx, cell, task.Object, action)
 	if deleted {
 		a.world.deleted(cell, action.Pod.UID)
 	}
 	if deleted && action.Reason == daemon.ReasonFinished {
 		a.world.replaced(cell)
-		a.tellOfEnd(task.object, cell.Node, &action.Pod)
+		a.tellOfEnd(task.Object, cell.Node, &action.Pod)
 	}
 	return err
 }
 
 // create makes a pod, under the spare name when somebody else has the first one.
 func (a *actor) create(ctx context.Context, cell daemon.CellKey, task *task, action daemon.Action) error {
-	err := a.createAs(ctx, cell, task, action, task.names[0])
+	err := a.createAs(ctx, cell, task, action, task.Names[0])
 	if errors.Is(err, answers.ErrNameTaken) {
-		err = a.createAs(ctx, cell, task, action, task.names[1])
+		err = a.createAs(ctx, cell, task, action, task.Names[1])
 	}
 	task.made = err == nil
 	var held *answers.HeldBackError
 	if err == nil || errors.As(err, &held) || answers.NoAnswer(err) {
 		return err
 	}
-	a.tellRefused(task.object, task.node.Name, err)
+	a.tellRefused(task.Object, task.Node.Name, err)
 	return err
 }
 
@@ -174,15 +181,15 @@ func toldOf(owner *v1alpha1.DaemonSet, err error) (regarding, related runtime.Ob
 // createAs makes a pod. That it is there already is an answer too: its name says that it comes after the same
 // pods, and the cache will show it.
 func (a *actor) createAs(ctx context.Context, cell daemon.CellKey, task *task, action daemon.Action, name string) error {
-	pod := daemon.NewPod(task.template, task.node, name)
+	pod := daemon.NewPod(task.Template, task.Node, name)
 	if action.Reason == daemon.ReasonSurge {
 		daemon.Surge(pod)
 	}
-	if task.former != "" {
-		return fmt.Errorf("pod %s/%s: %w", pod.Namespace, task.former, answers.ErrFormer)
+	if task.Former != "" {
+		return fmt.Errorf("pod %s/%s: %w", pod.Namespace, task.Former, answers.ErrFormer)
 	}
 	if action.AskOwner {
-		if there, err := a.owners.there(ctx, task.object); err != nil || !there {
+		if there, err := a.owners.there(ctx, task.Object); err != nil || !there {
 			return err
 		}
 	}
@@ -201,12 +208,12 @@ func (a *actor) createAs(ctx context.Context, cell daemon.CellKey, task *task, a
 	switch {
 	case err == nil:
 		podsCreated.WithLabelValues(placedBy).Inc()
-		a.tellCreated(task.object, task.node.Name, pod, &action)
+		a.tellCreated(task.Object, task.Node.Name, pod, &action)
 		return nil
 	case apierrors.IsAlreadyExists(err):
-		return a.meet(ctx, task.object, pod)
+		return a.meet(ctx, task.Object, pod)
 	}
-	err = &answers.PodError{Doing: "creating", Pod: pod.Name, Node: task.node.Name, Err: err}
+	err = &answers.PodError{Doing: "creating", Pod: pod.Name, Node: task.Node.Name, Err: err}
 	if about := answers.Of(answers.Create, err).Concerns; about == answers.Daemon || about == answers.Node {
 		a.refusals.note(cell, err, about)
 	}
@@ -216,11 +223,11 @@ func (a *actor) createAs(ctx context.Context, cell daemon.CellKey, task *task, a
 // make stores a pod, when the daemon's selector matches it as it is emitted, and still does as it is stored. One that
 // it does not match would be released as soon as it is seen, and another one made (S8).
 func (a *actor) make(ctx context.Context, task *task, pod *corev1.Pod) (placedBy string, err error) {
-	if !task.selector.Matches(labels.Set(pod.Labels)) {
+	if !task.Selector.Matches(labels.Set(pod.Labels)) {
 		return "", answers.ErrUnselected
 	}
 	placedBy, err = a.placer.Create(ctx, pod)
-	if err != nil || task.selector.Matches(labels.Set(pod.Labels)) {
+	if err != nil || task.Selector.Matches(labels.Set(pod.Labels)) {
 		return placedBy, err
 	}
 	err = a.client.Delete(ctx, pod, client.Preconditions{UID: &pod.UID})
@@ -240,7 +247,7 @@ func (a *actor) meet(ctx context.Context, owner *v1alpha1.DaemonSet, pod *corev1
 	switch {
 	case metav1.IsControlledBy(&holder, owner):
 		return nil
-	case a.kinds.owns(&holder) && holder.Spec.NodeName != "": // it runs, of a DaemonSet that had this name: the two must not overlap on a node
+	case a.kinds.Owns(&holder) && holder.Spec.NodeName != "": // it runs, of a DaemonSet that had this name: the two must not overlap on a node
 		return fmt.Errorf("pod %s/%s: %w", pod.Namespace, pod.Name, answers.ErrFormer)
 	}
 	return fmt.Errorf("pod %s/%s: %w: delete or rename it", pod.Namespace, pod.Name, answers.ErrNameTaken)

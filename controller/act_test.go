@@ -19,6 +19,7 @@ import (
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/controller/answers"
 	"github.com/everynode/everynode/controller/fixture"
+	"github.com/everynode/everynode/controller/model"
 	"github.com/everynode/everynode/controller/pace"
 	"github.com/everynode/everynode/controller/placement"
 	"github.com/everynode/everynode/internal/daemon"
@@ -53,14 +54,14 @@ func newStage(t *testing.T, change ...func(*v1alpha1.DaemonSet)) *stage {
 	return s
 }
 
-// hold stores a pod and has the world see it.
+// hold stores a pod and has the model see it.
 func (s *stage) hold(t *testing.T, pod *corev1.Pod) {
 	t.Helper()
 	s.store(t, pod)
 	s.world.podSeen(pod)
 }
 
-// store puts a pod into the API server behind the world's back.
+// store puts a pod into the API server behind the model's back.
 func (s *stage) store(t *testing.T, pod *corev1.Pod) {
 	t.Helper()
 	if err := s.Create(t.Context(), pod.DeepCopy()); err != nil {
@@ -207,7 +208,7 @@ func TestActFollowsTheAPIServer(t *testing.T) {
 func TestActTellsOfTrouble(t *testing.T) {
 	s := newStage(t)
 	problem := func() daemon.Problem {
-		_, health := s.world.health(keyOf(s.set))
+		_, health := s.world.health(model.KeyOf(s.set))
 		return health.Problems["n1"]
 	}
 	s.Refuse = errQuota()
@@ -296,7 +297,7 @@ func TestActBothNamesAreTaken(t *testing.T) {
 		t.Errorf("Reconcile = %s, want %s", got, failed)
 	}
 	wantStrings(t, "events", []string{"d: Warning PodNameTaken"}, s.Drain())
-	if _, health := s.world.health(keyOf(s.set)); health.Problems["n1"].Reason != answers.ReasonNameTaken || len(s.Deletes) > 0 {
+	if _, health := s.world.health(model.KeyOf(s.set)); health.Problems["n1"].Reason != answers.ReasonNameTaken || len(s.Deletes) > 0 {
 		t.Errorf("problems %+v, deletes %v", health.Problems, s.Deletes)
 	}
 }

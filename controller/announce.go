@@ -4,6 +4,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/tools/events"
 
+	"github.com/everynode/everynode/controller/model"
 	"github.com/everynode/everynode/controller/placement"
 )
 
@@ -19,7 +20,7 @@ func announce(world *state, recorder events.EventRecorder) func(effective bool, 
 				recorder.Eventf(object, nil, corev1.EventTypeWarning, placement.ReasonNotEffective, actionPlace,
 					"Placement admission is not effective: %s", cause)
 			}
-			world.report(keyOf(object))
+			world.report(model.KeyOf(object))
 		}
 		if effective {
 			world.replan()

@@ -137,11 +137,3 @@ func (b *budgets) handler() toolscache.ResourceEventHandler {
 		DeleteFunc: func(object any) { b.gone(last[*policyv1.PodDisruptionBudget](object)) },
 	}
 }
-
-// reportSelected has the daemons of a namespace reported whose pods a selector picks.
-func (u update) reportSelected(namespace string, selector labels.Selector) {
-	selected := func(known *workload) bool { return selector.Matches(labels.Set(known.object.Spec.Template.Labels)) }
-	for _, subject := range u.subjects(namespace, selected) {
-		u.report(keyOf(subject.object))
-	}
-}

@@ -88,7 +88,7 @@ func (c *Caches) handled(object runtime.Object, synced func() bool) {
 // no more of a failed check than its name.
 func (c *Caches) Checks() map[string]healthz.Checker {
 	checks := map[string]healthz.Checker{}
-	for _, object := range c.kinds.watched() {
+	for _, object := range watchedBy(c.kinds) {
 		kind := kindOf(object)
 		checks["cache-"+kind] = func(*http.Request) error { return c.check(kind) }
 	}

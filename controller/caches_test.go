@@ -149,7 +149,7 @@ func TestCachesOfEveryKind(t *testing.T) {
 			t.Errorf("%s without a cache: %v", name, err)
 		}
 	}
-	for _, object := range c.kinds.watched() {
+	for _, object := range watchedBy(c.kinds) {
 		c.newInformer(newFollower(), object, 0, nil)
 	}
 	if len(c.all()) != len(checks) {

@@ -1,275 +1,60 @@
 package controller
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
-	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/controller/answers"
+	"github.com/everynode/everynode/controller/model"
 	"github.com/everynode/everynode/internal/daemon"
 )
-
-// claim is a change of a pod's owner that is due: a pod without controller that a daemon's
-// selector matches is adopted, and a daemon's pod that its selector does not match any more is
-// released, as in apps/v1 (k8s.io/kubernetes pkg/controller PodControllerRefManager).
-type claim struct {
-	pod   *seenPod
-	adopt bool // else release
-}
-
-// claims are what is due, by cell, with the pods that are nobody's.
-type claims struct {
-	byCell  map[daemon.CellKey]map[types.UID]claim
-	cellOf  map[types.UID]daemon.CellKey
-	cells   keys[daemon.CellKey]              // those of byCell
-	orphans map[string]map[types.UID]*seenPod // pods without controller, by namespace
-}
-
-func newClaims() claims {
-	return claims{
-		byCell:  map[daemon.CellKey]map[types.UID]claim{},
-		cellOf:  map[types.UID]daemon.CellKey{},
-		cells:   newKeys(compareCells),
-		orphans: map[string]map[types.UID]*seenPod{},
-	}
-}
-
-// add makes a claim due, and gives the cell that it is about.
-func (c *claims) add(cell daemon.CellKey, due claim) {
-	put(c.byCell, cell, due.pod.UID, due)
-	c.cells.ReplaceOrInsert(cell)
-	c.cellOf[due.pod.UID] = cell
-}
-
-// drop forgets what is due of a pod, and says of which cell.
-func (c *claims) drop(pod types.UID) (cell daemon.CellKey, was bool) {
-	cell, was = c.cellOf[pod]
-	if !was {
-		return cell, false
-	}
-	delete(c.cellOf, pod)
-	drop(c.byCell, cell, pod)
-	if len(c.byCell[cell]) == 0 {
-		c.cells.Delete(cell)
-	}
-	return cell, true
-}
-
-// of are the claims of a cell, in the order of their pods' UIDs.
-func (c *claims) of(cell daemon.CellKey) (due []claim) {
-	if len(c.byCell[cell]) == 0 {
-		return nil
-	}
-	for _, uid := range slices.Sorted(maps.Keys(c.byCell[cell])) {
-		due = append(due, c.byCell[cell][uid])
-	}
-	return due
-}
-
-// noteOrphan remembers a pod that is nobody's.
-func (u update) noteOrphan(pod *seenPod) {
-	if pod.orphanOn == "" {
-		drop(u.claims.orphans, pod.Namespace, pod.UID)
-		return
-	}
-	put(u.claims.orphans, pod.Namespace, pod.UID, pod)
-}
-
-// findOwner claims a pod that is nobody's for the first daemon that matches it. How long that takes is
-// up to whoever wrote selectors and labels: so it is done while the model is not locked.
-type findOwner struct {
-	pod        *seenPod
-	candidates []candidate
-	found      *candidate
-}
-
-// candidate is a daemon that may adopt a pod.
-type candidate struct {
-	key      DaemonKey
-	name     string
-	selector labels.Selector
-}
-
-func (f *findOwner) step(u update) (more bool) {
-	if f.found != nil {
-		u.claimOrphan(f.found.key, f.pod)
-		return false
-	}
-	if f.candidates != nil {
-		return false
-	}
-	for _, key := range inOrder(u.index.byNamespace[f.pod.Namespace]) {
-		if known := u.daemons[key]; known.active() {
-			f.candidates = append(f.candidates, candidate{key, known.name, known.selector})
-		}
-	}
-	return len(f.candidates) > 0
-}
-
-func (f *findOwner) compute() {
-	of := f.pod.labels()
-	for i := range f.candidates {
-		if one := &f.candidates[i]; (f.found == nil || one.name < f.found.name) && matches(one.selector, of) {
-			f.found = one
-		}
-	}
-}
-
-// claimOrphan has a daemon adopt a pod, unless either changed meanwhile or another one is to.
-func (u update) claimOrphan(key DaemonKey, pod *seenPod) {
-	_, taken := u.claims.cellOf[pod.UID]
-	if taken || u.claims.orphans[pod.Namespace][pod.UID] != pod || !u.daemons[key].active() {
-		return
-	}
-	cell := key.on(pod.orphanOn)
-	u.claims.add(cell, claim{pod: pod, adopt: true})
-	u.changed(cell)
-}
-
-// claimAll looks for what a daemon that is new here has to adopt and to release: at the orphans of its namespace,
-// then at the pods in its cells, a batch at a time.
-type claimAll struct {
-	key   DaemonKey
-	known *workload
-
-	selector labels.Selector
-	orphans  []*seenPod // that were not looked at yet
-	some     []*seenPod // that are looked at next; after compute, those that are to be claimed
-	inCells  bool       // the orphans are done
-	last     string
-}
-
-func (c *claimAll) step(u update) (more bool) {
-	for _, pod := range c.some {
-		if pod.orphanOn != "" {
-			u.claimOrphan(c.key, pod)
-		} else if u.pods[pod.UID] == pod { // as it was
-			u.place(pod)
-		}
-	}
-	c.some = c.some[:0]
-	if c.selector == nil {
-		c.selector, c.orphans = c.known.selector, slices.Collect(maps.Values(u.claims.orphans[c.key.Namespace]))
-		return true
-	}
-	if c.inCells || len(c.orphans) == 0 {
-		c.inCells = true
-		return c.podsOfCells(u)
-	}
-	c.some = append(c.some, c.orphans[:min(batch, len(c.orphans))]...)
-	c.orphans = c.orphans[len(c.some):]
-	return true
-}
-
-func (c *claimAll) podsOfCells(u update) (more bool) {
-	nodes := c.known.cells.NodesAfter(c.last, batch)
-	if u.daemons[c.key] != c.known {
-		return false
-	}
-	for _, node := range nodes {
-		for _, uid := range c.known.cells.PodsOn(node) {
-			if pod, there := u.pods[uid]; there {
-				c.some = append(c.some, pod)
-			}
-		}
-		c.last = node
-	}
-	return len(nodes) > 0
-}
-
-func (c *claimAll) compute() {
-	if len(c.some) == 0 {
-		slices.SortFunc(c.orphans, func(a, b *seenPod) int { return cmp.Compare(a.UID, b.UID) })
-		return
-	}
-	c.some = slices.DeleteFunc(c.some, func(pod *seenPod) bool {
-		if pod.orphanOn != "" {
-			return !matches(c.selector, pod.labels())
-		}
-		return pod.manyLabels || c.selector.Matches(pod.labels())
-	})
-}
-
-// releaseClaims gives up what was due of a daemon that is gone. Its orphans may be another one's; what it
-// did not release is still its own.
-type releaseClaims struct {
-	locked
-	key DaemonKey
-}
-
-func (r *releaseClaims) step(u update) (more bool) {
-	cells := u.claims.cells.after(r.key.on(""), batch)
-	for _, cell := range cells {
-		if ownerOf(cell) != r.key {
-			return false
-		}
-		for _, due := range u.claims.of(cell) {
-			u.podIs(due.pod)
-		}
-	}
-	return len(cells) == batch
-}
-
-// matches says whether a daemon's selector picks a pod. An empty one, which validation does not let in,
-// would pick everybody's (k/k#23223).
-func matches(selector labels.Selector, of labels.Labels) bool {
-	return !selector.Empty() && selector.Matches(of)
-}
-
-// noLongerSelected says whether a daemon has to let one of its pods go.
-func (w *workload) noLongerSelected(pod *seenPod) bool {
-	return w.active() && !pod.manyLabels && !pod.observed.Terminating && !w.selector.Matches(pod.labels())
-}
 
 // claim adopts or releases a pod, when both it and the daemon are still as they were seen: the
 // daemon is asked for anew, so that none that is being deleted takes pods that it would then
 // take along.
-func (a *actor) claim(ctx context.Context, owner *v1alpha1.DaemonSet, due claim) error {
-	if !due.adopt && !due.pod.observed.Bound {
-		return a.deleteUnbound(ctx, owner, due.pod)
+func (a *actor) claim(ctx context.Context, owner *v1alpha1.DaemonSet, due model.Claim) error {
+	if !due.Adopt && !due.Pod.Bound {
+		return a.deleteUnbound(ctx, owner, due.Pod)
 	}
 	did, why, references := "released", "the selector does not match its labels", any([]map[string]any{{"$patch": "delete", "uid": owner.UID}})
-	if due.adopt {
+	if due.Adopt {
 		if there, err := stillThere(ctx, a.reader, owner); err != nil || !there {
 			return err
 		}
 		did, why, references = "adopted", "it has no controller and the selector matches its labels", []metav1.OwnerReference{*metav1.NewControllerRef(owner, owner.GVK())}
 	}
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": due.pod.UID, "ownerReferences": references}})
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": due.Pod.UID, "ownerReferences": references}})
 	if err != nil {
 		return err
 	}
-	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: due.pod.Namespace, Name: due.pod.Name}}
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: due.Pod.GetNamespace(), Name: due.Pod.Name}}
 	err = a.client.Patch(ctx, pod, client.RawPatch(types.StrategicMergePatchType, patch))
 	switch {
 	case err == nil:
-		a.tellClaimed(owner, due.pod, did, why)
+		a.tellClaimed(owner, due.Pod, did, why)
 		return nil
 	case answers.Of(answers.Change, err).Concerns == answers.Nothing:
 		return nil // an event will tell
 	}
-	err = &answers.Failure{Reason: eventFailedClaim, Err: fmt.Errorf("changing the owner of pod %s: %w", due.pod.Name, err)}
+	err = &answers.Failure{Reason: eventFailedClaim, Err: fmt.Errorf("changing the owner of pod %s: %w", due.Pod.Name, err)}
 	if !answers.NoAnswer(err) {
-		a.tellNotClaimed(owner, due.pod, did, why, err)
+		a.tellNotClaimed(owner, due.Pod, did, why, err)
 	}
 	return err
 }
 
 // deleteUnbound deletes a pod that is to be released and waits for its node: our scheduler serves no pod without a
 // DaemonSet, so that it would wait indefinitely. One that is bound or labelled meanwhile is left alone.
-func (a *actor) deleteUnbound(ctx context.Context, owner *v1alpha1.DaemonSet, pod *seenPod) error {
-	_, err := a.delete(ctx, pod.cell, owner, daemon.Action{
-		Op: daemon.Delete, Pod: *pod.observed, IfUnchanged: true,
+func (a *actor) deleteUnbound(ctx context.Context, owner *v1alpha1.DaemonSet, pod *model.Pod) error {
+	_, err := a.delete(ctx, pod.Cell(), owner, daemon.Action{
+		Op: daemon.Delete, Pod: pod.Pod, IfUnchanged: true,
 		Message: "the selector does not match its labels, and without its DaemonSet it would not be scheduled",
 	})
 	return err

@@ -1,14 +1,20 @@
 package controller
 
 import (
+	"errors"
 	"fmt"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"maps"
 	"slices"
+	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/controller/fixture"
+	"github.com/everynode/everynode/controller/model"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -35,6 +41,14 @@ var (
 	bound       = fixture.Bound
 	terminating = fixture.Terminating
 	ready       = fixture.Ready
+	onDelete    = fixture.OnDelete
+	image       = fixture.Image
+	replacing   = fixture.Replacing
+	nativeKind  = fixture.NativeKind
+	ofClass     = fixture.OfClass
+	class       = fixture.Class
+	orphaned    = fixture.Orphaned
+	relabelled  = fixture.Relabelled
 	newServer   = fixture.NewServer
 	testScheme  = fixture.Scheme
 	wantStrings = fixture.WantStrings
@@ -49,7 +63,7 @@ var (
 // queues remember what a world asked for since they were last emptied.
 type queues struct {
 	plans   []daemon.CellKey
-	looks   []DaemonKey              // at histories
+	looks   []model.DaemonKey        // at histories
 	ranks   map[daemon.CellKey]int32 // the priority that a cell was asked for with last
 	reports []types.UID
 }
@@ -61,9 +75,9 @@ func (q *queues) plan(key daemon.CellKey, priority int32) {
 	}
 	q.ranks[key] = priority
 }
-func (q *queues) report(key DaemonKey) { q.reports = append(q.reports, key.UID) }
+func (q *queues) report(key model.DaemonKey) { q.reports = append(q.reports, key.UID) }
 
-func (q *queues) look(key DaemonKey) { q.looks = append(q.looks, key) }
+func (q *queues) look(key model.DaemonKey) { q.looks = append(q.looks, key) }
 
 func (q *queues) enqueuers() enqueuers { return enqueuers{q.plan, q.report, q.look} }
 
@@ -104,16 +118,68 @@ func newTestWorld() (*state, *queues, *clock) {
 func (s *state) seen(set *v1alpha1.DaemonSet) error { return s.daemonSeen(set, nil) }
 
 // task is the plan of a cell now.
-func (s *state) task(cell daemon.CellKey) (task task) {
-	s.update(func(u update) { task = u.task(cell) })
+func (s *state) task(cell daemon.CellKey) (task model.Task) {
+	s.update(func(u model.Update) { task = u.Task(cell) })
 	return task
 }
 
-// podSeen and podGone are what the handlers of pods tell a world.
-func (s *state) podSeen(pod *corev1.Pod) { s.podIs(everynodeOnly.seePod(pod)) }
-func (s *state) podGone(pod *corev1.Pod) { s.podLeft(everynodeOnly.seePod(pod)) }
+// steps are a plan in short.
+func steps(plan daemon.Plan) (steps []string) {
+	for _, action := range plan.Actions {
+		steps = append(steps, fmt.Sprintf("%s %s: %s", action.Op, action.Pod.UID, action.Reason))
+	}
+	return steps
+}
 
-func countersOf(w *state, key DaemonKey) (*v1alpha1.DaemonSet, daemon.Counters) {
+func wantSteps(t *testing.T, w *state, key daemon.CellKey, want ...string) {
+	t.Helper()
+	if diff := cmp.Diff(want, steps(w.task(key).Plan), cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("plan of %v (-want, +got):\n%s", key, diff)
+	}
+}
+
+func wantQueued(t *testing.T, q *queues, wantPlans []string, wantReports []types.UID) {
+	t.Helper()
+	plans, reports := q.drain()
+	if diff := cmp.Diff(wantPlans, plans, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("cells to plan (-want, +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(wantReports, reports, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("daemons to report (-want, +got):\n%s", diff)
+	}
+}
+
+func see(t *testing.T, w *state, set *v1alpha1.DaemonSet) {
+	t.Helper()
+	if err := w.seen(set); err != nil {
+		t.Fatal(err)
+	}
+}
+
+const createStep = "Create : Missing"
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+func ofReplicaSet(pod *corev1.Pod) { pod.OwnerReferences[0].Kind = "ReplicaSet" }
+
+func claimsOf(w *state, set *v1alpha1.DaemonSet, node string) (due []string) {
+	for _, claim := range w.task(model.KeyOf(set).On(node)).Claims {
+		verb := "release"
+		if claim.Adopt {
+			verb = "adopt"
+		}
+		due = append(due, fmt.Sprintf("%s %s", verb, claim.Pod.UID))
+	}
+	return due
+}
+
+var errUndecodable = errors.New("spec.template: it cannot be read")
+
+// podSeen and podGone are what the handlers of pods tell a world.
+func (s *state) podSeen(pod *corev1.Pod) { s.podIs(everynodeOnly.ObservePod(pod)) }
+func (s *state) podGone(pod *corev1.Pod) { s.podLeft(everynodeOnly.ObservePod(pod)) }
+
+func countersOf(w *state, key model.DaemonKey) (*v1alpha1.DaemonSet, daemon.Counters) {
 	object, health := w.health(key)
 	return object, health.Counters
 }

@@ -22,6 +22,7 @@ import (
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/controller/answers"
+	"github.com/everynode/everynode/controller/model"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -45,19 +46,19 @@ type historian struct {
 	reader client.Reader // of the API server, not of the cache
 	events events.EventRecorder
 	// unanswered counts, for each daemon, the requests in a row that got no answer.
-	unanswered workqueue.TypedRateLimiter[DaemonKey]
+	unanswered workqueue.TypedRateLimiter[model.DaemonKey]
 }
 
-var _ reconcile.TypedReconciler[DaemonKey] = (*historian)(nil)
+var _ reconcile.TypedReconciler[model.DaemonKey] = (*historian)(nil)
 
 // setUpHistory adds the controller of history to a manager.
 func setUpHistory(mgr manager.Manager, observer *observer, recorder events.EventRecorder) error {
-	history, err := controller.NewTyped("history", mgr, controller.TypedOptions[DaemonKey]{
+	history, err := controller.NewTyped("history", mgr, controller.TypedOptions[model.DaemonKey]{
 		MaxConcurrentReconciles: 2,
-		RateLimiter:             answers.Refused[DaemonKey](),
+		RateLimiter:             answers.Refused[model.DaemonKey](),
 		Reconciler: &historian{
 			kinds: observer.kinds, world: observer.world, client: mgr.GetClient(), reader: mgr.GetAPIReader(),
-			events: recorder, unanswered: answers.Unanswered[DaemonKey](),
+			events: recorder, unanswered: answers.Unanswered[model.DaemonKey](),
 		},
 	})
 	if err != nil {
@@ -72,7 +73,7 @@ func setUpHistory(mgr manager.Manager, observer *observer, recorder events.Event
 // Reconcile plans a daemon's history and acts. An error is an answer of the API server that will
 // be the same for a while; it costs a growing delay. What does not depend on it is done: to drop
 // old ControllerRevisions may be what makes room for the new one.
-func (h *historian) Reconcile(ctx context.Context, key DaemonKey) (reconcile.Result, error) {
+func (h *historian) Reconcile(ctx context.Context, key model.DaemonKey) (reconcile.Result, error) {
 	subject, ok := h.world.subject(key)
 	if !ok {
 		h.unanswered.Forget(key)
@@ -104,19 +105,19 @@ func (h *historian) Reconcile(ctx context.Context, key DaemonKey) (reconcile.Res
 	return result, nil
 }
 
-func (h *historian) plan(key DaemonKey, subject *subject) []daemon.HistoryStep {
+func (h *historian) plan(key model.DaemonKey, subject *model.Subject) []daemon.HistoryStep {
 	limit := defaultHistoryLimit
-	if given := subject.object.Spec.RevisionHistoryLimit; given != nil {
+	if given := subject.Object.Spec.RevisionHistoryLimit; given != nil {
 		limit = int(*given)
 	}
 	return daemon.PlanHistory(daemon.History{
-		Content: subject.id.Content, Name: subject.id.Record, Limit: limit,
+		Content: subject.ID.Content, Name: subject.ID.Record, Limit: limit,
 		Records: h.world.recordsOf(subject),
 		InUse:   func(revision string) bool { return h.world.holds(key, revision) },
 	})
 }
 
-func (h *historian) do(ctx context.Context, subject *subject, step daemon.HistoryStep) error {
+func (h *historian) do(ctx context.Context, subject *model.Subject, step daemon.HistoryStep) error {
 	switch step.Op {
 	case daemon.Create:
 		return h.create(ctx, subject, step)
@@ -137,10 +138,10 @@ func (h *historian) do(ctx context.Context, subject *subject, step daemon.Histor
 }
 
 // create records the current template. That its name is there already is an answer too.
-func (h *historian) create(ctx context.Context, subject *subject, step daemon.HistoryStep) error {
-	template := *subject.template
-	template.Revision = cmp.Or(template.Revision, subject.id.Revision)
-	object, err := daemon.NewRevision(&template, step.Record.Name, step.Number, subject.object.Annotations)
+func (h *historian) create(ctx context.Context, subject *model.Subject, step daemon.HistoryStep) error {
+	template := *subject.Template
+	template.Revision = cmp.Or(template.Revision, subject.ID.Revision)
+	object, err := daemon.NewRevision(&template, step.Record.Name, step.Number, subject.Object.Annotations)
 	if err != nil {
 		return err
 	}
@@ -154,10 +155,10 @@ func (h *historian) create(ctx context.Context, subject *subject, step daemon.Hi
 	err = fmt.Errorf("creating ControllerRevision %s: %w", object.Name, err)
 	if !answers.NoAnswer(err) {
 		consequence := "pods are made all the same"
-		if subject.template.Revision == "" {
+		if subject.Template.Revision == "" {
 			consequence = "no pods are made until it is"
 		}
-		regarding, related := toldOf(subject.object, err)
+		regarding, related := toldOf(subject.Object, err)
 		h.events.Eventf(regarding, related, corev1.EventTypeWarning, eventNotRecorded, actionRecord,
 			"The template is not recorded for a rollback; %s: %v", consequence, err)
 	}
@@ -166,11 +167,11 @@ func (h *historian) create(ctx context.Context, subject *subject, step daemon.Hi
 
 // make stores a record, when the daemon's selector matches it as it is and as it is stored: one that it does not match
 // would be released, and another one made under another name (S8).
-func (h *historian) make(ctx context.Context, subject *subject, object *appsv1.ControllerRevision) error {
-	if !subject.matches(object.Labels) {
+func (h *historian) make(ctx context.Context, subject *model.Subject, object *appsv1.ControllerRevision) error {
+	if !subject.Matches(object.Labels) {
 		return answers.ErrUnselected
 	}
-	if err := h.client.Create(ctx, object); err != nil || subject.matches(object.Labels) {
+	if err := h.client.Create(ctx, object); err != nil || subject.Matches(object.Labels) {
 		return err
 	}
 	err := h.client.Delete(ctx, object, client.Preconditions{UID: &object.UID})
@@ -182,14 +183,14 @@ func (h *historian) make(ctx context.Context, subject *subject, object *appsv1.C
 
 // meet looks who has the name that the current template's record needs. One that we would keep or
 // adopt is no news: the cache does not show it yet.
-func (h *historian) meet(ctx context.Context, subject *subject, object *appsv1.ControllerRevision) error {
+func (h *historian) meet(ctx context.Context, subject *model.Subject, object *appsv1.ControllerRevision) error {
 	var holder appsv1.ControllerRevision
 	if err := h.reader.Get(ctx, client.ObjectKeyFromObject(object), &holder); err != nil {
 		return fmt.Errorf("looking who has the name of ControllerRevision %s: %w", object.Name, err)
 	}
-	observed := h.kinds.observeRevision(&holder)
+	observed := h.kinds.ObserveRevision(&holder)
 	for _, step := range daemon.PlanHistory(daemon.History{
-		Content: subject.id.Content, Name: subject.id.Record, Records: []daemon.Record{subject.record(&observed)},
+		Content: subject.ID.Content, Name: subject.ID.Record, Records: []daemon.Record{subject.Record(&observed)},
 		InUse: func(string) bool { return true },
 	}) {
 		if step.Op == daemon.Rename {
@@ -201,8 +202,8 @@ func (h *historian) meet(ctx context.Context, subject *subject, object *appsv1.C
 
 // rename has the template called otherwise, by a new collisionCount. That is a change of the
 // daemon, which brings it here again. A late cache has the same number written twice.
-func (h *historian) rename(ctx context.Context, subject *subject, step daemon.HistoryStep) error {
-	set := subject.object
+func (h *historian) rename(ctx context.Context, subject *model.Subject, step daemon.HistoryStep) error {
+	set := subject.Object
 	collisions := ptr.Deref(set.Status.CollisionCount, 0) + 1
 	patch, err := json.Marshal(map[string]any{
 		"metadata": map[string]any{"uid": set.UID},
@@ -228,8 +229,8 @@ var errOutdated = errors.New("the DaemonSet has changed")
 
 // adopt takes control of an orphan. The cache may show a daemon that is gone or on its way out,
 // and what such a daemon takes is lost: so the API server is asked first.
-func (h *historian) adopt(ctx context.Context, subject *subject, record daemon.Record) error {
-	there, err := stillThere(ctx, h.reader, subject.object)
+func (h *historian) adopt(ctx context.Context, subject *model.Subject, record daemon.Record) error {
+	there, err := stillThere(ctx, h.reader, subject.Object)
 	if err != nil {
 		return err
 	}
@@ -238,33 +239,33 @@ func (h *historian) adopt(ctx context.Context, subject *subject, record daemon.R
 	}
 	// Merged by UID into the owner references that there are (strategic merge).
 	metadata := stateOf(record)
-	metadata["ownerReferences"] = []metav1.OwnerReference{subject.template.Owner}
+	metadata["ownerReferences"] = []metav1.OwnerReference{subject.Template.Owner}
 	return h.patch(ctx, subject, record, types.StrategicMergePatchType, map[string]any{"metadata": metadata})
 }
 
 // release lets a record go whose labels the selector does not match any more.
-func (h *historian) release(ctx context.Context, subject *subject, record daemon.Record) error {
+func (h *historian) release(ctx context.Context, subject *model.Subject, record daemon.Record) error {
 	metadata := stateOf(record)
-	metadata["ownerReferences"] = []map[string]any{{"$patch": "delete", "uid": subject.object.UID}}
+	metadata["ownerReferences"] = []map[string]any{{"$patch": "delete", "uid": subject.Object.UID}}
 	return h.patch(ctx, subject, record, types.StrategicMergePatchType, map[string]any{"metadata": metadata})
 }
 
 // relabel calls the pods of a record as those of the current template are called. A pod that is
 // gone or another one meanwhile is an event, which brings the daemon here again.
-func (h *historian) relabel(ctx context.Context, subject *subject, record daemon.Record) error {
-	current, _ := daemon.CurrentRecord(h.world.recordsOf(subject), subject.id.Content)
+func (h *historian) relabel(ctx context.Context, subject *model.Subject, record daemon.Record) error {
+	current, _ := daemon.CurrentRecord(h.world.recordsOf(subject), subject.ID.Content)
 	if current == nil {
 		return errOutdated
 	}
-	for _, pod := range h.world.podsOf(keyOf(subject.object), record.Revision) {
+	for _, pod := range h.world.podsOf(model.KeyOf(subject.Object), record.Revision) {
 		patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
-			"uid": pod.UID, "resourceVersion": pod.version,
+			"uid": pod.UID, "resourceVersion": pod.Version,
 			"labels": map[string]any{appsv1.ControllerRevisionHashLabelKey: current.Revision},
 		}})
 		if err != nil {
 			return fmt.Errorf("relabelling pod %s: %w", pod.Name, err)
 		}
-		object := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name}}
+		object := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: pod.GetNamespace(), Name: pod.Name}}
 		err = h.client.Patch(ctx, object, client.RawPatch(types.MergePatchType, patch))
 		if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
 			return h.notRelabelled(subject, pod, current, err)
@@ -274,16 +275,16 @@ func (h *historian) relabel(ctx context.Context, subject *subject, record daemon
 }
 
 // notRelabelled tells of a pod that keeps its daemon waiting.
-func (h *historian) notRelabelled(subject *subject, pod *seenPod, current *daemon.Record, err error) error {
+func (h *historian) notRelabelled(subject *model.Subject, pod *model.Pod, current *daemon.Record, err error) error {
 	if !answers.NoAnswer(err) {
-		h.events.Eventf(subject.object, nil, corev1.EventTypeWarning, eventNotRelabelled, actionRecord,
+		h.events.Eventf(subject.Object, nil, corev1.EventTypeWarning, eventNotRelabelled, actionRecord,
 			"Pod %s is of the current template, which has two records, and no pods are made or replaced until its label %s can be changed to %s, or the pod is deleted: %v",
 			pod.Name, appsv1.ControllerRevisionHashLabelKey, current.Revision, err)
 	}
 	return fmt.Errorf("relabelling pod %s: %w", pod.Name, err)
 }
 
-func (h *historian) renumber(ctx context.Context, subject *subject, step daemon.HistoryStep) error {
+func (h *historian) renumber(ctx context.Context, subject *model.Subject, step daemon.HistoryStep) error {
 	return h.patch(ctx, subject, step.Record, types.MergePatchType, map[string]any{"metadata": stateOf(step.Record), "revision": step.Number})
 }
 
@@ -294,7 +295,7 @@ func stateOf(record daemon.Record) map[string]any {
 
 // patch changes a ControllerRevision unless it is gone or has changed meanwhile: that is an event,
 // which brings the daemon here again. Nothing else of this pass is done then.
-func (h *historian) patch(ctx context.Context, subject *subject, record daemon.Record, kind types.PatchType, change map[string]any) error {
+func (h *historian) patch(ctx context.Context, subject *model.Subject, record daemon.Record, kind types.PatchType, change map[string]any) error {
 	patch, err := json.Marshal(change)
 	if err != nil {
 		return fmt.Errorf("patching ControllerRevision %s: %w", record.Name, err)
@@ -310,7 +311,7 @@ func (h *historian) patch(ctx context.Context, subject *subject, record daemon.R
 }
 
 // delete removes just the ControllerRevision that the plan means (S5).
-func (h *historian) delete(ctx context.Context, subject *subject, record daemon.Record) error {
+func (h *historian) delete(ctx context.Context, subject *model.Subject, record daemon.Record) error {
 	err := h.client.Delete(ctx, named(subject, record), client.Preconditions{UID: &record.UID})
 	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
 		return fmt.Errorf("deleting ControllerRevision %s: %w", record.Name, err)
@@ -318,6 +319,6 @@ func (h *historian) delete(ctx context.Context, subject *subject, record daemon.
 	return nil
 }
 
-func named(subject *subject, record daemon.Record) *appsv1.ControllerRevision {
-	return &appsv1.ControllerRevision{ObjectMeta: metav1.ObjectMeta{Namespace: subject.object.Namespace, Name: record.Name}}
+func named(subject *model.Subject, record daemon.Record) *appsv1.ControllerRevision {
+	return &appsv1.ControllerRevision{ObjectMeta: metav1.ObjectMeta{Namespace: subject.Object.Namespace, Name: record.Name}}
 }

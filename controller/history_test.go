@@ -12,7 +12,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -21,6 +20,7 @@ import (
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/controller/answers"
+	"github.com/everynode/everynode/controller/model"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -34,6 +34,7 @@ type shelf struct {
 	historian *historian
 	world     *state
 	queues    *queues
+	shown     []string // names of ControllerRevisions that the historian was informed of
 	set       *v1alpha1.DaemonSet
 	requests  []string
 	refuse    map[string]error // by "<verb> <name>", or by verb alone
@@ -57,10 +58,16 @@ func newShelf(t *testing.T, change ...func(*v1alpha1.DaemonSet)) *shelf {
 	s.world.begin()
 	s.historian = &historian{
 		kinds: kinds, world: s.world, client: s.WithWatch, reader: s.WithWatch,
-		events: s.recorder, unanswered: answers.Unanswered[DaemonKey](),
+		events: s.recorder, unanswered: answers.Unanswered[model.DaemonKey](),
 	}
 	see(t, s.world, s.set)
 	return s
+}
+
+// revision is that of the daemon's template.
+func (s *shelf) revision() string {
+	subject, _ := s.world.subject(model.KeyOf(s.set))
+	return subject.Template.Revision
 }
 
 // reload reads the daemon anew.
@@ -153,11 +160,13 @@ func (s *shelf) stored(t *testing.T) []appsv1.ControllerRevision {
 // informed brings all that is stored to the historian, as the informer does.
 func (s *shelf) informed(t *testing.T) {
 	t.Helper()
-	for _, name := range sortedKeys(s.world.model.records.known["ns"]) {
+	for _, name := range s.shown {
 		s.world.revisionGone("ns", name)
 	}
+	s.shown = nil
 	for _, object := range s.stored(t) {
 		s.world.revisionSeen(&object)
+		s.shown = append(s.shown, object.Name)
 	}
 }
 
@@ -215,7 +224,7 @@ func (s *shelf) change(t *testing.T, image string) {
 func (s *shelf) look(t *testing.T) string {
 	t.Helper()
 	s.requests = nil
-	return answer(s.historian.Reconcile(t.Context(), keyOf(s.set)))
+	return answer(s.historian.Reconcile(t.Context(), model.KeyOf(s.set)))
 }
 
 // history is what is stored, as "<number> <image>".
@@ -349,7 +358,7 @@ func TestHistoryKeepsWhatPodsHave(t *testing.T) {
 		t.Errorf("a pod that ends: %s, asks %q", got, s.requests)
 	}
 	s.world.podGone(pod)
-	if diff := cmp.Diff([]DaemonKey{keyOf(s.set)}, s.queues.looks); diff != "" {
+	if diff := cmp.Diff([]model.DaemonKey{model.KeyOf(s.set)}, s.queues.looks); diff != "" {
 		t.Errorf("woken (-want, +got):\n%s", diff)
 	}
 	s.look(t)
@@ -360,7 +369,7 @@ func TestHistoryKeepsWhatPodsHave(t *testing.T) {
 
 func TestHistoryOfNoDaemon(t *testing.T) {
 	for name, leave := range map[string]func(*testing.T, *shelf){
-		"gone":           func(_ *testing.T, s *shelf) { s.world.daemonGone(keyOf(s.set)) },
+		"gone":           func(_ *testing.T, s *shelf) { s.world.daemonGone(model.KeyOf(s.set)) },
 		"on its way out": func(t *testing.T, s *shelf) { deleting(s.set); see(t, s.world, s.set) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -402,22 +411,6 @@ func TestHistoryAdopts(t *testing.T) {
 	s.informed(t)
 	if got := s.look(t); got != settled || len(s.requests) > 0 {
 		t.Errorf("Reconcile = %s, asks %q", got, s.requests)
-	}
-}
-
-// An empty selector matches everything; a DaemonSet that has one is not served.
-func TestHistoryAdoptsNothingWithoutASelector(t *testing.T) {
-	for name, selector := range map[string]labels.Selector{"none": labels.Nothing(), "empty": labels.Everything()} {
-		t.Run(name, func(t *testing.T) {
-			s := newShelf(t)
-			s.put(t, "image:0", 1, orphan)
-			s.informed(t)
-			subject, _ := s.world.subject(keyOf(s.set))
-			subject.selector = selector
-			if records := s.world.recordsOf(&subject); len(records) > 0 {
-				t.Errorf("records %+v, want none", records)
-			}
-		})
 	}
 }
 
@@ -480,7 +473,7 @@ func TestHistoryNameIsTaken(t *testing.T) {
 				if informs {
 					s.informed(t)
 				}
-				before := s.world.model.daemons[keyOf(s.set)].template.Revision
+				before := s.revision()
 				s.look(t)
 				wantStrings(t, "events", []string{"d: Warning RevisionNameTaken"}, s.Drain())
 				s.reload(t)
@@ -495,7 +488,7 @@ func TestHistoryNameIsTaken(t *testing.T) {
 				if err := s.Get(t.Context(), client.ObjectKey{Namespace: "ns", Name: s.name(t, "image:1") + "-1"}, &recorded); err != nil {
 					t.Fatal(err)
 				}
-				if after := s.world.model.daemons[keyOf(s.set)].template.Revision; after != before || recorded.Labels[appsv1.ControllerRevisionHashLabelKey] != before {
+				if after := s.revision(); after != before || recorded.Labels[appsv1.ControllerRevisionHashLabelKey] != before {
 					t.Errorf("the template is called %s and recorded as %s, want %s as before", after, recorded.Labels[appsv1.ControllerRevisionHashLabelKey], before)
 				}
 				var still appsv1.ControllerRevision
@@ -597,13 +590,13 @@ func TestHistoryIsNotWaitedFor(t *testing.T) {
 	s.refuse["create"] = errors.New("connection refused")
 	s.look(t)
 	s.world.nodeSeen(makeNode("n1"))
-	wantSteps(t, s.world, keyOf(s.set).on("n1"), createStep)
-	if wait, _ := s.historian.Reconcile(t.Context(), keyOf(s.set)); wait.RequeueAfter != 2*answers.UnansweredBackOff {
+	wantSteps(t, s.world, model.KeyOf(s.set).On("n1"), createStep)
+	if wait, _ := s.historian.Reconcile(t.Context(), model.KeyOf(s.set)); wait.RequeueAfter != 2*answers.UnansweredBackOff {
 		t.Errorf("the second try waits %v, want %v", wait.RequeueAfter, 2*answers.UnansweredBackOff)
 	}
 	delete(s.refuse, "create")
 	s.look(t)
-	if got := s.historian.unanswered.NumRequeues(keyOf(s.set)); got != 0 {
+	if got := s.historian.unanswered.NumRequeues(model.KeyOf(s.set)); got != 0 {
 		t.Errorf("%d failures are remembered", got)
 	}
 }

@@ -13,16 +13,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/everynode/everynode/api/v1alpha1"
-	"github.com/everynode/everynode/internal/daemon"
+	"github.com/everynode/everynode/controller/model"
 )
 
-// Kinds are the kinds of DaemonSets that are served. Inside the engine both are a
-// v1alpha1.DaemonSet: a native one is translated as it comes in (CacheOptions) and as its status
-// goes out.
-type Kinds struct {
-	Everynode bool // everynode.dev
-	Apps      bool // apps/v1, in place of kube-controller-manager's controller
-}
+// Kinds are the kinds of DaemonSets that are served.
+type Kinds = model.Kinds
 
 // The values of ParseKinds.
 const (
@@ -46,14 +41,8 @@ func ParseKinds(value string) (Kinds, error) {
 	return kinds, nil
 }
 
-// owns says whether a daemon of a served kind controls an object.
-func (k Kinds) owns(object metav1.Object) bool {
-	owner, owned := daemon.OwnedByDaemon(object)
-	return owned && (k.Apps && daemon.Native(owner) || k.Everynode && !daemon.Native(owner))
-}
-
-// objects are the kinds to watch.
-func (k Kinds) objects() []client.Object {
+// objectsOf are the kinds to watch.
+func objectsOf(k Kinds) []client.Object {
 	var objects []client.Object
 	if k.Everynode {
 		objects = append(objects, &readSet{})
@@ -64,9 +53,9 @@ func (k Kinds) objects() []client.Object {
 	return objects
 }
 
-// watched are the kinds that have a cache, by the types that they are decoded into.
-func (k Kinds) watched() []client.Object {
-	return append(k.objects(), &leanPod{}, &leanNode{}, &appsv1.ControllerRevision{}, &corev1.Namespace{}, &corev1.ResourceQuota{}, &schedulingv1.PriorityClass{})
+// watchedBy are the kinds that have a cache, by the types that they are decoded into.
+func watchedBy(k Kinds) []client.Object {
+	return append(objectsOf(k), &leanPod{}, &leanNode{}, &appsv1.ControllerRevision{}, &corev1.Namespace{}, &corev1.ResourceQuota{}, &schedulingv1.PriorityClass{})
 }
 
 // outside is a daemon as the API server knows it.

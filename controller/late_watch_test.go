@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/controller/model"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -28,10 +29,6 @@ func oneUnavailable(set *v1alpha1.DaemonSet) {
 	one, zero := intstr.FromInt32(1), intstr.FromInt32(0)
 	set.Spec.UpdateStrategy = v1alpha1.DaemonSetUpdateStrategy{Type: appsv1.RollingUpdateDaemonSetStrategyType,
 		RollingUpdate: &v1alpha1.RollingUpdateDaemonSet{MaxSurge: &zero, MaxUnavailable: &one}}
-}
-
-func image(name string) func(*v1alpha1.DaemonSet) {
-	return func(set *v1alpha1.DaemonSet) { set.Spec.Template.Spec.Containers[0].Image = name }
 }
 
 func madeAt(at time.Time) func(*corev1.Pod) {
@@ -146,7 +143,7 @@ func TestFormerPodIsNamed(t *testing.T) {
 	if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != failed {
 		t.Fatalf("Reconcile = %s", got)
 	}
-	_, health := s.world.health(keyOf(s.set))
+	_, health := s.world.health(model.KeyOf(s.set))
 	if message := health.Problems["n1"].Message; !strings.Contains(message, "ns/d-x7k2p") {
 		t.Errorf("the problem is %q, which does not name the pod", message)
 	}
@@ -159,7 +156,7 @@ func TestOthersWebhookDownIsTold(t *testing.T) {
 	for range 20 {
 		_, _ = s.actor.Reconcile(t.Context(), stageKey)
 	}
-	_, health := s.world.health(keyOf(s.set))
+	_, health := s.world.health(model.KeyOf(s.set))
 	for _, condition := range health.Conditions() {
 		if condition.Type == v1alpha1.ConditionDegraded && condition.Status == metav1.ConditionFalse {
 			t.Error("nothing is said to keep pods from being made")
@@ -177,7 +174,7 @@ func TestRefusedDeleteIsCalledThat(t *testing.T) {
 	s.world.nodeGone("n1")
 	s.OnDelete = apierrors.NewForbidden(podsResource, "p", fmt.Errorf("a policy says no"))
 	_, _ = s.actor.Reconcile(t.Context(), stageKey)
-	_, health := s.world.health(keyOf(s.set))
+	_, health := s.world.health(model.KeyOf(s.set))
 	for _, condition := range health.Conditions() {
 		if condition.Type == v1alpha1.ConditionDegraded {
 			if condition.Reason != eventFailedDelete {

@@ -1,17 +1,18 @@
 package controller
 
 import (
+	"github.com/everynode/everynode/controller/fixture"
 	"testing"
-	"unique"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/client-go/kubernetes/scheme"
 	"pgregory.net/rapid"
+
+	"github.com/everynode/everynode/controller/model"
 )
 
 // encoded is an object as an API server sends it.
@@ -36,12 +37,10 @@ func decoded(t rapid.TB, data []byte) runtime.Object {
 	return object
 }
 
-var seenAsIs = cmp.Options{cmp.AllowUnexported(seenPod{}), cmpopts.EquateComparable(unique.Handle[family]{}, unique.Handle[site]{})}
-
-// What is decoded of a pod is what seePod looks at, and no more.
+// What is decoded of a pod is what ObservePod looks at, and no more.
 func TestLeanPodHasWhatIsSeen(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		pod := drawPod(t)
+		pod := fixture.DrawPod(t)
 		var whole corev1.Pod
 		raw, err := pod.Marshal()
 		if err != nil {
@@ -54,8 +53,8 @@ func TestLeanPodHasWhatIsSeen(t *testing.T) {
 		if !ok || lean.Spec.Containers != nil || lean.ManagedFields != nil {
 			t.Fatalf("decoded %T: %+v, want a lean pod without what nobody looks at", lean, lean)
 		}
-		if diff := cmp.Diff(everynodeOnly.seePod(&whole), trimmedPod(t, lean), seenAsIs); diff != "" {
-			t.Fatalf("seen of the whole pod and of the lean one (-whole, +lean):\n%s", diff)
+		if want, got := everynodeOnly.ObservePod(&whole), trimmedPod(t, lean); *want != *got {
+			t.Fatalf("observed of the whole pod:\n%+v\nof the lean one:\n%+v", want, got)
 		}
 		list := &corev1.PodList{ListMeta: metav1.ListMeta{ResourceVersion: "9", Continue: "more"}, Items: []corev1.Pod{*pod, *pod}}
 		leans, ok := decoded(t, encoded(t, runtime.ContentTypeProtobuf, list)).(*leanPodList)
@@ -71,20 +70,20 @@ func untyped(pod corev1.Pod) corev1.Pod {
 	return pod
 }
 
-func trimmedPod(t rapid.TB, object any) *seenPod {
+func trimmedPod(t rapid.TB, object any) *model.Pod {
 	t.Helper()
-	got, err := everynodeOnly.trimPod(object)
+	got, err := trimPod(everynodeOnly)(object)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return got.(*seenPod)
+	return got.(*model.Pod)
 }
 
 // A server may answer in JSON, and bookmarks are pods too.
 func TestLeanPodFromJSON(t *testing.T) {
 	pod := makePod(makeDaemon("d"), makeNode("n1"), ready(t0), bound("n1"))
 	lean := decoded(t, encoded(t, runtime.ContentTypeJSON, pod)).(*leanPod)
-	if seen := trimmedPod(t, lean); !seen.ours || seen.observed.Revision == "" || !seen.observed.Ready {
+	if seen := trimmedPod(t, lean); !seen.Ours() || seen.Revision == "" || !seen.Ready {
 		t.Errorf("seen of %+v: %+v", lean, seen)
 	}
 	bookmark := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{ResourceVersion: "7", Annotations: map[string]string{metav1.InitialEventsAnnotationKey: "true"}}}
@@ -97,7 +96,7 @@ func TestLeanPodFromJSON(t *testing.T) {
 // Whatever comes, decoding ends, and what is cut off is an error.
 func TestLeanPodOfNoPod(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		raw, err := drawPod(t).Marshal()
+		raw, err := fixture.DrawPod(t).Marshal()
 		if err != nil {
 			t.Fatal(err)
 		}

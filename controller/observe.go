@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
+	"github.com/everynode/everynode/controller/model"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -56,8 +57,8 @@ func newObserver(kinds Kinds, informers cache.Cache) *observer {
 func (o *observer) enqueuers() enqueuers {
 	return enqueuers{
 		cell:    o.planCell,
-		status:  func(key DaemonKey) { o.status.Add(key) },
-		history: func(key DaemonKey) { o.history.Add(key) },
+		status:  func(key model.DaemonKey) { o.status.Add(key) },
+		history: func(key model.DaemonKey) { o.history.Add(key) },
 	}
 }
 
@@ -69,7 +70,7 @@ func (o *observer) planCell(cell daemon.CellKey, priority int32) {
 // observe registers the handlers and returns once each of them has seen all there is.
 func (o *observer) observe(ctx context.Context) error {
 	var synced []toolscache.InformerSynced
-	for _, object := range o.kinds.watched() {
+	for _, object := range watchedBy(o.kinds) {
 		informer, err := o.cache.GetInformer(ctx, object, cache.BlockUntilSynced(false))
 		if err != nil {
 			return fmt.Errorf("watching %T: %w", object, err)
@@ -121,9 +122,9 @@ func (o *observer) daemonHandler(ctx context.Context) toolscache.ResourceEventHa
 		}
 	}
 	gone := func(set *seenSet) {
-		o.world.daemonGone(keyOf(set.DaemonSet))
-		o.refusals.over(keyOf(set.DaemonSet))
-		o.owners.forget(keyOf(set.DaemonSet))
+		o.world.daemonGone(model.KeyOf(set.DaemonSet))
+		o.refusals.over(model.KeyOf(set.DaemonSet))
+		o.owners.forget(model.KeyOf(set.DaemonSet))
 	}
 	return toolscache.ResourceEventHandlerFuncs{
 		AddFunc: seen,
@@ -132,7 +133,7 @@ func (o *observer) daemonHandler(ctx context.Context) toolscache.ResourceEventHa
 			if another(old, object) {
 				gone(old)
 			} else if old.Generation != object.(*seenSet).Generation {
-				o.refusals.over(keyOf(old.DaemonSet)) // all cells are planned
+				o.refusals.over(model.KeyOf(old.DaemonSet)) // all cells are planned
 			}
 			seen(object)
 		},
@@ -194,7 +195,7 @@ func lessUsed(before, now corev1.ResourceList) bool {
 
 func (o *observer) tryAgainIn(namespace string) { o.tryAgain(o.refusals.in(namespace)) }
 
-func (o *observer) tryAgain(daemons []DaemonKey) {
+func (o *observer) tryAgain(daemons []model.DaemonKey) {
 	for _, key := range daemons {
 		o.world.wake(o.refusals.over(key))
 	}
@@ -220,14 +221,14 @@ func sameNode(a, b *corev1.Node) bool {
 
 func (o *observer) podHandler() toolscache.ResourceEventHandler {
 	return toolscache.ResourceEventHandlerFuncs{
-		AddFunc: func(object any) { o.world.podIs(object.(*seenPod)) },
+		AddFunc: func(object any) { o.world.podIs(object.(*model.Pod)) },
 		UpdateFunc: func(former, object any) {
-			if old := former.(*seenPod); another(old, object) {
+			if old := former.(*model.Pod); another(old, object) {
 				o.world.podLeft(old)
 			}
-			o.world.podIs(object.(*seenPod))
+			o.world.podIs(object.(*model.Pod))
 		},
-		DeleteFunc: func(object any) { o.world.podLeft(last[*seenPod](object)) },
+		DeleteFunc: func(object any) { o.world.podLeft(last[*model.Pod](object)) },
 	}
 }
 
@@ -289,7 +290,7 @@ func (s cellSource) WaitForSync(ctx context.Context) error {
 
 // daemonQueue is a queue of daemons, which is there once its controller has started.
 type daemonQueue struct {
-	workqueue.TypedRateLimitingInterface[DaemonKey]
+	workqueue.TypedRateLimitingInterface[model.DaemonKey]
 	name    string
 	started chan struct{}
 }
@@ -305,7 +306,7 @@ type daemonSource struct {
 }
 
 // Start implements source.TypedSource.
-func (s daemonSource) Start(_ context.Context, queue workqueue.TypedRateLimitingInterface[DaemonKey]) error {
+func (s daemonSource) Start(_ context.Context, queue workqueue.TypedRateLimitingInterface[model.DaemonKey]) error {
 	s.queue.TypedRateLimitingInterface = queue
 	close(s.queue.started)
 	return nil

@@ -10,6 +10,7 @@ import (
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
 
+	"github.com/everynode/everynode/controller/model"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -38,13 +39,13 @@ func TestSameNode(t *testing.T) {
 	}
 }
 
-// Every kind of event, and a delete event that was missed, comes to the world.
+// Every kind of event, and a delete event that was missed, comes to the model.
 func TestHandlersTellTheWorld(t *testing.T) {
 	w, q, _ := newTestWorld()
 	o := &observer{world: w, refusals: newRefusals(time.Now), owners: newOwners(w, nil, time.Now)}
 	daemons, nodes, pods := o.daemonHandler(t.Context()), o.nodeHandler(), o.podHandler()
 	set, node := makeDaemon("d"), makeNode("n1")
-	pod := everynodeOnly.seePod(makePod(set, node))
+	pod := everynodeOnly.ObservePod(makePod(set, node))
 	missed := func(object any) any { return toolscache.DeletedFinalStateUnknown{Key: "k", Obj: object} }
 	cell, daemon := []string{"uid-d on n1"}, []types.UID{"uid-d"}
 
@@ -65,7 +66,7 @@ func TestHandlersTellTheWorld(t *testing.T) {
 			}))
 		}, cell, daemon},
 		{"pod added", func() { pods.OnAdd(pod, false) }, cell, daemon},
-		{"pod bound", func() { pods.OnUpdate(pod, everynodeOnly.seePod(makePod(set, node, bound("n1")))) }, cell, daemon},
+		{"pod bound", func() { pods.OnUpdate(pod, everynodeOnly.ObservePod(makePod(set, node, bound("n1")))) }, cell, daemon},
 		{"pod deleted", func() { pods.OnDelete(pod) }, cell, daemon},
 		{"pod deleted again", func() { pods.OnAdd(pod, false); q.drain(); pods.OnDelete(missed(pod)) }, cell, daemon},
 		{"node deleted", func() { nodes.OnDelete(missed(node)) }, cell, daemon},
@@ -77,8 +78,8 @@ func TestHandlersTellTheWorld(t *testing.T) {
 			wantQueued(t, q, test.wantPlans, test.wantReports)
 		})
 	}
-	if len(w.model.daemons)+len(w.model.nodes) > 0 {
-		t.Errorf("remembered: daemons %v, nodes %v", w.model.daemons, w.model.nodes)
+	if size := w.model.Size(); size > 0 {
+		t.Errorf("%d entries are remembered", size)
 	}
 }
 
@@ -90,18 +91,18 @@ func TestHandlersTellUpdatesFromReplacements(t *testing.T) {
 	w.nodeSeen(node)
 	o.daemonHandler(t.Context()).OnAdd(seenAs(set), true)
 	pods := o.podHandler()
-	first, second := everynodeOnly.seePod(makePod(set, node, podUID("1"))), everynodeOnly.seePod(makePod(set, node, podUID("2")))
+	first, second := everynodeOnly.ObservePod(makePod(set, node, podUID("1"))), everynodeOnly.ObservePod(makePod(set, node, podUID("2")))
 	pods.OnAdd(first, false)
 	pods.OnUpdate(first, second)
-	wantSteps(t, w, keyOf(set).on("n1")) // one pod, no excess
+	wantSteps(t, w, model.KeyOf(set).On("n1")) // one pod, no excess
 	pods.OnDelete(second)
-	wantSteps(t, w, keyOf(set).on("n1"), createStep)
+	wantSteps(t, w, model.KeyOf(set).On("n1"), createStep)
 
 	anew := makeDaemon("d")
 	anew.UID = "uid-d-anew"
 	o.daemonHandler(t.Context()).OnUpdate(seenAs(set), seenAs(anew))
-	wantSteps(t, w, keyOf(set).on("n1"))
-	wantSteps(t, w, keyOf(anew).on("n1"), createStep)
+	wantSteps(t, w, model.KeyOf(set).On("n1"))
+	wantSteps(t, w, model.KeyOf(anew).On("n1"), createStep)
 }
 
 // The queue gives cells of higher priority first, whatever came first.

@@ -8,6 +8,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/controller/model"
 )
 
 // readOwnerEvery is for how long an answer about a DaemonSet is taken for true: a node pool that is drained
@@ -23,7 +24,7 @@ type owners struct {
 	now    func() time.Time
 
 	mu    sync.Mutex
-	known map[DaemonKey]*owner
+	known map[model.DaemonKey]*owner
 }
 
 // owner is what was read of one DaemonSet. It is locked while it is read: who asks meanwhile gets the same answer.
@@ -34,12 +35,12 @@ type owner struct {
 }
 
 func newOwners(world *state, reader client.Reader, now func() time.Time) *owners {
-	return &owners{world: world, reader: reader, now: now, known: map[DaemonKey]*owner{}}
+	return &owners{world: world, reader: reader, now: now, known: map[model.DaemonKey]*owner{}}
 }
 
 // there reports whether a DaemonSet is there and not being deleted. Of one that is not nothing is planned any more.
 func (o *owners) there(ctx context.Context, set *v1alpha1.DaemonSet) (bool, error) {
-	key := keyOf(set)
+	key := model.KeyOf(set)
 	of := o.of(key)
 	of.mu.Lock()
 	defer of.mu.Unlock()
@@ -58,7 +59,7 @@ func (o *owners) there(ctx context.Context, set *v1alpha1.DaemonSet) (bool, erro
 	return there, nil
 }
 
-func (o *owners) of(key DaemonKey) *owner {
+func (o *owners) of(key model.DaemonKey) *owner {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	of, known := o.known[key]
@@ -69,16 +70,8 @@ func (o *owners) of(key DaemonKey) *owner {
 	return of
 }
 
-func (o *owners) forget(key DaemonKey) {
+func (o *owners) forget(key model.DaemonKey) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	delete(o.known, key)
-}
-
-// ownerGone notes that the API server has a daemon no more, or deletes it. It is taken for one that is being
-// deleted until the watch shows it again: its pods are the garbage collector's.
-func (u update) ownerGone(key DaemonKey) {
-	if known := u.daemons[key]; known != nil {
-		known.gone = true
-	}
 }

@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/everynode/everynode/controller/model"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -45,7 +46,7 @@ func newVanishingStage(t *testing.T, nodes int) *vanishingStage {
 	for n := range nodes {
 		node := makeNode(fmt.Sprintf("node-%d", n))
 		s.world.nodeSeen(node)
-		s.cells = append(s.cells, keyOf(s.set).on(node.Name))
+		s.cells = append(s.cells, model.KeyOf(s.set).On(node.Name))
 	}
 	return s
 }

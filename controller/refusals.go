@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/everynode/everynode/controller/answers"
+	"github.com/everynode/everynode/controller/model"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -30,7 +31,7 @@ type refusals struct {
 	now func() time.Time
 
 	mu       sync.Mutex
-	byDaemon map[DaemonKey]*refusal
+	byDaemon map[model.DaemonKey]*refusal
 }
 
 // refusal is what is known of a daemon of which a pod was refused.
@@ -60,7 +61,7 @@ type refusedCell struct {
 }
 
 func newRefusals(now func() time.Time) *refusals {
-	return &refusals{now: now, byDaemon: map[DaemonKey]*refusal{}}
+	return &refusals{now: now, byDaemon: map[model.DaemonKey]*refusal{}}
 }
 
 // refusedAfter is the wait after so many refusals.
@@ -76,7 +77,7 @@ func refusedAfter(steps int) time.Duration {
 func (r *refusals) mayAsk(cell daemon.CellKey) (wait time.Duration, because error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	known, refused := r.byDaemon[ownerOf(cell)]
+	known, refused := r.byDaemon[model.OwnerOf(cell)]
 	if !refused {
 		return 0, nil
 	}
@@ -131,7 +132,7 @@ func (k *refusal) cell(key daemon.CellKey) *refusedCell {
 func (r *refusals) note(cell daemon.CellKey, err error, about answers.Concern) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	key := ownerOf(cell)
+	key := model.OwnerOf(cell)
 	known, refused := r.byDaemon[key]
 	if !refused {
 		known = &refusal{cells: map[daemon.CellKey]*refusedCell{}, round: 1}
@@ -175,7 +176,7 @@ func (r *refusals) taken(cell daemon.CellKey) []daemon.CellKey {
 func (r *refusals) takenFor(cell daemon.CellKey) (next []daemon.CellKey, over *refusal) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	key := ownerOf(cell)
+	key := model.OwnerOf(cell)
 	known, refused := r.byDaemon[key]
 	switch {
 	case !refused:
@@ -193,7 +194,7 @@ func (r *refusals) takenFor(cell daemon.CellKey) (next []daemon.CellKey, over *r
 		return nil, nil
 	}
 	if len(known.held) == 0 && of != nil && of.steps > 0 {
-		known.held = known.first(batch)
+		known.held = known.first(model.Batch)
 	}
 	return known.letGo(2), nil
 }
@@ -231,7 +232,7 @@ func (k *refusal) letGo(number int) (cells []daemon.CellKey) {
 func (r *refusals) leave(cell daemon.CellKey) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	key := ownerOf(cell)
+	key := model.OwnerOf(cell)
 	known, refused := r.byDaemon[key]
 	if !refused {
 		return
@@ -247,7 +248,7 @@ func (r *refusals) leave(cell daemon.CellKey) {
 
 // over forgets that a daemon's pods were refused: what was said may not be true any more. It gives the
 // cells that may ask again.
-func (r *refusals) over(key DaemonKey) []daemon.CellKey {
+func (r *refusals) over(key model.DaemonKey) []daemon.CellKey {
 	r.mu.Lock()
 	known, refused := r.byDaemon[key]
 	delete(r.byDaemon, key)
@@ -268,7 +269,7 @@ func (r *refusals) roomIn(namespace, quota string) (cells []daemon.CellKey) {
 	return cells
 }
 
-func (r *refusals) roomFor(key DaemonKey, quota string) []daemon.CellKey {
+func (r *refusals) roomFor(key model.DaemonKey, quota string) []daemon.CellKey {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	known := r.byDaemon[key]
@@ -288,10 +289,10 @@ func (r *refusals) roomFor(key DaemonKey, quota string) []daemon.CellKey {
 }
 
 // in are the daemons of a namespace whose pods are refused.
-func (r *refusals) in(namespace string) []DaemonKey {
+func (r *refusals) in(namespace string) []model.DaemonKey {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var keys []DaemonKey
+	var keys []model.DaemonKey
 	for key := range r.byDaemon {
 		if key.Namespace == namespace {
 			keys = append(keys, key)

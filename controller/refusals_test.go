@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/everynode/everynode/controller/answers"
+	"github.com/everynode/everynode/controller/model"
 	"github.com/everynode/everynode/controller/pace"
 	"github.com/everynode/everynode/internal/daemon"
 )
@@ -31,7 +32,7 @@ func asksOneAtATime(t *testing.T, refuse error, reason string) {
 	for n := 1; n < nodes; n++ {
 		node := makeNode(fmt.Sprintf("more-%d", n))
 		s.world.nodeSeen(node)
-		cells = append(cells, keyOf(s.set).on(node.Name))
+		cells = append(cells, model.KeyOf(s.set).On(node.Name))
 	}
 	woken := map[daemon.CellKey]bool{}
 	s.world.queues.cell = func(cell daemon.CellKey, _ int32) { woken[cell] = true }
@@ -53,7 +54,7 @@ func asksOneAtATime(t *testing.T, refuse error, reason string) {
 	if got := len(s.Requests); got < 10 || got > 14 {
 		t.Errorf("%d requests in an hour, want the 10 to 14 of one back-off", got)
 	}
-	_, health := s.world.health(keyOf(s.set))
+	_, health := s.world.health(model.KeyOf(s.set))
 	problems := map[string]int{}
 	for _, problem := range health.Problems {
 		problems[problem.Reason]++
@@ -102,7 +103,7 @@ func TestHeldBackLetsNobodyIn(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	clock := &clock{Time: t0}
 	r := newRefusals(clock.Now)
-	a, b := DaemonKey{"ns", "a"}, DaemonKey{"ns", "b"}
+	a, b := model.DaemonKey{Namespace: "ns", UID: "a"}, model.DaemonKey{Namespace: "ns", UID: "b"}
 	quota := errors.New("quota")
 	may := func(cell daemon.CellKey, want time.Duration) {
 		t.Helper()
@@ -111,14 +112,14 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("at %s %s on %s waits %s because of %v, want %s", clock.Time.Sub(t0), cell.Owner, cell.Node, wait, because, want)
 		}
 	}
-	may(a.on("n1"), 0)
-	r.note(a.on("n1"), quota, answers.Daemon)
-	r.note(a.on("n2"), quota, answers.Daemon) // it was under way
-	may(a.on("n3"), time.Second)
-	may(b.on("n1"), 0)
+	may(a.On("n1"), 0)
+	r.note(a.On("n1"), quota, answers.Daemon)
+	r.note(a.On("n2"), quota, answers.Daemon) // it was under way
+	may(a.On("n3"), time.Second)
+	may(b.On("n1"), 0)
 	clock.Advance(time.Second)
-	may(a.on("n4"), 0)
-	may(a.on("n5"), 2*time.Second) // n4 asks
+	may(a.On("n4"), 0)
+	may(a.On("n5"), 2*time.Second) // n4 asks
 	if got := r.in("ns"); len(got) != 1 || got[0] != a {
 		t.Errorf("refused are %v", got)
 	}
@@ -128,9 +129,9 @@ func TestRefusals(t *testing.T) {
 	if got := r.over(a); len(got) != 5 {
 		t.Errorf("%v may ask again, want all five", got)
 	}
-	may(a.on("n3"), 0)
-	r.note(a.on("n3"), quota, answers.Daemon)
-	may(a.on("n1"), time.Second) // it is reset
+	may(a.On("n3"), 0)
+	r.note(a.On("n3"), quota, answers.Daemon)
+	may(a.On("n1"), time.Second) // it is reset
 	if got := r.over(b); got != nil {
 		t.Errorf("of b %v may ask again, want none", got)
 	}
@@ -255,7 +256,7 @@ func TestRefusalsAreForgotten(t *testing.T) {
 			s.world.nodeSeen(makeNode("n2"))
 			s.Refuse, s.WhileRefusing = errQuota(), func() { end(s, o) }
 			_, _ = s.actor.Reconcile(t.Context(), stageKey)
-			_, _ = s.actor.Reconcile(t.Context(), keyOf(s.set).on("n2"))
+			_, _ = s.actor.Reconcile(t.Context(), model.KeyOf(s.set).On("n2"))
 			_, _ = s.actor.Reconcile(t.Context(), stageKey) // an error brings it back
 			r := s.actor.refusals
 			for key, known := range r.byDaemon {

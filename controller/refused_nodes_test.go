@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/everynode/everynode/controller/answers"
+	"github.com/everynode/everynode/controller/model"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -28,7 +29,7 @@ func TestRefusedNodesDelayNoOther(t *testing.T) {
 			for n := range bad {
 				node := makeNode(fmt.Sprintf("bad-%d", n))
 				s.world.nodeSeen(node)
-				cells = append(cells, keyOf(s.set).on(node.Name))
+				cells = append(cells, model.KeyOf(s.set).On(node.Name))
 			}
 			s.RefusePod = func(pod *corev1.Pod) error {
 				if node, _ := daemon.Target(pod); node != "n1" {
@@ -106,9 +107,9 @@ func newAsker(refuse func(int) error) *asker {
 	return a
 }
 
-var askerKey = DaemonKey{"ns", "uid-d"}
+var askerKey = model.DaemonKey{Namespace: "ns", UID: "uid-d"}
 
-func cellOf(node int) daemon.CellKey { return askerKey.on(fmt.Sprint(node)) }
+func cellOf(node int) daemon.CellKey { return askerKey.On(fmt.Sprint(node)) }
 
 func (a *asker) enqueue(node int, after time.Duration) {
 	at := a.clock.Time.Add(after)

@@ -8,9 +8,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-
-	"github.com/everynode/everynode/api/v1alpha1"
-	"github.com/everynode/everynode/internal/daemon"
 )
 
 // sampler chooses the daemons by whose pods the placer asks whether admission is effective. The API server
@@ -70,33 +67,4 @@ func (s *sampler) answer(pod *corev1.Pod) {
 	if owner := metav1.GetControllerOfNoCopy(pod); owner != nil {
 		s.answered = types.NamespacedName{Namespace: pod.Namespace, Name: owner.Name}
 	}
-}
-
-// emittedPods collects functions that make pods as they are emitted, for any node, by namespace and name of their
-// daemons. Our own namespace, which admission leaves out, has none.
-func emittedPods(into map[string]map[string]func() *corev1.Pod) work {
-	return &eachDaemon{f: func(u update, key DaemonKey, known *workload) {
-		first, some := u.nodeNames.Min()
-		if !some || !known.keptUp() || key.Namespace == v1alpha1.SystemNamespace {
-			return
-		}
-		if into[key.Namespace] == nil {
-			into[key.Namespace] = map[string]func() *corev1.Pod{}
-		}
-		template, node := known.template, u.nodes[first]
-		into[key.Namespace][known.object.Name] = func() *corev1.Pod {
-			return plain(daemon.NewPod(template, node, template.PodName(node.Name, "sample", false)))
-		}
-	}}
-}
-
-// plain is an emitted pod without what admission of others may refuse before placement is admitted: a
-// service account, a priority or a runtime class that does not exist.
-func plain(pod *corev1.Pod) *corev1.Pod {
-	pod.Spec = corev1.PodSpec{
-		NodeName: pod.Spec.NodeName, SchedulingGates: pod.Spec.SchedulingGates, SchedulerName: pod.Spec.SchedulerName,
-		AutomountServiceAccountToken: new(bool),
-		Containers:                   []corev1.Container{{Name: "probe", Image: "everynode.dev/never-run"}},
-	}
-	return pod
 }

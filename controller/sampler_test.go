@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/controller/model"
 	"github.com/everynode/everynode/controller/placement"
 	"github.com/everynode/everynode/internal/daemon"
 )
@@ -74,7 +75,7 @@ func TestSampleOfWhoHadAnAnswerComesFirst(t *testing.T) {
 	s.answer(s.samples(3)[2])
 	wantStrings(t, "samples", []string{"ns/c", "ns/d"}, sampled(s.samples(2)))
 	wantStrings(t, "samples", []string{"ns/c", "ns/a"}, sampled(s.samples(2)))
-	w.daemonGone(keyOf(makeDaemon("c")))
+	w.daemonGone(model.KeyOf(makeDaemon("c")))
 	wantStrings(t, "samples without it", []string{"ns/b", "ns/d"}, sampled(s.samples(2)))
 }
 

@@ -8,17 +8,18 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	toolscache "k8s.io/client-go/tools/cache"
 
+	"github.com/everynode/everynode/controller/model"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
 // scrubbed is a world of one daemon with a pod on n1, and the cache it was told from.
-func scrubbed(t *testing.T) (*scrubber, *queues, *clock, toolscache.Store, *seenPod) {
+func scrubbed(t *testing.T) (*scrubber, *queues, *clock, toolscache.Store, *model.Pod) {
 	t.Helper()
 	w, q, c := newTestWorld()
 	set := makeDaemon("d")
 	see(t, w, set)
 	w.nodeSeen(makeNode("n1"))
-	pod := everynodeOnly.seePod(makePod(set, makeNode("n1"), bound("n1"), ready(t0)))
+	pod := everynodeOnly.ObservePod(makePod(set, makeNode("n1"), bound("n1"), ready(t0)))
 	w.podIs(pod)
 	store := toolscache.NewStore(toolscache.MetaNamespaceKeyFunc)
 	if err := store.Add(pod); err != nil {
@@ -28,7 +29,7 @@ func scrubbed(t *testing.T) (*scrubber, *queues, *clock, toolscache.Store, *seen
 	return &scrubber{world: w, pods: func() toolscache.Store { return store }}, q, c, store, pod
 }
 
-var scrubbedKey = DaemonKey{"ns", "uid-d"}
+var scrubbedKey = model.DaemonKey{Namespace: "ns", UID: "uid-d"}
 
 func TestScrubFindsNothing(t *testing.T) {
 	s, q, _, _, _ := scrubbed(t)
@@ -40,67 +41,44 @@ func TestScrubFindsNothing(t *testing.T) {
 	}
 }
 
-// Whatever the world missed is found, counted, put right and planned for.
+// Whatever the model missed is found, counted, put right and planned for.
 func TestScrubPutsRight(t *testing.T) {
 	for name, test := range map[string]struct {
-		miss  func(*testing.T, *state, toolscache.Store, *seenPod)
-		waits bool // it may be an event on its way
-		want  daemon.Counters
+		miss func(*testing.T, toolscache.Store, *model.Pod)
+		want daemon.Counters
 	}{
-		"a node": {
-			miss: func(_ *testing.T, w *state, _ toolscache.Store, _ *seenPod) {
-				w.model.nodes["n2"] = makeNode("n2")
-				w.model.nodeNames.ReplaceOrInsert("n2")
-			},
-			want: daemon.Counters{Desired: 2, Current: 1, Ready: 1, Available: 1, Updated: 1},
-		},
-		"the end of a node": {
-			miss: func(_ *testing.T, w *state, _ toolscache.Store, _ *seenPod) {
-				delete(w.model.nodes, "n1")
-				w.model.nodeNames.Delete("n1")
-			},
-		},
-		"a pod of a cell": {
-			miss: func(_ *testing.T, w *state, _ toolscache.Store, pod *seenPod) { delete(w.model.pods, pod.UID) },
-			want: daemon.Counters{Desired: 1},
-		},
 		"a change of a pod": {
-			miss: func(t *testing.T, _ *state, store toolscache.Store, pod *seenPod) {
-				changed, observed := *pod, *pod.observed
-				observed.Ready = false
-				changed.observed, changed.version = &observed, "2"
+			miss: func(t *testing.T, store toolscache.Store, pod *model.Pod) {
+				changed := *pod
+				changed.Ready, changed.Version = false, "2"
 				if err := store.Update(&changed); err != nil {
 					t.Fatal(err)
 				}
 			},
-			waits: true,
-			want:  daemon.Counters{Desired: 1, Current: 1, Updated: 1},
+			want: daemon.Counters{Desired: 1, Current: 1, Updated: 1},
 		},
 		"the end of a pod": {
-			miss: func(t *testing.T, _ *state, store toolscache.Store, pod *seenPod) {
+			miss: func(t *testing.T, store toolscache.Store, pod *model.Pod) {
 				if err := store.Delete(pod); err != nil {
 					t.Fatal(err)
 				}
 			},
-			waits: true,
-			want:  daemon.Counters{Desired: 1},
+			want: daemon.Counters{Desired: 1},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, q, c, store, pod := scrubbed(t)
 			before := testutil.ToFloat64(cellDrift)
-			test.miss(t, s.world, store, pod)
+			test.miss(t, store, pod)
 			look := func() int {
 				wrong := append(s.compare(), s.world.audit(scrubbedKey)...)
 				s.tell(t.Context(), scrubbedKey, wrong)
 				return len(wrong)
 			}
-			if test.waits {
-				if found := look(); found > 0 {
-					t.Errorf("%d differences are found before the event may be late", found)
-				}
-				c.Advance(scrubPatience + time.Second)
+			if found := look(); found > 0 {
+				t.Errorf("%d differences are found before the event may be late", found)
 			}
+			c.Advance(scrubPatience + time.Second)
 			if look() == 0 || testutil.ToFloat64(cellDrift) == before {
 				t.Fatal("nothing is found, or it is not counted")
 			}
@@ -122,7 +100,7 @@ func TestScrubWaitsForEachChange(t *testing.T) {
 	s, _, c, store, pod := scrubbed(t)
 	for look := range 3 {
 		changed := *pod
-		changed.version = fmt.Sprint(look)
+		changed.Version = fmt.Sprint(look)
 		if err := store.Update(&changed); err != nil {
 			t.Fatal(err)
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/controller/answers"
+	"github.com/everynode/everynode/controller/model"
 )
 
 // asksFor has the selector ask for a label, and the template have it.
@@ -85,7 +86,7 @@ func TestSelectorsOfLabelsThatAreOurs(t *testing.T) {
 			if len(pods) != test.made || test.made == 0 && len(s.Requests) > 0 {
 				t.Errorf("%d pods after %d requests, want %d", len(pods), len(s.Requests), test.made)
 			}
-			_, health := s.world.health(keyOf(s.set))
+			_, health := s.world.health(model.KeyOf(s.set))
 			if got := health.Problems["n1"]; (got.Reason == answers.ReasonUnselected) != (test.made == 0) {
 				t.Errorf("the problem is %+v", got)
 			}
@@ -111,7 +112,7 @@ func TestAdmissionChangesLabels(t *testing.T) {
 	if made, deleted := len(s.Requests), len(s.Deletes); made < 9 || made > 14 || deleted != made {
 		t.Errorf("%d pods were made and %d deleted in an hour, want the 9 to 14 of one back-off", made, deleted)
 	}
-	if _, health := s.world.health(keyOf(s.set)); health.Problems["n1"].Reason != answers.ReasonUnselected {
+	if _, health := s.world.health(model.KeyOf(s.set)); health.Problems["n1"].Reason != answers.ReasonUnselected {
 		t.Errorf("the problem is %+v", health.Problems["n1"])
 	}
 	s.Relabel = nil
@@ -181,14 +182,14 @@ func TestRecordsThatAreNotSelected(t *testing.T) {
 	s.set.Spec.Template.Labels = s.set.Spec.Selector.MatchLabels
 	s.set.Generation++
 	see(t, s.world, s.set)
-	subject, _ := s.world.subject(keyOf(s.set))
+	subject, _ := s.world.subject(model.KeyOf(s.set))
 	for range 5 {
-		if _, err := s.historian.Reconcile(t.Context(), keyOf(s.set)); err == nil || !strings.Contains(err.Error(), "recreate it") {
+		if _, err := s.historian.Reconcile(t.Context(), model.KeyOf(s.set)); err == nil || !strings.Contains(err.Error(), "recreate it") {
 			t.Errorf("Reconcile: %v", err)
 		}
 	}
-	if records := s.stored(t); len(records) > 0 || subject.object.Status.CollisionCount != nil {
-		t.Errorf("%d records, collisions %v", len(records), subject.object.Status.CollisionCount)
+	if records := s.stored(t); len(records) > 0 || subject.Object.Status.CollisionCount != nil {
+		t.Errorf("%d records, collisions %v", len(records), subject.Object.Status.CollisionCount)
 	}
 	if len(s.requests) > 0 {
 		t.Errorf("requests %q", s.requests)

@@ -13,18 +13,16 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/controller/model"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-func nativeKind(set *v1alpha1.DaemonSet) { set.SetGroupVersionKind(v1alpha1.AppsDaemonSetKind) }
-
 // called is what the shelf's daemon has its pods called, empty while nothing is planned for it.
 func (s *shelf) called() string {
-	known := s.world.model.daemons[keyOf(s.set)]
-	if !known.keptUp() {
+	if object, _ := s.world.health(model.KeyOf(s.set)); object == nil {
 		return ""
 	}
-	return known.template.Revision
+	return s.revision()
 }
 
 // putRecord stores a record of the daemon's template under a label of its own.
@@ -72,11 +70,11 @@ func TestTemplateIsCalledAsItIsRecorded(t *testing.T) {
 func TestNativeTemplateWaitsForItsRecord(t *testing.T) {
 	s := newShelf(t, nativeKind)
 	s.world.nodeSeen(makeNode("n1"))
-	cell := keyOf(s.set).on("n1")
+	cell := model.KeyOf(s.set).On("n1")
 	if plan := s.world.task(cell); len(plan.Actions) > 0 || s.called() != "" {
 		t.Fatalf("called %q, planned %v before there is a record", s.called(), plan.Actions)
 	}
-	if object, _ := s.world.health(keyOf(s.set)); object != nil {
+	if object, _ := s.world.health(model.KeyOf(s.set)); object != nil {
 		t.Error("the status is told before there is a record")
 	}
 	s.look(t)
@@ -141,7 +139,7 @@ func TestTwoRecordsBecomeOne(t *testing.T) {
 		if err := s.Get(t.Context(), client.ObjectKeyFromObject(object), &pod); err != nil {
 			t.Fatal(err)
 		}
-		s.world.podIs(Kinds{Apps: true}.seePod(&pod))
+		s.world.podIs(Kinds{Apps: true}.ObservePod(&pod))
 	}
 	tell()
 	if got := s.called(); got != "first" {
@@ -168,7 +166,7 @@ func TestTwoRecordsBecomeOne(t *testing.T) {
 	if got := s.called(); got != "second" {
 		t.Errorf("called %q once all pods are called the same", got)
 	}
-	if plan := s.world.task(keyOf(s.set).on("n1")); len(plan.Actions) > 0 {
+	if plan := s.world.task(model.KeyOf(s.set).On("n1")); len(plan.Actions) > 0 {
 		t.Errorf("planned %v, want nothing: the pod is of the template", plan.Actions)
 	}
 	s.look(t)
@@ -198,7 +196,7 @@ func TestTwoRecordsBecomeOneWhilePodsChange(t *testing.T) {
 		if err := s.Create(t.Context(), pod); err != nil {
 			t.Fatal(err)
 		}
-		s.world.podIs(Kinds{Apps: true}.seePod(pod))
+		s.world.podIs(Kinds{Apps: true}.ObservePod(pod))
 		return pod
 	}
 	changed := hold("n1")
@@ -219,7 +217,7 @@ func TestTwoRecordsBecomeOneWhilePodsChange(t *testing.T) {
 			if err := s.Get(t.Context(), client.ObjectKeyFromObject(changed), changed); err != nil {
 				t.Fatal(err)
 			}
-			s.world.podIs(Kinds{Apps: true}.seePod(changed))
+			s.world.podIs(Kinds{Apps: true}.ObservePod(changed))
 		},
 		"a pod that was made": func() { hold("n2") },
 	} {

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/everynode/everynode/controller/answers"
+	"github.com/everynode/everynode/controller/model"
 	"github.com/everynode/everynode/controller/notify"
 	"github.com/everynode/everynode/controller/pace"
 	"github.com/everynode/everynode/controller/placement"
@@ -42,13 +43,13 @@ func (c *Caches) Options() cache.Options {
 		DefaultTransform:            cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
 			&leanNode{}:                  {Transform: trimNode},
-			&leanPod{}:                   {Transform: c.kinds.trimPod},
-			&appsv1.ControllerRevision{}: {Transform: c.kinds.trimRevision},
+			&leanPod{}:                   {Transform: trimPod(c.kinds)},
+			&appsv1.ControllerRevision{}: {Transform: c.kinds.TrimRevision},
 
 			&policyv1.PodDisruptionBudget{}: {Transform: trimBudget},
 		},
 	}
-	for _, object := range c.kinds.objects() {
+	for _, object := range objectsOf(c.kinds) {
 		options.ByObject[object] = cache.ByObject{Transform: trimSet}
 	}
 	return options
@@ -119,11 +120,11 @@ func setUpCells(mgr manager.Manager, options Options, observer *observer, placer
 
 // setUpStatus adds the controller of status to a manager.
 func setUpStatus(mgr manager.Manager, observer *observer, placer *placement.Placer, recorder notify.Recorder) error {
-	status, err := controller.NewTyped("status", mgr, controller.TypedOptions[DaemonKey]{
+	status, err := controller.NewTyped("status", mgr, controller.TypedOptions[model.DaemonKey]{
 		MaxConcurrentReconciles: 2,
 		Reconciler: &reporter{
 			world: observer.world, client: mgr.GetClient(), placer: placer, budgets: observer.budgets, events: recorder,
-			written: map[DaemonKey]time.Time{},
+			written: map[model.DaemonKey]time.Time{},
 		},
 	})
 	if err != nil {

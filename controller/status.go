@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/controller/model"
 	"github.com/everynode/everynode/controller/placement"
 	"github.com/everynode/everynode/internal/daemon"
 )
@@ -36,14 +37,14 @@ type reporter struct {
 	events  events.EventRecorder
 
 	mu      sync.Mutex
-	written map[DaemonKey]time.Time
+	written map[model.DaemonKey]time.Time
 }
 
-var _ reconcile.TypedReconciler[DaemonKey] = (*reporter)(nil)
+var _ reconcile.TypedReconciler[model.DaemonKey] = (*reporter)(nil)
 
 // Reconcile compares a daemon's counters with its status, when it may be written at all. A
 // conflict means that the daemon changed meanwhile, which brings it here again.
-func (r *reporter) Reconcile(ctx context.Context, key DaemonKey) (reconcile.Result, error) {
+func (r *reporter) Reconcile(ctx context.Context, key model.DaemonKey) (reconcile.Result, error) {
 	if wait := r.wait(key); wait > 0 {
 		return reconcile.Result{RequeueAfter: wait}, nil
 	}
@@ -93,20 +94,20 @@ func (r *reporter) tellOfBudgets(former *v1alpha1.DaemonSet, conditions []metav1
 }
 
 // wait is how long a daemon's status may not be written; not longer than 0: it may.
-func (r *reporter) wait(key DaemonKey) time.Duration {
+func (r *reporter) wait(key model.DaemonKey) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.written[key].Add(statusInterval).Sub(r.world.now())
 }
 
 // note notes that a daemon's status is written now.
-func (r *reporter) note(key DaemonKey) {
+func (r *reporter) note(key model.DaemonKey) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.written[key] = r.world.now()
 }
 
-func (r *reporter) forget(key DaemonKey) {
+func (r *reporter) forget(key model.DaemonKey) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.written, key)

@@ -15,6 +15,7 @@ import (
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/controller/answers"
 	"github.com/everynode/everynode/controller/fixture"
+	"github.com/everynode/everynode/controller/model"
 	"github.com/everynode/everynode/controller/placement"
 	"github.com/everynode/everynode/internal/daemon"
 )
@@ -34,7 +35,7 @@ func newDesk(t *testing.T) *desk {
 	d.world, _, d.clock = newTestWorld()
 	d.reporter = &reporter{
 		world: d.world, client: d.server, placer: placement.New(placement.Options{Client: d.server, Mode: placement.Auto, Samples: newSampler(d.world).samples, Flipped: func(bool, string) {}}),
-		events: d.recorder, written: map[DaemonKey]time.Time{},
+		events: d.recorder, written: map[model.DaemonKey]time.Time{},
 	}
 	d.informed(t)
 	return d
@@ -50,7 +51,7 @@ func (d *desk) stored(t *testing.T) *v1alpha1.DaemonSet {
 	return &set
 }
 
-// informed brings the stored daemon to the world, as its informer does after every write.
+// informed brings the stored daemon to the model, as its informer does after every write.
 func (d *desk) informed(t *testing.T) {
 	t.Helper()
 	see(t, d.world, d.stored(t))
@@ -58,7 +59,7 @@ func (d *desk) informed(t *testing.T) {
 
 func (d *desk) report(t *testing.T) time.Duration {
 	t.Helper()
-	result, err := d.reporter.Reconcile(t.Context(), DaemonKey{"ns", "uid-d"})
+	result, err := d.reporter.Reconcile(t.Context(), model.DaemonKey{Namespace: "ns", UID: "uid-d"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,11 +145,11 @@ func TestReporterWritesOnceASecondAtMost(t *testing.T) {
 // One daemon's turn is not another's.
 func TestReporterTurnsArePerDaemon(t *testing.T) {
 	d := newDesk(t)
-	d.reporter.note(DaemonKey{"ns", "uid-d"})
-	if wait := d.reporter.wait(DaemonKey{"ns", "uid-other"}); wait > 0 {
+	d.reporter.note(model.DaemonKey{Namespace: "ns", UID: "uid-d"})
+	if wait := d.reporter.wait(model.DaemonKey{Namespace: "ns", UID: "uid-other"}); wait > 0 {
 		t.Errorf("another daemon waits %v", wait)
 	}
-	if wait := d.reporter.wait(DaemonKey{"ns", "uid-d"}); wait != time.Second {
+	if wait := d.reporter.wait(model.DaemonKey{Namespace: "ns", UID: "uid-d"}); wait != time.Second {
 		t.Errorf("after a write it waits %v, want 1s", wait)
 	}
 }
@@ -168,7 +169,7 @@ func TestReporterAnswers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := newDesk(t)
 			d.OnStatus = test.onStatus
-			result, err := d.reporter.Reconcile(t.Context(), DaemonKey{"ns", "uid-d"})
+			result, err := d.reporter.Reconcile(t.Context(), model.DaemonKey{Namespace: "ns", UID: "uid-d"})
 			if (err != nil) != test.wantErr || result.RequeueAfter != 0 {
 				t.Errorf("Reconcile = %+v, %v, want error %v", result, err, test.wantErr)
 			}
@@ -193,7 +194,7 @@ func TestReporterDoesNotOverwrite(t *testing.T) {
 
 func TestReporterForgetsDaemons(t *testing.T) {
 	for name, leave := range map[string]func(*testing.T, *desk){
-		"gone":           func(_ *testing.T, d *desk) { d.world.daemonGone(DaemonKey{"ns", "uid-d"}) },
+		"gone":           func(_ *testing.T, d *desk) { d.world.daemonGone(model.DaemonKey{Namespace: "ns", UID: "uid-d"}) },
 		"on its way out": func(t *testing.T, d *desk) { see(t, d.world, makeDaemon("d", generation(2), deleting)) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -211,7 +212,7 @@ func TestReporterForgetsDaemons(t *testing.T) {
 // A cell's trouble makes the daemon Degraded, and Stalled for kstatus, until it is over.
 func TestReporterTellsOfTrouble(t *testing.T) {
 	d := newDesk(t)
-	cell := keyOf(makeDaemon("d")).on("n1")
+	cell := model.KeyOf(makeDaemon("d")).On("n1")
 	d.world.nodeSeen(makeNode("n1"))
 	d.world.trouble(cell, daemon.Problem{Reason: answers.ReasonFailed, Message: "exceeded quota"})
 	d.report(t)

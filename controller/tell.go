@@ -8,6 +8,7 @@ import (
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/controller/answers"
+	"github.com/everynode/everynode/controller/model"
 	"github.com/everynode/everynode/controller/notify"
 	"github.com/everynode/everynode/internal/daemon"
 )
@@ -72,18 +73,18 @@ func (a *actor) tellOfEnd(owner *v1alpha1.DaemonSet, node string, pod *daemon.Po
 	})
 }
 
-func (a *actor) tellClaimed(owner *v1alpha1.DaemonSet, pod *seenPod, did, why string) {
+func (a *actor) tellClaimed(owner *v1alpha1.DaemonSet, pod *model.Pod, did, why string) {
 	a.events.Note(owner, corev1.EventTypeNormal, eventClaimed, actionClaim, notify.Entry{
-		Related: notify.PodReference(pod.Namespace, pod.Name, pod.UID),
+		Related: notify.PodReference(pod.GetNamespace(), pod.Name, pod.UID),
 		One:     fmt.Sprintf("Pod %s is %s: %s", pod.Name, did, why),
 		Many:    "%s are " + did, Why: why,
 	})
 }
 
-func (a *actor) tellNotClaimed(owner *v1alpha1.DaemonSet, pod *seenPod, did, why string, err error) {
+func (a *actor) tellNotClaimed(owner *v1alpha1.DaemonSet, pod *model.Pod, did, why string, err error) {
 	cause := answers.Told(err)
 	a.events.Note(owner, corev1.EventTypeWarning, eventFailedClaim, actionClaim, notify.Entry{
-		Related: notify.PodReference(pod.Namespace, pod.Name, pod.UID),
+		Related: notify.PodReference(pod.GetNamespace(), pod.Name, pod.UID),
 		One:     fmt.Sprintf("Pod %s was not %s: %s. It has to be, for %s", pod.Name, did, cause, why),
 		Many:    "%s were not " + did, Why: cause,
 	})

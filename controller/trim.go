@@ -3,6 +3,7 @@ package controller
 import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	toolscache "k8s.io/client-go/tools/cache"
 
 	"github.com/everynode/everynode/internal/daemon"
 )
@@ -26,4 +27,17 @@ func trimNode(object any) (any, error) {
 		Spec:   corev1.NodeSpec{Taints: node.Spec.Taints, Unschedulable: node.Spec.Unschedulable},
 		Status: daemon.TrimNodeStatus(&node.Status, nodeReads),
 	}, nil
+}
+
+// trimPod keeps of a pod what the model does.
+func trimPod(kinds Kinds) toolscache.TransformFunc {
+	return func(object any) (any, error) {
+		switch pod := object.(type) {
+		case *leanPod:
+			return kinds.ObservePod(&pod.Pod), nil
+		case *corev1.Pod: // of a list
+			return kinds.ObservePod(pod), nil
+		}
+		return object, nil // observed already, or the note of a delete that was missed
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/controller/model"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -47,7 +48,7 @@ func TestLostAnswerToADeleteCounts(t *testing.T) {
 				t.Fatalf("S4: the pod on n2 is deleted while it is not known whether n1 has one")
 			}
 			_, _ = s.actor.Reconcile(t.Context(), stageKey) // reads
-			_, health := s.world.health(keyOf(s.set))
+			_, health := s.world.health(model.KeyOf(s.set))
 			if pods := s.world.task(stageKey).Doubts; len(pods) > 0 || health.Desired != 2 {
 				t.Fatalf("%d pods are in doubt still", len(pods))
 			}

@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/controller/model"
 )
 
 func tainted(effect corev1.TaintEffect) func(*corev1.Node) {
@@ -84,7 +85,7 @@ func TestWhatANodeUpdateAsksFor(t *testing.T) {
 					t.Errorf("cells to plan %v, daemons to report %v; want them %v", plans, reports, test.want)
 				}
 				if test.want || test.steps != nil {
-					wantSteps(t, w, keyOf(set).on("n1"), test.steps...)
+					wantSteps(t, w, model.KeyOf(set).On("n1"), test.steps...)
 				}
 			})
 		}
@@ -137,16 +138,16 @@ func TestWhatAPodEventAsksFor(t *testing.T) {
 			see(t, w, a)
 			w.nodeSeen(node)
 			if test.before != nil {
-				handler.OnAdd(everynodeOnly.seePod(test.before), false)
+				handler.OnAdd(everynodeOnly.ObservePod(test.before), false)
 			}
 			q.drain()
 			switch {
 			case test.after == nil:
-				handler.OnDelete(everynodeOnly.seePod(test.before))
+				handler.OnDelete(everynodeOnly.ObservePod(test.before))
 			case test.before == nil:
-				handler.OnAdd(everynodeOnly.seePod(test.after), false)
+				handler.OnAdd(everynodeOnly.ObservePod(test.after), false)
 			default:
-				handler.OnUpdate(everynodeOnly.seePod(test.before), everynodeOnly.seePod(test.after))
+				handler.OnUpdate(everynodeOnly.ObservePod(test.before), everynodeOnly.ObservePod(test.after))
 			}
 			plans, _ := q.drain()
 			wantStrings(t, "cells to plan", test.want, plans)

@@ -12,13 +12,15 @@ import (
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/controller/answers"
+	"github.com/everynode/everynode/controller/model"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
 // fleet is an actor of daemon d on any number of nodes, with an informer that is never late.
 type fleet struct {
 	*stage
-	seen map[types.UID]*corev1.Pod
+	seen  map[types.UID]*corev1.Pod
+	nodes []string
 }
 
 func newFleet(t *testing.T, nodes []*corev1.Node, change ...func(*v1alpha1.DaemonSet)) *fleet {
@@ -27,6 +29,7 @@ func newFleet(t *testing.T, nodes []*corev1.Node, change ...func(*v1alpha1.Daemo
 	f.world.nodeGone(f.node.Name)
 	for _, node := range nodes {
 		f.world.nodeSeen(node)
+		f.nodes = append(f.nodes, node.Name)
 	}
 	return f
 }
@@ -48,14 +51,13 @@ func fleetOf(plain, blue int) []*corev1.Node {
 func (f *fleet) pass(t *testing.T) (answers map[string]int) {
 	t.Helper()
 	answers = map[string]int{}
-	known := f.world.model.daemons[keyOf(f.set)]
-	for _, node := range known.cells.NodesAfter("", known.cells.Len()+1) {
-		answers[answer(f.actor.Reconcile(t.Context(), keyOf(f.set).on(node)))]++
+	for _, node := range f.nodes {
+		answers[answer(f.actor.Reconcile(t.Context(), model.KeyOf(f.set).On(node)))]++
 	}
 	return answers
 }
 
-// inform brings what is stored to the world.
+// inform brings what is stored to the model.
 func (f *fleet) inform(t *testing.T) {
 	t.Helper()
 	stored := map[types.UID]*corev1.Pod{}
@@ -195,7 +197,7 @@ func (f *fleet) wantOneEach(t *testing.T, made, noLongerSelected int) {
 			t.Errorf("pod %s is one of %d on %q", pod.Name, on[node], node)
 		}
 	}
-	_, counters := countersOf(f.world, keyOf(f.set))
+	_, counters := countersOf(f.world, model.KeyOf(f.set))
 	if len(on) != counters.Desired || counters.Current != counters.Desired || counters.Misscheduled > 0 {
 		t.Errorf("pods on %d nodes, counters %+v; want one on each", len(on), counters)
 	}
@@ -208,18 +210,17 @@ func (f *fleet) wantOneEach(t *testing.T, made, noLongerSelected int) {
 // counted.
 func TestFleetUnderAQuota(t *testing.T) {
 	f := newFleet(t, fleetOf(100, 0))
-	known := f.world.model.daemons[keyOf(f.set)]
 	refused := 0
-	for i, node := range known.cells.NodesAfter("", known.cells.Len()+1) {
+	for i, node := range f.nodes {
 		if i == 10 {
 			f.Refuse = errQuota()
 		}
-		if answer(f.actor.Reconcile(t.Context(), keyOf(f.set).on(node))) == failed {
+		if answer(f.actor.Reconcile(t.Context(), model.KeyOf(f.set).On(node))) == failed {
 			refused++
 		}
 	}
 	f.inform(t)
-	_, health := f.world.health(keyOf(f.set))
+	_, health := f.world.health(model.KeyOf(f.set))
 	want := daemon.Counters{Desired: 100, Current: 10, Updated: 10}
 	if health.Counters != want || refused != 1 || len(f.Requests) != 11 || len(health.Problems) != 90 {
 		t.Errorf("counters %+v, %d refused, %d requests, %d problems; want %+v, 1, 11 and 90", health.Counters, refused, len(f.Requests), len(health.Problems), want)

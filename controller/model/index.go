@@ -1,4 +1,4 @@
-package controller
+package model
 
 import (
 	"maps"
@@ -91,12 +91,12 @@ func drop[K, L comparable, V any](index map[K]map[L]V, key K, of L) {
 // pod that was never bound runs nowhere, whoever made it and whatever keeps it, and one that has finished
 // runs nothing any more. A daemon that follows waits for those that count, and is planned when they no
 // longer do.
-func (u update) noteFormer(cell daemon.CellKey, known *workload, pod *seenPod) {
+func (u Update) noteFormer(cell daemon.CellKey, known *workload, pod *Pod) {
 	if known.object != nil {
 		return
 	}
 	place := formerPlace{types.NamespacedName{Namespace: cell.Namespace, Name: known.name}, cell.Node}
-	if pod.observed.Bound && !pod.observed.Finished {
+	if pod.Bound && !pod.Finished {
 		u.index.noFormer(pod.UID) // its daemon may have had another name
 		u.index.placeOf[pod.UID] = place
 		put(u.index.former, place, pod.UID, pod.Name)
@@ -111,7 +111,7 @@ func (u update) noteFormer(cell daemon.CellKey, known *workload, pod *seenPod) {
 // former names a pod of a daemon that is gone and had the same name, when one is on a node. Two
 // generations of a daemon never overlap there (k/k#131684). Names of pods tell too, but for those
 // that kube-controller-manager made.
-func (u update) former(cell daemon.CellKey, known *workload) string {
+func (u Update) former(cell daemon.CellKey, known *workload) string {
 	first := ""
 	for _, name := range u.index.former[formerPlace{types.NamespacedName{Namespace: cell.Namespace, Name: known.name}, cell.Node}] {
 		if first == "" || name < first {
@@ -122,10 +122,10 @@ func (u update) former(cell daemon.CellKey, known *workload) string {
 }
 
 // follow has the node planned for the daemon that follows one that is gone.
-func (u update) follow(cell daemon.CellKey, gone *workload) {
+func (u Update) follow(cell daemon.CellKey, gone *workload) {
 	for _, key := range inOrder(u.index.byName[types.NamespacedName{Namespace: cell.Namespace, Name: gone.name}]) {
 		if known := u.daemons[key]; known.keptUp() {
-			u.plan(key.on(cell.Node), known.priority)
+			u.plan(key.On(cell.Node), known.priority)
 		}
 	}
 }

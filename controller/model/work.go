@@ -1,4 +1,4 @@
-package controller
+package model
 
 import (
 	"cmp"
@@ -8,45 +8,45 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// batch is how many nodes, cells or daemons are looked at while the model is locked once. How many there are is
+// Batch is how many nodes, cells or daemons are looked at while the model is locked once. How many there are is
 // up to the cluster and to those who create DaemonSets; an event must not wait for all of them.
-const batch = 64
+const Batch = 64
 
 // work is what no single hold of the lock may do: it concerns many cells, nodes or daemons, or takes a time that
 // is up to whoever wrote an object.
-type work interface {
+type Work interface {
 	// step does at most one batch, with the model locked, and reports whether there is more to do.
-	step(update) (more bool)
+	Step(Update) (more bool)
 	// compute finds what the next step needs. The model is not locked: nothing of it may be read or changed.
-	compute()
+	Compute()
 }
 
 // locked is work that computes nothing between its steps.
 type locked struct{}
 
-func (locked) compute() {}
+func (locked) Compute() {}
 
 // once is work of one step.
-type once func(update)
+type once func(Update)
 
-func (o once) step(u update) bool {
+func (o once) Step(u Update) bool {
 	o(u)
 	return false
 }
 
-func (once) compute() {}
+func (once) Compute() {}
 
 // sequence is work that is done one after the other.
-type sequence []work
+type sequence []Work
 
-func (s *sequence) step(u update) bool {
-	if !(*s)[0].step(u) {
+func (s *sequence) Step(u Update) bool {
+	if !(*s)[0].Step(u) {
 		*s = (*s)[1:]
 	}
 	return len(*s) > 0
 }
 
-func (s *sequence) compute() { (*s)[0].compute() }
+func (s *sequence) Compute() { (*s)[0].Compute() }
 
 // eachCell does f for the nodes of a daemon's cells, in their order, until it returns false or the daemon is
 // another one.
@@ -54,13 +54,13 @@ type eachCell struct {
 	locked
 	key   DaemonKey
 	known *workload
-	f     func(u update, nodes []string) bool
+	f     func(u Update, nodes []string) bool
 	last  string
 }
 
-func (e *eachCell) step(u update) bool {
-	nodes := e.known.cells.NodesAfter(e.last, batch)
-	if u.daemons[e.key] != e.known || !e.f(u, nodes) || len(nodes) < batch {
+func (e *eachCell) Step(u Update) bool {
+	nodes := e.known.cells.NodesAfter(e.last, Batch)
+	if u.daemons[e.key] != e.known || !e.f(u, nodes) || len(nodes) < Batch {
 		return false
 	}
 	e.last = nodes[len(nodes)-1]
@@ -70,22 +70,22 @@ func (e *eachCell) step(u update) bool {
 // eachDaemon does f for every daemon that is there, in the order of their keys.
 type eachDaemon struct {
 	locked
-	f    func(u update, key DaemonKey, known *workload)
+	f    func(u Update, key DaemonKey, known *workload)
 	last DaemonKey
 }
 
-func (e *eachDaemon) step(u update) bool {
-	keys := u.index.daemons.after(e.last, batch)
+func (e *eachDaemon) Step(u Update) bool {
+	keys := u.index.daemons.after(e.last, Batch)
 	for _, key := range keys {
 		e.f(u, key, u.daemons[key])
 		e.last = key
 	}
-	return len(keys) == batch
+	return len(keys) == Batch
 }
 
 // eachPod does f for every pod in a daemon's cells.
-func eachPod(key DaemonKey, known *workload, f func(update, *seenPod)) work {
-	return &eachCell{key: key, known: known, f: func(u update, nodes []string) bool {
+func eachPod(key DaemonKey, known *workload, f func(Update, *Pod)) Work {
+	return &eachCell{key: key, known: known, f: func(u Update, nodes []string) bool {
 		for _, node := range nodes {
 			for _, uid := range known.cells.PodsOn(node) {
 				if pod, there := u.pods[uid]; there {
@@ -97,21 +97,21 @@ func eachPod(key DaemonKey, known *workload, f func(update, *seenPod)) work {
 	}}
 }
 
-// wakeCells is to plan cells that were held back.
-type wakeCells struct {
+// WakeCells is to plan cells that were held back.
+type WakeCells struct {
 	locked
-	cells []daemon.CellKey
+	Cells []daemon.CellKey
 }
 
-func (w *wakeCells) step(u update) bool {
-	some := w.cells[:min(batch, len(w.cells))]
-	w.cells = w.cells[len(some):]
+func (w *WakeCells) Step(u Update) bool {
+	some := w.Cells[:min(Batch, len(w.Cells))]
+	w.Cells = w.Cells[len(some):]
 	for _, cell := range some {
-		if known := u.daemons[ownerOf(cell)]; known.keptUp() {
+		if known := u.daemons[OwnerOf(cell)]; known.keptUp() {
 			u.plan(cell, known.priority)
 		}
 	}
-	return len(w.cells) > 0
+	return len(w.Cells) > 0
 }
 
 // pass is what is done about every cell of a daemon, in the order of their nodes.
@@ -126,7 +126,7 @@ type pass struct {
 	last  string
 }
 
-func (p *pass) step(u update) bool {
+func (p *pass) Step(u Update) bool {
 	if u.daemons[p.key] != p.known {
 		return false
 	}
@@ -136,16 +136,16 @@ func (p *pass) step(u update) bool {
 	case p.plan:
 		nodes := p.next()
 		p.planSome(u, nodes)
-		p.plan = len(nodes) == batch
+		p.plan = len(nodes) == Batch
 	default:
-		return p.grant && u.grantSome(p.key, p.known, batch)
+		return p.grant && u.grantSome(p.key, p.known, Batch)
 	}
 	return p.plan || p.grant
 }
 
 // next are the next nodes of the daemon's cells.
 func (p *pass) next() []string {
-	nodes := p.known.cells.NodesAfter(p.last, batch)
+	nodes := p.known.cells.NodesAfter(p.last, Batch)
 	if len(nodes) > 0 {
 		p.last = nodes[len(nodes)-1]
 	}
@@ -154,26 +154,26 @@ func (p *pass) next() []string {
 
 // countSome counts cells by the current template. It ends the pass when that was changed meanwhile: then another
 // one counts them.
-func (p *pass) countSome(u update) (more bool) {
+func (p *pass) countSome(u Update) (more bool) {
 	if p.known.counting != p {
 		return false
 	}
 	nodes := p.next()
 	p.known.cells.Recount(nodes, u.now)
-	if len(nodes) == batch {
+	if len(nodes) == Batch {
 		return true
 	}
 	p.known.counting = nil
 	p.count, p.grant, p.last = false, true, ""
-	u.report(p.key)
+	u.Report(p.key)
 	return true
 }
 
 // planSome has cells planned. After a start most have all they need: a queue of hundreds of thousands that need
 // nothing would keep its memory.
-func (p *pass) planSome(u update, nodes []string) {
+func (p *pass) planSome(u Update, nodes []string) {
 	for _, node := range nodes {
-		cell := p.key.on(node)
+		cell := p.key.On(node)
 		if p.due && p.known.keptUp() {
 			plan := p.known.cells.Plan(node, u.now)
 			if len(plan.Actions) == 0 && plan.WakeAt.IsZero() && len(u.claims.byCell[cell]) == 0 {
@@ -185,20 +185,20 @@ func (p *pass) planSome(u update, nodes []string) {
 }
 
 // grantSome has the cells planned whose turn in a rollout has come, and reports whether there may be more.
-func (u update) grantSome(key DaemonKey, known *workload, most int) (more bool) {
+func (u Update) grantSome(key DaemonKey, known *workload, most int) (more bool) {
 	if !u.begun || !known.keptUp() {
 		return false
 	}
 	nodes, more := known.cells.GrantSome(u.now, most)
 	for _, node := range nodes {
-		u.plan(key.on(node), known.priority)
+		u.plan(key.On(node), known.priority)
 	}
 	return more
 }
 
 // goOn lets a daemon's rollout go on. Changes of a batch of cells each do so: what is more than a few nodes is for
 // later.
-func (u update) goOn(key DaemonKey, known *workload) {
+func (u Update) goOn(key DaemonKey, known *workload) {
 	const few = 4
 	if u.grantSome(key, known, few) {
 		u.later(&pass{key: key, known: known, grant: true})
@@ -206,7 +206,7 @@ func (u update) goOn(key DaemonKey, known *workload) {
 }
 
 // planAll has all cells planned.
-func (u update) planAll(key DaemonKey, known *workload) {
+func (u Update) planAll(key DaemonKey, known *workload) {
 	u.later(&pass{key: key, known: known, plan: true})
 }
 
@@ -236,5 +236,5 @@ func compareKeys(a, b DaemonKey) int {
 }
 
 func compareCells(a, b daemon.CellKey) int {
-	return cmp.Or(compareKeys(ownerOf(a), ownerOf(b)), cmp.Compare(a.Node, b.Node))
+	return cmp.Or(compareKeys(OwnerOf(a), OwnerOf(b)), cmp.Compare(a.Node, b.Node))
 }

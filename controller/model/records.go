@@ -1,4 +1,4 @@
-package controller
+package model
 
 import (
 	"bytes"
@@ -16,16 +16,16 @@ import (
 
 // records are the ControllerRevisions, everybody's: one that is not ours may have a name that we need.
 type records struct {
-	known map[string]map[string]*revision    // by namespace and name
-	held  map[DaemonKey]map[string]*revision // the same by who controls them, and by name
+	known map[string]map[string]*Revision    // by namespace and name
+	held  map[DaemonKey]map[string]*Revision // the same by who controls them, and by name
 }
 
 func newRecords() records {
-	return records{known: map[string]map[string]*revision{}, held: map[DaemonKey]map[string]*revision{}}
+	return records{known: map[string]map[string]*Revision{}, held: map[DaemonKey]map[string]*Revision{}}
 }
 
-// revision is one ControllerRevision.
-type revision struct {
+// Revision is one ControllerRevision.
+type Revision struct {
 	// record and native are what it is to a daemon of this project and to a native one, but for
 	// its holder, which depends on who asks.
 	record, native daemon.Record
@@ -36,10 +36,10 @@ type revision struct {
 	ours           bool      // the controller is a daemon of ours
 }
 
-func (k Kinds) observeRevision(object *appsv1.ControllerRevision) revision {
-	observed := revision{
+func (k Kinds) ObserveRevision(object *appsv1.ControllerRevision) Revision {
+	observed := Revision{
 		record: daemon.ObserveRevision(object, false), native: daemon.ObserveRevision(object, true),
-		labels: object.Labels, manyLabels: tooManyLabels(object.Labels), data: object.Data.Raw, ours: k.owns(object),
+		labels: object.Labels, manyLabels: tooManyLabels(object.Labels), data: object.Data.Raw, ours: k.Owns(object),
 	}
 	if controller := metav1.GetControllerOfNoCopy(object); controller != nil {
 		observed.controller = controller.UID
@@ -47,37 +47,37 @@ func (k Kinds) observeRevision(object *appsv1.ControllerRevision) revision {
 	return observed
 }
 
-// observeAgain is observeRevision of one that was seen before. What its data holds is not worked out
+// observeAgain is ObserveRevision of one that was seen before. What its data holds is not worked out
 // again: it cannot change, and labels may change as often as somebody likes.
-func (k Kinds) observeAgain(object *appsv1.ControllerRevision, former *revision) revision {
+func (k Kinds) observeAgain(object *appsv1.ControllerRevision, former *Revision) Revision {
 	if former == nil || former.record.UID != object.UID || !bytes.Equal(former.data, object.Data.Raw) {
-		return k.observeRevision(object)
+		return k.ObserveRevision(object)
 	}
 	without := *object
 	without.Data.Raw = nil
-	observed := k.observeRevision(&without)
+	observed := k.ObserveRevision(&without)
 	observed.data = former.data
 	observed.record.Content, observed.native.Content = former.record.Content, former.native.Content
 	return observed
 }
 
-// seeRevision takes a ControllerRevision as it is now. What its data holds is up to whoever wrote it: it is read
+// SeeRevision takes a ControllerRevision as it is now. What its data holds is up to whoever wrote it: it is read
 // while the model is not locked.
-type seeRevision struct {
-	object *appsv1.ControllerRevision
+type SeeRevision struct {
+	Object *appsv1.ControllerRevision
 	kinds  Kinds
 
 	looked bool
-	former *revision // nobody else changes it
-	now    *revision
+	former *Revision // nobody else changes it
+	now    *Revision
 }
 
-func (r *seeRevision) step(u update) (more bool) {
+func (r *SeeRevision) Step(u Update) (more bool) {
 	if !r.looked {
-		r.looked, r.kinds, r.former = true, u.kinds, u.records.known[r.object.Namespace][r.object.Name]
+		r.looked, r.kinds, r.former = true, u.kinds, u.records.known[r.Object.Namespace][r.Object.Name]
 		return true
 	}
-	namespace := r.object.Namespace
+	namespace := r.Object.Namespace
 	u.records.put(namespace, r.former, r.now)
 	if r.former != nil && r.former.controller != r.now.controller {
 		u.revisionChanged(namespace, r.former)
@@ -90,12 +90,12 @@ func (r *seeRevision) step(u update) (more bool) {
 	return false
 }
 
-func (r *seeRevision) compute() {
-	now := r.kinds.observeAgain(r.object, r.former)
+func (r *SeeRevision) Compute() {
+	now := r.kinds.observeAgain(r.Object, r.former)
 	r.now = &now
 }
 
-func (r *records) put(namespace string, former, now *revision) {
+func (r *records) put(namespace string, former, now *Revision) {
 	if former != nil {
 		drop(r.held, DaemonKey{namespace, former.controller}, former.record.Name)
 	}
@@ -107,11 +107,11 @@ func (r *records) put(namespace string, former, now *revision) {
 // nothing for any pod, and whoever made it may not be done: Kubernetes' own suite (test/e2e/apps
 // controller_revision.go) makes one, looks for two, and deletes the other. So it is made one with the
 // other when the daemon is next looked at, as in apps/v1, whose controller records do not wake.
-func (u update) spare(namespace string, added *revision) bool {
+func (u Update) spare(namespace string, added *Revision) bool {
 	if !added.ours {
 		return false
 	}
-	subject, ok := u.subject(DaemonKey{namespace, added.controller})
+	subject, ok := u.Subject(DaemonKey{namespace, added.controller})
 	if !ok || !subject.revisionResolved {
 		return false
 	}
@@ -120,8 +120,8 @@ func (u update) spare(namespace string, added *revision) bool {
 		len(duplicates) > 0 && current.Name == added.record.Name
 }
 
-// removeRevision forgets a ControllerRevision, as it was when it was last seen.
-func (u update) removeRevision(namespace, name string) {
+// ForgetRevision forgets a ControllerRevision, as it was when it was last seen.
+func (u Update) ForgetRevision(namespace, name string) {
 	former, had := u.records.known[namespace][name]
 	if !had {
 		return
@@ -133,7 +133,7 @@ func (u update) removeRevision(namespace, name string) {
 
 // revisionChanged has those daemons looked at that a ControllerRevision concerns: the one that controls it;
 // those that may adopt it or need its name otherwise.
-func (u update) revisionChanged(namespace string, changed *revision) {
+func (u Update) revisionChanged(namespace string, changed *Revision) {
 	if changed.ours {
 		u.recordsAndHistory(DaemonKey{namespace, changed.controller})
 	}
@@ -144,13 +144,13 @@ func (u update) revisionChanged(namespace string, changed *revision) {
 // compared with it while the model is not locked.
 type wakeOthers struct {
 	namespace string
-	changed   *revision
+	changed   *Revision
 
 	found    bool
-	subjects []subject
+	subjects []Subject
 }
 
-func (w *wakeOthers) step(u update) (more bool) {
+func (w *wakeOthers) Step(u Update) (more bool) {
 	if !w.found {
 		w.found = true
 		if u.begun { // before, everybody is looked at later
@@ -158,10 +158,10 @@ func (w *wakeOthers) step(u update) (more bool) {
 		}
 		return len(w.subjects) > 0
 	}
-	some := w.subjects[:min(batch, len(w.subjects))]
+	some := w.subjects[:min(Batch, len(w.subjects))]
 	w.subjects = w.subjects[len(some):]
 	for i := range some {
-		u.recordsAndHistory(keyOf(some[i].object))
+		u.recordsAndHistory(KeyOf(some[i].Object))
 	}
 	return len(w.subjects) > 0
 }
@@ -171,84 +171,87 @@ func (w *wakeOthers) needs(known *workload) bool {
 	return w.changed.controller == "" || known.id.Record == w.changed.record.Name
 }
 
-func (w *wakeOthers) compute() {
-	w.subjects = slices.DeleteFunc(w.subjects, func(subject subject) bool {
-		return subject.object.UID == w.changed.controller ||
-			w.changed.record.Name != subject.id.Record && !subject.mayAdopt(w.changed)
+func (w *wakeOthers) Compute() {
+	w.subjects = slices.DeleteFunc(w.subjects, func(subject Subject) bool {
+		return subject.Object.UID == w.changed.controller ||
+			w.changed.record.Name != subject.ID.Record && !subject.mayAdopt(w.changed)
 	})
 }
 
 // recordsAndHistory has a daemon looked at whose records changed: what its template is called, and its history.
-func (u update) recordsAndHistory(key DaemonKey) {
-	u.recordsChanged(key)
+func (u Update) recordsAndHistory(key DaemonKey) {
+	u.RecordsChanged(key)
 	u.enqueueHistory(key)
 }
 
 // of are a daemon's records, by name: those that it controls or may adopt, and whoever's has the name that
 // its template's record would get.
-func (r *records) of(subject *subject) []daemon.Record {
+func (r *records) of(subject *Subject) []daemon.Record {
 	var records []daemon.Record
-	namespace := subject.object.Namespace
-	for _, controller := range []types.UID{subject.object.UID, ""} {
+	namespace := subject.Object.Namespace
+	for _, controller := range []types.UID{subject.Object.UID, ""} {
 		for _, revision := range r.held[DaemonKey{namespace, controller}] {
-			if record := subject.record(revision); record.Holder != daemon.Somebody || record.Name == subject.id.Record {
+			if record := subject.Record(revision); record.Holder != daemon.Somebody || record.Name == subject.ID.Record {
 				records = append(records, record)
 			}
 		}
 	}
-	if revision, taken := r.known[namespace][subject.id.Record]; taken && revision.controller != subject.object.UID && revision.controller != "" {
-		records = append(records, subject.record(revision))
+	if revision, taken := r.known[namespace][subject.ID.Record]; taken && revision.controller != subject.Object.UID && revision.controller != "" {
+		records = append(records, subject.Record(revision))
 	}
 	slices.SortFunc(records, func(a, b daemon.Record) int { return cmp.Compare(a.Name, b.Name) })
 	return records
 }
 
+// Records are a daemon's records, by name.
+func (u Update) Records(subject *Subject) []daemon.Record { return u.records.of(subject) }
+
 // recorded finds the record of a daemon's template, and those that are the same template's too.
-func (r *records) recorded(subject *subject) (current *daemon.Record, duplicates []daemon.Record) {
-	return daemon.CurrentRecord(r.of(subject), subject.id.Content)
+func (r *records) recorded(subject *Subject) (current *daemon.Record, duplicates []daemon.Record) {
+	return daemon.CurrentRecord(r.of(subject), subject.ID.Content)
 }
 
-// subject is a daemon whose history is looked at; all of it is read only.
-type subject struct {
-	object           *v1alpha1.DaemonSet
-	template         *daemon.Template // called nothing while that is not settled
-	id               daemon.TemplateID
-	revisionResolved bool // what the template is called
+// Subject is a daemon whose history is looked at; all of it is read only.
+type Subject struct {
+	Object           *v1alpha1.DaemonSet
+	Template         *daemon.Template // its revision is empty while that is not resolved
+	ID               daemon.TemplateID
+	revisionResolved bool // which revision the template has
 	selector         labels.Selector
 }
 
-func (w *workload) subject() subject {
-	return subject{w.object, w.template, w.id, w.revisionResolved, w.selector}
+func (w *workload) subject() Subject {
+	return Subject{w.object, w.template, w.id, w.revisionResolved, w.selector}
 }
 
 // mayAdopt says whether a ControllerRevision is an orphan of the daemon's: nobody controls it,
 // it carries the daemon's labels, and a template is in it.
-func (s *subject) mayAdopt(revision *revision) bool {
+func (s *Subject) mayAdopt(revision *Revision) bool {
 	return revision.controller == "" && !revision.record.Terminating && revision.record.Content != "" && s.selects(revision)
 }
 
-func (s *subject) selects(revision *revision) bool {
+func (s *Subject) selects(revision *Revision) bool {
 	if revision.manyLabels { // its own are taken for selected, or it would release what it makes
-		return revision.controller == s.object.UID
+		return revision.controller == s.Object.UID
 	}
 	return matches(s.selector, revision.labels)
 }
 
-// matches reports whether the daemon selects what has these labels.
-func (s *subject) matches(set map[string]string) bool {
+// Matches reports whether the daemon selects what has these labels.
+func (s *Subject) Matches(set map[string]string) bool {
 	return matches(s.selector, labels.Set(set))
 }
 
-// record is a ControllerRevision as this daemon sees it.
-func (s *subject) record(revision *revision) daemon.Record {
+// Record is a ControllerRevision as this daemon sees it.
+func (s *Subject) Record(revision *Revision) daemon.Record {
 	record := revision.record
-	if s.object.Native() {
+	if s.Object.Native() {
 		record = revision.native
 	}
 	switch {
-	case revision.controller == s.object.UID && s.selects(revision):
+	case revision.controller == s.Object.UID && s.selects(revision):
 		record.Holder = daemon.Ours
-	case revision.controller == s.object.UID:
+	case revision.controller == s.Object.UID:
 		record.Holder = daemon.Stray
 	case s.mayAdopt(revision):
 		record.Holder = daemon.Nobody
@@ -258,18 +261,18 @@ func (s *subject) record(revision *revision) daemon.Record {
 	return record
 }
 
-// subject is a daemon that is there.
-func (u update) subject(key DaemonKey) (subject, bool) {
+// Subject is a daemon that is there.
+func (u Update) Subject(key DaemonKey) (Subject, bool) {
 	known := u.daemons[key]
 	if !known.active() {
-		return subject{}, false
+		return Subject{}, false
 	}
 	return known.subject(), true
 }
 
 // subjects are those daemons of a namespace that are there and that are wanted, in the order of their keys.
-func (u update) subjects(namespace string, wanted func(*workload) bool) []subject {
-	var subjects []subject
+func (u Update) subjects(namespace string, wanted func(*workload) bool) []Subject {
+	var subjects []Subject
 	for _, key := range inOrder(u.index.byNamespace[namespace]) {
 		if known := u.daemons[key]; known.active() && wanted(known) {
 			subjects = append(subjects, known.subject())
@@ -278,25 +281,33 @@ func (u update) subjects(namespace string, wanted func(*workload) bool) []subjec
 	return subjects
 }
 
-// holds reports whether a daemon has a pod of a revision.
-func (u update) holds(key DaemonKey, revision string) bool {
+// ReportSelected has the daemons of a namespace reported whose pods a selector picks.
+func (u Update) ReportSelected(namespace string, selector labels.Selector) {
+	selected := func(known *workload) bool { return selector.Matches(labels.Set(known.object.Spec.Template.Labels)) }
+	for _, subject := range u.subjects(namespace, selected) {
+		u.Report(KeyOf(subject.Object))
+	}
+}
+
+// Holds reports whether a daemon has a pod of a revision.
+func (u Update) Holds(key DaemonKey, revision string) bool {
 	known, ok := u.daemons[key]
 	return ok && known.cells.Holds(revision)
 }
 
-// podsOf collects the pods of a revision that a daemon has.
-func (u update) podsOf(key DaemonKey, revision string, pods *[]*seenPod) {
+// PodsOf collects the pods of a revision that a daemon has.
+func (u Update) PodsOf(key DaemonKey, revision string, pods *[]*Pod) {
 	if known := u.daemons[key]; known != nil {
-		u.later(eachPod(key, known, func(_ update, pod *seenPod) {
-			if pod.observed.Revision == revision {
+		u.later(eachPod(key, known, func(_ Update, pod *Pod) {
+			if pod.Revision == revision {
 				*pods = append(*pods, pod)
 			}
 		}))
 	}
 }
 
-// trimRevision keeps of somebody else's ControllerRevision who has its name; templates are large.
-func (k Kinds) trimRevision(object any) (any, error) {
+// TrimRevision keeps of somebody else's ControllerRevision who has its name; templates are large.
+func (k Kinds) TrimRevision(object any) (any, error) {
 	revision, ok := object.(*appsv1.ControllerRevision)
 	if !ok {
 		return object, nil
@@ -308,7 +319,7 @@ func (k Kinds) trimRevision(object any) (any, error) {
 		},
 		Revision: revision.Revision,
 	}
-	if metav1.GetControllerOfNoCopy(revision) == nil || k.owns(revision) {
+	if metav1.GetControllerOfNoCopy(revision) == nil || k.Owns(revision) {
 		trimmed.Labels, trimmed.Data = revision.Labels, revision.Data
 	}
 	return trimmed, nil

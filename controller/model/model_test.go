@@ -1,4 +1,4 @@
-package controller
+package model
 
 import (
 	"fmt"
@@ -14,7 +14,6 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/everynode/everynode/api/v1alpha1"
-	"github.com/everynode/everynode/controller/answers"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -26,7 +25,7 @@ func steps(plan daemon.Plan) (steps []string) {
 	return steps
 }
 
-func wantSteps(t *testing.T, w *state, key daemon.CellKey, want ...string) {
+func wantSteps(t *testing.T, w *world, key daemon.CellKey, want ...string) {
 	t.Helper()
 	if diff := cmp.Diff(want, steps(w.task(key).Plan), cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("plan of %v (-want, +got):\n%s", key, diff)
@@ -44,7 +43,7 @@ func wantQueued(t *testing.T, q *queues, wantPlans []string, wantReports []types
 	}
 }
 
-func see(t *testing.T, w *state, set *v1alpha1.DaemonSet) {
+func see(t *testing.T, w *world, set *v1alpha1.DaemonSet) {
 	t.Helper()
 	if err := w.seen(set); err != nil {
 		t.Fatal(err)
@@ -80,10 +79,10 @@ func TestWorldTaskHasWhatItTakes(t *testing.T) {
 	see(t, w, set)
 	w.nodeSeen(node)
 	task := w.task(daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n1"})
-	if task.object != set || task.node != node {
-		t.Errorf("task has object %v and node %v", task.object, task.node)
+	if task.Object != set || task.Node != node {
+		t.Errorf("task has object %v and node %v", task.Object, task.Node)
 	}
-	pod := daemon.NewPod(task.template, task.node, task.names[0])
+	pod := daemon.NewPod(task.Template, task.Node, task.Names[0])
 	if pod.Namespace != "ns" || !metav1.IsControlledBy(pod, set) {
 		t.Errorf("the template makes pods in %s controlled by %v", pod.Namespace, pod.OwnerReferences)
 	}
@@ -91,15 +90,15 @@ func TestWorldTaskHasWhatItTakes(t *testing.T) {
 		t.Errorf("the pod it makes is of %v, %v", key, ok)
 	}
 	w.nodeGone("n1")
-	if task := w.task(daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n1"}); task.node != nil || len(task.Actions) > 0 {
+	if task := w.task(daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n1"}); task.Node != nil || len(task.Actions) > 0 {
 		t.Errorf("task of a node that is gone: %+v", task)
 	}
 }
 
 func TestWorldDaemonDeleted(t *testing.T) {
-	for name, leave := range map[string]func(*state, *v1alpha1.DaemonSet) error{
-		"gone": func(w *state, set *v1alpha1.DaemonSet) error { w.daemonGone(keyOf(set)); return nil },
-		"on its way out": func(w *state, set *v1alpha1.DaemonSet) error {
+	for name, leave := range map[string]func(*world, *v1alpha1.DaemonSet) error{
+		"gone": func(w *world, set *v1alpha1.DaemonSet) error { w.daemonGone(KeyOf(set)); return nil },
+		"on its way out": func(w *world, set *v1alpha1.DaemonSet) error {
 			leaving := set.DeepCopy()
 			leaving.Generation++
 			deleting(leaving)
@@ -128,8 +127,8 @@ func TestWorldDaemonDeleted(t *testing.T) {
 			}
 			w.podGone(pod)
 			w.daemonGone(DaemonKey{"ns", "uid-d"})
-			if len(w.model.daemons) != 0 {
-				t.Errorf("something is remembered of it: %v", w.model.daemons)
+			if len(w.daemons) != 0 {
+				t.Errorf("something is remembered of it: %v", w.daemons)
 			}
 			q.drain()
 			w.nodeSeen(makeNode("n3"))
@@ -179,12 +178,12 @@ func TestWorldPodChangesItsOwner(t *testing.T) {
 func TestWorldNodeMadeAnew(t *testing.T) {
 	old, anew := makeNode("n1"), makeNode("n1", incarnation("uid-n1-anew"))
 	tests := map[string]struct {
-		happens func(*state)
+		happens func(*world)
 		want    string
 	}{
-		"seen as gone and back": {happens: func(w *state) { w.nodeGone("n1"); w.nodeSeen(anew) }, want: "NodeReplaced"},
-		"seen as an update":     {happens: func(w *state) { w.nodeSeen(anew) }, want: "NodeReplaced"},
-		"gone for now":          {happens: func(w *state) { w.nodeGone("n1") }, want: "NodeGone"},
+		"seen as gone and back": {happens: func(w *world) { w.nodeGone("n1"); w.nodeSeen(anew) }, want: "NodeReplaced"},
+		"seen as an update":     {happens: func(w *world) { w.nodeSeen(anew) }, want: "NodeReplaced"},
+		"gone for now":          {happens: func(w *world) { w.nodeGone("n1") }, want: "NodeGone"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -209,7 +208,7 @@ func TestWorldNodeMadeAnew(t *testing.T) {
 			w.podGone(ending)
 			wantQueued(t, q, []string{"uid-d on n1"}, []types.UID{"uid-d"})
 			wantSteps(t, w, key, createStep)
-			if node := w.task(key).node; node.UID != anew.UID {
+			if node := w.task(key).Node; node.UID != anew.UID {
 				t.Errorf("the pod would be made for incarnation %s", node.UID)
 			}
 		})
@@ -255,9 +254,9 @@ func TestWorldLeavesForgeriesAlone(t *testing.T) {
 	w.podSeen(forgery)
 	see(t, w, set)
 	w.nodeSeen(node)
-	wantSteps(t, w, keyOf(set).on("n1"), createStep)
+	wantSteps(t, w, KeyOf(set).On("n1"), createStep)
 	w.podSeen(makePod(set, node, podUID("real")))
-	wantSteps(t, w, keyOf(set).on("n1"))
+	wantSteps(t, w, KeyOf(set).On("n1"))
 }
 
 // Its last state may have lost its owner: what counts is where it was.
@@ -271,7 +270,7 @@ func TestWorldPodGoneWithoutItsOwner(t *testing.T) {
 	last := pod.DeepCopy()
 	last.OwnerReferences = nil
 	w.podGone(last)
-	wantSteps(t, w, keyOf(set).on("n1"), createStep)
+	wantSteps(t, w, KeyOf(set).On("n1"), createStep)
 }
 
 func TestWorldServesEveryVersionOfOurs(t *testing.T) {
@@ -396,7 +395,7 @@ var (
 )
 
 // tell replays the state into a new world, in a drawn order.
-func (h *history) tell(t *rapid.T) *state {
+func (h *history) tell(t *rapid.T) *world {
 	w, _, _ := newTestWorld()
 	events := []func(){}
 	for _, name := range sortedKeys(h.daemons) {
@@ -435,7 +434,7 @@ func sortedKeys[V any](m map[string]V) []string {
 // record that other worlds are told from.
 type play struct {
 	history
-	world    *state
+	world    *world
 	queues   *queues
 	planned  map[daemon.CellKey][]string   // the last plan that an event asked for
 	reported map[types.UID]daemon.Counters // what was reported last
@@ -468,7 +467,7 @@ func (p *play) daemonGoes(t *rapid.T) {
 	name := drawDaemon.Draw(t, "daemon")
 	if set := p.daemons[name]; set != nil {
 		delete(p.daemons, name)
-		p.world.daemonGone(keyOf(set))
+		p.world.daemonGone(KeyOf(set))
 	}
 }
 
@@ -490,7 +489,7 @@ func (p *play) podComes(t *rapid.T) {
 	name, on := drawDaemon.Draw(t, "of"), drawNode.Draw(t, "on")
 	set, node := p.daemons[name], p.nodes[on]
 	if set == nil {
-		set = makeDaemon(name) // one that the world does not know
+		set = makeDaemon(name) // one that the model does not know
 	}
 	if node == nil {
 		node = makeNode(on)
@@ -549,19 +548,19 @@ func (p *play) check(t *rapid.T) {
 	p.work()
 	told := p.tell(t)
 	for _, set := range p.daemons {
-		object, got := countersOf(p.world, keyOf(set))
-		wantObject, want := countersOf(told, keyOf(set))
+		object, got := countersOf(p.world, KeyOf(set))
+		wantObject, want := countersOf(told, KeyOf(set))
 		if diff := cmp.Diff(want, got); diff != "" || object != wantObject {
 			t.Fatalf("counters of %s (-want, +got):\n%s", set.UID, diff)
 		}
 		if diff := cmp.Diff(want, p.reported[set.UID]); diff != "" {
 			t.Fatalf("counters of %s were not reported (-now, +last told):\n%s", set.UID, diff)
 		}
-		if wrong := p.world.audit(keyOf(set)); len(wrong) > 0 {
+		if wrong := p.world.audit(KeyOf(set)); len(wrong) > 0 {
 			t.Fatalf("the scrub finds %q", wrong)
 		}
 		for _, node := range []string{"n1", "n2"} {
-			key := keyOf(set).on(node)
+			key := KeyOf(set).On(node)
 			want := steps(told.task(key).Plan)
 			if diff := cmp.Diff(want, steps(p.world.task(key).Plan), cmpopts.EquateEmpty()); diff != "" {
 				t.Fatalf("plan of %v (-want, +got):\n%s", key, diff)
@@ -594,10 +593,10 @@ func TestWorldComesToTheSameEnd(t *testing.T) {
 			w.podGone(pod)
 		}
 		for _, set := range p.daemons {
-			w.daemonGone(keyOf(set))
+			w.daemonGone(KeyOf(set))
 		}
-		if len(w.model.daemons)+len(w.model.pods)+len(w.model.awaited.byName)+len(w.model.claims.byCell)+len(w.model.claims.orphans) != 0 {
-			t.Fatalf("something is remembered of what is gone: %v, %v, %v, %v", w.model.daemons, w.model.pods, w.model.awaited, w.model.claims)
+		if len(w.daemons)+len(w.pods)+len(w.awaited.byName)+len(w.claims.byCell)+len(w.claims.orphans) != 0 {
+			t.Fatalf("something is remembered of what is gone: %v, %v, %v, %v", w.daemons, w.pods, w.awaited, w.claims)
 		}
 	})
 }
@@ -606,7 +605,7 @@ func TestWorldComesToTheSameEnd(t *testing.T) {
 func TestWorldAwaitsNames(t *testing.T) {
 	w, q, _ := newTestWorld()
 	set := makeDaemon("d")
-	cell := keyOf(set).on("n1")
+	cell := KeyOf(set).On("n1")
 	see(t, w, set)
 	w.nodeSeen(makeNode("n1"))
 	names := firstNames(set, makeNode("n1"))
@@ -614,7 +613,7 @@ func TestWorldAwaitsNames(t *testing.T) {
 		return makePod(set, makeNode("n1"), func(pod *corev1.Pod) { pod.OwnerReferences, pod.Name = nil, name })
 	}
 	for _, name := range names {
-		w.trouble(cell, daemon.Problem{Reason: answers.ReasonNameTaken, Message: "both"})
+		w.trouble(cell, daemon.Problem{Reason: nameTaken, Message: "both"})
 		q.drain()
 		w.podGone(squatter(name))
 		wantQueued(t, q, []string{"uid-d on n1"}, []types.UID{"uid-d"})
@@ -625,11 +624,11 @@ func TestWorldAwaitsNames(t *testing.T) {
 	q.drain()
 	w.podGone(squatter(names[0]))
 	wantQueued(t, q, nil, nil)
-	w.trouble(cell, daemon.Problem{Reason: answers.ReasonNameTaken, Message: "again"})
-	w.daemonGone(keyOf(set))
+	w.trouble(cell, daemon.Problem{Reason: nameTaken, Message: "again"})
+	w.daemonGone(KeyOf(set))
 	w.nodeGone("n1")
-	if len(w.model.awaited.byName)+len(w.model.daemons) != 0 {
-		t.Errorf("remembered: %v, %v", w.model.awaited, w.model.daemons)
+	if len(w.awaited.byName)+len(w.daemons) != 0 {
+		t.Errorf("remembered: %v, %v", w.awaited, w.daemons)
 	}
 }
 
@@ -659,10 +658,10 @@ func TestNamesOfFirstPods(t *testing.T) {
 	names := map[string]string{}
 	first := func(what, nonce string, set *v1alpha1.DaemonSet, node *corev1.Node) {
 		w, _, _ := newTestWorld()
-		w.model.nonce = nonce
+		w.nonce = nonce
 		see(t, w, set)
 		w.nodeSeen(node)
-		for _, name := range w.task(keyOf(set).on(node.Name)).names {
+		for _, name := range w.task(KeyOf(set).On(node.Name)).Names {
 			if former, taken := names[name]; taken {
 				t.Errorf("%s: the name %s is that of %s", what, name, former)
 			}

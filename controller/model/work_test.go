@@ -1,31 +1,27 @@
-package controller
+package model
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"testing"
 
-	appsv1 "k8s.io/api/apps/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	toolscache "k8s.io/client-go/tools/cache"
 
-	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
 // measured counts the cells that are counted and planned while the model is locked once.
 type measured struct {
-	*state
+	*world
 	planned, before, most int
 	order                 []daemon.CellKey
 }
 
 func (m *measured) recounts() (n int) {
-	for _, known := range m.model.daemons {
+	for _, known := range m.daemons {
 		n += known.cells.Recounts()
 	}
 	return n
@@ -33,9 +29,12 @@ func (m *measured) recounts() (n int) {
 
 func newMeasured() *measured {
 	m, c := &measured{}, &clock{Time: t0}
-	m.state = newState(everynodeOnly, "", c.Now, enqueuers{func(cell daemon.CellKey, _ int32) { m.order = append(m.order, cell) }, func(DaemonKey) {}, func(DaemonKey) {}})
-	m.mu.ended = func(wake *wake) {
-		m.planned += len(wake.cells)
+	m.world = newWorld(c.Now, nil)
+	m.ended = func(wake *Wake) {
+		m.planned += len(wake.Cells)
+		for _, cell := range wake.Cells {
+			m.order = append(m.order, cell.Key)
+		}
 		looked := m.recounts() + m.planned
 		m.most = max(m.most, looked-m.before)
 		m.before = looked
@@ -43,69 +42,57 @@ func newMeasured() *measured {
 	return m
 }
 
-func replacing(all intstr.IntOrString) func(*v1alpha1.DaemonSet) {
-	return func(set *v1alpha1.DaemonSet) {
-		set.Spec.UpdateStrategy = v1alpha1.DaemonSetUpdateStrategy{
-			Type: appsv1.RollingUpdateDaemonSetStrategyType, RollingUpdate: &v1alpha1.RollingUpdateDaemonSet{MaxUnavailable: &all},
-		}
-	}
-}
-
-// However many nodes and daemons there are, the world is not locked for more of them than a few batches hold.
+// However many nodes and daemons there are, the model is not locked for more of them than a few batches hold.
 func TestNoHoldLooksAtAllCells(t *testing.T) {
-	const nodes, daemons = 20 * batch, 5 * batch
+	const nodes, daemons = 20 * Batch, 5 * Batch
 	all := intstr.FromString("100%")
 	m := newMeasured()
-	store := toolscache.NewStore(toolscache.MetaNamespaceKeyFunc)
 	set := makeDaemon("d", replacing(all))
 	for n := range nodes {
 		node := makeNode(fmt.Sprintf("n%04d", n))
 		m.nodeSeen(node)
-		pod := everynodeOnly.seePod(makePod(set, node, bound(node.Name), ready(t0), podUID(types.UID("p-"+node.Name))))
+		pod := everynodeOnly.ObservePod(makePod(set, node, bound(node.Name), ready(t0), podUID(types.UID("p-"+node.Name))))
 		m.podIs(pod)
-		if err := store.Add(pod); err != nil {
-			t.Fatal(err)
-		}
 	}
 	problems := func() {
 		for n := range nodes {
-			m.trouble(keyOf(set).on(fmt.Sprintf("n%04d", n)), daemon.Problem{Reason: "R", Message: "m"})
+			m.trouble(KeyOf(set).On(fmt.Sprintf("n%04d", n)), daemon.Problem{Reason: "R", Message: "m"})
 		}
 	}
 	other := makeNode("n0", labelled("disk", "ssd"))
 	other.Name = "other"
 	cells := make([]daemon.CellKey, nodes)
 	for i := range cells {
-		cells[i] = keyOf(set).on(fmt.Sprintf("n%04d", i))
+		cells[i] = KeyOf(set).On(fmt.Sprintf("n%04d", i))
 	}
 	steps := []struct {
 		name string
 		do   func()
 		all  int // how many cells this has to look at in all, or more
 	}{
-		{"a daemon that is new", func() { see(t, m.state, set) }, nodes},
+		{"a daemon that is new", func() { see(t, m.world, set) }, nodes},
 		{"begin", m.begin, nodes},
-		{"another template", func() { see(t, m.state, makeDaemon("d", replacing(all), generation(2), image("image:2"))) }, 3 * nodes},
+		{"another template", func() { see(t, m.world, makeDaemon("d", replacing(all), generation(2), image("image:2"))) }, 3 * nodes},
 		{"other eligible nodes", func() {
-			see(t, m.state, makeDaemon("d", replacing(all), generation(3), image("image:2"), onlyWhere("disk", "ssd")))
+			see(t, m.world, makeDaemon("d", replacing(all), generation(3), image("image:2"), onlyWhere("disk", "ssd")))
 		}, 2 * nodes},
-		{"and back", func() { see(t, m.state, makeDaemon("d", replacing(all), generation(4), image("image:3"))) }, 3 * nodes},
+		{"and back", func() { see(t, m.world, makeDaemon("d", replacing(all), generation(4), image("image:3"))) }, 3 * nodes},
 		{"admission is effective again", m.replan, nodes},
 		{"a quota has room", func() { m.wake(cells) }, nodes},
 		{"the scrub", func() {
-			s := scrubber{world: m.state, pods: func() toolscache.Store { return store }}
-			s.tell(context.Background(), keyOf(set), append(s.compare(), m.audit(keyOf(set))...))
+			m.run(&PodsInCells{})
+			m.audit(KeyOf(set))
 		}, nodes},
 		{"a priority class", func() { m.classSeen(&schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{Name: "c"}, Value: 7}) }, 0},
 		{"problems", problems, 0},
 		{"the status", func() {
-			if _, health := m.health(keyOf(set)); len(health.Problems) != nodes {
+			if _, health := m.health(KeyOf(set)); len(health.Problems) != nodes {
 				t.Errorf("the status knows of %d problems, want %d", len(health.Problems), nodes)
 			}
 		}, 0},
 		{"many daemons", func() {
 			for d := range daemons {
-				see(t, m.state, makeDaemon(fmt.Sprintf("d%04d", d), onlyWhere("disk", "none")))
+				see(t, m.world, makeDaemon(fmt.Sprintf("d%04d", d), onlyWhere("disk", "none")))
 			}
 		}, nodes * daemons},
 		{"a node that joins", func() { m.nodeSeen(other) }, daemons},
@@ -115,13 +102,13 @@ func TestNoHoldLooksAtAllCells(t *testing.T) {
 				t.Errorf("%d daemons are kept up, want %d", n, daemons+1)
 			}
 		}, 0},
-		{"the end of the daemon", func() { m.daemonGone(keyOf(set)) }, nodes},
+		{"the end of the daemon", func() { m.daemonGone(KeyOf(set)) }, nodes},
 	}
 	for _, step := range steps {
 		m.most, m.order = 0, nil
 		before := m.before
 		step.do()
-		if most := 4 * batch; m.most > most {
+		if most := 4 * Batch; m.most > most {
 			t.Errorf("%s: %d cells are counted or planned while the model is locked, want %d at most", step.name, m.most, most)
 		}
 		if m.before-before < step.all {
@@ -133,12 +120,12 @@ func TestNoHoldLooksAtAllCells(t *testing.T) {
 // Cells are planned in the order of their nodes.
 func TestCellsArePlannedInOrder(t *testing.T) {
 	m := newMeasured()
-	for n := range 3 * batch {
+	for n := range 3 * Batch {
 		m.nodeSeen(makeNode(fmt.Sprintf("n%04d", n)))
 	}
 	m.begin()
-	see(t, m.state, makeDaemon("d"))
-	if !slices.IsSortedFunc(m.order, func(a, b daemon.CellKey) int { return compareNames(a.Node, b.Node) }) || len(m.order) != 3*batch {
+	see(t, m.world, makeDaemon("d"))
+	if !slices.IsSortedFunc(m.order, func(a, b daemon.CellKey) int { return compareNames(a.Node, b.Node) }) || len(m.order) != 3*Batch {
 		t.Errorf("%d cells are planned, not all of them once and in order", len(m.order))
 	}
 }
@@ -154,17 +141,17 @@ func compareNames(a, b string) int {
 // before all of them are counted by it.
 func TestTemplateThatChangesWhileCellsAreCounted(t *testing.T) {
 	m := newMeasured()
-	for n := range 3 * batch {
+	for n := range 3 * Batch {
 		m.nodeSeen(makeNode(fmt.Sprintf("n%04d", n)))
 	}
 	m.begin()
-	see(t, m.state, makeDaemon("d"))
-	key := keyOf(makeDaemon("d"))
-	known := m.model.daemons[key]
+	see(t, m.world, makeDaemon("d"))
+	key := KeyOf(makeDaemon("d"))
+	known := m.daemons[key]
 	first, second := &pass{key: key, known: known, count: true, plan: true}, &pass{key: key, known: known, count: true, plan: true}
 	known.counting = first
-	inner, holds := m.mu.ended, 0
-	m.mu.ended = func(wake *wake) {
+	inner, holds := m.ended, 0
+	m.ended = func(wake *Wake) {
 		inner(wake)
 		if holds++; holds == 2 {
 			known.counting = second
@@ -175,11 +162,11 @@ func TestTemplateThatChangesWhileCellsAreCounted(t *testing.T) {
 	if known.counting != second || len(m.order) > 0 {
 		t.Errorf("a pass that was replaced ends it, and plans %d cells", len(m.order))
 	}
-	if len(m.task(key.on("n0000")).Actions) > 0 {
+	if len(m.task(key.On("n0000")).Actions) > 0 {
 		t.Error("a cell is planned before all are counted")
 	}
 	m.run(second)
-	if known.counting != nil || len(m.order) != 3*batch || len(m.task(key.on("n0000")).Actions) == 0 {
+	if known.counting != nil || len(m.order) != 3*Batch || len(m.task(key.On("n0000")).Actions) == 0 {
 		t.Errorf("afterwards %d cells are planned", len(m.order))
 	}
 }

@@ -1,4 +1,4 @@
-package controller
+package model
 
 import (
 	"k8s.io/apimachinery/pkg/types"
@@ -30,7 +30,7 @@ func (a *awaited) await(cell daemon.CellKey, names ...string) {
 }
 
 // by is the cell that waits for a pod's name.
-func (a *awaited) by(pod *seenPod) (cell daemon.CellKey, awaits bool) {
-	cell, awaits = a.byName[types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}]
+func (a *awaited) by(pod *Pod) (cell daemon.CellKey, awaits bool) {
+	cell, awaits = a.byName[types.NamespacedName{Namespace: pod.GetNamespace(), Name: pod.Name}]
 	return cell, awaits
 }

@@ -1,4 +1,4 @@
-package controller
+package model
 
 import (
 	"testing"
@@ -10,14 +10,14 @@ import (
 // and what has all it needs is not.
 func TestWorldBeginsWithWhatIsDue(t *testing.T) {
 	set, has, lacks := makeDaemon("d"), makeNode("n1"), makeNode("n2")
-	steps := map[string]func(*state){
-		"daemon": func(w *state) { see(t, w, set) },
-		"nodes":  func(w *state) { w.nodeSeen(has); w.nodeSeen(lacks) },
-		"pods": func(w *state) {
+	steps := map[string]func(*world){
+		"daemon": func(w *world) { see(t, w, set) },
+		"nodes":  func(w *world) { w.nodeSeen(has); w.nodeSeen(lacks) },
+		"pods": func(w *world) {
 			w.podSeen(makePod(set, has, bound("n1"), ready(t0)))
 			w.podSeen(makePod(set, makeNode("gone"), bound("gone")))
 		},
-		"orphan": func(w *state) {
+		"orphan": func(w *world) {
 			orphan := makePod(set, makeNode("n3"), bound("n3"))
 			orphan.OwnerReferences = nil
 			w.nodeSeen(makeNode("n3"))
@@ -30,7 +30,7 @@ func TestWorldBeginsWithWhatIsDue(t *testing.T) {
 		{"nodes", "daemon", "orphan", "pods"},
 	} {
 		q := &queues{}
-		w := newState(everynodeOnly, "", (&clock{Time: t0}).Now, q.enqueuers())
+		w := newWorld((&clock{Time: t0}).Now, q)
 		for _, step := range order {
 			steps[step](w)
 		}

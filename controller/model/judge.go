@@ -1,4 +1,4 @@
-package controller
+package model
 
 import (
 	"maps"
@@ -14,11 +14,11 @@ import (
 // locked, and noted a batch at a time, each only if the daemon's rules and the node are still those that it was
 // found with.
 
-// seeDaemon takes a daemon as it is now. A new generation means that every node is judged again.
-type seeDaemon struct {
-	object *v1alpha1.DaemonSet
-	wrong  error // why its spec could not be decoded
-	news   error // why the daemon is not served (unserved.go), when that is news
+// SeeDaemon takes a daemon as it is now. A new generation means that every node is judged again.
+type SeeDaemon struct {
+	Object *v1alpha1.DaemonSet
+	Wrong  error // why its spec could not be decoded
+	News   error // why the daemon is not served (unserved.go), when that is news
 
 	terms   terms
 	problem *daemon.Problem
@@ -26,34 +26,34 @@ type seeDaemon struct {
 	rest    sequence // what is left to do about one that is served
 }
 
-func (d *seeDaemon) step(u update) (more bool) {
-	key := keyOf(d.object)
+func (d *SeeDaemon) Step(u Update) (more bool) {
+	key := KeyOf(d.Object)
 	switch {
 	case len(d.rest) > 0:
-		return d.rest.step(u)
+		return d.rest.Step(u)
 	case !d.read:
-		return !u.sameSpec(key, d.object, d.wrong)
+		return !u.sameSpec(key, d.Object, d.Wrong)
 	case d.problem != nil:
-		u.index.present(key, d.object.Name, u.workload(key))
-		d.news = u.unserve(key, d.object, d.problem)
+		u.index.present(key, d.Object.Name, u.workload(key))
+		d.News = u.unserve(key, d.Object, d.problem)
 		return false
 	}
-	d.rest = u.install(key, d.object, d.terms)
+	d.rest = u.install(key, d.Object, d.terms)
 	return true
 }
 
-func (d *seeDaemon) compute() {
+func (d *SeeDaemon) Compute() {
 	switch {
 	case len(d.rest) > 0:
-		d.rest.compute()
+		d.rest.Compute()
 	case !d.read:
-		d.terms, d.problem = servable(d.object, d.wrong)
+		d.terms, d.problem = servable(d.Object, d.Wrong)
 		d.read = true
 	}
 }
 
 // sameSpec takes a daemon of which only the status, or what it is labelled, has changed.
-func (u update) sameSpec(key DaemonKey, object *v1alpha1.DaemonSet, wrong error) bool {
+func (u Update) sameSpec(key DaemonKey, object *v1alpha1.DaemonSet, wrong error) bool {
 	known, there := u.daemons[key]
 	if there && known.gone { // the watch says otherwise
 		known.gone = false
@@ -64,7 +64,7 @@ func (u update) sameSpec(key DaemonKey, object *v1alpha1.DaemonSet, wrong error)
 	}
 	touched := !maps.Equal(known.object.Labels, object.Labels) || !maps.Equal(known.object.Annotations, object.Annotations)
 	known.object = object
-	u.report(key)
+	u.Report(key)
 	if touched { // by somebody: its records may have waited for that (spare)
 		u.enqueueHistory(key)
 	}
@@ -73,7 +73,7 @@ func (u update) sameSpec(key DaemonKey, object *v1alpha1.DaemonSet, wrong error)
 
 // install has a daemon served by other terms, and returns what is left to do. Nothing is planned for it before
 // its nodes are judged by them.
-func (u update) install(key DaemonKey, object *v1alpha1.DaemonSet, terms terms) sequence {
+func (u Update) install(key DaemonKey, object *v1alpha1.DaemonSet, terms terms) sequence {
 	known := u.workload(key)
 	first := known.object == nil || known.unserved != nil
 	former := known.template
@@ -85,13 +85,13 @@ func (u update) install(key DaemonKey, object *v1alpha1.DaemonSet, terms terms) 
 	known.template = daemon.NewTemplate(object, calledAs(former))
 	known.priority = u.priorities.of(object.Spec.Template.Spec.PriorityClassName)
 	u.index.present(key, object.Name, known)
-	u.report(key)
+	u.Report(key)
 	rest := sequence{&judgeNodes{known: known, rules: terms.rules}}
 	if first {
-		noFormer := eachPod(key, known, func(u update, pod *seenPod) { u.index.noFormer(pod.UID) })
+		noFormer := eachPod(key, known, func(u Update, pod *Pod) { u.index.noFormer(pod.UID) })
 		rest = sequence{noFormer, rest[0], &claimAll{key: key, known: known}}
 	}
-	return append(rest, once(func(u update) {
+	return append(rest, once(func(u Update) {
 		known.judging = false
 		u.resolveRevision(key, known, false)
 		u.enqueueHistory(key)
@@ -102,28 +102,28 @@ func (u update) install(key DaemonKey, object *v1alpha1.DaemonSet, terms terms) 
 type judgeNodes struct {
 	known *workload
 	rules *daemon.Rules
-	news  func(update, *corev1.Node, daemon.Verdict) // of those that changed; it may be nil
+	news  func(Update, *corev1.Node, daemon.Verdict) // of those that changed; it may be nil
 
 	last     string
 	nodes    []*corev1.Node
 	verdicts []daemon.Verdict // of nodes
 }
 
-func (j *judgeNodes) step(u update) (more bool) {
+func (j *judgeNodes) Step(u Update) (more bool) {
 	for i, node := range j.nodes {
 		if u.note(j.known, j.rules, node, j.verdicts[i]) && j.news != nil {
 			j.news(u, node, j.verdicts[i])
 		}
 	}
 	j.nodes = j.nodes[:0]
-	for _, name := range u.nodeNames.after(j.last, batch) {
+	for _, name := range u.nodeNames.after(j.last, Batch) {
 		j.nodes = append(j.nodes, u.nodes[name])
 		j.last = name
 	}
 	return len(j.nodes) > 0
 }
 
-func (j *judgeNodes) compute() {
+func (j *judgeNodes) Compute() {
 	j.verdicts = j.verdicts[:0]
 	for _, node := range j.nodes {
 		j.verdicts = append(j.verdicts, j.rules.Evaluate(node))
@@ -132,7 +132,7 @@ func (j *judgeNodes) compute() {
 
 // note notes a verdict, unless it is of rules or of a state of a node that are no longer there, and reports
 // whether it is news.
-func (u update) note(known *workload, rules *daemon.Rules, node *corev1.Node, verdict daemon.Verdict) bool {
+func (u Update) note(known *workload, rules *daemon.Rules, node *corev1.Node, verdict daemon.Verdict) bool {
 	return known.object != nil && known.rules == rules && u.nodes[node.Name] == node &&
 		known.cells.SetNode(node.Name, node.UID, verdict, u.now)
 }
@@ -145,62 +145,62 @@ type judged struct {
 	verdict daemon.Verdict
 }
 
-// seeNode takes a node as it is now, and judges it for every daemon.
-type seeNode struct {
-	node *corev1.Node
+// SeeNode takes a node as it is now, and judges it for every daemon.
+type SeeNode struct {
+	Node *corev1.Node
 
 	taken bool
 	last  DaemonKey
 	some  []judged
 }
 
-func (n *seeNode) step(u update) (more bool) {
+func (n *SeeNode) Step(u Update) (more bool) {
 	if !n.taken {
 		n.taken = true
-		u.nodes[n.node.Name] = n.node
-		u.nodeNames.ReplaceOrInsert(n.node.Name)
+		u.nodes[n.Node.Name] = n.Node
+		u.nodeNames.ReplaceOrInsert(n.Node.Name)
 	}
 	for _, one := range n.some {
-		if u.note(one.known, one.rules, n.node, one.verdict) {
-			u.changed(one.key.on(n.node.Name))
+		if u.note(one.known, one.rules, n.Node, one.verdict) {
+			u.changed(one.key.On(n.Node.Name))
 		}
 	}
 	before := n.last
-	n.some, n.last = u.index.judged(n.last, batch)
+	n.some, n.last = u.index.judged(n.last, Batch)
 	return n.last != before
 }
 
-func (n *seeNode) compute() {
+func (n *SeeNode) Compute() {
 	for i := range n.some {
-		n.some[i].verdict = n.some[i].rules.Evaluate(n.node)
+		n.some[i].verdict = n.some[i].rules.Evaluate(n.Node)
 	}
 }
 
-// removeNode takes a node out of the cells of every daemon.
-type removeNode struct {
+// ForgetNode takes a node out of the cells of every daemon.
+type ForgetNode struct {
 	locked
-	name string
+	Name string
 	last DaemonKey
 }
 
-func (n *removeNode) step(u update) (more bool) {
+func (n *ForgetNode) Step(u Update) (more bool) {
 	if n.last == (DaemonKey{}) {
-		delete(u.nodes, n.name)
-		u.nodeNames.Delete(n.name)
+		delete(u.nodes, n.Name)
+		u.nodeNames.Delete(n.Name)
 	}
 	before := n.last
-	some, last := u.index.judged(before, batch)
+	some, last := u.index.judged(before, Batch)
 	for _, one := range some {
-		if one.known.cells.RemoveNode(n.name, u.now) {
-			u.changed(one.key.on(n.name))
+		if one.known.cells.RemoveNode(n.Name, u.now) {
+			u.changed(one.key.On(n.Name))
 		}
 	}
 	n.last = last
 	return last != before
 }
 
-// removeDaemon forgets a daemon, but not its pods.
-func (u update) removeDaemon(key DaemonKey) {
+// ForgetDaemon forgets a daemon, but not its pods.
+func (u Update) ForgetDaemon(key DaemonKey) {
 	known, ok := u.daemons[key]
 	if !ok {
 		return
@@ -210,18 +210,18 @@ func (u update) removeDaemon(key DaemonKey) {
 	known.object, known.problems, known.affected = nil, nil, newKeys(strings.Compare)
 	u.later(&sequence{
 		&unblock{key: key, nodes: blocked},
-		&eachCell{key: key, known: known, f: func(u update, nodes []string) bool {
+		&eachCell{key: key, known: known, f: func(u Update, nodes []string) bool {
 			for _, node := range nodes {
 				known.cells.RemoveNode(node, u.now)
 				for _, uid := range known.cells.PodsOn(node) {
-					u.noteFormer(key.on(node), known, u.pods[uid])
+					u.noteFormer(key.On(node), known, u.pods[uid])
 				}
 			}
 			return true
 		}},
 		&releaseClaims{key: key},
-		once(func(u update) {
-			u.report(key)
+		once(func(u Update) {
+			u.Report(key)
 			u.forgetEmpty(key)
 		}),
 	})
@@ -235,11 +235,19 @@ type unblock struct {
 	last  string
 }
 
-func (b *unblock) step(u update) (more bool) {
-	nodes := b.nodes.after(b.last, batch)
+func (b *unblock) Step(u Update) (more bool) {
+	nodes := b.nodes.after(b.last, Batch)
 	for _, node := range nodes {
-		u.awaited.await(b.key.on(node))
+		u.awaited.await(b.key.On(node))
 		b.last = node
 	}
-	return len(nodes) == batch
+	return len(nodes) == Batch
+}
+
+// OwnerGone notes that the API server has a daemon no more, or deletes it. It is taken for one that is being
+// Deleted until the watch shows it again: its pods are the garbage collector's.
+func (u Update) OwnerGone(key DaemonKey) {
+	if known := u.daemons[key]; known != nil {
+		known.gone = true
+	}
 }

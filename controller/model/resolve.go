@@ -1,4 +1,4 @@
-package controller
+package model
 
 import (
 	"slices"
@@ -18,7 +18,7 @@ import (
 // made one, its pods are not yet all called the same, and nothing is planned.
 
 // called is what a daemon's template is called, and whether that is settled.
-func (u update) called(known *workload) (revision string, settled bool) {
+func (u Update) called(known *workload) (revision string, settled bool) {
 	revision = known.template.Revision
 	subject := known.subject()
 	current, duplicates := u.records.recorded(&subject)
@@ -38,7 +38,7 @@ func (u update) called(known *workload) (revision string, settled bool) {
 
 // recordable reports whether a record of a native template would be selected. One that is not is never made, and nothing
 // waits for it: the daemon's pods would not be selected either, and to ask for one says so.
-func (u update) recordable(known *workload) bool {
+func (u Update) recordable(known *workload) bool {
 	template := *known.template
 	template.Revision, template.Generation = known.id.Revision, ""
 	return known.selector.Matches(labels.Set(template.PodLabels()))
@@ -47,7 +47,7 @@ func (u update) recordable(known *workload) bool {
 // resolveRevision has a daemon kept up as its template is called now, once its cells are counted by it: then they
 // are planned, or those that there is something to do about. While it is not settled what it is called, its
 // records are looked at instead.
-func (u update) resolveRevision(key DaemonKey, known *workload, due bool) {
+func (u Update) resolveRevision(key DaemonKey, known *workload, due bool) {
 	revision, settled := u.called(known)
 	known.revisionResolved = settled
 	if !settled {
@@ -68,7 +68,7 @@ func (u update) resolveRevision(key DaemonKey, known *workload, due bool) {
 // misnamed has a daemon's records looked at when a pod that changed or is new is called by one of
 // several records of its template: the pass that gave the others their name could not reach it, and
 // nothing is planned before it has it too.
-func (u update) misnamed(key DaemonKey, known *workload, revision string) {
+func (u Update) misnamed(key DaemonKey, known *workload, revision string) {
 	if !u.begun || !known.active() || known.revisionResolved || known.judging {
 		return
 	}
@@ -79,8 +79,8 @@ func (u update) misnamed(key DaemonKey, known *workload, revision string) {
 	}
 }
 
-// recordsChanged looks at a daemon whose records changed.
-func (u update) recordsChanged(key DaemonKey) {
+// RecordsChanged looks at a daemon whose records changed.
+func (u Update) RecordsChanged(key DaemonKey) {
 	known := u.daemons[key]
 	if !u.begun || !known.active() || known.judging {
 		return

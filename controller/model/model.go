@@ -1,4 +1,4 @@
-package controller
+package model
 
 import (
 	"strings"
@@ -20,18 +20,18 @@ type DaemonKey struct {
 	UID       types.UID
 }
 
-func keyOf(object *v1alpha1.DaemonSet) DaemonKey { return DaemonKey{object.Namespace, object.UID} }
+func KeyOf(object *v1alpha1.DaemonSet) DaemonKey { return DaemonKey{object.Namespace, object.UID} }
 
-func ownerOf(cell daemon.CellKey) DaemonKey { return DaemonKey{cell.Namespace, cell.Owner} }
+func OwnerOf(cell daemon.CellKey) DaemonKey { return DaemonKey{cell.Namespace, cell.Owner} }
 
-func (k DaemonKey) on(node string) daemon.CellKey {
+func (k DaemonKey) On(node string) daemon.CellKey {
 	return daemon.CellKey{Namespace: k.Namespace, Owner: k.UID, Node: node}
 }
 
-// model is what is known of the cluster: every node, every daemon, and of each daemon its cells, with what is
+// Model is what is known of the cluster: every node, every daemon, and of each daemon its cells, with what is
 // due for them and what keeps them waiting. It has no lock and does nothing by itself: an update takes in what
 // was observed, and returns what that wakes.
-type model struct {
+type Model struct {
 	kinds Kinds
 	// nonce is in the names of pods that come after none that is known. No process ever had the same.
 	nonce string
@@ -40,8 +40,8 @@ type model struct {
 	nodes     map[string]*corev1.Node
 	nodeNames keys[string]
 	daemons   map[DaemonKey]*workload
-	owners    keys[DaemonKey]        // of daemons
-	pods      map[types.UID]*seenPod // those that are in a cell, as they were seen last
+	owners    keys[DaemonKey]    // of daemons
+	pods      map[types.UID]*Pod // those that are in a cell, as they were seen last
 	claims    claims
 	awaited   awaited
 	records   records
@@ -50,14 +50,14 @@ type model struct {
 	priorities priorities
 }
 
-func newModel(kinds Kinds, nonce string) *model {
-	return &model{
+func New(kinds Kinds, nonce string) *Model {
+	return &Model{
 		kinds: kinds, nonce: nonce,
 		nodes:     map[string]*corev1.Node{},
 		nodeNames: newKeys(strings.Compare),
 		daemons:   map[DaemonKey]*workload{},
 		owners:    newKeys(compareKeys),
-		pods:      map[types.UID]*seenPod{},
+		pods:      map[types.UID]*Pod{},
 		claims:    newClaims(),
 		awaited:   newAwaited(),
 		records:   newRecords(),
@@ -112,75 +112,75 @@ func calledAs(template *daemon.Template) string {
 	return template.Revision
 }
 
-// begin lets work go on, once everything there is was seen: a cell that is planned before its pods
+// Begin lets work go on, once everything there is was seen: a cell that is planned before its pods
 // were seen asks for one, a rollout that does not know of every pod would take what its limits do
 // not allow, and what a template is called is in its record.
-func (u update) begin() {
-	u.model.begun = true
-	u.later(&eachDaemon{f: func(u update, key DaemonKey, known *workload) {
+func (u Update) Begin() {
+	u.Model.begun = true
+	u.later(&eachDaemon{f: func(u Update, key DaemonKey, known *workload) {
 		if known.active() && !known.judging && !known.revisionResolved {
 			u.resolveRevision(key, known, true)
 		}
 	}})
 }
 
-// replan has every cell planned again: what kept pods from being made is over.
-func (u update) replan() {
-	u.later(&eachDaemon{f: func(u update, key DaemonKey, known *workload) {
+// Replan has every cell planned again: what kept pods from being made is over.
+func (u Update) Replan() {
+	u.later(&eachDaemon{f: func(u Update, key DaemonKey, known *workload) {
 		if known.keptUp() {
 			u.planAll(key, known)
 		}
 	}})
 }
 
-// podIs takes a pod as it is now. It may have changed its owner or its node since it was last
+// SeePod takes a pod as it is now. It may have changed its owner or its node since it was last
 // seen, so that it leaves the cell it was in.
-func (u update) podIs(pod *seenPod) {
+func (u Update) SeePod(pod *Pod) {
 	u.place(pod)
 	u.noteOrphan(pod)
-	if pod.orphanOn != "" {
+	if pod.orphanOn() != "" {
 		u.later(&findOwner{pod: pod})
 	}
 }
 
 // place puts a pod into its cell and takes it out of the one it was in. A pod that its daemon has
 // to let go is in none.
-func (u update) place(pod *seenPod) {
+func (u Update) place(pod *Pod) {
 	_, due := u.claims.cellOf[pod.UID]
 	u.dropClaims(pod.UID)
-	cell, ours := pod.cell, pod.ours
-	stray := ours && u.workload(ownerOf(cell)).noLongerSelected(pod)
+	cell, ours := pod.Cell(), pod.ours
+	stray := ours && u.workload(OwnerOf(cell)).noLongerSelected(pod)
 	old, had := u.pods[pod.UID]
 	switch {
-	case stray && had && old.cell == cell:
+	case stray && had && old.Cell() == cell:
 		u.takeOut(old, (*daemon.Cells).ReleasePod)
-	case had && (!ours || stray || old.cell != cell):
+	case had && (!ours || stray || old.Cell() != cell):
 		u.removePod(old)
 	case stray && !due:
-		u.workload(ownerOf(cell)).cells.ReleasePod(cell.Node, pod.UID, u.now)
+		u.workload(OwnerOf(cell)).cells.ReleasePod(cell.Node, pod.UID, u.now)
 	}
 	switch {
 	case stray:
-		u.claims.add(cell, claim{pod: pod})
+		u.claims.add(cell, Claim{Pod: pod})
 		u.changed(cell)
 	case ours:
 		u.pods[pod.UID] = pod
-		known := u.workload(ownerOf(cell))
+		known := u.workload(OwnerOf(cell))
 		if known.object == nil { // one that is there has a name, whatever its pods say
 			known.name = pod.family.Value().daemon
 		}
-		known.cells.SetPod(cell.Node, pod.observed, u.now)
-		if had && old.observed.Revision != pod.observed.Revision {
-			u.lost(ownerOf(cell), known, old.observed.Revision)
+		known.cells.SetPod(cell.Node, &pod.Pod, u.now)
+		if had && old.Revision != pod.Revision {
+			u.lost(OwnerOf(cell), known, old.Revision)
 		}
-		u.misnamed(ownerOf(cell), known, pod.observed.Revision)
+		u.misnamed(OwnerOf(cell), known, pod.Revision)
 		u.changed(cell)
 		u.noteFormer(cell, known, pod)
 	}
 }
 
 // lost looks whether a daemon's last pod of a revision is gone, or is called otherwise now.
-func (u update) lost(key DaemonKey, known *workload, revision string) {
+func (u Update) lost(key DaemonKey, known *workload, revision string) {
 	if known.cells.Holds(revision) {
 		return
 	}
@@ -191,16 +191,16 @@ func (u update) lost(key DaemonKey, known *workload, revision string) {
 }
 
 // dropClaims forgets what was due of a pod, and has the cell planned that waited for it.
-func (u update) dropClaims(pod types.UID) {
+func (u Update) dropClaims(pod types.UID) {
 	if cell, was := u.claims.drop(pod); was {
 		u.changed(cell)
 	}
 }
 
-// podLeft takes a pod out of the cell it was in, whatever it looked like in the end.
-func (u update) podLeft(pod *seenPod) {
+// ForgetPod takes a pod out of the cell it was in, whatever it looked like in the end.
+func (u Update) ForgetPod(pod *Pod) {
 	u.dropClaims(pod.UID)
-	drop(u.claims.orphans, pod.Namespace, pod.UID)
+	drop(u.claims.orphans, pod.GetNamespace(), pod.UID)
 	if cell, awaits := u.awaited.by(pod); awaits {
 		u.changed(cell)
 	}
@@ -209,35 +209,35 @@ func (u update) podLeft(pod *seenPod) {
 	}
 }
 
-func (u update) removePod(pod *seenPod) { u.takeOut(pod, (*daemon.Cells).RemovePod) }
+func (u Update) removePod(pod *Pod) { u.takeOut(pod, (*daemon.Cells).RemovePod) }
 
 // takeOut takes a pod out of its cell, in one of two ways.
-func (u update) takeOut(pod *seenPod, remove func(*daemon.Cells, string, types.UID, time.Time)) {
+func (u Update) takeOut(pod *Pod, remove func(*daemon.Cells, string, types.UID, time.Time)) {
 	delete(u.pods, pod.UID)
-	cell := pod.cell
-	known := u.daemons[ownerOf(cell)]
+	cell := pod.Cell()
+	known := u.daemons[OwnerOf(cell)]
 	remove(&known.cells, cell.Node, pod.UID, u.now)
 	u.index.noFormer(pod.UID)
-	u.lost(ownerOf(cell), known, pod.observed.Revision)
+	u.lost(OwnerOf(cell), known, pod.Revision)
 	u.changed(cell)
 	if known.object == nil {
 		u.follow(cell, known)
 	}
-	u.forgetEmpty(ownerOf(cell))
+	u.forgetEmpty(OwnerOf(cell))
 }
 
 // changed has a cell planned, its daemon reported, and lets the daemon's rollout go on.
-func (u update) changed(cell daemon.CellKey) {
-	key := ownerOf(cell)
+func (u Update) changed(cell daemon.CellKey) {
+	key := OwnerOf(cell)
 	known := u.daemons[key]
 	if known != nil && u.begun {
 		u.plan(cell, known.priority)
 	}
-	u.report(key)
+	u.Report(key)
 	u.goOn(key, known)
 }
 
-func (u update) workload(key DaemonKey) *workload {
+func (u Update) workload(key DaemonKey) *workload {
 	known, ok := u.daemons[key]
 	if !ok {
 		known = &workload{affected: newKeys(strings.Compare)}
@@ -248,49 +248,48 @@ func (u update) workload(key DaemonKey) *workload {
 }
 
 // forgetEmpty drops a daemon that is gone and has no pods any more.
-func (u update) forgetEmpty(key DaemonKey) {
+func (u Update) forgetEmpty(key DaemonKey) {
 	if known := u.daemons[key]; known != nil && known.object == nil && known.cells.Len() == 0 {
 		delete(u.daemons, key)
 		u.owners.Delete(key)
 	}
 }
 
-// task is a plan with what it takes to act on it; all of it is read only.
-type task struct {
+// Task is a plan with what it takes to act on it; all of it is read only.
+type Task struct {
 	daemon.Plan
-	claims   []claim // due first: they change what there is to plan
-	object   *v1alpha1.DaemonSet
-	template *daemon.Template
-	selector labels.Selector
-	node     *corev1.Node // nil when the node is gone
-	names    []string     // of the pod to make, and to try when somebody else's pod has the first
-	former   string       // a pod of a former daemon of the same name that is there
-	made     bool         // set when the plan's pod was made
+	Claims   []Claim // due first: they change what there is to plan
+	Object   *v1alpha1.DaemonSet
+	Template *daemon.Template
+	Selector labels.Selector
+	Node     *corev1.Node // nil when the node is gone
+	Names    []string     // of the pod to make, and to try when somebody else's pod has the first
+	Former   string       // a pod of a former daemon of the same name that is there
 }
 
-// task plans a cell now; it is empty when there is nothing to keep up.
-func (u update) task(cell daemon.CellKey) task {
-	known := u.daemons[ownerOf(cell)]
+// Task plans a cell now; it is empty when there is nothing to keep up.
+func (u Update) Task(cell daemon.CellKey) Task {
+	known := u.daemons[OwnerOf(cell)]
 	if !known.keptUp() {
-		return task{}
+		return Task{}
 	}
 	before := known.cells.Counters()
 	plan := known.cells.Plan(cell.Node, u.now)
 	if known.cells.Counters() != before { // a pod became available by waiting
-		u.report(ownerOf(cell))
-		u.goOn(ownerOf(cell), known)
+		u.Report(OwnerOf(cell))
+		u.goOn(OwnerOf(cell), known)
 	}
-	task := task{Plan: plan, object: known.object, template: known.template, selector: known.selector, node: u.nodes[cell.Node], claims: u.claims.of(cell)}
+	task := Task{Plan: plan, Object: known.object, Template: known.template, Selector: known.selector, Node: u.nodes[cell.Node], Claims: u.claims.of(cell)}
 	if len(plan.Actions) > 0 {
-		task.names = u.names(known, cell.Node)
-		task.former = u.former(cell, known)
+		task.Names = u.names(known, cell.Node)
+		task.Former = u.former(cell, known)
 	}
 	return task
 }
 
 // names are those that a daemon's new pod on a node may get. Where no pod is known that it comes after there may have been
 // one before this process began, or before the node was created again.
-func (u update) names(known *workload, node string) []string {
+func (u Update) names(known *workload, node string) []string {
 	after := known.cells.After(node)
 	if after == "" {
 		after = u.nonce
@@ -301,27 +300,36 @@ func (u update) names(known *workload, node string) []string {
 	return known.template.PodNames(node, after)
 }
 
-// deleted notes that the API server took a delete of a pod: rollouts count on it before the watch
+// Deleted notes that the API server took a delete of a pod: rollouts count on it before the watch
 // tells.
-func (u update) deleted(cell daemon.CellKey, pod types.UID) {
-	if known, ok := u.daemons[ownerOf(cell)]; ok {
+func (u Update) Deleted(cell daemon.CellKey, pod types.UID) {
+	if known, ok := u.daemons[OwnerOf(cell)]; ok {
 		known.cells.Deleted(cell.Node, pod, u.now)
-		u.goOn(ownerOf(cell), known)
+		u.goOn(OwnerOf(cell), known)
 	}
 }
 
-// replaced notes that a finished pod was removed, so that the next one of its cell waits longer.
-func (u update) replaced(cell daemon.CellKey) {
-	if known, ok := u.daemons[ownerOf(cell)]; ok {
+// Replaced notes that a finished pod was removed, so that the next one of its cell waits longer.
+func (u Update) Replaced(cell daemon.CellKey) {
+	if known, ok := u.daemons[OwnerOf(cell)]; ok {
 		known.cells.Replaced(cell.Node, u.now)
 	}
 }
 
-// active collects all daemons that are kept up.
-func active(objects *[]*v1alpha1.DaemonSet) work {
-	return &eachDaemon{f: func(_ update, _ DaemonKey, known *workload) {
+// Active collects all daemons that are kept up.
+func Active(objects *[]*v1alpha1.DaemonSet) Work {
+	return &eachDaemon{f: func(_ Update, _ DaemonKey, known *workload) {
 		if known.active() {
 			*objects = append(*objects, known.object)
 		}
 	}}
+}
+
+// Size is how much is known: how many nodes, daemons, pods and ControllerRevisions, and whatever is due, awaited
+// or remembered of one of them. It is 0 once all of them are gone.
+func (m *Model) Size() int {
+	size := len(m.nodes) + m.nodeNames.Len() + len(m.daemons) + m.owners.Len() + len(m.pods)
+	size += len(m.claims.byCell) + len(m.claims.cellOf) + m.claims.cells.Len() + len(m.claims.orphans)
+	size += len(m.awaited.byName) + len(m.awaited.byCell) + len(m.records.known) + len(m.records.held)
+	return size + m.index.daemons.Len() + len(m.index.byName) + len(m.index.byNamespace) + len(m.index.former) + len(m.index.placeOf)
 }

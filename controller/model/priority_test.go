@@ -1,21 +1,10 @@
-package controller
+package model
 
 import (
 	"testing"
 
-	schedulingv1 "k8s.io/api/scheduling/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/everynode/everynode/api/v1alpha1"
 )
-
-func class(name string, value int32, standard bool) *schedulingv1.PriorityClass {
-	return &schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{Name: name}, Value: value, GlobalDefault: standard}
-}
-
-func ofClass(name string) func(*v1alpha1.DaemonSet) {
-	return func(set *v1alpha1.DaemonSet) { set.Spec.Template.Spec.PriorityClassName = name }
-}
 
 // On a node that joins, each daemon's cell is asked for with the priority its pods will have.
 func TestWorldRanksCells(t *testing.T) {
@@ -31,7 +20,7 @@ func TestWorldRanksCells(t *testing.T) {
 		t.Helper()
 		w.nodeSeen(makeNode(node))
 		for set, rank := range ranks {
-			if got := q.ranks[keyOf(set).on(node)]; got != rank {
+			if got := q.ranks[KeyOf(set).On(node)]; got != rank {
 				t.Errorf("%s: %s has rank %d, want %d", when, set.Name, got, rank)
 			}
 		}

@@ -1,4 +1,4 @@
-package controller
+package model
 
 import (
 	schedulingv1 "k8s.io/api/scheduling/v1"
@@ -20,8 +20,8 @@ func (p *priorities) of(class string) int32 {
 	return p.byClass[class]
 }
 
-// classSeen takes a priority class as it is now. Its value cannot change, but it may be new.
-func (u update) classSeen(class *schedulingv1.PriorityClass) {
+// SeeClass takes a priority class as it is now. Its value cannot change, but it may be new.
+func (u Update) SeeClass(class *schedulingv1.PriorityClass) {
 	u.priorities.byClass[class.Name] = class.Value
 	switch {
 	case class.GlobalDefault:
@@ -32,7 +32,7 @@ func (u update) classSeen(class *schedulingv1.PriorityClass) {
 	u.rank()
 }
 
-func (u update) classGone(name string) {
+func (u Update) ForgetClass(name string) {
 	delete(u.priorities.byClass, name)
 	if u.priorities.standard == name {
 		u.priorities.standard = ""
@@ -42,15 +42,15 @@ func (u update) classGone(name string) {
 
 // rank gives every daemon the priority that its pods will have. Cells that are queued already
 // keep their place.
-func (u update) rank() {
-	u.later(&eachDaemon{f: func(u update, _ DaemonKey, known *workload) {
+func (u Update) rank() {
+	u.later(&eachDaemon{f: func(u Update, _ DaemonKey, known *workload) {
 		known.priority = u.priorities.of(known.object.Spec.Template.Spec.PriorityClassName)
 	}})
 }
 
-// ofPriorityClass collects the daemons whose pods name a class.
-func ofPriorityClass(name string, keys *[]DaemonKey) work {
-	return &eachDaemon{f: func(_ update, key DaemonKey, known *workload) {
+// OfPriorityClass collects the daemons whose pods name a class.
+func OfPriorityClass(name string, keys *[]DaemonKey) Work {
+	return &eachDaemon{f: func(_ Update, key DaemonKey, known *workload) {
 		if known.object.Spec.Template.Spec.PriorityClassName == name {
 			*keys = append(*keys, key)
 		}

@@ -1,4 +1,4 @@
-package controller
+package model
 
 import (
 	"fmt"
@@ -19,18 +19,18 @@ func TestVerdictsOfTheFormerRulesAreNotNoted(t *testing.T) {
 	set, node := makeDaemon("d"), makeNode("n1")
 	w.nodeSeen(node)
 	see(t, w, set)
-	known := w.model.daemons[keyOf(set)]
+	known := w.daemons[KeyOf(set)]
 	former := known.rules
 	see(t, w, makeDaemon("d", generation(2), onlyWhere("disk", "ssd")))
-	no := func(update, *corev1.Node, daemon.Verdict) { t.Error("a verdict of the former rules is noted") }
+	no := func(Update, *corev1.Node, daemon.Verdict) { t.Error("a verdict of the former rules is noted") }
 	w.run(&judgeNodes{known: known, rules: former, news: no})
 	stale := makeNode("n1", labelled("disk", "ssd"))
-	w.update(func(u update) {
+	w.update(func(u Update) {
 		if u.note(known, known.rules, stale, known.rules.Evaluate(stale)) {
 			t.Error("the verdict on a former state of the node is noted")
 		}
 	})
-	if _, counters := countersOf(w, keyOf(set)); counters.Desired != 0 {
+	if _, counters := countersOf(w, KeyOf(set)); counters.Desired != 0 {
 		t.Errorf("%d nodes should run a pod, want none", counters.Desired)
 	}
 }
@@ -41,7 +41,7 @@ func TestNothingIsPlannedWhileNodesAreJudged(t *testing.T) {
 	set := makeDaemon("d")
 	w.nodeSeen(makeNode("n1"))
 	see(t, w, set)
-	if len(w.task(keyOf(set).on("n1")).Actions) == 0 {
+	if len(w.task(KeyOf(set).On("n1")).Actions) == 0 {
 		t.Fatal("nothing is planned for a daemon without pods")
 	}
 	changed := makeDaemon("d", generation(2), onlyWhere("disk", "ssd"))
@@ -49,12 +49,12 @@ func TestNothingIsPlannedWhileNodesAreJudged(t *testing.T) {
 	if problem != nil {
 		t.Fatal(problem.Message)
 	}
-	w.update(func(u update) { u.install(keyOf(changed), changed, terms) })
-	if actions := w.task(keyOf(set).on("n1")).Actions; len(actions) > 0 {
+	w.update(func(u Update) { u.install(KeyOf(changed), changed, terms) })
+	if actions := w.task(KeyOf(set).On("n1")).Actions; len(actions) > 0 {
 		t.Errorf("planned %v before the node is judged", actions)
 	}
-	w.recordsChanged(keyOf(set))
-	if actions := w.task(keyOf(set).on("n1")).Actions; len(actions) > 0 {
+	w.recordsChanged(KeyOf(set))
+	if actions := w.task(KeyOf(set).On("n1")).Actions; len(actions) > 0 {
 		t.Errorf("planned %v before the node is judged, once records changed", actions)
 	}
 }
@@ -79,8 +79,8 @@ func TestMadeUpOwnersAreNotJudged(t *testing.T) {
 	}
 }
 
-func judgedBy(w *state) int {
-	some, _ := w.model.index.judged(DaemonKey{}, 1000)
+func judgedBy(w *world) int {
+	some, _ := w.index.judged(DaemonKey{}, 1000)
 	return len(some)
 }
 
@@ -113,7 +113,7 @@ func TestFormerPodsThatHoldTheirPlace(t *testing.T) {
 			if test.holds {
 				wants = pod.Name
 			}
-			if got := w.task(keyOf(set).on("n1")).former; got != wants {
+			if got := w.task(KeyOf(set).On("n1")).Former; got != wants {
 				t.Errorf("the daemon waits for %q, want %q", got, wants)
 			}
 			q.drain()
@@ -124,7 +124,7 @@ func TestFormerPodsThatHoldTheirPlace(t *testing.T) {
 				t.Errorf("planned %v once the pod has finished: uid-d on n1 goes on waiting", plans)
 			}
 			w.podGone(pod)
-			if n := len(w.model.index.former) + len(w.model.index.placeOf); n != 0 {
+			if n := len(w.index.former) + len(w.index.placeOf); n != 0 {
 				t.Errorf("%d entries are left of a pod that is gone", n)
 			}
 		})
@@ -141,11 +141,11 @@ func TestFormerPodsFollowTheirDaemon(t *testing.T) {
 	w.podSeen(pod)
 	see(t, w, set)
 	see(t, w, next)
-	if former := w.task(keyOf(next).on("n1")).former; former != "" {
+	if former := w.task(KeyOf(next).On("n1")).Former; former != "" {
 		t.Errorf("waits for %q of a daemon that is there", former)
 	}
-	w.daemonGone(keyOf(set))
-	if former := w.task(keyOf(next).on("n1")).former; former != pod.Name {
+	w.daemonGone(KeyOf(set))
+	if former := w.task(KeyOf(next).On("n1")).Former; former != pod.Name {
 		t.Errorf("waits for %q, want %q", former, pod.Name)
 	}
 }
@@ -167,7 +167,7 @@ func TestWhatIsKeptOfAPodIsBounded(t *testing.T) {
 		orphan := pod.DeepCopy()
 		orphan.OwnerReferences = nil
 		for name, pod := range map[string]*corev1.Pod{"owned": pod, "orphan": orphan} {
-			seen := everynodeOnly.seePod(pod)
+			seen := everynodeOnly.ObservePod(pod)
 			if kept := len(seen.family.Value().labels); kept > most {
 				t.Errorf("%s pod of %s: %d bytes of labels are kept", name, kind, kept)
 			}
@@ -177,11 +177,11 @@ func TestWhatIsKeptOfAPodIsBounded(t *testing.T) {
 	long := makePod(set, makeNode("n1"), func(pod *corev1.Pod) {
 		pod.Annotations[v1alpha1.NodeUIDAnnotation] = string(make([]byte, 200<<10))
 	})
-	if kept := len(everynodeOnly.seePod(long).observed.NodeUID); kept > most {
+	if kept := len(everynodeOnly.ObservePod(long).NodeUID); kept > most {
 		t.Errorf("%d bytes of the annotation %s are kept", kept, v1alpha1.NodeUIDAnnotation)
 	}
 	long.OwnerReferences[0].Name = string(make([]byte, 1<<20))
-	if everynodeOnly.seePod(long).ours {
+	if everynodeOnly.ObservePod(long).ours {
 		t.Error("an owner whose name no object can have is taken for a DaemonSet")
 	}
 }
@@ -211,7 +211,7 @@ func TestLabelsFewAndMany(t *testing.T) {
 				pod.Labels[fmt.Sprintf("l%d", i)] = fmt.Sprint(i)
 			}
 		})
-		of := everynodeOnly.seePod(pod).labels()
+		of := everynodeOnly.ObservePod(pod).labels()
 		for name, value := range pod.Labels {
 			if !of.Has(name) || of.Get(name) != value {
 				t.Fatalf("of %d labels %s is %q, want %q", n, name, of.Get(name), value)
@@ -233,7 +233,7 @@ func BenchmarkHostilePodEvent(b *testing.B) {
 			b.Run(kind+"/"+name, func(b *testing.B) {
 				w, _ := deaf(b, 50, 10)
 				for b.Loop() {
-					w.podIs(everynodeOnly.seePod(pod))
+					w.podIs(everynodeOnly.ObservePod(pod))
 				}
 			})
 		}

@@ -1,0 +1,224 @@
+package model
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/everynode/everynode/internal/daemon"
+)
+
+// Claim is a change of a pod's owner that is due: a pod without controller that a daemon's
+// selector matches is adopted, and a daemon's pod that its selector does not match any more is
+// released, as in apps/v1 (k8s.io/kubernetes pkg/controller PodControllerRefManager).
+type Claim struct {
+	Pod   *Pod
+	Adopt bool // else release
+}
+
+// claims are what is due, by cell, with the pods that are nobody's.
+type claims struct {
+	byCell  map[daemon.CellKey]map[types.UID]Claim
+	cellOf  map[types.UID]daemon.CellKey
+	cells   keys[daemon.CellKey]          // those of byCell
+	orphans map[string]map[types.UID]*Pod // pods without controller, by namespace
+}
+
+func newClaims() claims {
+	return claims{
+		byCell:  map[daemon.CellKey]map[types.UID]Claim{},
+		cellOf:  map[types.UID]daemon.CellKey{},
+		cells:   newKeys(compareCells),
+		orphans: map[string]map[types.UID]*Pod{},
+	}
+}
+
+// add makes a claim due, and gives the cell that it is about.
+func (c *claims) add(cell daemon.CellKey, due Claim) {
+	put(c.byCell, cell, due.Pod.UID, due)
+	c.cells.ReplaceOrInsert(cell)
+	c.cellOf[due.Pod.UID] = cell
+}
+
+// drop forgets what is due of a pod, and says of which cell.
+func (c *claims) drop(pod types.UID) (cell daemon.CellKey, was bool) {
+	cell, was = c.cellOf[pod]
+	if !was {
+		return cell, false
+	}
+	delete(c.cellOf, pod)
+	drop(c.byCell, cell, pod)
+	if len(c.byCell[cell]) == 0 {
+		c.cells.Delete(cell)
+	}
+	return cell, true
+}
+
+// of are the claims of a cell, in the order of their pods' UIDs.
+func (c *claims) of(cell daemon.CellKey) (due []Claim) {
+	if len(c.byCell[cell]) == 0 {
+		return nil
+	}
+	for _, uid := range slices.Sorted(maps.Keys(c.byCell[cell])) {
+		due = append(due, c.byCell[cell][uid])
+	}
+	return due
+}
+
+// noteOrphan remembers a pod that is nobody's.
+func (u Update) noteOrphan(pod *Pod) {
+	if pod.orphanOn() == "" {
+		drop(u.claims.orphans, pod.GetNamespace(), pod.UID)
+		return
+	}
+	put(u.claims.orphans, pod.GetNamespace(), pod.UID, pod)
+}
+
+// findOwner claims a pod that is nobody's for the first daemon that matches it. How long that takes is
+// up to whoever wrote selectors and labels: so it is done while the model is not locked.
+type findOwner struct {
+	pod        *Pod
+	candidates []candidate
+	found      *candidate
+}
+
+// candidate is a daemon that may adopt a pod.
+type candidate struct {
+	key      DaemonKey
+	name     string
+	selector labels.Selector
+}
+
+func (f *findOwner) Step(u Update) (more bool) {
+	if f.found != nil {
+		u.claimOrphan(f.found.key, f.pod)
+		return false
+	}
+	if f.candidates != nil {
+		return false
+	}
+	for _, key := range inOrder(u.index.byNamespace[f.pod.GetNamespace()]) {
+		if known := u.daemons[key]; known.active() {
+			f.candidates = append(f.candidates, candidate{key, known.name, known.selector})
+		}
+	}
+	return len(f.candidates) > 0
+}
+
+func (f *findOwner) Compute() {
+	of := f.pod.labels()
+	for i := range f.candidates {
+		if one := &f.candidates[i]; (f.found == nil || one.name < f.found.name) && matches(one.selector, of) {
+			f.found = one
+		}
+	}
+}
+
+// claimOrphan has a daemon adopt a pod, unless either changed meanwhile or another one is to.
+func (u Update) claimOrphan(key DaemonKey, pod *Pod) {
+	_, taken := u.claims.cellOf[pod.UID]
+	if taken || u.claims.orphans[pod.GetNamespace()][pod.UID] != pod || !u.daemons[key].active() {
+		return
+	}
+	cell := key.On(pod.orphanOn())
+	u.claims.add(cell, Claim{Pod: pod, Adopt: true})
+	u.changed(cell)
+}
+
+// claimAll looks for what a daemon that is new here has to adopt and to release: at the orphans of its namespace,
+// then at the pods in its cells, a batch at a time.
+type claimAll struct {
+	key   DaemonKey
+	known *workload
+
+	selector labels.Selector
+	orphans  []*Pod // that were not looked at yet
+	some     []*Pod // that are looked at next; after compute, those that are to be claimed
+	inCells  bool   // the orphans are done
+	last     string
+}
+
+func (c *claimAll) Step(u Update) (more bool) {
+	for _, pod := range c.some {
+		if pod.orphanOn() != "" {
+			u.claimOrphan(c.key, pod)
+		} else if u.pods[pod.UID] == pod { // as it was
+			u.place(pod)
+		}
+	}
+	c.some = c.some[:0]
+	if c.selector == nil {
+		c.selector, c.orphans = c.known.selector, slices.Collect(maps.Values(u.claims.orphans[c.key.Namespace]))
+		return true
+	}
+	if c.inCells || len(c.orphans) == 0 {
+		c.inCells = true
+		return c.podsOfCells(u)
+	}
+	c.some = append(c.some, c.orphans[:min(Batch, len(c.orphans))]...)
+	c.orphans = c.orphans[len(c.some):]
+	return true
+}
+
+func (c *claimAll) podsOfCells(u Update) (more bool) {
+	nodes := c.known.cells.NodesAfter(c.last, Batch)
+	if u.daemons[c.key] != c.known {
+		return false
+	}
+	for _, node := range nodes {
+		for _, uid := range c.known.cells.PodsOn(node) {
+			if pod, there := u.pods[uid]; there {
+				c.some = append(c.some, pod)
+			}
+		}
+		c.last = node
+	}
+	return len(nodes) > 0
+}
+
+func (c *claimAll) Compute() {
+	if len(c.some) == 0 {
+		slices.SortFunc(c.orphans, func(a, b *Pod) int { return cmp.Compare(a.UID, b.UID) })
+		return
+	}
+	c.some = slices.DeleteFunc(c.some, func(pod *Pod) bool {
+		if pod.orphanOn() != "" {
+			return !matches(c.selector, pod.labels())
+		}
+		return pod.manyLabels || c.selector.Matches(pod.labels())
+	})
+}
+
+// releaseClaims gives up what was due of a daemon that is gone. Its orphans may be another one's; what it
+// did not release is still its own.
+type releaseClaims struct {
+	locked
+	key DaemonKey
+}
+
+func (r *releaseClaims) Step(u Update) (more bool) {
+	cells := u.claims.cells.after(r.key.On(""), Batch)
+	for _, cell := range cells {
+		if OwnerOf(cell) != r.key {
+			return false
+		}
+		for _, due := range u.claims.of(cell) {
+			u.SeePod(due.Pod)
+		}
+	}
+	return len(cells) == Batch
+}
+
+// matches says whether a daemon's selector picks a pod. An empty one, which validation does not let in,
+// would pick everybody's (k/k#23223).
+func matches(selector labels.Selector, of labels.Labels) bool {
+	return !selector.Empty() && selector.Matches(of)
+}
+
+// noLongerSelected says whether a daemon has to let one of its pods go.
+func (w *workload) noLongerSelected(pod *Pod) bool {
+	return w.active() && !pod.manyLabels && !pod.Terminating && !w.selector.Matches(pod.labels())
+}
