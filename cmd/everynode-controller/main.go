@@ -24,6 +24,7 @@ import (
 	"github.com/everynode/everynode/internal/cluster"
 	"github.com/everynode/everynode/internal/garbage"
 	"github.com/everynode/everynode/internal/logging"
+	"github.com/everynode/everynode/internal/slimclient"
 	"github.com/everynode/everynode/internal/telemetry"
 	"github.com/everynode/everynode/internal/version"
 )
@@ -149,6 +150,7 @@ func newManager(config *rest.Config, o options, caches *controller.Caches) (ctrl
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                        scheme,
 		Cache:                         caches.Options(),
+		NewClient:                     slimclient.New,
 		Controller:                    ctrlconfig.Controller{CacheSyncTimeout: syncTimeout},
 		Metrics:                       telemetry.Options(o.metricsAddress, o.metricsSecure),
 		HealthProbeBindAddress:        o.healthAddress,

@@ -1,0 +1,103 @@
+package slimclient
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// server answers every request alike and keeps the last one.
+type server struct {
+	code         int
+	body         string
+	path, accept string
+	options      metav1.DeleteOptions
+	err          error // of reading them
+}
+
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.path, s.accept, s.options = r.Method+" "+r.URL.Path, r.Header.Get("Accept"), metav1.DeleteOptions{}
+	body, _ := io.ReadAll(r.Body)
+	_, _, s.err = clientgoscheme.Codecs.UniversalDeserializer().Decode(body, nil, &s.options)
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(s.code)
+	_, _ = w.Write([]byte(s.body))
+}
+
+func start(t *testing.T, s *server) client.Client {
+	t.Helper()
+	listener := httptest.NewServer(s)
+	t.Cleanup(listener.Close)
+	mapper := meta.NewDefaultRESTMapper(nil)
+	mapper.Add(corev1.SchemeGroupVersion.WithKind("Pod"), meta.RESTScopeNamespace)
+	mapper.Add(corev1.SchemeGroupVersion.WithKind("Secret"), meta.RESTScopeNamespace)
+	c, err := New(&rest.Config{Host: listener.URL}, client.Options{Scheme: clientgoscheme.Scheme, Mapper: mapper})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func status(code int32, reason metav1.StatusReason) string {
+	text, _ := json.Marshal(metav1.Status{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusFailure, Code: code, Reason: reason})
+	return string(text)
+}
+
+func TestDeletePod(t *testing.T) {
+	tests := map[string]struct {
+		code int
+		body string
+		want func(error) bool
+	}{
+		"it is gone":                         {http.StatusOK, "{}", func(err error) bool { return err == nil }},
+		"the answer is not read":             {http.StatusOK, "no pod at all", func(err error) bool { return err == nil }},
+		"it was gone before":                 {http.StatusNotFound, status(404, metav1.StatusReasonNotFound), apierrors.IsNotFound},
+		"it is another one, or changed":      {http.StatusConflict, status(409, metav1.StatusReasonConflict), apierrors.IsConflict},
+		"the API server has too much to do":  {http.StatusTooManyRequests, status(429, metav1.StatusReasonTooManyRequests), apierrors.IsTooManyRequests},
+		"it is forbidden, and says by which": {http.StatusForbidden, status(403, metav1.StatusReasonForbidden), apierrors.IsForbidden},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := &server{code: test.code, body: test.body}
+			uid, version, grace := types.UID("u"), "7", int64(5)
+			err := start(t, s).Delete(t.Context(), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "p"}},
+				client.Preconditions{UID: &uid, ResourceVersion: &version}, client.GracePeriodSeconds(grace))
+			if !test.want(err) {
+				t.Errorf("the error is %v", err)
+			}
+			if s.path != "DELETE /api/v1/namespaces/ns/pods/p" {
+				t.Errorf("the request was %s", s.path)
+			}
+			if !strings.Contains(s.accept, "as=PartialObjectMetadata") {
+				t.Errorf("it accepts %s, want metadata alone", s.accept)
+			}
+			of := s.options.Preconditions // S5
+			if of == nil || of.UID == nil || *of.UID != uid || of.ResourceVersion == nil || *of.ResourceVersion != version || s.options.GracePeriodSeconds == nil || *s.options.GracePeriodSeconds != grace {
+				t.Errorf("the options are %+v (%v)", s.options, s.err)
+			}
+		})
+	}
+}
+
+// Whatever is no pod is controller-runtime's business.
+func TestDeleteOther(t *testing.T) {
+	s := &server{code: http.StatusOK, body: `{"apiVersion":"v1","kind":"Status","status":"Success"}`}
+	if err := start(t, s).Delete(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "s"}}); err != nil {
+		t.Fatal(err)
+	}
+	if s.path != "DELETE /api/v1/namespaces/ns/secrets/s" || strings.Contains(s.accept, "PartialObjectMetadata") {
+		t.Errorf("the request was %s, and accepts %s", s.path, s.accept)
+	}
+}
