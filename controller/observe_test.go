@@ -67,8 +67,8 @@ func TestHandlersTellTheWorld(t *testing.T) {
 		}, cell, daemon},
 		{"pod added", func() { pods.OnAdd(pod, false) }, cell, daemon},
 		{"pod bound", func() { pods.OnUpdate(pod, everynodeOnly.ObservePod(makePod(set, node, bound("n1")))) }, cell, daemon},
-		{"pod deleted", func() { pods.OnDelete(pod) }, cell, daemon},
-		{"pod deleted again", func() { pods.OnAdd(pod, false); q.drain(); pods.OnDelete(missed(pod)) }, cell, daemon},
+		{"pod deleted", func() { pods.OnDelete(pod) }, nil, daemon}, // none may follow it
+		{"pod deleted again", func() { pods.OnAdd(pod, false); q.drain(); pods.OnDelete(missed(pod)) }, nil, daemon},
 		{"node deleted", func() { nodes.OnDelete(missed(node)) }, cell, daemon},
 		{"daemon deleted", func() { daemons.OnDelete(missed(seenAs(set))); q.drain() }, nil, nil},
 	}

@@ -92,7 +92,7 @@ func TestWhatANodeUpdateAsksFor(t *testing.T) {
 	}
 }
 
-// A pod's event has the cells planned that it belongs to, and no others. Of the daemons that match
+// A pod's event triggers the cells that it belongs to when it leaves something to do for them, and no others. Of the daemons that match
 // an orphan, the first by name is asked; upstream asks all of them.
 func TestWhatAPodEventAsksFor(t *testing.T) {
 	a, b, node := makeDaemon("a"), makeDaemon("b"), makeNode("n1")
@@ -102,23 +102,25 @@ func TestWhatAPodEventAsksFor(t *testing.T) {
 	}
 	newer := func(pod *corev1.Pod) { pod.ResourceVersion = "8" }
 	unplaced := func(pod *corev1.Pod) { pod.Spec.Affinity = nil }
+	failed := func(pod *corev1.Pod) { pod.Status.Phase = corev1.PodFailed }
 
 	tests := map[string]struct {
 		before, after *corev1.Pod // nil: it is not there
 		want          []string
 	}{
-		"a's pod comes":                           {after: pod(a), want: []string{"uid-a on n1"}},
-		"b's pod comes":                           {after: pod(b), want: []string{"uid-b on n1"}},
+		"a's pod comes":                           {after: pod(a)},
+		"b's pod comes":                           {after: pod(b)},
 		"an orphan that both match comes":         {after: pod(b, orphaned), want: []string{"uid-a on n1"}},
 		"an orphan that nobody matches comes":     {after: pod(a, orphaned, relabelled)},
 		"an orphan that may go anywhere comes":    {after: pod(a, orphaned, unplaced)},
-		"a's pod changes":                         {before: pod(a), after: pod(a, newer), want: []string{"uid-a on n1"}},
-		"b's pod changes":                         {before: pod(b), after: pod(b, newer), want: []string{"uid-b on n1"}},
+		"a's pod changes":                         {before: pod(a), after: pod(a, newer)},
+		"b's pod changes":                         {before: pod(b), after: pod(b, newer)},
+		"a's pod finishes":                        {before: pod(a), after: pod(a, newer, failed), want: []string{"uid-a on n1"}},
 		"an orphan that nobody matches changes":   {before: pod(a, orphaned, relabelled), after: pod(a, orphaned, relabelled, newer)},
 		"an orphan is still to be adopted":        {before: pod(a, orphaned), after: pod(a, orphaned, newer), want: []string{"uid-a on n1"}},
 		"an orphan gets labels that match":        {before: pod(a, orphaned, relabelled), after: pod(a, orphaned), want: []string{"uid-a on n1"}},
 		"an orphan loses labels that match":       {before: pod(a, orphaned), after: pod(a, orphaned, relabelled), want: []string{"uid-a on n1"}},
-		"b's pod becomes a's":                     {before: pod(b), after: pod(a, newer), want: []string{"uid-a on n1", "uid-b on n1"}},
+		"b's pod becomes a's":                     {before: pod(b), after: pod(a, newer), want: []string{"uid-b on n1"}},
 		"a's pod loses its owner":                 {before: pod(a), after: pod(a, orphaned), want: []string{"uid-a on n1"}},
 		"b's pod loses its owner":                 {before: pod(b), after: pod(b, orphaned), want: []string{"uid-a on n1", "uid-b on n1"}},
 		"a's pod goes":                            {before: pod(a), want: []string{"uid-a on n1"}},

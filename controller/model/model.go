@@ -174,7 +174,7 @@ func (u Update) place(pod *Pod) {
 			u.lost(OwnerOf(cell), known, old.Revision)
 		}
 		u.misnamed(OwnerOf(cell), known, pod.Revision)
-		u.changed(cell)
+		u.podChanged(cell)
 		u.noteFormer(cell, known, pod)
 	}
 }
@@ -219,14 +219,14 @@ func (u Update) takeOut(pod *Pod, remove func(*daemon.Cells, string, types.UID, 
 	remove(&known.cells, cell.Node, pod.UID, u.now)
 	u.index.noFormer(pod.UID)
 	u.lost(OwnerOf(cell), known, pod.Revision)
-	u.changed(cell)
+	u.podChanged(cell)
 	if known.object == nil {
 		u.follow(cell, known)
 	}
 	u.forgetEmpty(OwnerOf(cell))
 }
 
-// changed has a cell planned, its daemon reported, and lets the daemon's rollout go on.
+// changed triggers a cell, reports its daemon, and lets the daemon's rollout go on.
 func (u Update) changed(cell daemon.CellKey) {
 	key := OwnerOf(cell)
 	known := u.daemons[key]
@@ -235,6 +235,28 @@ func (u Update) changed(cell daemon.CellKey) {
 	}
 	u.Report(key)
 	u.goOn(key, known)
+}
+
+// podChanged is changed after an event of a pod, and triggers the cell only if there is work to do: a pod that is replaced
+// has about seven events, and most of them leave none.
+func (u Update) podChanged(cell daemon.CellKey) {
+	key := OwnerOf(cell)
+	if known := u.daemons[key]; known != nil && !u.due(cell, known) {
+		u.Report(key)
+		u.goOn(key, known)
+		return
+	}
+	u.changed(cell)
+}
+
+// due reports whether there is work to do for a cell. Whoever works on it also forgets what kept its pod from being made,
+// which a node that is gone, or a daemon that is not kept up, ends as well.
+func (u Update) due(cell daemon.CellKey, known *workload) bool {
+	if _, problem := known.problems[cell.Node]; problem || !known.keptUp() || u.nodes[cell.Node] == nil || len(u.claims.byCell[cell]) > 0 {
+		return true
+	}
+	plan := known.cells.Plan(cell.Node, u.now)
+	return len(plan.Actions) > 0 || len(plan.Doubts) > 0 || !plan.WakeAt.IsZero()
 }
 
 func (u Update) workload(key DaemonKey) *workload {

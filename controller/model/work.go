@@ -174,13 +174,9 @@ func (p *pass) countSome(u Update) (more bool) {
 func (p *pass) planSome(u Update, nodes []string) {
 	for _, node := range nodes {
 		cell := p.key.On(node)
-		if p.due && p.known.keptUp() {
-			plan := p.known.cells.Plan(node, u.now)
-			if len(plan.Actions) == 0 && plan.WakeAt.IsZero() && len(u.claims.byCell[cell]) == 0 {
-				continue
-			}
+		if !p.due || u.due(cell, p.known) {
+			u.plan(cell, p.known.priority)
 		}
-		u.plan(cell, p.known.priority)
 	}
 }
 
