@@ -57,7 +57,7 @@ func newObserver(kinds Kinds, informers cache.Cache) *observer {
 func (o *observer) enqueuers() enqueuers {
 	return enqueuers{
 		cell:    o.planCell,
-		status:  func(key model.DaemonKey) { o.status.Add(key) },
+		status:  func(key model.DaemonKey) { o.status.AddAfter(key, o.status.wait(key)) },
 		history: func(key model.DaemonKey) { o.history.Add(key) },
 	}
 }
@@ -293,10 +293,11 @@ type daemonQueue struct {
 	workqueue.TypedRateLimitingInterface[model.DaemonKey]
 	name    string
 	started chan struct{}
+	wait    func(model.DaemonKey) time.Duration // how long a daemon may not be worked on; not longer than 0: it may
 }
 
 func newDaemonQueue(name string) *daemonQueue {
-	return &daemonQueue{name: name, started: make(chan struct{})}
+	return &daemonQueue{name: name, started: make(chan struct{}), wait: func(model.DaemonKey) time.Duration { return 0 }}
 }
 
 // daemonSource is the observer as the source of daemons whose status, or history, to look at.

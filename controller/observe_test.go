@@ -2,12 +2,14 @@ package controller
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
 
 	"github.com/everynode/everynode/controller/model"
@@ -123,4 +125,27 @@ func TestCellsAreQueuedByPriority(t *testing.T) {
 		queue.Done(cell)
 	}
 	wantStrings(t, "nodes by priority", []string{"2000001000", "100", "5", "-1"}, got)
+}
+
+// delays keeps what is added to a queue, and for how long each is put off.
+type delays struct {
+	workqueue.TypedRateLimitingInterface[model.DaemonKey]
+	after []time.Duration
+}
+
+func (d *delays) AddAfter(_ model.DaemonKey, after time.Duration) { d.after = append(d.after, after) }
+
+// While a daemon's status may not be written, asking for it costs no pass of the queue.
+func TestStatusWaitsInItsQueue(t *testing.T) {
+	o := newObserver(everynodeOnly, nil)
+	queue, left := &delays{}, 3*time.Second
+	o.status.TypedRateLimitingInterface = queue
+	o.status.wait = func(model.DaemonKey) time.Duration { return left }
+	report := o.enqueuers().status
+	report(model.DaemonKey{})
+	left = 0
+	report(model.DaemonKey{})
+	if want := []time.Duration{3 * time.Second, 0}; !slices.Equal(queue.after, want) {
+		t.Errorf("put off for %v, want %v", queue.after, want)
+	}
 }

@@ -120,12 +120,15 @@ func setUpCells(mgr manager.Manager, options Options, observer *observer, placer
 
 // setUpStatus adds the controller of status to a manager.
 func setUpStatus(mgr manager.Manager, observer *observer, placer *placement.Placer, recorder notify.Recorder) error {
+	reporter := &reporter{
+		world: observer.world, client: mgr.GetClient(), placer: placer, budgets: observer.budgets, events: recorder,
+		written: map[model.DaemonKey]time.Time{},
+	}
+	// Each of a pod's events asks for the status: without the wait each would cost a pass of the queue.
+	observer.status.wait = reporter.wait
 	status, err := controller.NewTyped("status", mgr, controller.TypedOptions[model.DaemonKey]{
 		MaxConcurrentReconciles: 2,
-		Reconciler: &reporter{
-			world: observer.world, client: mgr.GetClient(), placer: placer, budgets: observer.budgets, events: recorder,
-			written: map[model.DaemonKey]time.Time{},
-		},
+		Reconciler:              reporter,
 	})
 	if err != nil {
 		return fmt.Errorf("setting up the controller of status: %w", err)
