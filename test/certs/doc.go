@@ -1,3 +1,3 @@
-// Package certs tests the webhook's certificate on a real API server: who makes it has it trusted and
-// renews it, and nobody notices; and what somebody notices when it is no good.
+// Package certs tests the webhook's certificate on a real API server: it is trusted and renewed without an
+// interruption; and the effects of an invalid one.
 package certs

@@ -1,3 +1,3 @@
-// Package chart tests the Helm chart of deploy/chart/everynode: what each value does, that what is
-// rendered is valid and runs restricted, what is refused, and a release on a lab.
+// Package chart tests the Helm chart of deploy/chart/everynode: the effect of each value, that rendered
+// manifests are valid and run restricted, refusals, and a release on a lab.
 package chart

@@ -14,11 +14,11 @@ type testCase struct {
 	name string
 	// text is the full name as the suite has it.
 	text string
-	// lab says what the case lacks on simulated nodes; "" means that it is whole there.
+	// lab describes the limits of the case on simulated nodes; "" if there are none.
 	lab string
 }
 
-// cases are those of the suite that are about DaemonSets. All of them have to pass, in a lab too.
+// cases are those of the suite that are about DaemonSets. All of them have to pass, also in a lab.
 var cases = []testCase{
 	{name: "Daemon set should run and stop simple daemon"},
 	{name: "Daemon set should run and stop complex daemon"},
@@ -29,7 +29,7 @@ var cases = []testCase{
 	{name: "Daemon set should rollback without unnecessary restarts"},
 	{
 		name: "Daemon set should surge pods onto nodes when spec was updated and update strategy is RollingUpdate",
-		lab:  "without old pods that turn unready: that fault is an exec for a probe to see, and simulated pods have neither",
+		lab:  "without old pods that become unready: the case uses exec and a probe, and simulated pods have neither",
 	},
 	{name: "Daemon set should list and delete a collection of DaemonSets"},
 	{name: "Daemon set should verify changes to a daemon set status"},
@@ -42,13 +42,13 @@ var (
 	spaces = regexp.MustCompile(`\s+`)
 )
 
-// plain is a case's name without its labels, for those come and go.
+// plain returns a case's name without its labels, which change.
 func plain(text string) string {
 	return strings.TrimSpace(spaces.ReplaceAllString(labels.ReplaceAllString(text, ""), " "))
 }
 
-// match finds the cases that are known among all that the suite has. Every one has to be there,
-// and no other that is about DaemonSets: a new one must not be missed.
+// match finds the known cases among all cases of the suite. Each must exist, and no other case may be about
+// DaemonSets, so that new ones are not missed.
 func match(known []testCase, found []spec) ([]testCase, error) {
 	known = slices.Clone(known)
 	var errs []error
@@ -58,7 +58,7 @@ func match(known []testCase, found []spec) ([]testCase, error) {
 		}
 		i := slices.IndexFunc(known, func(c testCase) bool { return c.name == plain(s.text()) })
 		if i < 0 {
-			errs = append(errs, fmt.Errorf("the suite has a case that test/conformance/cases.go lacks: %q", plain(s.text())))
+			errs = append(errs, fmt.Errorf("the suite has a case that test/conformance/cases.go does not list: %q", plain(s.text())))
 			continue
 		}
 		known[i].text = s.text()
@@ -71,5 +71,5 @@ func match(known []testCase, found []spec) ([]testCase, error) {
 	return known, errors.Join(errs...)
 }
 
-// file is the case's name as that of a file.
+// file returns the case's name as a file name.
 func (c testCase) file() string { return strings.ReplaceAll(c.name, " ", "-") }

@@ -1,10 +1,9 @@
-// Command conformance runs the cases of Kubernetes' own end-to-end suite that are about
-// DaemonSets against a lab or any other cluster, and says of each whether it passed. It ends with
-// status 1 when one did not that should have, when the suite has a case that cases.go does not
-// know, and when the pods of DaemonSets were made by another controller than the one that is
-// on trial.
+// Command conformance runs the DaemonSet cases of Kubernetes' own end-to-end suite against a lab or any other
+// cluster, and prints the result of each. It exits with status 1 if a case failed, if the suite has a case that
+// cases.go does not list, or if the pods of DaemonSets were created by another controller than the one under
+// test.
 //
-// hack/conformance.sh builds the suite, brings the cluster, and calls this.
+// hack/conformance.sh builds the suite, prepares the cluster, and calls this.
 package main
 
 import (
@@ -31,7 +30,7 @@ const (
 	stopLimit  = 40 * time.Second
 )
 
-// controllers are those that can be on trial, with the name that the API server knows them by.
+// controllers are those that can be tested, with their names in the API server.
 var controllers = map[string]string{
 	"everynode": "everynode-controller",
 	"builtin":   "kube-controller-manager",
@@ -44,11 +43,11 @@ type options struct {
 
 func main() {
 	var o options
-	flag.StringVar(&o.suite, "suite", "", "the suite's program, as hack/build-conformance.sh makes it")
+	flag.StringVar(&o.suite, "suite", "", "the suite's program, built by hack/build-conformance.sh")
 	flag.StringVar(&o.kubectl, "kubectl", "bin/kubectl", "kubectl, which some cases call")
 	flag.StringVar(&o.kubeconfig, "kubeconfig", "", "the cluster to run against; without it a lab is started")
-	flag.StringVar(&o.controller, "controller", "everynode", "who is on trial: everynode, or builtin to prove the harness")
-	flag.StringVar(&o.dir, "dir", ".conformance", "folder for the lab and for one log a case")
+	flag.StringVar(&o.controller, "controller", "everynode", "controller under test: everynode, or builtin to verify the harness")
+	flag.StringVar(&o.dir, "dir", ".conformance", "folder for the lab and for one log per case")
 	flag.IntVar(&o.nodes, "nodes", 3, "number of the lab's nodes; the suite wants two or more")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
@@ -92,7 +91,7 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	return errors.Join(err, l.Stop(stopping))
 }
 
-// startLab starts a lab whose DaemonSets of apps/v1 are served by the controller on trial.
+// startLab starts a lab whose DaemonSets of apps/v1 are served by the controller under test.
 func startLab(ctx context.Context, o options) (*lab.Lab, error) {
 	settings := lab.Options{Nodes: o.nodes, Workloads: lab.WorkloadsApps, Dir: filepath.Join(o.dir, "lab")}
 	if o.controller == "builtin" {
@@ -104,7 +103,7 @@ func startLab(ctx context.Context, o options) (*lab.Lab, error) {
 	return lab.New(ctx, settings)
 }
 
-// try runs the cases one after the other, as the suite asks for, and tells of each as it ends.
+// try runs the cases one after the other, in the suite's order, and prints each result.
 func try(ctx context.Context, s *suite, chosen []testCase, controller string, out io.Writer) error {
 	config, err := clientcmd.BuildConfigFromFlags("", s.kubeconfig)
 	if err != nil {
@@ -133,12 +132,12 @@ func try(ctx context.Context, s *suite, chosen []testCase, controller string, ou
 			}
 		}
 	}
-	fmt.Fprintf(out, "\npods of DaemonSets were made by %s; one log a case in %s\n", pods, s.dir)
+	fmt.Fprintf(out, "\npods of DaemonSets were created by %s; one log per case in %s\n", pods, s.dir)
 	switch {
 	case failed > 0:
 		return fmt.Errorf("%d of %d cases did not pass", failed, len(chosen))
 	case !slices.Equal(pods.names(), []string{controller}):
-		return fmt.Errorf("the pods were to be made by %s alone: the cases say nothing about it", controller)
+		return fmt.Errorf("the pods should have been created only by %s: the cases prove nothing about it", controller)
 	}
 	return nil
 }

@@ -16,13 +16,13 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// makers counts the pods of DaemonSets of apps/v1 by the client that made them.
+// makers counts the pods of DaemonSets of apps/v1 by the client that created them.
 type makers struct {
 	mu    sync.Mutex
 	count map[string]int
 }
 
-// countMakers counts what comes, not what is there already, until ctx ends.
+// countMakers counts new pods, not existing ones, until ctx ends.
 func countMakers(ctx context.Context, config *rest.Config) (*makers, error) {
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
@@ -57,15 +57,15 @@ func (m *makers) add(object any, wasThere bool) {
 	m.count[maker(pod)]++
 }
 
-// maker is who first had fields of a pod outside of its status, which is who created it. The API
-// server takes the name from the client's user agent.
+// maker returns the first manager of fields outside of the pod's status, which is its creator. The API server
+// derives the name from the client's user agent.
 func maker(pod *corev1.Pod) string {
 	for _, entry := range pod.ManagedFields {
 		if entry.Subresource == "" {
 			return entry.Manager
 		}
 	}
-	return "somebody unknown"
+	return "an unknown client"
 }
 
 func (m *makers) names() []string {

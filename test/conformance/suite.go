@@ -19,10 +19,10 @@ const (
 	passed    = "passed"
 )
 
-// suite is the program that holds Kubernetes' own cases.
+// suite is the program with Kubernetes' own cases.
 type suite struct {
 	program, kubectl, kubeconfig string
-	// dir holds what the program writes.
+	// dir is the folder of the program's output.
 	dir string
 }
 
@@ -36,7 +36,7 @@ func newSuite(o options) (*suite, error) {
 	return &suite{program: o.suite, kubectl: o.kubectl, kubeconfig: o.kubeconfig, dir: dir}, os.MkdirAll(dir, 0o755)
 }
 
-// spec is what a report of Ginkgo says about a case, or about a node of the suite that is none.
+// spec is the part of a Ginkgo report about a case, or about another node of the suite.
 type spec struct {
 	ContainerHierarchyTexts    []string
 	LeafNodeType, LeafNodeText string
@@ -45,12 +45,12 @@ type spec struct {
 	Failure                    struct{ Message string }
 }
 
-// text is the full name, which the suite's focus is matched against.
+// text is the full name, which the suite's focus matches.
 func (s spec) text() string {
 	return strings.Join(append(s.ContainerHierarchyTexts, s.LeafNodeText), " ")
 }
 
-// list returns all that the suite could run; no cluster is asked.
+// list returns all cases of the suite; it needs no cluster.
 func (s *suite) list(ctx context.Context) ([]spec, error) {
 	specs, err := s.execute(ctx, "list", "--ginkgo.dry-run")
 	if err != nil {
@@ -59,7 +59,7 @@ func (s *suite) list(ctx context.Context) ([]spec, error) {
 	return specs, nil
 }
 
-// result is how a case ended: its state in Ginkgo's words, and why if it did not pass.
+// result is a case's result: its Ginkgo state, and the reason if it did not pass.
 type result struct {
 	state, why string
 	took       time.Duration
@@ -84,8 +84,7 @@ func (s *suite) run(ctx context.Context, c testCase) result {
 	return got
 }
 
-// verdict reads from a report how the case of that name ended. What the suite does before and
-// after its cases counts as well.
+// verdict reads the result of a case from a report, including the suite's own setup and teardown.
 func verdict(specs []spec, text string) result {
 	got := result{state: "not run"}
 	for _, s := range specs {
@@ -105,8 +104,8 @@ func verdict(specs []spec, text string) result {
 	return got
 }
 
-// execute runs the program and returns its report. An error need not mean that there is none:
-// the program's status is 1 as well when a case fails.
+// execute runs the program and returns its report. An error need not mean that there is none: the exit status
+// is also 1 when a case fails.
 func (s *suite) execute(ctx context.Context, name string, args ...string) ([]spec, error) {
 	report, log := filepath.Join(s.dir, name+".json"), filepath.Join(s.dir, name+".log")
 	if err := os.Remove(report); err != nil && !errors.Is(err, os.ErrNotExist) {

@@ -1,5 +1,5 @@
-// Package corpus applies DaemonSet manifests of real products, as they are but for apiVersion,
-// and compares where their pods come to with upstream's own rules.
+// Package corpus applies DaemonSet manifests of real products, unchanged but for apiVersion, and compares the
+// placement of their pods with upstream's own rules.
 package corpus
 
 import (
@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// manifest is one file: its DaemonSets, and what else of it they need.
+// manifest is one file: its DaemonSets, and the other objects that they need.
 type manifest struct {
 	file       string
 	daemonSets []document
@@ -27,13 +27,13 @@ type manifest struct {
 	leftOut map[string]int
 }
 
-// document is one YAML document as it stands in its file.
+// document is one YAML document as in its file.
 type document struct {
 	text string
 	kind string
 }
 
-// neededKinds are what a pod cannot be created without.
+// neededKinds are required to create a pod.
 var neededKinds = map[string]bool{"Namespace": true, "ServiceAccount": true, "PriorityClass": true}
 
 var separator = regexp.MustCompile(`(?m)^---.*$`)
@@ -63,19 +63,19 @@ func readManifest(file string) (*manifest, error) {
 		}
 	}
 	if len(m.daemonSets) == 0 {
-		return nil, fmt.Errorf("%s holds no DaemonSet", file)
+		return nil, fmt.Errorf("%s contains no DaemonSet", file)
 	}
 	return m, nil
 }
 
-// readManifests reads every YAML file of a folder, not of those below it.
+// readManifests reads every YAML file of a folder, without subfolders.
 func readManifests(dir string) ([]*manifest, error) {
 	files, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
 	if err != nil {
 		return nil, err
 	}
 	if len(files) == 0 {
-		return nil, fmt.Errorf("%s holds no *.yaml: name the folder of the manifests", dir)
+		return nil, fmt.Errorf("%s contains no *.yaml: set the folder of the manifests", dir)
 	}
 	var manifests []*manifest
 	for _, file := range files {
@@ -90,7 +90,7 @@ func readManifests(dir string) ([]*manifest, error) {
 
 var apiVersion = regexp.MustCompile(`(?m)^(["']?apiVersion["']?:\s*)\S+`)
 
-// as is the document with another apiVersion; nothing else changes.
+// as returns the document with another apiVersion.
 func (d document) as(version string) string {
 	return apiVersion.ReplaceAllString(d.text, "${1}"+version)
 }
@@ -101,7 +101,7 @@ var codecs = func() serializer.CodecFactory {
 	return serializer.NewCodecFactory(scheme)
 }()
 
-// daemonSet is the document decoded as what it is, a DaemonSet of apps/v1: the oracle's input.
+// daemonSet decodes the document as a DaemonSet of apps/v1: the oracle's input.
 func (d document) daemonSet() (*appsv1.DaemonSet, error) {
 	object, _, err := codecs.UniversalDeserializer().Decode([]byte(d.text), nil, nil)
 	if err != nil {
@@ -117,7 +117,7 @@ func (d document) daemonSet() (*appsv1.DaemonSet, error) {
 	return set, nil
 }
 
-// summary names what was left out of a file.
+// summary lists the kinds that were left out of a file.
 func (m *manifest) summary() string {
 	var parts []string
 	for kind, count := range m.leftOut {

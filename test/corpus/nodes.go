@@ -10,14 +10,14 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// nodeSpec is a node to try daemons on.
+// nodeSpec describes a node to test daemons on.
 type nodeSpec struct {
 	labels map[string]string
 	taints []corev1.Taint
 }
 
-// apply makes a lab's node such a node, with room for everything: where pods go is to depend on
-// the rules alone.
+// apply turns a lab's node into such a node, with room for everything, so that placement depends only on the
+// rules.
 func (s nodeSpec) apply(node *corev1.Node, resources map[corev1.ResourceName]bool) {
 	for key, value := range s.labels {
 		node.Labels[key] = value
@@ -41,7 +41,7 @@ func (s nodeSpec) apply(node *corev1.Node, resources map[corev1.ResourceName]boo
 	node.Status.Capacity, node.Status.Allocatable = room, room.DeepCopy()
 }
 
-// fixedNodes are nodes as clusters have them.
+// fixedNodes are nodes as in real clusters.
 var fixedNodes = []nodeSpec{
 	{},
 	{},
@@ -57,8 +57,8 @@ var fixedNodes = []nodeSpec{
 	{labels: map[string]string{"nvidia.com/gpu.present": "true"}, taints: []corev1.Taint{{Key: "nvidia.com/gpu", Value: "present", Effect: corev1.TaintEffectNoSchedule}}},
 }
 
-// derivedNodes are, for each daemon that asks for labels or tolerates taints, a node that has
-// what it asks for, and one that also has a taint it tolerates. So there is a node for every one.
+// derivedNodes are, for each daemon that requires labels or tolerates taints, a node that satisfies it, and one
+// that also has a tolerated taint. So there is a node for every daemon.
 func derivedNodes(sets []*appsv1.DaemonSet) []nodeSpec {
 	var specs []nodeSpec
 	seen := map[string]bool{}
@@ -84,7 +84,7 @@ func derivedNodes(sets []*appsv1.DaemonSet) []nodeSpec {
 	return specs
 }
 
-// wantedLabels are labels that the first of a pod's required terms is content with.
+// wantedLabels returns labels that satisfy the first of a pod's required terms.
 func wantedLabels(pod *corev1.PodSpec) map[string]string {
 	wanted := map[string]string{}
 	for key, value := range pod.NodeSelector {
@@ -105,7 +105,7 @@ func wantedLabels(pod *corev1.PodSpec) map[string]string {
 	return wanted
 }
 
-// resourcesOf are the names of everything that containers ask for.
+// resourcesOf returns the names of all resources that containers request.
 func resourcesOf(sets []*appsv1.DaemonSet) map[corev1.ResourceName]bool {
 	names := map[corev1.ResourceName]bool{}
 	for _, set := range sets {

@@ -1,5 +1,5 @@
-// Command demo shows Everynode's main job on a fresh lab, step by step: what was done, what was
-// expected and what was observed. It ends with status 1 when one expectation fails.
+// Command demo shows Everynode's main job on a fresh lab, step by step: each action, its expected results and
+// the observed ones. It exits with status 1 if an expectation is not met.
 package main
 
 import (
@@ -49,7 +49,7 @@ func run(ctx context.Context) error {
 	if err := errors.Join(err, l.Stop(stopping)); err != nil {
 		return err
 	}
-	fmt.Printf("\nEvery expectation was met, in %.0f s. Everything that was started has ended.\n", time.Since(begun).Seconds())
+	fmt.Printf("\nEvery expectation was met, in %.0f s. All processes have ended.\n", time.Since(begun).Seconds())
 	return nil
 }
 

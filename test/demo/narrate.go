@@ -12,13 +12,13 @@ import (
 	"github.com/everynode/everynode/test/lab"
 )
 
-// patience bounds how long an expectation may take to come true.
+// patience bounds the wait for an expectation.
 const patience = 30 * time.Second
 
 // step is one scene of the demo.
 type step struct {
 	title string
-	// did says, in a line each, what act does.
+	// did describes the actions of act, one per line.
 	did    []string
 	act    func(context.Context) error
 	expect []expectation
@@ -27,12 +27,12 @@ type step struct {
 // expectation is one row of a step's table.
 type expectation struct {
 	text string
-	// observe says what is seen now, and whether that is what was expected.
+	// observe returns the current observation, and whether it is the expected one.
 	observe func(context.Context) (seen string, met bool, err error)
 }
 
-// narrate plays the steps and prints what happens. A step that fails does not end the story,
-// but it makes it fail; a step that could not be done does end it.
+// narrate runs the steps and prints the results. A failed expectation does not end the demo, but makes it fail;
+// a step that cannot be executed ends it.
 func narrate(ctx context.Context, out io.Writer, steps []step) error {
 	failed := 0
 	for i, step := range steps {
@@ -65,7 +65,7 @@ func narrate(ctx context.Context, out io.Writer, steps []step) error {
 // The widths of a table's columns, in characters.
 const expectedWidth, observedWidth = 50, 62
 
-// row prints a table's row, with texts that are too long for their column on several lines.
+// row prints a table's row, and wraps texts that are too long for their column.
 func row(out io.Writer, expected, observed, result string) {
 	left := strings.Split(wordwrap.WrapString(expected, expectedWidth), "\n")
 	right := strings.Split(wordwrap.WrapString(observed, observedWidth), "\n")
@@ -83,7 +83,7 @@ func at(lines []string, i int) string {
 	return ""
 }
 
-// await observes until the expectation is met or patience ends, and gives what was seen last.
+// await polls until the expectation is met or patience ends, and returns the last observation.
 func await(ctx context.Context, expected expectation) (seen string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

@@ -17,7 +17,7 @@ import (
 	"github.com/everynode/everynode/test/lab"
 )
 
-// stage is the lab that the demo plays on.
+// stage is the lab of the demo.
 type stage struct {
 	*lab.Lab
 	Client client.Client
@@ -31,8 +31,7 @@ func (s *stage) kubectl(args ...string) func(context.Context) error {
 	}
 }
 
-// podsOf lists a daemon's pods by the node they are on or wait for; by label, so that orphans
-// are among them.
+// podsOf lists a daemon's pods by their node or target node; by label, so that it includes orphans.
 func (s *stage) podsOf(ctx context.Context, name string) (map[string]corev1.Pod, error) {
 	var pods corev1.PodList
 	if err := s.Client.List(ctx, &pods, client.InNamespace(metav1.NamespaceDefault), client.MatchingLabels{"app": name}); err != nil {
@@ -69,7 +68,7 @@ func (s *stage) runsOn(name string, nodes ...string) expectation {
 
 // waitsOn expects a daemon's pod for a node to be Pending with a message that contains text.
 func (s *stage) waitsOn(name, node, text string) expectation {
-	return expectation{fmt.Sprintf("%s's pod for %s stays Pending and says why", name, node), func(ctx context.Context) (string, bool, error) {
+	return expectation{fmt.Sprintf("%s's pod for %s stays Pending with the reason", name, node), func(ctx context.Context) (string, bool, error) {
 		pods, err := s.podsOf(ctx, name)
 		if err != nil {
 			return "", false, err
@@ -82,24 +81,24 @@ func (s *stage) waitsOn(name, node, text string) expectation {
 	}}
 }
 
-// why is what the scheduler says of a pod that waits.
+// why returns the scheduler's reason why a pod waits.
 func why(pod *corev1.Pod) string {
 	for _, condition := range pod.Status.Conditions {
 		if condition.Type == corev1.PodScheduled && condition.Status == corev1.ConditionFalse {
 			return strings.TrimSuffix(condition.Message, ".")
 		}
 	}
-	return "the scheduler has not looked at it"
+	return "the scheduler has not tried it"
 }
 
-// gone expects an object not to be there any more.
+// gone expects an object not to exist.
 func (s *stage) gone(text string, object client.Object, name string) expectation {
 	return expectation{text, func(ctx context.Context) (string, bool, error) {
 		err := s.Client.Get(ctx, types.NamespacedName{Namespace: metav1.NamespaceDefault, Name: name}, object)
 		if apierrors.IsNotFound(err) {
 			return name + " is gone", true, nil
 		}
-		return name + " is there", false, err
+		return name + " exists", false, err
 	}}
 }
 

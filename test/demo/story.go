@@ -18,7 +18,7 @@ import (
 	"github.com/everynode/everynode/test/lab"
 )
 
-// The daemons of examples/, and the label that the storage agent asks for.
+// The daemons of examples/, and the label that the storage agent requires.
 const (
 	logs, metrics, storage = "log-collector", "metrics-exporter", "storage-agent"
 	inventory              = "inventory-agent"
@@ -40,7 +40,7 @@ func story(s *stage) []step {
 	}
 }
 
-// together does several things, one after the other, up to the first that fails.
+// together runs several functions, one after the other, up to the first that fails.
 func together(tasks ...func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
 		for _, task := range tasks {
@@ -56,7 +56,7 @@ func (s *stage) applied() step {
 	return step{
 		title: "Three daemons are applied while the scheduler is down: their pods wait, pinned by admission",
 		did: []string{
-			"everynode-scheduler is stopped, so that Pending can be looked at",
+			"everynode-scheduler is stopped, so that the Pending pods can be examined",
 			"kubectl label node " + n0 + " " + storageLabel + "=ssd",
 			"kubectl apply -f examples/   (a log collector, a metrics exporter, a storage agent)",
 		},
@@ -72,8 +72,8 @@ func (s *stage) applied() step {
 	}
 }
 
-// pendingAndPinned expects pods that are stored as the design says: no nodeName, no gate of
-// ours, each pinned to one node by admission.
+// pendingAndPinned expects stored pods without nodeName and without our gate, each pinned to one node by
+// admission.
 func (s *stage) pendingAndPinned(name string, want int) expectation {
 	text := fmt.Sprintf("%s: %d Pending, no nodeName, gate gone, affinity metadata.name In [its node]", name, want)
 	return expectation{text, func(ctx context.Context) (string, bool, error) {
@@ -93,7 +93,7 @@ func (s *stage) pendingAndPinned(name string, want int) expectation {
 
 func (s *stage) scheduled() step {
 	return step{
-		title:  "The scheduler comes: every pod is bound to its node and runs",
+		title:  "The scheduler starts: every pod is bound to its node and runs",
 		did:    []string{"everynode-scheduler is started"},
 		act:    s.Component(lab.EverynodeScheduler).Restart,
 		expect: []expectation{s.runsOn(logs, n0, n1, n2, n3), s.runsOn(metrics, n0, n1, n2, n3), s.runsOn(storage, n0), s.counts(logs, nodes, nodes)},
@@ -132,7 +132,7 @@ func (s *stage) preempts() step {
 		title: "Two full nodes: a daemon preempts lower priority, and waits for higher",
 		did: []string{
 			"nodes " + fullOfLow + " and " + fullOfHigh + " are added and filled with pods of priority 10 and 1000",
-			"DaemonSet " + inventory + " of priority 100 is made for these two nodes; it needs 1 CPU",
+			"DaemonSet " + inventory + " of priority 100 is created for these two nodes; it needs 1 CPU",
 		},
 		act: together(s.fillNodes, s.makeInventory),
 		expect: []expectation{
@@ -149,8 +149,7 @@ const (
 	fillerCPU   = "500m"
 )
 
-// fillNodes fills two nodes: a filler takes half a CPU, the daemons that are there already take
-// some of the last half.
+// fillNodes fills two nodes: a filler takes half a CPU, and existing daemons take some of the last half.
 func (s *stage) fillNodes(ctx context.Context) error {
 	for class, value := range map[string]int32{lowClass: 10, daemonClass: 100, highClass: 1000} {
 		if err := s.Client.Create(ctx, &schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{Name: class}, Value: value}); err != nil {
@@ -179,7 +178,7 @@ func (s *stage) fillNodes(ctx context.Context) error {
 	return nil
 }
 
-// filler is a pod that kube-scheduler places on a node.
+// filler returns a pod for kube-scheduler to schedule on a node.
 func filler(node, class string, i int) *corev1.Pod {
 	no := int64(0)
 	return &corev1.Pod{
@@ -252,13 +251,13 @@ const twin = "second-by-hand"
 
 func (s *stage) secondPod() step {
 	return step{
-		title: "Nobody gets a second pod of a daemon onto a node, not even with the controller stopped",
+		title: "A node never gets a second pod of a daemon, even with the controller stopped",
 		did: []string{
 			"everynode-controller is stopped",
-			"pod " + twin + " is made by hand, as one of " + logs + " for " + n1,
+			"pod " + twin + " is created manually, as one of " + logs + " for " + n1,
 		},
 		act: together(s.Component(lab.Controller).Stop, s.makeTwin),
-		expect: []expectation{{twin + " stays Pending and says why", func(ctx context.Context) (string, bool, error) {
+		expect: []expectation{{twin + " stays Pending with the reason", func(ctx context.Context) (string, bool, error) {
 			var pod corev1.Pod
 			err := s.Client.Get(ctx, types.NamespacedName{Namespace: metav1.NamespaceDefault, Name: twin}, &pod)
 			return string(pod.Status.Phase) + ": " + why(&pod), pod.Status.Phase == corev1.PodPending && strings.Contains(why(&pod), "already has pod"), err
@@ -285,7 +284,7 @@ func (s *stage) makeTwin(ctx context.Context) error {
 
 func (s *stage) excessRemoved() step {
 	return step{
-		title: "The controller is back and removes what is too many",
+		title: "The controller starts again and removes the excess pod",
 		did:   []string{"everynode-controller is started"},
 		act:   s.Component(lab.Controller).Restart,
 		expect: []expectation{
@@ -306,13 +305,13 @@ func (s *stage) deleted() step {
 
 func (s *stage) orphaned() step {
 	return step{
-		title: "Deletion that orphans leaves the pods",
+		title: "Deletion with orphaning keeps the pods",
 		did:   []string{"kubectl delete nds " + storage + " --cascade=orphan"},
 		act:   s.kubectl("delete", "nds", storage, "--cascade=orphan"),
 		expect: []expectation{
 			s.gone(storage+" is gone", &v1alpha1.DaemonSet{}, storage),
 			s.runsOn(storage, joined),
-			{"its pod has no owner any more", func(ctx context.Context) (string, bool, error) {
+			{"its pod has no owner", func(ctx context.Context) (string, bool, error) {
 				pods, err := s.podsOf(ctx, storage)
 				if err != nil {
 					return "", false, err

@@ -1,3 +1,3 @@
-// Package hostile tests what one user may store against what everybody else has: objects that no
-// decoder can take, let in while nothing validated them.
+// Package hostile tests the effect of one user's objects on all others: objects that no decoder accepts, stored
+// while nothing validated them.
 package hostile

@@ -14,19 +14,19 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// Prefix begins the name of every cluster that this package makes.
+// Prefix begins the name of every cluster that this package creates.
 const Prefix = "everynode-"
 
-// cleanUpLimit bounds what is done when a context has ended already.
+// cleanUpLimit bounds the clean-up after a context has ended.
 const cleanUpLimit = 3 * time.Minute
 
-// Options say what a cluster consists of.
+// Options configure a cluster.
 type Options struct {
-	// Name is the cluster's name, without Prefix. One that is left of a former run is deleted first.
+	// Name is the cluster's name, without Prefix. A cluster of that name from a former run is deleted first.
 	Name string
-	// Shape is what the cluster is like and how Everynode is installed in it.
+	// Shape is the kind of cluster, and how Everynode is installed in it.
 	Shape Shape
-	// Image is the nodes' image; "" means the one that kind's release was published with.
+	// Image is the node image; "" means the one that kind's release was published with.
 	Image string
 	// Root is the root of Everynode's source tree, which holds bin/ and the chart.
 	Root string
@@ -34,7 +34,7 @@ type Options struct {
 	Dir string
 }
 
-// Cluster is a kind cluster that was made.
+// Cluster is a kind cluster.
 type Cluster struct {
 	// Name is the whole name.
 	Name string
@@ -48,8 +48,8 @@ type Cluster struct {
 	sysctls sysctls
 }
 
-// Create makes a cluster and returns when its API server answers; its nodes need not be ready yet. When it
-// fails, nothing is left but logs.
+// Create creates a cluster and returns when its API server answers; its nodes need not be ready yet. On failure
+// only logs remain.
 func Create(ctx context.Context, options Options) (*Cluster, error) {
 	dir, err := filepath.Abs(options.Dir)
 	if err != nil {
@@ -74,26 +74,26 @@ func Create(ctx context.Context, options Options) (*Cluster, error) {
 		args = append(args, "--image", options.Image)
 	}
 	if _, err := c.run(ctx, options.Shape.config, "kind", args...); err != nil {
-		return nil, errors.Join(fmt.Errorf("making the cluster: %w", err), c.giveUp())
+		return nil, errors.Join(fmt.Errorf("creating the cluster: %w", err), c.giveUp())
 	}
 	return c, nil
 }
 
-// giveUp keeps the logs of a cluster that never came up, and deletes it.
+// giveUp keeps the logs of a cluster that failed to start, and deletes it.
 func (c *Cluster) giveUp() error {
 	ctx, cancel := context.WithTimeout(context.Background(), cleanUpLimit)
 	defer cancel()
 	return errors.Join(c.Collect(ctx, "create"), c.Delete(ctx))
 }
 
-// Delete deletes the cluster and puts back what its kubelets set for the whole machine.
+// Delete deletes the cluster and restores the kernel parameters that its kubelets set.
 func (c *Cluster) Delete(ctx context.Context) error {
 	return errors.Join(c.deleteNodes(ctx), c.sysctls.restore())
 }
 
 func (c *Cluster) deleteNodes(ctx context.Context) error {
 	if !strings.HasPrefix(c.Name, Prefix) {
-		return fmt.Errorf("cluster %s is none of ours: it is not deleted", c.Name)
+		return fmt.Errorf("cluster %s was not created by this program: it is not deleted", c.Name)
 	}
 	_, err := c.run(ctx, "", "kind", "delete", "cluster")
 	return err
@@ -109,7 +109,7 @@ func (c *Cluster) Config() (*rest.Config, error) {
 	return config, nil
 }
 
-// Load brings images, as archives of tools/images, to all nodes.
+// Load loads images, as archives of tools/images, on all nodes.
 func (c *Cluster) Load(ctx context.Context, archives ...string) error {
 	for i, archive := range archives {
 		if !filepath.IsAbs(archive) {
@@ -120,7 +120,7 @@ func (c *Cluster) Load(ctx context.Context, archives ...string) error {
 	return err
 }
 
-// Nodes are the names of the nodes' containers, sorted. They are the nodes' names too.
+// Nodes returns the names of the nodes' containers, sorted, which are also the nodes' names.
 func (c *Cluster) Nodes(ctx context.Context) ([]string, error) {
 	out, err := c.run(ctx, "", "kind", "get", "nodes")
 	if err != nil {
@@ -131,29 +131,29 @@ func (c *Cluster) Nodes(ctx context.Context) ([]string, error) {
 	return nodes, nil
 }
 
-// Exec runs a command on a node and returns what it wrote.
+// Exec runs a command on a node and returns its output.
 func (c *Cluster) Exec(ctx context.Context, node string, command ...string) (string, error) {
 	return c.run(ctx, "", "docker", append([]string{"exec", node}, command...)...)
 }
 
-// Restart switches a node off and on again: all its processes end.
+// Restart restarts a node with all its processes.
 func (c *Cluster) Restart(ctx context.Context, node string) error {
 	_, err := c.run(ctx, "", "docker", "restart", "--time", "10", node)
 	return err
 }
 
-// Kubectl runs kubectl as an admin and returns what it wrote.
+// Kubectl runs kubectl as an admin and returns its output.
 func (c *Cluster) Kubectl(ctx context.Context, args ...string) (string, error) {
 	return c.run(ctx, "", "kubectl", args...)
 }
 
-// Shell runs a script in the root of the source tree, which may call kind, kubectl, helm and make, and returns what it
-// wrote. It ends with the first command that fails.
+// Shell runs a script in the root of the source tree, which may call kind, kubectl, helm and make, and returns
+// its output. It stops at the first command that fails.
 func (c *Cluster) Shell(ctx context.Context, script string) (string, error) {
 	return c.run(ctx, "", "bash", "-o", "errexit", "-o", "nounset", "-o", "pipefail", "-c", script)
 }
 
-// upLimit bounds each wait for a part of the cluster to come up.
+// upLimit bounds each wait for a component of the cluster.
 const upLimit = "--timeout=240s"
 
 // AwaitNetwork waits until all nodes are ready and the cluster's DNS works, which kind does not wait for.
@@ -165,7 +165,7 @@ func (c *Cluster) AwaitNetwork(ctx context.Context) error {
 	return err
 }
 
-// Furnish installs what the cluster's shape says, and returns when all of it works.
+// Furnish installs Everynode as the cluster's shape requires, and returns when all of it is ready.
 func (c *Cluster) Furnish(ctx context.Context) error {
 	if c.shape.Values != nil {
 		if err := c.LoadEverynode(ctx); err != nil {

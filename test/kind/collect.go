@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 )
 
-// views are what is asked of the API server when something failed, by the file it goes to.
+// views are kubectl commands for the diagnostics of a failure, by file name.
 var views = map[string][]string{
 	"nodes.txt":      {"describe", "nodes"},
 	"pods.txt":       {"get", "pods", "--all-namespaces", "--output=wide"},
@@ -17,8 +17,8 @@ var views = map[string][]string{
 	"everynode.txt":  {"describe", "all", "--namespace=" + Namespace},
 }
 
-// Collect writes what may explain a failure into a folder of the cluster's folder, and returns that it could not
-// only when nothing at all could be had: kind's logs (kubelets, containers), pods, events.
+// Collect writes diagnostics into a folder of the cluster's folder: kind's logs (kubelets, containers), pods,
+// events. It fails only if none could be collected.
 func (c *Cluster) Collect(ctx context.Context, name string) error {
 	dir := c.LogsOf(name)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -37,7 +37,7 @@ func (c *Cluster) Collect(ctx context.Context, name string) error {
 	return failed
 }
 
-// LogsOf is the folder that Collect writes to under a name.
+// LogsOf returns the folder that Collect writes to.
 func (c *Cluster) LogsOf(name string) string {
 	return filepath.Join(c.Dir, "logs", filepath.FromSlash(name))
 }

@@ -12,11 +12,11 @@ import (
 	"time"
 )
 
-// endLimit is what a program that is told to end has until it is killed.
+// endLimit is how long a program may take to end before it is killed.
 const endLimit = 10 * time.Second
 
-// run runs a program, in bin/ when it lies there, and returns all that it wrote. An error has that text too. To kind,
-// kubectl and helm the cluster is the one that is meant, and so it is to what a shell calls.
+// run runs a program, from bin/ if it exists there, and returns its output, which errors include. kind, kubectl
+// and helm, also when a shell calls them, use this cluster.
 func (c *Cluster) run(ctx context.Context, stdin, program string, args ...string) (string, error) {
 	if path := filepath.Join(c.root, "bin", program); executable(path) {
 		program = path

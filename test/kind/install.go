@@ -11,15 +11,15 @@ import (
 const (
 	// Namespace is where the chart is installed.
 	Namespace = "everynode-system"
-	// Release is what the installed chart is called.
+	// Release is the name of the Helm release.
 	Release = "everynode"
 	// chart is the chart's folder in the source tree.
 	chart = "deploy/chart/everynode"
-	// installLimit bounds the wait for what was installed, on a machine that does other things too.
+	// installLimit bounds the wait for an install, on a busy machine.
 	installLimit = "5m"
 )
 
-// LoadEverynode brings the images that make images made.
+// LoadEverynode loads the images that make images built.
 func (c *Cluster) LoadEverynode(ctx context.Context) error {
 	archives, err := filepath.Glob(filepath.Join(c.root, "bin", "image", "everynode-*.tar"))
 	if err != nil {
@@ -31,8 +31,8 @@ func (c *Cluster) LoadEverynode(ctx context.Context) error {
 	return c.Load(ctx, archives...)
 }
 
-// Install installs the chart with these values, or changes what is installed to them, and returns when all of it
-// works unless wait is false.
+// Install installs the chart with these values, or upgrades the release, and waits until all of it is ready
+// unless wait is false.
 func (c *Cluster) Install(ctx context.Context, values Values, wait bool) error {
 	text, err := yaml.Marshal(values)
 	if err != nil {

@@ -9,29 +9,29 @@ var (
 	takeoverConfig string
 )
 
-// Values are a chart's.
+// Values are the values of a chart.
 type Values map[string]any
 
-// Shape is what a cluster is like, and how Everynode is installed in it.
+// Shape is a kind of cluster, and how Everynode is installed in it.
 type Shape struct {
 	config string
-	// Values are the chart's when Everynode is installed; nil means that it is not.
+	// Values are the chart's values; nil if Everynode is not installed.
 	Values Values
-	// native says that Everynode serves the cluster's own DaemonSets.
+	// native is whether Everynode serves the cluster's native DaemonSets.
 	native bool
 }
 
-// Shapes are those that there are, by name.
+// Shapes are all shapes by name.
 var Shapes = map[string]Shape{
-	// Kubernetes as kind has it, without Everynode.
+	// Kubernetes as kind installs it, without Everynode.
 	"builtin": {config: plainConfig},
-	// Everynode beside what there is: its own DaemonSets, its own scheduler, its webhook.
+	// Everynode beside the built-in components: its own DaemonSets, scheduler and webhook.
 	"beside": {config: plainConfig, Values: Values{
 		"images":       local,
 		"certificates": Values{"source": "self-managed"},
 	}},
-	// Everynode serves native DaemonSets too, and nobody else does: the network waits for it. There is one
-	// control plane node, which has a port once.
+	// Only Everynode serves native DaemonSets: the network waits for it. There is only one control plane node,
+	// so its ports are available once.
 	"takeover": {config: takeoverConfig, native: true, Values: Values{
 		"images":       local,
 		"certificates": Values{"source": "self-managed"},
@@ -42,10 +42,10 @@ var Shapes = map[string]Shape{
 	}},
 }
 
-// local images were loaded, and are in no registry.
+// local is for images that were loaded, and are in no registry.
 var local = Values{"pullPolicy": "Never"}
 
-// With is the values with others over them: maps are merged, anything else is replaced.
+// With merges other values over these: maps are merged, anything else is replaced.
 func (v Values) With(over Values) Values {
 	merged := Values{}
 	for name, value := range v {

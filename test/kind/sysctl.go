@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// machineWide are what a kubelet sets, whose node shares the machine's kernel.
+// machineWide are the kernel parameters that a kubelet sets, and that a node shares with the host.
 var machineWide = []string{"vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops"}
 
 // sysctls are kernel parameters, by their path below /proc/sys.
@@ -20,17 +20,17 @@ func readSysctls() (sysctls, error) {
 	for _, name := range machineWide {
 		value, err := os.ReadFile("/proc/sys/" + name)
 		if errors.Is(err, os.ErrNotExist) {
-			continue // no Linux here: the engine runs on a machine of its own
+			continue // not Linux: the engine runs in a virtual machine
 		}
 		if err != nil {
-			return nil, fmt.Errorf("reading what kubelets set for the whole machine: %w", err)
+			return nil, fmt.Errorf("reading the kernel parameters that kubelets set: %w", err)
 		}
 		read[name] = strings.TrimSpace(string(value))
 	}
 	return read, nil
 }
 
-// restore sets what differs now. Who may not is told what to do.
+// restore restores parameters that have changed. Without permission it returns the command to run.
 func (s sysctls) restore() error {
 	now, err := readSysctls()
 	if err != nil {
@@ -42,9 +42,9 @@ func (s sysctls) restore() error {
 		}
 		err := os.WriteFile("/proc/sys/"+name, []byte(s[name]), 0)
 		if errors.Is(err, os.ErrPermission) {
-			fmt.Fprintf(os.Stderr, "the cluster's kubelets changed %s of this machine; to put it back: sudo sysctl -w %s=%s\n", name, strings.ReplaceAll(name, "/", "."), s[name])
+			fmt.Fprintf(os.Stderr, "the cluster's kubelets changed %s of this machine; to restore it: sudo sysctl -w %s=%s\n", name, strings.ReplaceAll(name, "/", "."), s[name])
 		} else if err != nil {
-			return fmt.Errorf("putting back what kubelets set for the whole machine: %w", err)
+			return fmt.Errorf("restoring the kernel parameters that kubelets set: %w", err)
 		}
 	}
 	return nil

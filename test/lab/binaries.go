@@ -41,14 +41,14 @@ func componentsDir(root string) (string, error) {
 	}
 	kubernetes, etcd, kwok := versions["k8s.io/kubernetes"], versions["go.etcd.io/etcd/server/v3"], versions["sigs.k8s.io/kwok"]
 	if kubernetes == "" || etcd == "" || kwok == "" {
-		return "", errors.New("finding the components' versions: tools/go.mod lacks kubernetes, etcd or kwok")
+		return "", errors.New("finding the components' versions: tools/go.mod does not require kubernetes, etcd or kwok")
 	}
 	return filepath.Join(root, "bin", fmt.Sprintf("lab-%s-etcd-%s-kwok-%s", kubernetes, etcd, kwok)), nil
 }
 
-// findBinaries returns the path of kubectl and of each component that is wanted, or says which
-// are missing and how to get them. release is the Kubernetes release of the control plane; "" means
-// that of tools/go.mod.
+// findBinaries returns the path of kubectl and of each wanted component, or an error that names the missing
+// ones and how to build them. release is the Kubernetes release of the control plane; "" means that of
+// tools/go.mod.
 func findBinaries(root, release string, everynode *Release, wanted func(name string) bool) (map[string]string, error) {
 	dir, err := componentsDir(root)
 	if err != nil {

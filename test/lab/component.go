@@ -18,14 +18,14 @@ import (
 var stopGrace = race.Limit(10 * time.Second)
 
 const (
-	// readyPoll is the time between two questions whether a component is ready.
+	// readyPoll is the interval of readiness probes.
 	readyPoll = 40 * time.Millisecond
 	// tailBytes of its log are shown when a component fails.
 	tailBytes = 4096
 )
 
-// Component is a handle on one process of a lab. Its methods are safe for concurrent use; they
-// are done one after the other.
+// Component is a handle on one process of a lab. Its methods are safe for concurrent use, and run one after the
+// other.
 type Component struct {
 	kind    string // one of ComponentNames
 	name    string
@@ -37,9 +37,9 @@ type Component struct {
 	held    *reservation
 	// probe returns nil once the component serves.
 	probe func(ctx context.Context) error
-	// cleanse is done between stop and start of Restart; nil means nothing.
+	// cleanse runs between stop and start of Restart; nil means nothing.
 	cleanse func(ctx context.Context) error
-	// died is told of an end that nobody asked for.
+	// died is called for an exit without a request.
 	died func(Exit)
 
 	mu   sync.Mutex
@@ -50,7 +50,7 @@ type Component struct {
 // Name is one of ComponentNames, or that of a replica.
 func (c *Component) Name() string { return c.name }
 
-// Address is where the component serves, as host:port; for most it is where it tells its health.
+// Address is where the component serves, as host:port; for most also its health.
 func (c *Component) Address() string { return c.address }
 
 // PortAddress is the i-th address the component serves on, as host:port: 0 is Address, and
@@ -70,7 +70,7 @@ func (c *Component) PID() int {
 	return c.proc.cmd.Process.Pid
 }
 
-// Running says whether the process is there, be it paused.
+// Running reports whether the process exists, even if it is paused.
 func (c *Component) Running() bool { return c.PID() != 0 }
 
 // start runs the process; it does not wait until it is ready.
@@ -99,8 +99,8 @@ func (c *Component) startLocked() error {
 	return nil
 }
 
-// Ready waits until the component serves. It fails at once, with the tail of its log, when the
-// process is not there, and otherwise when ctx ends.
+// Ready waits until the component serves. It fails at once, with the tail of its log, if the process does not
+// exist, and otherwise when ctx ends.
 func (c *Component) Ready(ctx context.Context) error {
 	c.mu.Lock()
 	proc := c.proc
@@ -128,7 +128,7 @@ func (c *Component) Ready(ctx context.Context) error {
 	}
 }
 
-// failure says how the process ended and shows the tail of its log.
+// failure describes how the process ended, with the tail of its log.
 func (c *Component) failure(proc *process) error {
 	how := "exit status 0"
 	if proc.err != nil {
@@ -137,7 +137,7 @@ func (c *Component) failure(proc *process) error {
 	return fmt.Errorf("%s ended: %s; the end of %s:\n%s", c.name, how, c.log, c.tail())
 }
 
-// tail is the end of the component's log, in whole lines.
+// tail returns the end of the component's log, in whole lines.
 func (c *Component) tail() string {
 	file, err := os.Open(c.log)
 	if err != nil {
@@ -160,9 +160,9 @@ func (c *Component) tail() string {
 	return strings.TrimRight(text, "\n")
 }
 
-// Stop asks the process to end (SIGTERM), also when it is paused, and kills it when it is still
-// there after ten seconds or when ctx ends. It returns once the process is gone; that it had to
-// be killed is an error. A component that does not run is stopped already.
+// Stop sends SIGTERM to the process, also when it is paused, and kills it if it still exists after ten seconds
+// or when ctx ends. It returns once the process is gone; having to kill it is an error. Stopping a component
+// that does not run succeeds.
 func (c *Component) Stop(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -188,7 +188,7 @@ func (c *Component) stopLocked(ctx context.Context) error {
 	}
 }
 
-// raced is the failure of a process that ended because of a data race, though it was asked to end.
+// raced returns the failure of a process that ended because of a data race, even after a stop.
 func (c *Component) raced(proc *process) error {
 	if proc.cmd.ProcessState.ExitCode() == race.ExitCode {
 		return c.failure(proc)
@@ -208,8 +208,7 @@ func (c *Component) Kill() {
 	<-c.proc.ended
 }
 
-// Pause stops the process where it is (SIGSTOP), and returns when it stands still: connections
-// stay open and nothing answers.
+// Pause stops the process (SIGSTOP), and returns when it is stopped: connections stay open and do not answer.
 func (c *Component) Pause() error {
 	if err := c.send(syscall.SIGSTOP); err != nil {
 		return err
@@ -217,7 +216,7 @@ func (c *Component) Pause() error {
 	return c.awaitStandstill()
 }
 
-// awaitStandstill waits until every thread is stopped; the signal alone only asks them to.
+// awaitStandstill waits until every thread is stopped, because the signal is asynchronous.
 func (c *Component) awaitStandstill() error {
 	deadline := time.Now().Add(stopGrace)
 	for {
@@ -229,13 +228,13 @@ func (c *Component) awaitStandstill() error {
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("%s did not stand still within %s", c.name, stopGrace)
+			return fmt.Errorf("%s did not stop within %s", c.name, stopGrace)
 		}
 		time.Sleep(time.Millisecond)
 	}
 }
 
-// Resume lets a paused process go on (SIGCONT).
+// Resume continues a paused process (SIGCONT).
 func (c *Component) Resume() error { return c.send(syscall.SIGCONT) }
 
 func (c *Component) send(signal syscall.Signal) error {
@@ -248,8 +247,8 @@ func (c *Component) send(signal syscall.Signal) error {
 	return nil
 }
 
-// Restart stops the process when it runs, starts it with the same arguments on the same address,
-// and waits until it is ready.
+// Restart stops the process if it runs, starts it with the same arguments on the same address, and waits until
+// it is ready.
 func (c *Component) Restart(ctx context.Context) error {
 	if err := c.restart(ctx); err != nil {
 		return err
@@ -271,8 +270,8 @@ func (c *Component) restart(ctx context.Context) error {
 	return c.startLocked()
 }
 
-// change has the process run with these arguments: anew when it runs with others, else from its
-// next start on.
+// change sets the process's arguments: it restarts a running process if they differ, otherwise they apply from
+// its next start.
 func (c *Component) change(ctx context.Context, args []string) error {
 	c.mu.Lock()
 	same := slices.Equal(c.args, args)
@@ -284,9 +283,9 @@ func (c *Component) change(ctx context.Context, args []string) error {
 	return c.Restart(ctx)
 }
 
-// Exit tells of a component that ended though nobody asked it to.
+// Exit describes a component that exited without a request.
 type Exit struct {
 	Component *Component
-	// Err says how it ended and carries the tail of its log.
+	// Err describes how it ended, with the tail of its log.
 	Err error
 }

@@ -25,7 +25,7 @@ const (
 	EverynodeScheduler = "everynode-scheduler"
 )
 
-// ComponentNames are all of them, in the order in which they start.
+// ComponentNames are all of them, in start order.
 var ComponentNames = []string{Etcd, APIServer, ControllerManager, Scheduler, Kwok, Controller, Webhook, EverynodeScheduler}
 
 const kubectl = "kubectl"
@@ -38,17 +38,17 @@ const (
 	podCIDR     = "10.244.0.0/16"
 )
 
-// spec is what tells one component from another.
+// spec describes a component.
 type spec struct {
-	// args are made from the component's ports.
+	// args returns the arguments for the component's ports.
 	args func(l *Lab, ports []int) []string
-	// ports is how many the component listens on; the first is its address.
+	// ports is the number of ports; the first is the component's address.
 	ports int
-	// ready is the path asked for readiness, on readyPort (an index), by scheme.
+	// ready is the path of the readiness probe, on readyPort (an index), by scheme.
 	scheme, ready string
 	readyPort     int
-	// user is the common name of the client certificate in the component's kubeconfig; ""
-	// for those that have none or another way to authenticate.
+	// user is the common name of the client certificate in the component's kubeconfig; "" for those without
+	// one.
 	user   string
 	groups []string
 	env    func(l *Lab) []string
@@ -85,7 +85,7 @@ func apiServerArgs(l *Lab, ports []int) []string {
 		"--etcd-servers=http://" + l.Component(Etcd).Address(),
 		"--bind-address=" + loopback,
 		fmt.Sprintf("--secure-port=%d", ports[0]),
-		// Endpoints may not be loopback addresses, and no pod calls the API server here.
+		// Endpoints must not be loopback addresses, and no pod calls the API server here.
 		"--advertise-address=" + loopback,
 		"--endpoint-reconciler-type=none",
 		"--service-cluster-ip-range=" + serviceCIDR,
@@ -101,8 +101,8 @@ func apiServerArgs(l *Lab, ports []int) []string {
 	}, l.options.policyArgs()...)
 }
 
-// secureServing is what Kubernetes' components share: a port on loopback, the lab's certificate,
-// and health and metrics for everybody on this machine.
+// secureServing returns the arguments that Kubernetes' components share: a port on loopback, the lab's
+// certificate, and health and metrics without authentication.
 func secureServing(l *Lab, port int) []string {
 	return []string{
 		"--bind-address=" + loopback,
@@ -131,7 +131,7 @@ func controllerManagerArgs(l *Lab, ports []int) []string {
 		// Five times as often as by default: a node that is NotReady is tainted within a second.
 		"--node-monitor-period=1s",
 		"--node-monitor-grace-period="+(leaseDuration(l.options.Nodes)+leaseGrace).String(),
-		// The default of 20 requests a second would take the not-ready taint from two nodes a second.
+		// The default of 20 requests a second would remove the not-ready taint from only two nodes a second.
 		"--kube-api-qps=1000",
 		"--kube-api-burst=2000",
 	)
@@ -180,7 +180,7 @@ func controllerArgs(l *Lab, ports []int) []string {
 		"--workloads=" + l.options.Workloads,
 		"--placement=" + l.options.controllerPlacement(),
 		"--webhook-certificates=" + l.options.whoCertifies(),
-		// The webhook is called at loopback; the Service's name stands for that of a cluster.
+		// The webhook is called at loopback; the Service's name is that of a real cluster.
 		"--webhook-certificate-names=everynode-webhook." + everynodeNamespace + ".svc," + loopback,
 		"--leader-elect=true",
 		"--leader-election-namespace=" + everynodeNamespace,
@@ -197,7 +197,7 @@ func webhookArgs(l *Lab, ports []int) []string {
 		"--metrics-bind-address=" + hostPort(ports[2]),
 		"--metrics-secure=false",
 		"--kubeconfig=" + l.kubeconfigOf(Webhook),
-		// Nobody balances by readiness here.
+		// No load balancer uses readiness here.
 		"--shutdown-delay=0s",
 	}
 	if l.options.Certificates != CertificatesFiles {
@@ -213,7 +213,7 @@ func everynodeSchedulerArgs(l *Lab, ports []int) []string {
 	return append(secureServing(l, ports[0]), "--config="+l.path(schedulerConfigFile))
 }
 
-// newComponents makes the handles of all components; nothing is started.
+// newComponents creates the handles of all components and starts none.
 func (l *Lab) newComponents(paths map[string]string) error {
 	total := 0
 	for _, name := range ComponentNames {
@@ -237,7 +237,7 @@ func (l *Lab) newComponents(paths map[string]string) error {
 	return nil
 }
 
-// newComponent makes the handle of a process of a kind; it has no arguments yet.
+// newComponent creates the handle of a process; it has no arguments yet.
 func (l *Lab) newComponent(kind, name, path string, held *reservation, ports []int) *Component {
 	s := specs[kind]
 	c := &Component{
@@ -257,16 +257,16 @@ func (l *Lab) newComponent(kind, name, path string, held *reservation, ports []i
 	return c
 }
 
-// argsOf are a component's arguments by the lab's options as they are now.
+// argsOf returns a component's arguments for the current options.
 func (l *Lab) argsOf(c *Component) []string {
 	return slices.Concat(specs[c.kind].args(l, c.ports), l.options.ExtraArgs[c.kind])
 }
 
-// probeTimeout bounds one question about readiness, so that a paused process cannot hold it up.
+// probeTimeout bounds one readiness probe, so that a paused process cannot block it.
 const probeTimeout = 5 * time.Second
 
-// loopbackClient asks components of their health; it trusts the lab's CA alone and keeps no
-// connection, for components come and go.
+// loopbackClient probes the health of components; it trusts only the lab's CA and keeps no connections, because
+// components restart.
 func loopbackClient(ca *x509.Certificate) *http.Client {
 	roots := x509.NewCertPool()
 	roots.AddCert(ca)
@@ -298,7 +298,7 @@ func healthProbe(client *http.Client, url string) func(context.Context) error {
 	}
 }
 
-// kubeconfigOf is the file a component authenticates with.
+// kubeconfigOf returns the kubeconfig of a component.
 func (l *Lab) kubeconfigOf(name string) string {
 	return filepath.Join(l.Dir, "kubeconfigs", name)
 }

@@ -11,12 +11,11 @@ import (
 // lockFile marks a folder as a lab's and is locked while that lab lives.
 const lockFile = "lab.lock"
 
-// claim makes dir the lab's own, empty but for the lock. It refuses a folder that a live lab
-// holds and one that holds anything but what is left of a dead lab. The kernel frees the lock
-// when the lab's process ends, however it ends.
+// claim acquires dir for the lab, empty but for the lock. It refuses the folder of a running lab, and one with
+// files that are not a lab's. The kernel frees the lock when the lab's process ends.
 func claim(dir string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("making the lab's folder: %w", err)
+		return nil, fmt.Errorf("creating the lab's folder: %w", err)
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -24,7 +23,7 @@ func claim(dir string) (*os.File, error) {
 	}
 	path := filepath.Join(dir, lockFile)
 	if _, err := os.Stat(path); len(entries) > 0 && errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("%s holds something that is no lab's: choose an empty or a new folder", dir)
+		return nil, fmt.Errorf("%s contains files that are not a lab's: choose an empty or a new folder", dir)
 	}
 	lock, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
@@ -43,7 +42,7 @@ func claim(dir string) (*os.File, error) {
 		}
 		if err := os.RemoveAll(filepath.Join(dir, entry.Name())); err != nil {
 			_ = lock.Close()
-			return nil, fmt.Errorf("clearing what a former lab left: %w", err)
+			return nil, fmt.Errorf("removing the files of a former lab: %w", err)
 		}
 	}
 	return lock, nil

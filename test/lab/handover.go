@@ -6,10 +6,10 @@ import (
 	"slices"
 )
 
-// HandOver has Everynode serve other kinds of workloads from now on, one of the values of
-// Options.Workloads. When native DaemonSets change hands, who had them ends first, as
-// docs/takeover.md has it: nobody serves them for a moment, and never two do. A component that
-// does not run is not started; it does its part from its next start on.
+// HandOver changes the kinds of workloads that Everynode serves, one of the values of Options.Workloads. When
+// native DaemonSets are handed over, the former controller stops first, as in docs/takeover.md: for a moment
+// none serves them, and never two. A stopped component is not started; the change takes effect at its next
+// start.
 func (l *Lab) HandOver(ctx context.Context, workloads string) error {
 	options := l.options
 	options.Workloads = workloads
@@ -29,7 +29,7 @@ func (l *Lab) HandOver(ctx context.Context, workloads string) error {
 	return nil
 }
 
-// changeArgs has a component run with what the options say now.
+// changeArgs restarts a component with the arguments of the current options.
 func (l *Lab) changeArgs(name string) func(context.Context) error {
 	c := l.components[name]
 	return func(ctx context.Context) error {
@@ -41,7 +41,7 @@ func (l *Lab) changeArgs(name string) func(context.Context) error {
 	}
 }
 
-// grantApps gives everynode-controller what it needs to serve native DaemonSets, or takes it away.
+// grantApps grants or revokes everynode-controller's permissions for native DaemonSets.
 func (l *Lab) grantApps(ctx context.Context) error {
 	objects, err := readManifest(l.options.Release.Apps)
 	if err != nil {

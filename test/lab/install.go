@@ -31,7 +31,7 @@ const (
 	schedulerConfigFile = "everynode-scheduler.yaml"
 )
 
-// readManifest parses a manifest, and puts namespaces first and CRDs second.
+// readManifest parses a manifest, and sorts namespaces first and CRDs second.
 func readManifest(manifest []byte) ([]*unstructured.Unstructured, error) {
 	objects, err := deploy.Objects(manifest)
 	if err != nil {
@@ -52,10 +52,9 @@ func installRank(object *unstructured.Unstructured) int {
 	}
 }
 
-// adapt makes of a manifest what the lab installs, or nil when the lab has no use for it:
-// Deployments, because the lab runs the processes itself, and the webhook's configuration where no
-// webhook is asked. The namespace enforces no Pod Security: what tests make there are not
-// Everynode's own pods.
+// adapt converts an object for the lab, or returns nil if the lab does not use it: Deployments, because the lab
+// runs the processes itself, and the webhook's configuration if no webhook is called. The namespace enforces no
+// Pod Security, because tests create other pods there.
 func (l *Lab) adapt(object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	switch object.GetKind() {
 	case "Deployment":
@@ -71,7 +70,7 @@ func (l *Lab) adapt(object *unstructured.Unstructured) (*unstructured.Unstructur
 		}
 		ca := l.pki.ca.cert
 		if l.options.Certificates != CertificatesFiles {
-			ca = nil // everynode-controller's to write
+			ca = nil // everynode-controller writes it
 		}
 		return callByURL(object, "https://"+l.Component(Webhook).Address(), ca)
 	case "MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding":
@@ -81,8 +80,8 @@ func (l *Lab) adapt(object *unstructured.Unstructured) (*unstructured.Unstructur
 	}
 }
 
-// callByURL has every webhook of a configuration called at a URL instead of through a Service:
-// the same path, and a CA unless it is nil.
+// callByURL makes every webhook of a configuration use a URL instead of a Service: the same path, and a CA
+// unless it is nil.
 func callByURL(object *unstructured.Unstructured, base string, ca []byte) (*unstructured.Unstructured, error) {
 	object = object.DeepCopy()
 	webhooks, _, err := unstructured.NestedSlice(object.Object, "webhooks")
@@ -92,7 +91,7 @@ func callByURL(object *unstructured.Unstructured, base string, ca []byte) (*unst
 	for i := range webhooks {
 		webhook, ok := webhooks[i].(map[string]any)
 		if !ok {
-			return nil, fmt.Errorf("webhook configuration %s: entry %d is no object", object.GetName(), i)
+			return nil, fmt.Errorf("webhook configuration %s: entry %d is not an object", object.GetName(), i)
 		}
 		path, _, err := unstructured.NestedString(webhook, "clientConfig", "service", "path")
 		if err != nil {
@@ -126,7 +125,7 @@ func (l *Lab) newInstaller() (*installer, error) {
 	return &installer{client: client, mapper: mapper}, nil
 }
 
-// apply sends one manifest and returns what is stored.
+// apply sends one manifest and returns the stored object.
 func (i *installer) apply(ctx context.Context, object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	resource, err := i.resource(object)
 	if err != nil {
@@ -139,7 +138,7 @@ func (i *installer) apply(ctx context.Context, object *unstructured.Unstructured
 	return stored, nil
 }
 
-// remove takes away what a manifest brought.
+// remove deletes the object of a manifest.
 func (i *installer) remove(ctx context.Context, object *unstructured.Unstructured) error {
 	resource, err := i.resource(object)
 	if err != nil {
@@ -166,7 +165,7 @@ func (i *installer) resource(object *unstructured.Unstructured) (dynamic.Resourc
 
 var crds = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
 
-// established says what a CRD lacks until its API is served.
+// established returns why the API of a CRD is not served yet.
 func (i *installer) established(ctx context.Context, name string) (string, error) {
 	crd, err := i.client.Resource(crds).Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
@@ -227,8 +226,8 @@ func (l *Lab) install(ctx context.Context, manifest []byte) error {
 	return nil
 }
 
-// writeSchedulerConfig writes the shipped KubeSchedulerConfiguration with the lab's kubeconfig
-// in it; in a cluster the scheduler finds the API server by its service account.
+// writeSchedulerConfig writes the shipped KubeSchedulerConfiguration with the lab's kubeconfig; in a cluster
+// the scheduler uses its service account.
 func (l *Lab) writeSchedulerConfig(configMap *unstructured.Unstructured) error {
 	text, found, err := unstructured.NestedString(configMap.Object, "data", schedulerConfigKey)
 	if err != nil || !found {
@@ -248,8 +247,8 @@ func (l *Lab) writeSchedulerConfig(configMap *unstructured.Unstructured) error {
 	return os.WriteFile(l.path(schedulerConfigFile), data, 0o600)
 }
 
-// authenticate writes the kubeconfig of each of Everynode's processes that talks to the API
-// server: a token of its own service account. One that is not started may lack its account.
+// authenticate writes the kubeconfig of each of Everynode's processes that uses the API server, with a token of
+// its own service account, which may be missing for one that is not started.
 func (l *Lab) authenticate(ctx context.Context) error {
 	for _, name := range []string{Controller, Webhook, EverynodeScheduler} {
 		user, err := serviceAccountUser(ctx, l.Client, everynodeNamespace, name)

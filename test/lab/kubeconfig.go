@@ -16,7 +16,7 @@ import (
 // tokenLifetime of the tokens Everynode's processes get: longer than any lab.
 const tokenLifetime = validity
 
-// writeKubeconfig writes a kubeconfig for one user of the API server at server (a URL).
+// writeKubeconfig writes a kubeconfig for one user of the API server at a URL.
 func writeKubeconfig(path, server string, ca []byte, user *clientcmdapi.AuthInfo) error {
 	config := clientcmdapi.NewConfig()
 	config.Clusters["lab"] = &clientcmdapi.Cluster{Server: server, CertificateAuthorityData: ca}
@@ -47,7 +47,7 @@ func adminConfig(server string, p *pki) *rest.Config {
 	}
 }
 
-// serviceAccountUser authenticates as a service account, by a token of its own.
+// serviceAccountUser authenticates as a service account, by its own token.
 func serviceAccountUser(ctx context.Context, client kubernetes.Interface, namespace, name string) (*clientcmdapi.AuthInfo, error) {
 	seconds := int64(tokenLifetime / time.Second)
 	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &seconds}}

@@ -9,11 +9,11 @@ import (
 	"k8s.io/apimachinery/pkg/util/version"
 )
 
-// kubernetesVariable of the environment names the Kubernetes release of labs whose options name none, so
-// that the same tests run on any.
+// kubernetesVariable is the environment variable for the Kubernetes release of labs whose options name none, so
+// that the same tests run on any release.
 const kubernetesVariable = "EVERYNODE_LAB_KUBERNETES"
 
-// chooseKubernetes has the environment say what the options leave open.
+// chooseKubernetes sets options from the environment if they are empty.
 func (o *Options) chooseKubernetes() {
 	if o.Kubernetes == "" {
 		o.Kubernetes = os.Getenv(kubernetesVariable)
@@ -25,7 +25,7 @@ func (o *Options) validateKubernetes() error {
 		return nil
 	}
 	if parsed, err := version.ParseSemantic(o.Kubernetes); err != nil || "v"+parsed.String() != o.Kubernetes {
-		return fmt.Errorf("kubernetes=%s (%s): give a release, as v1.36.3", o.Kubernetes, kubernetesVariable)
+		return fmt.Errorf("kubernetes=%s (%s): set a release, such as v1.36.3", o.Kubernetes, kubernetesVariable)
 	}
 	return nil
 }
@@ -35,26 +35,26 @@ func kubernetesDir(root, release string) string {
 	return filepath.Join(root, "bin", "kubernetes-"+release)
 }
 
-// ofRelease says whether a component is the one of the chosen Kubernetes release. kubectl is not, for it
-// works with every API server that is near its own version.
+// ofRelease reports whether a component is that of the chosen Kubernetes release. kubectl is not, because it
+// works with every API server of a similar version.
 func ofRelease(name string) bool {
 	return name == APIServer || name == ControllerManager || name == Scheduler
 }
 
-// before says whether the control plane is of an earlier release than the given one.
+// before reports whether the control plane is of an earlier release than the given one.
 func (o *Options) before(release string) bool {
 	return o.Kubernetes != "" && version.MustParseSemantic(o.Kubernetes).LessThan(version.MustParseSemantic(release))
 }
 
-// Before says whether the lab's control plane is of an earlier Kubernetes release than the given one, as
-// v1.36.0, for what differs.
+// Before reports whether the lab's control plane is of an earlier Kubernetes release than the given one, for
+// example v1.36.0.
 func (l *Lab) Before(release string) bool { return l.options.before(release) }
 
 // policyGroup is the API group of admission policies.
 const policyGroup = "admissionregistration.k8s.io"
 
-// policyVersion is the version of it that has MutatingAdmissionPolicy: a beta, off unless asked for,
-// before it was GA in 1.36.
+// policyVersion is its version with MutatingAdmissionPolicy: GA in 1.36, before that a beta that is off by
+// default.
 func (o *Options) policyVersion() string {
 	if o.before("v1.36.0") {
 		return "v1beta1"
@@ -62,10 +62,10 @@ func (o *Options) policyVersion() string {
 	return "v1"
 }
 
-// PolicyAPI is the group and version of MutatingAdmissionPolicy on this lab's API server.
+// PolicyAPI returns the group and version of MutatingAdmissionPolicy on this lab's API server.
 func (l *Lab) PolicyAPI() string { return policyGroup + "/" + l.options.policyVersion() }
 
-// policyArgs turn the beta on, as docs/compatibility.md says, where a policy is to place pods.
+// policyArgs enable the beta, as in docs/compatibility.md, where a policy places pods.
 func (o *Options) policyArgs() []string {
 	if o.Placement != PlacementPolicy || o.policyVersion() == "v1" {
 		return nil
@@ -73,7 +73,7 @@ func (o *Options) policyArgs() []string {
 	return []string{"--feature-gates=MutatingAdmissionPolicy=true", "--runtime-config=" + policyGroup + "/" + o.policyVersion() + "=true"}
 }
 
-// inPolicyAPI is a manifest in the version that this lab's API server has of it.
+// inPolicyAPI converts a policy to the version that this lab's API server serves.
 func (l *Lab) inPolicyAPI(object *unstructured.Unstructured) *unstructured.Unstructured {
 	object = object.DeepCopy()
 	object.SetAPIVersion(l.PolicyAPI())

@@ -51,9 +51,8 @@ type Lab struct {
 	stopErr    error
 }
 
-// New starts a lab and returns when every component of it is ready, Everynode's manifests are
-// installed and the nodes are Ready. ctx bounds the start alone. When the start fails, nothing
-// is left running.
+// New starts a lab and returns when every component is ready, Everynode's manifests are installed and the nodes
+// are Ready. ctx only bounds the start. If the start fails, no process is left running.
 func New(ctx context.Context, options Options) (*Lab, error) {
 	begun := time.Now()
 	l, err := prepare(options)
@@ -61,7 +60,7 @@ func New(ctx context.Context, options Options) (*Lab, error) {
 		return nil, fmt.Errorf("lab: %w", err)
 	}
 	if err := l.start(ctx); err != nil {
-		// The logs are what explains the failure: they stay, temporary or not.
+		// The logs explain the failure, so they stay even in a temporary folder.
 		l.temporary = false
 		return nil, errors.Join(fmt.Errorf("lab: %w", err), l.Stop(context.WithoutCancel(ctx)))
 	}
@@ -124,7 +123,7 @@ func (l *Lab) makeDir() error {
 	return err
 }
 
-// makeFiles writes keys, kubeconfigs and configuration and makes the components' handles.
+// makeFiles writes keys, kubeconfigs and configuration and creates the components' handles.
 func (l *Lab) makeFiles(paths map[string]string) error {
 	for _, dir := range []string{l.path("logs"), l.path("kubeconfigs")} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -164,7 +163,7 @@ func (l *Lab) makeFiles(paths map[string]string) error {
 	return nil
 }
 
-// start runs the components, as much at a time as their needs allow.
+// start runs the components, in parallel as far as their dependencies permit.
 func (l *Lab) start(ctx context.Context) error {
 	if err := l.startAndWait(ctx, Etcd); err != nil {
 		return err
@@ -184,7 +183,7 @@ func (l *Lab) start(ctx context.Context) error {
 		return err
 	}
 	if !l.options.starts(ControllerManager) {
-		return nil // nobody takes the not-ready taint from new nodes
+		return nil // without it the not-ready taint stays on new nodes
 	}
 	return l.WaitForNodes(ctx)
 }
@@ -200,7 +199,7 @@ func (l *Lab) startAndWait(ctx context.Context, name string) error {
 	return l.components[name].Ready(ctx)
 }
 
-// startEverynode installs what deploy/ ships and starts Everynode's own processes.
+// startEverynode installs the manifests of deploy/ and starts Everynode's own processes.
 func (l *Lab) startEverynode(ctx context.Context) error {
 	for _, manifest := range l.options.Release.manifests(&l.options) {
 		if err := l.install(ctx, manifest); err != nil {
@@ -217,21 +216,20 @@ func (l *Lab) startEverynode(ctx context.Context) error {
 	)
 }
 
-// waitForServiceAccounts waits until pods can be created in the default namespace: admission
-// wants its default service account, which kube-controller-manager makes.
+// waitForServiceAccounts waits until pods can be created in the default namespace: admission requires its
+// default service account, which kube-controller-manager creates.
 func (l *Lab) waitForServiceAccounts(ctx context.Context) error {
 	if !l.options.starts(ControllerManager) {
 		return nil
 	}
-	return Eventually(ctx, "service account default/default is there", func(ctx context.Context) (string, error) {
+	return Eventually(ctx, "service account default/default exists", func(ctx context.Context) (string, error) {
 		_, err := l.Client.CoreV1().ServiceAccounts(metav1.NamespaceDefault).Get(ctx, "default", metav1.GetOptions{})
 		return "", err
 	})
 }
 
-// Component is the handle of a component, one of ComponentNames; any other name is a mistake in
-// the calling program and panics. A component that the options leave out is there as well and
-// can be started by Restart.
+// Component returns the handle of a component, one of ComponentNames; it panics for any other name. It also
+// returns components that the options leave out, which Restart starts.
 func (l *Lab) Component(name string) *Component {
 	c, found := l.components[name]
 	if !found {
@@ -240,10 +238,10 @@ func (l *Lab) Component(name string) *Component {
 	return c
 }
 
-// Exits tells of components that ended though nobody asked them to through the lab.
+// Exits reports components that exited without a request through the lab.
 func (l *Lab) Exits() <-chan Exit { return l.exits }
 
-// componentDied never blocks; when nobody listens, the first ends are kept.
+// componentDied never blocks; without a reader, the first exits are kept.
 func (l *Lab) componentDied(exit Exit) {
 	select {
 	case l.exits <- exit:
@@ -251,9 +249,8 @@ func (l *Lab) componentDied(exit Exit) {
 	}
 }
 
-// Stop ends every process of the lab, those first that depend on others, and frees its folder; a
-// temporary one is removed. The error says which process had to be killed. Calls after the first
-// return what the first returned.
+// Stop ends every process of the lab, dependents first, and frees its folder; a temporary one is removed. The
+// error names processes that had to be killed. Later calls return the result of the first.
 func (l *Lab) Stop(ctx context.Context) error {
 	l.stopOnce.Do(func() { l.stopErr = l.stop(ctx) })
 	return l.stopErr
@@ -290,8 +287,7 @@ func (l *Lab) releaseDir() error {
 	return errors.Join(append(errs, l.lock.Close())...)
 }
 
-// Kubectl runs kubectl as admin, with stdin as its input, and returns what it wrote. The error
-// carries stderr.
+// Kubectl runs kubectl as admin, with stdin as its input, and returns its output. The error contains stderr.
 func (l *Lab) Kubectl(ctx context.Context, stdin string, args ...string) (stdout, stderr string, err error) {
 	var out, errOut bytes.Buffer
 	cmd := exec.CommandContext(ctx, l.kubectl, args...)

@@ -33,7 +33,7 @@ func TestOptionsAreRefusedByName(t *testing.T) {
 		"scheduler unknown":               {Options{Scheduler: "third"}, "scheduler=third is unknown; supported: secondary, primary"},
 		"placement unknown":               {Options{Placement: "magic"}, "placement=magic is unknown; supported: auto, webhook, policy, direct"},
 		"certificates unknown":            {Options{Certificates: "magic"}, "certificates=magic is unknown; supported: files, self-managed, cert-manager, auto"},
-		"kubernetes no release":           {Options{Kubernetes: "1.36"}, "kubernetes=1.36 (EVERYNODE_LAB_KUBERNETES): give a release, as v1.36.3"},
+		"kubernetes no release":           {Options{Kubernetes: "1.36"}, "kubernetes=1.36 (EVERYNODE_LAB_KUBERNETES): set a release, such as v1.36.3"},
 		"kubernetes not built":            {Options{Kubernetes: "v1.2.3"}, "not built yet: kube-apiserver, kube-controller-manager, kube-scheduler; run: make components build && bash hack/build-kubernetes.sh v1.2.3"},
 		"negative nodes":                  {Options{Nodes: -1}, "nodes=-1"},
 		"unknown component":               {Options{Without: []string{"etcdd"}}, "no such component; there are etcd"},

@@ -16,17 +16,17 @@ import (
 )
 
 const (
-	// NotReadyAnnotation on a node, with the value "true", makes and keeps it NotReady. kubectl
-	// annotate does as well as SetNotReady.
+	// NotReadyAnnotation on a node, with the value "true", makes it NotReady and keeps it so, as SetNotReady
+	// does.
 	NotReadyAnnotation = "lab.everynode.dev/not-ready"
 
-	// createWorkers is how many nodes are created at a time.
+	// createWorkers is how many nodes are created concurrently.
 	createWorkers = 8
-	// conditionPoll is the time between two reads of objects that are waited for.
+	// conditionPoll is the interval of polling.
 	conditionPoll = 50 * time.Millisecond
 )
 
-// NodeName is the name of the i-th node a lab starts with, from 0.
+// NodeName returns the name of the i-th initial node, from 0.
 func NodeName(i int) string { return fmt.Sprintf("lab-node-%d", i) }
 
 // AddNode creates a simulated node of 4 CPUs, 8 GiB and 110 pods, changed by the mutators. It
@@ -43,7 +43,7 @@ func (l *Lab) AddNode(ctx context.Context, name string, mutators ...func(*corev1
 	return created, nil
 }
 
-// nodeAddress gives every node an address of its own, outside of the pods' range.
+// nodeAddress returns a different address for every node, outside of the pods' range.
 func (l *Lab) nodeAddress() string {
 	n := l.addresses.Add(1) - 1
 	return fmt.Sprintf("172.%d.%d.%d", 20+n/(250*250), n/250%250, n%250+1)
@@ -87,7 +87,7 @@ func newNode(name, address string) *corev1.Node {
 	}
 }
 
-// addNodes creates the nodes the lab starts with, a few at a time.
+// addNodes creates the initial nodes, a few at a time.
 func (l *Lab) addNodes(ctx context.Context, n int) error {
 	tasks := make([]func(context.Context) error, n)
 	for i := range tasks {
@@ -99,8 +99,7 @@ func (l *Lab) addNodes(ctx context.Context, n int) error {
 	return inParallel(ctx, createWorkers, tasks...)
 }
 
-// WaitForNodes waits until the named nodes, or all when none is named, are Ready and without the
-// not-ready taint.
+// WaitForNodes waits until the named nodes, or all if none is named, are Ready and without the not-ready taint.
 func (l *Lab) WaitForNodes(ctx context.Context, names ...string) error {
 	return Eventually(ctx, "nodes are ready", func(ctx context.Context) (string, error) {
 		nodes, err := l.Client.CoreV1().Nodes().List(ctx, metav1.ListOptions{ResourceVersion: "0"})
@@ -127,7 +126,7 @@ func (l *Lab) WaitForNodes(ctx context.Context, names ...string) error {
 	})
 }
 
-// serves says whether a node is Ready and takes pods as far as that goes.
+// serves reports whether a node is Ready and accepts pods.
 func serves(node *corev1.Node) bool {
 	tainted := slices.ContainsFunc(node.Spec.Taints, func(taint corev1.Taint) bool {
 		return taint.Key == corev1.TaintNodeNotReady || taint.Key == corev1.TaintNodeUnreachable
@@ -144,8 +143,8 @@ func readyStatus(node *corev1.Node) corev1.ConditionStatus {
 	return corev1.ConditionUnknown
 }
 
-// DeleteNode deletes a node and its lease, so that a node of the same name starts afresh. The
-// node's pods go as they do in a cluster: by its controllers and the pod garbage collector.
+// DeleteNode deletes a node and its lease, so that a node of the same name starts from scratch. The node's pods
+// are deleted as in a cluster: by its controllers and the pod garbage collector.
 func (l *Lab) DeleteNode(ctx context.Context, name string) error {
 	if err := l.Client.CoreV1().Nodes().Delete(ctx, name, metav1.DeleteOptions{}); err != nil {
 		return fmt.Errorf("deleting node %s: %w", name, err)
@@ -157,7 +156,7 @@ func (l *Lab) DeleteNode(ctx context.Context, name string) error {
 	return nil
 }
 
-// UpdateNode changes a node, again when somebody else changed it meanwhile.
+// UpdateNode changes a node, and retries on conflicts.
 func (l *Lab) UpdateNode(ctx context.Context, name string, mutate func(*corev1.Node)) error {
 	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
 		node, err := l.Client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
@@ -192,7 +191,7 @@ func (l *Lab) TaintNode(ctx context.Context, name string, taint corev1.Taint) er
 	})
 }
 
-// UntaintNode takes the taint of that key and effect from a node.
+// UntaintNode removes the taint of that key and effect from a node.
 func (l *Lab) UntaintNode(ctx context.Context, name string, taint corev1.Taint) error {
 	return l.UpdateNode(ctx, name, func(node *corev1.Node) {
 		node.Spec.Taints = withoutTaint(node.Spec.Taints, taint)
@@ -203,8 +202,8 @@ func withoutTaint(taints []corev1.Taint, taint corev1.Taint) []corev1.Taint {
 	return slices.DeleteFunc(taints, func(have corev1.Taint) bool { return have.MatchTaint(&taint) })
 }
 
-// SetNotReady makes a node NotReady and keeps it so, or lets it be Ready again, and waits until
-// its Ready condition says so. Taints are kube-controller-manager's, which acts within about a second.
+// SetNotReady makes a node NotReady and keeps it so, or makes it Ready again, and waits for its Ready
+// condition. kube-controller-manager manages the taints, within about a second.
 func (l *Lab) SetNotReady(ctx context.Context, name string, notReady bool) error {
 	want, value := corev1.ConditionTrue, any(nil)
 	if notReady {
@@ -230,19 +229,19 @@ func (l *Lab) SetNotReady(ctx context.Context, name string, notReady bool) error
 	return err
 }
 
-// PodReady says whether a pod's Ready condition is True.
+// PodReady reports whether a pod's Ready condition is True.
 func PodReady(pod *corev1.Pod) bool {
 	return slices.ContainsFunc(pod.Status.Conditions, func(condition corev1.PodCondition) bool {
 		return condition.Type == corev1.PodReady && condition.Status == corev1.ConditionTrue
 	})
 }
 
-// dropNodeLeases lets a new kwok take the nodes over at once; it would otherwise wait until the
-// leases of its predecessor expire.
+// dropNodeLeases lets a new kwok manage the nodes at once; otherwise it waits until the leases of its
+// predecessor expire.
 func (l *Lab) dropNodeLeases(ctx context.Context) error {
 	err := l.Client.CoordinationV1().Leases(corev1.NamespaceNodeLease).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{})
 	if err != nil {
-		return fmt.Errorf("dropping the nodes' leases: %w", err)
+		return fmt.Errorf("deleting the nodes' leases: %w", err)
 	}
 	return nil
 }

@@ -9,10 +9,10 @@ import (
 	"github.com/everynode/everynode/api/v1alpha1"
 )
 
-// Objects is an admin's client of everything there is, Everynode's own kinds included.
+// Objects returns an admin's client for all kinds, including Everynode's own.
 func (l *Lab) Objects() (client.Client, error) { return NewClient(l.Config) }
 
-// NewClient is such a client of any cluster.
+// NewClient returns such a client for any cluster.
 func NewClient(config *rest.Config) (client.Client, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {

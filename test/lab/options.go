@@ -24,39 +24,37 @@ const (
 	CertificatesAuto        = "auto"
 )
 
-// Options says what a lab consists of. The zero value is a lab without nodes that has every
-// component.
+// Options configure a lab. The zero value is a lab without nodes that has every component.
 type Options struct {
-	// Nodes is how many simulated nodes there are from the start: lab-node-0, lab-node-1, ….
+	// Nodes is the number of initial simulated nodes: lab-node-0, lab-node-1, ….
 	Nodes int
 	// Workloads are the kinds Everynode serves; "" means everynode. When native DaemonSets are
 	// among them, kube-controller-manager runs without its own controller of them.
 	Workloads string
-	// Scheduler says how everynode-scheduler is installed; "" means secondary, beside
-	// kube-scheduler. With primary it schedules every pod, and kube-scheduler is not started.
+	// Scheduler is how everynode-scheduler is installed; "" means secondary, beside kube-scheduler. With
+	// primary it schedules every pod, and kube-scheduler is not started.
 	Scheduler string
-	// Placement says who turns nodeName into node affinity; "" means auto, the webhook and the
-	// controller while it is not effective. With webhook it is the webhook alone; with policy, a
-	// policy of the API server, and the controller while it is not effective; with direct, the
-	// controller. With the last two the webhook is not started and its configuration not installed.
+	// Placement is what turns nodeName into node affinity; "" means auto, the webhook and the controller while
+	// that is not effective. webhook means only the webhook; policy means a policy of the API server, and the
+	// controller while that is not effective; direct means the controller. With the last two the webhook is not
+	// started and its configuration not installed.
 	Placement string
-	// Certificates says where the webhook's certificate comes from; "" means files, which the lab
-	// signs. With any other value it is in a Secret, and everynode-controller has it made and
-	// trusted; the lab brings no cert-manager.
+	// Certificates is the source of the webhook's certificate; "" means files, which the lab signs. With any
+	// other value it is in a Secret, and everynode-controller manages it; the lab includes no cert-manager.
 	Certificates string
-	// Kubernetes is the release of kube-apiserver, kube-controller-manager and kube-scheduler, as v1.36.3, which
-	// hack/build-kubernetes.sh builds; "" means what EVERYNODE_LAB_KUBERNETES says, and without that
-	// the release of tools/go.mod.
+	// Kubernetes is the release of kube-apiserver, kube-controller-manager and kube-scheduler, for example
+	// v1.36.3, which hack/build-kubernetes.sh builds; "" means that of EVERYNODE_LAB_KUBERNETES or else that of
+	// tools/go.mod.
 	Kubernetes string
-	// Dir is the lab's own folder. It is made when it is missing; one that holds something
-	// else is refused. "" means a new temporary folder, which the lab removes when it stops.
+	// Dir is the lab's own folder. It is created if it does not exist; one with other files is refused. ""
+	// means a new temporary folder, which the lab removes when it stops.
 	Dir string
-	// Without names components that are not started with the lab. Everything else about them
-	// is in place, the webhook's configuration included, so that Component(name).Restart starts them later.
+	// Without names components that are not started with the lab. Everything else for them is set up, including
+	// the webhook's configuration, so that Component(name).Restart starts them later.
 	Without []string
-	// ExtraArgs are arguments to add, by component; they come last and so win over the lab's own.
+	// ExtraArgs are additional arguments, by component; they come last and override the lab's own.
 	ExtraArgs map[string][]string
-	// Release is the build of Everynode that the lab begins with; nil means Present().
+	// Release is the build of Everynode that the lab starts with; nil means Present().
 	Release *Release
 	// Root is the root of Everynode's source tree, which holds bin/; "" means the folder of
 	// the go.mod that governs the working directory.
@@ -79,7 +77,7 @@ func (o *Options) settings() []setting {
 	}
 }
 
-// complete puts the defaults where nothing is said.
+// complete sets the defaults of empty options.
 func (o *Options) complete() {
 	for _, s := range o.settings() {
 		if *s.value == "" {
@@ -89,11 +87,11 @@ func (o *Options) complete() {
 	o.chooseKubernetes()
 }
 
-// validate says everything that is wrong with completed options at once.
+// validate returns all errors of completed options.
 func (o *Options) validate() error {
 	var errs []error
 	if o.Nodes < 0 {
-		errs = append(errs, fmt.Errorf("nodes=%d: give 0 or more", o.Nodes))
+		errs = append(errs, fmt.Errorf("nodes=%d: set 0 or more", o.Nodes))
 	}
 	for _, s := range o.settings() {
 		if !slices.Contains(s.supported, *s.value) {
@@ -123,16 +121,15 @@ func unknownComponent(what, name string) error {
 	return fmt.Errorf("%s %s: no such component; there are %s", what, name, strings.Join(ComponentNames, ", "))
 }
 
-// servesApps says whether Everynode serves native DaemonSets.
+// servesApps reports whether Everynode serves native DaemonSets.
 func (o *Options) servesApps() bool { return o.Workloads != WorkloadsEverynode }
 
-// asksWebhook says whether the API server asks everynode-webhook.
+// asksWebhook reports whether the API server calls everynode-webhook.
 func (o *Options) asksWebhook() bool {
 	return o.Placement == PlacementAuto || o.Placement == PlacementWebhook
 }
 
-// controllerPlacement is what the controller is told of placement: to it a webhook and a policy are
-// the same.
+// controllerPlacement is the controller's --placement: it does not distinguish a webhook and a policy.
 func (o *Options) controllerPlacement() string {
 	switch o.Placement {
 	case PlacementWebhook:
@@ -144,7 +141,7 @@ func (o *Options) controllerPlacement() string {
 	}
 }
 
-// whoCertifies is the mode of everynode-controller's certificates.
+// whoCertifies is everynode-controller's --webhook-certificates.
 func (o *Options) whoCertifies() string {
 	if o.Certificates == CertificatesFiles {
 		return "none"
@@ -152,7 +149,7 @@ func (o *Options) whoCertifies() string {
 	return o.Certificates
 }
 
-// starts says whether a component is started with the lab.
+// starts reports whether a component is started with the lab.
 func (o *Options) starts(name string) bool {
 	if name == Webhook && !o.asksWebhook() {
 		return false

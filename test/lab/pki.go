@@ -42,11 +42,11 @@ func newAuthority() (*authority, error) {
 	}
 	cert, err := sign(template, template, key, key)
 	if err != nil {
-		return nil, fmt.Errorf("making the lab's CA: %w", err)
+		return nil, fmt.Errorf("creating the lab's CA: %w", err)
 	}
 	parsed, err := parse(cert)
 	if err != nil {
-		return nil, fmt.Errorf("making the lab's CA: %w", err)
+		return nil, fmt.Errorf("creating the lab's CA: %w", err)
 	}
 	return &authority{keyPair: keyPair{cert, keyPEM}, parsed: parsed, signer: key}, nil
 }
@@ -61,7 +61,7 @@ func (a *authority) serving(name string) (keyPair, error) {
 	})
 }
 
-// client signs a certificate that the API server takes as that user in those groups.
+// client signs a certificate for a user in groups.
 func (a *authority) client(user string, groups ...string) (keyPair, error) {
 	return a.issue(&x509.Certificate{
 		Subject:     pkix.Name{CommonName: user, Organization: groups},
@@ -85,17 +85,16 @@ func (a *authority) issue(template *x509.Certificate) (keyPair, error) {
 func newKey() (*ecdsa.PrivateKey, []byte, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, nil, fmt.Errorf("making a key: %w", err)
+		return nil, nil, fmt.Errorf("creating a key: %w", err)
 	}
 	der, err := x509.MarshalECPrivateKey(key)
 	if err != nil {
-		return nil, nil, fmt.Errorf("making a key: %w", err)
+		return nil, nil, fmt.Errorf("creating a key: %w", err)
 	}
 	return key, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}), nil
 }
 
-// sign fills in what every certificate of the lab has, and signs. Validity begins a little in
-// the past, for clocks that are not quite at one.
+// sign completes and signs a certificate. Its validity begins slightly in the past, to tolerate clock skew.
 func sign(template, parent *x509.Certificate, key, signer *ecdsa.PrivateKey) ([]byte, error) {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
 	if err != nil {
@@ -116,7 +115,7 @@ func parse(certPEM []byte) (*x509.Certificate, error) {
 	return x509.ParseCertificate(block.Bytes)
 }
 
-// pki is every key of a lab, and where it lies.
+// pki has all keys of a lab, and their folder.
 type pki struct {
 	dir   string
 	ca    *authority

@@ -15,19 +15,18 @@ import (
 // loopback is the only address a lab listens on.
 const loopback = "127.0.0.1"
 
-// lowestPort is where the search for free ports begins; below it well-known services live.
+// lowestPort is where the search for free ports begins, above well-known services.
 const lowestPort = 15000
 
-// reservation holds free ports by listening on them, until each is given to its component. It is
-// safe for concurrent use: components start side by side.
+// reservation holds free ports by listening on them, until each is passed to its component. It is safe for
+// concurrent use: components start in parallel.
 type reservation struct {
 	mu        sync.Mutex
 	listeners map[int]net.Listener
 }
 
-// reserve finds n free ports. They lie below the kernel's range of ephemeral ports: a component
-// comes back on its port after a stop, and meanwhile its clients, dialling in a loop, would
-// otherwise sooner or later be given that very port as their own.
+// reserve finds n free ports below the kernel's range of ephemeral ports. A component reuses its port after a
+// stop, and otherwise the kernel might assign that port to one of its clients that dial in a loop.
 func reserve(n int) (*reservation, []int, error) {
 	held := &reservation{listeners: map[int]net.Listener{}}
 	highest := firstEphemeral() - 1
@@ -55,8 +54,7 @@ func reserve(n int) (*reservation, []int, error) {
 	return held, ports, nil
 }
 
-// release frees ports so that their component can listen on them. Ports that are free already
-// are left alone.
+// release frees ports so that their component can listen on them. Free ports are ignored.
 func (r *reservation) release(ports ...int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -12,9 +12,9 @@ import (
 	"syscall"
 )
 
-// anchor starts processes from one OS thread that lives as long as this process. The parent
-// death signal is bound to the thread that forked, not to the process, and Go ends threads as it
-// likes; only a thread that a goroutine locks for ever ends with the process alone.
+// anchor starts processes from one OS thread that lives as long as this process. The parent death signal is
+// bound to the thread that forked, not to the process, and Go may end threads; only a thread that a goroutine
+// locks indefinitely ends with the process.
 type anchor struct {
 	once     sync.Once
 	requests chan spawn
@@ -51,8 +51,8 @@ type process struct {
 	asked atomic.Bool
 }
 
-// startProcess runs a program with its output appended to a log file. The process is in a group
-// of its own, so that a terminal's Ctrl-C reaches the lab alone, and dies with this process.
+// startProcess runs a program with its output appended to a log file. The process has its own process group, so
+// that a terminal's Ctrl-C only reaches the lab, and dies with this process.
 func startProcess(path string, args, env []string, logPath string) (*process, error) {
 	log, err := os.OpenFile(logPath, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
@@ -86,10 +86,10 @@ func (p *process) running() bool {
 	}
 }
 
-// signal sends one; a process that ended meanwhile is no error.
+// signal sends a signal; a process that has ended is not an error.
 func (p *process) signal(signal syscall.Signal) { _ = p.cmd.Process.Signal(signal) }
 
-// stopped says whether every thread of a process is stopped by a signal (state T).
+// stopped reports whether every thread of a process is stopped by a signal (state T).
 func stopped(pid int) bool {
 	stats, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
 	if err != nil || len(stats) == 0 {

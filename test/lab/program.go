@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Program is the path of one of Everynode's programs, as make build leaves it.
+// Program returns the path of one of Everynode's programs, built by make build.
 func Program(t testing.TB, name string) string {
 	t.Helper()
 	here, err := os.Getwd()
@@ -25,9 +25,8 @@ func Program(t testing.TB, name string) string {
 	return paths[name]
 }
 
-// StartProgram runs a program without a lab around it, for tests that bring what it talks to. It
-// ends with the test, and the test fails when it ends before. Whether it is ready is for the test
-// to know.
+// StartProgram runs a program without a lab, for tests that provide its environment. It ends with the test,
+// which fails if it ends earlier. The test decides when it is ready.
 func StartProgram(t testing.TB, path string, args ...string) *Component {
 	t.Helper()
 	name := filepath.Base(path)

@@ -16,20 +16,21 @@ import (
 	"github.com/everynode/everynode/deploy"
 )
 
-// Release is a build of Everynode: its programs, and what is installed with them.
+// Release is a build of Everynode: its programs and manifests.
 type Release struct {
-	// Programs is the folder of the programs; "" means what EVERYNODE_PROGRAMS names, and without that bin/ of the source tree.
+	// Programs is the folder of the programs; "" means that of EVERYNODE_PROGRAMS or else bin/ of the source
+	// tree.
 	Programs string
-	// Install, Apps, Policy and Primary are manifests, as package deploy has them.
+	// Install, Apps, Policy and Primary are manifests, as in package deploy.
 	Install, Apps, Policy, Primary []byte
 }
 
-// Present is what the source tree builds and installs.
+// Present is the release of the source tree.
 func Present() *Release {
 	return &Release{Install: deploy.Install, Apps: deploy.Apps, Policy: deploy.Policy, Primary: deploy.Primary}
 }
 
-// ReadRelease reads what hack/build-former.sh left in a folder.
+// ReadRelease reads the output of hack/build-former.sh from a folder.
 func ReadRelease(dir string) (*Release, error) {
 	release := &Release{Programs: dir}
 	for file, manifest := range map[string]*[]byte{
@@ -47,7 +48,7 @@ func ReadRelease(dir string) (*Release, error) {
 	return release, nil
 }
 
-// manifests are those that a lab with these options installs.
+// manifests returns those that a lab with these options installs.
 func (r *Release) manifests(o *Options) [][]byte {
 	manifests := [][]byte{r.Install}
 	if o.servesApps() {
@@ -62,7 +63,7 @@ func (r *Release) manifests(o *Options) [][]byte {
 	return manifests
 }
 
-// programs are the paths of Everynode's programs, by name.
+// programs returns the paths of Everynode's programs, by name.
 func (r *Release) programs(root string) map[string]string {
 	dir := r.Programs
 	if dir == "" {
@@ -77,11 +78,11 @@ func (r *Release) programs(root string) map[string]string {
 	return paths
 }
 
-// understood leaves out the arguments that a program of another release does not know.
+// understood removes arguments that a program of another release does not know.
 func understood(path string, args []string) ([]string, error) {
 	help, err := exec.Command(path, "--help").CombinedOutput()
 	if failure := new(exec.ExitError); err != nil && !errors.As(err, &failure) {
-		return nil, fmt.Errorf("asking %s for its flags: %w", path, err)
+		return nil, fmt.Errorf("querying the flags of %s: %w", path, err)
 	}
 	return slices.DeleteFunc(slices.Clone(args), func(arg string) bool {
 		name, _, _ := strings.Cut(strings.TrimLeft(arg, "-"), "=")
@@ -89,8 +90,8 @@ func understood(path string, args []string) ([]string, error) {
 	}), nil
 }
 
-// Move replaces Everynode by another release of it as Helm does: what is installed first, then the programs one after the other.
-// What the other release does not bring any more is removed, but for CRDs and namespaces.
+// Move replaces Everynode by another release as Helm does: first the manifests, then the programs one after the
+// other. Objects that the other release does not contain are removed, except CRDs and namespaces.
 func (l *Lab) Move(ctx context.Context, to *Release) error {
 	from := l.options.Release
 	l.options.Release = to
@@ -113,7 +114,7 @@ func (l *Lab) Move(ctx context.Context, to *Release) error {
 	return nil
 }
 
-// removeLeft removes what one release installed and another does not.
+// removeLeft removes the objects that one release installed and another does not contain.
 func (l *Lab) removeLeft(ctx context.Context, from, to *Release) error {
 	identity := func(object *unstructured.Unstructured) string {
 		return object.GroupVersionKind().GroupKind().String() + " " + object.GetNamespace() + "/" + object.GetName()
@@ -149,7 +150,7 @@ func (l *Lab) removeLeft(ctx context.Context, from, to *Release) error {
 	return nil
 }
 
-// replaceProgram has a component run from another file. One that does not run is not started.
+// replaceProgram restarts a component with another program. A stopped one is not started.
 func (l *Lab) replaceProgram(ctx context.Context, c *Component, path string) error {
 	args, err := l.understoodArgs(c, path)
 	if err != nil {
@@ -170,7 +171,7 @@ func (l *Lab) replaceProgram(ctx context.Context, c *Component, path string) err
 	return c.Restart(ctx)
 }
 
-// understoodArgs are a component's arguments, as the program at a path takes them.
+// understoodArgs returns a component's arguments that the program at a path knows.
 func (l *Lab) understoodArgs(c *Component, path string) ([]string, error) {
 	args := l.argsOf(c)
 	if !isEverynode(c.kind) || l.options.Release.Programs == "" {

@@ -8,18 +8,18 @@ import (
 	"sync"
 )
 
-// replicas are the processes that were started beside the lab's own.
+// replicas are the processes that were started in addition to the lab's own.
 type replicas struct {
 	mu    sync.Mutex
 	known []*Component
 }
 
-// Replica starts one more process of a component of Everynode's, with further arguments, and waits
-// until it is ready. It has ports of its own, and ends with the lab or through its handle. Leader
-// election is on, so what is to work beside the first one is told otherwise.
+// Replica starts another process of a component of Everynode, with additional arguments, and waits until it is
+// ready. It has its own ports, and ends with the lab or through its handle. Leader election is on; disable it
+// for a replica that should work beside the first one.
 func (l *Lab) Replica(ctx context.Context, of string, args ...string) (*Component, error) {
 	if !isEverynode(of) {
-		return nil, fmt.Errorf("lab: a replica of %s: there are only those of Everynode's own components", of)
+		return nil, fmt.Errorf("lab: a replica of %s: only Everynode's own components have replicas", of)
 	}
 	held, ports, err := reserve(specs[of].ports)
 	if err != nil {

@@ -7,8 +7,7 @@ import (
 	"text/tabwriter"
 )
 
-// Describe writes a short table of what runs where, for people. Logs are named relative to the
-// lab's folder.
+// Describe prints a short table of the components. Logs are relative to the lab's folder.
 func (l *Lab) Describe(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "COMPONENT\tPID\tADDRESS\tLOG")

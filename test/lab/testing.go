@@ -10,14 +10,14 @@ import (
 )
 
 var (
-	// testStartLimit bounds the start of a test's lab, on a machine that does other things too; each node adds testNodeLimit.
+	// testStartLimit bounds the start of a test's lab on a busy machine; each node adds testNodeLimit.
 	testStartLimit = race.Limit(2 * time.Minute)
 	testNodeLimit  = race.Limit(100 * time.Millisecond)
 	testStopLimit  = race.Limit(30 * time.Second)
 )
 
-// Start starts a lab for a test and stops it when the test ends. The lab's folder is removed,
-// unless the test failed: then the test names it, for its logs.
+// Start starts a lab for a test and stops it when the test ends. The lab's folder is removed unless the test
+// fails, which then prints it.
 func Start(t testing.TB, options Options) *Lab {
 	t.Helper()
 	limit := testStartLimit + time.Duration(options.Nodes)*testNodeLimit

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Eventually asks until the answer is "" (it holds), and says what was missing last when ctx ends
-// first. An error of a question is taken as "not yet": the API server may be away.
+// Eventually polls until the answer is "" (the condition holds), and returns the last answer when ctx ends
+// first. An error counts as "not yet", because the API server may be unreachable.
 func Eventually(ctx context.Context, what string, missing func(context.Context) (string, error)) error {
 	tick := time.NewTicker(conditionPoll)
 	defer tick.Stop()
@@ -21,7 +21,7 @@ func Eventually(ctx context.Context, what string, missing func(context.Context) 
 			return nil
 		case err == nil:
 			last = answer
-		case ctx.Err() == nil: // a question that the end of ctx cut short says nothing
+		case ctx.Err() == nil: // an attempt that ctx interrupted does not count
 			last = err.Error()
 		}
 		select {
@@ -32,8 +32,8 @@ func Eventually(ctx context.Context, what string, missing func(context.Context) 
 	}
 }
 
-// inParallel runs the tasks, at most limit at a time (0: all), and joins their errors. The first
-// error cancels the context of the others.
+// inParallel runs the tasks, at most limit at a time (0: all), and joins their errors. The first error cancels
+// the context of the others.
 func inParallel(ctx context.Context, limit int, tasks ...func(context.Context) error) error {
 	if limit == 0 {
 		limit = len(tasks)
@@ -61,7 +61,7 @@ func inParallel(ctx context.Context, limit int, tasks ...func(context.Context) e
 	return rootCauses(errs)
 }
 
-// rootCauses drops the errors that only say that another one cancelled them.
+// rootCauses drops the errors of tasks that another one's failure cancelled.
 func rootCauses(errs []error) error {
 	var causes []error
 	for _, err := range errs {

@@ -1,5 +1,5 @@
-// Package labtest is what tests on a lab share, and those on any other cluster: a client, DaemonSets
-// to try, and waiting for what is expected of them.
+// Package labtest has helpers for tests on a lab or any other cluster: a client, sample DaemonSets, and waiting
+// for conditions.
 package labtest
 
 import (
@@ -26,19 +26,18 @@ import (
 	"github.com/everynode/everynode/test/race"
 )
 
-// Patience bounds every wait on a lab: more than anything takes on a busy machine, so that only what
-// never comes fails.
+// Patience bounds every wait on a lab. It exceeds what any operation takes on a busy machine.
 var Patience = race.Limit(60 * time.Second)
 
-// Namespace is where tests put their objects.
+// Namespace is the namespace of the tests' objects.
 const Namespace = metav1.NamespaceDefault
 
-// controller-runtime wants to be told where to log; its client says nothing that a test needs.
+// controller-runtime requires a logger; its client logs nothing that a test needs.
 func init() { log.SetLogger(logr.Discard()) }
 
 // Cluster is a lab, or another cluster, with a client of all kinds.
 type Cluster struct {
-	*lab.Lab // nil where the cluster is none
+	*lab.Lab // nil if the cluster is not a lab
 	client.Client
 	// API is client-go's own client of the same cluster; it watches.
 	API kubernetes.Interface
@@ -47,7 +46,7 @@ type Cluster struct {
 	patience time.Duration
 }
 
-// Start starts a lab for a test; it ends with the test.
+// Start starts a lab for a test; it stops with the test.
 func Start(t testing.TB, options lab.Options) *Cluster {
 	t.Helper()
 	started := lab.Start(t, options)
@@ -58,7 +57,7 @@ func Start(t testing.TB, options lab.Options) *Cluster {
 	return &Cluster{Lab: started, Client: objects, API: started.Client, T: t, patience: Patience}
 }
 
-// Attach is a cluster that is there and no lab, for an admin; patience bounds every wait.
+// Attach returns an existing cluster for an admin; patience bounds every wait.
 func Attach(t testing.TB, admin *rest.Config, patience time.Duration) *Cluster {
 	t.Helper()
 	objects, err := lab.NewClient(admin)
@@ -72,14 +71,14 @@ func Attach(t testing.TB, admin *rest.Config, patience time.Duration) *Cluster {
 	return &Cluster{Client: objects, API: api, T: t, patience: patience}
 }
 
-// With is the same cluster for a subtest.
+// With returns the same cluster for a subtest.
 func (c *Cluster) With(t testing.TB) *Cluster {
 	sub := *c
 	sub.T = t
 	return &sub
 }
 
-// Eventually fails the test unless the answer comes to be "" (it holds) in time.
+// Eventually fails the test unless the answer becomes "" (the condition holds) in time.
 func (c *Cluster) Eventually(what string, missing func(context.Context) (string, error)) {
 	c.T.Helper()
 	ctx, cancel := context.WithTimeoutCause(c.T.Context(), c.patience, fmt.Errorf("not within %s", c.patience))
@@ -97,8 +96,8 @@ func (c *Cluster) Must(err error) {
 	}
 }
 
-// Make creates objects and deletes them, with what depends on them, when the test ends. On a lab, where no process
-// runs in a pod, nothing is waited for.
+// Make creates objects and deletes them, with their dependents, when the test ends. On a lab, where pods run no
+// processes, it does not wait for the deletion.
 func (c *Cluster) Make(objects ...client.Object) {
 	c.T.Helper()
 	options := []client.DeleteOption{client.PropagationPolicy(metav1.DeletePropagationBackground)}
@@ -111,7 +110,7 @@ func (c *Cluster) Make(objects ...client.Object) {
 	}
 }
 
-// DaemonSet is a small daemon on every node that takes pods, changed by the mutators.
+// DaemonSet returns a small daemon for every node, changed by the mutators.
 func DaemonSet(name string, mutators ...func(*v1alpha1.DaemonSet)) *v1alpha1.DaemonSet {
 	labels := map[string]string{"app": name}
 	no := int64(0)
@@ -145,8 +144,8 @@ func (c *Cluster) PodsOf(ctx context.Context, set metav1.Object) ([]corev1.Pod, 
 	return owned, nil
 }
 
-// WaitForPods waits until a daemon has exactly one pod, bound and ready, on each of the nodes,
-// and no pod anywhere else, and returns them by node.
+// WaitForPods waits until a daemon has exactly one pod, bound and ready, on each of the nodes, and no other
+// pods, and returns them by node.
 func (c *Cluster) WaitForPods(set metav1.Object, nodes ...string) map[string]corev1.Pod {
 	c.T.Helper()
 	var found map[string]corev1.Pod
@@ -192,7 +191,7 @@ func (c *Cluster) WaitForEvent(set *v1alpha1.DaemonSet, reason, text string) {
 	})
 }
 
-// WaitForStatus waits until something holds of a daemon's status, and reads the daemon into set.
+// WaitForStatus waits until a condition holds for a daemon's status, and reads the daemon into set.
 func (c *Cluster) WaitForStatus(set *v1alpha1.DaemonSet, holds func(*v1alpha1.DaemonSetStatus) bool) {
 	c.T.Helper()
 	c.Eventually("the status of "+set.Name+" is as expected", func(ctx context.Context) (string, error) {
@@ -206,14 +205,13 @@ func (c *Cluster) WaitForStatus(set *v1alpha1.DaemonSet, holds func(*v1alpha1.Da
 	})
 }
 
-// NothingForbidden reads what Everynode's processes logged: the RBAC rules that deploy/ ships have to
-// be enough.
+// NothingForbidden checks the logs of Everynode's processes: the RBAC rules in deploy/ must be sufficient.
 func (c *Cluster) NothingForbidden() {
 	c.T.Helper()
 	for _, name := range []string{lab.Controller, lab.Webhook, lab.EverynodeScheduler} {
 		log, err := os.ReadFile(c.Component(name).LogPath())
 		if errors.Is(err, os.ErrNotExist) {
-			continue // the lab has no use for it
+			continue // not part of the lab
 		}
 		c.Must(err)
 		for line := range strings.Lines(string(log)) {
@@ -236,7 +234,7 @@ func describe(pod *corev1.Pod) string {
 	return string(pod.Status.Phase)
 }
 
-// NodeNames are the names of the first n nodes of a lab.
+// NodeNames returns the names of the first n nodes of a lab.
 func NodeNames(n int) []string {
 	names := make([]string, n)
 	for i := range names {

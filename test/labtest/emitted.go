@@ -9,8 +9,8 @@ import (
 	"github.com/everynode/everynode/test/lab"
 )
 
-// Emitted is a pod as the controller emits it for admission to place: it names a node and has the
-// gate, so that the interlock refuses it when nobody does. Its owner is not stored.
+// Emitted returns a pod as the controller emits it for admission: it names a node and has the gate, so that the
+// interlock refuses it if it is not placed. Its owner is not stored.
 func Emitted() *corev1.Pod {
 	owner := DaemonSet("emitter")
 	owner.UID = "6a8f2fd4-b7e1-4c2a-9d53-0f2c4f7b1a11"

@@ -11,21 +11,20 @@ import (
 	"github.com/everynode/everynode/api/v1alpha1"
 )
 
-// hold is a scheduling gate of a template's own.
+// hold is a scheduling gate of the template.
 const hold = "everynode.dev/test"
 
-// Gated has new pods of a daemon wait until Release lets them go, so that a test sees the middle of
-// a rollout.
+// Gated makes new pods of a daemon wait for Release, so that a test sees the middle of a rollout.
 func Gated(set *v1alpha1.DaemonSet) {
 	set.Spec.Template.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: hold}}
 }
 
-// Held says whether a pod waits for Release.
+// Held reports whether a pod waits for Release.
 func Held(pod *corev1.Pod) bool {
 	return slices.ContainsFunc(pod.Spec.SchedulingGates, func(gate corev1.PodSchedulingGate) bool { return gate.Name == hold })
 }
 
-// Release lets every pod of a daemon go on that is held, and gives all that there are.
+// Release releases every held pod of a daemon, and returns all of its pods.
 func (c *Cluster) Release(ctx context.Context, set metav1.Object) ([]corev1.Pod, error) {
 	pods, err := c.PodsOf(ctx, set)
 	if err != nil {

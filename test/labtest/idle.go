@@ -11,12 +11,11 @@ import (
 	"github.com/everynode/everynode/test/lab"
 )
 
-// activity is what an everynode-controller has to do, and has done, by its own metrics.
+// activity is the pending and the completed work of an everynode-controller, by its own metrics.
 type activity struct{ waits, working, done float64 }
 
-// WaitForIdle waits until an everynode-controller has done all that it was told so far, which is
-// something: nothing waits, and between two looks nothing was done. What is put off to a later time
-// does not count.
+// WaitForIdle waits until an everynode-controller has completed some work, and has none left: nothing is
+// queued, and nothing was done between two readings. Delayed work does not count.
 func (c *Cluster) WaitForIdle(controller *lab.Component) {
 	c.T.Helper()
 	var before activity
@@ -33,7 +32,7 @@ func (c *Cluster) WaitForIdle(controller *lab.Component) {
 	})
 }
 
-// look adds up the metrics at a URL.
+// look sums the metrics at a URL.
 func look(ctx context.Context, url string) (activity, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

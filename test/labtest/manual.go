@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Commands are the first commands below a heading of a document, word for word.
+// Commands returns the first commands below a heading of a document, verbatim.
 func (c *Cluster) Commands(path, heading string) string {
 	c.T.Helper()
 	text, err := os.ReadFile(path)

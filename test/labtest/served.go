@@ -15,9 +15,8 @@ import (
 	"github.com/everynode/everynode/api/v1alpha1"
 )
 
-// WaitForAPI waits until the API server serves resources of a group and version: what CRDs bring takes it a
-// moment. kubectl wait does not do for a CRD that was made just now, whose conditions are null, which it takes for an
-// error.
+// WaitForAPI waits until the API server serves resources of a group and version, which takes a moment for CRDs.
+// kubectl wait cannot do it for a new CRD, whose conditions are null, which it treats as an error.
 func (c *Cluster) WaitForAPI(groupVersion string, resources ...string) {
 	c.T.Helper()
 	c.Eventually(groupVersion+" is served", func(context.Context) (string, error) {
@@ -34,9 +33,8 @@ func (c *Cluster) WaitForAPI(groupVersion string, resources ...string) {
 	})
 }
 
-// WaitForConfinement waits until the API server holds a thief of the controller's token to each of the
-// policies that confine it. It takes up policies and bindings as its watches bring them, so that one which
-// answers says nothing of the next.
+// WaitForConfinement waits until the API server applies each of the policies that confine the controller's
+// token. It learns of policies and bindings by watches, so one that is effective does not imply the next.
 func (c *Cluster) WaitForConfinement(thief client.Client) {
 	c.T.Helper()
 	pod := Emitted()
@@ -64,7 +62,7 @@ func (c *Cluster) WaitForConfinement(thief client.Client) {
 	for policy, deed := range deeds {
 		c.Eventually(policy+" is served", func(ctx context.Context) (string, error) {
 			if err := deed(ctx); !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "ValidatingAdmissionPolicy '"+policy+"'") {
-				return fmt.Sprintf("answered %v, not with its no", err), nil
+				return fmt.Sprintf("answered %v, not with its refusal", err), nil
 			}
 			return "", nil
 		})

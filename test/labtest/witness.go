@@ -21,10 +21,10 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// Witness watches every pod from the moment it is made and remembers what must never happen:
-// a daemon's pod that was stored with spec.nodeName (S2), one that came to another node than
-// its target (S2), and two bound pods of a daemon on a node at a time (S1), unless they are of two
-// revisions and one of them was made to surge. It also keeps what was done to daemons' pods.
+// Witness watches every pod from its creation and records violations: a daemon's pod that was stored with
+// spec.nodeName (S2), one that was bound to another node than its target (S2), and two bound pods of a daemon
+// on a node at a time (S1), unless they are of two revisions and one of them was created to surge. It also
+// records creations and deletions of daemons' pods.
 type Witness struct {
 	watch watch.Interface
 	kinds []schema.GroupVersionKind
@@ -35,19 +35,19 @@ type Witness struct {
 	seen    map[types.UID]struct{}
 	created int
 	deeds   []Deed
-	ending  map[types.UID]struct{} // pods whose deletion is among the deeds
+	ending  map[types.UID]struct{} // pods whose deletion is already recorded
 	wrong   []string
 	targets map[string]string                         // of a pod, by UID
-	bound   map[daemon.CellKey]map[string]*corev1.Pod // the pods that hold a place, by UID
-	placeOf map[string]daemon.CellKey                 // the place that a pod held last
+	bound   map[daemon.CellKey]map[string]*corev1.Pod // the bound pods of a cell, by UID
+	placeOf map[string]daemon.CellKey                 // the cell of a pod, by UID
 }
 
-// Watch starts a witness of the pods of these kinds of daemons, of all when none is given; Verdict ends it.
+// Watch starts a witness of the pods of these kinds of daemons, or of all; Verdict ends it.
 func (c *Cluster) Watch(kinds ...schema.GroupVersionKind) *Witness {
 	c.T.Helper()
 	var pods corev1.PodList
 	c.Must(c.List(c.T.Context(), &pods))
-	// The API server ends a watch whose client is slow for a moment; this goes on where it ended.
+	// The API server ends a watch whose client is slow for a moment; this one resumes.
 	events, err := watchtools.NewRetryWatcherWithContext(context.Background(), pods.ResourceVersion, &cache.ListWatch{
 		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
 			return c.API.CoreV1().Pods(metav1.NamespaceAll).Watch(ctx, options)
@@ -93,7 +93,7 @@ func (w *Witness) note(event watch.EventType, pod *corev1.Pod) {
 		w.targets[uid], _ = daemon.Target(pod)
 	}
 	if target := w.targets[uid]; target != "" && pod.Spec.NodeName != "" && pod.Spec.NodeName != target {
-		w.failLocked("S2: pod %s was made for %s and is on %s", pod.Name, target, pod.Spec.NodeName)
+		w.failLocked("S2: pod %s was created for %s and is on %s", pod.Name, target, pod.Spec.NodeName)
 	}
 	key, _ := daemon.CellOf(pod)
 	holders := w.bound[key]
@@ -111,18 +111,17 @@ func (w *Witness) note(event watch.EventType, pod *corev1.Pod) {
 	}
 }
 
-// minds says whether the pods of an owner are the witness's business.
+// minds reports whether the witness observes the pods of an owner.
 func (w *Witness) minds(owner *metav1.OwnerReference) bool {
 	return len(w.kinds) == 0 || slices.Contains(w.kinds, schema.FromAPIVersionAndKind(owner.APIVersion, owner.Kind))
 }
 
-// surging says whether pods are two that may stand beside each other.
+// surging reports whether two pods may run beside each other.
 func surging(pods []*corev1.Pod) bool {
 	return len(pods) == 2 && (mayJoin(pods[0], pods[1]) || mayJoin(pods[1], pods[0]))
 }
 
-// mayJoin knows, beside the rule, that the pods which kube-controller-manager makes to surge do not
-// say so.
+// mayJoin also accepts pods that kube-controller-manager creates to surge, which carry no mark.
 func mayJoin(pod, other *corev1.Pod) bool {
 	if _, everynodes := pod.Annotations[v1alpha1.NodeUIDAnnotation]; everynodes || pod.CreationTimestamp.Before(&other.CreationTimestamp) {
 		return daemon.MayJoin(pod, other)
@@ -130,7 +129,7 @@ func mayJoin(pod, other *corev1.Pod) bool {
 	return pod.Labels[appsv1.ControllerRevisionHashLabelKey] != other.Labels[appsv1.ControllerRevisionHashLabelKey]
 }
 
-// Deed is something that was done to a daemon's pod: it was made, or its deletion was asked for.
+// Deed is the creation or the requested deletion of a daemon's pod.
 type Deed struct {
 	Daemon types.UID
 	Pod    string
@@ -147,7 +146,7 @@ func (w *Witness) noteDeed(event watch.EventType, by types.UID, pod *corev1.Pod)
 	}
 }
 
-// Mark is a moment for Since: now.
+// Mark returns the current position for Since.
 func (c *Cluster) Mark(w *Witness) int {
 	c.T.Helper()
 	w.catchUp(c)
@@ -156,7 +155,7 @@ func (c *Cluster) Mark(w *Witness) int {
 	return len(w.deeds)
 }
 
-// Since tells what was done to daemons' pods since a mark, up to now.
+// Since returns the deeds since a mark.
 func (c *Cluster) Since(w *Witness, mark int) []Deed {
 	c.T.Helper()
 	w.catchUp(c)
@@ -165,7 +164,7 @@ func (c *Cluster) Since(w *Witness, mark int) []Deed {
 	return slices.Clone(w.deeds[mark:])
 }
 
-// Bound is how many pods of daemons were bound at some time, up to now.
+// Bound returns how many pods of daemons have ever been bound.
 func (c *Cluster) Bound(w *Witness) int {
 	c.T.Helper()
 	w.catchUp(c)
@@ -184,8 +183,8 @@ func (w *Witness) failLocked(format string, args ...any) {
 	w.wrong = append(w.wrong, fmt.Sprintf(format, args...))
 }
 
-// catchUp waits until the witness saw everything that happened up to now: it shows it a pod that
-// is made now.
+// catchUp waits until the witness has seen all events up to now: it creates a pod and waits until the witness
+// sees it.
 func (w *Witness) catchUp(c *Cluster) {
 	c.T.Helper()
 	sentinel := &corev1.Pod{
@@ -205,9 +204,8 @@ func (w *Witness) catchUp(c *Cluster) {
 	})
 }
 
-// Verdict ends the witness and fails the test for everything that must not have happened, and
-// when fewer than atLeast daemon pods were seen being made: a witness that saw nothing proves
-// nothing.
+// Verdict ends the witness and fails the test for every violation, and if it saw fewer than atLeast creations
+// of daemon pods: a witness that saw nothing proves nothing.
 func (c *Cluster) Verdict(w *Witness, atLeast int) {
 	c.T.Helper()
 	w.catchUp(c)
@@ -218,6 +216,6 @@ func (c *Cluster) Verdict(w *Witness, atLeast int) {
 		c.T.Error(wrong)
 	}
 	if w.created < atLeast {
-		c.T.Errorf("the witness saw %d daemon pods being made, want at least %d", w.created, atLeast)
+		c.T.Errorf("the witness saw %d daemon pods being created, want at least %d", w.created, atLeast)
 	}
 }

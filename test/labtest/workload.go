@@ -17,20 +17,20 @@ import (
 	"github.com/everynode/everynode/api/v1alpha1"
 )
 
-// The kinds of DaemonSet that a workload may be of.
+// The kinds of DaemonSet of a workload.
 var (
 	Everynode = v1alpha1.DaemonSetKind
 	Apps      = appsv1.SchemeGroupVersion.WithKind("DaemonSet")
 )
 
-// Workload is a DaemonSet of either kind, as it was when it was read last. It is held as one of
-// ours, for a manifest moves over by changing apiVersion alone.
+// Workload is a DaemonSet of either kind, as last read. It is stored as one of everynode.dev, which differs
+// only in apiVersion.
 type Workload struct {
 	v1alpha1.DaemonSet
 	Kind schema.GroupVersionKind
 }
 
-// MakeWorkload creates set as a DaemonSet of a kind; it goes when the test ends.
+// MakeWorkload creates set as a DaemonSet of a kind, and deletes it when the test ends.
 func (c *Cluster) MakeWorkload(kind schema.GroupVersionKind, set *v1alpha1.DaemonSet) *Workload {
 	c.T.Helper()
 	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(set)
@@ -44,9 +44,9 @@ func (c *Cluster) MakeWorkload(kind schema.GroupVersionKind, set *v1alpha1.Daemo
 	return w
 }
 
-// take makes a workload what was read.
+// take replaces a workload with the object that was read.
 func (w *Workload) take(object *unstructured.Unstructured) error {
-	w.DaemonSet = v1alpha1.DaemonSet{} // what is not there any more must not stay
+	w.DaemonSet = v1alpha1.DaemonSet{} // clears fields that are not set any more
 	return runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &w.DaemonSet)
 }
 
@@ -70,7 +70,7 @@ func (c *Cluster) DeleteWorkload(w *Workload) {
 	})
 }
 
-// ReadWorkload reads a workload anew.
+// ReadWorkload reads a workload again.
 func (c *Cluster) ReadWorkload(ctx context.Context, w *Workload) error {
 	object := w.object()
 	if err := c.Get(ctx, client.ObjectKeyFromObject(object), object); err != nil {
@@ -79,7 +79,7 @@ func (c *Cluster) ReadWorkload(ctx context.Context, w *Workload) error {
 	return w.take(object)
 }
 
-// ChangeWorkload changes a workload, and leaves alone what somebody else changes meanwhile.
+// ChangeWorkload changes a workload, and retries on conflicts.
 func (c *Cluster) ChangeWorkload(w *Workload, mutate func(*v1alpha1.DaemonSet)) {
 	c.T.Helper()
 	c.Must(c.ReadWorkload(c.T.Context(), w))
@@ -92,8 +92,7 @@ func (c *Cluster) ChangeWorkload(w *Workload, mutate func(*v1alpha1.DaemonSet)) 
 	c.Must(w.take(object))
 }
 
-// WaitForWorkload waits until something holds of a workload's status, and that is of its present
-// generation.
+// WaitForWorkload waits until a condition holds for a workload's status of its present generation.
 func (c *Cluster) WaitForWorkload(w *Workload, what string, holds func(*v1alpha1.DaemonSetStatus) bool) {
 	c.T.Helper()
 	c.Eventually("the status of "+w.Name+" shows "+what, func(ctx context.Context) (string, error) {

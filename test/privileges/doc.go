@@ -1,3 +1,3 @@
-// Package privileges plays a thief: what somebody may do who has stolen the token of one of
-// Everynode's service accounts, asked of a real API server, with the rules that the chart installs.
+// Package privileges tests what a stolen token of one of Everynode's service accounts permits, on a real API
+// server with the chart's permissions.
 package privileges

@@ -8,7 +8,7 @@ import (
 	"github.com/everynode/everynode/api/v1alpha1"
 )
 
-// typeAt is the Go type that a place is decoded into.
+// typeAt returns the Go type that a place is decoded into.
 func typeAt(at place) (reflect.Type, error) {
 	current := reflect.TypeFor[v1alpha1.DaemonSet]()
 	for i, step := range at {
@@ -34,7 +34,7 @@ func dereference(t reflect.Type) reflect.Type {
 	return t
 }
 
-// fieldsOf are the types of a struct's fields by their names in JSON.
+// fieldsOf returns the types of a struct's fields by their JSON names.
 func fieldsOf(t reflect.Type) map[string]reflect.Type {
 	fields := map[string]reflect.Type{}
 	if t.Kind() != reflect.Struct {

@@ -1,5 +1,5 @@
-// Package schema holds the schema of DaemonSets against the decoders of what it lets in, and against
-// apps/v1. It runs the API server's own code on the CRD that the chart installs, in process.
+// Package schema compares the schema of DaemonSets with the decoders of the objects that it accepts, and with
+// apps/v1. It runs the API server's own code on the chart's CRD, in process.
 package schema
 
 import (
@@ -28,10 +28,10 @@ import (
 	"github.com/everynode/everynode/api/v1alpha1"
 )
 
-// crdFile is what the chart installs.
+// crdFile is the CRD that the chart installs.
 var crdFile = filepath.Join("..", "..", "deploy", "chart", "everynode", "crds", "everynode.dev_daemonsets.yaml")
 
-// server does with an object what an API server does that has the CRD, up to the webhooks.
+// server processes an object as an API server with the CRD does, without webhooks.
 type server struct {
 	props    *apiextensions.JSONSchemaProps
 	schema   *structural.Structural
@@ -57,7 +57,7 @@ func newServer() (*server, error) {
 	if err := apiextensionsv1.Convert_v1_CustomResourceDefinition_To_apiextensions_CustomResourceDefinition(&external, &crd, nil); err != nil {
 		return nil, err
 	}
-	// This also estimates what the CEL rules cost.
+	// This also estimates the cost of the CEL rules.
 	if errs := crdvalidation.ValidateCustomResourceDefinition(context.Background(), &crd); len(errs) > 0 {
 		return nil, fmt.Errorf("the API server refuses the CRD: %w", errs.ToAggregate())
 	}
@@ -81,7 +81,7 @@ func schemaOf(crd *apiextensions.CustomResourceDefinition) *apiextensions.JSONSc
 	return crd.Spec.Versions[0].Schema.OpenAPIV3Schema
 }
 
-// read is what the API server makes of a body before it validates: decoded, pruned, defaulted
+// read processes a body as the API server does before validation: decoded, pruned, defaulted
 // (k8s.io/apiextensions-apiserver pkg/apiserver customresource_handler.go).
 func (s *server) read(body []byte) (*unstructured.Unstructured, error) {
 	content := map[string]any{}
@@ -92,7 +92,7 @@ func (s *server) read(body []byte) (*unstructured.Unstructured, error) {
 	if object.GroupVersionKind() != v1alpha1.DaemonSetKind {
 		return nil, fmt.Errorf("it is a %s", object.GroupVersionKind())
 	}
-	// The API server decodes metadata by itself, and stores what it decoded.
+	// The API server decodes metadata separately, and stores the decoded form.
 	var partial metav1.PartialObjectMetadata
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(map[string]any{"metadata": content["metadata"]}, &partial); err != nil {
 		return nil, err
@@ -104,7 +104,7 @@ func (s *server) read(body []byte) (*unstructured.Unstructured, error) {
 	return object, nil
 }
 
-// write stores a new object, or with the part "status" an object's status, which is another request.
+// write stores a new object, or with the part "status" an object's status, which is a separate request.
 func (s *server) write(body []byte, part string) ([]byte, error) {
 	if part != "status" {
 		return s.create(body)
@@ -119,7 +119,7 @@ func (s *server) write(body []byte, part string) ([]byte, error) {
 	return json.Marshal(object.Object)
 }
 
-// create stores an object: what it returns is the bytes in etcd, or why there are none.
+// create stores an object, and returns the bytes in etcd or the error.
 func (s *server) create(body []byte) ([]byte, error) {
 	object, err := s.read(body)
 	if err != nil {
@@ -131,7 +131,7 @@ func (s *server) create(body []byte) ([]byte, error) {
 	return json.Marshal(object.Object)
 }
 
-// update stores an object in the place of one that was stored, by whatever schema.
+// update replaces a stored object, which may be of any schema.
 func (s *server) update(body, stored []byte) error {
 	object, err := s.read(body)
 	if err != nil {

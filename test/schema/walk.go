@@ -9,15 +9,15 @@ import (
 	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
 )
 
-// place is where a schema is: the steps that lead to it, a property's name, "[]" for the items of a
-// list or "{}" for the values of a map.
+// place is the path of a schema: a property's name, "[]" for the items of a list or "{}" for the values of a
+// map.
 type place []string
 
 func (p place) String() string {
 	return strings.ReplaceAll(strings.ReplaceAll(strings.Join(p, "."), ".[]", "[]"), ".{}", "{}")
 }
 
-// visit calls f for every schema below .spec and .status, in one order.
+// visit calls f for every schema below .spec and .status, in a fixed order.
 func (s *server) visit(f func(place, *apiextensions.JSONSchemaProps)) {
 	for _, part := range []string{"spec", "status"} {
 		schema := s.props.Properties[part]
@@ -42,7 +42,7 @@ func visitBelow(at place, schema *apiextensions.JSONSchemaProps, f func(place, *
 	}
 }
 
-// with is the document with a value at a place, and around it what the schema requires.
+// with returns the document with a value at a place, and the fields that the schema requires around it.
 func (s *server) with(document map[string]any, at place, value any) map[string]any {
 	return put(s.props, document, at, value).(map[string]any)
 }
@@ -76,7 +76,7 @@ func put(schema *apiextensions.JSONSchemaProps, here any, at place, value any) a
 	return object
 }
 
-// sample is the least that a schema takes.
+// sample returns a minimal value that a schema accepts.
 func sample(schema *apiextensions.JSONSchemaProps) any {
 	switch {
 	case len(schema.Enum) > 0:
@@ -102,10 +102,10 @@ func sample(schema *apiextensions.JSONSchemaProps) any {
 	return object
 }
 
-// encode writes a document in which a json.RawMessage stands for itself, valid or not.
+// encode encodes a document with json.RawMessage verbatim, valid or not.
 func encode(document any) []byte {
 	raw, err := json.Marshal(document)
-	if err != nil { // the values are of this package
+	if err != nil { // cannot happen: the values are of this package
 		panic(err)
 	}
 	return raw

@@ -9,12 +9,12 @@ import (
 	baseversion "k8s.io/component-base/version"
 )
 
-// release is that of the libraries.
+// release serves the version of the libraries.
 func (s *Server) release(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, &version.Info{GitVersion: "v" + baseversion.DefaultKubeBinaryVersion + ".0"})
 }
 
-// versions, groups and discover are an API server's discovery.
+// versions, groups and discover serve an API server's discovery.
 func (s *Server) versions(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, &metav1.APIVersions{TypeMeta: metav1.TypeMeta{Kind: "APIVersions"}, Versions: []string{"v1"}})
 }

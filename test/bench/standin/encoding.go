@@ -12,16 +12,16 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 )
 
-// encoding is the way in which a watch sends its events.
+// encoding is the format of a watch's events.
 type encoding struct {
 	contentType string
-	object      runtime.Encoder // of what an event is about
-	event       runtime.Encoder // of the event around it
+	object      runtime.Encoder // of the event's object
+	event       runtime.Encoder // of the event itself
 	framer      runtime.Framer
 }
 
-// encodingOf is the one that an API server chooses: protobuf for whoever takes it, but no custom
-// resource can be had in it.
+// encodingOf returns the encoding that an API server chooses: protobuf for clients that accept it, except for
+// custom resources.
 func encodingOf(accept string, custom bool) (*encoding, error) {
 	mediaType, contentType := runtime.ContentTypeJSON, runtime.ContentTypeJSON
 	if strings.Contains(accept, runtime.ContentTypeProtobuf) && !custom {
@@ -35,7 +35,7 @@ func encodingOf(accept string, custom bool) (*encoding, error) {
 	return &encoding{contentType, info.Serializer, info.StreamSerializer.Serializer, info.StreamSerializer.Framer}, nil
 }
 
-// frame is an event as it goes over the wire.
+// frame encodes an event for the wire.
 func (e *encoding) frame(kind watch.EventType, object runtime.Object) ([]byte, error) {
 	raw, err := runtime.Encode(e.object, object)
 	if err != nil {

@@ -27,17 +27,17 @@ var (
 	podYAML []byte
 )
 
-// firstVersion is the resourceVersion of every object at the start.
+// firstVersion is the resourceVersion of every initial object.
 const firstVersion = "1000000000"
 
-// objects makes the objects of a cluster as they are at the start.
+// objects creates the initial objects of a cluster.
 type objects struct {
-	node    corev1.Node // what all nodes have in common
-	added   corev1.Pod  // what everybody else adds to a pod that the controller made
+	node    corev1.Node // the common part of all nodes
+	added   corev1.Pod  // the fields that others add to the controller's pods
 	daemons []*daemonSet
 }
 
-// daemonSet is one of the daemons with what its pods are made from.
+// daemonSet is one of the daemons with the template of its pods.
 type daemonSet struct {
 	object   *v1alpha1.DaemonSet
 	template *daemon.Template
@@ -77,7 +77,7 @@ func newDaemonSet(index int) (*daemonSet, error) {
 	return &daemonSet{object: set, template: daemon.NewTemplate(set, revision)}, nil
 }
 
-// revision is the history of a daemon: its current template.
+// revision returns the history of a daemon: its current template.
 func (d *daemonSet) revision(index int) (*appsv1.ControllerRevision, error) {
 	revision, err := daemon.NewRevision(d.template, daemon.RevisionName(d.template.Name, d.template.Revision), 1, d.object.Annotations)
 	if err != nil {
@@ -89,7 +89,7 @@ func (d *daemonSet) revision(index int) (*appsv1.ControllerRevision, error) {
 }
 
 func (o *objects) nodeAt(index int) *corev1.Node {
-	node := o.node // what differs is replaced, the rest is shared and read only
+	node := o.node // fields that differ are replaced, the rest is shared and read only
 	address := fmt.Sprintf("10.0.%d.%d", index/250, index%250+1)
 	node.Name = fmt.Sprintf("ip-10-0-%d-%d.eu-central-1.compute.internal", index/250, index%250+1)
 	node.UID, node.ResourceVersion = uid("0d", index), firstVersion
@@ -104,8 +104,8 @@ func (o *objects) nodeAt(index int) *corev1.Node {
 	return &node
 }
 
-// podAt is the pod of a daemon on a node: emitted and pinned by the controller's own rules, then
-// bound, started and ready.
+// podAt returns the pod of a daemon on a node: emitted and pinned by the controller's own rules, then bound,
+// started and ready.
 func (o *objects) podAt(set *daemonSet, node *corev1.Node, id types.UID) (*corev1.Pod, error) {
 	pod := daemon.NewPod(set.template, node, set.template.PodName(node.Name, "", false))
 	if _, err := daemon.Rewrite(pod, v1alpha1.PlacedByController); err != nil {
@@ -128,8 +128,7 @@ func (o *objects) podAt(set *daemonSet, node *corev1.Node, id types.UID) (*corev
 	return pod, nil
 }
 
-// setReady changes of a pod what a kubelet changes when a probe of its first container fails, or
-// succeeds again.
+// setReady changes a pod as a kubelet does when a probe of its first container fails, or succeeds again.
 func setReady(pod *corev1.Pod, ready bool, now time.Time) {
 	status := corev1.ConditionFalse
 	if ready {
@@ -156,7 +155,7 @@ func priorityClass() *schedulingv1.PriorityClass {
 	}
 }
 
-// uid is the one of the index-th object of a kind, which has two hexadecimal digits for itself.
+// uid returns that of the index-th object of a kind, which has its own two hexadecimal digits.
 func uid(kind string, index int) types.UID {
 	return types.UID(fmt.Sprintf("%s%06x-0000-4000-8000-000000000000", kind, index))
 }

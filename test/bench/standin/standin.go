@@ -35,17 +35,17 @@ type Server struct {
 	mu       sync.Mutex
 	version  uint64                         // the last resourceVersion
 	unready  map[int]bool                   // pods, by index
-	stored   map[string]*v1alpha1.DaemonSet // by name, as they are now; what is in it is never changed
+	stored   map[string]*v1alpha1.DaemonSet // by name; their contents are never changed
 	counters Counters
-	watches  int // that have sent all there was at the start
+	watches  int // that have sent all initial objects
 }
 
-// Counters are what the controller did.
+// Counters are the controller's requests.
 type Counters struct {
 	StatusWrites map[string]int // by the DaemonSet's name
 	Creates      int            // of pods; all were refused
 	Deletes      int            // likewise
-	Other        []string       // requests that nobody thought of, refused too
+	Other        []string       // unexpected requests, also refused
 }
 
 // Start starts a stand-in for a cluster of nodes with daemons; it ends with the test.
@@ -78,7 +78,7 @@ func Start(tb testing.TB, nodes, daemons int) *Server {
 	return s
 }
 
-// Kubeconfig writes a kubeconfig into a folder of the test, and gives its path.
+// Kubeconfig writes a kubeconfig into a folder of the test, and returns its path.
 func (s *Server) Kubeconfig(tb testing.TB) string {
 	tb.Helper()
 	config := clientcmdapi.NewConfig()
@@ -95,7 +95,7 @@ func (s *Server) Kubeconfig(tb testing.TB) string {
 	return path
 }
 
-// Counters are what the controller did so far.
+// Counters returns the controller's requests so far.
 func (s *Server) Counters() Counters {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -104,7 +104,7 @@ func (s *Server) Counters() Counters {
 	return counters
 }
 
-// Statuses are the DaemonSets' as they were written last, by name.
+// Statuses returns the last written statuses of the DaemonSets, by name.
 func (s *Server) Statuses() map[string]v1alpha1.DaemonSetStatus {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -115,18 +115,18 @@ func (s *Server) Statuses() map[string]v1alpha1.DaemonSetStatus {
 	return statuses
 }
 
-// Watches is how many watches have sent all there was at the start.
+// Watches returns how many watches have sent all initial objects.
 func (s *Server) Watches() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.watches
 }
 
-// Pods is how many pods there are.
+// Pods returns the number of pods.
 func (s *Server) Pods() int { return s.nodes * len(s.objects.daemons) }
 
-// Toggle makes a pod not ready, or ready again, and sends the event. A controller that does not
-// read its events holds it up.
+// Toggle makes a pod not ready, or ready again, and sends the event. It blocks if the controller does not read
+// its events.
 func (s *Server) Toggle(pod int) error {
 	s.mu.Lock()
 	s.version++
@@ -144,13 +144,13 @@ func (s *Server) Toggle(pod int) error {
 	return nil
 }
 
-// pod is a pod as it is at the start: of one daemon after the other, on one node after the other.
+// pod returns an initial pod: one daemon after the other, on one node after the other.
 func (s *Server) pod(index int) (*corev1.Pod, error) {
 	set, node := s.objects.daemons[index/s.nodes], s.objects.nodeAt(index%s.nodes)
 	return s.objects.podAt(set, node, uid("b0", index))
 }
 
-// EncodedPod is one of the pods in protobuf, of a daemon that has no other.
+// EncodedPod returns one of the pods in protobuf, of a daemon with only that pod.
 func EncodedPod(tb testing.TB) []byte {
 	tb.Helper()
 	objects, err := newObjects(1)
@@ -196,15 +196,14 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, count func(*Coun
 	s.mu.Lock()
 	count(&s.counters)
 	s.mu.Unlock()
-	answerError(w, apierrors.NewForbidden(schema.GroupResource{Resource: r.URL.Path}, r.Method, fmt.Errorf("the stand-in does not do this")))
+	answerError(w, apierrors.NewForbidden(schema.GroupResource{Resource: r.URL.Path}, r.Method, fmt.Errorf("the stand-in does not support this")))
 }
 
-// writeStatus takes the status of a DaemonSet that the controller has seen as it is, and tells the
-// watch of it.
+// writeStatus accepts the status of a DaemonSet at its current resourceVersion, and sends the event.
 func (s *Server) writeStatus(w http.ResponseWriter, r *http.Request) {
 	var sent v1alpha1.DaemonSet
 	if body, err := io.ReadAll(r.Body); err != nil || json.Unmarshal(body, &sent) != nil {
-		answerError(w, apierrors.NewBadRequest("this is no DaemonSet"))
+		answerError(w, apierrors.NewBadRequest("this is not a DaemonSet"))
 		return
 	}
 	next, err := s.storeStatus(r.PathValue("name"), &sent)
@@ -226,7 +225,7 @@ func (s *Server) storeStatus(name string, sent *v1alpha1.DaemonSet) (*v1alpha1.D
 	case !ok:
 		return nil, apierrors.NewNotFound(group, name)
 	case stored.ResourceVersion != sent.ResourceVersion:
-		return nil, apierrors.NewConflict(group, name, fmt.Errorf("it is %s by now", stored.ResourceVersion))
+		return nil, apierrors.NewConflict(group, name, fmt.Errorf("its current resourceVersion is %s", stored.ResourceVersion))
 	}
 	s.version++
 	next := stored.DeepCopy()
@@ -235,11 +234,11 @@ func (s *Server) storeStatus(name string, sent *v1alpha1.DaemonSet) (*v1alpha1.D
 	return next, nil
 }
 
-// answer is a response in JSON.
+// answer writes a response in JSON.
 func answer(w http.ResponseWriter, code int, object any) {
 	w.Header().Set("Content-Type", runtime.ContentTypeJSON)
 	w.WriteHeader(code)
-	_ = json.NewEncoder(w).Encode(object) // whoever is not there any more needs no answer
+	_ = json.NewEncoder(w).Encode(object) // the client may have disconnected
 }
 
 func answerError(w http.ResponseWriter, err *apierrors.StatusError) {

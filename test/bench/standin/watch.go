@@ -26,12 +26,12 @@ var (
 	budgetResource    = schema.GroupVersionResource{Group: "policy", Version: "v1", Resource: "poddisruptionbudgets"}
 )
 
-// resource is a kind of objects that can be watched, by one watcher at a time.
+// resource is a kind of objects for one watcher at a time.
 type resource struct {
 	kind       string
 	namespaced bool
 	initial    iter.Seq2[runtime.Object, error]
-	changes    chan runtime.Object // objects as they came to be
+	changes    chan runtime.Object // changed objects, in order
 }
 
 func (s *Server) allResources() map[schema.GroupVersionResource]*resource {
@@ -55,7 +55,7 @@ func (s *Server) allResources() map[schema.GroupVersionResource]*resource {
 	}
 }
 
-// newResource has as many objects at the start, made one by one.
+// newResource has a number of initial objects, created one by one.
 func newResource(kind string, namespaced bool, objects int, at func(int) (runtime.Object, error)) *resource {
 	return &resource{kind: kind, namespaced: namespaced, changes: make(chan runtime.Object), initial: func(yield func(runtime.Object, error) bool) {
 		for i := range objects {
@@ -66,7 +66,7 @@ func newResource(kind string, namespaced bool, objects int, at func(int) (runtim
 	}}
 }
 
-// watch sends all there is, the bookmark that ends it, and what happens from then on.
+// watch sends all objects, the bookmark that ends the initial list, and then changes.
 func (s *Server) watch(w http.ResponseWriter, r *http.Request) {
 	gvr := schema.GroupVersionResource{Group: r.PathValue("group"), Version: r.PathValue("version"), Resource: r.PathValue("resource")}
 	resource, ok := s.resources[gvr]
@@ -127,7 +127,7 @@ func (s *Server) stream(r *http.Request, w http.ResponseWriter, resource *resour
 	}
 }
 
-// bookmark is the empty object that says that all there is was sent.
+// bookmark returns the empty object that ends the initial list.
 func (s *Server) bookmark(r *http.Request, kind string) (runtime.Object, error) {
 	gvk := schema.GroupVersionKind{Group: r.PathValue("group"), Version: r.PathValue("version"), Kind: kind}
 	object, err := newObject(gvk)

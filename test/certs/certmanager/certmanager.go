@@ -1,7 +1,6 @@
-// Package certmanager runs the real cert-manager in this process, as far as certificates of a CA in
-// the cluster need it: its controllers of issuers, certificates and requests, and its cainjector.
-// Left out are ACME and other issuers outside the cluster, and cert-manager's own webhook, which
-// validates what users write.
+// Package certmanager runs the real cert-manager in this process, as far as certificates of a CA in the cluster
+// need it: its controllers of issuers, certificates and requests, and its cainjector. ACME and other external
+// issuers are left out, and so is cert-manager's own webhook, which validates users' objects.
 package certmanager
 
 import (
@@ -58,7 +57,7 @@ func CRDs(ctx context.Context) (string, error) {
 	return dir, nil
 }
 
-// Run runs cert-manager against the API server of a kubeconfig until ctx ends or a part of it fails.
+// Run runs cert-manager against the API server of a kubeconfig until ctx ends or a component fails.
 func Run(ctx context.Context, kubeconfig string, config *rest.Config) error {
 	group, ctx := errgroup.WithContext(ctx)
 	if err := startControllers(ctx, group, kubeconfig); err != nil {
@@ -99,7 +98,7 @@ func startControllers(ctx context.Context, group *errgroup.Group, kubeconfig str
 	return nil
 }
 
-// newInjector is cainjector, for webhook configurations, set up as its own program does.
+// newInjector sets up cainjector, for webhook configurations, as its own program does.
 func newInjector(ctx context.Context, config *rest.Config) (ctrl.Manager, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
@@ -109,7 +108,7 @@ func newInjector(ctx context.Context, config *rest.Config) (ctrl.Manager, error)
 			return nil, err
 		}
 	}
-	// Its name as a writer, which a server-side apply has to have, comes from this.
+	// The field manager of its server-side applies is derived from this.
 	config = util.RestConfigWithUserAgent(config, "cainjector")
 	manager, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:  scheme,

@@ -1,5 +1,5 @@
-// Command certmanager is the real cert-manager as one program, for a cluster whose machine has no registry to get
-// cert-manager's own images from: its controllers and its cainjector, as test/certs/certmanager runs them.
+// Command certmanager is the real cert-manager as one program, for a cluster that cannot pull cert-manager's
+// own images: its controllers and its cainjector, as test/certs/certmanager runs them.
 package main
 
 import (

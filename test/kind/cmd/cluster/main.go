@@ -1,5 +1,6 @@
-// Command cluster makes a kind cluster with Everynode in it, runs a command against it, and deletes it. Without
-// a command it keeps the cluster until it is interrupted. The command finds KUBECONFIG set, and its status is this one's.
+// Command cluster creates a kind cluster with Everynode, runs a command against it, and deletes it. Without a
+// command it keeps the cluster until it is interrupted. KUBECONFIG is set for the command, whose exit status
+// becomes this one's.
 //
 //	cluster --shape=takeover --dir=.cluster -- COMMAND ARGUMENT…
 package main
@@ -21,7 +22,7 @@ import (
 	"github.com/everynode/everynode/test/kind"
 )
 
-// deleteLimit bounds what is done after an interrupt.
+// deleteLimit bounds the clean-up after an interrupt.
 const deleteLimit = 5 * time.Minute
 
 type options struct {
@@ -34,7 +35,7 @@ func main() {
 	var o options
 	shapes := strings.Join(slices.Sorted(maps.Keys(kind.Shapes)), ", ")
 	flag.StringVar(&o.kind.Name, "name", "cluster", "the cluster's name, after "+kind.Prefix)
-	flag.StringVar(&o.shape, "shape", "beside", "what the cluster is like: "+shapes)
+	flag.StringVar(&o.shape, "shape", "beside", "the kind of cluster:  "+shapes)
 	flag.StringVar(&o.kind.Image, "image", os.Getenv("KIND_NODE_IMAGE"), "the nodes' image; without it kind's own")
 	flag.StringVar(&o.kind.Dir, "dir", ".cluster", "folder for the kubeconfig and, when something fails, logs")
 	flag.StringVar(&o.load, "load", "", "more images to load, as archives, separated by commas")

@@ -18,7 +18,7 @@ import (
 	"github.com/everynode/everynode/test/lab"
 )
 
-// stopLimit bounds the whole stop; each component has ten seconds of its own.
+// stopLimit bounds the whole stop; each component has its own limit of ten seconds.
 const stopLimit = 40 * time.Second
 
 func main() {
@@ -44,9 +44,9 @@ func parseFlags(args []string, errOut io.Writer) (lab.Options, error) {
 	flags.IntVar(&options.Nodes, "nodes", 5, "number of simulated nodes")
 	flags.StringVar(&options.Workloads, "workloads", lab.WorkloadsEverynode, "kinds that Everynode serves: everynode, apps or everynode,apps")
 	flags.StringVar(&options.Scheduler, "scheduler", lab.SchedulerSecondary, "how everynode-scheduler is installed: secondary or primary")
-	flags.StringVar(&options.Placement, "placement", lab.PlacementAuto, "who places pods: auto, webhook, policy or direct")
-	flags.StringVar(&options.Certificates, "certificates", lab.CertificatesFiles, "where the webhook's certificate comes from: files, self-managed, cert-manager or auto")
-	flags.StringVar(&options.Kubernetes, "kubernetes", "", "release of the control plane, as v1.36.3, built by hack/build-kubernetes.sh; without it that of tools/go.mod")
+	flags.StringVar(&options.Placement, "placement", lab.PlacementAuto, "what places pods: auto, webhook, policy or direct")
+	flags.StringVar(&options.Certificates, "certificates", lab.CertificatesFiles, "source of the webhook's certificate: files, self-managed, cert-manager or auto")
+	flags.StringVar(&options.Kubernetes, "kubernetes", "", "release of the control plane, such as v1.36.3, built by hack/build-kubernetes.sh; without it that of tools/go.mod")
 	flags.StringVar(&options.Dir, "dir", ".lab", "the lab's own folder, for its kubeconfig, keys, data and logs")
 	flags.StringVar(&without, "without", "", "components that are not started, separated by commas: "+strings.Join(lab.ComponentNames, ", "))
 	if err := flags.Parse(args); err != nil {
@@ -63,9 +63,8 @@ func parseFlags(args []string, errOut io.Writer) (lab.Options, error) {
 	return options, nil
 }
 
-// run starts the lab, tells what runs where, and ends it when ctx does. stopSignals gives the
-// signals their own meaning back, so that a second Ctrl-C ends the lab at once, and its
-// processes with it.
+// run starts the lab, prints its components, and stops it when ctx ends. stopSignals restores the default
+// handling of signals, so that a second Ctrl-C ends the lab and its processes at once.
 func run(ctx context.Context, stopSignals func(), options lab.Options, out io.Writer) error {
 	l, err := lab.New(ctx, options)
 	if err != nil {
@@ -89,7 +88,7 @@ func run(ctx context.Context, stopSignals func(), options lab.Options, out io.Wr
 	return errors.Join(ended, l.Stop(stopping))
 }
 
-// report says what runs where and how to use it.
+// report prints the components and how to use the lab.
 func report(l *lab.Lab, out io.Writer) error {
 	if err := l.Describe(out); err != nil {
 		return err
@@ -100,7 +99,7 @@ func report(l *lab.Lab, out io.Writer) error {
 			kubeconfig = relative
 		}
 	}
-	_, err := fmt.Fprintf(out, "\nready in %.1f s; logs in %s; Ctrl-C ends it\n\n  bin/kubectl --kubeconfig %s get nodes\n",
+	_, err := fmt.Fprintf(out, "\nready in %.1f s; logs in %s; Ctrl-C stops it\n\n  bin/kubectl --kubeconfig %s get nodes\n",
 		l.StartTime.Seconds(), filepath.Join(filepath.Dir(kubeconfig), "logs"), kubeconfig)
 	return err
 }
