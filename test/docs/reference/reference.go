@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -71,6 +72,9 @@ func (p *Page) Table(head []string, rows [][]string) {
 	}
 }
 
+// word is one that may begin a sentence with a capital letter.
+var word = regexp.MustCompile(`^[a-z-]+[,:;.]?$`)
+
 // escape keeps text from ending a cell of a table, or from being taken for HTML.
 var escape = strings.NewReplacer("|", "\\|", "<", "&lt;")
 
@@ -88,7 +92,7 @@ func Sentence(text string) string {
 	if text == "" {
 		return ""
 	}
-	if first, _, _ := strings.Cut(text, " "); !strings.Contains(strings.TrimSuffix(first, "."), ".") { // a field's path stays as it is
+	if first, _, _ := strings.Cut(text, " "); word.MatchString(first) { // a field's name or path stays as it is
 		text = strings.ToUpper(text[:1]) + text[1:]
 	}
 	if !strings.HasSuffix(text, ".") {
