@@ -85,11 +85,12 @@ test-upgrade: components build ## From a former commit to this one and back, wit
 	EVERYNODE_FORMER=$$(bash hack/build-former.sh $(FORMER)) go test -count=1 -timeout 15m -v ./test/upgrade
 
 .PHONY: fuzz
-fuzz: ## Fuzz the webhook's two paths, bounded decoding, and decoding what the schema accepts, for FUZZTIME each [FUZZTIME=30s]
+fuzz: ## Fuzz the webhook's two paths, bounded decoding, decoding what the schema accepts, and reading a DaemonSet of which a part cannot be decoded, for FUZZTIME each [FUZZTIME=30s]
 	go test -run '^$$' -fuzz FuzzPlacement -fuzztime $(FUZZTIME) ./webhook
 	go test -run '^$$' -fuzz FuzzValidation -fuzztime $(FUZZTIME) ./webhook
 	go test -run '^$$' -fuzz FuzzCheck -fuzztime $(FUZZTIME) ./internal/bounded
 	go test -run '^$$' -fuzz FuzzStored -fuzztime $(FUZZTIME) ./test/schema
+	go test -run '^$$' -fuzz FuzzReadSet -fuzztime $(FUZZTIME) ./controller
 
 .PHONY: faults
 faults: components build ## What takes longer: 10,000 pods made in a race for 200 nodes, S1 checked on every event; 100,000 random pods placed three ways, 20,000 on an API server; the webhook's certificate replaced 100 times under load
