@@ -180,10 +180,13 @@ func (m *certManager) asked(ctx context.Context) (bool, error) {
 
 func (m *certManager) act(ctx context.Context, next step) error {
 	switch next.deed {
+	case idle:
+		return nil
 	case ask:
 		if err := m.client.Apply(ctx, applyv1.Certificate(webhookCertificate, m.options.Namespace).WithSpec(m.leafSpec()), fieldOwner, client.ForceOwnership); err != nil {
 			return fmt.Errorf("requesting the webhook's certificate from cert-manager: %w", err)
 		}
+		return nil
 	case discard:
 		return m.discard(ctx)
 	case spread:
@@ -191,7 +194,7 @@ func (m *certManager) act(ctx context.Context, next step) error {
 	case inject:
 		return m.configurations.write(ctx, next.configuration, nil, m.options.Namespace+"/"+webhookCertificate)
 	}
-	return nil
+	return next.deed.unknown()
 }
 
 // discard empties the observed Secret, unless it changed since. Its type requires the keys.

@@ -54,6 +54,9 @@ const (
 	idle deed = "idle"
 )
 
+// unknown is the error of a keeper that does not know the deed: nothing that was planned is skipped.
+func (d deed) unknown() error { return fmt.Errorf("the deed %q is unknown", d) }
+
 // step is the next action and its reason.
 type step struct {
 	deed   deed

@@ -78,6 +78,8 @@ func leafOf(found *corev1.Secret) (leaf *pair, absence string) {
 func (m *selfManaged) act(ctx context.Context, s state, next step) error {
 	a := s.authorities
 	switch next.deed {
+	case idle:
+		return nil
 	case keep:
 		return m.writeAuthorities(ctx, a.keeping(next.of, next.until))
 	case found:
@@ -106,7 +108,7 @@ func (m *selfManaged) act(ctx context.Context, s state, next step) error {
 		}
 		return m.writeLeaf(ctx, leaf, a.current.Certificate)
 	}
-	return nil
+	return next.deed.unknown()
 }
 
 func (m *selfManaged) writeAuthorities(ctx context.Context, a authorities) error {

@@ -140,9 +140,16 @@ func (a *actor) lookAgain(task *task) time.Duration {
 }
 
 func (a *actor) do(ctx context.Context, cell daemon.CellKey, task *task, action daemon.Action) error {
-	if action.Op == daemon.Create {
+	switch action.Op {
+	case daemon.Create:
 		return a.create(ctx, cell, task, action)
+	case daemon.Delete:
+		return a.deletePlanned(ctx, cell, task, action)
 	}
+	return fmt.Errorf("node %s: operation %q is unknown", cell.Node, action.Op)
+}
+
+func (a *actor) deletePlanned(ctx context.Context, cell daemon.CellKey, task *task, action daemon.Action) error {
 	deleted, err := a.delete(ctx, cell, task.Object, action)
 	if deleted {
 		a.world.deleted(cell, action.Pod.UID)

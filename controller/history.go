@@ -119,6 +119,8 @@ func (h *historian) plan(key model.DaemonKey, subject *model.Subject) []daemon.H
 
 func (h *historian) do(ctx context.Context, subject *model.Subject, step daemon.HistoryStep) error {
 	switch step.Op {
+	case daemon.Keep:
+		return nil
 	case daemon.Create:
 		return h.create(ctx, subject, step)
 	case daemon.Rename:
@@ -134,7 +136,7 @@ func (h *historian) do(ctx context.Context, subject *model.Subject, step daemon.
 	case daemon.Delete:
 		return h.delete(ctx, subject, step.Record)
 	}
-	return nil
+	return fmt.Errorf("ControllerRevision %s: operation %q is unknown", step.Record.Name, step.Op)
 }
 
 // create records the current template. That its name is there already is an answer too.
