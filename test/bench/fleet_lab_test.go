@@ -37,6 +37,10 @@ func startFleet(tb testing.TB, options lab.Options) *fleet {
 	}
 	// As kube-controller-manager has it in the lab, and as the chart has it for ours.
 	options.ExtraArgs[lab.Scheduler] = append(options.ExtraArgs[lab.Scheduler], "--kube-api-qps=1000", "--kube-api-burst=2000")
+	// As the lab has it for the stock ones; on a machine that is too busy for seconds, a leader would exit.
+	for _, name := range []string{lab.Controller, lab.EverynodeScheduler} {
+		options.ExtraArgs[name] = append(options.ExtraArgs[name], "--leader-elect=false")
+	}
 	c := labtest.Start(tb, options)
 	config := rest.CopyConfig(c.Config)
 	config.ContentType = runtime.ContentTypeProtobuf
