@@ -23,7 +23,7 @@ GOLANGCI := go tool -modfile=tools/lint/go.mod golangci-lint
 BINARIES := everynode-controller everynode-webhook everynode-scheduler
 RELEASE ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 KUBERNETES_VERSION = $(shell awk '$$1 == "k8s.io/kubernetes" && $$2 ~ /^v/ { print $$2; exit }' go.mod)
-# component-base's version is what kube-scheduler's own flag --version, log and metrics say.
+# component-base's version is the one in kube-scheduler's own flag --version, log and metrics.
 LDFLAGS = -s -w -X github.com/everynode/everynode/internal/version.version=$(RELEASE) -X k8s.io/component-base/version.gitVersion=$(KUBERNETES_VERSION)
 
 .PHONY: help
@@ -35,57 +35,57 @@ build: ## Build Everynode's programs into bin/
 	@go build -ldflags '$(LDFLAGS)' -o bin/ $(addprefix ./cmd/,$(BINARIES))
 
 .PHONY: components
-components: ## Build the lab's Kubernetes components (cached by version under bin/)
+components: ## Build the lab's Kubernetes components (cached by version in bin/)
 	@bash hack/build-lab.sh >/dev/null
 
 .PHONY: demo
-demo: components build ## The main job, narrated, on an embedded control plane
+demo: components build ## Run the demo of the main job on an embedded control plane
 	@go run ./test/demo
 
 .PHONY: lab
-lab: components build ## A control plane with Everynode in the foreground [NODES= WORKLOADS= SCHEDULER= PLACEMENT= KUBERNETES= LAB_DIR=]
+lab: components build ## Run a control plane with Everynode in the foreground [NODES= WORKLOADS= SCHEDULER= PLACEMENT= KUBERNETES= LAB_DIR=]
 	@if [ -n "$(KUBERNETES)" ]; then bash hack/build-kubernetes.sh $(KUBERNETES) >/dev/null; fi
 	@go build -o bin/lab ./test/lab/cmd/lab
 	@exec bin/lab --nodes=$(NODES) --workloads=$(WORKLOADS) --scheduler=$(SCHEDULER) --placement=$(PLACEMENT) --kubernetes=$(KUBERNETES) --dir=$(LAB_DIR)
 
 .PHONY: test
-test: components build ## Every test: pure rules, and the way of a pod on a real API server
+test: components build ## Run all tests: pure rules, and the life of a pod on a real API server
 	go test -timeout 20m ./...
 	go -C tools/images test ./...
 
 .PHONY: race
-race: components ## Every test with the race detector, on labs whose programs of ours have it too; needs a C compiler [RACE=./...]
+race: components ## Run all tests with the race detector, in Everynode's programs on labs too; needs a C compiler [RACE=./...]
 	@LDFLAGS='$(LDFLAGS)' bash hack/race.sh $(RACE)
 
 .PHONY: race-unit
-race-unit: ## The same for the packages whose tests start no lab [UNIT="./controller/... ./certs"]
+race-unit: ## Run the tests that start no lab with the race detector [UNIT="./controller/... ./certs"]
 	@bash hack/race.sh --unit $(UNIT)
 
-# Asked for before anything is built.
+# Checked before anything is built.
 .PHONY: engine
 engine:
 	@bash hack/engine.sh
 
 .PHONY: e2e
-e2e: engine components ## The end-to-end tests, on kind clusters that are made and deleted [RUN=TestBeside KIND_NODE_IMAGE=]
+e2e: engine components ## Run the end-to-end tests on kind clusters, which are created and deleted [RUN=TestBeside KIND_NODE_IMAGE=]
 	@bash hack/e2e.sh -run '$(RUN)'
 
 .PHONY: cluster
-cluster: engine components ## A kind cluster with Everynode in the foreground [SHAPE=beside|takeover|builtin KIND_NODE_IMAGE=]
+cluster: engine components ## Run a kind cluster with Everynode in the foreground [SHAPE=beside|takeover|builtin KIND_NODE_IMAGE=]
 	@bash hack/kind.sh
 	@go build -o bin/cluster ./test/kind/cmd/cluster
 	@exec bin/cluster --shape=$(SHAPE)
 
 .PHONY: test-compat
-test-compat: components build ## The core suite on older Kubernetes releases, which are built first [COMPAT="v1.36.3 v1.35.4"]
+test-compat: components build ## Run the core suite on older Kubernetes releases, which are built first [COMPAT="v1.36.3 v1.35.4"]
 	@bash hack/test-compat.sh $(COMPAT)
 
 .PHONY: test-upgrade
-test-upgrade: components build ## From a former commit to this one and back, with an observer: no pod is restarted [FORMER=9652073]
+test-upgrade: components build ## Upgrade from a former commit to this one and back, and check that no pod is restarted [FORMER=9652073]
 	EVERYNODE_FORMER=$$(bash hack/build-former.sh $(FORMER)) go test -count=1 -timeout 15m -v ./test/upgrade
 
 .PHONY: fuzz
-fuzz: ## Fuzz the webhook's two paths, bounded decoding, decoding what the schema accepts, and reading a DaemonSet of which a part cannot be decoded, for FUZZTIME each [FUZZTIME=30s]
+fuzz: ## Fuzz the webhook's two paths, bounded decoding, decoding of objects that the schema accepts, and of DaemonSets that are partly undecodable, for FUZZTIME each [FUZZTIME=30s]
 	go test -run '^$$' -fuzz FuzzPlacement -fuzztime $(FUZZTIME) ./webhook
 	go test -run '^$$' -fuzz FuzzValidation -fuzztime $(FUZZTIME) ./webhook
 	go test -run '^$$' -fuzz FuzzCheck -fuzztime $(FUZZTIME) ./internal/bounded
@@ -93,33 +93,33 @@ fuzz: ## Fuzz the webhook's two paths, bounded decoding, decoding what the schem
 	go test -run '^$$' -fuzz FuzzReadSet -fuzztime $(FUZZTIME) ./controller
 
 .PHONY: faults
-faults: components build ## What takes longer: 10,000 pods made in a race for 200 nodes, S1 checked on every event; 100,000 random pods placed three ways, 20,000 on an API server; the webhook's certificate replaced 100 times under load
+faults: components build ## Run the long tests: 10,000 pods created in a race for 200 nodes, with S1 checked on every event; 100,000 random pods placed in three ways, 20,000 on an API server; the webhook's certificate replaced 100 times under load
 	EVERYNODE_RACE_CREATIONS=10000 go test -count=1 -run TestCrowd -v ./test/scheduling
 	EVERYNODE_ANSWERS=10000 go test -count=1 -run TestOneAnswer -v ./test/policy -rapid.checks=25000
 	EVERYNODE_ROTATIONS=100 go test -count=1 -run 'TestSelfManagedRotation|TestCertManager' -v ./test/certs
 
 .PHONY: conformance
-conformance: components build ## Kubernetes' own DaemonSet cases against native DaemonSets [CLUSTER=lab|kind|<kubeconfig> CONTROLLER=everynode|builtin KIND_NODE_IMAGE=]
+conformance: components build ## Run Kubernetes' own DaemonSet cases against native DaemonSets [CLUSTER=lab|kind|<kubeconfig> CONTROLLER=everynode|builtin KIND_NODE_IMAGE=]
 	@CONTROLLER=$(CONTROLLER) bash hack/conformance.sh $(CLUSTER)
 
 .PHONY: bench
-bench: components build ## Go benchmarks, upstream's DaemonSet controller's beside ours; they report and never fail on time
+bench: components build ## Run the benchmarks, including those of upstream's DaemonSet controller; they never fail on time
 	go test -timeout 90m -run '^$$' -bench . -benchmem ./... k8s.io/kubernetes/pkg/controller/daemon
 
 .PHONY: images
-images: build ## Container images of the programs, from scratch: archives in bin/image/, loaded into the Docker engine when one answers [IMAGE_TAG=dev]
+images: build ## Build container images of the programs from scratch: archives in bin/image/, loaded into the Docker engine when one answers [IMAGE_TAG=dev]
 	@bash hack/images.sh "$(IMAGE_TAG)" "$(RELEASE)" $(BINARIES)
 
 .PHONY: release
-release: ## Images for all platforms by ko, with SBOMs, pushed to KO_DOCKER_REPO [RELEASE=v1.2.3]
+release: ## Push images for all platforms, with SBOMs, to KO_DOCKER_REPO [RELEASE=v1.2.3]
 	@bash hack/release.sh "$(RELEASE)" '$(LDFLAGS)' $(BINARIES)
 
 .PHONY: test-release
-test-release: ## A release to a registry on loopback, read back: platforms, users, static programs, SBOMs
+test-release: ## Make a release to a registry on loopback, and verify platforms, users, static programs and SBOMs
 	go -C tools/ko test -count=1 -timeout 60m -v ./...
 
 .PHONY: lint
-lint: ## golangci-lint: style, and the direction of imports (depguard)
+lint: ## Run golangci-lint: style, and the direction of imports (depguard)
 	$(GOLANGCI) run ./...
 
 .PHONY: generate
@@ -127,11 +127,11 @@ generate: ## Write the generated files: deep copies, the CRD, the manifests of d
 	bash hack/generate.sh
 
 .PHONY: verify
-verify: ## Generated files are fresh, the chart lints, alerts and dashboard are valid, module files are tidy and agree on Kubernetes' version
+verify: ## Check that generated files are up to date, the chart lints, alerts and dashboard are valid, and module files are tidy and use one Kubernetes version
 	bash hack/verify.sh
 	bash hack/verify-chart.sh
 	bash hack/verify-modules.sh
 
 .PHONY: update-k8s
-update-k8s: ## Move every Kubernetes version together: make update-k8s VERSION=1.37.3
+update-k8s: ## Update all Kubernetes versions together: make update-k8s VERSION=1.37.3
 	bash hack/update-k8s.sh $(VERSION)

@@ -18,7 +18,7 @@ build_suite() {
   mv "$out/.suite.partial" "$out/suite"
 }
 
-# static_busybox prints the path of a static busybox: BUSYBOX, the one on the PATH, or Debian's package, which root gets installed.
+# static_busybox prints the path of a static busybox: BUSYBOX, the one on the PATH, or Debian's package, which is installed as root.
 static_busybox() {
   local busybox
   busybox=$(command -v "${BUSYBOX:-busybox}") || true
@@ -29,14 +29,14 @@ static_busybox() {
     busybox=$(command -v busybox) || true
     if is_static "$busybox"; then echo "$busybox"; return; fi
   fi
-  echo "build-conformance: needs a static busybox: as root, apt-get install busybox-static; or set BUSYBOX to the path of one" >&2
+  echo "build-conformance: needs a static busybox: as root, apt-get install busybox-static; or set BUSYBOX to its path" >&2
   return 1
 }
 
 is_static() { [[ -n $1 ]] && ! ldd "$1" >/dev/null 2>&1; }
 
-# The suite names its image by registry and tag; the same program serves every tag. Beside it there is what the cases
-# call in the image: a shell and a few commands, which a static busybox has.
+# The suite names its image by registry and tag; the same program serves every tag. The image also contains the
+# commands that the cases call: a shell and a few others, from a static busybox.
 pack_agnhost() {
   [[ -s $out/agnhost.tar ]] && return
   local busybox root tool tags

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds Everynode's programs as they were at a former commit, with the manifests that were installed with them, into
-# bin/former-<commit>/, and prints that folder. What is there is not built again.
+# Builds Everynode's programs of a former commit, with its manifests, into
+# bin/former-<commit>/, and prints that folder. Existing programs are not built again.
 #
 #   hack/build-former.sh 9652073
 set -o errexit -o nounset -o pipefail
@@ -9,7 +9,7 @@ export CGO_ENABLED=0 GOFLAGS=-trimpath
 
 (($# == 1)) || { echo "usage: hack/build-former.sh COMMIT" >&2; exit 2; }
 commit=$(git rev-parse --verify --quiet "$1^{commit}") || {
-  echo "build-former: commit $1 is not in this clone: fetch the history first (git fetch --unshallow), or set FORMER to a commit that is" >&2
+  echo "build-former: commit $1 is not in this clone: fetch the history first (git fetch --unshallow), or set FORMER to another commit" >&2
   exit 1
 }
 programs=(everynode-controller everynode-webhook everynode-scheduler)
@@ -28,7 +28,7 @@ if ! complete; then
   mkdir -p "$out"
   for name in "${programs[@]}"; do
     echo "build-former: $name of $1" >&2
-    # Written under another name first, so that a build that was cut short leaves nothing that looks complete.
+    # Written under another name first, so that an interrupted build leaves no incomplete program.
     (cd "$source" && go build -ldflags '-s -w' -o "$out/.$name.partial" "./cmd/$name")
     mv "$out/.$name.partial" "$out/$name"
   done

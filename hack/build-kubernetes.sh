@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Builds the control plane of another Kubernetes release, for a lab to run on (EVERYNODE_LAB_KUBERNETES), into
-# bin/kubernetes-<version>/, and prints that folder. What is there is not built again.
+# bin/kubernetes-<version>/, and prints that folder. Existing programs are not built again.
 #
 #   hack/build-kubernetes.sh v1.36.3
 #
-# k8s.io/kubernetes takes its libraries from folders beside it, which its module does not carry, so that it is no
-# module to install from. A module that is made here takes them as they are published: v0.X.Y for v1.X.Y.
+# k8s.io/kubernetes takes its libraries from folders beside it, which its module does not contain, so it cannot be
+# installed. The module that is created here requires the published ones: v0.X.Y for v1.X.Y.
 set -o errexit -o nounset -o pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . hack/kubernetes-modules.sh
@@ -29,9 +29,9 @@ make_module() {
   } >"$1/go.mod"
 }
 
-# build NAME: written under another name first, so that a build that was cut short leaves nothing that looks complete.
+# build NAME: written under another name first, so that an interrupted build leaves no incomplete program.
 build() {
-  echo "build-kubernetes: $1 $version (the first of a release takes minutes)" >&2
+  echo "build-kubernetes: $1 $version (the first build of a release takes minutes)" >&2
   (cd "$module" && go build -mod=mod -ldflags "$stamp" -o "$out/.$1.partial" "k8s.io/kubernetes/cmd/$1")
   mv "$out/.$1.partial" "$out/$1"
 }

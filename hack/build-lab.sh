@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the Kubernetes components of the lab from the module graph of tools/go.mod
-# into bin/lab-<versions>/, and prints that folder. What is there is not built again.
+# into bin/lab-<versions>/, and prints that folder. Existing programs are not built again.
 set -o errexit -o nounset -o pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -10,7 +10,7 @@ kubernetes=$(version_of k8s.io/kubernetes)
 etcd=$(version_of go.etcd.io/etcd/server/v3)
 kwok=$(version_of sigs.k8s.io/kwok)
 for version in "$kubernetes" "$etcd" "$kwok"; do
-  [[ $version == v* ]] || { echo "build-lab: $modfile lacks the version of a component" >&2; exit 1; }
+  [[ $version == v* ]] || { echo "build-lab: $modfile has no version of a component" >&2; exit 1; }
 done
 minor=${kubernetes#v1.} minor=${minor%%.*}
 
@@ -18,8 +18,8 @@ out=bin/lab-$kubernetes-etcd-$etcd-kwok-$kwok
 mkdir -p "$out"
 stamp="-s -w -X k8s.io/component-base/version.gitVersion=$kubernetes -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=$minor"
 
-# build NAME PACKAGE: written under another name first, so that a build that was
-# cut short leaves nothing that looks complete.
+# build NAME PACKAGE: written under another name first, so that an interrupted build
+# leaves no incomplete program.
 build() {
   [[ -x $out/$1 ]] && return
   echo "build-lab: $1 (the first build of all takes about ten minutes on two cores)" >&2

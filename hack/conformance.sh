@@ -4,11 +4,11 @@
 #   hack/conformance.sh [lab|kind|KUBECONFIG]
 #
 #     lab         a lab of simulated nodes (the default)
-#     kind        a kind cluster, made and deleted; needs a Docker engine. KIND_NODE_IMAGE names the nodes' image, without it kind
-#                 takes its own; the suite is of the minor version that it should be
-#     KUBECONFIG  a cluster that is there and set up
+#     kind        a kind cluster, created and deleted; needs a Docker engine. KIND_NODE_IMAGE is the node image, by default
+#                 kind's; it should be of the suite's minor version
+#     KUBECONFIG  an existing cluster with Everynode
 #
-# CONTROLLER=builtin puts kube-controller-manager's own controller on trial instead, which proves this harness.
+# CONTROLLER=builtin tests kube-controller-manager's own controller instead, which verifies this harness.
 set -o errexit -o nounset -o pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export CGO_ENABLED=0 GOFLAGS=-trimpath
@@ -20,7 +20,7 @@ work=.conformance
 log() { echo "conformance: $*" >&2; }
 die() { log "$*"; exit 1; }
 
-# prepare builds the suite and what runs it; $suite is its folder then.
+# prepare builds the suite and its runner; $suite is its folder.
 prepare() {
   suite=$(bash hack/build-conformance.sh "$@")
   go build -o bin/conformance ./test/conformance

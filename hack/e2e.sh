@@ -1,21 +1,21 @@
 #!/usr/bin/env bash
-# Runs test/e2e: makes kind clusters, installs Everynode in them, tests it, and deletes them.
+# Runs test/e2e: creates kind clusters, installs Everynode in them, tests it, and deletes them.
 #
 #   hack/e2e.sh [ARGUMENT OF go test...]
 #
-#     KIND_NODE_IMAGE      the nodes' image; without it the one that kind's release was published with
-#     EVERYNODE_E2E_KEEP   when set, the clusters stay
+#     KIND_NODE_IMAGE      the node image; by default the one that kind's release was published with
+#     EVERYNODE_E2E_KEEP   if set, keeps the clusters
 #
-# What explains a failure is in .e2e/<cluster>/logs/, by the name of the case.
+# Diagnostics of a failure are in .e2e/<cluster>/logs/, by the name of the case.
 set -o errexit -o nounset -o pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export CGO_ENABLED=0 GOFLAGS=-trimpath
 
 # The clusters have fixed names, and a run deletes what a former one left.
 exec 9>"${TMPDIR:-/tmp}/everynode-e2e.lock"
-flock --nonblock 9 || { echo "e2e: another run is on its way on this machine" >&2; exit 1; }
+flock --nonblock 9 || { echo "e2e: another run is in progress on this machine" >&2; exit 1; }
 
-# A run that is interrupted, or goes on for too long, does not come to delete its clusters.
+# A run that is interrupted or exceeds its time does not delete its clusters.
 sweep() {
   local name
   if [[ -n ${EVERYNODE_E2E_KEEP:-} ]]; then return; fi

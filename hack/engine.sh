@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Says so, and fails, when no Docker engine answers.
+# Fails with a message when no Docker engine answers.
 if ! docker info >/dev/null 2>&1; then
   echo "kind: this needs a Docker engine, and none answers to: docker info" >&2
   exit 1

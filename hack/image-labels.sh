@@ -1,6 +1,6 @@
-# Sourced. image_labels PROGRAM VERSION prints the labels of a program's image, one key=value a line: what
-# https://specs.opencontainers.org/image-spec/annotations/ has names for. Times and commits are the source's, so that
-# the same source makes the same image.
+# Sourced. image_labels PROGRAM VERSION prints the labels of a program's image, one key=value per line, with the names of
+# https://specs.opencontainers.org/image-spec/annotations/. Times and commits are the source's, so that the same source
+# gives the same image.
 image_labels() {
   local key=org.opencontainers.image
   echo "$key.title=$1"

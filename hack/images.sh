@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Packs the programs of bin/ into images from scratch, as archives under bin/image/, and loads these into the Docker
-# engine when one answers. It needs no registry, and for the archives no engine.
+# Packs the programs of bin/ into images from scratch, as archives under bin/image/, and loads them into the Docker
+# engine when one answers. It needs no registry, and the archives need no engine.
 #
 #   hack/images.sh TAG VERSION PROGRAM...
 set -o errexit -o nounset -o pipefail
@@ -27,5 +27,5 @@ done
 if docker info >/dev/null 2>&1; then
   for archive in "${archives[@]}"; do docker load --input "$archive"; done
 else
-  echo "No Docker engine answers, so that the archives are all there is: docker load, ctr images import and kind load image-archive take them."
+  echo "No Docker engine answers, so only the archives were written: docker load, ctr images import and kind load image-archive accept them."
 fi

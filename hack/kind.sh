@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds what a kind cluster with Everynode in it takes: bin/kind, bin/helm, Everynode's images, and those of examples and
-# tests. It says so when no Docker engine answers.
+# Builds the requirements of a kind cluster with Everynode: bin/kind, bin/helm, Everynode's images, and those of examples and
+# tests. It fails with a message when no Docker engine answers.
 set -o errexit -o nounset -o pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export CGO_ENABLED=0 GOFLAGS=-trimpath

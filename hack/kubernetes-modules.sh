@@ -1,4 +1,4 @@
-# Sourced. What the go.mod of k8s.io/kubernetes says at VERSION (v1.X.Y).
+# Sourced. Reads the go.mod of k8s.io/kubernetes at VERSION (v1.X.Y).
 
 # kubernetes_gomod VERSION prints its path.
 kubernetes_gomod() {
@@ -15,7 +15,7 @@ kubernetes_modules() {
   awk '/=> \.\/staging\// { print $1 }' "$upstream"
 }
 
-# kubernetes_godebug VERSION prints its "godebug" line, which counts in the main module alone.
+# kubernetes_godebug VERSION prints its "godebug" line, which only applies in the main module.
 kubernetes_godebug() {
   local upstream
   upstream=$(kubernetes_gomod "$1") || return

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Packages the chart of a release, whose images are in a registry, and renders it for whoever has no helm.
+# Packages the chart of a release, whose images are in a registry, and renders it for users without helm.
 #
 #   hack/release-chart.sh VERSION REPOSITORY DIRECTORY
 #
-# REPOSITORY is where the images are, as in registry.example.com/everynode. DIRECTORY then has everynode-<version>.tgz,
+# REPOSITORY is the repository of the images, such as registry.example.com/everynode. DIRECTORY then contains everynode-<version>.tgz,
 # install.yaml and install-selfmanaged.yaml.
 set -o errexit -o nounset -o pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -14,7 +14,7 @@ die() { echo "release-chart: $*" >&2; exit 1; }
 version=$1 repository=$2 out=$3
 [[ $repository == */everynode ]] || die "the chart asks for REGISTRY/everynode/everynode-controller and so on: $repository has to end in /everynode"
 
-# A chart's version is a semantic version; what is no release's tag comes before all that are.
+# A chart's version is a semantic version; a version that is not a release tag sorts before all that are.
 chart_version=${version#v}
 if [[ ! $chart_version =~ ^(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)(-[0-9A-Za-z.-]+)?$ ]]; then
   chart_version=0.0.0-g${version//[^0-9A-Za-z-]/-}

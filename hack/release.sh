@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Builds every program for every platform of .ko.yaml, pushes the images with their SBOMs, and has under bin/release/ the list of
-# what was pushed, and the chart and the manifests that take it.
+# Builds every program for every platform of .ko.yaml, pushes the images with their SBOMs, and writes to bin/release/ the list
+# of pushed images, and the chart and the manifests that use them.
 #
 #   KO_DOCKER_REPO=registry.example.com/everynode hack/release.sh VERSION LDFLAGS PROGRAM...
 #
-# Log in to the registry first (docker login, or ko login). KO_DEFAULTBASEIMAGE takes the place of the base in .ko.yaml.
+# Log in to the registry first (docker login, or ko login). KO_DEFAULTBASEIMAGE replaces the base in .ko.yaml.
 set -o errexit -o nounset -o pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . hack/image-labels.sh
@@ -34,4 +34,4 @@ for program in "$@"; do
 done
 echo "release: pushed, with SBOMs in $out/sbom:" >&2
 cat "$out/images"
-echo "release: the chart, and what it renders to, for these images: $(cd "$out" && echo *.tgz *.yaml), in $out" >&2
+echo "release: the chart and its rendered manifests for these images: $(cd "$out" && echo *.tgz *.yaml), in $out" >&2

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Fails when go.mod or tools/go.mod is not tidy, when they ask for different versions of
-# Kubernetes, or when a replace block lacks a staging module or has one of another version.
+# Fails when go.mod or tools/go.mod is not tidy, when they require different versions of
+# Kubernetes, or when a replace block misses a staging module or has one of another version.
 set -o errexit -o nounset -o pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . hack/kubernetes-modules.sh
@@ -8,14 +8,14 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 version_of() { awk '$1 == "k8s.io/kubernetes" && $2 ~ /^v/ { print $2; exit }' "$1"; }
 kubernetes=$(version_of go.mod)
 if [[ $kubernetes != "$(version_of tools/go.mod)" ]]; then
-  echo "go.mod wants Kubernetes $kubernetes, tools/go.mod $(version_of tools/go.mod): run make update-k8s VERSION=${kubernetes#v}" >&2
+  echo "go.mod requires Kubernetes $kubernetes, tools/go.mod $(version_of tools/go.mod): run make update-k8s VERSION=${kubernetes#v}" >&2
   exit 1
 fi
 want=$(kubernetes_modules "$kubernetes" | sed "s/.*/& => & v0.${kubernetes#v1.}/" | sort)
 for folder in . tools; do
   have=$(awk '/^replace \(/ { on = 1; next } /^\)/ { on = 0 } on { print $1, $2, $3, $4 }' "$folder/go.mod" | grep '^k8s.io/' | sort)
   if ! diff <(echo "$want") <(echo "$have") >&2; then
-    echo "the replace block of $folder/go.mod does not fit Kubernetes $kubernetes: run make update-k8s VERSION=${kubernetes#v}" >&2
+    echo "the replace block of $folder/go.mod does not match Kubernetes $kubernetes: run make update-k8s VERSION=${kubernetes#v}" >&2
     exit 1
   fi
 done

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fails when a generated file is not what hack/generate.sh would write now.
+# Fails when a generated file differs from the output of hack/generate.sh.
 set -o errexit -o nounset -o pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -15,7 +15,7 @@ keep "$work/before"
 bash hack/generate.sh
 keep "$work/after"
 if ! diff -r "$work/before" "$work/after" >&2; then
-  echo "generated files were not fresh; make generate has written them anew: commit them" >&2
+  echo "generated files were out of date; make generate has updated them: commit them" >&2
   exit 1
 fi
-echo "generated files are fresh"
+echo "generated files are up to date"

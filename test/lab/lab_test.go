@@ -55,7 +55,7 @@ func TestChangesAreRefusedByName(t *testing.T) {
 	if err := l.HandOver(t.Context(), "batch"); err == nil || !strings.Contains(err.Error(), "workloads=batch is unknown") {
 		t.Errorf("HandOver: %v, want the workloads refused", err)
 	}
-	if _, err := l.Replica(t.Context(), Etcd); err == nil || !strings.Contains(err.Error(), "only those of Everynode's own components") {
+	if _, err := l.Replica(t.Context(), Etcd); err == nil || !strings.Contains(err.Error(), "only Everynode's own components") {
 		t.Errorf("Replica: %v, want etcd refused", err)
 	}
 }
@@ -97,7 +97,7 @@ func TestFolderOfSomebodyElseIsRefused(t *testing.T) {
 	if err := os.WriteFile(precious, []byte("data"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := New(t.Context(), Options{Dir: dir}); err == nil || !strings.Contains(err.Error(), "no lab's") {
+	if _, err := New(t.Context(), Options{Dir: dir}); err == nil || !strings.Contains(err.Error(), "not a lab's") {
 		t.Errorf("New: %v, want the folder refused", err)
 	}
 	if _, err := os.Stat(precious); err != nil {

@@ -1,9 +1,8 @@
-// Package conformance is the main program of Kubernetes' own end-to-end suite, as upstream's
-// test/e2e/e2e_test.go is, with the cases of [sig-apps] alone: those of DaemonSets are among them.
+// Package conformance is the main program of Kubernetes' own end-to-end suite, like upstream's
+// test/e2e/e2e_test.go, with only the cases of [sig-apps], which include those of DaemonSets.
 //
-// It lives beside the Kubernetes components, so that the product's go.mod needs nothing of the
-// suite and go test ./... does not build it. hack/build-conformance.sh does, and test/conformance
-// runs what that makes.
+// It is in the module of the Kubernetes components, so that the product's go.mod does not require the suite and
+// go test ./... does not build it. hack/build-conformance.sh builds it, and test/conformance runs it.
 package conformance
 
 import (

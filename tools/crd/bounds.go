@@ -6,8 +6,8 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 )
 
-// Limits of strings, in characters, and of lists and maps. They are above anything that runs; the
-// API server's limit on a request is 3 MiB for the whole object. docs/compatibility.md lists them.
+// Limits of strings, in characters, and of lists and maps. They exceed the needs of real workloads; the API
+// server's limit on a request is 3 MiB for the whole object. docs/compatibility.md lists them.
 const (
 	maxLabelValue  = 63
 	maxNameLength  = 253
@@ -33,7 +33,7 @@ var longStrings = map[string]int64{
 
 var longLists = map[string]int64{"command": maxManyItems, "args": maxManyItems, "env": maxVariables, "values": maxManyItems}
 
-// bound limits what has no limit yet.
+// bound adds limits where there are none yet.
 func bound(root *apiextensionsv1.JSONSchemaProps) error {
 	if err := boundSelection(root); err != nil {
 		return err
@@ -62,8 +62,8 @@ func limit(field **int64, special, general int64) {
 	}
 }
 
-// boundSelection limits what the CEL rules read. Core bounds a label's key and value itself and the
-// number of labels not at all; nobody selects by more.
+// boundSelection limits the fields that the CEL rules read. Core bounds a label's key and value, but not the
+// number of labels.
 func boundSelection(root *apiextensionsv1.JSONSchemaProps) error {
 	bounds := map[path]func(*apiextensionsv1.JSONSchemaProps){
 		".spec.selector.matchLabels":                 properties(maxRequirements),

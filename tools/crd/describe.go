@@ -6,8 +6,8 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 )
 
-// maxDescriptions is the room, in bytes, for all descriptions of a version. A client-side kubectl apply keeps the whole
-// CRD in an annotation, for which there are 256 KiB; without any description it takes 110 KiB of them.
+// maxDescriptions bounds all descriptions of a version, in bytes. A client-side kubectl apply stores the whole
+// CRD in an annotation of at most 256 KiB; without descriptions it takes 110 KiB.
 const maxDescriptions = 16 << 10
 
 // describe keeps the descriptions of a DaemonSet's own fields, for kubectl explain, and removes those of the embedded
@@ -26,7 +26,7 @@ func describe(root *apiextensionsv1.JSONSchemaProps) error {
 	})
 	switch {
 	case missing != "":
-		return fmt.Errorf("%s has no description: give the field in api a comment", missing)
+		return fmt.Errorf("%s has no description: add a comment to the field in api", missing)
 	case size > maxDescriptions:
 		return fmt.Errorf("the descriptions have %d bytes, more than %d: shorten the comments in api", size, maxDescriptions)
 	}

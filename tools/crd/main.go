@@ -1,19 +1,19 @@
-// Command crd makes the CRD that controller-gen wrote as lenient as core is with a pod template,
-// so that a manifest that apps/v1 accepts is accepted, and no more lenient than the decoder of a
-// typed client, so that whatever is stored can be read. It rewrites the file named by its argument:
+// Command crd makes the CRD of controller-gen as lenient as core is with a pod template, so that it accepts
+// every manifest that apps/v1 accepts, and no more lenient than the decoder of a typed client, so that every
+// stored object can be decoded. It rewrites the file named by its argument:
 //
-//   - A quantity may be any number or string that core parses, within bounds that keep parsing and
-//     arithmetic cheap (quantity.go).
-//   - Integers have the range of their Go type, also where a string is allowed, and times the format
-//     that Go reads (numbers.go).
-//   - Every string, list and map has a limit (bounds.go). The API server also needs the limits to
-//     estimate the cost of the CEL rules; without them it refuses the CRD.
-//   - Lists keep the map keys that core enforces, and those by which managers of server-side apply
-//     share a list (lists.go).
+//   - A quantity may be any number or string that core parses, within bounds that keep parsing and arithmetic
+//     cheap (quantity.go).
+//   - Integers have the range of their Go type, also where a string is allowed, and times have the format that
+//     Go parses (numbers.go).
+//   - Every string, list and map has a limit (bounds.go). The API server also needs the limits to estimate the
+//     cost of the CEL rules; without them it refuses the CRD.
+//   - Lists keep the map keys that core enforces, and those by which managers of server-side apply share a list
+//     (lists.go).
 //   - The fields of a DaemonSet have descriptions, those of the embedded template have none (describe.go).
 //   - The metadata of a template has all fields of ObjectMeta (metadata.go).
-//   - A field is required where core requires it, and null stands for absent, as for core's decoder
-//     (optional.go, nullable.go).
+//   - A field is required where core requires it, and null means absent, as for core's decoder (optional.go,
+//     nullable.go).
 package main
 
 import (
@@ -67,7 +67,7 @@ func adapt(root *apiextensionsv1.JSONSchemaProps) error {
 	return nil
 }
 
-// marshal leaves out the empty status that a Go value of the type always has.
+// marshal omits the empty status that a Go value of the type always has.
 func marshal(crd *apiextensionsv1.CustomResourceDefinition) ([]byte, error) {
 	raw, err := yaml.Marshal(crd)
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 )
 
-// completeMetadata adds the fields of ObjectMeta that controller-gen leaves out of a template's
-// metadata. A pod gets none of them, and templates have them: generators write creationTimestamp: null.
+// completeMetadata adds the fields of ObjectMeta that controller-gen omits from a template's metadata. They do
+// not affect pods, but templates contain them: generators write creationTimestamp: null.
 func completeMetadata(root *apiextensionsv1.JSONSchemaProps) error {
 	found := 0
 	walk(root, func(at path, schema *apiextensionsv1.JSONSchemaProps) {

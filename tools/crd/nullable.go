@@ -6,10 +6,10 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 )
 
-// allowNulls lets null stand for absent wherever core's decoder does, which is everywhere, unless
-// something says otherwise: a field with a default, for null would be stored in the place of the
-// default; a key of a keyed list, and its items; and a required field, which core requires as well.
-// Create and update drop a null that may not be there, server-side apply refuses it.
+// allowNulls accepts null for absent as core's decoder does, which is everywhere except in a field with a
+// default, where null would be stored instead of the default; in a key of a keyed list, and its items; and in a
+// required field, which core requires as well. Create and update drop a null that is not allowed; server-side
+// apply refuses it.
 func allowNulls(root *apiextensionsv1.JSONSchemaProps) error {
 	spec := root.Properties["spec"]
 	allowNullsIn(&spec)
@@ -17,7 +17,7 @@ func allowNulls(root *apiextensionsv1.JSONSchemaProps) error {
 	return nil
 }
 
-// allowNullsIn changes what is below a schema; keys are the properties that identify it in its list.
+// allowNullsIn changes the schemas below a schema; keys are the properties that identify it in its list.
 func allowNullsIn(schema *apiextensionsv1.JSONSchemaProps, keys ...string) {
 	for name, child := range schema.Properties {
 		child.Nullable = child.Default == nil && !slices.Contains(schema.Required, name) && !slices.Contains(keys, name)

@@ -8,9 +8,8 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 )
 
-// optionalInCore are fields that controller-gen takes for required, because their Go type has no
-// omitempty, and that core takes as absent, which is their zero value (k8s.io/kubernetes
-// pkg/apis/core/validation).
+// optionalInCore are fields that controller-gen considers required, because their Go type has no omitempty, and
+// that core treats as absent if they have their zero value (k8s.io/kubernetes pkg/apis/core/validation).
 var optionalInCore = []string{
 	".httpHeaders[].value", ".sysctls[].value", ".sleep.seconds", ".iscsi.lun", ".scaleIO.secretRef", ".nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[].preference",
 }
@@ -18,7 +17,7 @@ var optionalInCore = []string{
 func relaxRequired(root *apiextensionsv1.JSONSchemaProps) error {
 	spec := root.Properties["spec"]
 	template := spec.Properties["template"]
-	template.Required = append(template.Required, "spec") // core requires what is in it, and CEL rules read it
+	template.Required = append(template.Required, "spec") // core requires fields in it, and CEL rules read it
 	spec.Properties["template"] = template
 	found := map[string]bool{}
 	walk(root, func(at path, schema *apiextensionsv1.JSONSchemaProps) {

@@ -6,11 +6,11 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 )
 
-// path leads to a schema: .spec.template.spec.containers[].resources.limits{} is the schema of each
-// value of that map.
+// path is the path of a schema: .spec.template.spec.containers[].resources.limits{} is the schema of each value
+// of that map.
 type path string
 
-// name is the property that a schema, or the list or map it belongs to, is the value of.
+// name returns the property that a schema, or its list or map, is the value of.
 func (p path) name() string {
 	name := p[strings.LastIndexByte(string(p), '.')+1:]
 	return strings.TrimRight(string(name), "[]{}")

@@ -1,5 +1,5 @@
-// Command images packs a static program into a container image, without a container runtime and
-// without a registry: an archive that docker load, ctr images import and kind load take.
+// Command images packs a static program into a container image, without a container runtime and without a
+// registry: an archive that docker load, ctr images import and kind load accept.
 //
 //	images [-files FOLDER] [-user USER] [-arg ARG] [-label KEY=VALUE]… PROGRAM NAME:TAG[,NAME:TAG…] ARCHIVE
 package main
@@ -23,20 +23,20 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
-// nobody is the user that the program runs as, unless the pod or -user says another.
+// nobody is the user of the program, unless the pod or -user sets another.
 const nobody = "65532:65532"
 
 type options struct {
 	program, references, archive string
-	// files is a folder whose content lies beside the program in the image's root; "" means none.
+	// files is a folder whose content is added to the image's root; "" means none.
 	files string
 	user  string
-	// arg is what the program gets when the pod gives it nothing.
+	// arg is the program's argument if the pod sets none.
 	arg    string
 	labels labels
 }
 
-// labels is a flag that may be given again and again.
+// labels is a flag that may be repeated.
 type labels map[string]string
 
 func (l labels) String() string { return "" }
@@ -44,7 +44,7 @@ func (l labels) String() string { return "" }
 func (l labels) Set(label string) error {
 	key, value, ok := strings.Cut(label, "=")
 	if !ok || key == "" {
-		return fmt.Errorf("label %q: give key=value", label)
+		return fmt.Errorf("label %q: set key=value", label)
 	}
 	l[key] = value
 	return nil
@@ -52,10 +52,10 @@ func (l labels) Set(label string) error {
 
 func main() {
 	o := options{labels: labels{}}
-	flag.StringVar(&o.files, "files", "", "folder whose content goes into the image's root as well")
+	flag.StringVar(&o.files, "files", "", "folder whose content is added to the image's root")
 	flag.StringVar(&o.user, "user", nobody, "user that the program runs as")
-	flag.StringVar(&o.arg, "arg", "", "argument that the program gets when the pod gives it none")
-	flag.Var(o.labels, "label", "label of the image, as key=value; may be given again")
+	flag.StringVar(&o.arg, "arg", "", "argument of the program if the pod sets none")
+	flag.Var(o.labels, "label", "label of the image, as key=value; may be repeated")
 	flag.Parse()
 	if flag.NArg() != 3 {
 		fmt.Fprintln(os.Stderr, "usage: images [flags] PROGRAM NAME:TAG[,NAME:TAG…] ARCHIVE")
@@ -114,31 +114,31 @@ func pack(o options) error {
 	return tarball.MultiWriteToFile(o.archive, tags)
 }
 
-// architectures are those that Kubernetes runs on, by their name in an ELF file.
+// architectures are those that Kubernetes supports, by their ELF name.
 var architectures = map[elf.Machine]string{elf.EM_X86_64: "amd64", elf.EM_AARCH64: "arm64"}
 
-// static says which architecture a program is for. It refuses one that wants a dynamic loader: there is
-// none beside it in the image.
+// static returns a program's architecture. It refuses a program that needs a dynamic loader, which the image
+// does not contain.
 func static(program string) (architecture string, err error) {
 	file, err := elf.Open(program)
 	if err != nil {
-		return "", fmt.Errorf("%s is no program for Linux: %w", program, err)
+		return "", fmt.Errorf("%s is not a program for Linux: %w", program, err)
 	}
 	defer func() { _ = file.Close() }()
 	for _, part := range file.Progs {
 		if part.Type == elf.PT_INTERP {
-			return "", fmt.Errorf("%s is linked dynamically, and nothing in the image could load it: build it with CGO_ENABLED=0", program)
+			return "", fmt.Errorf("%s is linked dynamically, and the image contains no loader: build it with CGO_ENABLED=0", program)
 		}
 	}
 	architecture, known := architectures[file.Machine]
 	if !known {
-		return "", fmt.Errorf("%s is for %s: amd64 and arm64 are known", program, file.Machine)
+		return "", fmt.Errorf("%s is for %s: use amd64 or arm64", program, file.Machine)
 	}
 	return architecture, nil
 }
 
-// layer holds the program and what is in the folder, with no owners and no time stamps: the same
-// files make the same image.
+// layer holds the program and the folder's content, without owners and time stamps: the same files give the
+// same image.
 func layer(program, path, folder string) ([]byte, error) {
 	var out bytes.Buffer
 	files := tar.NewWriter(&out)
@@ -163,8 +163,8 @@ func layer(program, path, folder string) ([]byte, error) {
 	return out.Bytes(), files.Close()
 }
 
-// add writes a file, a folder without its content, or a symbolic link. Everybody may read and run
-// it, whatever the umask was that it was made with.
+// add writes a file, a folder without its content, or a symbolic link. All users may read and execute it,
+// whatever the umask was.
 func add(files *tar.Writer, file, inside string) error {
 	info, err := os.Lstat(file)
 	if err != nil {

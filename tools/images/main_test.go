@@ -18,7 +18,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
-// program writes the head of an ELF file of parts of the given types, which is all that is looked at.
+// program writes the head of an ELF file with segments of the given types, which is all that is read.
 func program(t *testing.T, machine elf.Machine, parts ...elf.ProgType) string {
 	t.Helper()
 	header := elf.Header64{
@@ -60,9 +60,9 @@ func TestStatic(t *testing.T) {
 	}{
 		"static":               {program(t, elf.EM_X86_64, elf.PT_LOAD), "amd64", ""},
 		"for another machine":  {program(t, elf.EM_AARCH64, elf.PT_LOAD), "arm64", ""},
-		"for one that is rare": {program(t, elf.EM_S390, elf.PT_LOAD), "", "amd64 and arm64 are known"},
+		"for one that is rare": {program(t, elf.EM_S390, elf.PT_LOAD), "", "use amd64 or arm64"},
 		"dynamic":              {program(t, elf.EM_X86_64, elf.PT_LOAD, elf.PT_INTERP), "", "build it with CGO_ENABLED=0"},
-		"no program":           {script, "", "is no program for Linux"},
+		"no program":           {script, "", "is not a program for Linux"},
 		"nothing":              {none, "", "no such file"},
 	}
 	for name, test := range tests {
@@ -78,7 +78,7 @@ func TestStatic(t *testing.T) {
 	}
 }
 
-// What is packed is found again by what a container engine reads, and the same twice.
+// A container engine finds the packed files, and packing is reproducible.
 func TestPack(t *testing.T) {
 	o := options{
 		program: program(t, elf.EM_AARCH64, elf.PT_LOAD), references: "everynode/daemon:dev,everynode/daemon:v1",

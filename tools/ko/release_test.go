@@ -1,4 +1,4 @@
-// Package ko tests what make release pushes, with a registry of its own on loopback.
+// Package ko tests the output of make release, with its own registry on loopback.
 package ko
 
 import (
@@ -54,8 +54,8 @@ func TestReleaseWantsToKnowWhere(t *testing.T) {
 	}
 }
 
-// startRegistry serves a registry with a base image in it for each platform, empty, as that of .ko.yaml is
-// but for its files. It returns where images go, and the base.
+// startRegistry serves a registry with an empty base image for each platform. It returns the repository for
+// images, and the base.
 func startRegistry(t *testing.T) (repository, base string) {
 	t.Helper()
 	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
@@ -89,7 +89,7 @@ func startRegistry(t *testing.T) (repository, base string) {
 	return host + "/everynode", base
 }
 
-// Every program is there for every platform, static, for a user who is not root, with its SBOM.
+// Every program exists for every platform, is static, runs as a non-root user, and has an SBOM.
 func TestRelease(t *testing.T) {
 	repository, base := startRegistry(t)
 	out, err := makeRelease(t, "KO_DOCKER_REPO="+repository, "KO_DEFAULTBASEIMAGE="+base, "RELEASE_DIRTY=yes")
@@ -122,7 +122,7 @@ func TestRelease(t *testing.T) {
 				t.Fatal(err)
 			}
 			if !strings.Contains(string(pushed), digest.String()) {
-				t.Errorf("bin/release/images lacks %s:\n%s", digest, pushed)
+				t.Errorf("bin/release/images does not contain %s:\n%s", digest, pushed)
 			}
 			manifest, err := index.IndexManifest()
 			if err != nil {
@@ -153,7 +153,7 @@ func checkImage(t *testing.T, image v1.Image, program string) {
 		t.Fatal(err)
 	}
 	if file.Config.User != "65532:65532" {
-		t.Errorf("%s runs as %q, want a user who is not root", file.Architecture, file.Config.User)
+		t.Errorf("%s runs as %q, want a non-root user", file.Architecture, file.Config.User)
 	}
 	for key, want := range map[string]string{"title": program, "version": release, "licenses": "Apache-2.0"} {
 		if got := file.Config.Labels["org.opencontainers.image."+key]; got != want {
@@ -180,7 +180,7 @@ func checkImage(t *testing.T, image v1.Image, program string) {
 	}
 }
 
-// readFile is a file of an image.
+// readFile returns a file of an image.
 func readFile(t *testing.T, image v1.Image, path string) []byte {
 	t.Helper()
 	content := mutate.Extract(image)
@@ -201,7 +201,7 @@ func readFile(t *testing.T, image v1.Image, path string) []byte {
 	}
 }
 
-// runProgram has what was released say what it is.
+// runProgram checks the version that a released program prints.
 func runProgram(t *testing.T, text []byte, program string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), program)
@@ -213,11 +213,11 @@ func runProgram(t *testing.T, text []byte, program string) {
 		t.Fatal(err)
 	}
 	if want := program + " " + release + "\n"; !strings.HasPrefix(string(out), want) {
-		t.Errorf("it says of itself %q, want %q first", out, want)
+		t.Errorf("it prints %q, want %q first", out, want)
 	}
 }
 
-// checkSBOM reads what is attached to an image: an SPDX document that names what is linked.
+// checkSBOM checks the SPDX document attached to an image, which names the linked modules.
 func checkSBOM(t *testing.T, of name.Reference, digest v1.Hash) {
 	t.Helper()
 	tag := of.Context().Tag(fmt.Sprintf("%s-%s.sbom", digest.Algorithm, digest.Hex))

@@ -1,6 +1,6 @@
-// Command monitoring checks what the chart renders for Prometheus and Grafana, read from standard
-// input: ServiceMonitors and PrometheusRules are as prometheus-operator has them, and every expression
-// of a rule and of a dashboard is PromQL. That the metrics in them exist is for test/chart to say.
+// Command monitoring checks the chart's output for Prometheus and Grafana, read from standard input:
+// ServiceMonitors and PrometheusRules match prometheus-operator's types, and every expression of a rule and of
+// a dashboard is PromQL. test/chart checks that their metrics exist.
 //
 //	helm template … | monitoring
 package main
@@ -31,7 +31,7 @@ func main() {
 	}
 }
 
-// seen counts what was checked, so that nothing that is not there passes.
+// seen counts the checked objects, because missing ones must not pass.
 type seen struct {
 	monitors, rules, expressions int
 }
@@ -50,7 +50,7 @@ func run(manifest io.Reader) error {
 		errs = append(errs, s.check(raw))
 	}
 	if s.monitors == 0 || s.rules == 0 || s.expressions == 0 {
-		errs = append(errs, fmt.Errorf("%d ServiceMonitors, %d rules and %d expressions of a dashboard are rendered: there should be some of each", s.monitors, s.rules, s.expressions))
+		errs = append(errs, fmt.Errorf("%d ServiceMonitors, %d rules and %d expressions of a dashboard are rendered: some of each are required", s.monitors, s.rules, s.expressions))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err
@@ -119,7 +119,7 @@ func (s *seen) checkDashboard(text string) error {
 	for _, panel := range dashboard.Panels {
 		for _, target := range panel.Targets {
 			s.expressions++
-			// What Grafana fills in.
+			// Grafana replaces this variable.
 			if _, err := promQL.ParseExpr(strings.ReplaceAll(target.Expr, "$__rate_interval", "5m")); err != nil {
 				errs = append(errs, fmt.Errorf("the dashboard's %q: %w", panel.Title, err))
 			}
