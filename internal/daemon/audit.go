@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// tally counts what the sums should be, cell by cell. Cells that it has counted may change while it counts
-// others: their deltas go to it too.
+// tally counts the expected sums, cell by cell. Cells that it has counted may change while it counts others:
+// their deltas are applied to it too.
 type tally struct {
 	last                             string // the cells up to this one are counted
 	sums                             Counters
@@ -18,7 +18,7 @@ type tally struct {
 
 func (t *tally) has(node string) bool { return t != nil && node <= t.last }
 
-// count adds or subtracts a cell's part, when it was counted already.
+// count adds or subtracts a cell's part, if the cell is already counted.
 func (t *tally) count(cell *counted, sign int) {
 	if !t.has(cell.Node) {
 		return
@@ -53,8 +53,8 @@ func add(numbers map[string]int, of string, change int) {
 	}
 }
 
-// AuditSome counts at most n cells. When all of them are counted it compares with what was kept by deltas, puts
-// that right, and says what was wrong. The next one begins again.
+// AuditSome counts at most n cells. When all of them are counted it compares the result with the sums that are
+// kept by deltas, corrects these, and returns the differences. The next call begins again.
 func (c *Cells) AuditSome(now time.Time, n int) (wrong []string, done bool) {
 	if c.tally == nil {
 		c.tally = &tally{pods: map[string]int{}}
@@ -113,8 +113,7 @@ func (c *Cells) compare(counted *tally) (wrong []string) {
 	return wrong
 }
 
-// refill puts every cell into the queues again. Only a defect of this program needs it, so it takes as long as it
-// takes.
+// refill puts every cell into the queues again. Only a bug requires it, so its duration does not matter.
 func (c *Cells) refill() {
 	c.rollout.waiting.Clear(false)
 	c.unavailable.Clear(false)
@@ -126,7 +125,7 @@ func (c *Cells) refill() {
 	}
 }
 
-// differing are the names that two counts differ in, sorted.
+// differing returns the names in which two counts differ, sorted.
 func differing(a, b map[string]int) []string {
 	var names []string
 	for name := range a {

@@ -7,22 +7,22 @@ import (
 	"github.com/google/btree"
 )
 
-// A daemon may have a cell on each of many thousands of nodes. Whatever looks at all of them does so a few at
-// a time, in the order of their names, so that its caller can release its lock in between. Everything that is
-// kept by deltas holds between two batches: each cell's part is replaced by itself.
+// A daemon may have a cell on each of many thousands of nodes. Functions that process all of them take a few at
+// a time, in the order of their names, so that the caller can release its lock in between. All sums are
+// consistent between two batches, because each cell's part is replaced separately.
 
-// lookedAt is how many changes a cell has seen.
+// lookedAt is the number of changes that a cell has processed.
 type lookedAt uint32
 
-// changes of what is renewed are numbered, so that a cell that is counted later than others catches up with all of them.
+// changes numbers the changes of Renew, so that a cell that is counted later than others applies all of them.
 type changes struct {
 	last    lookedAt
-	revoked lookedAt // the last one that ended all permits: they were given on the limits of their time
+	revoked lookedAt // the last change that ended all permits, which depended on the earlier limits
 }
 
-// Renew notes the state of the rollout, which decides targets, the time minReady that a pod must have been ready to be
-// available, and the strategy by which stale pods are replaced. Recount has to follow for all cells before anything
-// is planned or granted.
+// Renew sets the state of the rollout, which decides targets, the time minReady that a pod must have been ready
+// to be available, and the strategy by which stale pods are replaced. Recount has to follow for all cells
+// before anything is planned or granted.
 func (c *Cells) Renew(state RolloutState, minReady time.Duration, strategy Strategy) {
 	c.changes.last++
 	if strategy != c.rollout.strategy {
@@ -42,8 +42,7 @@ func (c *Cells) Recount(nodes []string, now time.Time) {
 	}
 }
 
-// at is the cell of a node, caught up with what was renewed. Where a permit was made use of, the pod is
-// terminating.
+// at returns the cell of a node after applying Renew. If a permit was used, the pod is terminating.
 func (c *Cells) at(node string) (*counted, bool) {
 	cell, ok := c.byNode[node]
 	if ok && cell.looked != c.changes.last {
@@ -56,7 +55,7 @@ func (c *Cells) at(node string) (*counted, bool) {
 	return cell, ok
 }
 
-// NodesAfter are the names of the next cells after a node's, sorted, at most n of them. The first ones come
+// NodesAfter returns the names of the next cells after a node's, sorted, at most n of them. The first ones come
 // after "".
 func (c *Cells) NodesAfter(node string, n int) []string {
 	if c.ordered == nil {
@@ -72,7 +71,7 @@ func (c *Cells) NodesAfter(node string, n int) []string {
 	return nodes
 }
 
-// Recounts is how often a cell was counted: the measure of what was done.
+// Recounts is how often a cell was counted: a measure of work for tests.
 func (c *Cells) Recounts() int { return c.recounts }
 
 func (c *Cells) cell(node string) *counted {

@@ -10,19 +10,20 @@ import (
 	"github.com/everynode/everynode/api/v1alpha1"
 )
 
-// A cell is blocked while the pod that waits there has a placement that excludes its node. The template does not ask
-// for it, so admission added it. The stored pod stays, for it is the record of that: a new one would be changed in the
-// same way (S8). The node costs no budget (S4), and now and then a dry run shows what admission would do to a new pod.
-// The stored pod is replaced when the answer no longer excludes the node.
+// A cell is blocked while its waiting pod has a placement that excludes its node. The template does not require
+// it, so admission added it. The stored pod stays, because it is the record of that: a new one would be changed
+// in the same way (S8). The node costs no budget (S4), and a dry run is repeated under back-off to find out how
+// admission would change a new pod. The stored pod is replaced when the answer no longer excludes the node.
 
-// block is what is known of a blocked cell.
+// block is the state of a blocked cell.
 type block struct {
 	pod    types.UID
 	why    unique.Handle[Problem]
-	lifted bool // a dry run was not excluded: the pod is replaced
+	lifted bool // a dry run was not excluded: replace the pod
 }
 
-// JudgePlacement notes whether a node can ever take the pod that waits for it, and reports whether that is news.
+// JudgePlacement records whether a node can ever take the pod that waits for it, and reports whether that
+// changed.
 func (c *Cells) JudgePlacement(node *corev1.Node, now time.Time) (changed bool) {
 	cell, ok := c.at(node.Name)
 	if !ok {
@@ -44,7 +45,7 @@ func (c *Cells) JudgePlacement(node *corev1.Node, now time.Time) (changed bool) 
 	return true
 }
 
-// excluded is the pod that waits for the node, when its placement excludes the node.
+// excluded returns the pod that waits for the node, if its placement excludes the node.
 func (c *Cell) excluded(node *corev1.Node) (excluded *Pod, why unique.Handle[Problem]) {
 	pod := c.waitingPod()
 	if pod == nil || pod.runs() || !c.Verdict.ShouldRun {
@@ -59,10 +60,10 @@ func (c *Cell) excluded(node *corev1.Node) (excluded *Pod, why unique.Handle[Pro
 		return nil, why
 	}
 	return pod, unique.Make(Problem{Reason: v1alpha1.ReasonPlacementExcludesNode, Message: unique.Make(
-		"admission gave the pod " + text + "; ask for the same in spec.template, or change the webhook, policy or plugin that adds it").Value()})
+		"admission added to the pod " + text + "; set the same in spec.template, or change the webhook, policy or plugin that adds it").Value()})
 }
 
-// waitingPod is the best pod of those that are not bound and may be.
+// waitingPod returns the best pod that is not bound and still may be.
 func (c *Cell) waitingPod() *Pod {
 	for _, pod := range c.Pods {
 		if !pod.Bound && !pod.Terminating && !pod.Finished {
@@ -90,20 +91,20 @@ func (c *Cell) lifts(pod *Pod) bool {
 	return c.blocked != nil && c.blocked.lifted && c.blocked.pod == pod.UID
 }
 
-// Probe is the pod that blocks a node and when to try by a dry run whether a new one would; false when there is none,
-// or it is to be replaced already.
+// Probe returns the pod that blocks a node, and when to test by a dry run whether a new one would be excluded;
+// false if there is none, or it will be replaced.
 func (c *Cells) Probe(node string) (pod types.UID, at time.Time, blocked bool) {
 	cell, ok := c.at(node)
 	if !ok || cell.blocked == nil || cell.blocked.lifted {
 		return "", time.Time{}, false
 	}
-	if cell.setbacks == nil { // its template is another one
+	if cell.setbacks == nil { // it has another template
 		return cell.blocked.pod, time.Time{}, true
 	}
 	return cell.blocked.pod, cell.setbacks.probeAt, true
 }
 
-// Probed notes what a dry run showed: excluded, or no answer, has the next one wait longer.
+// Probed records the result of a dry run: excluded, or no answer, delays the next one.
 func (c *Cells) Probed(node string, pod types.UID, excluded bool, now time.Time) {
 	cell, ok := c.at(node)
 	if !ok || cell.blocked == nil || cell.blocked.pod != pod {
@@ -117,10 +118,10 @@ func (c *Cells) Probed(node string, pod types.UID, excluded bool, now time.Time)
 	c.recount(cell, now)
 }
 
-// Blocked is the number of blocked nodes.
+// Blocked returns the number of blocked nodes.
 func (c *Cells) Blocked() int { return len(c.blocked.byNode) }
 
-// noteWaiting keeps the nodes that are blocked, and those whose pods wait.
+// noteWaiting maintains the blocked nodes, and those whose pods wait.
 func (c *Cells) noteWaiting(cell *counted) {
 	if cell.blocked != nil {
 		c.blocked.set(cell.Node, cell.blocked.why, time.Time{})
@@ -134,7 +135,7 @@ func (c *Cells) noteWaiting(cell *counted) {
 	}
 }
 
-// waits is the pod whose waiting the conditions report. That of a blocked cell is reported as such.
+// waits returns the pod whose waiting the conditions report. That of a blocked cell is reported as such.
 func (c *Cell) waits() *Pod {
 	if c.blocked != nil || !c.Verdict.ShouldRun {
 		return nil

@@ -16,13 +16,13 @@ import (
 // ReasonBudgetNotComputable is the reason of the condition DisruptionBudget, and of its event.
 const ReasonBudgetNotComputable = v1alpha1.ReasonBudgetNotComputable
 
-// maxBudgetSelector is how many labels, keys and values a budget's selector may have to be looked at.
+// maxBudgetSelector bounds the labels, keys and values of a budget's selector; larger ones are ignored.
 const maxBudgetSelector = 256
 
-// BudgetForm is the part of a PodDisruptionBudget's spec for which the disruption controller needs the scale of
-// what owns the pods, and has failed for want of it: "" when the budget works, fails for another reason, or has a
-// selector too large to match with. No DaemonSet has a scale, of either kind (k8s.io/kubernetes pkg/controller/disruption
-// getExpectedPodCount, getScaleController).
+// BudgetForm returns the part of a PodDisruptionBudget's spec for which the disruption controller needs the
+// scale of the pods' owner, if it has failed for that reason; "" if the budget works, fails for another reason,
+// or has a selector too large to match with. No DaemonSet of either kind has a scale (k8s.io/kubernetes
+// pkg/controller/disruption getExpectedPodCount, getScaleController).
 func BudgetForm(budget *policyv1.PodDisruptionBudget) string {
 	allowed := meta.FindStatusCondition(budget.Status.Conditions, policyv1.DisruptionAllowedCondition)
 	if allowed == nil || allowed.Status != metav1.ConditionFalse || allowed.Reason != policyv1.SyncFailedReason || !matchable(budget.Spec.Selector) {
@@ -37,7 +37,7 @@ func BudgetForm(budget *policyv1.PodDisruptionBudget) string {
 	return ""
 }
 
-// matchable says whether a selector is small enough to be compared with every daemon of its namespace.
+// matchable reports whether a selector is small enough to be compared with every daemon of its namespace.
 func matchable(selector *metav1.LabelSelector) bool {
 	if selector == nil {
 		return false // it selects nothing
@@ -49,8 +49,8 @@ func matchable(selector *metav1.LabelSelector) bool {
 	return size <= maxBudgetSelector
 }
 
-// BudgetConditions are the condition DisruptionBudget while budgets that select the daemon's pods cannot be computed: by name, their
-// forms. There is none otherwise.
+// BudgetConditions returns the condition DisruptionBudget if budgets that select the daemon's pods cannot be
+// computed (by name, their forms), else none.
 func BudgetConditions(forms map[string]string) []metav1.Condition {
 	if len(forms) == 0 {
 		return nil

@@ -9,16 +9,16 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// canonical is the one form of all templates that make the same pods: what is set to its default
-// is not set, what is empty is not there, a list whose order means nothing is sorted, quantities
-// are written one way, and of the metadata there is what a pod gets.
+// canonical returns the same form for all templates that create the same pods: fields with their default are
+// unset, empty values are absent, lists without a meaningful order are sorted, quantities are written in one
+// way, and the metadata contains only what a pod gets.
 //
-// Defaults are taken away, not added. Every default that Kubernetes adds to its types would
-// change a form that has them added, so that a new Everynode would roll every daemon
-// (k/k#69445); this form changes for those templates alone that set the new field.
+// Defaults are removed, not added. Otherwise every default that Kubernetes adds to its types would change the
+// form, so that a new Everynode would roll out every daemon (k/k#69445); this form changes only for templates
+// that set the new field.
 //
-// What cluster and admission add (tolerations, a service account, the requests of a pod as a
-// whole) is no default: it is not known here.
+// Values that the cluster and admission add (tolerations, a service account, the requests of a pod as a whole)
+// are no defaults, because they are unknown here.
 func canonical(template *corev1.PodTemplateSpec) *corev1.PodTemplateSpec {
 	form := template.DeepCopy()
 	unsetHostPorts(&form.Spec) // before the ports are sorted
@@ -26,9 +26,9 @@ func canonical(template *corev1.PodTemplateSpec) *corev1.PodTemplateSpec {
 	return form
 }
 
-// canonicalize brings a value into its canonical form. What it holds comes first: a list can be
-// sorted when its elements have their form. The rules are told by type, wherever it occurs, as
-// those that upstream's defaults are generated from.
+// canonicalize converts a value to its canonical form, beginning with its contents: a list can be sorted when
+// its elements have their form. The rules depend on the type, wherever it occurs, like those that upstream's
+// defaults are generated from.
 func canonicalize(value reflect.Value) {
 	switch value.Kind() {
 	case reflect.Pointer:
@@ -55,16 +55,16 @@ func canonicalize(value reflect.Value) {
 	}
 }
 
-// unsetIfEmpty makes a list or a map without elements one that is not there.
+// unsetIfEmpty unsets a list or a map without elements.
 func unsetIfEmpty(value reflect.Value) {
 	if value.Len() == 0 {
 		value.SetZero()
 	}
 }
 
-// sameQuantity gives quantities of the same value the same form: 1000m and 1, 1073741824 and 1Gi.
-// The exponent is always written out, for the suffixes end at E and n. Zero is the zero value:
-// where no pointer says that it is set, it is not.
+// sameQuantity gives quantities of the same value the same form: 1000m and 1, 1073741824 and 1Gi. The exponent
+// is always written out, because the suffixes end at E and n. Zero is the zero value: it is unset unless it has
+// a pointer.
 func sameQuantity(quantity resource.Quantity) resource.Quantity {
 	if quantity.IsZero() {
 		return resource.Quantity{}
@@ -72,9 +72,9 @@ func sameQuantity(quantity resource.Quantity) resource.Quantity {
 	return *resource.NewDecimalQuantity(*quantity.AsDec(), resource.DecimalExponent)
 }
 
-// encode writes a canonical value as JSON, and nothing that is not set. The tags that tell
-// encoding/json what to leave out change with Kubernetes: "creationTimestamp": null is no longer
-// written, which rolled every StatefulSet (k/k#134773), and "resources": {} still is.
+// encode encodes a canonical value as JSON, without unset fields. encoding/json's omission tags change with
+// Kubernetes: "creationTimestamp": null is no longer written, which rolled out every StatefulSet (k/k#134773),
+// and "resources": {} still is.
 func encode(value any) ([]byte, error) {
 	return json.Marshal(whatIsSet(reflect.ValueOf(value)))
 }
@@ -105,7 +105,7 @@ func addFields(fields map[string]any, value reflect.Value) {
 		name, _, _ := strings.Cut(value.Type().Field(i).Tag.Get("json"), ",")
 		switch field := value.Field(i); {
 		case field.IsZero():
-		case name == "": // its fields count as the value's own
+		case name == "": // its fields are inlined
 			addFields(fields, field)
 		default:
 			fields[name] = whatIsSet(field)

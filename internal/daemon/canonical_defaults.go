@@ -11,9 +11,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// unsetDefaults takes away what the API server sets by itself, in a template or in the pod made
-// from it: k8s.io/kubernetes pkg/apis/core/v1 defaults.go and zz_generated.defaults.go, which
-// the tests compare this with. Not in there: ephemeral containers, which no template may have.
+// unsetDefaults unsets values that the API server sets by default, in a template or in the pod created from it:
+// k8s.io/kubernetes pkg/apis/core/v1 defaults.go and zz_generated.defaults.go, with which the tests compare
+// this. It does not cover ephemeral containers, which templates must not have.
 func unsetDefaults(part any) {
 	switch v := part.(type) {
 	case *corev1.PodSpec:
@@ -99,10 +99,10 @@ func unsetVolumeDefaults(part any) {
 	}
 }
 
-// unsetImplied takes away what says no more than its absence, though the API server stores it:
-// empty structs, metadata that no pod gets, and values that the documentation of a stable field
-// gives for when it is left out. Such values in security contexts stay, for policies ask that
-// they be written out: to add one may be all that a change is about.
+// unsetImplied unsets values that mean the same as their absence, though the API server stores them: empty
+// structs, metadata that no pod gets, and values that the documentation of a stable field defines for its
+// absence. Such values in security contexts stay, because policies require that they are written out: adding
+// one may be the whole purpose of a change.
 func unsetImplied(part any) {
 	switch v := part.(type) {
 	case *metav1.ObjectMeta: // of the template and of claim templates
@@ -138,7 +138,7 @@ func unsetImplied(part any) {
 	}
 }
 
-// unsetHostPorts takes away the host ports that containers on the node's network get anyway.
+// unsetHostPorts unsets the host ports that containers in the host network get anyway.
 func unsetHostPorts(spec *corev1.PodSpec) {
 	if !spec.HostNetwork {
 		return
@@ -153,8 +153,8 @@ func unsetHostPorts(spec *corev1.PodSpec) {
 	}
 }
 
-// unsetRequests takes away the requests that follow from limits. Those of the pod as a whole are
-// another matter: what they follow from may be changed by admission.
+// unsetRequests unsets requests that follow from limits, except those of the pod as a whole, because admission
+// may change the values they follow from.
 func unsetRequests(resources *corev1.ResourceRequirements) {
 	maps.DeleteFunc(resources.Requests, func(name corev1.ResourceName, request resource.Quantity) bool {
 		limit, limited := resources.Limits[name]
@@ -173,8 +173,8 @@ func roundUp(resources corev1.ResourceList) {
 	}
 }
 
-// defaultPullPolicy follows from an image's tag. Upstream gives another answer for what is no
-// image reference, but no container starts from that.
+// defaultPullPolicy follows from an image's tag. Upstream returns another value for an invalid image reference,
+// but no container starts from one.
 func defaultPullPolicy(image string) corev1.PullPolicy {
 	name, _, digested := strings.Cut(image, "@")
 	_, tag, tagged := strings.Cut(name[strings.LastIndex(name, "/")+1:], ":")

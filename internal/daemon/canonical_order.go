@@ -8,11 +8,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// reorderLists sorts the lists of which the order means nothing. All others stay as they are,
-// among them, though one may think otherwise: env and envFrom, where later ones override earlier
-// ones and refer to them; containers, which start in their order; the sources of a projected
-// volume, where the later of two files with one path wins; restartPolicyRules, where the first
-// that matches decides; and what resolvers and monitors are asked in.
+// reorderLists sorts the lists whose order is meaningless. Lists whose order matters include env and envFrom,
+// where later ones override earlier ones and refer to them; containers, which start in order; the sources of a
+// projected volume, where the later of two files with one path wins; restartPolicyRules, where the first match
+// decides; and the order in which resolvers and monitors are queried.
 func reorderLists(part any) {
 	switch v := part.(type) {
 	case *metav1.ObjectMeta:
@@ -20,7 +19,7 @@ func reorderLists(part any) {
 	case *corev1.PodSpec:
 		reorder(v.Volumes)
 		reorder(v.ImagePullSecrets) // all are tried
-		reorder(v.Tolerations)      // one that fits is enough
+		reorder(v.Tolerations)      // one match is sufficient
 		reorder(v.ReadinessGates)
 		reorder(v.TopologySpreadConstraints)
 		reorder(v.SchedulingGates)
@@ -49,8 +48,8 @@ func reorderLists(part any) {
 	}
 }
 
-// reorderSelectors sorts terms, which are ORed or weighed, requirements, which are ANDed, and
-// sets of values, keys and namespaces.
+// reorderSelectors sorts terms, which are ORed or weighed, requirements, which are ANDed, and sets of values,
+// keys and namespaces.
 func reorderSelectors(part any) {
 	switch v := part.(type) {
 	case *corev1.NodeSelector:
@@ -81,7 +80,7 @@ func reorderSelectors(part any) {
 	}
 }
 
-// reorderFiles sorts the files of a volume, unless two have one path: then the later wins.
+// reorderFiles sorts the files of a volume, unless two have the same path: then the later wins.
 func reorderFiles(part any) {
 	switch v := part.(type) {
 	case *corev1.SecretVolumeSource:
@@ -112,7 +111,7 @@ func reorderUnique[T any](list []T, path func(T) string) {
 	}
 }
 
-// reorder sorts canonical elements by all that they are.
+// reorder sorts canonical elements by their whole content.
 func reorder[T any](list []T) {
 	if len(list) < 2 {
 		return
@@ -123,7 +122,7 @@ func reorder[T any](list []T) {
 	}
 	elements := make([]keyed, len(list))
 	for i, element := range list {
-		key, _ := encode(element) // what cannot be encoded makes Revision fail
+		key, _ := encode(element) // an encoding error makes Revision fail
 		elements[i] = keyed{key, element}
 	}
 	slices.SortFunc(elements, func(a, b keyed) int { return bytes.Compare(a.key, b.key) })

@@ -11,28 +11,28 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Cell is one daemon on one node: what the rules say of the node, and the pods that are there
-// or wait to go there. It is the unit of planning.
+// Cell is one daemon on one node: the verdict of the rules on the node, and the pods that are there or wait to
+// run there. It is the unit of planning.
 type Cell struct {
 	Node    string
-	NodeUID types.UID // the incarnation; empty when there is no such node
-	Verdict Verdict   // zero when there is no such node
-	Pods    []*Pod    // best first, see better; what is in a pod never changes
+	NodeUID types.UID // the incarnation; empty if the node does not exist
+	Verdict Verdict   // zero if the node does not exist
+	Pods    []*Pod    // best first, see better; pods are immutable
 
-	target   *target   // shared; nil before the cell is of any Cells
-	left     types.UID // the pod that left since the cell was empty, or a digest of several; empty when none did
-	setbacks *setbacks // nil where there was none lately, which is nearly everywhere
-	granted  *grant    // the rollout's permit to replace a stale pod; nil where there is none
-	blocked  *block    // nil where no pod waits in vain, which is nearly everywhere
-	vanished bool      // a pod, since the cell was empty; nobody here deleted it
+	target   *target   // shared; nil before the cell belongs to any Cells
+	left     types.UID // the pod that left since the cell was empty, or a digest of several; empty if none did
+	setbacks *setbacks // nil without recent setbacks, which is nearly always
+	granted  *grant    // the rollout's permit to replace a stale pod, or nil
+	blocked  *block    // nil unless the cell is blocked, which is nearly always
+	vanished bool      // a pod since the cell was empty, not deleted by this controller
 }
 
-// Cells are a daemon's cells, with their sums kept by deltas: a change of one pod or node costs
-// one cell. Time comes in with every change, for a pod becomes available by waiting.
-// The zero value is empty and ready to use. It is not safe for concurrent use.
+// Cells are a daemon's cells, with sums that are kept by deltas: a change of one pod or node costs one cell.
+// Every change comes with the time, because a pod becomes available by waiting. The zero value is empty and
+// ready to use. It is not safe for concurrent use.
 type Cells struct {
-	// Facts returns what a node's target may depend on beside its name, nil of a node that is not known. It is
-	// set before anything is noted, and not asked by a rollout that reads no facts.
+	// Facts returns the facts of a node that its target may depend on, nil for an unknown node. Set it before
+	// anything else; a rollout that reads no facts does not call it.
 	Facts func(node string) *NodeFacts
 
 	state   RolloutState
@@ -43,24 +43,24 @@ type Cells struct {
 	ordered *btree.BTreeG[*counted] // by node
 	sums    Counters
 	rollout rollout
-	pods    map[string]int // how many there are of a revision, those that end included
+	pods    map[string]int // the number of pods of a revision, terminating ones included
 	// unavailable are the nodes that the sums count as desired and not as available.
 	unavailable *btree.BTreeG[string]
-	sent        map[string]*sent // by node, of those where something was asked for
+	sent        map[string]*sent // by node, requests in flight
 	waits       waitingNodes     // whose pods have not started, by cause
 	blocked     waitingNodes
-	tally       *tally // of an audit that is under way
+	tally       *tally // of an audit in progress
 	recounts    int
 }
 
-// terms are those by which all cells of a daemon are counted.
+// terms apply to all cells of a daemon.
 type terms struct {
 	update   string // the update revision
 	minReady time.Duration
-	surges   bool // a new pod may stand beside the stale one
+	surges   bool // a new pod may run beside the stale one
 }
 
-// counted is a cell with what it adds to the sums at present.
+// counted is a cell with its present part of the sums.
 type counted struct {
 	Cell
 	part   part
@@ -68,7 +68,7 @@ type counted struct {
 	looked lookedAt
 }
 
-// SetNode notes that a node is there and what the rules say of it. It says whether that is news.
+// SetNode sets a node's existence and the verdict on it, and reports whether that changed.
 func (c *Cells) SetNode(node string, uid types.UID, verdict Verdict, now time.Time) (changed bool) {
 	cell := c.cell(node)
 	if cell.NodeUID == uid && cell.Verdict == verdict {
@@ -82,8 +82,7 @@ func (c *Cells) SetNode(node string, uid types.UID, verdict Verdict, now time.Ti
 	return true
 }
 
-// RemoveNode notes that a node is gone, and says whether that is news. Its cell stays as long as
-// there are pods in it.
+// RemoveNode removes a node, and reports whether it existed. Its cell stays as long as it has pods.
 func (c *Cells) RemoveNode(node string, now time.Time) (changed bool) {
 	cell, ok := c.at(node)
 	if !ok || cell.NodeUID == "" {
@@ -94,14 +93,13 @@ func (c *Cells) RemoveNode(node string, now time.Time) (changed bool) {
 	return true
 }
 
-// SetPod notes a pod as it is now, and forgets what was known of it before. It is kept, not copied,
-// and must not change any more.
+// SetPod sets the present state of a pod. The pod is kept, not copied, and must not change any more.
 func (c *Cells) SetPod(node string, pod *Pod, now time.Time) {
 	cell := c.cell(node)
 	old := c.take(cell, pod.UID)
 	switch {
 	case old == nil && len(cell.Pods) == 0:
-		cell.left, cell.vanished = "", false // it was followed
+		cell.left, cell.vanished = "", false // it has a successor
 		c.seen(node)
 	case old == nil:
 		cell.vanished = false
@@ -121,7 +119,7 @@ func (c *Cells) SetPod(node string, pod *Pod, now time.Time) {
 	c.recount(cell, now)
 }
 
-// take removes a pod from a cell, which is not counted anew. It is nil when there was none.
+// take removes a pod from a cell, without counting the cell again. It returns nil if there was none.
 func (c *Cells) take(cell *counted, uid types.UID) *Pod {
 	at := slices.IndexFunc(cell.Pods, func(pod *Pod) bool { return pod.UID == uid })
 	if at < 0 {
@@ -133,8 +131,8 @@ func (c *Cells) take(cell *counted, uid types.UID) *Pod {
 	return pod
 }
 
-// Deleted notes that the API server took a delete of a pod, before the watch tells: from now on it
-// only holds its place.
+// Deleted records that the API server accepted a delete of a pod, before the watch shows it: from now on the
+// pod only holds its place.
 func (c *Cells) Deleted(node string, uid types.UID, now time.Time) {
 	if cell, ok := c.at(node); ok {
 		if at := slices.IndexFunc(cell.Pods, func(pod *Pod) bool { return pod.UID == uid }); at >= 0 {
@@ -145,7 +143,7 @@ func (c *Cells) Deleted(node string, uid types.UID, now time.Time) {
 	}
 }
 
-// RemovePod notes that a pod is gone.
+// RemovePod records that a pod is gone.
 func (c *Cells) RemovePod(node string, uid types.UID, now time.Time) {
 	if cell, ok := c.at(node); ok {
 		if pod := c.take(cell, uid); pod != nil {
@@ -158,9 +156,9 @@ func (c *Cells) RemovePod(node string, uid types.UID, now time.Time) {
 	}
 }
 
-// ReleasePod notes that a pod is gone, for the daemon's selector does not match its labels any more. Whoever changes
-// them may change those of its successor too, so that it counts as one that vanished, also when it was ready: what
-// is released goes on to run.
+// ReleasePod records that a pod is gone because the daemon's selector does not match its labels any more.
+// Another controller may change the labels of its successor too, so it counts as one that vanished, also if it
+// was ready: a released pod continues to run.
 func (c *Cells) ReleasePod(node string, uid types.UID, now time.Time) {
 	cell := c.cell(node)
 	if pod := c.take(cell, uid); pod != nil {
@@ -171,9 +169,10 @@ func (c *Cells) ReleasePod(node string, uid types.UID, now time.Time) {
 	c.recount(cell, now)
 }
 
-// After is what the name of a node's new pod depends on: the pods that are there, and those that left since the cell was
-// empty. It is empty when no pod of the cell is known. What it was once it never is again after a pod that was created
-// then was seen: that pod is there, or among those that left, or among those that the cell was emptied of.
+// After returns what the name of a node's new pod depends on: the present pods, and those that left since the
+// cell was empty. It is empty if no pod of the cell is known. A value never recurs after a pod that was created
+// with it was seen: that pod is in the cell, or among those that left, or among those that left before the cell
+// was empty.
 func (c *Cells) After(node string) string {
 	cell, ok := c.at(node)
 	if !ok {
@@ -193,8 +192,9 @@ func (c *Cells) After(node string) string {
 	return strings.Join(before, "/")
 }
 
-// leftAfter adds a pod to those that left. One is known by its UID, so that a controller that was started later and saw
-// that one alone has the same; of several their order counts, which every watch shows alike.
+// leftAfter adds a pod to those that left. A single pod is identified by its UID, so that a controller that was
+// started later and only saw that one computes the same; the order of several matters, which every watch
+// delivers alike.
 func leftAfter(left, uid types.UID) types.UID {
 	if left == "" {
 		return uid
@@ -202,7 +202,7 @@ func leftAfter(left, uid types.UID) types.UID {
 	return types.UID(digest(string(left) + "/" + string(uid)))
 }
 
-// Plan is what to do about a node now. It counts the cell anew first, so that a pod that became
+// Plan returns what to do about a node now. It counts the cell again first, so that a pod that has become
 // available since is counted.
 func (c *Cells) Plan(node string, now time.Time) Plan {
 	cell, ok := c.at(node)
@@ -224,17 +224,17 @@ func (c *Cells) Plan(node string, now time.Time) Plan {
 	return plan
 }
 
-// Replaced notes that a finished pod of a node was removed: the next one has to wait longer.
+// Replaced records that a finished pod of a node was removed: the next one has to wait longer.
 func (c *Cells) Replaced(node string, now time.Time) {
 	if cell, ok := c.at(node); ok {
 		cell.backOff(now)
 	}
 }
 
-// Counters are the sums over all cells.
+// Counters returns the sums over all cells.
 func (c *Cells) Counters() Counters { return c.sums }
 
-// PodsOn are the UIDs of the pods of a node.
+// PodsOn returns the UIDs of the pods of a node.
 func (c *Cells) PodsOn(node string) []types.UID {
 	cell, ok := c.at(node)
 	if !ok {
@@ -247,13 +247,13 @@ func (c *Cells) PodsOn(node string) []types.UID {
 	return pods
 }
 
-// Holds says whether there is a pod of a revision in any cell, one that ends included.
+// Holds reports whether any cell has a pod of a revision, including terminating ones.
 func (c *Cells) Holds(revision string) bool { return c.pods[revision] > 0 }
 
 // Len is the number of cells.
 func (c *Cells) Len() int { return len(c.byNode) }
 
-// recount replaces a cell's part of the sums, and drops a cell that holds nothing.
+// recount replaces a cell's part of the sums, and drops an empty cell.
 func (c *Cells) recount(cell *counted, now time.Time) {
 	c.recounts++
 	c.tally.count(cell, -1)
@@ -276,9 +276,9 @@ func (c *Cells) recount(cell *counted, now time.Time) {
 	}
 }
 
-// better orders pods of a cell by which of them stays: one that lives before one that ends, a
-// bound one before one that waits, a ready one before one that is not, then the older; name and
-// UID settle the rest, so that the choice never depends on the order of events.
+// better orders pods of a cell by which of them stays: live before terminating, bound before waiting, ready
+// before not ready, then older; name and UID decide ties, so that the choice never depends on the order of
+// events.
 func better(a, b *Pod) int {
 	return cmp.Or(
 		compareBool(b.Terminating, a.Terminating),
@@ -303,28 +303,28 @@ func compareBool(a, b bool) int {
 	}
 }
 
-// Pod is what a cell keeps of a pod.
+// Pod is the part of a pod that a cell keeps.
 type Pod struct {
 	Name        string
 	UID         types.UID
 	Version     string // resourceVersion
 	Revision    string
-	NodeUID     types.UID // the incarnation it was made for; empty when not made by the controller
+	NodeUID     types.UID // the incarnation it was created for; empty if the controller did not create it
 	Created     time.Time
 	Bound       bool // spec.nodeName is set
-	Surges      bool // it was made to stand beside a pod of another revision
+	Surges      bool // it was created to run beside a pod of another revision
 	Terminating bool
 	Finished    bool // Failed or Succeeded: it will not run again
 	Failed      bool
 	Ready       bool
-	WasReady    bool // it is not now
-	Dropped     bool // the API server took our delete of it
+	WasReady    bool // and is not now
+	Dropped     bool // the API server accepted our delete of it
 	ReadySince  time.Time
 	Wait        Wait
 }
 
-// after is the pod with what is known of it from its state before: what was deleted never lives again, however
-// late the watch is.
+// after returns the pod with knowledge from its previous state: a deleted pod never becomes live again, however
+// stale the watch is.
 func (p *Pod) after(old *Pod) *Pod {
 	ends, wasReady := old.Terminating && !p.Terminating, !p.Ready && (old.Ready || old.WasReady)
 	dropped := p.Dropped || old.Dropped
@@ -336,8 +336,8 @@ func (p *Pod) after(old *Pod) *Pod {
 	return &pod
 }
 
-// available is upstream's IsPodAvailable: without a minimum a ready pod is at once, whatever the
-// clock of its node says; with one, a pod that does not tell since when is not. No pod is not.
+// available is upstream's IsPodAvailable: without a minimum a ready pod is available at once, whatever its
+// node's clock; with one, a pod without a transition time is not. A nil pod is not.
 func (t *terms) available(pod *Pod, now time.Time) bool {
 	if pod == nil || !pod.Ready {
 		return false
@@ -345,7 +345,7 @@ func (t *terms) available(pod *Pod, now time.Time) bool {
 	return t.minReady == 0 || !pod.ReadySince.IsZero() && !pod.ReadySince.Add(t.minReady).After(now)
 }
 
-// ObservePod takes from a pod what a cell keeps.
+// ObservePod extracts the part of a pod that a cell keeps.
 func ObservePod(pod *corev1.Pod) Pod {
 	observed := Pod{
 		Name:        pod.Name,

@@ -10,7 +10,7 @@ import (
 	"github.com/everynode/everynode/api/v1alpha1"
 )
 
-// Reasons of conditions, beside those of problems.
+// Reasons of conditions, besides those of problems.
 const (
 	reasonNoNodes      = v1alpha1.ReasonNoEligibleNodes
 	reasonAllAvailable = v1alpha1.ReasonAllNodesAvailable
@@ -24,28 +24,28 @@ const (
 	reasonPodsPending  = v1alpha1.ReasonPodsPending
 )
 
-// waitPatience is for how long a pod may wait for its scheduler before that is a problem: preemption, and room that
-// other pods are about to leave, take some seconds, and tools that know kstatus end their wait when a DaemonSet stalls.
+// waitPatience is how long a pod may wait for its scheduler before that is a problem: preemption, and
+// terminating pods, take some seconds, and tools that use kstatus stop waiting when a DaemonSet stalls.
 const waitPatience = time.Minute
 
-// Health is what a daemon's conditions are made of. They take every number from Counters, which the
-// status shows beside them: a number means one thing in one status.
+// Health is the input of a daemon's conditions. They take every number from Counters, which the same status
+// contains, so that a number has one meaning in one status.
 type Health struct {
 	Counters
 	OnDelete       bool
 	MaxUnavailable int
-	// Unavailable are the first nodes, by name, of those that Counters count as unavailable.
+	// Unavailable are the first nodes, by name, that Counters count as unavailable.
 	Unavailable []string
 	Problems    map[string]Problem // by node
 	Now         time.Time
-	// Native conditions say less: status and reasons are those of the numbers, which apps/v1 defines.
+	// Native conditions are restricted: status and reasons follow from the numbers, which apps/v1 defines.
 	Native bool
 
-	// Waiting and Excluded are nodes whose pods wait, and those that are blocked, by cause.
+	// Waiting and Excluded are nodes whose pods wait, and blocked nodes, by cause.
 	Waiting, Excluded []ProblemGroup
 }
 
-// Health is a daemon's; the caller adds its problems, the time, and whether it is native.
+// Health returns a daemon's health; the caller adds its problems, the time, and whether it is native.
 func (c *Cells) Health() Health {
 	maxUnavailable, _ := c.rollout.strategy.limits(c.sums.Desired)
 	health := Health{Counters: c.sums, OnDelete: c.rollout.strategy.OnDelete, MaxUnavailable: maxUnavailable,
@@ -59,9 +59,8 @@ func (c *Cells) Health() Health {
 	return health
 }
 
-// Conditions say in a user's words how a daemon is: Available, Progressing and Degraded always,
-// and, for tools that know no more than kstatus does (sigs.k8s.io/cli-utils pkg/kstatus),
-// Reconciling and Stalled while they are true. None of them has a time.
+// Conditions returns Available, Progressing and Degraded always, and Reconciling and Stalled while they are
+// true, for tools that only use kstatus (sigs.k8s.io/cli-utils pkg/kstatus). None of them has a time.
 func (h *Health) Conditions() []metav1.Condition {
 	conditions := []metav1.Condition{h.available(), h.progressing(), h.degraded()}
 	for i, abnormal := range []string{v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled} {
@@ -97,7 +96,7 @@ func (h *Health) available() metav1.Condition {
 	return condition(kind, false, reasonUnavailable, "%s; without: %s", have, h.unavailable())
 }
 
-// without is how many nodes are without an available pod. Blocked ones are excused (S4).
+// without is the number of nodes without an available pod. Blocked ones are excused (S4).
 func (h *Health) without() int { return h.Desired - h.Available - h.Blocked }
 
 func (h *Health) excused() string {
@@ -127,7 +126,7 @@ func (h *Health) progressing() metav1.Condition {
 	return condition(kind, false, reasonComplete, "%s%s", have, unscheduled)
 }
 
-// unscheduled are the causes that a scheduler gave.
+// unscheduled returns the causes that a scheduler gave.
 func (h *Health) unscheduled() (groups []ProblemGroup) {
 	for _, group := range h.Waiting {
 		if group.Reason == reasonUnschedulable {
@@ -137,12 +136,12 @@ func (h *Health) unscheduled() (groups []ProblemGroup) {
 	return groups
 }
 
-// overdue are those that nodes have waited for longer than is usual.
+// overdue returns the causes that nodes have waited for longer than usual.
 func (h *Health) overdue() []ProblemGroup {
 	return slices.DeleteFunc(h.unscheduled(), func(group ProblemGroup) bool { return h.Now.Sub(group.Since) < waitPatience })
 }
 
-// LookAgain is when the conditions change although nothing happens; zero when they do not.
+// LookAgain is when the conditions change without an event; zero if they do not.
 func (h *Health) LookAgain() (at time.Time) {
 	for _, group := range h.unscheduled() {
 		overdue := group.Since.Add(waitPatience)
@@ -173,8 +172,8 @@ func (h *Health) degraded() metav1.Condition {
 	if waiting := h.unscheduled(); len(waiting) > 0 && !h.Native {
 		return condition(kind, false, reasonPodsPending, "pods wait for room: %s", describeGroups(waiting))
 	}
-	return condition(kind, false, reasonAsExpected, "nothing keeps pods from being made")
+	return condition(kind, false, reasonAsExpected, "nothing prevents pods from being created")
 }
 
-// unavailable names the first nodes without an available pod, and how many more there are.
+// unavailable lists the first nodes without an available pod, and how many more there are.
 func (h *Health) unavailable() string { return list(h.Unavailable, h.without()) }

@@ -25,7 +25,7 @@ func TestConditions(t *testing.T) {
 			want: []string{
 				"Available=True NoEligibleNodes: no node is eligible",
 				"Progressing=False Complete: 0 of 0 nodes have a pod of the current template",
-				"Degraded=False AsExpected: nothing keeps pods from being made",
+				"Degraded=False AsExpected: nothing prevents pods from being created",
 			},
 		},
 		"all well": {
@@ -33,7 +33,7 @@ func TestConditions(t *testing.T) {
 			want: []string{
 				"Available=True AllNodesAvailable: 5 of 5 nodes have an available pod",
 				"Progressing=False Complete: 5 of 5 nodes have a pod of the current template",
-				"Degraded=False AsExpected: nothing keeps pods from being made",
+				"Degraded=False AsExpected: nothing prevents pods from being created",
 			},
 		},
 		"rolling out": {
@@ -41,7 +41,7 @@ func TestConditions(t *testing.T) {
 			want: []string{
 				"Available=True WithinMaxUnavailable: 4 of 5 nodes have an available pod, 1 may be without; without: n3",
 				"Progressing=True RollingOut: 2 of 5 nodes have a pod of the current template",
-				"Degraded=False AsExpected: nothing keeps pods from being made",
+				"Degraded=False AsExpected: nothing prevents pods from being created",
 				"Reconciling=True RollingOut: 2 of 5 nodes have a pod of the current template",
 			},
 		},
@@ -50,7 +50,7 @@ func TestConditions(t *testing.T) {
 			want: []string{
 				"Available=True AllNodesAvailable: 5 of 5 nodes have an available pod",
 				"Progressing=False OnDelete: 2 of 5 nodes have a pod of the current template; the strategy is OnDelete: the others get one when theirs is deleted",
-				"Degraded=False AsExpected: nothing keeps pods from being made",
+				"Degraded=False AsExpected: nothing prevents pods from being created",
 			},
 		},
 		"refused": {
@@ -72,7 +72,7 @@ func TestConditions(t *testing.T) {
 			want: []string{
 				"Available=False NodesUnavailable: 1 of 3 nodes have an available pod; without: n2, n3",
 				"Progressing=True PodsPending: 3 of 3 nodes have a pod of the current template; on 2 none has started; pods wait: its node has not started it yet (2 nodes: n3, n2)",
-				"Degraded=False AsExpected: nothing keeps pods from being made",
+				"Degraded=False AsExpected: nothing prevents pods from being created",
 				"Reconciling=True PodsPending: 3 of 3 nodes have a pod of the current template; on 2 none has started; pods wait: its node has not started it yet (2 nodes: n3, n2)",
 			},
 		},
@@ -101,7 +101,7 @@ func TestConditions(t *testing.T) {
 			want: []string{
 				"Available=True WithinMaxUnavailable: 2 of 3 nodes have an available pod, 1 may be without; without: n3",
 				"Progressing=False Complete: 3 of 3 nodes have a pod of the current template; pods wait: Insufficient cpu (1 node: n3)",
-				"Degraded=False AsExpected: nothing keeps pods from being made",
+				"Degraded=False AsExpected: nothing prevents pods from being created",
 			},
 		},
 		"blocked nodes are excused": {

@@ -6,8 +6,8 @@ import (
 	"github.com/google/btree"
 )
 
-// Counters are a daemon's sums over its cells; every number counts nodes. The meaning is that
-// of apps/v1's status (k8s.io/kubernetes pkg/controller/daemon updateDaemonSetStatus).
+// Counters are a daemon's sums over its cells; every number counts nodes. Their meaning is that of apps/v1's
+// status (k8s.io/kubernetes pkg/controller/daemon updateDaemonSetStatus).
 type Counters struct {
 	Desired      int // should run a pod
 	Current      int // should, and have one, Pending ones included
@@ -22,10 +22,10 @@ type Counters struct {
 	BlockedBehind int // blocked, and without a pod of the update revision
 }
 
-// part is what a cell adds to the sums: a node is counted or not. There are as many as cells.
+// part is a cell's part of the sums: a node is counted or not. There are as many as cells.
 type part struct{ desired, current, misscheduled, ready, available, updated, pending, blocked, behind bool }
 
-// unavailable reports whether a cell is named among the nodes without an available pod. Blocked ones are not.
+// unavailable reports whether a cell is listed among the nodes without an available pod. Blocked ones are not.
 func (p *part) unavailable() bool { return p.desired && !p.available && !p.blocked }
 
 func (c *Counters) add(cell part, sign int) {
@@ -45,7 +45,7 @@ func (c *Counters) add(cell part, sign int) {
 	count(&c.BlockedBehind, cell.behind)
 }
 
-// noteUnavailable keeps the nodes without an available pod, as the sums count them.
+// noteUnavailable maintains the nodes without an available pod, as the sums count them.
 func (c *Cells) noteUnavailable(cell *counted, was bool) {
 	if c.unavailable == nil {
 		c.unavailable = btree.NewOrderedG[string](8)
@@ -58,7 +58,7 @@ func (c *Cells) noteUnavailable(cell *counted, was bool) {
 	}
 }
 
-// count is a cell's part of the sums. Of several pods the best one counts.
+// count returns a cell's part of the sums. Of several pods the best one counts.
 func (c *Cell) count(terms *terms, now time.Time) part {
 	switch {
 	case !c.Verdict.ShouldRun:

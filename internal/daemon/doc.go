@@ -1,7 +1,6 @@
-// Package daemon holds the rules of a daemon, pure: which nodes are eligible and why not, how a
-// pod is built and pinned to its node, names, cells and counters, status.
+// Package daemon holds the rules of a daemon, pure: node eligibility with reasons, building pods and pinning
+// them to their nodes, names, cells and counters, status.
 //
-// There is no client, no clock of its own, no goroutine and no logger in here: time comes in as
-// an argument. The controller, the webhook and the scheduler plugin share these rules, and so
-// give the same answer.
+// It contains no client, clock, goroutine or logger: the time is an argument. The controller, the webhook and
+// the scheduler plugin share these rules, so that they agree.
 package daemon

@@ -9,7 +9,7 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// Reason names why a node is or is not eligible for a daemon.
+// Reason is why a node is or is not eligible for a daemon.
 type Reason string
 
 // The reasons of a Verdict.
@@ -21,26 +21,24 @@ const (
 	ReasonNoExecuteTaint  Reason = "UntoleratedNoExecuteTaint"
 )
 
-// Verdict says what a daemon may do on a node. ShouldRun: a pod starts there. ShouldContinue:
-// a pod that is there stays. Reason and Message explain; the same strings feed events and logs.
+// Verdict is what a daemon may do on a node. ShouldRun: a pod starts there. ShouldContinue: an existing pod
+// stays. Reason and Message explain; the same strings appear in events and logs.
 type Verdict struct {
 	ShouldRun, ShouldContinue bool
 	Reason                    Reason
 	Message                   string
 }
 
-// Rules are a template's demands on a node, parsed once. They are immutable and safe for
-// concurrent use.
+// Rules are a template's requirements for a node, parsed once. They are immutable and safe for concurrent use.
 type Rules struct {
 	nodeName    string
 	affinity    nodeaffinity.RequiredNodeAffinity
 	tolerations []corev1.Toleration
-	class       *classTerms // nil when the template names no RuntimeClass, see WithScheduling
+	class       *classTerms // nil if the template names no RuntimeClass, see WithScheduling
 }
 
-// NewRules parses the template's nodeName, nodeSelector, required node affinity and
-// tolerations, the daemon's own included. As in apps/v1, a term that does not parse matches no
-// node; it is not an error.
+// NewRules parses the template's nodeName, nodeSelector, required node affinity and tolerations, including
+// those of every daemon. As in apps/v1, a term that does not parse matches no node; it is not an error.
 func NewRules(template *corev1.PodTemplateSpec) *Rules {
 	spec := &template.Spec
 	return &Rules{
@@ -50,10 +48,10 @@ func NewRules(template *corev1.PodTemplateSpec) *Rules {
 	}
 }
 
-// Evaluate applies the rules of apps/v1 (k8s.io/kubernetes pkg/controller/daemon
-// NodeShouldRunDaemonPod) to a node: it must be the one the template names, match the required
-// affinity, and have no untolerated taint. An untolerated NoSchedule taint keeps a pod from
-// starting, not from going on; an untolerated NoExecute taint ends it too.
+// Evaluate applies the rules of apps/v1 (k8s.io/kubernetes pkg/controller/daemon NodeShouldRunDaemonPod) to a
+// node: it must be the one that the template names, match the required affinity, and have no untolerated taint.
+// An untolerated NoSchedule taint prevents a pod from starting, but not from continuing; an untolerated
+// NoExecute taint ends it too.
 func (r *Rules) Evaluate(node *corev1.Node) Verdict {
 	if r.nodeName != "" && r.nodeName != node.Name {
 		return no(ReasonOtherNode, "the template names node %s in spec.nodeName", r.nodeName)
@@ -68,11 +66,11 @@ func (r *Rules) Evaluate(node *corev1.Node) Verdict {
 		return verdict
 	}
 	if taint, found := r.untolerated(node, corev1.TaintEffectNoSchedule); found {
-		verdict := no(ReasonNoScheduleTaint, "node %s has taint %s, which the template does not tolerate; a pod that is there stays", node.Name, taint.ToString())
+		verdict := no(ReasonNoScheduleTaint, "node %s has taint %s, which the template does not tolerate; an existing pod stays", node.Name, taint.ToString())
 		verdict.ShouldContinue = true
 		return verdict
 	}
-	// The message names no node, so that the cells of a large cluster share it.
+	// The message does not contain the node's name, so that the cells of a large cluster share it.
 	return r.class.start(node, Verdict{ShouldRun: true, ShouldContinue: true, Reason: ReasonEligible, Message: "the node is eligible"})
 }
 
@@ -80,9 +78,9 @@ func no(reason Reason, format string, args ...any) Verdict {
 	return Verdict{Reason: reason, Message: fmt.Sprintf(format, args...)}
 }
 
-// untolerated is the first taint of an effect that the daemon does not tolerate. Comparison
-// operators (Lt, Gt) are on: the API server refuses them while their feature gate
-// TaintTolerationComparisonOperators is off.
+// untolerated returns the first taint of an effect that the daemon does not tolerate. Comparison operators (Lt,
+// Gt) are enabled: the API server refuses them while their feature gate TaintTolerationComparisonOperators is
+// off.
 func (r *Rules) untolerated(node *corev1.Node, effect corev1.TaintEffect) (corev1.Taint, bool) {
 	if len(node.Spec.Taints) == 0 {
 		return corev1.Taint{}, false

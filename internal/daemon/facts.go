@@ -9,22 +9,22 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// NodeFacts are what targets may depend on, of a node. They are held once for each node, and hold nothing of its
-// status that nobody reads: a kubelet writes that every few seconds.
+// NodeFacts are the facts of a node that targets may depend on. They are stored once for each node, and contain
+// no part of its status that is not read, because kubelets write that every few seconds.
 type NodeFacts struct {
 	Name   string
 	UID    types.UID
 	Labels map[string]string // of the node, all of them; read only
 
-	Ready      corev1.ConditionStatus // empty for a node without the condition, which is not dead
-	ReadySince time.Time              // when Ready changed last
-	// Lifecycle are the lifecycle conditions that are True, by their type, and since when (KEP-5683).
+	Ready      corev1.ConditionStatus // empty for a node without the condition, which does not count as dead
+	ReadySince time.Time              // the last transition of Ready
+	// Lifecycle are the lifecycle conditions that are True, by type, and since when (KEP-5683).
 	Lifecycle   []LifecycleCondition
 	BootID      string
 	Allocatable corev1.ResourceList // read only
 }
 
-// LifecycleCondition is one that is True.
+// LifecycleCondition is a condition that is True.
 type LifecycleCondition struct {
 	Type  corev1.NodeConditionType
 	Since time.Time
@@ -36,7 +36,7 @@ var lifecycleConditions = []corev1.NodeConditionType{
 	corev1.NodeMaintenanceInProgress, corev1.NodeMaintenancePlanned,
 }
 
-// Reads are the facts of a node that something depends on, beside its name and UID.
+// Reads are the facts of a node that something depends on, besides its name and UID.
 type Reads struct {
 	Labels []string // their keys
 
@@ -46,7 +46,7 @@ type Reads struct {
 // Status reports whether any of the facts is in a node's status.
 func (r Reads) Status() bool { return r.Readiness || r.Lifecycle || r.BootID || r.Allocatable }
 
-// ObserveNode takes from a node the facts that are read.
+// ObserveNode extracts from a node the facts that are read.
 func ObserveNode(node *corev1.Node, reads Reads) NodeFacts {
 	facts := NodeFacts{Name: node.Name, UID: node.UID, Labels: node.Labels}
 	if !reads.Status() {
@@ -70,7 +70,7 @@ func ObserveNode(node *corev1.Node, reads Reads) NodeFacts {
 	return facts
 }
 
-// NodeChanged reports whether a fact that is read is another one now, without a look at the others.
+// NodeChanged reports whether a fact that is read has changed, without comparing the others.
 func NodeChanged(before, now *corev1.Node, reads Reads) bool {
 	if before.UID != now.UID {
 		return true
@@ -105,7 +105,7 @@ func sameResources(a, b corev1.ResourceList) bool {
 	return true
 }
 
-// TrimNodeStatus keeps of a node's status what is read. What a heartbeat changes is not in it.
+// TrimNodeStatus keeps the part of a node's status that is read. It contains nothing that a heartbeat changes.
 func TrimNodeStatus(status *corev1.NodeStatus, reads Reads) (trimmed corev1.NodeStatus) {
 	for i := range status.Conditions {
 		condition := &status.Conditions[i]

@@ -8,14 +8,14 @@ import (
 	"github.com/everynode/everynode/api/v1alpha1"
 )
 
-// The operations of history, beside Create and Delete.
+// The operations of history, besides Create and Delete.
 const (
 	Keep     Op = "Keep"
 	Adopt    Op = "Adopt"
 	Release  Op = "Release"
 	Renumber Op = "Renumber"
-	Relabel  Op = "Relabel" // the pods of a record: they are of the current template
-	Rename   Op = "Rename"  // the current template: something else has the name that its record would get
+	Relabel  Op = "Relabel" // the pods of a record: they have the current template
+	Rename   Op = "Rename"  // the current template: another object has the name that its record would get
 )
 
 // The reasons of a HistoryStep.
@@ -34,44 +34,46 @@ const (
 	ReasonRevisionNameTaken Reason = v1alpha1.EventRevisionNameTaken
 )
 
-// History is what is known of a daemon's templates, the one it has and those it had.
+// History is a daemon's present template, and its former ones.
 type History struct {
 	Content string // of the current template
-	Name    string // that a new record of it gets
+	Name    string // of a new record of it
 	Limit   int    // how many others are kept
-	// Replaced is the template that the current one replaces, while cells are to have it and it is known.
+	// Replaced is the template that the current one replaces, while cells are waiting for that and it is known.
 	Replaced *Replaced
-	// Records are those that the daemon holds or may adopt, and whoever's has the name of a record to make.
+	// Records are those that the daemon controls or may adopt, and any object with the name of a new record.
 	Records []Record
-	// InUse reports whether a revision is a target of the daemon's, or one of its pods has it. It is only asked where
-	// it matters.
+	// InUse reports whether a revision is a target of the daemon, or one of its pods has it. It is only called
+	// when it matters.
 	InUse func(revision string) bool
 }
 
-// Replaced is a template that has pods and is replaced by another one. Without a record nobody could go back to it.
+// Replaced is a template that has pods and is replaced by another one. Without a record it could not be rolled
+// back to.
 type Replaced struct {
 	Revision string
-	Name     string // that a new record of it gets
+	Name     string // of a new record of it
 }
 
-// Recorded reports whether the template has a record of the daemon's, or can get none: something else has the name.
+// Recorded reports whether the template has a record of the daemon, or cannot get one because another object
+// has the name.
 func (r *Replaced) Recorded(records []Record) bool {
 	return r == nil || slices.ContainsFunc(records, func(record Record) bool {
 		return record.Name == r.Name || record.Revision == r.Revision && !record.Terminating && (record.Holder == Ours || record.Holder == Nobody)
 	})
 }
 
-// HistoryStep is what to do about one ControllerRevision; Reason and Message say why.
+// HistoryStep is an operation on one ControllerRevision; Reason and Message explain it.
 type HistoryStep struct {
 	Op      Op
-	Record  Record // its name alone for Create
+	Record  Record // only its name for Create
 	Number  int64  // of Create and Renumber
 	Reason  Reason
 	Message string
 }
 
-// CurrentRecord is the record of a template: of several the one with the highest number, as in
-// apps/v1 (dedupCurHistories). The others are its duplicates.
+// CurrentRecord returns the record of a template: of several the one with the highest number, as in apps/v1
+// (dedupCurHistories). The others are its duplicates.
 func CurrentRecord(records []Record, content string) (current *Record, duplicates []Record) {
 	for _, record := range slices.SortedFunc(slices.Values(records), older) {
 		if record.Content != content || record.Holder == Somebody || record.Holder == Stray || record.Terminating {
@@ -85,12 +87,11 @@ func CurrentRecord(records []Record, content string) (current *Record, duplicate
 	return current, duplicates
 }
 
-// PlanHistory has the current template recorded under the highest number and the oldest others
-// dropped beyond the limit, as apps/v1 does (k8s.io/kubernetes pkg/controller/daemon
-// constructHistory, cleanupHistory). A template that comes back gets its record renumbered, not a
-// new one. A record that a pod still has, or is to have, is not dropped: it is what to go back to. What is
-// adopted comes first, then a template that is replaced and has no record, then the current one, then the others,
-// oldest first.
+// PlanHistory records the current template under the highest number and deletes the oldest others beyond the
+// limit, as apps/v1 does (k8s.io/kubernetes pkg/controller/daemon constructHistory, cleanupHistory). When a
+// template comes back, its record gets a new number. A record that is a target, or that a pod has, is not
+// deleted, because it is needed for a rollback. The order is: adoption, a replaced template without a record,
+// the current template, then the others, oldest first.
 func PlanHistory(history History) []HistoryStep {
 	current, duplicates := CurrentRecord(history.Records, history.Content)
 	var others []Record
@@ -115,14 +116,14 @@ func PlanHistory(history History) []HistoryStep {
 	return slices.DeleteFunc(steps, func(step HistoryStep) bool { return step.Op == "" })
 }
 
-// older orders records by number; names and UIDs settle the rest, so that the choice never
-// depends on the order of events.
+// older orders records by number; names and UIDs decide ties, so that the choice never depends on the order of
+// events.
 func older(a, b Record) int {
 	return cmp.Or(cmp.Compare(a.Number, b.Number), cmp.Compare(a.Name, b.Name), cmp.Compare(a.UID, b.UID))
 }
 
-// current decides about the record of the current template, which is nil when there is none. The highest number is that
-// of all others.
+// current decides about the record of the current template, which is nil if there is none. highest is the
+// highest number of all others.
 func (h *History) current(record *Record, highest int64) HistoryStep {
 	switch {
 	case record == nil:
@@ -135,24 +136,23 @@ func (h *History) current(record *Record, highest int64) HistoryStep {
 	return step(Keep, record, ReasonCurrent, "it is the current template")
 }
 
-// record has a template recorded that is not yet, unless something else has the name.
+// record records a template that has no record yet, unless another object has the name.
 func (h *History) record(number int64) HistoryStep {
 	at := slices.IndexFunc(h.Records, func(record Record) bool { return record.Name == h.Name })
 	switch {
 	case at < 0:
 		return HistoryStep{Create, Record{Name: h.Name}, number, ReasonNewTemplate, "the template has no record"}
 	case h.Records[at].Terminating && h.Records[at].Holder == Somebody:
-		return step(Keep, &h.Records[at], ReasonTerminating, "it has the name until it is gone")
+		return step(Keep, &h.Records[at], ReasonTerminating, "it holds the name until it is gone")
 	case h.Records[at].Terminating:
-		return HistoryStep{} // told of among the others
+		return HistoryStep{} // reported with the others
 	}
 	return step(Rename, &h.Records[at], ReasonRevisionNameTaken,
-		"ControllerRevision %s is not the record of the DaemonSet's template and has the name that it would get; it gets another one", h.Name)
+		"ControllerRevision %s is not the record of the DaemonSet's template and has the name of that record; the record gets another name", h.Name)
 }
 
-// others decides about all other records, which come sorted. Pods of the current template's
-// duplicates are given its label first; then the duplicates go: to go back to one of them would
-// change nothing.
+// others decides about all other records, which are sorted. Pods of the current template's duplicates get its
+// label first, then the duplicates are deleted: a rollback to one of them would change nothing.
 func (h *History) others(current *Record, duplicates, records []Record) []HistoryStep {
 	steps := make([]HistoryStep, 0, len(records))
 	var counted []*Record
@@ -161,7 +161,7 @@ func (h *History) others(current *Record, duplicates, records []Record) []Histor
 		duplicate := slices.ContainsFunc(duplicates, func(other Record) bool { return other.Name == record.Name })
 		switch {
 		case record.Terminating:
-			steps = append(steps, step(Keep, record, ReasonTerminating, "it is on its way out"))
+			steps = append(steps, step(Keep, record, ReasonTerminating, "it is terminating"))
 		case record.Holder == Stray:
 			steps = append(steps, step(Release, record, ReasonStray, "the selector does not match its labels"))
 		case duplicate && record.Holder == Ours && current.Holder == Ours:
@@ -179,7 +179,7 @@ func (h *History) others(current *Record, duplicates, records []Record) []Histor
 		}
 		switch {
 		case record.Holder == Nobody:
-			steps = append(steps, adopt(record)) // it may be dropped once it is ours
+			steps = append(steps, adopt(record)) // it may be deleted once it is ours
 		case drop:
 			steps = append(steps, HistoryStep{Delete, *record, 0, ReasonBeyondLimit, fmt.Sprintf("revisionHistoryLimit is %d", h.Limit)})
 		case inUse:

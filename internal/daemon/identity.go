@@ -11,16 +11,16 @@ import (
 	"github.com/everynode/everynode/api/v1alpha1"
 )
 
-// CellKey is a daemon's place on a node: the unit of "at most one" (S1). It is never made of
-// labels, which anyone who creates pods can forge.
+// CellKey identifies a cell: the unit of "at most one" (S1). It is never derived from labels, which any user
+// who creates pods can forge.
 type CellKey struct {
 	Namespace string
 	Owner     types.UID
 	Node      string
 }
 
-// CellOf is the place that a pod holds or waits for. It is false for a pod that no daemon owns
-// or that may go to more than one node.
+// CellOf returns the cell of a pod, bound or waiting. It is false for a pod that no daemon owns or that is not
+// pinned to one node.
 func CellOf(pod *corev1.Pod) (CellKey, bool) {
 	owner, ok := OwnedByDaemon(pod)
 	if !ok {
@@ -33,8 +33,8 @@ func CellOf(pod *corev1.Pod) (CellKey, bool) {
 	return CellKey{Namespace: pod.Namespace, Owner: owner.UID, Node: node}, true
 }
 
-// ControllerOf is the controller reference of an object, nil when it has none. One with more than
-// MaxOwners owners has none: nobody looks through them for every event.
+// ControllerOf returns the controller reference of an object, or nil. An object with more than MaxOwners owners
+// has none, so that events stay cheap.
 func ControllerOf(object metav1.Object) *metav1.OwnerReference {
 	if len(object.GetOwnerReferences()) > MaxOwners {
 		return nil
@@ -42,8 +42,7 @@ func ControllerOf(object metav1.Object) *metav1.OwnerReference {
 	return metav1.GetControllerOfNoCopy(object)
 }
 
-// OwnedByDaemon gives the controller reference of a pod when it names a DaemonSet, of this
-// project or of apps.
+// OwnedByDaemon returns the controller reference of a pod if it names a DaemonSet of everynode.dev or apps.
 func OwnedByDaemon(pod metav1.Object) (*metav1.OwnerReference, bool) {
 	owner := ControllerOf(pod)
 	if owner == nil || owner.Kind != v1alpha1.DaemonSetKind.Kind || len(owner.Name) > maxObjectName || len(owner.UID) > maxUID {
@@ -55,20 +54,20 @@ func OwnedByDaemon(pod metav1.Object) (*metav1.OwnerReference, bool) {
 	return owner, true
 }
 
-// Native says whether a reference to a DaemonSet is to one of apps, in whatever version: pods keep
-// the reference that they were made with.
+// Native reports whether a reference to a DaemonSet is to one of apps, in any version: pods keep the reference
+// that they were created with.
 func Native(owner *metav1.OwnerReference) bool { return groupOf(owner) == appsv1.GroupName }
 
 func groupOf(owner *metav1.OwnerReference) string {
 	group, _, versioned := strings.Cut(owner.APIVersion, "/")
 	if !versioned {
-		return "" // the core group's
+		return "" // the core group
 	}
 	return group
 }
 
-// Target is the one node that a pod is on or can go to: spec.nodeName, else the name that
-// every required nodeSelectorTerm pins by matchFields (PinnedNode).
+// Target returns the one node that a pod is on or can run on: spec.nodeName, else the name that every required
+// nodeSelectorTerm pins by matchFields (PinnedNode).
 func Target(pod *corev1.Pod) (node string, ok bool) {
 	if pod.Spec.NodeName != "" {
 		return pod.Spec.NodeName, true
@@ -76,19 +75,19 @@ func Target(pod *corev1.Pod) (node string, ok bool) {
 	return PinnedNode(&pod.Spec)
 }
 
-// PinnedNode is the one node that the required affinity of a pod leaves it, wherever it is now. It is
-// false when there is none, or when the terms, which are ORed, leave a choice. A term without
-// requirements, or one that asks for two nodes at once, matches no node and does not count.
+// PinnedNode returns the one node that the required affinity of a pod allows, wherever it is now. It is false
+// if there is none, or if the terms, which are ORed, allow several. A term without requirements, or one that
+// requires two nodes at once, matches no node and does not count.
 //
-// Whoever creates pods decides how many terms and matchFields there are. A pod with more than maxLooked of
-// them, which no template that is served makes, is not pinned, and they are not looked at; otherwise each is
-// looked at once at most, and two different names settle a term or the whole question.
+// Users who create pods decide how many terms and matchFields there are. A pod with more than maxLooked of
+// them, which no served template creates, counts as not pinned, without reading them; otherwise each is read at
+// most once, and two different names decide a term or the whole question.
 func PinnedNode(spec *corev1.PodSpec) (node string, ok bool) {
 	node, ok, _ = pinnedNode(requiredTerms(spec))
 	return node, ok
 }
 
-// pinnedNode also counts the terms and matchFields that it looked at.
+// pinnedNode also counts the terms and matchFields that it read.
 func pinnedNode(terms []corev1.NodeSelectorTerm) (node string, ok bool, looked int) {
 	if countFields(terms, maxLooked-len(terms)) > maxLooked-len(terms) {
 		return "", false, 0
@@ -107,7 +106,7 @@ func pinnedNode(terms []corev1.NodeSelectorTerm) (node string, ok bool, looked i
 	return node, ok, looked
 }
 
-// countFields is how many matchFields terms have in all, or more than most. None of them is looked at.
+// countFields returns how many matchFields terms have in all, or more than most, without reading them.
 func countFields(terms []corev1.NodeSelectorTerm, most int) (n int) {
 	for i := 0; i < len(terms) && n <= most; i++ {
 		n += len(terms[i].MatchFields)
@@ -115,8 +114,8 @@ func countFields(terms []corev1.NodeSelectorTerm, most int) (n int) {
 	return n
 }
 
-// pinOf is the one node that a term's matchFields ask for by name, "" when they ask for none. A term
-// that asks for two is contradictory.
+// pinOf returns the one node that a term's matchFields require by name, "" if they require none. A term that
+// requires two is contradictory.
 func pinOf(term *corev1.NodeSelectorTerm) (node string, contradictory bool, looked int) {
 	for i := range term.MatchFields {
 		looked++
@@ -131,13 +130,12 @@ func pinOf(term *corev1.NodeSelectorTerm) (node string, contradictory bool, look
 	return node, false, looked
 }
 
-// empty says whether a term has no requirements: it matches no node.
+// empty reports whether a term has no requirements: it matches no node.
 func empty(term *corev1.NodeSelectorTerm) bool {
 	return len(term.MatchExpressions) == 0 && len(term.MatchFields) == 0
 }
 
-// requiredTerms are the ORed terms of the required node affinity; none when there is no such
-// affinity.
+// requiredTerms returns the ORed terms of the required node affinity; none without such an affinity.
 func requiredTerms(spec *corev1.PodSpec) []corev1.NodeSelectorTerm {
 	if spec.Affinity == nil || spec.Affinity.NodeAffinity == nil {
 		return nil
@@ -149,7 +147,7 @@ func requiredTerms(spec *corev1.PodSpec) []corev1.NodeSelectorTerm {
 	return required.NodeSelectorTerms
 }
 
-// pinnedElsewhere is a node that a term pins to and that is not this one.
+// pinnedElsewhere returns a node other than this one that a term pins to.
 func pinnedElsewhere(term *corev1.NodeSelectorTerm, node string) (other string, ok bool) {
 	for i := range term.MatchFields {
 		if field := &term.MatchFields[i]; pins(field) && field.Values[0] != node {
@@ -159,12 +157,12 @@ func pinnedElsewhere(term *corev1.NodeSelectorTerm, node string) (other string, 
 	return "", false
 }
 
-// pins says whether a requirement is metadata.name In [one name].
+// pins reports whether a requirement is metadata.name In [one name].
 func pins(field *corev1.NodeSelectorRequirement) bool {
 	return field.Key == metav1.ObjectNameField && field.Operator == corev1.NodeSelectorOpIn && len(field.Values) == 1
 }
 
-// pinsTo says whether a requirement is metadata.name In [node].
+// pinsTo reports whether a requirement is metadata.name In [node].
 func pinsTo(field *corev1.NodeSelectorRequirement, node string) bool {
 	return pins(field) && field.Values[0] == node
 }

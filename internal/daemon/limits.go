@@ -9,24 +9,24 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// What is looked at for every node, every pod or every event is bounded, whatever an object of the API
-// server's size limit holds: an object that may cost others milliseconds each time is not served. A
-// cluster of 5,000 nodes that are listed one by one is far from the bounds.
+// The work for every node, every pod or every event is bounded, whatever an object at the API server's size
+// limit contains: an object that could cost others milliseconds each time is not served. A template that lists
+// 5,000 nodes one by one is far below the bounds.
 const (
-	// MaxRequirements is how many terms, requirements and values a template may have in nodeSelector and
-	// required node affinity together, and how many tolerations.
+	// MaxRequirements bounds the terms, requirements and values of a template's nodeSelector and required node
+	// affinity together, and its tolerations.
 	MaxRequirements = 10_000
-	// MaxElements is how many elements the lists and maps of a template may have in all: each is looked at, sorted and
-	// hashed when the template changes, which takes some microseconds, and other DaemonSets' events wait meanwhile.
+	// MaxElements bounds the elements of all lists and maps of a template: each is read, sorted and hashed when
+	// the template changes, which takes some microseconds, and other DaemonSets' events wait in the meantime.
 	MaxElements = 3 * MaxRequirements
-	// MaxSelector is how many labels, requirements and values a selector may have.
+	// MaxSelector bounds the labels, requirements and values of a selector.
 	MaxSelector = 1_000
-	// maxLooked is how many terms and matchFields of a pod are looked at: those of a template, and a pin in
-	// each term. MaxOwners is how many owner references.
+	// maxLooked bounds the terms and matchFields of a pod that are read: those of a template, and a pin in each
+	// term. MaxOwners bounds owner references.
 	maxLooked = 2 * MaxRequirements
 	MaxOwners = 10_000
-	// maxObjectName and maxUID are how long the name and the UID of an object can be. In a reference to
-	// one they may be of any length.
+	// maxObjectName and maxUID are the maximum lengths of an object's name and UID. In a reference to one they
+	// may have any length.
 	maxObjectName, maxUID = 253, 128
 )
 
@@ -37,7 +37,7 @@ func CheckTemplate(template *corev1.PodTemplateSpec) error {
 		return fmt.Errorf("spec.template.spec: nodeSelector and required node affinity have %d terms, requirements and values in all: at most %d are served; label the nodes and select them by the label", n, MaxRequirements)
 	}
 	if n := len(spec.Tolerations); n > MaxRequirements {
-		return fmt.Errorf("spec.template.spec.tolerations: there are %d: at most %d are served; leave out a key or an effect to tolerate every one", n, MaxRequirements)
+		return fmt.Errorf("spec.template.spec.tolerations: there are %d: at most %d are served; omit a key or an effect to tolerate every one", n, MaxRequirements)
 	}
 	if countElements(reflect.ValueOf(template).Elem(), MaxElements) > MaxElements {
 		return fmt.Errorf("spec.template: its lists and maps have more than %d elements in all, which is the most that is served; keep long lists in a ConfigMap", MaxElements)
@@ -45,7 +45,7 @@ func CheckTemplate(template *corev1.PodTemplateSpec) error {
 	return nil
 }
 
-// countElements is how many elements the lists and maps in a value have, or more than most: then it stops.
+// countElements returns how many elements the lists and maps in a value have; it stops beyond most.
 func countElements(v reflect.Value, most int) (n int) {
 	switch v.Kind() {
 	case reflect.Pointer:
@@ -59,7 +59,7 @@ func countElements(v reflect.Value, most int) (n int) {
 		for i := 0; i < v.NumField() && n <= most; i++ {
 			n += countElements(v.Field(i), most-n)
 		}
-	case reflect.Map: // of texts and of quantities, all of them
+	case reflect.Map: // of texts and of quantities
 		n = v.Len()
 	case reflect.Slice:
 		n = v.Len()

@@ -13,15 +13,14 @@ const (
 	hashSize = 8
 )
 
-// lowerBase32 is Crockford's alphabet in lower case: it leaves out the letters that look like others.
+// lowerBase32 is Crockford's alphabet in lower case, without easily confused letters.
 var lowerBase32 = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
 
-// PodName is the name of a pod that comes after others: <daemon>-<node>-<hash>, readable and cut to 63
-// characters. The hash covers the daemon's UID, the node and the pods that the new one comes after
-// (Cells.After), all uncut. So a name vanishes with its pod, as apps/v1's contract is, and does not meet
-// what others named after the pod and still hold; and two controllers that replace the same pod meet at
-// one name, which etcd's create-if-absent gives to one of them (S1). The spare name is for a pod whose
-// name somebody else's pod has.
+// PodName returns the name of a pod that succeeds others: <daemon>-<node>-<hash>, readable and cut to 63
+// characters. The hash covers the daemon's UID, the node and the predecessors (Cells.After), all uncut. A name
+// therefore disappears with its pod, as in apps/v1's contract, and does not collide with objects that are named
+// after the pod and outlive it. Two controllers that replace the same pod derive the same name, which etcd's
+// create-if-absent gives to one of them (S1). The spare name is for when another owner's pod has the name.
 func (t *Template) PodName(node, after string, spare bool) string {
 	identity := fmt.Sprintf("%s/%s/%s", t.Owner.UID, node, after)
 	if spare {
@@ -30,7 +29,7 @@ func (t *Template) PodName(node, after string, spare bool) string {
 	return podName(t.Name, node, identity)
 }
 
-// PodNames are the names that a new pod of a node may get.
+// PodNames returns the names that a new pod of a node may get.
 func (t *Template) PodNames(node, after string) []string {
 	return []string{t.PodName(node, after, false), t.PodName(node, after, true)}
 }
@@ -48,7 +47,7 @@ func digest(text string) string {
 	return lowerBase32.EncodeToString(sum[:])[:hashSize]
 }
 
-// share cuts two texts so that both fit into room: the longer one pays first.
+// share cuts two texts so that both fit into room, the longer one first.
 func share(a, b string, room int) (string, string) {
 	half := room / 2
 	switch {

@@ -10,32 +10,32 @@ import (
 	"github.com/everynode/everynode/api/v1alpha1"
 )
 
-// ContradictoryPinError says that a pod names one node in spec.nodeName and is pinned to
-// others by every term of its affinity, so that no scheduler could ever place it.
+// ContradictoryPinError: a pod names one node in spec.nodeName and is pinned to others by every term of its
+// affinity, so that no scheduler can place it.
 type ContradictoryPinError struct {
 	NodeName string // spec.nodeName
-	Pinned   string // another node, which a required term's matchFields ask for
+	Pinned   string // another node, which a required term's matchFields require
 }
 
 func (e *ContradictoryPinError) Error() string {
 	return fmt.Sprintf("spec.nodeName is %q, but the required node affinity pins the pod to %q by matchFields metadata.name: remove one of the two, or make them agree", e.NodeName, e.Pinned)
 }
 
-// OversizedAffinityError says that a pod has more terms and matchFields in its required node affinity, the pins
-// included, than anybody looks through to find the node that it is pinned to.
+// OversizedAffinityError: a pod has more terms and matchFields in its required node affinity, including the
+// pins, than are read to find its node.
 type OversizedAffinityError struct {
 	Terms int
 }
 
 func (e *OversizedAffinityError) Error() string {
-	return fmt.Sprintf("the required node affinity has %d terms, which together with their matchFields and a pin in each are more than the %d that are served: label the nodes and select them by the label, or leave out spec.nodeName", e.Terms, maxLooked)
+	return fmt.Sprintf("the required node affinity has %d terms, which together with their matchFields and a pin in each are more than the %d that are served: label the nodes and select them by the label, or remove spec.nodeName", e.Terms, maxLooked)
 }
 
-// Pin ANDs matchFields metadata.name In [node] into every required node affinity term of spec,
-// for terms are ORed and one that is not pinned would leave a choice; without required affinity it
-// makes the one. The pin comes first in its term: kube-controller-manager takes the first node that it
-// finds for the target (k8s.io/kubernetes pkg/controller/daemon/util GetTargetNodeName), and a
-// template may name others. Everything else stays. Pinning twice changes nothing.
+// Pin ANDs matchFields metadata.name In [node] into every required node affinity term of spec, because terms
+// are ORed and one without a pin would allow other nodes; without required affinity it creates the one term.
+// The pin comes first in its term: kube-controller-manager uses the first node that it finds as the target
+// (k8s.io/kubernetes pkg/controller/daemon/util GetTargetNodeName), and a template may name others. Everything
+// else stays. Pinning twice changes nothing.
 func Pin(spec *corev1.PodSpec, node string) {
 	pin := corev1.NodeSelectorRequirement{
 		Key: metav1.ObjectNameField, Operator: corev1.NodeSelectorOpIn, Values: []string{node},
@@ -57,8 +57,8 @@ func Pin(spec *corev1.PodSpec, node string) {
 	pinTerms(required.NodeSelectorTerms, pin)
 }
 
-// pinTerms puts the pin first into every term that needs it. One array holds the matchFields of all
-// terms: there may be tens of thousands, and an allocation for each is most of what they cost.
+// pinTerms puts the pin first into every term that needs it. One array holds the matchFields of all terms:
+// there may be tens of thousands, and allocations dominate their cost.
 func pinTerms(terms []corev1.NodeSelectorTerm, pin corev1.NodeSelectorRequirement) {
 	node, room := pin.Values[0], 0
 	for i := range terms {
@@ -76,20 +76,19 @@ func pinTerms(terms []corev1.NodeSelectorTerm, pin corev1.NodeSelectorRequiremen
 	}
 }
 
-// needsPin is false for an empty term, which matches no node: a pin would make it match one. So would a
-// term where there are none, which the API server refuses.
+// needsPin is false for an empty term, which matches no node: a pin would make it match one. The same would
+// happen with an added term where there are none, which the API server refuses.
 func needsPin(term *corev1.NodeSelectorTerm, node string) bool {
 	return !empty(term) && (len(term.MatchFields) == 0 || !pinsTo(&term.MatchFields[0], node))
 }
 
-// Rewrite turns spec.nodeName into a pin, in place: what admission does to a pod, and what the
-// controller does itself when admission is not effective. It drops spec.nodeName and our
-// scheduling gate (no other), notes who placed the pod in PlacedByAnnotation, and gives a
-// daemon's pod to our scheduler, which alone keeps it to one per node. A pod without
-// spec.nodeName is left as it is; so Rewrite is idempotent.
+// Rewrite turns spec.nodeName into a pin, in place, both in admission and in the controller when admission is
+// not effective. It removes spec.nodeName and our scheduling gate (no other), sets PlacedByAnnotation, and
+// assigns a daemon's pod to our scheduler, which limits it to one per node. A pod without spec.nodeName stays
+// unchanged; so Rewrite is idempotent.
 //
-// It fails with *ContradictoryPinError, and changes nothing, when every term pins the pod elsewhere, and with
-// *OversizedAffinityError when there are too many terms: PinnedNode would not find the pin.
+// It fails with *ContradictoryPinError, and changes nothing, if every term pins the pod elsewhere, and with
+// *OversizedAffinityError if there are too many terms: PinnedNode would not find the pin.
 func Rewrite(pod *corev1.Pod, placedBy string) (changed bool, err error) {
 	node := pod.Spec.NodeName
 	if node == "" {
@@ -116,7 +115,7 @@ func Rewrite(pod *corev1.Pod, placedBy string) (changed bool, err error) {
 	return true, nil
 }
 
-// CheckPin is Rewrite's error, for who does not rewrite.
+// CheckPin returns Rewrite's error without rewriting.
 func CheckPin(pod *corev1.Pod) error {
 	if pod.Spec.NodeName == "" {
 		return nil
@@ -132,7 +131,7 @@ func CheckPin(pod *corev1.Pod) error {
 	return nil
 }
 
-// contradiction is another node that terms ask for when none of them could match this one.
+// contradiction returns another node that terms require, if none of them can match this one.
 func contradiction(terms []corev1.NodeSelectorTerm, node string) (other string, ok bool) {
 	for i := range terms {
 		if empty(&terms[i]) {

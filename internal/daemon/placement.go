@@ -12,22 +12,22 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// Admission may add placement to a pod: a nodeSelector, required node affinity, or fewer tolerations than the template
-// has. The stored pod then shows whether its target node can ever take it.
+// Admission may add placement to a pod: a nodeSelector, required node affinity, or fewer tolerations than the
+// template has. The stored pod then shows whether its target node can ever take it.
 
-// Placement is what a pod asks of its target node beside the node's name. Pods that ask for the same share one. It is
-// immutable.
+// Placement is what a pod requires of its target node besides its name. Pods with the same requirements share
+// one. It is immutable.
 type Placement struct {
 	selector    map[string]string
-	terms       *nodeaffinity.LazyErrorNodeSelector // nil when any node will do
+	terms       *nodeaffinity.LazyErrorNodeSelector // nil if any node matches
 	tolerations []corev1.Toleration
 }
 
-// maxShown is how many bytes of one requirement a reason shows.
+// maxShown is how many bytes of a requirement a reason contains.
 const maxShown = 200
 
-// Excludes reports whether a node can never take a pod of this placement, and why. The reason does not name the node,
-// so that nodes share it.
+// Excludes reports whether a node can never take a pod of this placement, and why. The reason does not contain
+// the node's name, so that nodes share it.
 func (p *Placement) Excludes(node *corev1.Node) (why string, excluded bool) {
 	for _, key := range slices.Sorted(maps.Keys(p.selector)) {
 		if value, has := node.Labels[key]; !has || value != p.selector[key] {
@@ -51,20 +51,21 @@ func (p *Placement) Excludes(node *corev1.Node) (why string, excluded bool) {
 	return "", false
 }
 
-// Placements finds the placement of pods and has equal ones share it. It is safe for concurrent use.
+// Placements returns the placement of pods, shared by equal ones. It is safe for concurrent use.
 type Placements struct {
 	mu    sync.Mutex
 	known map[string]*Placement
 	size  int // bytes of the keys of known
 }
 
-// What is kept to be shared is bounded: beyond that, sharing begins again. A placement lives on with its pods.
+// Bounds of the shared placements; beyond these, sharing begins again. A placement lives as long as its pods.
 const (
 	sharedPlacements = 1_000
 	sharedBytes      = 1 << 20
 )
 
-// Of is the placement of a pod that is not bound, nil for one that asks for more than a template may: it is not judged.
+// Of returns the placement of a pod that is not bound, nil for one with more requirements than a template may
+// have: it is not judged.
 func (p *Placements) Of(pod *corev1.Pod, target string) *Placement {
 	spec := &pod.Spec
 	if countRequirements(spec) > MaxRequirements || len(spec.Tolerations) > MaxRequirements {
@@ -77,7 +78,7 @@ func (p *Placements) Of(pod *corev1.Pod, target string) *Placement {
 		}}
 	}
 	key, err := asked.Marshal()
-	if err != nil { // a value that protobuf cannot hold; the API server stores none
+	if err != nil { // a value that protobuf cannot encode, which the API server does not store
 		return nil
 	}
 	p.mu.Lock()
@@ -102,8 +103,8 @@ func newPlacement(asked *corev1.PodSpec) *Placement {
 	return placement
 }
 
-// unpinned are the terms without their pins to the target node; anywhere is true when one of them has nothing else, or
-// when there are none. Terms that match no node because they are empty are left out.
+// unpinned returns the terms without their pins to the target node; anywhere is true if one of them has nothing
+// else, or if there are none. Terms that match no node because they are empty are left out.
 func unpinned(terms []corev1.NodeSelectorTerm, target string) (rest []corev1.NodeSelectorTerm, anywhere bool) {
 	if len(terms) == 0 {
 		return nil, true

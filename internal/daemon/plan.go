@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Op is what an Action does.
+// Op is the operation of an Action.
 type Op string
 
 // The operations of a plan.
@@ -16,7 +16,7 @@ const (
 	Delete Op = "Delete"
 )
 
-// The reasons of an Action, beside those of a Verdict.
+// The reasons of an Action, besides those of a Verdict.
 const (
 	ReasonMissing      Reason = "Missing"
 	ReasonNodeGone     Reason = "NodeGone"
@@ -29,38 +29,37 @@ const (
 	ReasonUnblocked    Reason = "Unblocked"
 )
 
-// Action is one step of a plan; Reason and Message say why, and feed events and logs.
+// Action is one step of a plan; Reason and Message explain it, and appear in events and logs.
 type Action struct {
 	Op       Op
 	Pod      Pod    // of Delete
-	Revision string // of Create: the cell's target, which the new pod is to have
-	// IfUnchanged: delete only a pod that is still as it was seen. A pod that seemed not to be
-	// available may have become so, and then there is no reason any more (S4).
+	Revision string // of Create: the cell's target, which the new pod gets
+	// IfUnchanged: delete only a pod that is still as it was seen. A pod that was not available may have become
+	// so, and then the reason does not hold any more (S4).
 	IfUnchanged bool
-	// AskOwner, of Create: a pod of the cell vanished. Whoever deleted it may know that the DaemonSet is gone,
-	// while the watch does not yet: read it from the API server first.
+	// AskOwner, of Create: a pod of the cell vanished. The DaemonSet may be gone while the watch does not show
+	// it yet: read it from the API server first.
 	AskOwner bool
 	Reason   Reason
 	Message  string
-	// Why is Message without what differs between nodes: one event may tell of many pods.
+	// Why is Message without node-specific parts: one event may describe many pods.
 	Why string
 }
 
-// Plan is what to do about a cell now, and when to look again although nothing happened.
+// Plan is what to do about a cell now, and when to plan again without an event.
 type Plan struct {
 	Actions []Action
-	// Doubts are pods whose delete was sent and never answered. Whether they are there has to be read
-	// from the API server before anything is planned (Kept, Deleted).
+	// Doubts are pods whose delete was sent and never answered. They have to be read from the API server before
+	// anything is planned (Kept, Deleted).
 	Doubts []*Pod
-	WakeAt time.Time // zero: not before something happens
+	WakeAt time.Time // zero: only on an event
 }
 
-// planCell decides in this order: a node that is gone or where the daemon may not stay loses
-// its pods; a pod of an earlier incarnation of the node, and one that has finished, is
-// replaced; of several pods the best stays, or while the rollout surges the best stale one and the best
-// of the target; a stale pod goes when the rollout granted it; and where none is left, one of the target is made. A
-// pod that terminates holds its place until it is gone (S1), so nothing is made beside it unless
-// the rollout surges, or it has finished.
+// planCell decides in this order. A node that is gone, or that the daemon must leave, loses its pods. A pod of
+// an earlier incarnation of the node, and one that has finished, is replaced. Of several pods the best stays,
+// or while the rollout surges the best stale one and the best of the target. A stale pod is replaced when the
+// rollout granted it. If no pod is left, one of the target is created. A terminating pod holds its place until
+// it is gone (S1), so nothing is created beside it unless the rollout surges, or it has finished.
 func planCell(cell *Cell, terms *terms, now time.Time) Plan {
 	plan := &planner{cell: cell, terms: terms, now: now}
 	stale, fresh, _ := cell.standing()
@@ -105,30 +104,30 @@ func planCell(cell *Cell, terms *terms, now time.Time) Plan {
 	return plan.Plan
 }
 
-// staleEnds reports whether all that a cell has is a stale pod that is terminating. A new one
-// may stand beside it (S1), and where the daemon surges the node is not to wait for its end.
+// staleEnds reports whether the only pod of a cell is a stale pod that is terminating. A new one may run beside
+// it (S1), and if the daemon surges the node does not wait for its end.
 func (c *Cell) staleEnds() bool {
 	return len(c.Pods) == 1 && c.Pods[0].Terminating && c.stale(c.Pods[0]) && !c.Pods[0].fromFormerNode(c.NodeUID)
 }
 
-// keepsAway reports whether a pod that serves keeps one of the target from ever being bound: that one was made
-// for a cell that seemed empty, by a controller that did not know of the other, and not to surge.
+// keepsAway reports whether a serving pod prevents one of the target from ever being bound: that one was
+// created for a cell that seemed empty, by a controller that did not know of the other, and not to surge.
 func keepsAway(stale, fresh *Pod) bool {
 	return stale.Bound && stale.Ready && !fresh.Bound && !fresh.Surges && fresh.NodeUID != ""
 }
 
-// held says whether a pod holds the cell's place.
+// held reports whether a pod holds the cell's place.
 func (c *Cell) held() bool { return slices.ContainsFunc(c.Pods, (*Pod).holds) }
 
-// holds says whether a pod holds its place. One that has finished and terminates runs nothing any more, however long a
-// finalizer keeps it.
+// holds reports whether a pod holds its place. One that has finished and is terminating runs nothing any more,
+// however long a finalizer keeps it.
 func (p *Pod) holds() bool { return !p.Finished || !p.Terminating }
 
-const unblocked = "admission would no longer keep a new pod off its node"
+const unblocked = "admission would no longer exclude a new pod from its node"
 
 const finished = "the pod has finished, and a daemon's pod must keep running"
 
-// planner gathers a plan.
+// planner builds a plan.
 type planner struct {
 	Plan
 	cell  *Cell
@@ -140,7 +139,7 @@ func (p *planner) drop(pod *Pod, reason Reason, why, format string, args ...any)
 	p.Actions = append(p.Actions, Action{Op: Delete, Pod: *pod, Reason: reason, Message: fmt.Sprintf(format, args...), Why: why})
 }
 
-// make asks for a pod, unless two have the cell already (S1).
+// make requests a pod, unless the cell already has two (S1).
 func (p *planner) make(reason Reason, why, message string) {
 	if at := p.cell.makeAt(); p.now.Before(at) {
 		p.wake(at)
@@ -157,8 +156,8 @@ func (p *planner) make(reason Reason, why, message string) {
 	}
 }
 
-// roll replaces a stale pod. While surging the new pod comes first, and the stale one goes once the
-// new one is available or when it is not ready itself.
+// roll replaces a stale pod. During a surge the new pod comes first, and the stale one is deleted once the new
+// one is available or when it is not ready itself.
 func (p *planner) roll(stale, fresh *Pod) {
 	if stale == nil {
 		return
@@ -167,10 +166,10 @@ func (p *planner) roll(stale, fresh *Pod) {
 	because := fmt.Sprintf("its revision is %s, the target is %s", stale.Revision, p.cell.Target())
 	switch {
 	case fresh != nil && !stale.Ready:
-		p.drop(stale, ReasonOutdated, because, "%s; it is not ready, and pod %s is there", because, fresh.Name)
+		p.drop(stale, ReasonOutdated, because, "%s; it is not ready, and pod %s exists", because, fresh.Name)
 		p.last().IfUnchanged = true
 	case p.terms.available(fresh, p.now):
-		p.drop(stale, ReasonHandedOver, because, "%s; pod %s has taken over", because, fresh.Name)
+		p.drop(stale, ReasonHandedOver, because, "%s; pod %s is available", because, fresh.Name)
 	case fresh != nil || permit == nil || permit.pod != stale.UID:
 	case permit.closed:
 		p.drop(stale, ReasonOutdated, because, "%s; %s", because, permit.note)

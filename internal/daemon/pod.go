@@ -11,19 +11,19 @@ import (
 	"github.com/everynode/everynode/api/v1alpha1"
 )
 
-// Template is what a daemon's pods are made from. It is read only.
+// Template is the source of a daemon's pods. It is read-only.
 type Template struct {
 	Owner     metav1.OwnerReference // the controller reference of every pod
 	Namespace string
 	Name      string // the daemon's name, the first part of its pods' names
 	Revision  string // value of the label controller-revision-hash
-	// Generation is the value of the label pod-template-generation, by which kube-controller-manager
-	// too tells what its pods were made from; empty for a daemon that is not native.
+	// Generation is the value of the label pod-template-generation, by which kube-controller-manager too
+	// identifies the template of a pod; empty for a daemon that is not native.
 	Generation string
 	Pod        corev1.PodTemplateSpec
 }
 
-// NewTemplate is the template of a daemon, whose revision is called so.
+// NewTemplate returns the template of a daemon with the given revision.
 func NewTemplate(object *v1alpha1.DaemonSet, revision string) *Template {
 	template := &Template{
 		Owner:     *metav1.NewControllerRef(object, object.GVK()),
@@ -38,11 +38,11 @@ func NewTemplate(object *v1alpha1.DaemonSet, revision string) *Template {
 	return template
 }
 
-// native says whether the template is that of a DaemonSet of apps/v1.
+// native reports whether the template is that of a DaemonSet of apps/v1.
 func (t *Template) native() bool { return Native(&t.Owner) }
 
-// PodLabels are those of every pod of the template. Two of them are the controller's, whatever the template
-// says, so that a selector that asks for another value of one does not match.
+// PodLabels returns the labels of every pod of the template. The controller sets two of them, whatever the
+// template contains, so a selector that requires another value of one does not match.
 func (t *Template) PodLabels() map[string]string {
 	labels := t.recordLabels()
 	if t.Generation != "" {
@@ -60,10 +60,9 @@ func (t *Template) recordLabels() map[string]string {
 	return labels
 }
 
-// NewPod is the pod that the controller emits for a node: it asks for its node by
-// spec.nodeName and carries the gate that keeps it from being stored unless admission rewrites
-// it (v1alpha1.PlacementGate). Everything else is as the template says, with what every daemon
-// pod gets: controller reference, revision label, tolerations, our scheduler, the node's
+// NewPod returns the pod that the controller emits for a node: it has spec.nodeName, and the gate that prevents
+// it from being stored unless admission rewrites it (v1alpha1.PlacementGate). The rest is the template's, with
+// the fields of every daemon pod: controller reference, revision label, tolerations, our scheduler, the node's
 // incarnation.
 func NewPod(template *Template, node *corev1.Node, name string) *corev1.Pod {
 	annotations := maps.Clone(template.Pod.Annotations)
@@ -91,13 +90,13 @@ func NewPod(template *Template, node *corev1.Node, name string) *corev1.Pod {
 	return pod
 }
 
-// Surge marks an emitted pod as one that may stand beside a pod of another revision (S1).
+// Surge marks an emitted pod as one that may run beside a pod of another revision (S1).
 func Surge(pod *corev1.Pod) {
 	metav1.SetMetaDataAnnotation(&pod.ObjectMeta, v1alpha1.SurgeAnnotation, "true")
 }
 
-// MayJoin says whether a pod may stand beside the one other pod that its daemon has on its node:
-// it was made to, and they are of different revisions.
+// MayJoin reports whether a pod may run beside the only other pod of its daemon on its node: it was created for
+// that, and they are of different revisions.
 func MayJoin(pod, other *corev1.Pod) bool {
 	return surges(pod) && revisionOf(pod) != revisionOf(other)
 }

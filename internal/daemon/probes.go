@@ -8,9 +8,9 @@ import (
 	"github.com/google/btree"
 )
 
-// Probes are the cells to probe and when. Namespaces take turns, so that none can use up the probes of others; within
-// a namespace the cell that is due first comes first. The zero value is empty and ready to use. It is not safe for
-// concurrent use.
+// Probes are the cells to probe and when. Namespaces take turns, so that none can use up the probes of others;
+// within a namespace the earliest cell comes first. The zero value is empty and ready to use. It is not safe
+// for concurrent use.
 type Probes struct {
 	at   map[CellKey]time.Time
 	due  map[string]*btree.BTreeG[probe] // by namespace
@@ -27,7 +27,7 @@ func (p probe) earlier(other probe) bool {
 	return cmp.Or(p.at.Compare(other.at), strings.Compare(p.cell.Node, other.cell.Node), strings.Compare(string(p.cell.Owner), string(other.cell.Owner))) < 0
 }
 
-// Set has a cell probed at a time, and not at one that was set before.
+// Set schedules the probe of a cell, and replaces an earlier schedule.
 func (p *Probes) Set(cell CellKey, at time.Time) {
 	if before, known := p.at[cell]; known && before.Equal(at) {
 		return
@@ -44,7 +44,7 @@ func (p *Probes) Set(cell CellKey, at time.Time) {
 	p.due[cell.Namespace].ReplaceOrInsert(probe{at, cell})
 }
 
-// Clear has a cell probed no more.
+// Clear removes the probe of a cell.
 func (p *Probes) Clear(cell CellKey) {
 	at, known := p.at[cell]
 	if !known {
@@ -59,7 +59,7 @@ func (p *Probes) Clear(cell CellKey) {
 	}
 }
 
-// Next removes and returns the cell to probe now; false when none is due.
+// Next removes and returns the cell to probe now; false if none is due.
 func (p *Probes) Next(now time.Time) (next CellKey, due bool) {
 	if p.ring == nil {
 		return CellKey{}, false
@@ -70,7 +70,7 @@ func (p *Probes) Next(now time.Time) (next CellKey, due bool) {
 		}
 		return !due
 	}
-	p.ring.AscendGreaterOrEqual(p.last+"\x00", look) // those after the last one, which has no such byte
+	p.ring.AscendGreaterOrEqual(p.last+"\x00", look) // namespaces after the last one; names do not contain this byte
 	if !due {
 		p.ring.AscendLessThan(p.last+"\x00", look)
 	}
@@ -81,5 +81,5 @@ func (p *Probes) Next(now time.Time) (next CellKey, due bool) {
 	return next, due
 }
 
-// Len is the number of cells to probe.
+// Len returns the number of cells to probe.
 func (p *Probes) Len() int { return len(p.at) }

@@ -11,34 +11,34 @@ import (
 	"unique"
 )
 
-// What Degraded shows: the causes that concern the most nodes, and of all of them together so many
-// bytes of text. Who refuses a pod decides how long its text is: a webhook may answer with megabytes.
+// The contents of Degraded: the causes that concern the most nodes, with a limit of bytes for all of them,
+// because a webhook may answer with megabytes.
 const (
 	shownCauses    = 3
 	shownText      = 1500
 	shownNodes     = 3
 	ellipsis       = " … "
-	lengthOfReason = 600 // what Shorten keeps of the end, at most
+	lengthOfReason = 600 // the most that Shorten keeps of the end
 )
 
 // Problem is why a cell does not have the pod that it should have.
 type Problem struct {
 	Reason  string // that of the event
-	Message string // the cause, without what leads up to it
-	// Cause is Message without the names of the pod and the node: it is the same for every node that
-	// has this problem. When it is empty, Message is.
+	Message string // the cause, without its introduction
+	// Cause is Message without the names of the pod and the node: it is the same for every node that has this
+	// problem. When it is empty, Message is.
 	Cause string
 }
 
-// NewProblem makes a problem of an answer, bounded and printable, whatever the answer holds. names are
-// those of the pod and the node. Texts are kept once: thousands of cells may have the same one.
+// NewProblem turns an answer into a problem, bounded and printable. names are those of the pod and the node.
+// Texts are stored once, because thousands of cells may have the same one.
 func NewProblem(reason, message string, names ...string) Problem {
 	message = Shorten(message, shownText)
 	return Problem{Reason: reason, Message: unique.Make(message).Value(), Cause: unique.Make(generalize(message, names)).Value()}
 }
 
-// generalize replaces names, longest first, for one may be part of another. What a quota counts is left
-// out too: the same refusal has other numbers a moment later.
+// generalize replaces names, longest first, because one may contain another. It also removes a quota's current
+// usage, which changes all the time.
 func generalize(message string, names []string) string {
 	names = slices.SortedFunc(slices.Values(names), func(a, b string) int { return cmp.Compare(len(b), len(a)) })
 	for _, name := range names {
@@ -53,8 +53,8 @@ func generalize(message string, names []string) string {
 	return message
 }
 
-// Shorten makes a text of others fit into limit bytes, and keeps only what can be printed. It cuts in
-// the middle: some errors begin with their reason, others end with it.
+// Shorten limits foreign text to limit bytes, and keeps only printable characters. It cuts in the middle: some
+// errors begin with their reason, others end with it.
 func Shorten(text string, limit int) string {
 	if len(text) > limit {
 		tail := min((limit-len(ellipsis))/3, lengthOfReason)
@@ -75,11 +75,11 @@ type ProblemGroup struct {
 	Problem
 	Nodes []string
 	Total int
-	Since time.Time // of the first node, where that is known
+	Since time.Time // of the first node, if known
 }
 
-// groupProblems puts the nodes that share a cause together, by name. The text of a cause is that of its first node,
-// so the order of events changes nothing.
+// groupProblems groups nodes by cause, in the order of their names. The text of a cause is that of its first
+// node, so it does not depend on the order of events.
 func groupProblems(problems map[string]Problem) []ProblemGroup {
 	type key struct{ reason, cause string }
 	var groups []ProblemGroup
@@ -105,7 +105,7 @@ func sortGroups(groups []ProblemGroup) {
 	})
 }
 
-// describeGroups is a text that begins with the first cause.
+// describeGroups returns a text that begins with the first cause.
 func describeGroups(groups []ProblemGroup) string {
 	shown := groups[:min(shownCauses, len(groups))]
 	lines := make([]string, 0, shownCauses+1)
@@ -122,7 +122,7 @@ func describeGroups(groups []ProblemGroup) string {
 	return strings.Join(lines, "; ")
 }
 
-// count is a number with its noun.
+// count formats a number with its noun.
 func count(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
@@ -130,7 +130,7 @@ func count(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// list names the first nodes, and how many more there are.
+// list lists the first nodes, and how many more there are.
 func list(nodes []string, total int) string {
 	shown := nodes[:min(shownNodes, len(nodes))]
 	text := strings.Join(shown, ", ")

@@ -9,9 +9,10 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// The bounds of a quantity: whatever compares, adds or writes one computes with all of its digits and with ten to the
-// power of its exponent. apps/v1 stores 1e30000000, and then the API server takes seconds for each pod of the template,
-// which other DaemonSets' pods wait for. internal/bounded has the same bounds for the texts of quantities.
+// The bounds of a quantity. Comparing, adding or writing one computes with all of its digits and with ten to
+// the power of its exponent. apps/v1 stores 1e30000000, and then the API server takes seconds for each pod of
+// the template, while other DaemonSets' pods wait. internal/bounded has the same bounds for the texts of
+// quantities.
 const (
 	maxQuantityScale = 128
 	maxQuantityBits  = 512
@@ -24,7 +25,7 @@ func CheckQuantities(template *corev1.PodTemplateSpec) error {
 
 var quantityType = reflect.TypeFor[resource.Quantity]()
 
-// checkQuantities walks all fields, so that it finds those of later releases too.
+// checkQuantities walks all fields, so that it covers those of later releases too.
 func checkQuantities(path string, v reflect.Value) error {
 	switch v.Kind() {
 	case reflect.Pointer:
@@ -67,7 +68,7 @@ func checkQuantities(path string, v reflect.Value) error {
 	return nil
 }
 
-// checkQuantity looks at a copy: AsDec changes the form in which a quantity is kept.
+// checkQuantity uses a copy: AsDec changes the internal form of a quantity.
 func checkQuantity(path string, quantity resource.Quantity) error {
 	digits := quantity.AsDec()
 	if scale := digits.Scale(); scale > maxQuantityScale || scale < -maxQuantityScale || digits.UnscaledBig().BitLen() > maxQuantityBits {

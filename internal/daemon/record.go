@@ -20,34 +20,33 @@ import (
 	"github.com/everynode/everynode/internal/bounded"
 )
 
-// changeCause is the annotation that tells why a template was changed; kubectl shows it beside
-// the revision that the change made.
+// changeCause is the annotation with the reason of a template's change; kubectl shows it beside the revision.
 const changeCause = "kubernetes.io/change-cause"
 
-// Record is what history keeps of a ControllerRevision: a template that a daemon has or had.
+// Record is the part of a ControllerRevision that history keeps: a template that a daemon has or had.
 type Record struct {
 	Name            string
 	UID             types.UID
-	ResourceVersion string // the state that was seen
+	ResourceVersion string // as last seen
 	Number          int64  // the higher, the later the daemon had the template
 	Revision        string // its label, which it shares with the pods of the template
-	Content         string // of the template in its data, as TemplateID has it; empty when there is none
+	Content         string // of the template in its data, as in TemplateID; empty if there is none
 	Holder          Holder
 	Terminating     bool
 }
 
-// Holder is who controls a ControllerRevision, as its daemon sees it.
+// Holder is the relation of a ControllerRevision's controller to the daemon.
 type Holder string
 
 // The holders of a ControllerRevision.
 const (
 	Ours     Holder = "Ours"
-	Stray    Holder = "Stray"  // ours, and the selector does not match its labels any more
+	Stray    Holder = "Stray"  // ours, but the selector does not match its labels any more
 	Nobody   Holder = "Nobody" // and the daemon may adopt it
 	Somebody Holder = "Somebody"
 )
 
-// RevisionName is <daemon>-<revision>, cut to what a name may be.
+// RevisionName returns <daemon>-<revision>, cut to the maximum length of a name.
 func RevisionName(daemon, revision string) string {
 	if room := validation.DNS1123SubdomainMaxLength - len(revision) - 1; len(daemon) > room {
 		daemon = strings.TrimRight(daemon[:room], "-.")
@@ -55,8 +54,8 @@ func RevisionName(daemon, revision string) string {
 	return daemon + "-" + revision
 }
 
-// NewRevision is a ControllerRevision of a daemon's template; annotations are the daemon's. A
-// native one gets all of them, as kube-controller-manager does it.
+// NewRevision returns a ControllerRevision of a daemon's template; annotations are the daemon's. A native one
+// gets all of them, as kube-controller-manager does.
 func NewRevision(template *Template, name string, number int64, annotations map[string]string) (*appsv1.ControllerRevision, error) {
 	data, err := recordTemplate(&template.Pod)
 	if err != nil {
@@ -80,9 +79,8 @@ func NewRevision(template *Template, name string, number int64, annotations map[
 	return object, nil
 }
 
-// ObserveRevision takes from a ControllerRevision what history keeps, but for its holder; native
-// says whether it is a native daemon that asks. One without the label is called by its name, as
-// apps/v1 does.
+// ObserveRevision extracts the part of a ControllerRevision that history keeps, except its holder; native is
+// whether the daemon is native. A record without the label has its name as its revision, as in apps/v1.
 func ObserveRevision(object *appsv1.ControllerRevision, native bool) Record {
 	return Record{
 		Name:            object.Name,
@@ -95,9 +93,9 @@ func ObserveRevision(object *appsv1.ControllerRevision, native bool) Record {
 	}
 }
 
-// recordTemplate is a template as a strategic merge patch that brings it back, in the form of
-// apps/v1 (k8s.io/kubernetes pkg/controller/daemon getPatch), so that what reads that form reads
-// this. Numbers are kept as they are written: a float cannot hold every one.
+// recordTemplate encodes a template as a strategic merge patch that restores it, in the form of apps/v1
+// (k8s.io/kubernetes pkg/controller/daemon getPatch), so that readers of that form can read it. Numbers are
+// kept verbatim, because a float cannot represent all of them.
 func recordTemplate(template *corev1.PodTemplateSpec) ([]byte, error) {
 	raw, err := json.Marshal(template)
 	if err != nil {
@@ -125,13 +123,13 @@ type recordedTemplate struct {
 	Patch string `json:"$patch"`
 }
 
-// contentOf is the content of the template that recordTemplate wrote, as a native daemon or one of
-// this project sees it; empty when data is something else. What data holds is up to whoever wrote it.
+// contentOf returns the content of the template that recordTemplate wrote, as a native daemon or one of
+// everynode.dev defines it; empty if data is something else. The data may come from any writer.
 func contentOf(data []byte, native bool) string {
 	var record recorded
 	err := bounded.Unmarshal(data, &record)
 	if refused := (*bounded.Error)(nil); native && errors.As(err, &refused) {
-		return nativeContent(data) // told by its bytes, as a native daemon's own template is that has such a value
+		return nativeContent(data) // identified by its bytes, as is a native daemon's own template with such a value
 	}
 	if err != nil || record.Spec.Template == nil {
 		return ""
@@ -146,11 +144,10 @@ func contentOf(data []byte, native bool) string {
 	return revision
 }
 
-// nativeContent tells the bytes of a native template's record from those of others. What the same
-// template was recorded as by another version of Kubernetes is the same, once it is read and written
-// again: until 1.33 there was "creationTimestamp": null (k/k#134773). A record with fields that are
-// not known here would lose them on that way, so it is told by its bytes as they are; so is one that is
-// not safe to decode.
+// nativeContent identifies a native template's record by its bytes. Records of the same template by different
+// versions of Kubernetes are equal once they are decoded and encoded again: until 1.33 there was
+// "creationTimestamp": null (k/k#134773). A record with unknown fields would lose them that way, so it is
+// identified by its bytes as they are; so is one that is not safe to decode.
 func nativeContent(data []byte) string {
 	if bounded.Check[recorded](data) == nil {
 		data = rewritten(data)
@@ -159,7 +156,7 @@ func nativeContent(data []byte) string {
 	return lowerBase32.EncodeToString(sum[:])
 }
 
-// rewritten is a record read and written again, or as it is when that would lose some of it.
+// rewritten returns a record decoded and encoded again, or unchanged if that would lose fields.
 func rewritten(data []byte) []byte {
 	var record recorded
 	decoder := json.NewDecoder(bytes.NewReader(data))

@@ -10,9 +10,9 @@ import (
 	"github.com/everynode/everynode/internal/bounded"
 )
 
-// TemplateFromRecord is the template that a ControllerRevision holds, under the revision of its label: the reverse of
-// NewRevision. identity is any template of the same daemon. What the data of a record holds is up to whoever wrote it: one that is
-// not safe to decode, and a template that would not be served, are refused.
+// TemplateFromRecord returns the template that a ControllerRevision holds, under the revision of its label: the
+// reverse of NewRevision. identity is any template of the same daemon. The data may come from any writer: a
+// record that is not safe to decode, and a template that would not be served, are refused.
 func TemplateFromRecord(identity *Template, record *appsv1.ControllerRevision) (*Template, error) {
 	var held recorded
 	if err := bounded.Unmarshal(record.Data.Raw, &held); err != nil {
@@ -35,4 +35,4 @@ func TemplateFromRecord(identity *Template, record *appsv1.ControllerRevision) (
 	return template, nil
 }
 
-var errNoTemplate = errors.New("its data holds no pod template")
+var errNoTemplate = errors.New("its data contains no pod template")

@@ -11,8 +11,8 @@ import (
 	"github.com/everynode/everynode/api/v1alpha1"
 )
 
-// Revision identifies a pod template by what it means: templates that are written differently
-// and make the same pods have equal revisions. It is a valid label value.
+// Revision identifies a pod template by its meaning: templates that are written differently and create the same
+// pods have equal revisions. It is a valid label value.
 func Revision(template *corev1.PodTemplateSpec) (string, error) {
 	raw, err := encode(canonical(template))
 	if err != nil {

@@ -15,13 +15,13 @@ import (
 
 // Strategy is how stale pods are replaced.
 type Strategy struct {
-	// OnDelete: not at all; whoever deletes one gets a new one.
+	// OnDelete: only when a user deletes them.
 	OnDelete bool
 	// MaxUnavailable and MaxSurge are numbers or percentages of the nodes that should run a pod.
 	MaxUnavailable, MaxSurge intstr.IntOrString
 }
 
-// NewStrategy takes a strategy from a daemon's spec, with apps/v1's defaults.
+// NewStrategy returns the strategy of a daemon's spec, with apps/v1's defaults.
 func NewStrategy(spec *v1alpha1.DaemonSetUpdateStrategy) Strategy {
 	strategy := Strategy{OnDelete: spec.Type == appsv1.OnDeleteDaemonSetStrategyType, MaxUnavailable: intstr.FromInt32(1)}
 	if rolling := spec.RollingUpdate; rolling != nil {
@@ -35,12 +35,12 @@ func NewStrategy(spec *v1alpha1.DaemonSetUpdateStrategy) Strategy {
 	return strategy
 }
 
-// surges reports whether a new pod may ever stand beside a stale one.
+// surges reports whether a new pod may ever run beside a stale one.
 func (s *Strategy) surges() bool { return !s.OnDelete && scaled(s.MaxSurge, 1) > 0 }
 
-// limits are the numbers of nodes for a number of nodes that should run a pod. Percentages round
-// up, and when neither allows anything one node may be unavailable, as in apps/v1
-// (k8s.io/kubernetes pkg/controller/daemon updatedDesiredNodeCounts).
+// limits returns the limits in nodes for a number of nodes that should run a pod. Percentages round up, and if
+// neither allows anything one node may be unavailable, as in apps/v1 (k8s.io/kubernetes pkg/controller/daemon
+// updatedDesiredNodeCounts).
 func (s *Strategy) limits(desired int) (maxUnavailable, maxSurge int) {
 	maxUnavailable, maxSurge = scaled(s.MaxUnavailable, desired), scaled(s.MaxSurge, desired)
 	if maxUnavailable == 0 && maxSurge == 0 {
@@ -49,7 +49,7 @@ func (s *Strategy) limits(desired int) (maxUnavailable, maxSurge int) {
 	return maxUnavailable, maxSurge
 }
 
-// scaled is 0 for a value that the CRD does not let in.
+// scaled is 0 for a value that the CRD does not accept.
 func scaled(value intstr.IntOrString, of int) int {
 	number, err := intstr.GetScaledValueFromIntOrPercent(&value, of, true)
 	if err != nil {
@@ -58,30 +58,29 @@ func scaled(value intstr.IntOrString, of int) int {
 	return number
 }
 
-// grant is the rollout's permit to replace one pod. It ends with the pod, when the pod is not stale any more, one that
-// was given because the pod is not available when it is, and one that was given because the node is closed when that
-// is open.
+// grant is the rollout's permit to replace one pod. It ends with the pod, or when the pod is not stale any
+// more. A permit that was given because the pod is not available ends when it is, and one that was given
+// because the node is closed ends when the node is open.
 type grant struct {
 	pod    types.UID
-	free   bool   // of the limits: the pod is not available
+	free   bool   // does not count: the pod is not available
 	closed bool   // no pod of the target could start there
-	note   string // the numbers it was given on
+	note   string // the numbers on which it was given
 }
 
-// rollout is what a daemon's rollout knows: its limits, what counts against them, and which
-// cells wait for their turn. All of it is kept by deltas.
+// rollout is the state of a daemon's rollout: its limits, what counts against them, and which cells wait for
+// their turn. All of it is kept by deltas.
 type rollout struct {
 	strategy Strategy
-	serving  int // cells that should run a pod and have an available one that does not end
-	taken    int // of these, cells whose available pod may be deleted: they will not serve soon
-	surging  int // cells where a new pod stands beside the old one, or may
+	serving  int // cells that should run a pod and have an available one that is not terminating
+	taken    int // of these, cells whose available pod may be deleted
+	surging  int // cells where a new pod runs beside the old one, or may
 	excused  int // blocked cells that do not serve
 	waiting  *btree.BTreeG[turn]
 }
 
-// turn is a cell's place in the queue: cells whose stale pod is not available come first, for to
-// replace it costs nothing, those that the target could not start on come last; then the order is that of the
-// nodes' names.
+// turn is a cell's place in the queue. Cells whose stale pod is not available come first, because replacing it
+// costs nothing; those that the target could not start on come last; then nodes are ordered by name.
 type turn struct {
 	free, closed bool
 	node         string
@@ -99,7 +98,7 @@ func (t turn) less(other turn) bool {
 type rolling struct {
 	serving, taken, surging bool
 	unused                  bool // it may surge and does not yet
-	waits, free, closed     bool // for its turn, and which that is
+	waits, free, closed     bool // for its turn, and which
 	excused                 bool
 }
 
@@ -135,10 +134,9 @@ func (r *rollout) replace(cell *counted, next rolling) {
 	}
 }
 
-// rolling is a cell's part of the rollout now. A cell that should not run a pod counts for no limit.
-// A stale pod that a NoSchedule taint lets stay goes all the same in the end, as in apps/v1; with
-// nothing to follow it, not before every other node is served.
-// What is under way counts as if it were done.
+// rolling returns a cell's part of the rollout now. A cell that should not run a pod counts for no limit. A
+// stale pod that a NoSchedule taint lets stay is also replaced in the end, as in apps/v1; because it gets no
+// successor, only after every other node is served. Requests in flight count as done.
 func (c *Cell) rolling(terms *terms, underway *sent, now time.Time) rolling {
 	stale, fresh, alive := c.standing()
 	closed := !c.Verdict.ShouldRun
@@ -153,7 +151,7 @@ func (c *Cell) rolling(terms *terms, underway *sent, now time.Time) rolling {
 		return rolling{waits: true, closed: true}
 	}
 	serves := func(pod *Pod) bool { return terms.available(pod, now) && !underway.doubts(pod) }
-	if c.blocked != nil { // nothing is replaced before it is lifted
+	if c.blocked != nil { // nothing is replaced until the block is lifted
 		c.granted = nil
 		serving := serves(stale) || serves(fresh)
 		return rolling{serving: serving, excused: !serving}
@@ -164,15 +162,15 @@ func (c *Cell) rolling(terms *terms, underway *sent, now time.Time) rolling {
 		surging: terms.surges && (alive > 1 || granted && !c.granted.free || underway.surges(now)),
 	}
 	roll.unused = roll.surging && alive == 1 && !underway.surges(now)
-	// A cell with more pods than one has to be tidied first.
+	// A cell with several pods has to be cleaned up first.
 	if stale != nil && !granted && alive == 1 && underway == nil {
 		roll.waits, roll.free = true, !terms.serves(stale, now)
 	}
 	return roll
 }
 
-// exceedsBudget reports whether a cell has a permit that was not made use of and that the limits do not allow
-// any more: other nodes lost their pod meanwhile, or there are fewer nodes (S4).
+// exceedsBudget reports whether a cell has an unused permit that the limits do not allow any more: other nodes
+// lost their pod in the meantime, or there are fewer nodes (S4).
 func (c *Cells) exceedsBudget(cell *counted) bool {
 	r := &c.rollout
 	maxUnavailable, maxSurge := r.strategy.limits(c.sums.Desired)
@@ -180,21 +178,21 @@ func (c *Cells) exceedsBudget(cell *counted) bool {
 		cell.roll.unused && r.surging > maxSurge
 }
 
-// without is the number of nodes without an available pod, those included that are permitted to lose it. Nodes that are
-// excused do not count (S4).
+// without is the number of nodes without an available pod, including those with a permit to lose it. Excused
+// nodes do not count (S4).
 func (c *Cells) without() int {
 	r := &c.rollout
 	return c.sums.Desired - r.excused - r.serving + r.taken
 }
 
-// serves reports whether a stale pod is worth keeping until its turn comes: it is available, or, where
-// its successor can come before it goes, ready at all.
+// serves reports whether a stale pod is worth keeping until its turn: it is available or, if its successor can
+// come first, ready at all.
 func (t *terms) serves(stale *Pod, now time.Time) bool {
 	return t.surges && stale.Ready || t.available(stale, now)
 }
 
-// standing are the best stale pod, of whatever revision, and the best of the target, of those that live and were made
-// for this incarnation of the node; and how many there are.
+// standing returns the best stale pod and the best of the target, among live pods for this incarnation of the
+// node, and how many there are.
 func (c *Cell) standing() (stale, fresh *Pod, alive int) {
 	for _, pod := range c.Pods {
 		if pod.Terminating || pod.Finished || pod.fromFormerNode(c.NodeUID) {
@@ -214,10 +212,11 @@ func (c *Cell) standing() (stale, fresh *Pod, alive int) {
 // fromFormerNode reports whether a pod was created for another incarnation of the node.
 func (p *Pod) fromFormerNode(node types.UID) bool { return p.NodeUID != "" && p.NodeUID != node }
 
-// GrantSome permits as many cells to replace their stale pod as the limits allow, and returns their nodes. It looks at
-// no more cells than most, and reports whether there may be more. A stale pod that is not available may go at once.
-// One that is may go, or be joined by its successor, only while the number of nodes without an available pod, those
-// included that were granted before, is below maxUnavailable, or the number of nodes that surge below maxSurge (S4).
+// GrantSome permits as many cells to replace their stale pod as the limits allow, and returns their nodes. It
+// processes at most `most` cells, and reports whether there may be more. A stale pod that is not available may
+// be replaced at once. An available one may be deleted, or joined by its successor, only while the number of
+// nodes without an available pod, including earlier grants, is below maxUnavailable, or the number of nodes
+// that surge below maxSurge (S4).
 func (c *Cells) GrantSome(now time.Time, most int) (nodes []string, more bool) {
 	r := &c.rollout
 	if r.strategy.OnDelete || r.waiting == nil {
@@ -231,7 +230,7 @@ func (c *Cells) GrantSome(now time.Time, most int) (nodes []string, more bool) {
 		}
 		cell, _ := c.at(next.node)
 		if c.recount(cell, now); !cell.roll.waits || cell.turn() != next {
-			continue // time made it another turn
+			continue // its turn has changed with time
 		}
 		unavailable := c.without()
 		var note string

@@ -12,21 +12,24 @@ import (
 // ReasonRuntimeClass is the reason of a node that the RuntimeClass of the template does not select.
 const ReasonRuntimeClass Reason = "RuntimeClassMismatch"
 
-// classTerms are what the RuntimeClass that a template names adds to its rules.
+// classTerms are the rules that the template's RuntimeClass adds.
 type classTerms struct {
 	name     string
 	selector labels.Selector
 }
 
-// WithScheduling returns the rules of pods into which the scheduling of the template's RuntimeClass is merged, as the
-// admission plugin RuntimeClass does (k8s.io/kubernetes plugin/pkg/admission/runtimeclass setScheduling). A node that
-// the class does not select gets no pod, and what the class tolerates, the pod tolerates.
+// WithScheduling returns the rules for pods into which the scheduling of the template's RuntimeClass is merged,
+// as the admission plugin RuntimeClass does (k8s.io/kubernetes plugin/pkg/admission/runtimeclass
+// setScheduling). A node that the class does not select gets no pod, and the pod tolerates what the class
+// tolerates.
 //
-// All of it counts when a pod starts and never ends one, for a class may change or disappear under pods that run. Those
-// keep the tolerations that they were stored with, so whether a NoExecute taint ends one is left to taint eviction.
+// All of it applies when a pod starts and never ends one, because a class may change or disappear under running
+// pods. Those keep the tolerations that they were stored with, so taint eviction decides whether a NoExecute
+// taint ends one.
 //
-// Nothing is merged of a class that does not exist, or whose nodeSelector asks for another value than the template's:
-// the API server refuses such pods and says why. So it is with more scheduling than a template may have.
+// Nothing is merged from a class that does not exist, or whose nodeSelector requires another value than the
+// template's: the API server refuses such pods with a reason. The same applies to more scheduling than a
+// template may have.
 func (r *Rules) WithScheduling(template *corev1.PodTemplateSpec, scheduling *nodev1.Scheduling) *Rules {
 	name := RuntimeClassOf(template)
 	if name == "" {
@@ -62,14 +65,13 @@ func (t *classTerms) start(node *corev1.Node, verdict Verdict) Verdict {
 		return verdict
 	}
 	return Verdict{ShouldContinue: true, Reason: ReasonRuntimeClass, Message: fmt.Sprintf(
-		"node %s does not match the nodeSelector of RuntimeClass %s; a pod that is there stays", node.Name, Shorten(t.name, maxObjectName))}
+		"node %s does not match the nodeSelector of RuntimeClass %s; an existing pod stays", node.Name, Shorten(t.name, maxObjectName))}
 }
 
-// closesToWaiting reports whether a pod that is not bound has to go from a node where one that runs stays.
+// closesToWaiting reports whether a node where a running pod stays must lose a pod that is not bound.
 func (v *Verdict) closesToWaiting() bool { return v.ShouldContinue && v.Reason == ReasonRuntimeClass }
 
-// RuntimeClassOf is the name of the RuntimeClass that a template asks for, "" when it asks for none, or for one of a
-// name that no object can have.
+// RuntimeClassOf returns the name of a template's RuntimeClass, "" if it names none, or an invalid one.
 func RuntimeClassOf(template *corev1.PodTemplateSpec) string {
 	name := template.Spec.RuntimeClassName
 	if name == nil || len(*name) > maxObjectName {

@@ -7,22 +7,22 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// A template may change while requests of an earlier plan are under way, and a permit to replace a pod
-// ends with the template that it was given for. What was asked for counts all the same (S4): a pod whose
-// delete was sent and not answered serves nobody, and a node for which a surge pod was asked for surges
-// until that pod is seen. Otherwise another node would get the permit that is still in use. And while a
-// pod is awaited, asking again asks for the same name, whatever else is seen of the cell meanwhile.
+// A template may change while requests of an earlier plan are in flight, and a permit to replace a pod ends
+// with the template that it was given for. The requests count all the same (S4): a pod whose delete was sent
+// and not answered counts as not serving, and a node for which a surge pod was requested counts as surging
+// until that pod is seen. Otherwise another node would get the permit that is still in use. And while a pod is
+// awaited, a repeated request uses the same name, whatever else is seen of the cell in the meantime.
 
-// seenAfter is when a pod that was asked for and never seen is given up: it was not made, or deleted
-// before the watch showed it.
+// seenAfter is when a requested pod that was never seen is given up: it was not created, or deleted before the
+// watch showed it.
 const seenAfter = time.Minute
 
-// sent is what the API server was asked for and what is not known to be done yet.
+// sent are requests that are not known to be done yet.
 type sent struct {
 	deletes []types.UID
 	until   time.Time // a pod is awaited; zero when none is
 	surge   bool      // it may stand beside another one
-	after   string    // Cells.After of the time
+	after   string    // Cells.After at that time
 }
 
 func (s *sent) doubts(pod *Pod) bool {
@@ -33,10 +33,10 @@ func (s *sent) awaits(now time.Time) bool { return s != nil && now.Before(s.unti
 
 func (s *sent) surges(now time.Time) bool { return s.awaits(now) && s.surge }
 
-// open says whether an answer or a pod is awaited.
+// open reports whether an answer or a pod is awaited.
 func (s *sent) open(now time.Time) bool { return s.awaits(now) || s != nil && len(s.deletes) > 0 }
 
-// Sent notes that a plan of a node is being carried out: Answered or Lost has to follow.
+// Sent records that a plan of a node is being executed: Answered or Lost has to follow.
 func (c *Cells) Sent(node string, actions []Action, now time.Time) {
 	cell, ok := c.at(node)
 	if !ok || len(actions) == 0 {
@@ -62,8 +62,8 @@ func (c *Cells) Sent(node string, actions []Action, now time.Time) {
 	c.recount(cell, now)
 }
 
-// Answered notes that all that was sent of a plan was answered. Deletes that were taken are known by
-// Deleted; made says whether a pod was made, which is awaited from now on.
+// Answered records that all requests of a plan were answered. Accepted deletes are recorded by Deleted; made is
+// whether a pod was created, which is awaited from now on.
 func (c *Cells) Answered(node string, made bool, now time.Time) {
 	s := c.sent[node]
 	cell, ok := c.at(node)
@@ -78,15 +78,15 @@ func (c *Cells) Answered(node string, made bool, now time.Time) {
 	c.recount(cell, now)
 }
 
-// Lost notes that a plan of a node ended with a request whose answer is not known. The deletes of it
-// stay in doubt until Kept or Deleted settles each.
+// Lost records that a plan of a node ended with a request without an answer. Its deletes stay in doubt until
+// Kept or Deleted resolves each.
 func (c *Cells) Lost(node string, now time.Time) {
 	if cell, ok := c.at(node); ok {
 		c.recount(cell, now)
 	}
 }
 
-// Kept notes that a pod whose delete was in doubt is there and not terminating.
+// Kept records that a pod whose delete was in doubt exists and is not terminating.
 func (c *Cells) Kept(node string, uid types.UID, now time.Time) {
 	c.settle(node, uid)
 	if cell, ok := c.at(node); ok {
@@ -101,7 +101,7 @@ func (c *Cells) settle(node string, uid types.UID) {
 	}
 }
 
-// seen ends the wait for a pod that was asked for: one that is new is there.
+// seen ends the wait for a requested pod, because a new one exists.
 func (c *Cells) seen(node string) {
 	if s := c.sent[node]; s != nil {
 		s.giveUp()
@@ -111,7 +111,7 @@ func (c *Cells) seen(node string) {
 // giveUp ends the wait for a pod.
 func (s *sent) giveUp() { s.until, s.surge, s.after = time.Time{}, false, "" }
 
-// inDoubt are the pods of a cell whose delete was sent by an earlier plan and never answered.
+// inDoubt returns the pods of a cell whose delete was sent by an earlier plan and never answered.
 func (c *Cells) inDoubt(cell *Cell) (pods []*Pod) {
 	s := c.sent[cell.Node]
 	for _, pod := range cell.Pods {

@@ -18,12 +18,11 @@ const (
 	ReasonTooLarge         = v1alpha1.ReasonTooLarge
 )
 
-// Selector is the selector of a DaemonSet that can be served; otherwise the problem is why it cannot.
+// Selector returns the selector of a DaemonSet that can be served; otherwise the problem is why it cannot.
 //
-// What is looked for here is what apps/v1 refuses, and what is stored all the same when nothing validated
-// it: an empty selector would take every pod of the namespace (k8s.io/kubernetes
-// pkg/controller/daemon syncDaemonSet), and pods that the selector does not match would be made and
-// released without end.
+// It checks what apps/v1 refuses, because objects may be stored without validation: an empty selector would
+// match every pod of the namespace (k8s.io/kubernetes pkg/controller/daemon syncDaemonSet), and pods that the
+// selector does not match would be created and released without end.
 func Selector(set *v1alpha1.DaemonSet) (labels.Selector, *Problem) {
 	selector, err := metav1.LabelSelectorAsSelector(set.Spec.Selector)
 	switch {
@@ -32,18 +31,18 @@ func Selector(set *v1alpha1.DaemonSet) (labels.Selector, *Problem) {
 	case selector.Empty():
 		return nil, &Problem{Reason: ReasonInvalidSelector, Message: "spec.selector is empty and would select every pod of the namespace: delete the DaemonSet, with --cascade=orphan to keep its pods, and create it again with the labels of its template in spec.selector"}
 	case !selector.Matches(labels.Set(set.Spec.Template.Labels)):
-		return nil, &Problem{Reason: ReasonSelectorMismatch, Message: "spec.selector does not match spec.template.metadata.labels: give the template every label that the selector requires"}
+		return nil, &Problem{Reason: ReasonSelectorMismatch, Message: "spec.selector does not match spec.template.metadata.labels: add every label that the selector requires to the template"}
 	}
 	return selector, nil
 }
 
-// Undecodable is the problem of a DaemonSet whose spec cannot be decoded.
+// Undecodable returns the problem of a DaemonSet whose spec cannot be decoded.
 func Undecodable(err error) *Problem {
 	return &Problem{Reason: ReasonSpecUndecodable, Message: "the spec cannot be decoded, correct it: " + err.Error()}
 }
 
-// Unserved are the conditions of a DaemonSet that is not served because of a problem. Its pods are not
-// looked at, so that nobody can know whether they are available.
+// Unserved returns the conditions of a DaemonSet that is not served because of a problem. Its pods are not
+// observed, so their availability is unknown.
 func Unserved(problem Problem) []metav1.Condition {
 	const left = "; until then no pod is created, replaced or deleted"
 	degraded := condition(v1alpha1.ConditionDegraded, true, problem.Reason, "%s%s", Shorten(problem.Message, shownCause), left)
@@ -56,5 +55,5 @@ func Unserved(problem Problem) []metav1.Condition {
 	}
 }
 
-// shownCause is how much of a problem is shown; what could not be decoded may be long.
+// shownCause bounds the text of a problem, because undecodable input may be long.
 const shownCause = 600

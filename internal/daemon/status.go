@@ -9,9 +9,8 @@ import (
 	"github.com/everynode/everynode/api/v1alpha1"
 )
 
-// Status is a daemon's status after its counters and conditions; what they do not tell
-// (collisionCount, conditions of others) is kept from old, which is left as it is. A condition
-// whose status is new has its transition now.
+// Status returns a daemon's status for its counters and conditions; other fields (collisionCount, conditions of
+// others) are copied from old, which stays unchanged. A condition whose status changed has its transition now.
 func Status(old *v1alpha1.DaemonSetStatus, counters Counters, generation int64, now time.Time, conditions ...metav1.Condition) v1alpha1.DaemonSetStatus {
 	status := *old.DeepCopy()
 	status.ObservedGeneration = generation

@@ -2,25 +2,27 @@ package daemon
 
 import "time"
 
-// Every cell has a target: the revision that its pod should have. A pod is stale when it does not have its cell's
-// target, and updated when it has the update revision, which is what spec asks for. The two differ while a rollout
-// holds nodes back: their pods are neither stale nor updated, and come back as the revision that their node is held on.
+// Every cell has a target: the revision that its pod should have. A pod is stale when it does not have its
+// cell's target, and updated when it has the update revision, which is that of spec. The two differ while a
+// rollout holds nodes back: their pods are neither stale nor updated, and are recreated with the revision that
+// their node is held on.
 
-// RolloutState is what targets depend on, beside the node.
+// RolloutState is what targets depend on, besides the node.
 type RolloutState struct {
 	Update string // the update revision
-	// Policy decides which nodes are held back, and on which revision. With none every node gets the update revision.
+	// Policy decides which nodes are held back, and on which revision. Without one every node gets the update
+	// revision.
 	Policy TargetPolicy
 }
 
-// TargetPolicy decides targets. It is a pure function of its own value, which never changes, and of what Reads names:
-// a cell's target is only decided again when one of these is another.
+// TargetPolicy decides targets. It is a pure function of its own value, which never changes, and of the facts
+// in Reads: a cell's target is only decided again when one of these changes.
 type TargetPolicy interface {
 	Target(update string, node *NodeFacts) (revision string)
 	Reads() Reads
 }
 
-// TargetOf is the revision that the pod of a node should have.
+// TargetOf returns the revision that the pod of a node should have.
 func TargetOf(state *RolloutState, node *NodeFacts) string {
 	if state.Policy == nil {
 		return state.Update
@@ -28,7 +30,7 @@ func TargetOf(state *RolloutState, node *NodeFacts) string {
 	return state.Policy.Target(state.Update, node)
 }
 
-// Reads are the facts of a node that targets depend on.
+// Reads returns the facts of a node that targets depend on.
 func (s *RolloutState) Reads() Reads {
 	if s.Policy == nil {
 		return Reads{}
@@ -36,13 +38,13 @@ func (s *RolloutState) Reads() Reads {
 	return s.Policy.Reads()
 }
 
-// target is a revision and how many cells have it as their target. These share it: a cell has no room for the text.
+// target is a revision and how many cells have it as their target. The cells share it to save memory.
 type target struct {
 	revision string
 	cells    int
 }
 
-// Target is the revision that the cell's pod should have.
+// Target returns the revision that the cell's pod should have.
 func (c *Cell) Target() string {
 	if c.target == nil {
 		return ""
@@ -53,7 +55,7 @@ func (c *Cell) Target() string {
 // stale reports whether a pod does not have its cell's target.
 func (c *Cell) stale(pod *Pod) bool { return pod.Revision != c.Target() }
 
-// TargetOf is the target of a node, which need not have a cell yet.
+// TargetOf returns the target of a node, which need not have a cell yet.
 func (c *Cells) TargetOf(node string) string {
 	if cell, ok := c.at(node); ok {
 		return cell.Target()
@@ -64,10 +66,10 @@ func (c *Cells) TargetOf(node string) string {
 // Targets reports whether a revision is the target of any cell.
 func (c *Cells) Targets(revision string) bool { return c.targets[revision] != nil }
 
-// Reads are the facts of a node that targets depend on.
+// Reads returns the facts of a node that targets depend on.
 func (c *Cells) Reads() Reads { return c.state.Reads() }
 
-// Retarget decides the target of a node again, whose facts are others now, and reports whether it is another one.
+// Retarget decides the target of a node again after its facts changed, and reports whether the target changed.
 func (c *Cells) Retarget(node string, now time.Time) (changed bool) {
 	cell, ok := c.at(node)
 	if !ok || !c.decide(cell) {
@@ -77,8 +79,8 @@ func (c *Cells) Retarget(node string, now time.Time) (changed bool) {
 	return true
 }
 
-// decide gives a cell its target, and reports whether it is another one. What failed before is no reason then to
-// wait: the template is another one too.
+// decide gives a cell its target, and reports whether it changed. In that case earlier failures cause no
+// further wait, because the template is another one.
 func (c *Cells) decide(cell *counted) (changed bool) {
 	revision := c.targetOf(cell.Node)
 	if cell.target != nil && cell.target.revision == revision {
@@ -92,7 +94,7 @@ func (c *Cells) decide(cell *counted) (changed bool) {
 	return changed
 }
 
-// aim gives a cell a target, in place of the one that it has.
+// aim replaces the target of a cell.
 func (c *Cells) aim(cell *counted, revision string) {
 	c.release(cell)
 	shared := c.targets[revision]
@@ -107,7 +109,7 @@ func (c *Cells) aim(cell *counted, revision string) {
 	cell.target = shared
 }
 
-// release takes a cell's target away.
+// release removes a cell's target.
 func (c *Cells) release(cell *counted) {
 	if cell.target == nil {
 		return
@@ -118,7 +120,7 @@ func (c *Cells) release(cell *counted) {
 	cell.target = nil
 }
 
-// targetOf decides a node's target. Its name is the one fact that is always known.
+// targetOf decides a node's target. Its name is the only fact that is always known.
 func (c *Cells) targetOf(node string) string {
 	facts := (*NodeFacts)(nil)
 	if c.state.Policy != nil && c.Facts != nil {
@@ -130,8 +132,8 @@ func (c *Cells) targetOf(node string) string {
 	return TargetOf(&c.state, facts)
 }
 
-// AllOn is the policy that keeps every node on one revision: the update revision must not be a target yet, for it has no
-// record.
+// AllOn is the policy that keeps every node on one revision, because the update revision must not be a target
+// before it has a record.
 type AllOn string
 
 // Target implements TargetPolicy.

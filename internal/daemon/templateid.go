@@ -13,21 +13,20 @@ import (
 	"github.com/everynode/everynode/api/v1alpha1"
 )
 
-// TemplateID tells a daemon's template from its others.
+// TemplateID identifies a daemon's template.
 type TemplateID struct {
-	// Content is the same for templates that are the same: for a daemon of this project those that
-	// mean the same (Revision), for a native one those of which apps/v1 writes the same
-	// ControllerRevision, to the byte, so that kube-controller-manager finds what it looks for
-	// (nativeContent).
+	// Content is equal for equal templates: for a daemon of everynode.dev those with the same meaning
+	// (Revision), for a native one those for which apps/v1 writes the same ControllerRevision, byte for byte,
+	// so that kube-controller-manager finds its records (nativeContent).
 	Content string
-	// Revision is what the template is called unless it is recorded under another name already.
+	// Revision is the template's revision unless it is already recorded with another one.
 	Revision string
-	// Record is the name that a new ControllerRevision of the template gets. It is another one
-	// when the daemon's collisionCount is.
+	// Record is the name of a new ControllerRevision of the template. It changes with the daemon's
+	// collisionCount.
 	Record string
 }
 
-// Identify tells a daemon's template.
+// Identify returns the identity of a daemon's template.
 func Identify(object *v1alpha1.DaemonSet) (TemplateID, error) {
 	template, collisions := &object.Spec.Template, object.Status.CollisionCount
 	if object.Native() {
@@ -49,8 +48,8 @@ func Identify(object *v1alpha1.DaemonSet) (TemplateID, error) {
 	return TemplateID{Content: revision, Revision: revision, Record: RevisionName(object.Name, record)}, nil
 }
 
-// nativeRevision is the hash that kube-controller-manager calls a native template by
-// (k8s.io/kubernetes pkg/controller ComputeHash).
+// nativeRevision returns kube-controller-manager's hash of a native template (k8s.io/kubernetes pkg/controller
+// ComputeHash).
 func nativeRevision(template *corev1.PodTemplateSpec, collisions *int32) string {
 	sum := fnv.New32a()
 	fmt.Fprintf(sum, "%v", dump.ForHash(*template))

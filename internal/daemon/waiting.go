@@ -20,12 +20,12 @@ type waitingNode struct {
 	since time.Time
 }
 
-// longest sorts those first that wait longest.
+// longest sorts the longest waiting nodes first.
 func (w waitingNode) longest(other waitingNode) bool {
 	return cmp.Or(w.since.Compare(other.since), cmp.Compare(w.node, other.node)) < 0
 }
 
-// set notes why a node waits, and since when.
+// set records why a node waits, and since when.
 func (w *waitingNodes) set(node string, cause unique.Handle[Problem], since time.Time) {
 	next := waitingNode{node, cause, since}
 	if w.byNode[node] == next {
@@ -42,7 +42,7 @@ func (w *waitingNodes) set(node string, cause unique.Handle[Problem], since time
 	w.byCause[cause].ReplaceOrInsert(next)
 }
 
-// clear notes that a node does not wait.
+// clear records that a node does not wait.
 func (w *waitingNodes) clear(node string) {
 	was, waits := w.byNode[node]
 	if !waits {
@@ -56,7 +56,7 @@ func (w *waitingNodes) clear(node string) {
 	}
 }
 
-// groups are the causes with the first nodes of each, which are those that wait longest.
+// groups returns the causes with the first nodes of each, which have waited longest.
 func (w *waitingNodes) groups() []ProblemGroup {
 	groups := make([]ProblemGroup, 0, len(w.byCause))
 	for cause, nodes := range w.byCause {

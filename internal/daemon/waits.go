@@ -10,19 +10,19 @@ import (
 	"github.com/everynode/everynode/api/v1alpha1"
 )
 
-// Wait is why a pod has not started. It is one pointer, since many pods wait for the same reason; it is zero of a pod that
-// has started, which is nearly every pod.
+// Wait is why a pod has not started. It is one pointer, because many pods wait for the same reason; it is zero
+// for a pod that has started, which is nearly every pod.
 type Wait struct{ handle unique.Handle[wait] }
 
 type wait struct {
 	cause     unique.Handle[Problem]
-	placement *Placement // of a pod that is not bound; nil when it is not judged
+	placement *Placement // for a pod that is not bound; nil if it is not judged
 }
 
-// Equal reports whether two pods wait for the same.
+// Equal reports whether two pods wait for the same reason.
 func (w Wait) Equal(other Wait) bool { return w == other }
 
-// ObserveWait is why a pod that is pinned to a node waits. Without placements its placement is not judged.
+// ObserveWait returns why a pod that is pinned to a node waits. Without placements its placement is not judged.
 func ObserveWait(pod *corev1.Pod, node string, placements *Placements) Wait {
 	cause, waits := causeOfWait(pod, node)
 	if !waits {
@@ -35,15 +35,14 @@ func ObserveWait(pod *corev1.Pod, node string, placements *Placements) Wait {
 	return Wait{unique.Make(why)}
 }
 
-// The reasons of waiting. One is the reason of a condition, so none is taken from a pod.
+// The reasons of waiting. They are reasons of a condition, so none is copied from a pod.
 const (
 	reasonUnschedulable = v1alpha1.ReasonUnschedulable
 	waitsForScheduler   = "NotScheduled"
 	waitsForKubelet     = "NotStarted"
 )
 
-// shownWait is how many bytes of a scheduler's message are kept. Whoever may write the status of a pod decides how
-// long it is.
+// shownWait bounds a scheduler's message, because users who may write the status of a pod decide its length.
 const shownWait = 500
 
 var (
@@ -51,7 +50,7 @@ var (
 	notStarted   = unique.Make(Problem{Reason: waitsForKubelet, Message: "its node has not started it yet"})
 )
 
-// causeOfWait is why a pod that is pinned to a node does not run; false when it runs, or has run.
+// causeOfWait returns why a pod that is pinned to a node does not run; false if it runs, or has run.
 func causeOfWait(pod *corev1.Pod, node string) (cause unique.Handle[Problem], waits bool) {
 	switch {
 	case pod.Spec.NodeName == "":
@@ -62,8 +61,8 @@ func causeOfWait(pod *corev1.Pod, node string) (cause unique.Handle[Problem], wa
 	return cause, false
 }
 
-// schedulersAnswer is the reason that the scheduler gives in the condition PodScheduled. The API server gives it there
-// for a pod with scheduling gates.
+// schedulersAnswer returns the scheduler's reason in the condition PodScheduled. The API server sets it for a
+// pod with scheduling gates.
 func schedulersAnswer(pod *corev1.Pod, node string) unique.Handle[Problem] {
 	for i := range pod.Status.Conditions {
 		condition := &pod.Status.Conditions[i]
@@ -74,8 +73,8 @@ func schedulersAnswer(pod *corev1.Pod, node string) unique.Handle[Problem] {
 	return notScheduled
 }
 
-// reduced is what is the same of a scheduler's message for every node: "0/1 nodes are available: node n1: Insufficient
-// cpu." is "Insufficient cpu".
+// reduced returns the node-independent part of a scheduler's message: "0/1 nodes are available: node n1:
+// Insufficient cpu." becomes "Insufficient cpu".
 func reduced(message, pod, node string) string {
 	message = Shorten(message, shownWait)
 	message = countOfNodes.ReplaceAllString(message, "")
