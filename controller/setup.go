@@ -6,18 +6,15 @@ import (
 	"fmt"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
-	policyv1 "k8s.io/api/policy/v1"
-	toolscache "k8s.io/client-go/tools/cache"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/everynode/everynode/controller/answers"
+	"github.com/everynode/everynode/controller/caches"
+	"github.com/everynode/everynode/controller/engine"
 	"github.com/everynode/everynode/controller/model"
-	"github.com/everynode/everynode/controller/notify"
-	"github.com/everynode/everynode/controller/pace"
 	"github.com/everynode/everynode/controller/placement"
 	"github.com/everynode/everynode/internal/daemon"
 )
@@ -26,7 +23,7 @@ import (
 type Options struct {
 	Kinds Kinds
 	// Caches are those of the manager.
-	Caches    *Caches
+	Caches    *caches.Caches
 	Placement placement.Mode
 	// NoPolicy says why no policy can place pods in this cluster, and what to do; "" when one can.
 	NoPolicy string
@@ -34,107 +31,68 @@ type Options struct {
 	Workers int
 }
 
-// Options trim what the manager's cache keeps to what the controller looks at.
-func (c *Caches) Options() cache.Options {
-	options := cache.Options{
-		NewInformer:                 c.newInformer,
-		Scheme:                      cacheScheme,
-		ReaderFailOnMissingInformer: true,
-		DefaultTransform:            cache.TransformStripManagedFields(),
-		ByObject: map[client.Object]cache.ByObject{
-			&leanNode{}:                  {Transform: trimNode},
-			&leanPod{}:                   {Transform: trimPod(c.kinds)},
-			&appsv1.ControllerRevision{}: {Transform: c.kinds.TrimRevision},
-
-			&policyv1.PodDisruptionBudget{}: {Transform: trimBudget},
-		},
-	}
-	for _, object := range objectsOf(c.kinds) {
-		options.ByObject[object] = cache.ByObject{Transform: trimSet}
-	}
-	return options
-}
-
-// Setup adds the controller to a manager: one controller for cells, one for status, one for the
-// history of revisions, and the placer's probe.
+// Setup adds an engine to a manager, with all that it has not itself: informers, queues, goroutines and intervals.
 func Setup(mgr manager.Manager, options Options) error {
-	observer := newObserver(options.Kinds, mgr.GetCache())
-	observer.caches = options.Caches
 	for name, check := range options.Caches.Checks() {
 		if err := mgr.AddReadyzCheck(name, check); err != nil {
 			return fmt.Errorf("adding the readiness check %s: %w", name, err)
 		}
 	}
-	world := newState(options.Kinds, rand.Text(), time.Now, observer.enqueuers())
-	observer.world = world
-	observer.owners = newOwners(world, mgr.GetAPIReader(), time.Now)
-	observer.budgets = newBudgets(world.reportSelected)
 	recorder, err := setUpEvents(mgr)
 	if err != nil {
 		return err
 	}
-	sampler := newSampler(world)
-	placer := placement.New(placement.Options{
-		Client: mgr.GetClient(), Mode: options.Placement, NoPolicy: options.NoPolicy,
-		Samples: sampler.samples, Answered: sampler.answer, Flipped: announce(world, recorder),
+	s := newSources(options.Caches, mgr.GetCache())
+	s.engine = engine.New(engine.Deps{
+		Kinds: options.Kinds, Clock: clock.RealClock{}, Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Recorder: recorder,
+		Queues: s.queues(), Pods: s, Log: mgr.GetLogger(), Nonce: rand.Text(),
+		Placement: options.Placement, NoPolicy: options.NoPolicy, Workers: options.Workers,
 	})
+	return s.attach(mgr, options.Workers)
+}
 
-	if err := setUpCells(mgr, options, observer, placer, recorder); err != nil {
+// attach adds the three controllers to a manager, the probe and the scrub.
+func (s *sources) attach(mgr manager.Manager, workers int) error {
+	cells, err := controller.NewTyped("cells", mgr, controller.TypedOptions[daemon.CellKey]{
+		MaxConcurrentReconciles: workers,
+		RateLimiter:             answers.Refused[daemon.CellKey](),
+		Reconciler:              reconcile.TypedFunc[daemon.CellKey](s.engine.ReconcileCell),
+	})
+	if err != nil {
+		return fmt.Errorf("setting up the controller of cells: %w", err)
+	}
+	if err := cells.Watch(cellSource{s}); err != nil {
+		return fmt.Errorf("watching for cells: %w", err)
+	}
+	if err := s.attachDaemons(mgr, s.status, controller.TypedOptions[model.DaemonKey]{
+		Reconciler: reconcile.TypedFunc[model.DaemonKey](s.engine.ReconcileStatus),
+	}); err != nil {
 		return err
 	}
-	if err := setUpStatus(mgr, observer, placer, recorder); err != nil {
+	if err := s.attachDaemons(mgr, s.history, controller.TypedOptions[model.DaemonKey]{
+		RateLimiter: answers.Refused[model.DaemonKey](),
+		Reconciler:  reconcile.TypedFunc[model.DaemonKey](s.engine.ReconcileHistory),
+	}); err != nil {
 		return err
 	}
-	if err := setUpHistory(mgr, observer, recorder); err != nil {
-		return err
-	}
-	scrub := &scrubber{world: world, synced: observer.synced, pods: func() toolscache.Store { return observer.pods }}
-	if err := mgr.Add(scrub); err != nil {
+	if err := mgr.Add(s.afterSync(every(engine.ScrubInterval, s.engine.Scrub))); err != nil {
 		return fmt.Errorf("adding the scrub of cells: %w", err)
 	}
-	if err := mgr.Add(every(placement.ProbeInterval, placer.Probe)); err != nil {
+	if err := mgr.Add(every(placement.ProbeInterval, s.engine.Probe)); err != nil {
 		return fmt.Errorf("adding the probe of placement admission: %w", err)
 	}
 	return nil
 }
 
-// setUpCells adds the controller of cells to a manager.
-func setUpCells(mgr manager.Manager, options Options, observer *observer, placer *placement.Placer, recorder notify.Recorder) error {
-	cells, err := controller.NewTyped("cells", mgr, controller.TypedOptions[daemon.CellKey]{
-		MaxConcurrentReconciles: options.Workers,
-		RateLimiter:             answers.Refused[daemon.CellKey](),
-		Reconciler: &actor{
-			kinds: options.Kinds, world: observer.world, client: mgr.GetClient(), reader: mgr.GetAPIReader(),
-			placer: placer, gate: pace.New(options.Workers), refusals: observer.refusals, owners: observer.owners,
-			events: recorder, unanswered: answers.Unanswered[daemon.CellKey](),
-		},
-	})
+// attachDaemons adds a controller whose keys are daemons.
+func (s *sources) attachDaemons(mgr manager.Manager, queue *daemonQueue, options controller.TypedOptions[model.DaemonKey]) error {
+	options.MaxConcurrentReconciles = 2
+	daemons, err := controller.NewTyped(queue.name, mgr, options)
 	if err != nil {
-		return fmt.Errorf("setting up the controller of cells: %w", err)
+		return fmt.Errorf("setting up the controller of %s: %w", queue.name, err)
 	}
-	if err := cells.Watch(cellSource{observer}); err != nil {
-		return fmt.Errorf("watching for cells: %w", err)
-	}
-	return nil
-}
-
-// setUpStatus adds the controller of status to a manager.
-func setUpStatus(mgr manager.Manager, observer *observer, placer *placement.Placer, recorder notify.Recorder) error {
-	reporter := &reporter{
-		world: observer.world, client: mgr.GetClient(), placer: placer, budgets: observer.budgets, events: recorder,
-		written: map[model.DaemonKey]time.Time{},
-	}
-	// Each of a pod's events asks for the status: without the wait each would cost a pass of the queue.
-	observer.status.wait = reporter.wait
-	status, err := controller.NewTyped("status", mgr, controller.TypedOptions[model.DaemonKey]{
-		MaxConcurrentReconciles: 2,
-		Reconciler:              reporter,
-	})
-	if err != nil {
-		return fmt.Errorf("setting up the controller of status: %w", err)
-	}
-	if err := status.Watch(daemonSource{observer, observer.status}); err != nil {
-		return fmt.Errorf("watching for status: %w", err)
+	if err := daemons.Watch(daemonSource{s, queue}); err != nil {
+		return fmt.Errorf("watching for %s: %w", queue.name, err)
 	}
 	return nil
 }
@@ -151,6 +109,18 @@ func every(interval time.Duration, f func(context.Context)) manager.RunnableFunc
 			case <-tick.C:
 				f(ctx)
 			}
+		}
+	}
+}
+
+// afterSync runs once everything that there is was seen.
+func (s *sources) afterSync(run manager.RunnableFunc) manager.RunnableFunc {
+	return func(ctx context.Context) error {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.synced:
+			return run(ctx)
 		}
 	}
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/controller"
+	"github.com/everynode/everynode/controller/caches"
 	"github.com/everynode/everynode/controller/placement"
 	"github.com/everynode/everynode/internal/cluster"
 	"github.com/everynode/everynode/internal/garbage"
@@ -105,7 +106,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	serve.Caches = controller.NewCaches(serve.Kinds)
+	serve.Caches = caches.New(serve.Kinds)
 	metrics.Registry.MustRegister(serve.Caches)
 	mgr, err := newManager(config, o, serve.Caches)
 	if err != nil {
@@ -140,7 +141,7 @@ func (o *options) validate() (controller.Options, error) {
 	return controller.Options{Kinds: kinds, Placement: mode, Workers: o.workers}, nil
 }
 
-func newManager(config *rest.Config, o options, caches *controller.Caches) (ctrl.Manager, error) {
+func newManager(config *rest.Config, o options, kept *caches.Caches) (ctrl.Manager, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
@@ -149,7 +150,7 @@ func newManager(config *rest.Config, o options, caches *controller.Caches) (ctrl
 	}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                        scheme,
-		Cache:                         caches.Options(),
+		Cache:                         kept.Options(),
 		NewClient:                     slimclient.New,
 		Controller:                    ctrlconfig.Controller{CacheSyncTimeout: syncTimeout},
 		Metrics:                       telemetry.Options(o.metricsAddress, o.metricsSecure),

@@ -1,0 +1,263 @@
+package caches
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+
+	"github.com/everynode/everynode/controller/model"
+	"github.com/everynode/everynode/internal/metric"
+)
+
+// watchPatience is for how long the watch of a kind may fail before its cache counts as stale. API
+// servers are restarted, and connections break, all the time.
+const watchPatience = time.Minute
+
+// Caches is how well each cache of the controller follows the API server. A cache that was never
+// filled, whose watch fails or that has stopped means that the controller acts on what is no longer
+// so, or not at all; nobody would see that. It shows in /readyz and in a metric. It is no reason for a
+// restart, after which the same list would fail in the same way.
+//
+// The replica that leads has caches, another one has none and is ready.
+type Caches struct {
+	kinds model.Kinds
+	now   func() time.Time
+
+	mu   sync.Mutex
+	each []*cached
+}
+
+// cached is the cache of a kind.
+type cached struct {
+	kind  string // as in DaemonSet.everynode.dev
+	now   func() time.Time
+	stop  func() bool   // whether it has stopped
+	ready []func() bool // whether everything that there was is in it, and was handled
+
+	mu    sync.Mutex
+	since time.Time // when it began to fail; zero while it does not
+	err   error
+}
+
+// New is for the kinds that are watched with kinds.
+func New(kinds model.Kinds) *Caches { return &Caches{kinds: kinds, now: time.Now} }
+
+// Kinds are those of DaemonSets that are watched.
+func (c *Caches) Kinds() model.Kinds { return c.kinds }
+
+// newInformer is the constructor of informers, whose lists and watches are observed.
+func (c *Caches) newInformer(lw toolscache.ListerWatcher, object runtime.Object, resync time.Duration, indexers toolscache.Indexers) toolscache.SharedIndexInformer {
+	of := &cached{kind: kindOf(object), now: c.now}
+	informer := toolscache.NewSharedIndexInformer(&observedListWatch{toolscache.ToListerWatcherWithContext(lw), of}, object, resync, indexers)
+	of.stop, of.ready = informer.IsStopped, []func() bool{informer.HasSynced}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.each = append(c.each, of)
+	return informer
+}
+
+func kindOf(object runtime.Object) string {
+	kinds, _, err := cacheScheme.ObjectKinds(object)
+	if err != nil {
+		return fmt.Sprintf("%T", object)
+	}
+	return kinds[0].GroupKind().String()
+}
+
+// handled adds a handler to those that have to see everything there is.
+func (c *Caches) Handled(object runtime.Object, synced func() bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, of := range c.each {
+		if of.kind == kindOf(object) {
+			of.ready = append(of.ready, synced)
+		}
+	}
+}
+
+// Checks are the readiness checks, by name: one for each kind that is watched, for an answer of /readyz has
+// no more of a failed check than its name.
+func (c *Caches) Checks() map[string]healthz.Checker {
+	checks := map[string]healthz.Checker{}
+	for _, object := range Watched(c.kinds) {
+		kind := kindOf(object)
+		checks["cache-"+kind] = func(*http.Request) error { return c.check(kind) }
+	}
+	return checks
+}
+
+// check says why the cache of a kind is stale.
+func (c *Caches) check(kind string) error {
+	for _, of := range c.all() {
+		if why := of.stale(); of.kind == kind && why != "" {
+			return errors.New(kind + " " + why)
+		}
+	}
+	return nil
+}
+
+// all are the caches that there are, by kind.
+func (c *Caches) all() []*cached {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	slices.SortFunc(c.each, func(a, b *cached) int { return strings.Compare(a.kind, b.kind) })
+	return slices.Clone(c.each)
+}
+
+var cacheSynced = metric.NewGaugeDesc("everynode_cache_synced",
+	"1 while the controller's cache of a kind follows the API server, 0 when it was not filled yet, its watch fails or it has stopped. A replica that does not lead has no caches.",
+	metric.Label{Name: "kind", Meaning: "each kind that is watched, with its group, as DaemonSet.everynode.dev"})
+
+// Describe and Collect implement prometheus.Collector.
+func (c *Caches) Describe(descriptions chan<- *prometheus.Desc) { descriptions <- cacheSynced }
+
+// Collect implements prometheus.Collector.
+func (c *Caches) Collect(collected chan<- prometheus.Metric) {
+	for _, of := range c.all() {
+		value := 1.0
+		if of.stale() != "" {
+			value = 0
+		}
+		collected <- prometheus.MustNewConstMetric(cacheSynced, prometheus.GaugeValue, value, of.kind)
+	}
+}
+
+// stale says why a cache does not show what there is; empty when it does.
+func (c *cached) stale() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	failing := ""
+	if c.err != nil {
+		failing = fmt.Sprintf("cannot be listed or watched since %s: %v", c.since.UTC().Format(time.RFC3339), c.err)
+	}
+	switch {
+	case c.stop():
+		return "is no longer watched"
+	case slices.ContainsFunc(c.ready, func(ready func() bool) bool { return !ready() }):
+		if failing != "" {
+			return failing
+		}
+		return "is being read"
+	case c.err != nil && c.now().Sub(c.since) >= watchPatience:
+		return failing
+	}
+	return ""
+}
+
+func (c *cached) failed(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err == nil {
+		c.since = c.now()
+	}
+	c.err = err
+}
+
+func (c *cached) succeeded() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.err = nil
+}
+
+// observedListWatch notes how lists and watches end.
+type observedListWatch struct {
+	toolscache.ListerWatcherWithContext
+	of *cached
+}
+
+// List and Watch implement toolscache.ListerWatcher. Reflectors call the methods with a context.
+func (w *observedListWatch) List(options metav1.ListOptions) (runtime.Object, error) {
+	return w.ListWithContext(context.Background(), options)
+}
+
+// Watch implements toolscache.ListerWatcher.
+func (w *observedListWatch) Watch(options metav1.ListOptions) (watch.Interface, error) {
+	return w.WatchWithContext(context.Background(), options)
+}
+
+// ListWithContext implements toolscache.ListerWatcherWithContext.
+func (w *observedListWatch) ListWithContext(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+	list, err := w.ListerWatcherWithContext.ListWithContext(ctx, options)
+	if err != nil {
+		w.of.failed(err)
+	} else {
+		w.of.succeeded()
+	}
+	return list, err
+}
+
+// WatchWithContext implements toolscache.ListerWatcherWithContext.
+func (w *observedListWatch) WatchWithContext(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+	stream, err := w.ListerWatcherWithContext.WatchWithContext(ctx, options)
+	if err != nil {
+		w.of.failed(err)
+		return nil, err
+	}
+	observed := &observedWatch{inner: stream, of: w.of, events: make(chan watch.Event), stopped: make(chan struct{}),
+		listing: options.SendInitialEvents != nil && *options.SendInitialEvents}
+	if !observed.listing { // after a list; when it breaks off, a list is next
+		w.of.succeeded()
+	}
+	go observed.forward()
+	return observed, nil
+}
+
+// observedWatch passes the events of a watch on. Those that a list consists of show that the watch works
+// only all together: any of them may be the one that cannot be decoded.
+type observedWatch struct {
+	inner   watch.Interface
+	of      *cached
+	listing bool
+	events  chan watch.Event
+	once    sync.Once
+	stopped chan struct{}
+}
+
+// ResultChan implements watch.Interface.
+func (w *observedWatch) ResultChan() <-chan watch.Event { return w.events }
+
+// Stop implements watch.Interface.
+func (w *observedWatch) Stop() {
+	w.once.Do(func() { close(w.stopped) })
+	w.inner.Stop()
+}
+
+func (w *observedWatch) forward() {
+	defer close(w.events)
+	for event := range w.inner.ResultChan() {
+		w.note(event)
+		select {
+		case w.events <- event:
+		case <-w.stopped:
+			return
+		}
+	}
+}
+
+func (w *observedWatch) note(event watch.Event) {
+	if event.Type == watch.Error {
+		w.of.failed(apierrors.FromObject(event.Object))
+		return
+	}
+	if !w.listing || event.Type != watch.Bookmark {
+		return
+	}
+	object, ok := event.Object.(metav1.Object)
+	if ok && object.GetAnnotations()[metav1.InitialEventsAnnotationKey] == "true" {
+		w.listing = false
+		w.of.succeeded()
+	}
+}

@@ -1,0 +1,156 @@
+package caches
+
+import (
+	"encoding/binary"
+	"errors"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+)
+
+// cacheScheme has the kinds that are watched. Pods and nodes are lean in it: to decode one whole, only
+// to drop nine tenths of it, was most of what an event cost. DaemonSets of everynode.dev are those that
+// can always be decoded.
+var cacheScheme = func() *runtime.Scheme {
+	scheme := runtime.NewScheme()
+	pods, own := corev1.SchemeGroupVersion, v1alpha1.GroupVersion
+	scheme.AddKnownTypes(pods, &corev1.Namespace{}, &corev1.NamespaceList{}, &corev1.ResourceQuota{}, &corev1.ResourceQuotaList{})
+	scheme.AddKnownTypeWithName(pods.WithKind("Pod"), &LeanPod{})
+	scheme.AddKnownTypeWithName(pods.WithKind("PodList"), &LeanPodList{})
+	scheme.AddKnownTypeWithName(pods.WithKind("Node"), &LeanNode{})
+	scheme.AddKnownTypeWithName(pods.WithKind("NodeList"), &LeanNodeList{})
+	scheme.AddKnownTypeWithName(own.WithKind("DaemonSet"), &ReadSet{})
+	scheme.AddKnownTypeWithName(own.WithKind("DaemonSetList"), &ReadSetList{})
+	metav1.AddToGroupVersion(scheme, pods)
+	metav1.AddToGroupVersion(scheme, own)
+	for _, add := range []func(*runtime.Scheme) error{appsv1.AddToScheme, policyv1.AddToScheme, schedulingv1.AddToScheme} {
+		utilruntime.Must(add(scheme))
+	}
+	return scheme
+}()
+
+// LeanPod is a pod of which only what seePod looks at is decoded from protobuf, the encoding in
+// which an API server sends pods. From JSON it is decoded whole.
+type LeanPod struct{ corev1.Pod }
+
+// The fields of a pod in protobuf, by number (k8s.io/api/core/v1 generated.proto), and of its
+// parts those that are decoded. Numbers never change their meaning.
+const (
+	podMetadata = 1
+	podSpec     = 2
+	podStatus   = 3
+)
+
+var (
+	// name, namespace, uid, resourceVersion, creationTimestamp, deletionTimestamp, labels,
+	// annotations, ownerReferences
+	leanMetadata = fields(1, 3, 5, 6, 8, 9, 11, 12, 13)
+	leanSpec     = fields(10, 18) // nodeName, affinity
+	leanStatus   = fields(1, 2)   // phase, conditions
+)
+
+// Unmarshal decodes from protobuf.
+func (p *LeanPod) Unmarshal(data []byte) error {
+	return eachField(data, func(number uint64, _, content []byte) error {
+		switch number {
+		case podMetadata:
+			return decodeFields(leanMetadata, content, p.ObjectMeta.Unmarshal)
+		case podSpec:
+			return decodeFields(leanSpec, content, p.Spec.Unmarshal)
+		case podStatus:
+			return decodeFields(leanStatus, content, p.Status.Unmarshal)
+		}
+		return nil
+	})
+}
+
+// DeepCopyObject implements runtime.Object.
+func (p *LeanPod) DeepCopyObject() runtime.Object { return &LeanPod{*p.DeepCopy()} }
+
+// LeanPodList is what a server answers that streams no lists. Its items are pods as far as they
+// are decoded.
+type LeanPodList struct{ corev1.PodList }
+
+// Unmarshal decodes from protobuf.
+func (l *LeanPodList) Unmarshal(data []byte) error {
+	return eachField(data, func(number uint64, _, content []byte) error {
+		switch number {
+		case 1:
+			return l.ListMeta.Unmarshal(content)
+		case 2:
+			var pod LeanPod
+			err := pod.Unmarshal(content)
+			l.Items = append(l.Items, pod.Pod)
+			return err
+		}
+		return nil
+	})
+}
+
+// DeepCopyObject implements runtime.Object.
+func (l *LeanPodList) DeepCopyObject() runtime.Object { return &LeanPodList{*l.DeepCopy()} }
+
+// fieldSet has the bit of every number that is in it.
+type fieldSet uint64
+
+func fields(numbers ...int) (set fieldSet) {
+	for _, number := range numbers {
+		set |= 1 << number
+	}
+	return set
+}
+
+// decodeFields decodes some of a message's fields, each by itself: decoding adds to what is there.
+func decodeFields(wanted fieldSet, message []byte, decode func([]byte) error) error {
+	return eachField(message, func(number uint64, field, _ []byte) error {
+		if number < 64 && wanted&(1<<number) != 0 {
+			return decode(field)
+		}
+		return nil
+	})
+}
+
+var errTruncated = errors.New("a protobuf message ends too early, or is none")
+
+// eachField calls f for every field of a protobuf message: its number, the whole of it and, of one
+// that has a length, as messages and texts have, its content.
+func eachField(message []byte, f func(number uint64, field, content []byte) error) error {
+	for len(message) > 0 {
+		tag, size := binary.Uvarint(message)
+		if size <= 0 {
+			return errTruncated
+		}
+		start, length := size, 0
+		switch tag & 7 { // how the value is encoded
+		case 0: // a number that says itself where it ends
+			_, length = binary.Uvarint(message[start:])
+		case 1:
+			length = 8
+		case 2:
+			said, size := binary.Uvarint(message[start:])
+			if size <= 0 || said > uint64(len(message)) {
+				return errTruncated
+			}
+			start, length = start+size, int(said)
+		case 5:
+			length = 4
+		default:
+			return errTruncated
+		}
+		if length < 0 || start+length > len(message) {
+			return errTruncated
+		}
+		if err := f(tag>>3, message[:start+length], message[start:start+length]); err != nil {
+			return err
+		}
+		message = message[start+length:]
+	}
+	return nil
+}

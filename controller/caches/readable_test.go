@@ -1,0 +1,179 @@
+package caches
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+)
+
+// setOf is a DaemonSet in JSON with this spec and status.
+func setOf(name, spec, status string) string {
+	return fmt.Sprintf(`{"apiVersion":"everynode.dev/v1alpha1","kind":"DaemonSet","metadata":{"name":%q,"namespace":"ns","uid":"uid-%s","resourceVersion":"7","generation":2,
+		"labels":{"a":"b"},"finalizers":["f"],"deletionTimestamp":"2026-01-02T03:04:05Z","managedFields":[{"manager":"m"}]},"spec":%s,"status":%s}`, name, name, spec, status)
+}
+
+// hostile are specs that a decoder cannot take, or takes for longer than anybody waits.
+func hostile() map[string]string {
+	inContainer := func(more string) string {
+		return `{"template":{"spec":{"containers":[{"name":"c",` + more + `}]}}}`
+	}
+	return map[string]string{
+		"a small exponent":         inContainer(`"resources":{"limits":{"cpu":"1e-40000000"}}`),
+		"a large exponent":         inContainer(`"resources":{"limits":{"cpu":"1e30000000"}}`),
+		"an exponent beyond int64": inContainer(`"resources":{"limits":{"cpu":"1e99999999999999999999"}}`),
+		"a port beyond int32":      inContainer(`"ports":[{"containerPort":5000000000}]`),
+		"an int-or-string":         `{"updateStrategy":{"rollingUpdate":{"maxUnavailable":5000000000}}}`,
+		"another type":             `{"selector":"app=d"}`,
+		"a list":                   `[1]`,
+		"a text":                   `"spec"`,
+		"many empty containers":    `{"template":{"spec":{"containers":[` + strings.Repeat(`{},`, 200000) + `{}]}}}`,
+		"a number of many digits":  `{"minReadySeconds":` + strings.Repeat("1", 1<<20) + `}`,
+		"two specs":                `{},"spec":` + inContainer(`"resources":{"limits":{"cpu":"1e-40000000"}}`),
+	}
+}
+
+const (
+	goodSpec   = `{"minReadySeconds":7,"selector":{"matchLabels":{"app":"d"}}}`
+	goodStatus = `{"desiredNumberScheduled":3,"conditions":[{"type":"Degraded","status":"False","reason":"R","message":"m","lastTransitionTime":"2026-01-02T03:04:05Z"}]}`
+)
+
+// seenOf is what the cache keeps of a DaemonSet in JSON.
+func seenOf(t *testing.T, data string) *Set {
+	t.Helper()
+	seen, err := TrimSet(decoded(t, []byte(data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return seen.(*Set)
+}
+
+// One that cannot be decoded is there all the same: who it is, whether it is being deleted, and its status.
+func TestReadSetKeepsWhatCanBeDecoded(t *testing.T) {
+	for name, spec := range hostile() {
+		t.Run(name, func(t *testing.T) {
+			got := seenOf(t, setOf("d", spec, goodStatus))
+			if got.Wrong == nil {
+				t.Fatal("no error")
+			}
+			want := seenOf(t, setOf("d", `{}`, goodStatus))
+			if want.Wrong != nil {
+				t.Fatal(want.Wrong)
+			}
+			if diff := cmp.Diff(want.DaemonSet, got.DaemonSet); diff != "" {
+				t.Errorf("what is kept (-of one without a spec, +got):\n%s", diff)
+			}
+			if got.UID != "uid-d" || got.DeletionTimestamp == nil || got.Status.DesiredNumberScheduled != 3 || got.ManagedFields != nil || got.Native() {
+				t.Errorf("kept: %+v", got.DaemonSet)
+			}
+		})
+	}
+}
+
+func TestReadSetOfWhatIsWhole(t *testing.T) {
+	for name, tc := range map[string]struct {
+		status      string
+		wantDesired int32
+	}{
+		"all of it":                      {goodStatus, 3},
+		"but a number of its status":     {`{"desiredNumberScheduled":5000000000,"numberReady":1}`, 0},
+		"but a time in its status":       {`{"desiredNumberScheduled":3,"conditions":[{"lastTransitionTime":"now"}]}`, 3},
+		"but its status is another type": {`[]`, 0},
+		"but it has no status":           {`null`, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := seenOf(t, setOf("d", goodSpec, tc.status))
+			if got.Wrong != nil || got.Spec.MinReadySeconds != 7 || got.Generation != 2 || got.Status.DesiredNumberScheduled != tc.wantDesired {
+				t.Errorf("kept %+v, %v", got.DaemonSet, got.Wrong)
+			}
+		})
+	}
+}
+
+// A list is as long as it is, whatever is in it, and so is its copy.
+func TestReadSetList(t *testing.T) {
+	items := []string{setOf("first", goodSpec, goodStatus)}
+	for _, spec := range hostile() {
+		items = append(items, setOf("bad", spec, goodStatus))
+	}
+	items = append(items, `{"metadata":{"name":"d","generation":"two","labels":{"a":7},"uid":"u"},"spec":{}}`, `{"metadata":[]}`, `{}`, `null`, setOf("last", goodSpec, goodStatus))
+	data := `{"apiVersion":"everynode.dev/v1alpha1","kind":"DaemonSetList","metadata":{"resourceVersion":"9","continue":"more"},"items":[` + strings.Join(items, ",") + `]}`
+	list := decoded(t, []byte(data)).DeepCopyObject()
+	if access, err := meta.ListAccessor(list); err != nil || access.GetResourceVersion() != "9" || access.GetContinue() != "more" {
+		t.Errorf("metadata of the list: %v, %v", access, err)
+	}
+	objects, err := meta.ExtractList(list)
+	if err != nil || len(objects) != len(items) {
+		t.Fatalf("%d items, %v, want %d", len(objects), err, len(items))
+	}
+	for i, object := range objects {
+		seen, err := TrimSet(object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		set := seen.(*Set)
+		if whole := i == 0 || i == len(items)-1; whole != (set.Wrong == nil && set.Spec.MinReadySeconds == 7) {
+			t.Errorf("item %d, %s: %v", i, set.Name, set.Wrong)
+		}
+		if again, err := TrimSet(seen); err != nil || again != seen {
+			t.Errorf("trimmed twice: %v, %v", again, err)
+		}
+	}
+	if set := objects[len(items)-5].(*ReadSet); set.Name != "d" || set.UID != "u" {
+		t.Errorf("of metadata that is wrong in part is kept: %+v", set.ObjectMeta)
+	}
+}
+
+// A bookmark is an object without a spec, whose annotation ends the list.
+func TestReadSetOfBookmark(t *testing.T) {
+	bookmark := decoded(t, []byte(`{"apiVersion":"everynode.dev/v1alpha1","kind":"DaemonSet","metadata":{"resourceVersion":"9","annotations":{"k8s.io/initial-events-end":"true"}}}`)).(*ReadSet)
+	if bookmark.Wrong != nil || bookmark.ResourceVersion != "9" || bookmark.Annotations[metav1.InitialEventsAnnotationKey] != "true" {
+		t.Errorf("a bookmark is %+v, %v", bookmark.ObjectMeta, bookmark.Wrong)
+	}
+}
+
+// Native ones are kept in the same form.
+func TestTrimSetOfNative(t *testing.T) {
+	native := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Name: "d", ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "m"}}}}
+	seen, err := TrimSet(native)
+	if err != nil || !seen.(*Set).Native() || seen.(*Set).ManagedFields != nil {
+		t.Errorf("%+v, %v", seen, err)
+	}
+	if other, err := TrimSet(&appsv1.Deployment{}); err != nil || !cmp.Equal(other, &appsv1.Deployment{}) {
+		t.Errorf("something else = %v, %v", other, err)
+	}
+}
+
+// The copy of one that cannot be decoded is of its kind, and keeps the error.
+func TestReadSetCopy(t *testing.T) {
+	set := decoded(t, []byte(setOf("d", `[]`, goodStatus))).(*ReadSet)
+	copied := set.DeepCopyObject()
+	if got, ok := copied.(*ReadSet); !ok || got.Wrong == nil || got.Name != "d" || got.GroupVersionKind() != v1alpha1.DaemonSetKind {
+		t.Errorf("the copy is a %T: %+v", copied, copied)
+	}
+}
+
+// Decoding never fails, whatever JSON it is, and keeps everything of what is well formed.
+func FuzzReadSet(f *testing.F) {
+	for _, spec := range hostile() {
+		f.Add([]byte(setOf("d", spec, goodStatus)))
+	}
+	f.Add([]byte(setOf("d", goodSpec, `{"conditions":[null,{}]}`)))
+	f.Add([]byte(`{"metadata":null,"spec":null,"status":7}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if !json.Valid(data) {
+			return
+		}
+		var lenient ReadSet
+		if err := lenient.UnmarshalJSON(data); err != nil {
+			t.Fatal(err)
+		}
+	})
+}

@@ -1,0 +1,287 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/controller/answers"
+	"github.com/everynode/everynode/controller/model"
+	"github.com/everynode/everynode/controller/notify"
+	"github.com/everynode/everynode/controller/pace"
+	"github.com/everynode/everynode/controller/placement"
+	"github.com/everynode/everynode/internal/daemon"
+)
+
+// Reasons of events, beside those of package answers. They are apps/v1's where it has one.
+const (
+	eventCreated = v1alpha1.EventSuccessfulCreate
+	eventDeleted = v1alpha1.EventSuccessfulDelete
+
+	eventPodFailed    = v1alpha1.EventFailedDaemonPod
+	eventPodSucceeded = v1alpha1.EventSucceededDaemonPod
+
+	eventFailedDelete = v1alpha1.EventFailedDelete
+	eventFailedClaim  = v1alpha1.EventFailedClaim
+	eventClaimed      = v1alpha1.EventPodClaimed
+)
+
+// Actions of events: what the controller was doing.
+const (
+	actionCreate = "CreatePod"
+	actionDelete = "DeletePod"
+	actionPlace  = "PlacePods"
+	actionClaim  = "ClaimPod"
+)
+
+// reportAfter is how many requests in a row may go without an answer before a condition tells.
+const reportAfter = 3
+
+// verifyAfter is when a cell is looked at again whose pod was made. Its event does that long
+// before; but when the watch was away and the pod is gone by the time it is back, there is none.
+const verifyAfter = time.Minute
+
+// actor keeps cells up: it plans one and does what the plan says.
+type actor struct {
+	kinds    model.Kinds
+	world    *state
+	client   client.Client
+	reader   client.Reader // of the API server, not of the cache
+	placer   *placement.Placer
+	gate     *pace.Throttle // of creates
+	refusals *refusals
+	owners   *owners
+	events   notify.Recorder
+	// unanswered counts, for each cell, the requests in a row that got no answer.
+	unanswered workqueue.TypedRateLimiter[daemon.CellKey]
+}
+
+var _ reconcile.TypedReconciler[daemon.CellKey] = (*actor)(nil)
+
+// Reconcile plans a cell and acts. An error is an answer of the API server that will be the same
+// for a while; it costs a growing delay.
+func (a *actor) Reconcile(ctx context.Context, key daemon.CellKey) (reconcile.Result, error) {
+	task := task{Task: a.world.startTask(key)}
+	if task.Node == nil { // the daemon or the node is gone, and a refused cell comes here once more
+		a.refusals.leave(key)
+	}
+	err := a.doAll(ctx, key, &task)
+	a.world.answered(key, task.made, err != nil && answers.MayBeDone(err))
+	if err != nil {
+		var held *answers.HeldBackError
+		if errors.As(err, &held) {
+			a.world.trouble(key, answers.Problem(held.Because))
+			return reconcile.Result{RequeueAfter: held.Wait}, nil
+		}
+		if answers.NoAnswer(err) {
+			if a.unanswered.NumRequeues(key) >= reportAfter {
+				a.world.trouble(key, answers.Problem(err))
+			}
+			return reconcile.Result{RequeueAfter: a.unanswered.When(key)}, nil
+		}
+		a.unanswered.Forget(key)
+		a.world.trouble(key, answers.Problem(err))
+		return reconcile.Result{}, err
+	}
+	a.unanswered.Forget(key)
+	a.world.trouble(key, daemon.Problem{})
+	return reconcile.Result{RequeueAfter: a.lookAgain(&task)}, nil
+}
+
+// task is what a cell's plan is carried out with.
+type task struct {
+	model.Task
+	made bool // set when the plan's pod was made
+}
+
+// doAll does what is due, up to the first thing that fails. Claims come first and alone: when they
+// are done the cell is another one, and planned again.
+func (a *actor) doAll(ctx context.Context, key daemon.CellKey, task *task) error {
+	for _, due := range task.Claims {
+		if err := a.claim(ctx, task.Object, due); err != nil {
+			return err
+		}
+	}
+	if len(task.Claims) > 0 {
+		return nil
+	}
+	if len(task.Doubts) > 0 {
+		return a.settleDoubts(ctx, key, task.Doubts)
+	}
+	for _, action := range task.Actions {
+		if err := a.do(ctx, key, task, action); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lookAgain is in how long to look at a cell again although nothing happened; 0: not at all.
+func (a *actor) lookAgain(task *task) time.Duration {
+	if !task.WakeAt.IsZero() {
+		return max(task.WakeAt.Sub(a.world.now()), time.Millisecond)
+	}
+	if slices.ContainsFunc(task.Actions, func(action daemon.Action) bool { return action.Op == daemon.Create }) {
+		return verifyAfter
+	}
+	return 0
+}
+
+func (a *actor) do(ctx context.Context, cell daemon.CellKey, task *task, action daemon.Action) error {
+	switch action.Op {
+	case daemon.Create:
+		return a.create(ctx, cell, task, action)
+	case daemon.Delete:
+		return a.deletePlanned(ctx, cell, task, action)
+	}
+	return fmt.Errorf("node %s: operation %q is unknown", cell.Node, action.Op)
+}
+
+func (a *actor) deletePlanned(ctx context.Context, cell daemon.CellKey, task *task, action daemon.Action) error {
+	deleted, err := a.delete(ctx, cell, task.Object, action)
+	if deleted {
+		a.world.deleted(cell, action.Pod.UID)
+	}
+	if deleted && action.Reason == daemon.ReasonFinished {
+		a.world.replaced(cell)
+		a.tellOfEnd(task.Object, cell.Node, &action.Pod)
+	}
+	return err
+}
+
+// create makes a pod, under the spare name when somebody else has the first one.
+func (a *actor) create(ctx context.Context, cell daemon.CellKey, task *task, action daemon.Action) error {
+	err := a.createAs(ctx, cell, task, action, task.Names[0])
+	if errors.Is(err, answers.ErrNameTaken) {
+		err = a.createAs(ctx, cell, task, action, task.Names[1])
+	}
+	task.made = err == nil
+	var held *answers.HeldBackError
+	if err == nil || errors.As(err, &held) || answers.NoAnswer(err) {
+		return err
+	}
+	a.tellRefused(task.Object, task.Node.Name, err)
+	return err
+}
+
+// toldOf is what the event is about that tells why nothing is made for a daemon. A namespace that is
+// being deleted takes no events either: then it is about the namespace, and kept in another one.
+func toldOf(owner *v1alpha1.DaemonSet, err error) (regarding, related runtime.Object) {
+	if answers.Of(answers.Create, err).AboutNamespace {
+		return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: owner.Namespace}}, owner
+	}
+	return owner, nil
+}
+
+// createAs makes a pod. That it is there already is an answer too: its name says that it comes after the same
+// pods, and the cache will show it.
+func (a *actor) createAs(ctx context.Context, cell daemon.CellKey, task *task, action daemon.Action, name string) error {
+	pod := daemon.NewPod(task.Template, task.Node, name)
+	if action.Reason == daemon.ReasonSurge {
+		daemon.Surge(pod)
+	}
+	if task.Former != "" {
+		return fmt.Errorf("pod %s/%s: %w", pod.Namespace, task.Former, answers.ErrFormer)
+	}
+	if action.AskOwner {
+		if there, err := a.owners.there(ctx, task.Object); err != nil || !there {
+			return err
+		}
+	}
+	if err := a.gate.Enter(ctx); err != nil {
+		return err
+	}
+	if wait, because := a.refusals.mayAsk(cell); because != nil {
+		a.gate.LeaveUnasked()
+		return &answers.HeldBackError{Wait: wait, Because: because}
+	}
+	placedBy, err := a.make(ctx, task, pod)
+	a.gate.Leave(err == nil || !answers.NoAnswer(err))
+	if err == nil || apierrors.IsAlreadyExists(err) {
+		a.world.wake(a.refusals.taken(cell))
+	}
+	switch {
+	case err == nil:
+		podsCreated.WithLabelValues(placedBy).Inc()
+		a.tellCreated(task.Object, task.Node.Name, pod, &action)
+		return nil
+	case apierrors.IsAlreadyExists(err):
+		return a.meet(ctx, task.Object, pod)
+	}
+	err = &answers.PodError{Doing: "creating", Pod: pod.Name, Node: task.Node.Name, Err: err}
+	if about := answers.Of(answers.Create, err).Concerns; about == answers.Daemon || about == answers.Node {
+		a.refusals.note(cell, err, about)
+	}
+	return err
+}
+
+// make stores a pod, when the daemon's selector matches it as it is emitted, and still does as it is stored. One that
+// it does not match would be released as soon as it is seen, and another one made (S8).
+func (a *actor) make(ctx context.Context, task *task, pod *corev1.Pod) (placedBy string, err error) {
+	if !task.Selector.Matches(labels.Set(pod.Labels)) {
+		return "", answers.ErrUnselected
+	}
+	placedBy, err = a.placer.Create(ctx, pod)
+	if err != nil || task.Selector.Matches(labels.Set(pod.Labels)) {
+		return placedBy, err
+	}
+	err = a.client.Delete(ctx, pod, client.Preconditions{UID: &pod.UID})
+	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+		return placedBy, fmt.Errorf("%w: deleting it: %w", answers.ErrRelabelled, err)
+	}
+	return placedBy, answers.ErrRelabelled
+}
+
+// meet looks who has the name that a pod of ours needs. Our own pod is no news: the cache does
+// not show it yet. Somebody else's is never touched.
+func (a *actor) meet(ctx context.Context, owner *v1alpha1.DaemonSet, pod *corev1.Pod) error {
+	var holder corev1.Pod
+	if err := a.reader.Get(ctx, client.ObjectKeyFromObject(pod), &holder); err != nil {
+		return fmt.Errorf("looking who has the name of pod %s: %w", pod.Name, err)
+	}
+	switch {
+	case metav1.IsControlledBy(&holder, owner):
+		return nil
+	case a.kinds.Owns(&holder) && holder.Spec.NodeName != "": // it runs, of a DaemonSet that had this name: the two must not overlap on a node
+		return fmt.Errorf("pod %s/%s: %w", pod.Namespace, pod.Name, answers.ErrFormer)
+	}
+	return fmt.Errorf("pod %s/%s: %w: delete or rename it", pod.Namespace, pod.Name, answers.ErrNameTaken)
+}
+
+// delete removes just the pod that the plan means, and says whether it did; one that is gone, or
+// another of the same name, is left alone.
+func (a *actor) delete(ctx context.Context, cell daemon.CellKey, owner *v1alpha1.DaemonSet, action daemon.Action) (deleted bool, err error) {
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: owner.Namespace, Name: action.Pod.Name}}
+	preconditions := client.Preconditions{UID: &action.Pod.UID}
+	if action.IfUnchanged {
+		preconditions.ResourceVersion = &action.Pod.Version
+	}
+	err = a.client.Delete(ctx, pod, preconditions)
+	switch {
+	case err == nil:
+		a.tellDeleted(owner, &action)
+		return true, nil
+	case apierrors.IsConflict(err) && action.IfUnchanged: // it may only have changed
+		return false, nil
+	case answers.Of(answers.Change, err).Concerns == answers.Nothing: // it is gone, and counts as gone
+		a.world.deleted(cell, action.Pod.UID)
+		return false, nil
+	}
+	err = &answers.Failure{Reason: eventFailedDelete, Err: fmt.Errorf("deleting pod %s: %w", action.Pod.Name, err)}
+	if !answers.NoAnswer(err) {
+		a.tellNotDeleted(owner, &action, err)
+	}
+	return false, err
+}

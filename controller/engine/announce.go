@@ -1,0 +1,29 @@
+package engine
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/tools/events"
+
+	"github.com/everynode/everynode/controller/model"
+	"github.com/everynode/everynode/controller/placement"
+)
+
+// announce tells every daemon, by event and by condition, that placement admission stopped or
+// began to be effective. When it began, what waited for it is planned again.
+func announce(world *state, recorder events.EventRecorder) func(effective bool, cause string) {
+	return func(effective bool, cause string) {
+		for _, object := range world.objects() {
+			if effective {
+				recorder.Eventf(object, nil, corev1.EventTypeNormal, placement.ReasonEffective, actionPlace,
+					"Admission pins pods to their nodes again")
+			} else {
+				recorder.Eventf(object, nil, corev1.EventTypeWarning, placement.ReasonNotEffective, actionPlace,
+					"Placement admission is not effective: %s", cause)
+			}
+			world.report(model.KeyOf(object))
+		}
+		if effective {
+			world.replan()
+		}
+	}
+}

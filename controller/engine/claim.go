@@ -1,0 +1,61 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/controller/answers"
+	"github.com/everynode/everynode/controller/model"
+	"github.com/everynode/everynode/internal/daemon"
+)
+
+// claim adopts or releases a pod, when both it and the daemon are still as they were seen: the
+// daemon is asked for anew, so that none that is being deleted takes pods that it would then
+// take along.
+func (a *actor) claim(ctx context.Context, owner *v1alpha1.DaemonSet, due model.Claim) error {
+	if !due.Adopt && !due.Pod.Bound {
+		return a.deleteUnbound(ctx, owner, due.Pod)
+	}
+	did, why, references := "released", "the selector does not match its labels", any([]map[string]any{{"$patch": "delete", "uid": owner.UID}})
+	if due.Adopt {
+		if there, err := stillThere(ctx, a.reader, owner); err != nil || !there {
+			return err
+		}
+		did, why, references = "adopted", "it has no controller and the selector matches its labels", []metav1.OwnerReference{*metav1.NewControllerRef(owner, owner.GVK())}
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": due.Pod.UID, "ownerReferences": references}})
+	if err != nil {
+		return err
+	}
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: due.Pod.GetNamespace(), Name: due.Pod.Name}}
+	err = a.client.Patch(ctx, pod, client.RawPatch(types.StrategicMergePatchType, patch))
+	switch {
+	case err == nil:
+		a.tellClaimed(owner, due.Pod, did, why)
+		return nil
+	case answers.Of(answers.Change, err).Concerns == answers.Nothing:
+		return nil // an event will tell
+	}
+	err = &answers.Failure{Reason: eventFailedClaim, Err: fmt.Errorf("changing the owner of pod %s: %w", due.Pod.Name, err)}
+	if !answers.NoAnswer(err) {
+		a.tellNotClaimed(owner, due.Pod, did, why, err)
+	}
+	return err
+}
+
+// deleteUnbound deletes a pod that is to be released and waits for its node: our scheduler serves no pod without a
+// DaemonSet, so that it would wait indefinitely. One that is bound or labelled meanwhile is left alone.
+func (a *actor) deleteUnbound(ctx context.Context, owner *v1alpha1.DaemonSet, pod *model.Pod) error {
+	_, err := a.delete(ctx, pod.Cell(), owner, daemon.Action{
+		Op: daemon.Delete, Pod: pod.Pod, IfUnchanged: true,
+		Message: "the selector does not match its labels, and without its DaemonSet it would not be scheduled",
+	})
+	return err
+}

@@ -1,0 +1,122 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/go-logr/logr"
+	utilclock "k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/everynode/everynode/controller/answers"
+	"github.com/everynode/everynode/controller/model"
+	"github.com/everynode/everynode/controller/notify"
+	"github.com/everynode/everynode/controller/pace"
+	"github.com/everynode/everynode/controller/placement"
+	"github.com/everynode/everynode/internal/daemon"
+)
+
+// Deps are what an engine works with. Nothing else reaches it: no other clock, no other source of random texts.
+type Deps struct {
+	Kinds    model.Kinds
+	Clock    utilclock.PassiveClock
+	Client   client.Client
+	Reader   client.Reader // of the API server, not of the cache
+	Recorder notify.Recorder
+	Queues   Queues
+	// Pods are those that the cache has, for the scrub.
+	Pods PodStore
+	Log  logr.Logger
+	// Nonce is in the names of pods that come after none that is known. No process ever had the same.
+	Nonce string
+
+	Placement placement.Mode
+	// NoPolicy is why no policy can place pods in this cluster; "" when one can.
+	NoPolicy string
+	// Workers is how many cells are worked on at a time.
+	Workers int
+}
+
+// Queues are what wakes the three reconcilers. The functions must not block and not call the engine.
+type Queues struct {
+	Cell func(cell daemon.CellKey, priority int32)
+	// Status has a daemon worked on after a time: each of a pod's events asks for the status, which is seldom written.
+	Status  func(key model.DaemonKey, after time.Duration)
+	History func(model.DaemonKey)
+}
+
+// Engine is the controller without a cluster and without a goroutine: functions for what informers see, for what
+// queues give, and for what happens at intervals. It reads no clock but its own, and no order of a map reaches what it
+// does: called with the same in the same order, it sends the same requests. It is safe for concurrent use, except for
+// Scrub.
+type Engine struct {
+	state    *state
+	refusals *refusals
+	owners   *owners
+	budgets  *budgets
+	placer   *placement.Placer
+	cells    *actor
+	status   *reporter
+	history  *historian
+	scrub    *scrubber
+	log      logr.Logger
+}
+
+// New makes an engine that has seen nothing.
+func New(deps Deps) *Engine {
+	now := deps.Clock.Now
+	e := &Engine{log: deps.Log}
+	world := newState(deps.Kinds, deps.Nonce, now, enqueuers{
+		cell:    deps.Queues.Cell,
+		status:  func(key model.DaemonKey) { deps.Queues.Status(key, e.status.wait(key)) },
+		history: deps.Queues.History,
+	})
+	sampler := newSampler(world)
+	*e = Engine{
+		state: world, log: deps.Log,
+		refusals: newRefusals(now),
+		owners:   newOwners(world, deps.Reader, now),
+		budgets:  newBudgets(world.reportSelected),
+		placer: placement.New(placement.Options{
+			Client: deps.Client, Mode: deps.Placement, NoPolicy: deps.NoPolicy,
+			Samples: sampler.samples, Answered: sampler.answer, Flipped: announce(world, deps.Recorder),
+		}),
+		scrub: &scrubber{world: world, pods: deps.Pods},
+	}
+	e.cells = &actor{
+		kinds: deps.Kinds, world: world, client: deps.Client, reader: deps.Reader, placer: e.placer,
+		gate: pace.New(deps.Workers), refusals: e.refusals, owners: e.owners, events: deps.Recorder,
+		unanswered: answers.Unanswered[daemon.CellKey](),
+	}
+	e.status = newReporter(world, deps.Client, e.placer, e.budgets, deps.Recorder)
+	e.history = &historian{
+		kinds: deps.Kinds, world: world, client: deps.Client, reader: deps.Reader, events: deps.Recorder,
+		unanswered: answers.Unanswered[model.DaemonKey](),
+	}
+	return e
+}
+
+// Begin lets work begin: everything that there is was seen.
+func (e *Engine) Begin() { e.state.begin() }
+
+// ReconcileCell plans a cell and acts.
+func (e *Engine) ReconcileCell(ctx context.Context, key daemon.CellKey) (reconcile.Result, error) {
+	return e.cells.Reconcile(ctx, key)
+}
+
+// ReconcileStatus writes a daemon's status.
+func (e *Engine) ReconcileStatus(ctx context.Context, key model.DaemonKey) (reconcile.Result, error) {
+	return e.status.Reconcile(ctx, key)
+}
+
+// ReconcileHistory keeps a daemon's ControllerRevisions.
+func (e *Engine) ReconcileHistory(ctx context.Context, key model.DaemonKey) (reconcile.Result, error) {
+	return e.history.Reconcile(ctx, key)
+}
+
+// Probe asks, while admission is not effective, whether it is. To be called every placement.ProbeInterval.
+func (e *Engine) Probe(ctx context.Context) { e.placer.Probe(ctx) }
+
+// Scrub compares a part of what is known with the cache. To be called every ScrubInterval, once Begin was.
+func (e *Engine) Scrub(ctx context.Context) { e.scrub.step(ctx) }

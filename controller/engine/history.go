@@ -1,0 +1,305 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/controller/answers"
+	"github.com/everynode/everynode/controller/model"
+	"github.com/everynode/everynode/internal/daemon"
+)
+
+// Events of history.
+const (
+	eventNotRecorded   = v1alpha1.EventRevisionNotRecorded
+	eventNotRelabelled = v1alpha1.EventPodNotRelabelled
+	actionRecord       = "RecordRevision"
+)
+
+// defaultHistoryLimit is apps/v1's revisionHistoryLimit.
+const defaultHistoryLimit = 10
+
+// historian keeps the ControllerRevisions of daemons: one for the current template, and as many
+// of former ones as the daemon wants. Only the pods of a native daemon wait for what is done here
+// (settle.go).
+type historian struct {
+	kinds  model.Kinds
+	world  *state
+	client client.Client
+	reader client.Reader // of the API server, not of the cache
+	events events.EventRecorder
+	// unanswered counts, for each daemon, the requests in a row that got no answer.
+	unanswered workqueue.TypedRateLimiter[model.DaemonKey]
+}
+
+var _ reconcile.TypedReconciler[model.DaemonKey] = (*historian)(nil)
+
+// Reconcile plans a daemon's history and acts. An error is an answer of the API server that will
+// be the same for a while; it costs a growing delay. What does not depend on it is done: to drop
+// old ControllerRevisions may be what makes room for the new one.
+func (h *historian) Reconcile(ctx context.Context, key model.DaemonKey) (reconcile.Result, error) {
+	subject, ok := h.world.subject(key)
+	if !ok {
+		h.unanswered.Forget(key)
+		return reconcile.Result{}, nil
+	}
+	var (
+		result  reconcile.Result
+		refused error
+	)
+	steps := h.plan(key, &subject)
+	// Records that are made one below may have come without a word (spare): its pods wait from now on.
+	h.world.recordsChanged(key)
+	for _, step := range steps {
+		err := h.do(ctx, &subject, step)
+		switch {
+		case errors.Is(err, errOutdated):
+			return reconcile.Result{}, nil
+		case err != nil && answers.NoAnswer(err):
+			return reconcile.Result{RequeueAfter: h.unanswered.When(key)}, nil
+		case step.Op == daemon.Create:
+			result.RequeueAfter = verifyAfter
+		}
+		refused = errors.Join(refused, err)
+	}
+	h.unanswered.Forget(key)
+	if refused != nil {
+		return reconcile.Result{}, refused
+	}
+	return result, nil
+}
+
+func (h *historian) plan(key model.DaemonKey, subject *model.Subject) []daemon.HistoryStep {
+	limit := defaultHistoryLimit
+	if given := subject.Object.Spec.RevisionHistoryLimit; given != nil {
+		limit = int(*given)
+	}
+	return daemon.PlanHistory(daemon.History{
+		Content: subject.ID.Content, Name: subject.ID.Record, Limit: limit,
+		Records: h.world.recordsOf(subject),
+		InUse:   func(revision string) bool { return h.world.holds(key, revision) },
+	})
+}
+
+func (h *historian) do(ctx context.Context, subject *model.Subject, step daemon.HistoryStep) error {
+	switch step.Op {
+	case daemon.Keep:
+		return nil
+	case daemon.Create:
+		return h.create(ctx, subject, step)
+	case daemon.Rename:
+		return h.rename(ctx, subject, step)
+	case daemon.Adopt:
+		return h.adopt(ctx, subject, step.Record)
+	case daemon.Release:
+		return h.release(ctx, subject, step.Record)
+	case daemon.Renumber:
+		return h.renumber(ctx, subject, step)
+	case daemon.Relabel:
+		return h.relabel(ctx, subject, step.Record)
+	case daemon.Delete:
+		return h.delete(ctx, subject, step.Record)
+	}
+	return fmt.Errorf("ControllerRevision %s: operation %q is unknown", step.Record.Name, step.Op)
+}
+
+// create records the current template. That its name is there already is an answer too.
+func (h *historian) create(ctx context.Context, subject *model.Subject, step daemon.HistoryStep) error {
+	template := *subject.Template
+	template.Revision = cmp.Or(template.Revision, subject.ID.Revision)
+	object, err := daemon.NewRevision(&template, step.Record.Name, step.Number, subject.Object.Annotations)
+	if err != nil {
+		return err
+	}
+	err = h.make(ctx, subject, object)
+	switch {
+	case err == nil:
+		return nil
+	case apierrors.IsAlreadyExists(err):
+		return h.meet(ctx, subject, object)
+	}
+	err = fmt.Errorf("creating ControllerRevision %s: %w", object.Name, err)
+	if !answers.NoAnswer(err) {
+		consequence := "pods are made all the same"
+		if subject.Template.Revision == "" {
+			consequence = "no pods are made until it is"
+		}
+		regarding, related := toldOf(subject.Object, err)
+		h.events.Eventf(regarding, related, corev1.EventTypeWarning, eventNotRecorded, actionRecord,
+			"The template is not recorded for a rollback; %s: %v", consequence, err)
+	}
+	return err
+}
+
+// make stores a record, when the daemon's selector matches it as it is and as it is stored: one that it does not match
+// would be released, and another one made under another name (S8).
+func (h *historian) make(ctx context.Context, subject *model.Subject, object *appsv1.ControllerRevision) error {
+	if !subject.Matches(object.Labels) {
+		return answers.ErrUnselected
+	}
+	if err := h.client.Create(ctx, object); err != nil || subject.Matches(object.Labels) {
+		return err
+	}
+	err := h.client.Delete(ctx, object, client.Preconditions{UID: &object.UID})
+	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+		return fmt.Errorf("%w: deleting it: %w", answers.ErrRelabelled, err)
+	}
+	return answers.ErrRelabelled
+}
+
+// meet looks who has the name that the current template's record needs. One that we would keep or
+// adopt is no news: the cache does not show it yet.
+func (h *historian) meet(ctx context.Context, subject *model.Subject, object *appsv1.ControllerRevision) error {
+	var holder appsv1.ControllerRevision
+	if err := h.reader.Get(ctx, client.ObjectKeyFromObject(object), &holder); err != nil {
+		return fmt.Errorf("looking who has the name of ControllerRevision %s: %w", object.Name, err)
+	}
+	observed := h.kinds.ObserveRevision(&holder)
+	for _, step := range daemon.PlanHistory(daemon.History{
+		Content: subject.ID.Content, Name: subject.ID.Record, Records: []daemon.Record{subject.Record(&observed)},
+		InUse: func(string) bool { return true },
+	}) {
+		if step.Op == daemon.Rename {
+			return h.rename(ctx, subject, step)
+		}
+	}
+	return nil
+}
+
+// rename has the template called otherwise, by a new collisionCount. That is a change of the
+// daemon, which brings it here again. A late cache has the same number written twice.
+func (h *historian) rename(ctx context.Context, subject *model.Subject, step daemon.HistoryStep) error {
+	set := subject.Object
+	collisions := ptr.Deref(set.Status.CollisionCount, 0) + 1
+	patch, err := json.Marshal(map[string]any{
+		"metadata": map[string]any{"uid": set.UID},
+		"status":   map[string]any{"collisionCount": collisions},
+	})
+	if err != nil {
+		return fmt.Errorf("counting a collision: %w", err)
+	}
+	err = h.client.Status().Patch(ctx, metadataOf(set), client.RawPatch(types.MergePatchType, patch))
+	switch {
+	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
+		return errOutdated
+	case err != nil:
+		return fmt.Errorf("counting a collision of the name %s: %w", step.Record.Name, err)
+	}
+	h.events.Eventf(set, nil, corev1.EventTypeWarning, string(step.Reason), actionRecord, "%s", step.Message)
+	return nil
+}
+
+// errOutdated ends a pass over the history of a daemon that is not any more what the cache shows.
+// An event is on its way and brings it here again.
+var errOutdated = errors.New("the DaemonSet has changed")
+
+// adopt takes control of an orphan. The cache may show a daemon that is gone or on its way out,
+// and what such a daemon takes is lost: so the API server is asked first.
+func (h *historian) adopt(ctx context.Context, subject *model.Subject, record daemon.Record) error {
+	there, err := stillThere(ctx, h.reader, subject.Object)
+	if err != nil {
+		return err
+	}
+	if !there {
+		return errOutdated
+	}
+	// Merged by UID into the owner references that there are (strategic merge).
+	metadata := stateOf(record)
+	metadata["ownerReferences"] = []metav1.OwnerReference{subject.Template.Owner}
+	return h.patch(ctx, subject, record, types.StrategicMergePatchType, map[string]any{"metadata": metadata})
+}
+
+// release lets a record go whose labels the selector does not match any more.
+func (h *historian) release(ctx context.Context, subject *model.Subject, record daemon.Record) error {
+	metadata := stateOf(record)
+	metadata["ownerReferences"] = []map[string]any{{"$patch": "delete", "uid": subject.Object.UID}}
+	return h.patch(ctx, subject, record, types.StrategicMergePatchType, map[string]any{"metadata": metadata})
+}
+
+// relabel calls the pods of a record as those of the current template are called. A pod that is
+// gone or another one meanwhile is an event, which brings the daemon here again.
+func (h *historian) relabel(ctx context.Context, subject *model.Subject, record daemon.Record) error {
+	current, _ := daemon.CurrentRecord(h.world.recordsOf(subject), subject.ID.Content)
+	if current == nil {
+		return errOutdated
+	}
+	for _, pod := range h.world.podsOf(model.KeyOf(subject.Object), record.Revision) {
+		patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
+			"uid": pod.UID, "resourceVersion": pod.Version,
+			"labels": map[string]any{appsv1.ControllerRevisionHashLabelKey: current.Revision},
+		}})
+		if err != nil {
+			return fmt.Errorf("relabelling pod %s: %w", pod.Name, err)
+		}
+		object := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: pod.GetNamespace(), Name: pod.Name}}
+		err = h.client.Patch(ctx, object, client.RawPatch(types.MergePatchType, patch))
+		if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+			return h.notRelabelled(subject, pod, current, err)
+		}
+	}
+	return nil
+}
+
+// notRelabelled tells of a pod that keeps its daemon waiting.
+func (h *historian) notRelabelled(subject *model.Subject, pod *model.Pod, current *daemon.Record, err error) error {
+	if !answers.NoAnswer(err) {
+		h.events.Eventf(subject.Object, nil, corev1.EventTypeWarning, eventNotRelabelled, actionRecord,
+			"Pod %s is of the current template, which has two records, and no pods are made or replaced until its label %s can be changed to %s, or the pod is deleted: %v",
+			pod.Name, appsv1.ControllerRevisionHashLabelKey, current.Revision, err)
+	}
+	return fmt.Errorf("relabelling pod %s: %w", pod.Name, err)
+}
+
+func (h *historian) renumber(ctx context.Context, subject *model.Subject, step daemon.HistoryStep) error {
+	return h.patch(ctx, subject, step.Record, types.MergePatchType, map[string]any{"metadata": stateOf(step.Record), "revision": step.Number})
+}
+
+// stateOf is the precondition of a patch: the object, in the state in which it was planned for (S5).
+func stateOf(record daemon.Record) map[string]any {
+	return map[string]any{"uid": record.UID, "resourceVersion": record.ResourceVersion}
+}
+
+// patch changes a ControllerRevision unless it is gone or has changed meanwhile: that is an event,
+// which brings the daemon here again. Nothing else of this pass is done then.
+func (h *historian) patch(ctx context.Context, subject *model.Subject, record daemon.Record, kind types.PatchType, change map[string]any) error {
+	patch, err := json.Marshal(change)
+	if err != nil {
+		return fmt.Errorf("patching ControllerRevision %s: %w", record.Name, err)
+	}
+	err = h.client.Patch(ctx, named(subject, record), client.RawPatch(kind, patch))
+	switch {
+	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
+		return errOutdated
+	case err != nil:
+		return fmt.Errorf("patching ControllerRevision %s: %w", record.Name, err)
+	}
+	return nil
+}
+
+// delete removes just the ControllerRevision that the plan means (S5).
+func (h *historian) delete(ctx context.Context, subject *model.Subject, record daemon.Record) error {
+	err := h.client.Delete(ctx, named(subject, record), client.Preconditions{UID: &record.UID})
+	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+		return fmt.Errorf("deleting ControllerRevision %s: %w", record.Name, err)
+	}
+	return nil
+}
+
+func named(subject *model.Subject, record daemon.Record) *appsv1.ControllerRevision {
+	return &appsv1.ControllerRevision{ObjectMeta: metav1.ObjectMeta{Namespace: subject.Object.Namespace, Name: record.Name}}
+}

@@ -1,0 +1,116 @@
+package engine
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/everynode/everynode/controller/model"
+)
+
+// A heartbeat changes nothing that a verdict depends on, and must cost nothing.
+func TestSameNode(t *testing.T) {
+	node := makeNode("n1", labelled("disk", "ssd"))
+	tests := map[string]struct {
+		change func(*corev1.Node)
+		want   bool
+	}{
+		"heartbeat":      {change: func(n *corev1.Node) { n.ResourceVersion = "8" }, want: true},
+		"no labels left": {change: func(n *corev1.Node) { n.Labels = nil }},
+		"label":          {change: labelled("disk", "hdd")},
+		"taint":          {change: func(n *corev1.Node) { n.Spec.Taints = []corev1.Taint{{Key: "a"}} }},
+		"incarnation":    {change: incarnation("other")},
+		"no taints":      {change: func(n *corev1.Node) { n.Spec.Taints = []corev1.Taint{} }, want: true},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			changed := node.DeepCopy()
+			test.change(changed)
+			if got := sameNode(node, changed); got != test.want {
+				t.Errorf("sameNode = %v, want %v", got, test.want)
+			}
+		})
+	}
+}
+
+// Every kind of event, and a delete event that was missed, comes to the model.
+func TestHandlersTellTheWorld(t *testing.T) {
+	w, q, _ := newTestWorld()
+	o := &Engine{state: w, refusals: newRefusals(time.Now), owners: newOwners(w, nil, time.Now)}
+	daemons, nodes, pods := o.DaemonSets(), o.Nodes(), o.Pods()
+	set, node := makeDaemon("d"), makeNode("n1")
+	pod := everynodeOnly.ObservePod(makePod(set, node))
+	cell, daemon := []string{"uid-d on n1"}, []types.UID{"uid-d"}
+
+	tests := []struct {
+		name        string
+		event       func()
+		wantPlans   []string
+		wantReports []types.UID
+	}{
+		{"node added", func() { nodes.Added(node) }, nil, nil},
+		{"daemon added", func() { daemons.Added(seenAs(set)) }, cell, daemon},
+		{"daemon's status changed", func() { daemons.Updated(seenAs(set), seenAs(makeDaemon("d"))) }, nil, daemon},
+		{"daemon changed", func() { daemons.Updated(seenAs(set), seenAs(makeDaemon("d", generation(2)))) }, cell, daemon},
+		{"heartbeat", func() { nodes.Updated(node, makeNode("n1")) }, nil, nil},
+		{"node tainted", func() {
+			nodes.Updated(node, makeNode("n1", func(n *corev1.Node) {
+				n.Spec.Taints = []corev1.Taint{{Key: "a", Effect: corev1.TaintEffectNoExecute}}
+			}))
+		}, cell, daemon},
+		{"pod added", func() { pods.Added(pod) }, cell, daemon},
+		{"pod bound", func() { pods.Updated(pod, everynodeOnly.ObservePod(makePod(set, node, bound("n1")))) }, cell, daemon},
+		{"pod deleted", func() { pods.Deleted(pod) }, nil, daemon}, // none may follow it
+		{"pod deleted again", func() { pods.Added(pod); q.drain(); pods.Deleted(pod) }, nil, daemon},
+		{"node deleted", func() { nodes.Deleted(node) }, cell, daemon},
+		{"daemon deleted", func() { daemons.Deleted(seenAs(set)); q.drain() }, nil, nil},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			test.event()
+			wantQueued(t, q, test.wantPlans, test.wantReports)
+		})
+	}
+	if size := w.model.Size(); size > 0 {
+		t.Errorf("%d entries are remembered", size)
+	}
+}
+
+// After a gap in the watch, a delete and a create under the same name come as one update.
+func TestHandlersTellUpdatesFromReplacements(t *testing.T) {
+	w, _, _ := newTestWorld()
+	o := &Engine{state: w, refusals: newRefusals(time.Now), owners: newOwners(w, nil, time.Now)}
+	set, node := makeDaemon("d"), makeNode("n1")
+	w.nodeSeen(node)
+	o.DaemonSets().Added(seenAs(set))
+	pods := o.Pods()
+	first, second := everynodeOnly.ObservePod(makePod(set, node, podUID("1"))), everynodeOnly.ObservePod(makePod(set, node, podUID("2")))
+	pods.Added(first)
+	pods.Updated(first, second)
+	wantSteps(t, w, model.KeyOf(set).On("n1")) // one pod, no excess
+	pods.Deleted(second)
+	wantSteps(t, w, model.KeyOf(set).On("n1"), createStep)
+
+	anew := makeDaemon("d")
+	anew.UID = "uid-d-anew"
+	o.DaemonSets().Updated(seenAs(set), seenAs(anew))
+	wantSteps(t, w, model.KeyOf(set).On("n1"))
+	wantSteps(t, w, model.KeyOf(anew).On("n1"), createStep)
+}
+
+// While a daemon's status may not be written, asking for it costs no pass of the queue.
+func TestStatusWaitsInItsQueue(t *testing.T) {
+	c, key := &clock{Time: t0}, model.DaemonKey{Namespace: "ns", UID: "uid-d"}
+	var after []time.Duration
+	e := New(Deps{Clock: c, Queues: Queues{Status: func(_ model.DaemonKey, wait time.Duration) { after = append(after, wait) }}})
+	e.status.note(key)
+	e.state.report(key)
+	c.Advance(statusInterval)
+	e.state.report(key)
+	if want := []time.Duration{statusInterval, 0}; !slices.Equal(after, want) {
+		t.Errorf("put off for %v, want %v", after, want)
+	}
+}

@@ -1,0 +1,77 @@
+package engine
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/controller/model"
+)
+
+// readOwnerEvery is for how long an answer about a DaemonSet is taken for true: a node pool that is drained
+// costs one request a second, not one for each node, and what is made meanwhile is little, for cells back off.
+const readOwnerEvery = time.Second
+
+// owners reads DaemonSets from the API server, for cells whose pod vanished: the garbage collector deletes the
+// pods of a DaemonSet that is gone, and while the watch does not show that yet, every pod that is made is the next
+// one that it deletes.
+type owners struct {
+	world  *state
+	reader client.Reader // of the API server, not of the cache
+	now    func() time.Time
+
+	mu    sync.Mutex
+	known map[model.DaemonKey]*owner
+}
+
+// owner is what was read of one DaemonSet. It is locked while it is read: who asks meanwhile gets the same answer.
+type owner struct {
+	mu    sync.Mutex
+	at    time.Time
+	there bool
+}
+
+func newOwners(world *state, reader client.Reader, now func() time.Time) *owners {
+	return &owners{world: world, reader: reader, now: now, known: map[model.DaemonKey]*owner{}}
+}
+
+// there reports whether a DaemonSet is there and not being deleted. Of one that is not nothing is planned any more.
+func (o *owners) there(ctx context.Context, set *v1alpha1.DaemonSet) (bool, error) {
+	key := model.KeyOf(set)
+	of := o.of(key)
+	of.mu.Lock()
+	defer of.mu.Unlock()
+	if of.there && o.now().Sub(of.at) < readOwnerEvery {
+		return true, nil
+	}
+	there, err := stillThere(ctx, o.reader, set)
+	if err != nil {
+		return false, err
+	}
+	of.at, of.there = o.now(), there
+	if !there {
+		o.world.ownerGone(key)
+		o.forget(key)
+	}
+	return there, nil
+}
+
+func (o *owners) of(key model.DaemonKey) *owner {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	of, known := o.known[key]
+	if !known {
+		of = &owner{}
+		o.known[key] = of
+	}
+	return of
+}
+
+func (o *owners) forget(key model.DaemonKey) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.known, key)
+}

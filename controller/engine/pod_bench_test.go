@@ -1,0 +1,101 @@
+package engine
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/everynode/everynode/controller/caches"
+	"github.com/everynode/everynode/controller/model"
+	"github.com/everynode/everynode/internal/daemon"
+	"github.com/everynode/everynode/test/bench/standin"
+)
+
+// deaf is a state that nobody listens to, with daemons whose pods run on every node.
+func deaf(tb testing.TB, daemons, nodes int) (*state, []*model.Pod) {
+	tb.Helper()
+	w := newState(everynodeOnly, "", func() time.Time { return t0 }, enqueuers{func(daemon.CellKey, int32) {}, func(model.DaemonKey) {}, func(model.DaemonKey) {}})
+	w.begin()
+	for n := range nodes {
+		w.nodeSeen(makeNode(fmt.Sprintf("node-%d", n)))
+	}
+	var pods []*model.Pod
+	for d := range daemons {
+		set := makeDaemon(fmt.Sprintf("daemon-%d", d))
+		if err := w.seen(set); err != nil {
+			tb.Fatal(err)
+		}
+		for n := range nodes {
+			name := fmt.Sprintf("node-%d", n)
+			pod := everynodeOnly.ObservePod(makePod(set, makeNode(name), bound(name), ready(t0), podUID(set.UID+"-"+"pod-"+makeNode(name).UID)))
+			w.podIs(pod)
+			if d == 0 {
+				pods = append(pods, pod)
+			}
+		}
+	}
+	return w, pods
+}
+
+// A pod's event costs what it changed: the time must hardly depend on the number of nodes. It is all
+// that this package does about one, from the bytes that the watch brings to the plan.
+func BenchmarkPodEvent(b *testing.B) {
+	raw := standin.EncodedPod(b)
+	for _, nodes := range []int{1000, 15000} {
+		b.Run(fmt.Sprintf("nodes=%d", nodes), func(b *testing.B) {
+			w, pods := deaf(b, 1, nodes)
+			unready := make([]*model.Pod, len(pods))
+			for i, pod := range pods {
+				changed := *pod
+				changed.Ready = false
+				unready[i] = &changed
+			}
+			b.ReportAllocs()
+			i := 0
+			for b.Loop() {
+				states := pods
+				if i/len(pods)%2 == 0 {
+					states = unready
+				}
+				var decoded caches.LeanPod
+				if err := decoded.Unmarshal(raw); err != nil || !everynodeOnly.ObservePod(&decoded.Pod).Ours() {
+					b.Fatal(err)
+				}
+				pod := states[i%len(pods)]
+				w.podIs(pod)
+				w.task(pod.Cell())
+				i++
+			}
+		})
+	}
+}
+
+// BenchmarkSeePod is what it takes to decode a pod and to keep what is kept of it: lean, as the
+// controller does it, and whole, as client-go would.
+func BenchmarkSeePod(b *testing.B) {
+	raw := standin.EncodedPod(b)
+	decode := map[string]func() (*model.Pod, error){
+		"lean": func() (*model.Pod, error) {
+			var pod caches.LeanPod
+			err := pod.Unmarshal(raw)
+			return everynodeOnly.ObservePod(&pod.Pod), err
+		},
+		"whole": func() (*model.Pod, error) {
+			var pod corev1.Pod
+			err := pod.Unmarshal(raw)
+			return everynodeOnly.ObservePod(&pod), err
+		},
+	}
+	for _, how := range []string{"lean", "whole"} {
+		b.Run(how, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if seen, err := decode[how](); err != nil || !seen.Ours() {
+					b.Fatalf("seen %+v, %v", seen, err)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,72 @@
+package engine
+
+import (
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/controller/model"
+)
+
+func selecting(set *v1alpha1.DaemonSet) {
+	set.Spec.Selector = &metav1.LabelSelector{MatchLabels: set.Spec.Template.Labels}
+}
+
+func TestRevisionsWake(t *testing.T) {
+	s := newShelf(t)
+	see(t, s.world, makeDaemon("e", selecting))
+	see(t, s.world, makeDaemon("elsewhere", func(set *v1alpha1.DaemonSet) {
+		set.Namespace, set.Spec.Template.Labels = "elsewhere", map[string]string{"app": "d"}
+	}, selecting))
+	see(t, s.world, makeDaemon("leaving", deleting, func(set *v1alpha1.DaemonSet) {
+		set.Spec.Template.Labels = map[string]string{"app": "d"}
+	}, selecting))
+	handler := (&Engine{state: s.world}).ControllerRevisions()
+
+	early := s.put(t, "early", 1)
+	handler.Added(early)
+	s.queues.looked()
+
+	ours := s.put(t, "image:0", 1)
+	free := s.put(t, "image:5", 1, orphan)
+	other := s.put(t, "image:6", 1, ofAnother, func(object *appsv1.ControllerRevision) { object.OwnerReferences[0].APIVersion = "apps/v1" })
+	named := s.put(t, "image:1", 1, ofAnother, func(object *appsv1.ControllerRevision) { object.OwnerReferences[0].APIVersion = "apps/v1" })
+	changed := func(object *appsv1.ControllerRevision, change func(*appsv1.ControllerRevision)) *appsv1.ControllerRevision {
+		object = object.DeepCopy()
+		change(object)
+		return object
+	}
+	for _, test := range []struct {
+		name  string
+		event func()
+		want  []string
+	}{
+		{"ours", func() { handler.Added(ours) }, []string{"uid-d"}},
+		{"ours changed", func() { handler.Updated(ours, ours) }, []string{"uid-d"}},
+		{"ours becomes another daemon's", func() { handler.Updated(ours, changed(ours, ofAnother)) }, []string{"uid-d", "uid-other"}},
+		{"ours becomes an orphan", func() { handler.Updated(ours, changed(ours, orphan)) }, []string{"uid-d", "uid-other"}},
+		{"ours deleted", func() { handler.Deleted(ours) }, []string{"uid-d"}},
+		{"ours deleted again", func() { handler.Deleted(ours) }, nil},
+		{"an orphan", func() { handler.Added(free) }, []string{"uid-d"}},
+		{"an orphan is adopted by another kind", func() {
+			handler.Updated(free, changed(free, func(object *appsv1.ControllerRevision) { object.OwnerReferences = other.OwnerReferences }))
+		}, []string{"uid-d"}},
+		{"somebody else's", func() { handler.Added(other) }, nil},
+		{"somebody else's deleted", func() { handler.Deleted(other) }, nil},
+		{"one of our name", func() { handler.Added(named) }, []string{"uid-d"}},
+		{"one of our name deleted", func() { handler.Deleted(named) }, []string{"uid-d"}},
+	} {
+		test.event()
+		wantStrings(t, test.name, test.want, s.queues.looked())
+	}
+	handler.Deleted(free)
+	handler.Deleted(early)
+	for _, key := range []model.DaemonKey{{Namespace: "ns", UID: "uid-d"}, {Namespace: "ns", UID: "uid-e"}, {Namespace: "elsewhere", UID: "uid-elsewhere"}, {Namespace: "ns", UID: "uid-leaving"}} {
+		s.world.daemonGone(key)
+	}
+	if size := s.world.model.Size(); size > 0 {
+		t.Errorf("%d entries are remembered", size)
+	}
+}

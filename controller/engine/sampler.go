@@ -1,0 +1,70 @@
+package engine
+
+import (
+	"maps"
+	"slices"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// sampler chooses the daemons by whose pods the placer asks whether admission is effective. The API server
+// may refuse a pod before it comes to that, and somebody may see to it that it refuses all pods of a
+// namespace. So namespaces take turns, and in each its daemons; and who had an answer is asked again first.
+type sampler struct {
+	world *state
+
+	mu        sync.Mutex
+	namespace string               // the last one that had its turn
+	names     map[string]string    // the last daemon that had its turn, by namespace
+	answered  types.NamespacedName // the daemon that had the last answer
+}
+
+func newSampler(world *state) *sampler { return &sampler{world: world, names: map[string]string{}} }
+
+// samples are pods as they are emitted, of as many daemons, or fewer when there are no more.
+func (s *sampler) samples(limit int) []*corev1.Pod {
+	emitted := s.world.emitted()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var samples []*corev1.Pod
+	take := func(namespace, name string) {
+		samples = append(samples, emitted[namespace][name]())
+		delete(emitted[namespace], name)
+	}
+	if _, there := emitted[s.answered.Namespace][s.answered.Name]; there && limit > 0 {
+		take(s.answered.Namespace, s.answered.Name)
+	}
+	for len(samples) < limit {
+		maps.DeleteFunc(emitted, func(_ string, daemons map[string]func() *corev1.Pod) bool { return len(daemons) == 0 })
+		if len(emitted) == 0 {
+			break
+		}
+		s.namespace = following(emitted, s.namespace)
+		name := following(emitted[s.namespace], s.names[s.namespace])
+		s.names[s.namespace] = name
+		take(s.namespace, name)
+	}
+	return samples
+}
+
+// following is the least key above last, else the least of all.
+func following[V any](of map[string]V, last string) string {
+	keys := slices.Sorted(maps.Keys(of))
+	at, found := slices.BinarySearch(keys, last)
+	if found {
+		at++
+	}
+	return keys[at%len(keys)]
+}
+
+// answer notes whose pod was answered.
+func (s *sampler) answer(pod *corev1.Pod) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if owner := metav1.GetControllerOfNoCopy(pod); owner != nil {
+		s.answered = types.NamespacedName{Namespace: pod.Namespace, Name: owner.Name}
+	}
+}

@@ -1,0 +1,99 @@
+package engine
+
+import (
+	"fmt"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/controller/model"
+	"github.com/everynode/everynode/controller/placement"
+	"github.com/everynode/everynode/internal/daemon"
+)
+
+func inNamespace(namespace string) func(*v1alpha1.DaemonSet) {
+	return func(set *v1alpha1.DaemonSet) { set.Namespace = namespace }
+}
+
+// sampled are the daemons of samples, as namespace/name.
+func sampled(pods []*corev1.Pod) []string {
+	var names []string
+	for _, pod := range pods {
+		names = append(names, pod.Namespace+"/"+pod.OwnerReferences[0].Name)
+	}
+	return names
+}
+
+// Samples for the probe are of daemons that admission sees.
+func TestSamplesAreOfThoseThatAdmissionSees(t *testing.T) {
+	w, _, _ := newTestWorld()
+	ours := makeDaemon("a", inNamespace(v1alpha1.SystemNamespace))
+	for _, set := range []*v1alpha1.DaemonSet{ours, makeDaemon("b"), makeDaemon("c"), makeDaemon("d", deleting)} {
+		see(t, w, set)
+	}
+	if got := newSampler(w).samples(5); len(got) != 0 {
+		t.Errorf("%d samples without a node, want none", len(got))
+	}
+	w.nodeSeen(makeNode("n1"))
+	for limit, want := range map[int][]string{0: nil, 1: {"ns/b"}, 5: {"ns/b", "ns/c"}} {
+		wantStrings(t, fmt.Sprintf("samples up to %d", limit), want, sampled(newSampler(w).samples(limit)))
+	}
+}
+
+// Whoever is alone in a namespace has its turn, however many daemons another namespace has.
+func TestSamplesOfNamespacesTakeTurns(t *testing.T) {
+	w, _, _ := newTestWorld()
+	w.nodeSeen(makeNode("n1"))
+	for i := range 1000 {
+		see(t, w, makeDaemon(fmt.Sprintf("d%03d", i), inNamespace("aaa")))
+	}
+	see(t, w, makeDaemon("x", inNamespace("mmm")))
+	see(t, w, makeDaemon("y", inNamespace("zzz")))
+	s := newSampler(w)
+	wantStrings(t, "the first samples", []string{"aaa/d000", "mmm/x", "zzz/y", "aaa/d001", "aaa/d002"}, sampled(s.samples(5)))
+	wantStrings(t, "the next", []string{"mmm/x", "zzz/y", "aaa/d003", "aaa/d004", "aaa/d005"}, sampled(s.samples(5)))
+	turns := map[string]bool{}
+	for range 400 {
+		for _, name := range sampled(s.samples(5)) {
+			turns[name] = true
+		}
+	}
+	if len(turns) != 1002 {
+		t.Errorf("%d of 1002 daemons had a turn", len(turns))
+	}
+}
+
+// Who had an answer is asked first, as long as it is there.
+func TestSampleOfWhoHadAnAnswerComesFirst(t *testing.T) {
+	w, _, _ := newTestWorld()
+	w.nodeSeen(makeNode("n1"))
+	for _, name := range []string{"a", "b", "c", "d"} {
+		see(t, w, makeDaemon(name))
+	}
+	s := newSampler(w)
+	s.answer(s.samples(3)[2])
+	wantStrings(t, "samples", []string{"ns/c", "ns/d"}, sampled(s.samples(2)))
+	wantStrings(t, "samples", []string{"ns/c", "ns/a"}, sampled(s.samples(2)))
+	w.daemonGone(model.KeyOf(makeDaemon("c")))
+	wantStrings(t, "samples without it", []string{"ns/b", "ns/d"}, sampled(s.samples(2)))
+}
+
+// Nothing in a sample but its node and its owner may be a reason to refuse it.
+func TestSampleIsPlain(t *testing.T) {
+	w, _, _ := newTestWorld()
+	w.nodeSeen(makeNode("n1"))
+	see(t, w, makeDaemon("d", func(set *v1alpha1.DaemonSet) {
+		spec := &set.Spec.Template.Spec
+		spec.ServiceAccountName, spec.PriorityClassName, spec.RuntimeClassName = "none", "none", new(string)
+		spec.HostNetwork = true
+		daemon.Pin(spec, "elsewhere")
+	}))
+	pod := newSampler(w).samples(1)[0]
+	if !placement.AdmissionPlaces(pod) || pod.Spec.NodeName != "n1" || len(pod.Spec.SchedulingGates) != 1 {
+		t.Errorf("the sample is not an emitted pod: %+v", pod.Spec)
+	}
+	if pod.Spec.ServiceAccountName+pod.Spec.PriorityClassName != "" || pod.Spec.RuntimeClassName != nil || pod.Spec.HostNetwork {
+		t.Errorf("the sample is not plain: %+v", pod.Spec)
+	}
+}

@@ -1,0 +1,131 @@
+package engine
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	toolscache "k8s.io/client-go/tools/cache"
+
+	"github.com/everynode/everynode/controller/model"
+	"github.com/everynode/everynode/internal/daemon"
+)
+
+// scrubbed is a world of one daemon with a pod on n1, and the cache it was told from.
+func scrubbed(t *testing.T) (*scrubber, *queues, *clock, toolscache.Store, *model.Pod) {
+	t.Helper()
+	w, q, c := newTestWorld()
+	set := makeDaemon("d")
+	see(t, w, set)
+	w.nodeSeen(makeNode("n1"))
+	pod := everynodeOnly.ObservePod(makePod(set, makeNode("n1"), bound("n1"), ready(t0)))
+	w.podIs(pod)
+	store := toolscache.NewStore(toolscache.MetaNamespaceKeyFunc)
+	if err := store.Add(pod); err != nil {
+		t.Fatal(err)
+	}
+	q.drain()
+	return &scrubber{world: w, pods: store}, q, c, store, pod
+}
+
+var scrubbedKey = model.DaemonKey{Namespace: "ns", UID: "uid-d"}
+
+func TestScrubFindsNothing(t *testing.T) {
+	s, q, _, _, _ := scrubbed(t)
+	if wrong := append(s.compare(), s.world.audit(scrubbedKey)...); len(wrong) > 0 {
+		t.Errorf("found %q", wrong)
+	}
+	if plans, _ := q.drain(); len(plans) > 0 {
+		t.Errorf("cells %q are planned for nothing", plans)
+	}
+}
+
+// Whatever the model missed is found, counted, put right and planned for.
+func TestScrubPutsRight(t *testing.T) {
+	for name, test := range map[string]struct {
+		miss  func(*testing.T, toolscache.Store, *model.Pod)
+		want  daemon.Counters
+		rests bool // there is nothing to do about the cell
+	}{
+		"a change of a pod": {
+			miss: func(t *testing.T, store toolscache.Store, pod *model.Pod) {
+				changed := *pod
+				changed.Ready, changed.Version = false, "2"
+				if err := store.Update(&changed); err != nil {
+					t.Fatal(err)
+				}
+			},
+			want:  daemon.Counters{Desired: 1, Current: 1, Updated: 1},
+			rests: true,
+		},
+		"the end of a pod": {
+			miss: func(t *testing.T, store toolscache.Store, pod *model.Pod) {
+				if err := store.Delete(pod); err != nil {
+					t.Fatal(err)
+				}
+			},
+			want: daemon.Counters{Desired: 1},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, q, c, store, pod := scrubbed(t)
+			before := testutil.ToFloat64(cellDrift)
+			test.miss(t, store, pod)
+			look := func() int {
+				wrong := append(s.compare(), s.world.audit(scrubbedKey)...)
+				s.tell(t.Context(), scrubbedKey, wrong)
+				return len(wrong)
+			}
+			if found := look(); found > 0 {
+				t.Errorf("%d differences are found before the event may be late", found)
+			}
+			c.Advance(scrubPatience + time.Second)
+			if look() == 0 || testutil.ToFloat64(cellDrift) == before {
+				t.Fatal("nothing is found, or it is not counted")
+			}
+			if _, got := countersOf(s.world, scrubbedKey); got != test.want {
+				t.Errorf("counters are %+v, want %+v", got, test.want)
+			}
+			if plans, _ := q.drain(); len(plans) == 0 != test.rests {
+				t.Errorf("cells to plan %v; is there nothing to do: %v", plans, test.rests)
+			}
+			if found := look(); found > 0 {
+				t.Errorf("%d differences are found again", found)
+			}
+		})
+	}
+}
+
+// An event that is on its way at every look is another one each time, and late is none of them.
+func TestScrubWaitsForEachChange(t *testing.T) {
+	s, _, c, store, pod := scrubbed(t)
+	for look := range 3 {
+		changed := *pod
+		changed.Version = fmt.Sprint(look)
+		if err := store.Update(&changed); err != nil {
+			t.Fatal(err)
+		}
+		if wrong := s.compare(); len(wrong) > 0 {
+			t.Errorf("look %d: found %q, and the event is on its way", look, wrong)
+		}
+		s.world.podIs(&changed)
+		c.Advance(scrubPatience + time.Second)
+	}
+}
+
+// A list after a gap in the watch has every pod in the cache anew, and nobody is told of one that
+// did not change.
+func TestScrubKnowsAPodByItsVersion(t *testing.T) {
+	s, _, c, store, pod := scrubbed(t)
+	anew := *pod
+	if err := store.Update(&anew); err != nil {
+		t.Fatal(err)
+	}
+	for look := range 2 {
+		if wrong := s.compare(); len(wrong) > 0 {
+			t.Errorf("look %d: found %q", look, wrong)
+		}
+		c.Advance(scrubPatience + time.Second)
+	}
+}

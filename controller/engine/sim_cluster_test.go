@@ -1,0 +1,207 @@
+package engine_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/controller/caches"
+	"github.com/everynode/everynode/controller/fixture"
+	"github.com/everynode/everynode/internal/daemon"
+)
+
+// The cluster around the engine: users, nodes, a scheduler and kubelets, one step at a time.
+
+const maxUnavailable = 2
+
+func (s *sim) add(object client.Object) {
+	faults := s.faults
+	s.faults = false
+	if err := s.api.Create(s.ctx, object); err != nil {
+		s.t.Fatal(err)
+	}
+	s.faults = faults
+}
+
+// addDaemons makes one that rolls by maxUnavailable, and one that surges.
+func (s *sim) addDaemons() {
+	limit, none := intstr.FromInt32(maxUnavailable), intstr.FromInt32(0)
+	s.add(fixture.Daemon("d", func(set *v1alpha1.DaemonSet) {
+		set.Spec.UpdateStrategy = v1alpha1.DaemonSetUpdateStrategy{RollingUpdate: &v1alpha1.RollingUpdateDaemonSet{MaxUnavailable: &limit}}
+	}))
+	s.add(fixture.Daemon("surge", func(set *v1alpha1.DaemonSet) {
+		set.Spec.UpdateStrategy = v1alpha1.DaemonSetUpdateStrategy{RollingUpdate: &v1alpha1.RollingUpdateDaemonSet{MaxUnavailable: &none, MaxSurge: &limit}}
+	}))
+}
+
+func (s *sim) addNode() {
+	s.nodes++
+	s.add(fixture.Node(fmt.Sprintf("n%02d", s.nodes)))
+}
+
+// clusterStep does one thing that somebody else would do now.
+func (s *sim) clusterStep() {
+	pods, nodes := s.pods(), s.api.Objects("Node")
+	switch n := s.random.IntN(100); {
+	case n < 3:
+		s.log("a node joins")
+		s.addNode()
+	case n < 5 && len(nodes) > 3:
+		node := nodes[s.random.IntN(len(nodes))]
+		s.log("node %s leaves", node.GetName())
+		s.api.Remove(node)
+		for _, pod := range pods {
+			if pod.Spec.NodeName == node.GetName() {
+				s.api.Remove(pod)
+			}
+		}
+	case n < 13:
+		s.changeTemplate()
+	case n < 16 && len(pods) > 0:
+		pod := pods[s.random.IntN(len(pods))]
+		s.log("pod %s fails", pod.Name)
+		s.api.Change(pod, func(object client.Object) {
+			status := &object.(*corev1.Pod).Status
+			status.Phase, status.Conditions = corev1.PodFailed, nil
+		}, false)
+	case n < 19 && len(pods) > 0:
+		pod := pods[s.random.IntN(len(pods))]
+		s.log("somebody deletes pod %s", pod.Name)
+		s.api.Remove(pod)
+	default:
+		if len(pods) > 0 {
+			s.serve(pods[s.random.IntN(len(pods))])
+		}
+	}
+}
+
+func (s *sim) changeTemplate() {
+	sets := s.api.Objects("DaemonSet.everynode.dev")
+	set, image := sets[s.random.IntN(len(sets))], fmt.Sprintf("image:%d", 1+s.random.IntN(3))
+	s.log("%s has %s", set.GetName(), image)
+	s.api.Change(set, func(object client.Object) {
+		object.(*v1alpha1.DaemonSet).Spec.Template.Spec.Containers[0].Image = image
+	}, true)
+}
+
+// serve is what the scheduler or the kubelet does about a pod: it is bound, becomes ready, or its end is finished.
+func (s *sim) serve(pod *corev1.Pod) {
+	switch {
+	case pod.DeletionTimestamp != nil:
+		s.log("pod %s has ended", pod.Name)
+		s.api.Remove(pod)
+	case pod.Spec.NodeName == "" && s.room(pod):
+		node, _ := daemon.Target(pod)
+		s.log("pod %s is bound to %s", pod.Name, node)
+		s.api.Change(pod, func(object client.Object) { object.(*corev1.Pod).Spec.NodeName = node }, false)
+	case pod.Spec.NodeName != "" && pod.Status.Phase == "":
+		s.log("pod %s is ready", pod.Name)
+		s.api.Change(pod, func(object client.Object) {
+			object.(*corev1.Pod).Status = corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{
+				{Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(s.clock.Now())},
+			}}
+		}, false)
+	}
+}
+
+// room is the scheduler's uniqueness: no other bound pod of the daemon on the node, but one of another revision when
+// the pod surges.
+func (s *sim) room(pod *corev1.Pod) bool {
+	cell, ok := daemon.CellOf(pod)
+	if !ok {
+		return false
+	}
+	_, surges := pod.Annotations[v1alpha1.SurgeAnnotation]
+	others := 0
+	for _, other := range s.pods() {
+		if at, ok := daemon.CellOf(other); !ok || at != cell || other.Spec.NodeName == "" || other.UID == pod.UID {
+			continue
+		}
+		if others++; !surges || other.Labels[revisionLabel] == pod.Labels[revisionLabel] {
+			return false
+		}
+	}
+	return others < 2
+}
+
+func (s *sim) pods() []*corev1.Pod {
+	objects := s.api.Objects("Pod")
+	pods := make([]*corev1.Pod, len(objects))
+	for i, object := range objects {
+		pods[i] = object.(*corev1.Pod)
+	}
+	return pods
+}
+
+// checkCell holds S1: no pod is asked for while the engine was told of one in its cell that has not ended, but of one
+// of another revision when it surges.
+func (s *sim) checkCell(asked *corev1.Pod) {
+	cell, _ := daemon.CellOf(asked)
+	for _, pod := range s.told {
+		if at, ok := daemon.CellOf(pod); !ok || at != cell || pod.Status.Phase == corev1.PodFailed {
+			continue
+		}
+		if _, surges := asked.Annotations[v1alpha1.SurgeAnnotation]; !surges || pod.Labels[revisionLabel] == asked.Labels[revisionLabel] {
+			s.t.Fatalf("S1: pod %s is asked for, and pod %s is there", asked.Name, pod.Name)
+		}
+	}
+}
+
+const revisionLabel = appsv1.ControllerRevisionHashLabelKey
+
+// checkEligible holds S3: a pod is asked for on a node that is there and eligible as far as the engine was told.
+func (s *sim) checkEligible(pod *corev1.Pod) {
+	node, there := s.seen["Node"]["/"+pod.Spec.NodeName].(*corev1.Node)
+	target, _ := daemon.Target(pod)
+	if pod.Spec.NodeName == "" {
+		node, there = s.seen["Node"]["/"+target].(*corev1.Node)
+	}
+	set, known := s.seen["DaemonSet.everynode.dev"][pod.Namespace+"/"+pod.OwnerReferences[0].Name].(*caches.Set)
+	if !there || !known || !daemon.NewRules(&set.Spec.Template).Evaluate(node).ShouldRun {
+		os.WriteFile("/tmp/w/engine/h-"+strings.ReplaceAll(s.t.Name(), "/", "_"), []byte(s.history.String()), 0o644)
+		s.t.Fatalf("S3: pod %s is asked for on node %q", pod.Name, target)
+	}
+}
+
+// checkBudget holds S4: a delete that takes its node's last available pod leaves no more than maxUnavailable eligible
+// nodes without one, as far as the engine was told of pods, and counting every delete that it ever sent.
+func (s *sim) checkBudget(deleted *corev1.Pod) {
+	goes := s.told[deleted.Namespace+"/"+deleted.Name]
+	if goes == nil || !s.available(goes) {
+		return
+	}
+	owner, node := goes.OwnerReferences[0].Name, goes.Spec.NodeName
+	s.deleted[goes.UID] = true
+	with := map[string]bool{}
+	for _, pod := range s.told {
+		if pod.OwnerReferences[0].Name == owner && s.available(pod) {
+			with[pod.Spec.NodeName] = true
+		}
+	}
+	if _, eligible := s.seen["Node"]["/"+node]; !eligible || with[node] {
+		return
+	}
+	without, limit := 0, map[string]int{"d": maxUnavailable, "surge": 0}[owner]
+	for key := range s.seen["Node"] {
+		if !with[key[1:]] {
+			without++
+		}
+	}
+	if without > limit {
+		os.WriteFile("/tmp/w/engine/h-"+strings.ReplaceAll(s.t.Name(), "/", "_"), []byte(s.history.String()), 0o644)
+		s.t.Fatalf("S4: the delete of pod %s leaves %d nodes without an available pod, at most %d may be", goes.Name, without, limit)
+	}
+}
+
+// available reports whether a pod serves its node as far as the engine knows.
+func (s *sim) available(pod *corev1.Pod) bool {
+	ready := len(pod.Status.Conditions) > 0 && pod.Status.Conditions[0].Status == corev1.ConditionTrue
+	return ready && pod.DeletionTimestamp == nil && !s.deleted[pod.UID]
+}

@@ -1,0 +1,118 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/controller/model"
+	"github.com/everynode/everynode/controller/placement"
+	"github.com/everynode/everynode/internal/daemon"
+)
+
+// actionReport is the action of events about status.
+const actionReport = "ReportStatus"
+
+// statusInterval is the least time between two status writes of a daemon.
+const statusInterval = time.Second
+
+// reporter writes the status of daemons: once a second at most, and only what is news.
+type reporter struct {
+	world   *state
+	client  client.Client
+	placer  *placement.Placer
+	budgets *budgets
+	events  events.EventRecorder
+
+	mu      sync.Mutex
+	written map[model.DaemonKey]time.Time
+}
+
+var _ reconcile.TypedReconciler[model.DaemonKey] = (*reporter)(nil)
+
+func newReporter(world *state, c client.Client, placer *placement.Placer, budgets *budgets, recorder events.EventRecorder) *reporter {
+	return &reporter{world: world, client: c, placer: placer, budgets: budgets, events: recorder, written: map[model.DaemonKey]time.Time{}}
+}
+
+// Reconcile compares a daemon's counters with its status, when it may be written at all. A
+// conflict means that the daemon changed meanwhile, which brings it here again.
+func (r *reporter) Reconcile(ctx context.Context, key model.DaemonKey) (reconcile.Result, error) {
+	if wait := r.wait(key); wait > 0 {
+		return reconcile.Result{RequeueAfter: wait}, nil
+	}
+	if object, problem := r.world.unserved(key); object != nil {
+		return reconcile.Result{}, r.reportUnserved(ctx, key, object, problem)
+	}
+	object, health := r.world.health(key)
+	if object == nil {
+		r.forget(key)
+		return reconcile.Result{}, nil
+	}
+	conditions := slices.Concat(health.Conditions(), r.placer.Condition(), r.budgets.conditions(object))
+	status := daemon.Status(&object.Status, health.Counters, object.Generation, r.world.now(), conditions...)
+	for _, kind := range []string{v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled, v1alpha1.ConditionPlacementAdmission, v1alpha1.ConditionDisruptionBudget} {
+		if !slices.ContainsFunc(conditions, func(condition metav1.Condition) bool { return condition.Type == kind }) {
+			meta.RemoveStatusCondition(&status.Conditions, kind)
+		}
+	}
+	if object.Native() { // its conditions have no such field
+		for i := range status.Conditions {
+			status.Conditions[i].ObservedGeneration = 0
+		}
+	}
+	if equality.Semantic.DeepEqual(object.Status, status) {
+		return reconcile.Result{}, nil
+	}
+	r.note(key)
+	next := object.DeepCopy()
+	next.Status = status
+	err := r.client.Status().Update(ctx, outside(next))
+	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+		return reconcile.Result{}, nil
+	}
+	if err != nil {
+		return reconcile.Result{}, fmt.Errorf("writing the status of DaemonSet %s/%s: %w", object.Namespace, object.Name, err)
+	}
+	r.tellOfBudgets(object, status.Conditions)
+	return reconcile.Result{}, nil
+}
+
+// tellOfBudgets reports by an event what the condition DisruptionBudget did not say before.
+func (r *reporter) tellOfBudgets(former *v1alpha1.DaemonSet, conditions []metav1.Condition) {
+	now, before := meta.FindStatusCondition(conditions, v1alpha1.ConditionDisruptionBudget), meta.FindStatusCondition(former.Status.Conditions, v1alpha1.ConditionDisruptionBudget)
+	if now != nil && (before == nil || before.Message != now.Message) {
+		r.events.Eventf(former, nil, corev1.EventTypeWarning, now.Reason, actionReport, "%s", now.Message)
+	}
+}
+
+// wait is how long a daemon's status may not be written; not longer than 0: it may.
+func (r *reporter) wait(key model.DaemonKey) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.written[key].Add(statusInterval).Sub(r.world.now())
+}
+
+// note notes that a daemon's status is written now.
+func (r *reporter) note(key model.DaemonKey) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.written[key] = r.world.now()
+}
+
+func (r *reporter) forget(key model.DaemonKey) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.written, key)
+}

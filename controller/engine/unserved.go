@@ -1,0 +1,81 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/controller/model"
+	"github.com/everynode/everynode/internal/daemon"
+)
+
+// reportUnserved writes the conditions of a daemon that is not served, and an event when its problem is
+// another one than its status says. It is written by a patch: an update would carry what could be decoded
+// of the spec. The numbers stay those of the last state that was served.
+func (r *reporter) reportUnserved(ctx context.Context, key model.DaemonKey, object *v1alpha1.DaemonSet, problem daemon.Problem) error {
+	conditions := slices.Clone(object.Status.Conditions)
+	for _, condition := range daemon.Unserved(problem) {
+		condition.LastTransitionTime = metav1.NewTime(r.world.now())
+		if !object.Native() { // whose conditions have no such field
+			condition.ObservedGeneration = object.Generation
+		}
+		meta.SetStatusCondition(&conditions, condition)
+	}
+	meta.RemoveStatusCondition(&conditions, v1alpha1.ConditionReconciling)
+	next := *object
+	next.Status.Conditions, next.Status.ObservedGeneration = conditions, object.Generation
+	if equality.Semantic.DeepEqual(object.Status, next.Status) {
+		return nil
+	}
+	r.note(key)
+	patch, err := statusPatch(&next)
+	if err != nil {
+		return err
+	}
+	err = r.client.Status().Patch(ctx, metadataOf(object), patch)
+	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+		return nil // an event brings it here again
+	}
+	if err != nil {
+		return fmt.Errorf("writing the status of DaemonSet %s/%s, which cannot be served: %w", object.Namespace, object.Name, err)
+	}
+	before := meta.FindStatusCondition(object.Status.Conditions, v1alpha1.ConditionDegraded)
+	after := meta.FindStatusCondition(conditions, v1alpha1.ConditionDegraded)
+	if before == nil || before.Status != after.Status || before.Reason != after.Reason || before.Message != after.Message {
+		r.events.Eventf(object, nil, corev1.EventTypeWarning, after.Reason, actionServe, "%s", after.Message)
+	}
+	return nil
+}
+
+// actionServe is the action of events about a DaemonSet as a whole.
+const actionServe = "ServeDaemonSet"
+
+// statusPatch writes the status of a DaemonSet in the state in which it was seen.
+func statusPatch(set *v1alpha1.DaemonSet) (client.Patch, error) {
+	var status any = set.Status
+	if set.Native() {
+		status = set.ToApps().Status
+	}
+	patch, err := json.Marshal(map[string]any{
+		"metadata": map[string]any{"uid": set.UID, "resourceVersion": set.ResourceVersion}, "status": status,
+	})
+	return client.RawPatch(types.MergePatchType, patch), err
+}
+
+// metadataOf is an object by which a DaemonSet is patched whose answer must not be decoded whole: it may
+// be one that nobody can decode by then.
+func metadataOf(set *v1alpha1.DaemonSet) *metav1.PartialObjectMetadata {
+	object := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: set.Namespace, Name: set.Name}}
+	object.SetGroupVersionKind(set.GVK())
+	return object
+}

@@ -1,0 +1,178 @@
+package engine
+
+import (
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/controller/caches"
+	"github.com/everynode/everynode/controller/model"
+)
+
+func tainted(effect corev1.TaintEffect) func(*corev1.Node) {
+	return func(node *corev1.Node) {
+		node.Spec.Taints = append(node.Spec.Taints, corev1.Taint{Key: "dedicated", Value: "user1", Effect: effect})
+	}
+}
+
+func roomFor(memory string) func(*corev1.Node) {
+	return func(node *corev1.Node) {
+		node.Status.Allocatable = corev1.ResourceList{corev1.ResourceMemory: resource.MustParse(memory)}
+	}
+}
+
+func notReady(node *corev1.Node) {
+	node.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionFalse}}
+}
+
+// A node's update has a cell planned when the rules say something else of the node, and only then.
+func TestWhatANodeUpdateAsksFor(t *testing.T) {
+	blue := onlyWhere("color", "blue")
+	tests := map[string]struct {
+		daemon   func(*v1alpha1.DaemonSet)
+		old, new func(*corev1.Node)
+		pod      bool // the daemon has one on the node
+		want     bool
+		steps    []string // of the cell's plan then
+	}{
+		"nothing":                             {},
+		"a label that is asked for comes":     {daemon: blue, new: labelled("color", "blue"), want: true, steps: []string{createStep}},
+		"a label that is asked for goes":      {daemon: blue, old: labelled("color", "blue"), pod: true, want: true, steps: []string{"Delete p: NodeSelectorMismatch"}},
+		"a misplaced pod is in its place":     {daemon: blue, new: labelled("color", "blue"), pod: true, want: true},
+		"a label that nobody asks for":        {new: labelled("color", "blue"), steps: []string{createStep}},
+		"another value of such a label":       {daemon: blue, old: labelled("color", "red"), new: labelled("color", "green")},
+		"a NoSchedule taint goes":             {old: tainted(corev1.TaintEffectNoSchedule), want: true, steps: []string{createStep}},
+		"a NoSchedule taint comes":            {new: tainted(corev1.TaintEffectNoSchedule), pod: true, want: true},
+		"a NoExecute taint comes":             {new: tainted(corev1.TaintEffectNoExecute), pod: true, want: true, steps: []string{"Delete p: UntoleratedNoExecuteTaint"}},
+		"a taint that no rule asks after":     {new: tainted(corev1.TaintEffectPreferNoSchedule), steps: []string{createStep}},
+		"more room: the scheduler's business": {old: roomFor("100M"), new: roomFor("200M"), steps: []string{createStep}},
+		"a condition: its taint counts":       {new: notReady, steps: []string{createStep}},
+	}
+	for name, test := range tests {
+		for strategy, as := range map[string]func(*v1alpha1.DaemonSet){"OnDelete": func(*v1alpha1.DaemonSet) {}, "RollingUpdate": oneUnavailable} {
+			t.Run(name+", "+strategy, func(t *testing.T) {
+				w, q, _ := newTestWorld()
+				handler := (&Engine{state: w}).Nodes()
+				if test.daemon == nil {
+					test.daemon = func(*v1alpha1.DaemonSet) {}
+				}
+				set := makeDaemon("d", test.daemon, as)
+				see(t, w, set)
+				cached := func(change func(*corev1.Node)) *corev1.Node {
+					node := makeNode("n1")
+					if change != nil {
+						change(node)
+					}
+					trimmed, err := caches.TrimNode(node)
+					if err != nil {
+						t.Fatal(err)
+					}
+					return trimmed.(*corev1.Node)
+				}
+				old := cached(test.old)
+				handler.Added(old)
+				if test.pod {
+					w.podSeen(makePod(set, makeNode("n1"), bound("n1"), podUID("p")))
+				}
+				plans, _ := q.drain()
+				wantStrings(t, "asked for by the node that joins", []string{"uid-d on n1"}, plans)
+
+				handler.Updated(old, cached(test.new))
+				plans, reports := q.drain()
+				if got := len(plans) == 1 && len(reports) == 1; got != test.want || len(plans) > 1 {
+					t.Errorf("cells to plan %v, daemons to report %v; want them %v", plans, reports, test.want)
+				}
+				if test.want || test.steps != nil {
+					wantSteps(t, w, model.KeyOf(set).On("n1"), test.steps...)
+				}
+			})
+		}
+	}
+}
+
+// A pod's event triggers the cells that it belongs to when it leaves something to do for them, and no others. Of the daemons that match
+// an orphan, the first by name is asked; upstream asks all of them.
+func TestWhatAPodEventAsksFor(t *testing.T) {
+	a, b, node := makeDaemon("a"), makeDaemon("b"), makeNode("n1")
+	b.Spec.Selector, b.Spec.Template.Labels = a.Spec.Selector, a.Spec.Template.Labels
+	pod := func(set *v1alpha1.DaemonSet, change ...func(*corev1.Pod)) *corev1.Pod {
+		return makePod(set, node, append([]func(*corev1.Pod){podUID("p")}, change...)...)
+	}
+	newer := func(pod *corev1.Pod) { pod.ResourceVersion = "8" }
+	unplaced := func(pod *corev1.Pod) { pod.Spec.Affinity = nil }
+	failed := func(pod *corev1.Pod) { pod.Status.Phase = corev1.PodFailed }
+
+	tests := map[string]struct {
+		before, after *corev1.Pod // nil: it is not there
+		want          []string
+	}{
+		"a's pod comes":                           {after: pod(a)},
+		"b's pod comes":                           {after: pod(b)},
+		"an orphan that both match comes":         {after: pod(b, orphaned), want: []string{"uid-a on n1"}},
+		"an orphan that nobody matches comes":     {after: pod(a, orphaned, relabelled)},
+		"an orphan that may go anywhere comes":    {after: pod(a, orphaned, unplaced)},
+		"a's pod changes":                         {before: pod(a), after: pod(a, newer)},
+		"b's pod changes":                         {before: pod(b), after: pod(b, newer)},
+		"a's pod finishes":                        {before: pod(a), after: pod(a, newer, failed), want: []string{"uid-a on n1"}},
+		"an orphan that nobody matches changes":   {before: pod(a, orphaned, relabelled), after: pod(a, orphaned, relabelled, newer)},
+		"an orphan is still to be adopted":        {before: pod(a, orphaned), after: pod(a, orphaned, newer), want: []string{"uid-a on n1"}},
+		"an orphan gets labels that match":        {before: pod(a, orphaned, relabelled), after: pod(a, orphaned), want: []string{"uid-a on n1"}},
+		"an orphan loses labels that match":       {before: pod(a, orphaned), after: pod(a, orphaned, relabelled), want: []string{"uid-a on n1"}},
+		"b's pod becomes a's":                     {before: pod(b), after: pod(a, newer), want: []string{"uid-b on n1"}},
+		"a's pod loses its owner":                 {before: pod(a), after: pod(a, orphaned), want: []string{"uid-a on n1"}},
+		"b's pod loses its owner":                 {before: pod(b), after: pod(b, orphaned), want: []string{"uid-a on n1", "uid-b on n1"}},
+		"a's pod goes":                            {before: pod(a), want: []string{"uid-a on n1"}},
+		"b's pod goes":                            {before: pod(b), want: []string{"uid-b on n1"}},
+		"an orphan that was to be adopted goes":   {before: pod(a, orphaned), want: []string{"uid-a on n1"}},
+		"an orphan that nobody matches goes":      {before: pod(a, orphaned, relabelled)},
+		"a pod that took room goes":               {before: pod(a, orphaned, relabelled, bound("n1"))},
+		"a ReplicaSet's pod that took room goes":  {before: pod(a, ofReplicaSet, bound("n1"))},
+		"a pod that was never placed goes":        {before: pod(a, orphaned, unplaced)},
+		"a pod of another controller is replaced": {before: pod(a, ofReplicaSet), after: pod(a, ofReplicaSet, newer)},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			w, q, _ := newTestWorld()
+			handler := (&Engine{state: w}).Pods()
+			see(t, w, b)
+			see(t, w, a)
+			w.nodeSeen(node)
+			if test.before != nil {
+				handler.Added(everynodeOnly.ObservePod(test.before))
+			}
+			q.drain()
+			switch {
+			case test.after == nil:
+				handler.Deleted(everynodeOnly.ObservePod(test.before))
+			case test.before == nil:
+				handler.Added(everynodeOnly.ObservePod(test.after))
+			default:
+				handler.Updated(everynodeOnly.ObservePod(test.before), everynodeOnly.ObservePod(test.after))
+			}
+			plans, _ := q.drain()
+			wantStrings(t, "cells to plan", test.want, plans)
+		})
+	}
+}
+
+// An empty selector, which validation does not let in, would match everybody's pods: none is
+// adopted (k/k#23223).
+func TestEmptySelectorAdoptsNothing(t *testing.T) {
+	for name, selector := range map[string]*metav1.LabelSelector{"empty": {}, "none": nil} {
+		t.Run(name, func(t *testing.T) {
+			w, _, _ := newTestWorld()
+			set, node := makeDaemon("d", func(set *v1alpha1.DaemonSet) { set.Spec.Selector = selector }), makeNode("n1")
+			pod := makePod(set, node, podUID("p"), orphaned, bound("n1"), func(pod *corev1.Pod) { pod.Labels = map[string]string{"bang": "boom"} })
+			w.nodeSeen(node)
+			w.podSeen(pod)
+			if err := w.seen(set); err == nil {
+				t.Error("the DaemonSet is served")
+			}
+			w.podSeen(pod)
+			wantStrings(t, "due", nil, claimsOf(w, set, "n1"))
+		})
+	}
+}
