@@ -104,7 +104,7 @@ conformance: components build ## Run Kubernetes' own DaemonSet cases against nat
 
 .PHONY: bench
 bench: components build ## Run the benchmarks, including those of upstream's DaemonSet controller; they never fail on time
-	go test -timeout 90m -run '^$$' -bench . -benchmem ./... k8s.io/kubernetes/pkg/controller/daemon
+	go test -timeout 150m -run '^$$' -bench . -benchmem ./... k8s.io/kubernetes/pkg/controller/daemon
 
 .PHONY: images
 images: build ## Build container images of the programs from scratch: archives in bin/image/, loaded into the Docker engine when one answers [IMAGE_TAG=dev]

@@ -38,6 +38,7 @@ func startFleet(tb testing.TB, options lab.Options) *fleet {
 	// As kube-controller-manager has it in the lab, and as the chart has it for ours.
 	options.ExtraArgs[lab.Scheduler] = append(options.ExtraArgs[lab.Scheduler], "--kube-api-qps=1000", "--kube-api-burst=2000")
 	// As the lab has it for the stock ones; on a machine that is too busy for seconds, a leader would exit.
+	options.ExtraArgs[lab.APIServer] = append(options.ExtraArgs[lab.APIServer], "--delete-collection-workers=8")
 	for _, name := range []string{lab.Controller, lab.EverynodeScheduler} {
 		options.ExtraArgs[name] = append(options.ExtraArgs[name], "--leader-elect=false")
 	}
@@ -127,7 +128,10 @@ func (d *fleetDaemon) remove() {
 	defer cancel()
 	none := int64(0)
 	d.Must(d.deleteSet(ctx))
-	d.Must(d.fast.CoreV1().Pods(d.set.Namespace).DeleteCollection(ctx, metav1.DeleteOptions{GracePeriodSeconds: &none}, d.selector()))
+	// On a busy machine the API server may take longer than it lets a request last: ask again.
+	d.Eventually("the pods are deleted", func(ctx context.Context) (string, error) {
+		return "", d.fast.CoreV1().Pods(d.set.Namespace).DeleteCollection(ctx, metav1.DeleteOptions{GracePeriodSeconds: &none}, d.selector())
+	})
 	d.await(ctx, d.tb, "", 0)
 	d.stop()
 }
