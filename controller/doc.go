@@ -1,5 +1,5 @@
-// Package controller is the effects around the rules of internal/daemon: it observes
-// DaemonSets, nodes and pods, asks the rules for a plan, acts on it, and reports.
+// Package controller attaches the engine (controller/engine) to a manager: informers, queues, intervals and
+// goroutines are here and nowhere else. docs/design.md shows the way of a pod's event through the packages.
 //
 // The unit of work is a cell, one daemon on one node, so that an event costs what it changed:
 // a pod's event one cell, a node's event a cell for each daemon whose verdict changed, a new

@@ -61,7 +61,7 @@ type actor struct {
 	reader   client.Reader // of the API server, not of the cache
 	placer   *placement.Placer
 	gate     *pace.Throttle // of creates
-	refusals *refusals
+	refusals *pace.Refusals
 	owners   *owners
 	events   notify.Recorder
 	// unanswered counts, for each cell, the requests in a row that got no answer.
@@ -75,7 +75,7 @@ var _ reconcile.TypedReconciler[daemon.CellKey] = (*actor)(nil)
 func (a *actor) Reconcile(ctx context.Context, key daemon.CellKey) (reconcile.Result, error) {
 	task := task{Task: a.world.startTask(key)}
 	if task.Node == nil { // the daemon or the node is gone, and a refused cell comes here once more
-		a.refusals.leave(key)
+		a.refusals.Leave(key)
 	}
 	err := a.doAll(ctx, key, &task)
 	a.world.answered(key, task.made, err != nil && answers.MayBeDone(err))
@@ -203,14 +203,14 @@ func (a *actor) createAs(ctx context.Context, cell daemon.CellKey, task *task, a
 	if err := a.gate.Enter(ctx); err != nil {
 		return err
 	}
-	if wait, because := a.refusals.mayAsk(cell); because != nil {
+	if wait, because := a.refusals.MayAsk(cell); because != nil {
 		a.gate.LeaveUnasked()
 		return &answers.HeldBackError{Wait: wait, Because: because}
 	}
 	placedBy, err := a.make(ctx, task, pod)
 	a.gate.Leave(err == nil || !answers.NoAnswer(err))
 	if err == nil || apierrors.IsAlreadyExists(err) {
-		a.world.wake(a.refusals.taken(cell))
+		a.world.wake(a.refusals.Taken(cell))
 	}
 	switch {
 	case err == nil:
@@ -222,7 +222,7 @@ func (a *actor) createAs(ctx context.Context, cell daemon.CellKey, task *task, a
 	}
 	err = &answers.PodError{Doing: "creating", Pod: pod.Name, Node: task.Node.Name, Err: err}
 	if about := answers.Of(answers.Create, err).Concerns; about == answers.Daemon || about == answers.Node {
-		a.refusals.note(cell, err, about)
+		a.refusals.Note(cell, err, about)
 	}
 	return err
 }

@@ -47,7 +47,7 @@ func newStage(t *testing.T, change ...func(*v1alpha1.DaemonSet)) *stage {
 	s.world, _, s.clock = newTestWorld()
 	s.actor = &actor{
 		kinds: everynodeOnly, world: s.world, client: s.server, reader: s.server,
-		placer: placement.New(placement.Options{Client: s.server, Mode: placement.Auto, Samples: newSampler(s.world).samples, Flipped: func(bool, string) {}}), events: s.recorder, unanswered: answers.Unanswered[daemon.CellKey](), gate: pace.New(4), refusals: newRefusals(s.clock.Now), owners: newOwners(s.world, s.server, s.clock.Now),
+		placer: placement.New(placement.Options{Client: s.server, Mode: placement.Auto, Samples: placement.NewSampler(s.world.emitted).Samples, Flipped: func(bool, string) {}}), events: s.recorder, unanswered: answers.Unanswered[daemon.CellKey](), gate: pace.New(4), refusals: pace.NewRefusals(s.clock.Now), owners: newOwners(s.world, s.server, s.clock.Now),
 	}
 	see(t, s.world, s.set)
 	s.world.nodeSeen(s.node)
@@ -175,7 +175,7 @@ func TestActRefusalSaysWhy(t *testing.T) {
 func TestActHeldByAbsentAdmission(t *testing.T) {
 	s := newStage(t)
 	s.Admission = fixture.Absent
-	s.actor.placer = placement.New(placement.Options{Client: s.server, Mode: placement.Admission, Samples: newSampler(s.world).samples, Flipped: func(bool, string) {}})
+	s.actor.placer = placement.New(placement.Options{Client: s.server, Mode: placement.Admission, Samples: placement.NewSampler(s.world.emitted).Samples, Flipped: func(bool, string) {}})
 	if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != failed {
 		t.Errorf("Reconcile = %s, want %s", got, failed)
 	}

@@ -52,7 +52,7 @@ type Queues struct {
 // Scrub.
 type Engine struct {
 	state    *state
-	refusals *refusals
+	refusals *pace.Refusals
 	owners   *owners
 	budgets  *budgets
 	placer   *placement.Placer
@@ -72,15 +72,15 @@ func New(deps Deps) *Engine {
 		status:  func(key model.DaemonKey) { deps.Queues.Status(key, e.status.wait(key)) },
 		history: deps.Queues.History,
 	})
-	sampler := newSampler(world)
+	sampler := placement.NewSampler(world.emitted)
 	*e = Engine{
 		state: world, log: deps.Log,
-		refusals: newRefusals(now),
+		refusals: pace.NewRefusals(now),
 		owners:   newOwners(world, deps.Reader, now),
 		budgets:  newBudgets(world.reportSelected),
 		placer: placement.New(placement.Options{
 			Client: deps.Client, Mode: deps.Placement, NoPolicy: deps.NoPolicy,
-			Samples: sampler.samples, Answered: sampler.answer, Flipped: announce(world, deps.Recorder),
+			Samples: sampler.Samples, Answered: sampler.Answered, Flipped: announce(world, deps.Recorder),
 		}),
 		scrub: &scrubber{world: world, pods: deps.Pods},
 	}

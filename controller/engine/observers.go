@@ -30,7 +30,7 @@ func (e *Engine) DaemonSets() Observer[*caches.Set] {
 	}
 	gone := func(set *caches.Set) {
 		e.state.daemonGone(model.KeyOf(set.DaemonSet))
-		e.refusals.over(model.KeyOf(set.DaemonSet))
+		e.refusals.Over(model.KeyOf(set.DaemonSet))
 		e.owners.forget(model.KeyOf(set.DaemonSet))
 	}
 	return Observer[*caches.Set]{
@@ -39,7 +39,7 @@ func (e *Engine) DaemonSets() Observer[*caches.Set] {
 			if former.UID != set.UID {
 				gone(former)
 			} else if former.Generation != set.Generation {
-				e.refusals.over(model.KeyOf(former.DaemonSet)) // all cells are planned
+				e.refusals.Over(model.KeyOf(former.DaemonSet)) // all cells are planned
 			}
 			seen(set)
 		},
@@ -102,7 +102,7 @@ func (e *Engine) PriorityClasses() Observer[*schedulingv1.PriorityClass] {
 func (e *Engine) Namespaces() Observer[*corev1.Namespace] {
 	return Observer[*corev1.Namespace]{Updated: func(former, namespace *corev1.Namespace) {
 		if !maps.Equal(former.Labels, namespace.Labels) {
-			e.tryAgain(e.refusals.in(namespace.Name))
+			e.tryAgain(e.refusals.In(namespace.Name))
 		}
 	}}
 }
@@ -112,13 +112,13 @@ func (e *Engine) ResourceQuotas() Observer[*corev1.ResourceQuota] {
 	return Observer[*corev1.ResourceQuota]{
 		Updated: func(former, quota *corev1.ResourceQuota) {
 			if !equality.Semantic.DeepEqual(former.Status.Hard, quota.Status.Hard) {
-				e.tryAgain(e.refusals.in(quota.Namespace))
+				e.tryAgain(e.refusals.In(quota.Namespace))
 			}
 			if lessUsed(former.Status.Used, quota.Status.Used) {
-				e.state.wake(e.refusals.roomIn(quota.Namespace, quota.Name))
+				e.state.wake(e.refusals.RoomIn(quota.Namespace, quota.Name))
 			}
 		},
-		Deleted: func(quota *corev1.ResourceQuota) { e.tryAgain(e.refusals.in(quota.Namespace)) },
+		Deleted: func(quota *corev1.ResourceQuota) { e.tryAgain(e.refusals.In(quota.Namespace)) },
 	}
 }
 
@@ -134,7 +134,7 @@ func (e *Engine) PodDisruptionBudgets() Observer[*policyv1.PodDisruptionBudget] 
 // tryAgain lets daemons ask for pods that were refused.
 func (e *Engine) tryAgain(daemons []model.DaemonKey) {
 	for _, key := range daemons {
-		e.state.wake(e.refusals.over(key))
+		e.state.wake(e.refusals.Over(key))
 	}
 }
 

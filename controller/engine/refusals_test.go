@@ -102,37 +102,37 @@ func TestHeldBackLetsNobodyIn(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	clock := &clock{Time: t0}
-	r := newRefusals(clock.Now)
+	r := pace.NewRefusals(clock.Now)
 	a, b := model.DaemonKey{Namespace: "ns", UID: "a"}, model.DaemonKey{Namespace: "ns", UID: "b"}
 	quota := errors.New("quota")
 	may := func(cell daemon.CellKey, want time.Duration) {
 		t.Helper()
-		wait, because := r.mayAsk(cell)
+		wait, because := r.MayAsk(cell)
 		if wait != want || (because != nil) != (want > 0) {
 			t.Errorf("at %s %s on %s waits %s because of %v, want %s", clock.Time.Sub(t0), cell.Owner, cell.Node, wait, because, want)
 		}
 	}
 	may(a.On("n1"), 0)
-	r.note(a.On("n1"), quota, answers.Daemon)
-	r.note(a.On("n2"), quota, answers.Daemon) // it was under way
+	r.Note(a.On("n1"), quota, answers.Daemon)
+	r.Note(a.On("n2"), quota, answers.Daemon) // it was under way
 	may(a.On("n3"), time.Second)
 	may(b.On("n1"), 0)
 	clock.Advance(time.Second)
 	may(a.On("n4"), 0)
 	may(a.On("n5"), 2*time.Second) // n4 asks
-	if got := r.in("ns"); len(got) != 1 || got[0] != a {
+	if got := r.In("ns"); len(got) != 1 || got[0] != a {
 		t.Errorf("refused are %v", got)
 	}
-	if got := r.in("other"); got != nil {
+	if got := r.In("other"); got != nil {
 		t.Errorf("refused elsewhere are %v", got)
 	}
-	if got := r.over(a); len(got) != 5 {
+	if got := r.Over(a); len(got) != 5 {
 		t.Errorf("%v may ask again, want all five", got)
 	}
 	may(a.On("n3"), 0)
-	r.note(a.On("n3"), quota, answers.Daemon)
+	r.Note(a.On("n3"), quota, answers.Daemon)
 	may(a.On("n1"), time.Second) // it is reset
-	if got := r.over(b); got != nil {
+	if got := r.Over(b); got != nil {
 		t.Errorf("of b %v may ask again, want none", got)
 	}
 }
@@ -259,10 +259,8 @@ func TestRefusalsAreForgotten(t *testing.T) {
 			_, _ = s.actor.Reconcile(t.Context(), model.KeyOf(s.set).On("n2"))
 			_, _ = s.actor.Reconcile(t.Context(), stageKey) // an error brings it back
 			r := s.actor.refusals
-			for key, known := range r.byDaemon {
-				if _, there := known.cells[stageKey]; there || name == "a daemon" {
-					t.Errorf("of %v the cells %v are remembered", key, known.cells)
-				}
+			if r.Remembers(stageKey) || name == "a daemon" && r.Remembers(model.KeyOf(s.set).On("n2")) {
+				t.Error("a cell is remembered that nobody keeps up")
 			}
 		})
 	}

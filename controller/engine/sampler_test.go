@@ -32,12 +32,12 @@ func TestSamplesAreOfThoseThatAdmissionSees(t *testing.T) {
 	for _, set := range []*v1alpha1.DaemonSet{ours, makeDaemon("b"), makeDaemon("c"), makeDaemon("d", deleting)} {
 		see(t, w, set)
 	}
-	if got := newSampler(w).samples(5); len(got) != 0 {
+	if got := placement.NewSampler(w.emitted).Samples(5); len(got) != 0 {
 		t.Errorf("%d samples without a node, want none", len(got))
 	}
 	w.nodeSeen(makeNode("n1"))
 	for limit, want := range map[int][]string{0: nil, 1: {"ns/b"}, 5: {"ns/b", "ns/c"}} {
-		wantStrings(t, fmt.Sprintf("samples up to %d", limit), want, sampled(newSampler(w).samples(limit)))
+		wantStrings(t, fmt.Sprintf("samples up to %d", limit), want, sampled(placement.NewSampler(w.emitted).Samples(limit)))
 	}
 }
 
@@ -50,12 +50,12 @@ func TestSamplesOfNamespacesTakeTurns(t *testing.T) {
 	}
 	see(t, w, makeDaemon("x", inNamespace("mmm")))
 	see(t, w, makeDaemon("y", inNamespace("zzz")))
-	s := newSampler(w)
-	wantStrings(t, "the first samples", []string{"aaa/d000", "mmm/x", "zzz/y", "aaa/d001", "aaa/d002"}, sampled(s.samples(5)))
-	wantStrings(t, "the next", []string{"mmm/x", "zzz/y", "aaa/d003", "aaa/d004", "aaa/d005"}, sampled(s.samples(5)))
+	s := placement.NewSampler(w.emitted)
+	wantStrings(t, "the first samples", []string{"aaa/d000", "mmm/x", "zzz/y", "aaa/d001", "aaa/d002"}, sampled(s.Samples(5)))
+	wantStrings(t, "the next", []string{"mmm/x", "zzz/y", "aaa/d003", "aaa/d004", "aaa/d005"}, sampled(s.Samples(5)))
 	turns := map[string]bool{}
 	for range 400 {
-		for _, name := range sampled(s.samples(5)) {
+		for _, name := range sampled(s.Samples(5)) {
 			turns[name] = true
 		}
 	}
@@ -71,12 +71,12 @@ func TestSampleOfWhoHadAnAnswerComesFirst(t *testing.T) {
 	for _, name := range []string{"a", "b", "c", "d"} {
 		see(t, w, makeDaemon(name))
 	}
-	s := newSampler(w)
-	s.answer(s.samples(3)[2])
-	wantStrings(t, "samples", []string{"ns/c", "ns/d"}, sampled(s.samples(2)))
-	wantStrings(t, "samples", []string{"ns/c", "ns/a"}, sampled(s.samples(2)))
+	s := placement.NewSampler(w.emitted)
+	s.Answered(s.Samples(3)[2])
+	wantStrings(t, "samples", []string{"ns/c", "ns/d"}, sampled(s.Samples(2)))
+	wantStrings(t, "samples", []string{"ns/c", "ns/a"}, sampled(s.Samples(2)))
 	w.daemonGone(model.KeyOf(makeDaemon("c")))
-	wantStrings(t, "samples without it", []string{"ns/b", "ns/d"}, sampled(s.samples(2)))
+	wantStrings(t, "samples without it", []string{"ns/b", "ns/d"}, sampled(s.Samples(2)))
 }
 
 // Nothing in a sample but its node and its owner may be a reason to refuse it.
@@ -89,7 +89,7 @@ func TestSampleIsPlain(t *testing.T) {
 		spec.HostNetwork = true
 		daemon.Pin(spec, "elsewhere")
 	}))
-	pod := newSampler(w).samples(1)[0]
+	pod := placement.NewSampler(w.emitted).Samples(1)[0]
 	if !placement.AdmissionPlaces(pod) || pod.Spec.NodeName != "n1" || len(pod.Spec.SchedulingGates) != 1 {
 		t.Errorf("the sample is not an emitted pod: %+v", pod.Spec)
 	}

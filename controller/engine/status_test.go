@@ -34,7 +34,7 @@ func newDesk(t *testing.T) *desk {
 	d := &desk{server: newServer(makeDaemon("d")), recorder: &recorder{}}
 	d.world, _, d.clock = newTestWorld()
 	d.reporter = &reporter{
-		world: d.world, client: d.server, placer: placement.New(placement.Options{Client: d.server, Mode: placement.Auto, Samples: newSampler(d.world).samples, Flipped: func(bool, string) {}}),
+		world: d.world, client: d.server, placer: placement.New(placement.Options{Client: d.server, Mode: placement.Auto, Samples: placement.NewSampler(d.world.emitted).Samples, Flipped: func(bool, string) {}}),
 		events: d.recorder, written: map[model.DaemonKey]time.Time{},
 	}
 	d.informed(t)

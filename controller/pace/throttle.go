@@ -1,4 +1,5 @@
-// Package pace bounds how many requests are under way at a time by how the API server answers.
+// Package pace decides when a pod may be asked for, by how the API server answered before: how many creates are under way at a
+// time (Throttle), and which cells are held back because pods of their daemon were refused (Refusals).
 package pace
 
 import (

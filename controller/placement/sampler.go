@@ -1,4 +1,4 @@
-package engine
+package placement
 
 import (
 	"maps"
@@ -10,11 +10,11 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// sampler chooses the daemons by whose pods the placer asks whether admission is effective. The API server
+// Sampler chooses the daemons by whose pods the placer asks whether admission is effective. The API server
 // may refuse a pod before it comes to that, and somebody may see to it that it refuses all pods of a
 // namespace. So namespaces take turns, and in each its daemons; and who had an answer is asked again first.
-type sampler struct {
-	world *state
+type Sampler struct {
+	emitted func() map[string]map[string]func() *corev1.Pod // pods as they are emitted, by namespace and name of their daemons
 
 	mu        sync.Mutex
 	namespace string               // the last one that had its turn
@@ -22,11 +22,14 @@ type sampler struct {
 	answered  types.NamespacedName // the daemon that had the last answer
 }
 
-func newSampler(world *state) *sampler { return &sampler{world: world, names: map[string]string{}} }
+// NewSampler chooses among pods as they are emitted; emitted makes them by namespace and name of their daemons.
+func NewSampler(emitted func() map[string]map[string]func() *corev1.Pod) *Sampler {
+	return &Sampler{emitted: emitted, names: map[string]string{}}
+}
 
-// samples are pods as they are emitted, of as many daemons, or fewer when there are no more.
-func (s *sampler) samples(limit int) []*corev1.Pod {
-	emitted := s.world.emitted()
+// Samples are pods as they are emitted, of as many daemons, or fewer when there are no more.
+func (s *Sampler) Samples(limit int) []*corev1.Pod {
+	emitted := s.emitted()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var samples []*corev1.Pod
@@ -60,8 +63,8 @@ func following[V any](of map[string]V, last string) string {
 	return keys[at%len(keys)]
 }
 
-// answer notes whose pod was answered.
-func (s *sampler) answer(pod *corev1.Pod) {
+// Answered notes whose pod was answered.
+func (s *Sampler) Answered(pod *corev1.Pod) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if owner := metav1.GetControllerOfNoCopy(pod); owner != nil {

@@ -1,4 +1,4 @@
-package engine
+package pace
 
 import (
 	"cmp"
@@ -24,11 +24,11 @@ const several = 3
 // seldom enough that the API server does not notice.
 const freshEvery = 100 * time.Millisecond
 
-// refusals hold back pods that the API server refuses (S8). What concerns the daemon, a quota for example, it
+// Refusals hold back pods that the API server refuses (S8). What concerns the daemon, a quota for example, it
 // will say of every pod: one cell at a time asks again, after 1 s, doubling to 15 min, and when its pod is
-// taken the others follow at once. What may concern the node alone, a policy or a webhook, holds back the
+// Taken the others follow at once. What may concern the node alone, a policy or a webhook, holds back the
 // node's cell likewise and no other, until several nodes are refused.
-type refusals struct {
+type Refusals struct {
 	now func() time.Time
 
 	mu       sync.Mutex
@@ -61,8 +61,9 @@ type refusedCell struct {
 	turn  time.Time // to ask for the first time; zero: it has none
 }
 
-func newRefusals(now func() time.Time) *refusals {
-	return &refusals{now: now, byDaemon: map[model.DaemonKey]*refusal{}}
+// NewRefusals holds nobody back.
+func NewRefusals(now func() time.Time) *Refusals {
+	return &Refusals{now: now, byDaemon: map[model.DaemonKey]*refusal{}}
 }
 
 // refusedAfter is the wait after so many refusals.
@@ -73,9 +74,9 @@ func refusedAfter(steps int) time.Duration {
 	return min(answers.RefusedBackOff<<steps, answers.RefusedBackOffMax)
 }
 
-// mayAsk says whether a cell's pod may be asked for now, or how long it is held back and because of
+// MayAsk says whether a cell's pod may be asked for now, or how long it is held back and because of
 // which answer. Who may ask while the daemon is held back holds back the others until there is an answer.
-func (r *refusals) mayAsk(cell daemon.CellKey) (wait time.Duration, because error) {
+func (r *Refusals) MayAsk(cell daemon.CellKey) (wait time.Duration, because error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	known, refused := r.byDaemon[model.OwnerOf(cell)]
@@ -129,8 +130,8 @@ func (k *refusal) cell(key daemon.CellKey) *refusedCell {
 	return of
 }
 
-// note notes that a cell's pod was refused. Refusals of requests that were under way together count once.
-func (r *refusals) note(cell daemon.CellKey, err error, about answers.Concern) {
+// Note notes that a cell's pod was refused. Refusals of requests that were under way together count once.
+func (r *Refusals) Note(cell daemon.CellKey, err error, about answers.Concern) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	key := model.OwnerOf(cell)
@@ -161,11 +162,11 @@ func (k *refusal) refusedNode(of *refusedCell, err error, now time.Time) {
 	k.whole, k.sure = k.whole || k.nodes >= several, false
 }
 
-// taken notes that a cell's pod was taken, and gives the cells that may ask again. What concerned the daemon is
+// Taken notes that a cell's pod was taken, and gives the cells that may ask again. What concerned the daemon is
 // over, and all may. Other answers that others got may be about their nodes: two cells may ask for each pod that
 // is taken, so that all follow soon when they are taken too, and few requests are lost when they are not. They
 // are those that did not ask yet; where there is none, and the pod had been refused, any.
-func (r *refusals) taken(cell daemon.CellKey) []daemon.CellKey {
+func (r *Refusals) Taken(cell daemon.CellKey) []daemon.CellKey {
 	next, over := r.takenFor(cell)
 	if over != nil { // nobody else knows of it any more
 		return sortedCells(over.cells)
@@ -174,7 +175,7 @@ func (r *refusals) taken(cell daemon.CellKey) []daemon.CellKey {
 }
 
 // takenFor also gives what was known of the daemon when that is over.
-func (r *refusals) takenFor(cell daemon.CellKey) (next []daemon.CellKey, over *refusal) {
+func (r *Refusals) takenFor(cell daemon.CellKey) (next []daemon.CellKey, over *refusal) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	key := model.OwnerOf(cell)
@@ -228,9 +229,9 @@ func (k *refusal) letGo(number int) (cells []daemon.CellKey) {
 	return cells
 }
 
-// leave forgets a cell that needs no pod any more. Of the last one the refusal goes along: nobody
+// Leave forgets a cell that needs no pod any more. Of the last one the refusal goes along: nobody
 // else may be there to end it, as when the daemon was deleted while the API server refused its pod.
-func (r *refusals) leave(cell daemon.CellKey) {
+func (r *Refusals) Leave(cell daemon.CellKey) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	key := model.OwnerOf(cell)
@@ -247,9 +248,9 @@ func (r *refusals) leave(cell daemon.CellKey) {
 	}
 }
 
-// over forgets that a daemon's pods were refused: what was said may not be true any more. It gives the
+// Over forgets that a daemon's pods were refused: what was said may not be true any more. It gives the
 // cells that may ask again.
-func (r *refusals) over(key model.DaemonKey) []daemon.CellKey {
+func (r *Refusals) Over(key model.DaemonKey) []daemon.CellKey {
 	r.mu.Lock()
 	known, refused := r.byDaemon[key]
 	delete(r.byDaemon, key)
@@ -260,17 +261,17 @@ func (r *refusals) over(key model.DaemonKey) []daemon.CellKey {
 	return sortedCells(known.cells)
 }
 
-// roomIn resets the back-off of the daemons that a quota had no room for, now that it is less
+// RoomIn resets the back-off of the daemons that a quota had no room for, now that it is less
 // used, and gives their cells. Still one asks at a time, and none within a second of the one before:
 // what a quota counts may come and go all the time (S8).
-func (r *refusals) roomIn(namespace, quota string) (cells []daemon.CellKey) {
-	for _, key := range r.in(namespace) {
+func (r *Refusals) RoomIn(namespace, quota string) (cells []daemon.CellKey) {
+	for _, key := range r.In(namespace) {
 		cells = append(cells, r.roomFor(key, quota)...)
 	}
 	return cells
 }
 
-func (r *refusals) roomFor(key model.DaemonKey, quota string) []daemon.CellKey {
+func (r *Refusals) roomFor(key model.DaemonKey, quota string) []daemon.CellKey {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	known := r.byDaemon[key]
@@ -289,8 +290,8 @@ func (r *refusals) roomFor(key model.DaemonKey, quota string) []daemon.CellKey {
 	return sortedCells(known.cells)
 }
 
-// in are the daemons of a namespace whose pods are refused.
-func (r *refusals) in(namespace string) []model.DaemonKey {
+// In are the daemons of a namespace whose pods are refused.
+func (r *Refusals) In(namespace string) []model.DaemonKey {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var keys []model.DaemonKey
@@ -306,4 +307,12 @@ func (r *refusals) in(namespace string) []model.DaemonKey {
 // sortedCells are the cells of a daemon, by node: no order of a map reaches what is asked for next.
 func sortedCells(cells map[daemon.CellKey]*refusedCell) []daemon.CellKey {
 	return slices.SortedFunc(maps.Keys(cells), func(a, b daemon.CellKey) int { return cmp.Compare(a.Node, b.Node) })
+}
+
+// Remembers reports whether a cell was refused or held back, and has not been taken since.
+func (r *Refusals) Remembers(cell daemon.CellKey) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	known := r.byDaemon[model.OwnerOf(cell)]
+	return known != nil && known.cells[cell] != nil
 }
