@@ -193,8 +193,9 @@ func (m *certManager) act(ctx context.Context, next step) error {
 		return m.configurations.write(ctx, next.configuration, next.of, "")
 	case inject:
 		return m.configurations.write(ctx, next.configuration, nil, m.options.Namespace+"/"+webhookCertificate)
+	default:
+		return next.deed.unknown()
 	}
-	return next.deed.unknown()
 }
 
 // discard empties the observed Secret, unless it changed since. Its type requires the keys.

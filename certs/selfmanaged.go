@@ -107,8 +107,9 @@ func (m *selfManaged) act(ctx context.Context, s state, next step) error {
 			return err
 		}
 		return m.writeLeaf(ctx, leaf, a.current.Certificate)
+	default:
+		return next.deed.unknown()
 	}
-	return next.deed.unknown()
 }
 
 func (m *selfManaged) writeAuthorities(ctx context.Context, a authorities) error {

@@ -12,7 +12,7 @@ import (
 // Every field that a native DaemonSet has, also one that a later version brings, goes through.
 func TestAppsRoundTrip(t *testing.T) {
 	fill := randfill.NewWithSeed(1).NilChance(0.2).NumElements(1, 2).MaxDepth(8).Funcs(
-		func(raw *runtime.RawExtension, _ randfill.Continue) {},
+		func(*runtime.RawExtension, randfill.Continue) {},
 	)
 	for range 50 {
 		want := &appsv1.DaemonSet{}

@@ -49,6 +49,7 @@ func (c Concern) BackOff() BackOff {
 		return BackOff{"cell", UnansweredBackOff, UnansweredBackOffMax}
 	case Daemon:
 		return BackOff{"daemon", RefusedBackOff, RefusedBackOffMax}
+	case Pod, Node, Admission:
 	}
 	return BackOff{"cell", RefusedBackOff, RefusedBackOffMax}
 }

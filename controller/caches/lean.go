@@ -127,7 +127,8 @@ func eachField(message []byte, f func(number uint64, field, content []byte) erro
 		if size <= 0 {
 			return errTruncated
 		}
-		start, length := size, 0
+		start := size
+		var length int
 		switch tag & 7 { // how the value is encoded
 		case 0: // a number that says itself where it ends
 			_, length = binary.Uvarint(message[start:])

@@ -145,8 +145,9 @@ func (a *actor) do(ctx context.Context, cell daemon.CellKey, task *task, action 
 		return a.create(ctx, cell, task, action)
 	case daemon.Delete:
 		return a.deletePlanned(ctx, cell, task, action)
+	default:
+		return fmt.Errorf("node %s: operation %q is unknown", cell.Node, action.Op)
 	}
-	return fmt.Errorf("node %s: operation %q is unknown", cell.Node, action.Op)
 }
 
 func (a *actor) deletePlanned(ctx context.Context, cell daemon.CellKey, task *task, action daemon.Action) error {

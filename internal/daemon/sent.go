@@ -53,6 +53,7 @@ func (c *Cells) Sent(node string, actions []Action, now time.Time) {
 		case Create:
 			s.until, s.after = now.Add(seenAfter), after
 			s.surge = s.surge || action.Reason == ReasonSurge
+		default: // who acts refuses it: nothing is sent
 		}
 	}
 	if c.sent == nil {

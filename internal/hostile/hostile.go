@@ -210,14 +210,14 @@ func TemplateOf(kind string, n int) *corev1.PodTemplateSpec {
 }
 
 // fill creates an object as large as Limit, in the stored encoding.
-func fill[T interface{ Size() int }](make func(n int) T) T {
+func fill[T interface{ Size() int }](of func(n int) T) T {
 	const some = 4096
-	empty := make(0).Size()
-	n := (Limit - empty) * some / max(1, make(some).Size()-empty)
-	object := make(n)
+	empty := of(0).Size()
+	n := (Limit - empty) * some / max(1, of(some).Size()-empty)
+	object := of(n)
 	for object.Size() > Limit { // names get longer with their number
 		n = n * Limit / object.Size() * 99 / 100
-		object = make(n)
+		object = of(n)
 	}
 	return object
 }
