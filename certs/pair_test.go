@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// mustRenew is a CA's certificate made anew for the same key and name, as cert-manager does it.
+// mustRenew is a CA's certificate recreated for the same key and name, as cert-manager does it.
 func mustRenew(t testing.TB, ca *pair) *x509.Certificate {
 	t.Helper()
 	template := *ca.Certificate

@@ -50,7 +50,7 @@ func TestSecretKeepsTheLastGoodPair(t *testing.T) {
 		"renewed":                   {becomes: []*corev1.Secret{tlsSecret(leafData(t, first)), tlsSecret(leafData(t, second))}, want: second},
 		"broken after it was good":  {becomes: []*corev1.Secret{tlsSecret(leafData(t, first)), tlsSecret(broken)}, want: first},
 		"gone after it was good":    {becomes: []*corev1.Secret{tlsSecret(leafData(t, first)), nil}, want: first},
-		"mended":                    {becomes: []*corev1.Secret{tlsSecret(broken), tlsSecret(leafData(t, second))}, want: second},
+		"fixed":                     {becomes: []*corev1.Secret{tlsSecret(broken), tlsSecret(leafData(t, second))}, want: second},
 		"expired, and nothing else": {becomes: []*corev1.Secret{tlsSecret(leafData(t, expired))}, want: expired},
 		"expired after it was good": {becomes: []*corev1.Secret{tlsSecret(leafData(t, first)), tlsSecret(leafData(t, expired))}, want: first},
 	}

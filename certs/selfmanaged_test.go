@@ -224,7 +224,7 @@ func (s *stage) settleDown(k *selfManaged) (*selfManaged, time.Time) {
 			return k, next.until
 		}
 	}
-	s.t.Fatalf("at %s it did not come to rest within 100 steps", s.now)
+	s.t.Fatalf("at %s it did not converge within 100 steps", s.now)
 	return nil, time.Time{}
 }
 
@@ -287,7 +287,7 @@ func (s *stage) twoYears() {
 	s.comesToRest(k)
 }
 
-// recreate is what happens when somebody installs a configuration anew.
+// recreate is what happens when somebody installs a configuration again.
 func (s *stage) recreate() {
 	s.t.Helper()
 	err := errors.Join(s.behind.Delete(s.t.Context(), newMutating()), s.behind.Create(s.t.Context(), newMutating()))

@@ -54,7 +54,7 @@ func TestPlanBacksOff(t *testing.T) {
 }
 
 // The back-off is a cell's own, and counts replaced pods, not plans to replace them: while the API
-// server is away none is.
+// server is unreachable none is.
 func TestBackOffIsPerCell(t *testing.T) {
 	var cells Cells
 	for _, node := range []string{"n1", "n2"} {

@@ -30,8 +30,8 @@ func (m *moving) turn(node string, verdict Verdict) {
 	m.cells.SetNode(node, types.UID(node), verdict, m.now)
 }
 
-// lacking is how many nodes that should run a pod have no available one.
-func (m *moving) lacking() (lacking, desired int) {
+// without is how many nodes that should run a pod have no available one.
+func (m *moving) without() (without, desired int) {
 	for _, node := range m.nodes {
 		if !m.verdicts[node].ShouldRun {
 			continue
@@ -42,14 +42,14 @@ func (m *moving) lacking() (lacking, desired int) {
 			serves = serves || pod.Ready && !pod.Terminating
 		}
 		if !serves {
-			lacking++
+			without++
 		}
 	}
-	return lacking, desired
+	return without, desired
 }
 
 // actOn carries out a node's plan, and holds it to S3 and S4: nothing is made where nothing may
-// start, and what the rollout takes keeps to its limit, whatever else nodes lack meanwhile.
+// start, and what the rollout takes keeps to its limit, whatever else fails in the meantime.
 func (m *moving) actOn(node string) {
 	m.t.Helper()
 	verdict := m.verdicts[node]
@@ -58,9 +58,9 @@ func (m *moving) actOn(node string) {
 			m.t.Fatalf("S3: a pod is made on %s: %s\n%s", node, verdict.Reason, strings.Join(m.log, "\n"))
 		}
 		if action.Op == Delete && action.Pod.Ready && verdict.ShouldRun && action.Reason == ReasonOutdated {
-			lacking, desired := m.lacking()
-			if limit, _ := m.strategy.limits(desired); !m.strategy.surges() && lacking >= limit {
-				m.t.Fatalf("S4: %d of %d nodes lack an available pod, %d may, and %s loses its\n%s", lacking, desired, limit, node, strings.Join(m.log, "\n"))
+			without, desired := m.without()
+			if limit, _ := m.strategy.limits(desired); !m.strategy.surges() && without >= limit {
+				m.t.Fatalf("S4: %d of %d nodes are without an available pod, %d may, and %s loses its\n%s", without, desired, limit, node, strings.Join(m.log, "\n"))
 			}
 		}
 	}
@@ -133,7 +133,7 @@ func TestRolloutWhileNodesChange(t *testing.T) {
 	}
 }
 
-// Leave that was given and not made use of ends when nodes lack a pod meanwhile for another reason.
+// An unused permit ends when nodes lose a pod in the meantime for another reason.
 func TestRolloutLeaveEndsWhenOthersLackAPod(t *testing.T) {
 	m := newMoving(t, 3, unavailable("1"))
 	m.turn("n2", Verdict{Reason: ReasonNodeSelector})

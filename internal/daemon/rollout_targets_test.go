@@ -128,7 +128,7 @@ func (s *staged) act(node string) {
 		case action.Op == Delete && rolls && action.Pod.Revision == target:
 			s.failf("%s: pod %s has its target %s and is replaced", node, action.Pod.Name, target)
 		case action.Op == Delete && action.Reason == ReasonOutdated && action.Pod.Ready && verdict.ShouldRun && !s.strategy.surges():
-			if unavailable, _ := s.lacking(); unavailable >= limit {
+			if unavailable, _ := s.without(); unavailable >= limit {
 				s.failf("S4: %d nodes are without an available pod, %d may be, and %s loses its", unavailable, limit, node)
 			}
 		}
@@ -142,7 +142,7 @@ func (s *staged) failf(format string, args ...any) {
 }
 
 func (s *staged) desired() int {
-	_, desired := s.lacking()
+	_, desired := s.without()
 	return desired
 }
 

@@ -427,7 +427,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// The story of a rollout as a reviewer reads it. UPDATE_GOLDEN=1 writes the files anew.
+// The story of a rollout as a reviewer reads it. UPDATE_GOLDEN=1 writes the files again.
 func TestRolloutGoldenLogs(t *testing.T) {
 	for name, strategy := range map[string]Strategy{"one-unavailable": unavailable("1"), "surge-two": surge("2")} {
 		t.Run(name, func(t *testing.T) {

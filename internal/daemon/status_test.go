@@ -111,7 +111,7 @@ func TestStatusSharesNothing(t *testing.T) {
 	}
 }
 
-// A second look at the same numbers gives an equal status, or there would be a write for ever (L2).
+// A second look at the same numbers gives an equal status, or there would be a write indefinitely (L2).
 func TestStatusSettles(t *testing.T) {
 	condition := metav1.Condition{Type: "Ours", Status: metav1.ConditionTrue, Reason: "R"}
 	first := Status(&v1alpha1.DaemonSetStatus{}, Counters{Desired: 2}, 1, t0, condition)

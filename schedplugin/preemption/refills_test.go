@@ -45,11 +45,11 @@ func TestRefills(t *testing.T) {
 	tests := map[string][]step{
 		"nothing was made":               {{pods: []*corev1.Pod{a}}, {pods: []*corev1.Pod{b}}},
 		"who was there is there":         {{pods: []*corev1.Pod{a, b}, made: true}, {pods: []*corev1.Pod{b}}},
-		"the victim is on its way out":   {{pods: []*corev1.Pod{a}, made: true}, {pods: []*corev1.Pod{leaving(low("a")), b}}},
+		"the victim is terminating":      {{pods: []*corev1.Pod{a}, made: true}, {pods: []*corev1.Pod{leaving(low("a")), b}}},
 		"another one came":               {{pods: []*corev1.Pod{a}, made: true}, {pods: []*corev1.Pod{b}, want: taken(by, 1, 5*time.Second, true)}},
 		"one of the same name came":      {{pods: []*corev1.Pod{low("b")}, made: true}, {pods: []*corev1.Pod{anew(low("b"))}, want: taken(by, 1, 5*time.Second, true)}},
-		"the wait is told, and not anew": {{pods: []*corev1.Pod{a}, made: true}, {pods: []*corev1.Pod{b}, want: taken(by, 1, 5*time.Second, true)}, {after: 2 * time.Second, pods: []*corev1.Pod{c}, want: taken(by, 1, 3*time.Second, false)}},
-		"after the wait it is made anew": {{pods: []*corev1.Pod{a}, made: true}, {pods: []*corev1.Pod{b}, want: taken(by, 1, 5*time.Second, true)}, {after: 5 * time.Second, pods: []*corev1.Pod{c}, made: true}, {pods: []*corev1.Pod{c}}},
+		"the wait is reported once":      {{pods: []*corev1.Pod{a}, made: true}, {pods: []*corev1.Pod{b}, want: taken(by, 1, 5*time.Second, true)}, {after: 2 * time.Second, pods: []*corev1.Pod{c}, want: taken(by, 1, 3*time.Second, false)}},
+		"after the wait it is recreated": {{pods: []*corev1.Pod{a}, made: true}, {pods: []*corev1.Pod{b}, want: taken(by, 1, 5*time.Second, true)}, {after: 5 * time.Second, pods: []*corev1.Pod{c}, made: true}, {pods: []*corev1.Pod{c}}},
 		"the wait doubles, to the longest": {
 			{pods: []*corev1.Pod{a}, made: true}, {pods: []*corev1.Pod{b}, want: taken(by, 1, 5*time.Second, true)},
 			{after: 5 * time.Second, pods: []*corev1.Pod{a}, made: true}, {pods: []*corev1.Pod{b}, want: taken(by, 2, 10*time.Second, true)},
@@ -58,7 +58,7 @@ func TestRefills(t *testing.T) {
 		},
 		// The pod it was made for was deleted; the daemon's next one finds who came since.
 		"it was made long ago": {{pods: []*corev1.Pod{a}, made: true}, {after: time.Hour, pods: []*corev1.Pod{b}}},
-		"and starts anew when the pod got there": {
+		"and resets when the pod got there": {
 			{pods: []*corev1.Pod{a}, made: true}, {pods: []*corev1.Pod{b}, want: taken(by, 1, 5*time.Second, true), bound: true},
 			{pods: []*corev1.Pod{a}, made: true}, {pods: []*corev1.Pod{b}, want: taken(by, 1, 5*time.Second, true)},
 		},

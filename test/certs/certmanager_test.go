@@ -166,7 +166,7 @@ func secretData(c *labtest.Cluster, name string) map[string][]byte {
 	return secret.Data
 }
 
-// waitForSettle is the time that the manual says to wait before what is served is replaced by hand.
+// waitForSettle is the time that the manual says to wait before what is served is replaced manually.
 func waitForSettle() { time.Sleep(time.Second) }
 
 func waitUntilInjected(c *labtest.Cluster) {

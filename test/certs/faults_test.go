@@ -19,7 +19,7 @@ import (
 const nodes = 2
 
 // A certificate that is no good is said to be, keeps no daemon from its nodes, and once it is good
-// again nobody has to do more. The test makes the certificates: the controller would mend them.
+// again nobody has to do more. The test makes the certificates: the controller would fix them.
 func TestBadCertificates(t *testing.T) {
 	cluster := labtest.Start(t, lab.Options{
 		Nodes: nodes, Certificates: lab.CertificatesSelfManaged, Without: []string{lab.Webhook},
@@ -79,10 +79,10 @@ func TestBadCertificates(t *testing.T) {
 			c.WaitForEvent(set, "PlacementAdmissionNotEffective", fault.says)
 
 			good(c)
-			mended := time.Now()
+			fixed := time.Now()
 			c.WaitForStatus(set, conditionSays(metav1.ConditionTrue, ""))
-			t.Logf("placement by admission again %s after the certificate was good", time.Since(mended).Round(10*time.Millisecond))
-			after := labtest.DaemonSet(prefix + "-mended")
+			t.Logf("placement by admission again %s after the certificate was good", time.Since(fixed).Round(10*time.Millisecond))
+			after := labtest.DaemonSet(prefix + "-fixed")
 			c.Make(after)
 			checkPlacedBy(c, after, v1alpha1.PlacedByWebhook)
 		})

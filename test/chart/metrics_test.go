@@ -69,7 +69,7 @@ func TestAlerts(t *testing.T) {
 			}
 			checkMetrics(t, known, "alert "+rule.Alert, rule.Expr)
 			if rule.Labels["severity"] == "" || rule.Annotations["summary"] == "" || rule.Annotations["description"] == "" {
-				t.Errorf("alert %s lacks a severity, a summary or a description", rule.Alert)
+				t.Errorf("alert %s has no severity, a summary or a description", rule.Alert)
 			}
 		}
 	}

@@ -69,10 +69,10 @@ func TestMatch(t *testing.T) {
 		wantErr string
 	}{
 		"all are known":         {[]testCase{run, stop}, report, ""},
-		"one is new":            {[]testCase{run}, report, `lacks: "Daemon set should stop"`},
+		"one is new":            {[]testCase{run}, report, `does not list: "Daemon set should stop"`},
 		"one is gone":           {[]testCase{run, stop, {name: "Daemon set should fly"}}, report, `no case "Daemon set should fly" any more`},
 		"the suite lists none":  {[]testCase{run, stop}, `[]`, `no case "Daemon set should run" any more`},
-		"a new group of theirs": {[]testCase{run, stop}, strings.Replace(report, "[sig-apps] Job", "DaemonSet rollouts", 1), `lacks: "DaemonSet rollouts should complete"`},
+		"a new group of theirs": {[]testCase{run, stop}, strings.Replace(report, "[sig-apps] Job", "DaemonSet rollouts", 1), `does not list: "DaemonSet rollouts should complete"`},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -240,7 +240,7 @@ func (s *stage) waitGone(object client.Object) {
 	})
 }
 
-// nodeReady says what a node lacks until it is ready.
+// nodeReady returns why a node is not ready.
 func nodeReady(node *corev1.Node) string {
 	for _, condition := range node.Status.Conditions {
 		if condition.Type == corev1.NodeReady && condition.Status != corev1.ConditionTrue {

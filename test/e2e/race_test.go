@@ -22,7 +22,7 @@ const outOfMemory = "OutOfmemory"
 // scheduler's, and rejects the daemon's. So it goes with the successors, which the other scheduler binds too, as if it had not seen its
 // own: each is made after twice the time of the one before. When the other pod has gone the daemon runs.
 //
-// That the first two bindings come at the same time is arranged: the kubelet is away while they are made, and
+// That the first two bindings come at the same time is arranged: the kubelet is stopped while they are made, and
 // finds both when it comes back.
 func race(s *stage) {
 	node := s.workers[0]

@@ -86,7 +86,7 @@ func TestTwoLabsSideBySide(t *testing.T) {
 	}
 	for _, name := range ComponentNames {
 		if !strings.Contains(table.String(), name) {
-			t.Errorf("the table lacks %s:\n%s", name, table.String())
+			t.Errorf("the table does not contain %s:\n%s", name, table.String())
 		}
 	}
 }

@@ -35,7 +35,7 @@ func TestHistory(t *testing.T) {
 		"numbers go up, and a template that comes back gets the highest": historyNumbers,
 		"the oldest go beyond the limit":                                 historyLimit,
 		"what a pod has is kept":                                         historyKeepsWhatPodsHave,
-		"a record that was deleted is made anew":                         historyMadeAnew,
+		"a record that was deleted is recreated":                         historyMadeAnew,
 		"orphans are adopted":                                            historyAdopted,
 		"a name that is taken does not stop pods":                        historyNameTaken,
 		"deletion takes the history":                                     historyDeleted,
@@ -207,7 +207,7 @@ func historyAdopted(c *labtest.Cluster) {
 	c.Make(anew)
 	after := waitForHistory(c, anew, "2 "+secondImage, "3 "+firstImage)
 	if after[0].UID != before[1].UID || after[1].UID != before[0].UID {
-		c.T.Errorf("the history was made anew, want the orphans adopted")
+		c.T.Errorf("the history was recreated, want the orphans adopted")
 	}
 }
 

@@ -46,7 +46,7 @@ func TestLifecycle(t *testing.T) {
 		{"a claim outlives its pod", ephemeralVolume},
 		{"orphans are adopted without a restart", adoption},
 		{"a relabelled pod is released and replaced", release},
-		{"a DaemonSet made anew never overlaps with the former", recreated},
+		{"a DaemonSet recreated never overlaps with the former", recreated},
 		{"deletion in the background takes the pods", deleteBackground},
 		{"deletion in the foreground takes the pods first", deleteForeground},
 		{"deletion that orphans leaves the pods", deleteOrphan},
@@ -324,7 +324,7 @@ func release(c *labtest.Cluster) {
 	c.Must(c.Delete(c.T.Context(), &released))
 }
 
-// A DaemonSet that is deleted and made anew under its name never has two pods on a node: the
+// A DaemonSet that is deleted and recreated under its name never has two pods on a node: the
 // former one's pods go first (k/k#131684).
 func recreated(c *labtest.Cluster) {
 	grace := int64(1)

@@ -18,7 +18,7 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// bothKinds are the kinds that a template's trouble is the same for.
+// bothKinds are the kinds that a template's problem is the same for.
 var bothKinds = []schema.GroupVersionKind{labtest.Everynode, labtest.Apps}
 
 // makeNamespace makes one for a test and a kind.
@@ -135,7 +135,7 @@ func templateNamesNode(c *labtest.Cluster) {
 }
 
 // What is wrong with a template is said: by apps/v1's own validation of a native one, by the CRD, by the
-// webhook or, when that is away, by the API server when the pod is made; and a corrected template is made
+// webhook or, when that is unreachable, by the API server when the pod is made; and a corrected template is made
 // at once.
 func templateInvalid(c *labtest.Cluster) {
 	toleration := func(operator corev1.TolerationOperator) func(*v1alpha1.DaemonSet) {

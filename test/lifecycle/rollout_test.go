@@ -38,7 +38,7 @@ func TestRollout(t *testing.T) {
 			})
 			c.Make(set)
 			before := c.WaitForPods(set, labtest.NodeNames(rolloutNodes)...)
-			watch := startServing(c, set.DeepCopy()) // set itself is read anew below
+			watch := startServing(c, set.DeepCopy()) // set itself is read again below
 			setImage(c, set, "example.com/second")
 			waitForUpdated(c, set)
 			after := c.WaitForPods(set, labtest.NodeNames(rolloutNodes)...)

@@ -361,7 +361,7 @@ func taintedNode(t *trial) {
 		if pod.UID != before[s.Name].UID {
 			s.T.Errorf("pod %s was replaced", pod.Name)
 		}
-		// It may stay, but not start anew.
+		// It may stay, but not start again.
 		s.Must(s.Delete(s.T.Context(), &pod))
 		s.runsOn(open)
 	})

@@ -142,7 +142,7 @@ func confinedCreates(c *labtest.Cluster, thief client.Client) {
 		}, want: saysParts},
 		"such a label elsewhere":    {change: func(pod *corev1.Pod) { pod.Labels["app.kubernetes.io/name"] = "everynode-webhook" }},
 		"another of that namespace": {change: func(pod *corev1.Pod) { pod.Namespace = v1alpha1.SystemNamespace }},
-		"our gate for ever": {change: func(pod *corev1.Pod) {
+		"our gate indefinitely": {change: func(pod *corev1.Pod) {
 			pod.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: v1alpha1.PlacementGate}}
 		}, want: saysGate},
 	}

@@ -26,10 +26,10 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// A fault takes the webhook away; mend brings it back.
+// A fault takes the webhook away; repair restores it.
 type fault struct {
 	inflict func(*labtest.Cluster)
-	mend    func(*labtest.Cluster)
+	repair  func(*labtest.Cluster)
 	// refusal is what the API server says to an emitted pod meanwhile.
 	refusal func(error) error
 }
@@ -68,9 +68,9 @@ func faults() map[string]fault {
 	var deleted *admissionregistrationv1.MutatingWebhookConfiguration
 	return map[string]fault{
 		"webhook down":                           {stop, restart, failedCall},
-		"webhook down and failurePolicy Ignore":  ignoring(fault{inflict: stop, mend: restart}),
+		"webhook down and failurePolicy Ignore":  ignoring(fault{inflict: stop, repair: restart}),
 		"webhook hangs":                          {pause, resume, failedCall},
-		"webhook hangs and failurePolicy Ignore": ignoring(fault{inflict: pause, mend: resume}),
+		"webhook hangs and failurePolicy Ignore": ignoring(fault{inflict: pause, repair: resume}),
 		"webhook fails":                          standIn(failing, fails),
 		"webhook fails and failurePolicy Ignore": ignoring(standIn(failing, nil)),
 		"webhook answers garbage":                standIn(garbage, internalError),
@@ -80,7 +80,7 @@ func faults() map[string]fault {
 				deleted = configurationOf(c)
 				c.Must(c.Delete(c.T.Context(), deleted))
 			},
-			mend: func(c *labtest.Cluster) {
+			repair: func(c *labtest.Cluster) {
 				deleted.ObjectMeta = metav1.ObjectMeta{Name: deleted.Name, Labels: deleted.Labels}
 				c.Must(c.Create(c.T.Context(), deleted))
 			},
@@ -96,8 +96,8 @@ func ignoring(f fault) fault {
 			f.inflict(c)
 			setFailurePolicy(c, admissionregistrationv1.Ignore)
 		},
-		mend: func(c *labtest.Cluster) {
-			f.mend(c)
+		repair: func(c *labtest.Cluster) {
+			f.repair(c)
 			setFailurePolicy(c, admissionregistrationv1.Fail)
 		},
 		refusal: interlock,
@@ -112,7 +112,7 @@ func standIn(start func(testing.TB) *httptest.Server, refusal func(error) error)
 			before = configurationOf(c).Webhooks
 			pointTo(c, start(c.T))
 		},
-		mend: func(c *labtest.Cluster) {
+		repair: func(c *labtest.Cluster) {
 			found := configurationOf(c)
 			found.Webhooks = before
 			c.Must(c.Update(c.T.Context(), found))

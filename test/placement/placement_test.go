@@ -72,22 +72,22 @@ func TestPlacementSurvivesItsWebhook(t *testing.T) {
 			checkEffective(c, "0")
 			others.check()
 
-			mended := time.Now()
-			fault.mend(c)
+			fixed := time.Now()
+			fault.repair(c)
 			waitUntilAdmission(c, func(err error) error { return err })
 			waitForCondition(c, set, metav1.ConditionTrue)
 			checkEffective(c, "1")
-			after := labtest.DaemonSet(prefix + "-mended")
+			after := labtest.DaemonSet(prefix + "-fixed")
 			c.Make(after)
 			checkPlacedBy(c, c.WaitForPods(after, labtest.NodeNames(nodes)...), v1alpha1.PlacedByWebhook)
-			t.Logf("admission places pods again %v after the fault ended", time.Since(mended).Round(time.Millisecond))
+			t.Logf("admission places pods again %v after the fault ended", time.Since(fixed).Round(time.Millisecond))
 		})
 		made += 2 * nodes
 	}
 	cluster.Verdict(witness, made)
 }
 
-// With placement left to admission alone, no pod is made while it is away, and all are once it
+// With placement left to admission alone, no pod is made while it is unreachable, and all are once it
 // is back.
 func TestPlacementByWebhookAlone(t *testing.T) {
 	c := labtest.Start(t, lab.Options{Nodes: nodes, Placement: lab.PlacementWebhook, Without: []string{lab.Webhook}})
@@ -96,12 +96,12 @@ func TestPlacementByWebhookAlone(t *testing.T) {
 	c.Make(set)
 	waitForCondition(c, set, metav1.ConditionFalse)
 	if pods, err := c.PodsOf(t.Context(), set); err != nil || len(pods) > 0 {
-		t.Fatalf("%d pods exist while admission is away (%v), want none", len(pods), err)
+		t.Fatalf("%d pods exist while admission is unreachable (%v), want none", len(pods), err)
 	}
-	mended := time.Now()
+	fixed := time.Now()
 	c.Must(c.Component(lab.Webhook).Restart(t.Context()))
 	checkPlacedBy(c, c.WaitForPods(set, labtest.NodeNames(nodes)...), v1alpha1.PlacedByWebhook)
-	t.Logf("every pod is made and ready %v after admission was started", time.Since(mended).Round(time.Millisecond))
+	t.Logf("every pod is made and ready %v after admission was started", time.Since(fixed).Round(time.Millisecond))
 	waitForCondition(c, set, metav1.ConditionTrue)
 	c.Verdict(witness, nodes)
 }

@@ -42,7 +42,7 @@ func deleteAll(c *labtest.Cluster, list *unstructured.UnstructuredList) {
 	}
 }
 
-// createAll makes the objects of a list anew.
+// createAll makes the objects of a list again.
 func createAll(c *labtest.Cluster, list *unstructured.UnstructuredList) {
 	for _, item := range list.Items {
 		fresh := item.DeepCopy()
@@ -57,12 +57,12 @@ func policyFaults(api string) map[string]fault {
 	return map[string]fault{
 		"policies deleted": {
 			inflict: func(c *labtest.Cluster) { deleteAll(c, policies) },
-			mend:    func(c *labtest.Cluster) { createAll(c, policies) },
+			repair:  func(c *labtest.Cluster) { createAll(c, policies) },
 			refusal: interlock,
 		},
 		"bindings deleted": {
 			inflict: func(c *labtest.Cluster) { deleteAll(c, bindings) },
-			mend:    func(c *labtest.Cluster) { createAll(c, bindings) },
+			repair:  func(c *labtest.Cluster) { createAll(c, bindings) },
 			refusal: interlock,
 		},
 		"a policy that fails": {
@@ -77,7 +77,7 @@ func policyFaults(api string) map[string]fault {
 					c.Must(c.Update(c.T.Context(), changed))
 				}
 			},
-			mend: func(c *labtest.Cluster) {
+			repair: func(c *labtest.Cluster) {
 				for _, policy := range policies.Items {
 					found := &unstructured.Unstructured{}
 					found.SetGroupVersionKind(policy.GroupVersionKind())
@@ -91,7 +91,7 @@ func policyFaults(api string) map[string]fault {
 	}
 }
 
-// Without a webhook the policies place, and what holds of a webhook that is away holds of them.
+// Without a webhook the policies place, and what holds of a webhook that is unreachable holds of them.
 func TestPlacementSurvivesItsPolicy(t *testing.T) {
 	cluster := labtest.Start(t, lab.Options{Nodes: nodes, Placement: lab.PlacementPolicy})
 	witness := cluster.Watch()
@@ -115,11 +115,11 @@ func TestPlacementSurvivesItsPolicy(t *testing.T) {
 			checkEffective(c, "0")
 			others.check()
 
-			fault.mend(c)
+			fault.repair(c)
 			waitUntilAdmission(c, func(err error) error { return err })
 			waitForCondition(c, set, metav1.ConditionTrue)
 			checkEffective(c, "1")
-			after := labtest.DaemonSet(prefix + "-mended")
+			after := labtest.DaemonSet(prefix + "-fixed")
 			c.Make(after)
 			checkPlacedBy(c, c.WaitForPods(after, labtest.NodeNames(nodes)...), v1alpha1.PlacedByPolicy)
 		})
@@ -228,6 +228,6 @@ func podsNobodyPlaces(c *labtest.Cluster) {
 		return "", nil
 	})
 	c.Must(c.Create(c.T.Context(), barePod(labtest.Namespace, "unasked"), client.DryRunAll))
-	fault.mend(c)
+	fault.repair(c)
 	waitUntilAdmission(c, func(err error) error { return err })
 }

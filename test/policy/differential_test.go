@@ -71,7 +71,7 @@ func agree(ctx context.Context, placedBy string, got admissionOf, r request) err
 	again.pod = placed.DeepCopy()
 	again.pod.Spec.NodeName = r.pod.Spec.NodeName
 	if twice, err := got.admit(ctx, again); err != nil || !same(twice, placed) {
-		return fmt.Errorf("with nodeName set anew: %w\n%s", err, cmp.Diff(placed, twice))
+		return fmt.Errorf("with nodeName set again: %w\n%s", err, cmp.Diff(placed, twice))
 	}
 	return nil
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // A DaemonSet of apps/v1 that kube-controller-manager serves and that names the scheduler in its
-// template: its pods are placed and rolled out one to a node, and one made by hand waits.
+// template: its pods are placed and rolled out one to a node, and one made manually waits.
 func native(t *testing.T, all *stage) {
 	s := &stage{Cluster: all.With(t)}
 	nodes := []string{s.node("native-0"), s.node("native-1"), s.node("native-2")}
@@ -40,7 +40,7 @@ func native(t *testing.T, all *stage) {
 		}
 	}
 
-	// kube-controller-manager takes away what is too much; while it is away nobody does.
+	// kube-controller-manager takes away what is too much; while it is unreachable nobody does.
 	manager := s.Component(lab.ControllerManager)
 	s.Must(manager.Pause())
 	twin := bare("native-by-hand")

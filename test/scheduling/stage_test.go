@@ -1,5 +1,5 @@
 // Package scheduling tests everynode-scheduler as a process, on a real API server, with pods made
-// by hand: the DaemonSets that own them exist, and no controller of Everynode's serves them.
+// manually: the DaemonSets that own them exist, and no controller of Everynode's serves them.
 package scheduling
 
 import (

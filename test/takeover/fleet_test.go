@@ -75,7 +75,7 @@ func rolling(unavailable, surge string) func(*v1alpha1.DaemonSet) {
 	}
 }
 
-// withoutRoom has pods wait for ever. The template names its nodes, so that where a pod waits for is
+// withoutRoom has pods wait indefinitely. The template names its nodes, so that where a pod waits for is
 // to be told from where its template lets it go.
 func withoutRoom(set *v1alpha1.DaemonSet) {
 	set.Spec.Template.Spec.Containers[0].Resources.Requests = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1000")}
@@ -136,7 +136,7 @@ func prepareFleet(t *trial) {
 	}
 }
 
-// halfwayAgain are the members whose state has to be made anew before hands change.
+// halfwayAgain are the members whose state has to be recreated before hands change.
 var halfwayAgain = map[string]func(*trial){
 	"halfway":         func(t *trial) { t.prepare(t.fleet["halfway"]) },
 	"halfway-surging": func(t *trial) { t.prepare(t.fleet["halfway-surging"]) },

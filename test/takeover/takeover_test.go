@@ -77,7 +77,7 @@ func TestTakeover(t *testing.T) {
 		"the fleet rolls out": builtinRollsOut,
 		"history goes on":     historyGoesOn,
 		"orphans are adopted": second.adopt,
-		"it records anew":     aged.recordedAnew,
+		"it records again":    aged.recordedAnew,
 	})
 	all.alone("what is left behind goes", cleanUp)
 	all.try("before going on", halfwayAgain)
