@@ -46,11 +46,11 @@ const (
 	actionClaim  = "ClaimPod"
 )
 
-// reportAfter is how many requests in a row may go without an answer before a condition tells.
+// reportAfter is how many consecutive requests may go unanswered before a condition reports it.
 const reportAfter = 3
 
 // verifyAfter is when a cell is looked at again whose pod was made. Its event does that long
-// before; but when the watch was away and the pod is gone by the time it is back, there is none.
+// before; but when the watch was disconnected and the pod is gone by the time it is back, there is none.
 const verifyAfter = time.Minute
 
 // actor keeps cells up: it plans one and does what the plan says.
@@ -64,7 +64,7 @@ type actor struct {
 	refusals *pace.Refusals
 	owners   *owners
 	events   notify.Recorder
-	// unanswered counts, for each cell, the requests in a row that got no answer.
+	// unanswered counts, for each cell, the consecutive requests that got no answer.
 	unanswered workqueue.TypedRateLimiter[daemon.CellKey]
 }
 

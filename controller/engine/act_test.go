@@ -108,7 +108,7 @@ func TestActCreates(t *testing.T) {
 
 	// The cache does not show it yet: looking again makes no second pod and no noise.
 	if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != looksLater || len(s.Pods(t)) != 1 {
-		t.Errorf("Reconcile with a late cache = %s, %d pods", got, len(s.Pods(t)))
+		t.Errorf("Reconcile with a stale cache = %s, %d pods", got, len(s.Pods(t)))
 	}
 	wantStrings(t, "events", nil, s.Drain())
 }
@@ -170,7 +170,7 @@ func TestActRefusalSaysWhy(t *testing.T) {
 	}
 }
 
-// Where admission alone may place and is away, asking again soon helps nobody: every cell is
+// Where admission alone may place and is unreachable, asking again soon helps nobody: every cell is
 // planned again when it is back.
 func TestActHeldByAbsentAdmission(t *testing.T) {
 	s := newStage(t)
@@ -365,7 +365,7 @@ func TestActLooksAgainWhenThePlanSaysSo(t *testing.T) {
 	}
 }
 
-// The API server's silence costs 0.1 s doubling to 10 s; an answer starts the count anew.
+// The API server's silence costs 0.1 s doubling to 10 s; an answer resets the count.
 func TestActUnansweredBacksOff(t *testing.T) {
 	s := newStage(t)
 	wait := func() time.Duration {

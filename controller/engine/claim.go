@@ -17,7 +17,7 @@ import (
 )
 
 // claim adopts or releases a pod, when both it and the daemon are still as they were seen: the
-// daemon is asked for anew, so that none that is being deleted takes pods that it would then
+// daemon is read again, so that none that is being deleted takes pods that it would then
 // take along.
 func (a *actor) claim(ctx context.Context, owner *v1alpha1.DaemonSet, due model.Claim) error {
 	if !due.Adopt && !due.Pod.Bound {

@@ -19,7 +19,7 @@ func outside(set *v1alpha1.DaemonSet) client.Object {
 	return set
 }
 
-// stillThere asks the API server, not the cache, whether a daemon is there and not on its way out:
+// stillThere asks the API server, not the cache, whether a daemon exists and is not terminating:
 // what a daemon takes that is being deleted is lost.
 func stillThere(ctx context.Context, reader client.Reader, set *v1alpha1.DaemonSet) (bool, error) {
 	var fresh metav1.PartialObjectMetadata

@@ -14,7 +14,7 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// run works through a scenario: a cluster starts, changes and fails in so many random steps, and comes to rest. S1, S3
+// run works through a scenario: a cluster starts, changes and fails in so many random steps, and converges. S1, S3
 // and S4 are held at every step.
 func run(t *testing.T, seed uint64, steps int) string {
 	t.Helper()
@@ -100,7 +100,7 @@ func TestHistoryFollowsFromTheSeed(t *testing.T) {
 	}
 }
 
-// Many random histories hold S1, S3 and S4 at every step, and come to rest with a pod of the last template on every
+// Many random histories hold S1, S3 and S4 at every step, and converge with a pod of the last template on every
 // node.
 func TestRandomHistories(t *testing.T) {
 	for seed := range uint64(20) {

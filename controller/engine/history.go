@@ -43,7 +43,7 @@ type historian struct {
 	client client.Client
 	reader client.Reader // of the API server, not of the cache
 	events events.EventRecorder
-	// unanswered counts, for each daemon, the requests in a row that got no answer.
+	// unanswered counts, for each daemon, the consecutive requests that got no answer.
 	unanswered workqueue.TypedRateLimiter[model.DaemonKey]
 }
 
@@ -182,7 +182,7 @@ func (h *historian) meet(ctx context.Context, subject *model.Subject, object *ap
 }
 
 // rename has the template called otherwise, by a new collisionCount. That is a change of the
-// daemon, which brings it here again. A late cache has the same number written twice.
+// daemon, which brings it here again. A stale cache causes the same number to be written twice.
 func (h *historian) rename(ctx context.Context, subject *model.Subject, step daemon.HistoryStep) error {
 	set := subject.Object
 	collisions := ptr.Deref(set.Status.CollisionCount, 0) + 1
@@ -208,7 +208,7 @@ func (h *historian) rename(ctx context.Context, subject *model.Subject, step dae
 // An event is on its way and brings it here again.
 var errOutdated = errors.New("the DaemonSet has changed")
 
-// adopt takes control of an orphan. The cache may show a daemon that is gone or on its way out,
+// adopt takes control of an orphan. The cache may show a daemon that is gone or terminating,
 // and what such a daemon takes is lost: so the API server is asked first.
 func (h *historian) adopt(ctx context.Context, subject *model.Subject, record daemon.Record) error {
 	there, err := stillThere(ctx, h.reader, subject.Object)

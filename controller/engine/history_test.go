@@ -70,7 +70,7 @@ func (s *shelf) revision() string {
 	return subject.Template.Revision
 }
 
-// reload reads the daemon anew.
+// reload reads the daemon again.
 func (s *shelf) reload(t *testing.T) {
 	t.Helper()
 	stored := outside(s.set.DeepCopy())
@@ -301,7 +301,7 @@ func TestHistoryRecords(t *testing.T) {
 
 	// The cache does not show it yet: it is met, and that is no news.
 	if got := s.look(t); got != looksLater || len(s.stored(t)) != 1 {
-		t.Errorf("Reconcile with a late cache = %s, %v", got, s.history(t))
+		t.Errorf("Reconcile with a stale cache = %s, %v", got, s.history(t))
 	}
 	wantStrings(t, "events", nil, s.Drain())
 }
@@ -369,8 +369,8 @@ func TestHistoryKeepsWhatPodsHave(t *testing.T) {
 
 func TestHistoryOfNoDaemon(t *testing.T) {
 	for name, leave := range map[string]func(*testing.T, *shelf){
-		"gone":           func(_ *testing.T, s *shelf) { s.world.daemonGone(model.KeyOf(s.set)) },
-		"on its way out": func(t *testing.T, s *shelf) { deleting(s.set); see(t, s.world, s.set) },
+		"gone":        func(_ *testing.T, s *shelf) { s.world.daemonGone(model.KeyOf(s.set)) },
+		"terminating": func(t *testing.T, s *shelf) { deleting(s.set); see(t, s.world, s.set) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newShelf(t, limit(0))
@@ -422,12 +422,12 @@ func TestHistoryDoesNotAdoptFor(t *testing.T) {
 				t.Fatal(err)
 			}
 		},
-		"a daemon made anew": func(t *testing.T, s *shelf) {
+		"a daemon recreated": func(t *testing.T, s *shelf) {
 			s.set = s.set.DeepCopy()
 			s.set.UID = "uid-former"
 			see(t, s.world, s.set)
 		},
-		"a daemon on its way out": func(t *testing.T, s *shelf) {
+		"a daemon that is terminating": func(t *testing.T, s *shelf) {
 			var ending v1alpha1.DaemonSet
 			if err := s.Get(t.Context(), client.ObjectKeyFromObject(s.set), &ending); err != nil {
 				t.Fatal(err)

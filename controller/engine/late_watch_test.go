@@ -134,7 +134,7 @@ func TestFormerGoneWakes(t *testing.T) {
 	}
 }
 
-// Whoever waits for a former DaemonSet's pod is told which, for a finalizer may hold it for ever.
+// Whoever waits for a former DaemonSet's pod is told which, for a finalizer may hold it indefinitely.
 func TestFormerPodIsNamed(t *testing.T) {
 	s := newStage(t)
 	former := makeDaemon("d")

@@ -114,7 +114,7 @@ func TestScrubWaitsForEachChange(t *testing.T) {
 	}
 }
 
-// A list after a gap in the watch has every pod in the cache anew, and nobody is told of one that
+// A list after a gap in the watch has every pod in the cache again, and nobody is told of one that
 // did not change.
 func TestScrubKnowsAPodByItsVersion(t *testing.T) {
 	s, _, c, store, pod := scrubbed(t)

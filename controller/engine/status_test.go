@@ -194,8 +194,8 @@ func TestReporterDoesNotOverwrite(t *testing.T) {
 
 func TestReporterForgetsDaemons(t *testing.T) {
 	for name, leave := range map[string]func(*testing.T, *desk){
-		"gone":           func(_ *testing.T, d *desk) { d.world.daemonGone(model.DaemonKey{Namespace: "ns", UID: "uid-d"}) },
-		"on its way out": func(t *testing.T, d *desk) { see(t, d.world, makeDaemon("d", generation(2), deleting)) },
+		"gone":        func(_ *testing.T, d *desk) { d.world.daemonGone(model.DaemonKey{Namespace: "ns", UID: "uid-d"}) },
+		"terminating": func(t *testing.T, d *desk) { see(t, d.world, makeDaemon("d", generation(2), deleting)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDesk(t)
@@ -209,7 +209,7 @@ func TestReporterForgetsDaemons(t *testing.T) {
 	}
 }
 
-// A cell's trouble makes the daemon Degraded, and Stalled for kstatus, until it is over.
+// A cell's problem makes the daemon Degraded, and Stalled for kstatus, until it is over.
 func TestReporterTellsOfTrouble(t *testing.T) {
 	d := newDesk(t)
 	cell := model.KeyOf(makeDaemon("d")).On("n1")

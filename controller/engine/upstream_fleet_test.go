@@ -87,7 +87,7 @@ func (f *fleet) settle(t *testing.T) (made int) {
 			return made
 		}
 	}
-	t.Fatal("it does not come to rest")
+	t.Fatal("it does not converge")
 	return made
 }
 

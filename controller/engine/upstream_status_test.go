@@ -12,7 +12,7 @@ import (
 	"github.com/everynode/everynode/api/v1alpha1"
 )
 
-// Status counts pods as they come to be: those that wait for their node are current, and those
+// Status counts pods as they appear: those that wait for their node are current, and those
 // whose containers run are ready.
 func TestStatusFollowsThePods(t *testing.T) {
 	d := newDesk(t)

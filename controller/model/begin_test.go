@@ -9,10 +9,10 @@ import (
 // Before everything was seen nothing is planned, in whatever order things come; then what is due is,
 // and what has all it needs is not.
 func TestWorldBeginsWithWhatIsDue(t *testing.T) {
-	set, has, lacks := makeDaemon("d"), makeNode("n1"), makeNode("n2")
+	set, has, without := makeDaemon("d"), makeNode("n1"), makeNode("n2")
 	steps := map[string]func(*world){
 		"daemon": func(w *world) { see(t, w, set) },
-		"nodes":  func(w *world) { w.nodeSeen(has); w.nodeSeen(lacks) },
+		"nodes":  func(w *world) { w.nodeSeen(has); w.nodeSeen(without) },
 		"pods": func(w *world) {
 			w.podSeen(makePod(set, has, bound("n1"), ready(t0)))
 			w.podSeen(makePod(set, makeNode("gone"), bound("gone")))
@@ -39,7 +39,7 @@ func TestWorldBeginsWithWhatIsDue(t *testing.T) {
 		}
 		w.begin()
 		plans, _ := q.drain()
-		want := []string{"uid-d on gone", "uid-d on n2", "uid-d on n3"} // has to go, lacks one, is to adopt
+		want := []string{"uid-d on gone", "uid-d on n2", "uid-d on n3"} // has to go, has none, is to adopt
 		if diff := cmp.Diff(want, plans); diff != "" {
 			t.Errorf("%v: planned (-want, +got):\n%s", order, diff)
 		}

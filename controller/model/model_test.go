@@ -98,7 +98,7 @@ func TestWorldTaskHasWhatItTakes(t *testing.T) {
 func TestWorldDaemonDeleted(t *testing.T) {
 	for name, leave := range map[string]func(*world, *v1alpha1.DaemonSet) error{
 		"gone": func(w *world, set *v1alpha1.DaemonSet) error { w.daemonGone(KeyOf(set)); return nil },
-		"on its way out": func(w *world, set *v1alpha1.DaemonSet) error {
+		"terminating": func(w *world, set *v1alpha1.DaemonSet) error {
 			leaving := set.DeepCopy()
 			leaving.Generation++
 			deleting(leaving)

@@ -19,7 +19,7 @@ func init() { metrics.Registry.MustRegister(createParallelism) }
 // Throttle bounds how many pods are created at a time. It begins with one and lets one more in
 // after each that the API server answered, up to a maximum; when the API server is overloaded or
 // away, it halves. So a rollout over thousands of nodes starts gently, and an API server in
-// trouble meets one request at a time instead of as many as there are workers.
+// overload meets one request at a time instead of as many as there are workers.
 type Throttle struct {
 	most int
 

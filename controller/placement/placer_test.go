@@ -252,7 +252,7 @@ func TestPlacerProbeWithPodsThatAreRefused(t *testing.T) {
 				pods = append(pods, fixture.Emitted(fmt.Sprintf("n%d", i)))
 			}
 			p := New(Options{Client: s, Mode: Auto, Samples: samplesOf(pods...), Flipped: f.flipped, Answered: func(*corev1.Pod) {}})
-			p.set(t.Context(), "it was away")
+			p.set(t.Context(), "it was unreachable")
 			s.Refuse, s.Admission = test.refuse, test.admission
 			p.Probe(t.Context())
 			if len(s.Requests) != test.wantRequests {
@@ -311,7 +311,7 @@ func TestPlacerOfPodsThatAdmissionDoesNotPlace(t *testing.T) {
 			fixture.WantStrings(t, "flips", nil, f.seen)
 
 			// The probe asks with another pod.
-			p.set(t.Context(), "it was away")
+			p.set(t.Context(), "it was unreachable")
 			s.Admission, s.Requests = fixture.Rewrites, nil
 			p.Probe(t.Context())
 			fixture.WantStrings(t, "requests of the probe", []string{"emitted, dry run"}, s.Requests)

@@ -142,7 +142,7 @@ func TestPlanCellSurging(t *testing.T) {
 			verdict: eligible, pods: []Pod{pod("new", "r2", 100), pod("younger", "r2", 101)},
 			want: []string{"Delete younger: Excess"},
 		},
-		"an old one that nobody gave leave to stays alone": {
+		"an old one without a permit stays alone": {
 			verdict: eligible, pods: []Pod{pod("old", "r1", 50, ready)},
 		},
 		"a finished new one is not the one that takes over": {

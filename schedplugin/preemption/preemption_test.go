@@ -204,7 +204,7 @@ func TestRefilledRoomOfOneThatNeverPreempts(t *testing.T) {
 	r.want(MessageEvicting, "a")
 	r.gone(a)
 	r.put(b)
-	r.pod = schedtest.MakePod("p").CPU("2").Never().Obj() // the controller made it anew, from another template
+	r.pod = schedtest.MakePod("p").CPU("2").Never().Obj() // the controller recreated it from another template
 	err := r.client.Tracker().Update(corev1.SchemeGroupVersion.WithResource("pods"), r.pod, "ns")
 	if err != nil {
 		t.Fatal(err)

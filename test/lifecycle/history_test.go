@@ -170,7 +170,7 @@ func historyKeepsWhatPodsHave(c *labtest.Cluster) {
 }
 
 func historyMadeAnew(c *labtest.Cluster) {
-	set := historical("anew", onNoNode)
+	set := historical("again", onNoNode)
 	c.Make(set)
 	waitForHistory(c, set, "1 "+firstImage)
 	setImage(c, set, secondImage)

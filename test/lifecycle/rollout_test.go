@@ -123,7 +123,7 @@ func (s *serving) end() {
 }
 
 // A controller that is killed in the middle of a rollout, and comes back, finishes it within the
-// limits: what it had given leave for is in the cluster, not in its head.
+// limits: its permits are in the cluster, not in its memory.
 func crashes(c *labtest.Cluster) {
 	rolling := limits("2", "0")
 	set := labtest.DaemonSet("crashing", func(set *v1alpha1.DaemonSet) { set.Spec.UpdateStrategy.RollingUpdate = &rolling })
