@@ -75,6 +75,9 @@ func (s *sim) clusterStep() {
 		pod := pods[s.random.IntN(len(pods))]
 		s.log("somebody deletes pod %s", pod.Name)
 		s.api.Remove(pod)
+	case n < 21:
+		s.full = !s.full
+		s.log("a quota is full: %v", s.full)
 	default:
 		if len(pods) > 0 {
 			s.serve(pods[s.random.IntN(len(pods))])

@@ -46,6 +46,7 @@ type sim struct {
 	ledger  *notify.Ledger
 	history strings.Builder // every request, every event and every step, as text
 	faults  bool
+	full    bool // a quota lets no pod in
 
 	pending map[string][]memory.Event // events of the watches that were not delivered, by kind
 	seen    informers
@@ -189,12 +190,15 @@ func (s *sim) fault(verb string, object client.Object) memory.Fault {
 	if !s.faults {
 		return memory.Served
 	}
+	if _, ok := object.(*corev1.Pod); ok && verb == "create" && s.full {
+		return memory.Refused
+	}
 	switch n := s.random.IntN(100); {
 	case n < 3:
 		return memory.LostRequest
 	case n < 6:
 		return memory.LostAnswer
-	case n < 10 && verb == "create":
+	case n < 8 && verb == "create":
 		return memory.Refused
 	}
 	return memory.Served
