@@ -8,18 +8,18 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// WebhookSuffix is in the name of every webhook of ours (templates/webhook of the chart), and the name of every
-// policy of ours that places pods (templates/policy) begins with PolicyPrefix.
+// WebhookSuffix is in the name of every webhook of ours (templates/webhook of the chart), and PolicyPrefix
+// begins the name of every policy of ours that places pods (templates/policy).
 const (
 	WebhookSuffix = "placement.everynode.dev"
 	PolicyPrefix  = "everynode-placement"
 )
 
-// NotAsked is why an emitted pod came to the interlock.
+// NotAsked is why an emitted pod reached the interlock.
 const NotAsked = "no admission rewrote the pod: the API server has no webhook configuration and no policy for it, or what it has does not apply"
 
-// NotEffective is why an error means that admission did not rewrite an emitted pod; empty when it means something
-// else.
+// NotEffective returns why admission did not rewrite an emitted pod according to an error; empty if the error
+// means something else.
 func NotEffective(err error) string {
 	row := Of(Create, err)
 	if row.absence == nil {
@@ -28,16 +28,16 @@ func NotEffective(err error) string {
 	return row.absence(read(err).status.Message)
 }
 
-// FailedWebhook reports whether the API server could not ask a webhook; its message names which.
+// FailedWebhook reports whether the API server could not call a webhook; its message names the webhook.
 func FailedWebhook(err error) bool {
 	return apierrors.IsInternalError(err) && strings.Contains(err.Error(), "failed calling webhook")
 }
 
-// CameThrough reports whether the answer to an emitted pod is one that the API server only gives once the pod was
-// rewritten. In k8s.io/apiserver pkg/registry/generic/registry Store.Create, validation, which has the interlock,
-// comes before admission that validates, and a name that is taken is found last. Quotas and Pod Security only
-// validate (pkg/admission/plugin/resourcequota, k8s.io/kubernetes plugin/pkg/admission/security/podsecurity), as
-// policies do whose refusals are invalid. Any other refusal may have come before.
+// CameThrough reports whether the answer to an emitted pod is one that the API server only gives once the pod
+// was rewritten. In k8s.io/apiserver pkg/registry/generic/registry Store.Create, validation, which includes the
+// interlock, runs before validating admission, and a taken name is found last. Quotas and Pod Security only
+// validate (pkg/admission/plugin/resourcequota, k8s.io/kubernetes plugin/pkg/admission/security/podsecurity),
+// as do policies whose refusals are invalid. Any other refusal may come from before.
 func CameThrough(err error) bool {
 	return err == nil || apierrors.IsInvalid(err) && NotEffective(err) == "" || Of(Create, err).placed
 }
@@ -52,8 +52,8 @@ func failedPolicy(a answer) bool {
 	return strings.HasPrefix(a.status.Message, "policy '"+PolicyPrefix) || strings.HasPrefix(a.status.Message, `policy "`+PolicyPrefix)
 }
 
-// remedies are what the API server, or Go's TLS in it, says of a webhook that it cannot ask, and what
-// somebody can do about it. The first that is in a message counts.
+// remedies are messages of the API server, or of Go's TLS in it, about a webhook that it cannot call, and what
+// a user can do. The first match counts.
 var remedies = []struct{ says, remedy string }{
 	{"certificate has expired or is not yet valid", "its certificate has expired, or a clock is wrong: have the certificate renewed, or renew it in its files"},
 	{"certificate signed by unknown authority", "its certificate was signed by another CA than the webhook configuration's caBundle holds: let --webhook-certificates keep up the two, or put the right CA there"},
@@ -64,8 +64,8 @@ var remedies = []struct{ says, remedy string }{
 	{"no endpoints available for service", "no everynode-webhook is ready: its /readyz and its log say why, as when its certificate's Secret is missing"},
 }
 
-// Remedy is what to do when the API server cannot ask everynode-webhook, where its message shows that. It is the same
-// for messages that differ by the time only. docs/certificates.md has more.
+// Remedy returns what to do when the API server cannot call everynode-webhook, if its message shows that. It is
+// the same for messages that differ only in the time. docs/certificates.md has more.
 func Remedy(message string) string {
 	for _, known := range remedies {
 		if strings.Contains(message, known.says) {
@@ -75,7 +75,7 @@ func Remedy(message string) string {
 	return ""
 }
 
-// unanswering is why everynode-webhook counts as away, with what to do first where that is known.
+// unanswering returns why everynode-webhook counts as unreachable, with the first remedy if it is known.
 func unanswering(message string) string {
 	if known := Remedy(message); known != "" {
 		return "the API server cannot ask everynode-webhook: " + known + ": " + message

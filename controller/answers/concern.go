@@ -10,25 +10,25 @@ import (
 type Concern string
 
 const (
-	// Nothing: the state that was asked for is there, or the object is no longer what the plan was made for. There
-	// is nothing to repeat; an event of the watch follows.
+	// Nothing: the requested state exists, or the object is no longer the one that was planned for. There is
+	// nothing to repeat; an event of the watch follows.
 	Nothing Concern = "nothing"
-	// Pod: the one name, or pins of the template that exclude the node. The cell backs off.
+	// Pod: only the name, or pins of the template that exclude the node. The cell backs off.
 	Pod Concern = "pod"
-	// Node: who answered can tell nodes apart, and may mean this one alone. The cell backs off, and the daemon when
-	// several nodes get such an answer.
+	// Node: the component that answered can distinguish nodes, and may mean only this one. The cell backs off,
+	// and the daemon when several nodes get such an answer.
 	Node Concern = "node"
-	// Daemon: what every pod of the daemon has in common. The daemon backs off: one cell at a time asks again.
+	// Daemon: what every pod of the daemon has in common. The daemon backs off: one cell at a time is retried.
 	Daemon Concern = "daemon"
-	// Server: there is no answer about the object. The cell asks again soon.
+	// Server: there is no answer about the object. The cell is retried soon.
 	Server Concern = "server"
 	// Admission: placement admission is not effective. The cell backs off, and every cell is planned again when
 	// admission is effective.
 	Admission Concern = "placement admission"
 )
 
-// The two limits of every back-off of requests: of what the API server refuses (S8), and of what it gives no answer
-// about.
+// The limits of every back-off of requests: of those that the API server refuses (S8), and of those that it
+// does not answer.
 const (
 	RefusedBackOff, RefusedBackOffMax       = time.Second, 15 * time.Minute
 	UnansweredBackOff, UnansweredBackOffMax = 100 * time.Millisecond, 10 * time.Second
@@ -36,11 +36,11 @@ const (
 
 // BackOff is how long a request waits before it is repeated. It doubles.
 type BackOff struct {
-	Per        string // what backs off: "cell" or "daemon"; "" when nothing is repeated
+	Per        string // what backs off: "cell" or "daemon"; "" if nothing is repeated
 	First, Max time.Duration
 }
 
-// BackOff is the back-off of a concern.
+// BackOff returns the back-off of a concern.
 func (c Concern) BackOff() BackOff {
 	switch c {
 	case Nothing:

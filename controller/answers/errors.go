@@ -9,11 +9,11 @@ import (
 	extensionsv1beta1 "k8s.io/api/extensions/v1beta1"
 )
 
-// Failures of the controller's own that have a row in the table.
+// The controller's own failures, which have a row in the table.
 var (
-	// ErrNameTaken is the failure to create a pod whose name somebody else's pod has.
+	// ErrNameTaken is the failure to create a pod whose name another owner's pod has.
 	ErrNameTaken = errors.New("the name is taken by a pod that the DaemonSet does not control")
-	// ErrFormer is the failure to create a pod while one of a former DaemonSet of the same name is there
+	// ErrFormer is the failure to create a pod while one of a former DaemonSet of the same name exists
 	// (k/k#131684).
 	ErrFormer = errors.New("it is of a former DaemonSet of this name and still there; waiting until it is gone")
 	// ErrUnselected is the failure to create an object that its DaemonSet would not select.
@@ -25,7 +25,7 @@ var (
 		"correct the mutating webhook or policy that changes them")
 )
 
-// PodError is the failure to do something about a pod. A condition groups nodes by the answer, and so has to know
+// PodError is the failure of an operation on a pod. A condition groups nodes by the answer, and has to know
 // which names in it are the pod's own.
 type PodError struct {
 	Doing, Pod, Node string
@@ -38,7 +38,7 @@ func (e *PodError) Error() string {
 
 func (e *PodError) Unwrap() error { return e.Err }
 
-// Failure is an error with a reason for its event, where its row in the table has none.
+// Failure is an error with a reason for its event, used if its row in the table has none.
 type Failure struct {
 	Reason string
 	Err    error
@@ -47,7 +47,7 @@ type Failure struct {
 func (f *Failure) Error() string { return f.Err.Error() }
 func (f *Failure) Unwrap() error { return f.Err }
 
-// HeldBackError is the failure to ask for a pod of a daemon whose pods are refused. Nothing was sent.
+// HeldBackError is the failure to request a pod of a daemon whose pods are refused. Nothing was sent.
 type HeldBackError struct {
 	Wait    time.Duration
 	Because error // the answer to another request

@@ -15,7 +15,7 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// Reasons of events and conditions. Failures of pods have the names that apps/v1 gives them.
+// Reasons of events and conditions. Failures of pods have apps/v1's names.
 const (
 	ReasonFailed       = v1alpha1.EventFailedCreate
 	ReasonNameTaken    = v1alpha1.EventPodNameTaken
@@ -26,11 +26,11 @@ const (
 	ReasonNotServed    = v1alpha1.EventNotServed
 )
 
-// Request is what an answer is given to.
+// Request is the kind of request that an answer is for.
 type Request int
 
 const (
-	// Create of an object whose name nobody else should have.
+	// Create of an object whose name should be free.
 	Create Request = iota
 	// Change is a delete or a patch of an object in the state that it was seen in.
 	Change
@@ -41,21 +41,21 @@ type Row struct {
 	Name     string
 	Concerns Concern
 	Reason   string // of the event and the condition; "" for that of the request that failed
-	Remedy   string // what the user can do; "" where the text of the answer names it
-	// AboutNamespace: the event regards the namespace, which has no room for events itself.
+	Remedy   string // what the user can do; "" if the text of the answer names it
+	// AboutNamespace: the event regards the namespace, which accepts no events itself.
 	AboutNamespace bool
 
 	matches func(answer) bool
-	only    []Request                   // which it may be given to; nil for all
+	only    []Request                   // the requests it may be the answer to; nil for all
 	lost    bool                        // the request may have been carried out
-	placed  bool                        // the API server answers so only after placement admission had its turn
+	placed  bool                        // the API server only answers so after placement admission has run
 	absence func(message string) string // why placement admission is not effective
 }
 
-// answer is an error as rows look at it.
+// answer is an error as the rows read it.
 type answer struct {
 	err    error
-	status metav1.Status // zero when no API server answered
+	status metav1.Status // zero if no API server answered
 	text   string        // the message without "pods … is forbidden: "
 }
 
@@ -69,9 +69,9 @@ func read(err error) answer {
 	return a
 }
 
-// rows are tried from the top; the last one takes what no other does. Who denies by a policy or a webhook comes
-// before what a denial may quote. The texts are those of Kubernetes 1.35 to 1.37; one that changes is taken by the
-// last row, which costs each of a few nodes one request more.
+// rows are tried from the top; the last one matches all others. A denial by a policy or a webhook comes before
+// texts that it may quote. The texts are those of Kubernetes 1.35 to 1.37; a changed one falls to the last row,
+// which costs one more request for each of a few nodes.
 var rows = []Row{
 	// Failures of our own.
 	{Name: "the request was held back", Concerns: Nothing, matches: is[*HeldBackError]},
@@ -82,7 +82,7 @@ var rows = []Row{
 	{Name: "the selector does not match what is made", Concerns: Daemon, Reason: ReasonUnselected, matches: wraps(ErrUnselected)},
 	{Name: "admission changes labels that the selector asks for", Concerns: Node, Reason: ReasonUnselected, matches: wraps(ErrRelabelled)},
 
-	// Placement admission. A policy of ours that mutates is named without its kind; one that validates denies by the
+	// Placement admission. A mutating policy of ours is named without its kind; a validating one denies by the
 	// row below.
 	{Name: "no admission rewrote the emitted pod (the interlock)", Concerns: Admission, matches: interlocked, absence: func(string) string { return NotAsked }},
 	{Name: "our webhook cannot be called", Concerns: Admission, absence: unanswering, matches: func(a answer) bool {
@@ -91,7 +91,7 @@ var rows = []Row{
 	{Name: "our policy cannot be evaluated (k8s.io/apiserver pkg/admission/plugin/policy/generic PolicyError)", Concerns: Admission, matches: failedPolicy,
 		absence: func(message string) string { return "the placement policy cannot be evaluated: " + message }},
 
-	// There is nothing to repeat.
+	// Nothing to repeat.
 	{Name: "what was to be created is there", Concerns: Nothing, placed: true, only: []Request{Create}, matches: func(a answer) bool { return apierrors.IsAlreadyExists(a.err) }},
 	{Name: "what was to be changed is gone or has changed", Concerns: Nothing, only: []Request{Change}, matches: overtaken},
 
@@ -106,7 +106,8 @@ var rows = []Row{
 		Remedy: "if this lasts, the API server has too little capacity, or another client uses it up"},
 	{Name: "the API server cannot do its work", Concerns: Server, lost: true, matches: func(a answer) bool { return a.status.Code >= 500 },
 		Remedy: "if this lasts, the API server's log shows why"},
-	// A token is rotated and an API server that starts does not know all its resources yet: both pass.
+	// A token is rotated, and an API server that starts does not know all its resources yet: both are
+	// temporary.
 	{Name: "our token is not accepted", Concerns: Server, Reason: ReasonUnauthorized, matches: coded(http.StatusUnauthorized),
 		Remedy: "the API server does not accept the controller's credentials: if this lasts, check its ServiceAccount or kubeconfig, and the clocks"},
 	{Name: "the namespace is gone", Concerns: Daemon, Reason: ReasonNoNamespace, AboutNamespace: true, matches: notFound(func(d *metav1.StatusDetails) bool { return d.Kind == "namespaces" }),
@@ -145,7 +146,7 @@ var rows = []Row{
 		Remedy: "find what refuses it among the API server's admission plugins"},
 }
 
-// Of is the row of an error of a request.
+// Of returns the row of an error of a request.
 func Of(request Request, err error) Row {
 	asked := read(err)
 	for _, row := range rows {
@@ -156,23 +157,23 @@ func Of(request Request, err error) Row {
 	return rows[len(rows)-1]
 }
 
-// NoAnswer reports whether an error carries no answer about the object that was sent: the API server was not reached,
-// could not do its work, or asks to come back.
+// NoAnswer reports whether an error carries no answer about the object that was sent: the API server was not
+// reached, could not process the request, or asks to retry.
 func NoAnswer(err error) bool { return Of(Create, err).Concerns == Server }
 
-// MayBeDone reports whether a request that failed may have been carried out: its answer was lost, or the API server
-// does not know either. One that it turned away unread was not.
+// MayBeDone reports whether a failed request may have been executed: its answer was lost, or the API server
+// does not know either. A request that it rejected unread was not.
 func MayBeDone(err error) bool { return err != nil && Of(Create, err).lost }
 
-// Exceeds reports whether an answer is that a quota has no room.
+// Exceeds reports whether an answer is a refusal by a quota without room.
 func Exceeds(err error, quota string) bool {
 	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), "exceeded quota: "+quota+",")
 }
 
 var forbiddenPrefix = regexp.MustCompile(`^[a-z.]+ "[^"]*" is forbidden: `)
 
-// overtaken matches the answers to a change of an object that is gone or has changed. An owner reference that is
-// invalid is one of two controllers: somebody else was first.
+// overtaken matches the answers to a change of an object that is gone or has changed. An invalid owner
+// reference is one of two controllers: another writer was first.
 func overtaken(a answer) bool {
 	if apierrors.IsNotFound(a.err) || apierrors.IsConflict(a.err) {
 		return true
@@ -207,8 +208,8 @@ var deniedText = regexp.MustCompile(`^(admission webhook|ValidatingAdmissionPoli
 
 func denied(a answer) bool { return deniedText.MatchString(a.text) }
 
-// forbids matches the beginning of the text of a 403. Names of pods have no quotes, so nothing that a user wrote
-// comes before it.
+// forbids matches the beginning of the text of a 403. Names of pods have no quotes, so no text of a user
+// precedes it.
 func forbids(pattern string) func(answer) bool {
 	begins := regexp.MustCompile("^" + pattern)
 	return func(a answer) bool { return apierrors.IsForbidden(a.err) && begins.MatchString(a.text) }

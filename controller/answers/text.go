@@ -12,26 +12,27 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// What API servers put before a reason (k8s.io/apimachinery pkg/api/errors NewForbidden, NewInvalid,
-// NewInternalError), beside forbiddenPrefix.
+// Prefixes that API servers put before a reason (k8s.io/apimachinery pkg/api/errors NewForbidden, NewInvalid,
+// NewInternalError), besides forbiddenPrefix.
 var invalidPrefix = regexp.MustCompile(`^[A-Za-z.]+ "[^"]*" is invalid: `)
 
-// What admission puts before a reason, to say who it is: a webhook
-// (k8s.io/apiserver pkg/admission/plugin/webhook/errors), a policy (pkg/admission/plugin/policy), and a
-// webhook that cannot be asked.
+// Prefixes by which admission identifies itself before a reason: a webhook (k8s.io/apiserver
+// pkg/admission/plugin/webhook/errors), a policy (pkg/admission/plugin/policy), and a webhook that cannot be
+// called.
 var answerers = []*regexp.Regexp{
 	regexp.MustCompile(`^(admission webhook "[^"]*" denied the request): `),
 	regexp.MustCompile(`^((?:ValidatingAdmissionPolicy|policy) ['"][^'"]*['"](?: with binding ['"][^'"]*['"])? denied request): `),
 	regexp.MustCompile(`^(failed calling webhook "[^"]*"): (?:failed to call webhook: )?(?:Post "[^"]*": )?`),
 }
 
-// How much is kept of a reason, and of who answered: names of objects have up to 253 characters.
+// Limits of a reason, and of the name of the component that answered: names of objects have up to 253
+// characters.
 const (
 	reasonLimit   = 1200
 	answererLimit = 600
 )
 
-// Problem is how a condition and an event report an error.
+// Problem converts an error for a condition and an event.
 func Problem(err error) daemon.Problem {
 	row := Of(Create, err)
 	reason := cmp.Or(row.Reason, ReasonFailed)
@@ -42,7 +43,7 @@ func Problem(err error) daemon.Problem {
 	return daemon.NewProblem(reason, Told(err), namesIn(err)...)
 }
 
-// Told is what users are told of an error: its cause, and what they can do.
+// Told returns an error for users: its cause, and what they can do.
 func Told(err error) string {
 	cause := causeOf(err)
 	if remedy := Of(Create, err).Remedy; remedy != "" {
@@ -51,8 +52,9 @@ func Told(err error) string {
 	return cause
 }
 
-// causeOf is the text of an error with the reason first: the API server's, without the pod's name, for a condition
-// names the nodes and an event the pods beside it; who in admission answered comes last. The log has the whole error.
+// causeOf returns the text of an error with the reason first: the API server's, without the pod's name, because
+// a condition lists the nodes and an event the pods; the admission component that answered comes last. The log
+// has the whole error.
 func causeOf(err error) string {
 	text := forbiddenPrefix.ReplaceAllString(answerOf(err), "")
 	text = invalidPrefix.ReplaceAllString(text, "invalid: ")
@@ -69,7 +71,7 @@ func causeOf(err error) string {
 	return text
 }
 
-// answerOf is the part of an error that says why.
+// answerOf returns the part of an error with the reason.
 func answerOf(err error) string {
 	var (
 		absent      *NotEffectiveError
@@ -90,7 +92,7 @@ func answerOf(err error) string {
 	return err.Error()
 }
 
-// namesIn are the names in an error that differ between the pods of a daemon.
+// namesIn returns the names in an error that differ between the pods of a daemon.
 func namesIn(err error) []string {
 	var pod *PodError
 	if !errors.As(err, &pod) {

@@ -30,15 +30,14 @@ func (p *PodsInCells) Step(u Update) (more bool) {
 	return true
 }
 
-// Knows reports whether a pod is where it belongs, in the state that it is in.
+// Knows reports whether a pod is in the right cell, in its present state.
 func (u Update) Knows(pod *Pod) bool {
 	_, due := u.claims.cellOf[pod.UID]
 	known, had := u.pods[pod.UID]
 	return due || had == pod.ours && (!had || known.State() == pod.State())
 }
 
-// Audit derives a daemon's cells again from the nodes and the pods that there are, puts right what was wrong,
-// and collects it.
+// Audit derives a daemon's cells again from the nodes and the pods, corrects and collects the differences.
 func (u Update) Audit(key DaemonKey, wrong *[]string) {
 	known := u.daemons[key]
 	if known == nil || known.object == nil || known.rules == nil || known.judging {

@@ -11,15 +11,15 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// Claim is a change of a pod's owner that is due: a pod without controller that a daemon's
-// selector matches is adopted, and a daemon's pod that its selector does not match any more is
-// released, as in apps/v1 (k8s.io/kubernetes pkg/controller PodControllerRefManager).
+// Claim is a due change of a pod's owner: a pod without a controller that a daemon's selector matches is
+// adopted, and a daemon's pod that its selector does not match any more is released, as in apps/v1
+// (k8s.io/kubernetes pkg/controller PodControllerRefManager).
 type Claim struct {
 	Pod   *Pod
 	Adopt bool // else release
 }
 
-// claims are what is due, by cell, with the pods that are nobody's.
+// claims are the due claims, by cell, and the pods without a controller.
 type claims struct {
 	byCell  map[daemon.CellKey]map[types.UID]Claim
 	cellOf  map[types.UID]daemon.CellKey
@@ -36,14 +36,14 @@ func newClaims() claims {
 	}
 }
 
-// add makes a claim due, and gives the cell that it is about.
+// add makes a claim due, and returns its cell.
 func (c *claims) add(cell daemon.CellKey, due Claim) {
 	put(c.byCell, cell, due.Pod.UID, due)
 	c.cells.ReplaceOrInsert(cell)
 	c.cellOf[due.Pod.UID] = cell
 }
 
-// drop forgets what is due of a pod, and says of which cell.
+// drop removes the claim on a pod, and returns its cell.
 func (c *claims) drop(pod types.UID) (cell daemon.CellKey, was bool) {
 	cell, was = c.cellOf[pod]
 	if !was {
@@ -57,7 +57,7 @@ func (c *claims) drop(pod types.UID) (cell daemon.CellKey, was bool) {
 	return cell, true
 }
 
-// of are the claims of a cell, in the order of their pods' UIDs.
+// of returns the claims of a cell, in the order of their pods' UIDs.
 func (c *claims) of(cell daemon.CellKey) (due []Claim) {
 	if len(c.byCell[cell]) == 0 {
 		return nil
@@ -68,7 +68,7 @@ func (c *claims) of(cell daemon.CellKey) (due []Claim) {
 	return due
 }
 
-// noteOrphan remembers a pod that is nobody's.
+// noteOrphan records a pod without a controller.
 func (u Update) noteOrphan(pod *Pod) {
 	if pod.orphanOn() == "" {
 		drop(u.claims.orphans, pod.GetNamespace(), pod.UID)
@@ -77,8 +77,8 @@ func (u Update) noteOrphan(pod *Pod) {
 	put(u.claims.orphans, pod.GetNamespace(), pod.UID, pod)
 }
 
-// findOwner claims a pod that is nobody's for the first daemon that matches it. How long that takes is
-// up to whoever wrote selectors and labels: so it is done while the model is not locked.
+// findOwner claims a pod without a controller for the first daemon that matches it. Users decide how long
+// selectors and labels are, so it runs while the model is not locked.
 type findOwner struct {
 	pod        *Pod
 	candidates []candidate
@@ -117,7 +117,7 @@ func (f *findOwner) Compute() {
 	}
 }
 
-// claimOrphan has a daemon adopt a pod, unless either changed meanwhile or another one is to.
+// claimOrphan makes a daemon adopt a pod, unless either changed in the meantime or another daemon adopts it.
 func (u Update) claimOrphan(key DaemonKey, pod *Pod) {
 	_, taken := u.claims.cellOf[pod.UID]
 	if taken || u.claims.orphans[pod.GetNamespace()][pod.UID] != pod || !u.daemons[key].active() {
@@ -128,15 +128,15 @@ func (u Update) claimOrphan(key DaemonKey, pod *Pod) {
 	u.changed(cell)
 }
 
-// claimAll looks for what a daemon that is new here has to adopt and to release: at the orphans of its namespace,
-// then at the pods in its cells, a batch at a time.
+// claimAll finds the pods that a new daemon has to adopt and to release: first the orphans of its namespace,
+// then the pods in its cells, a batch at a time.
 type claimAll struct {
 	key   DaemonKey
 	known *workload
 
 	selector labels.Selector
-	orphans  []*Pod // that were not looked at yet
-	some     []*Pod // that are looked at next; after compute, those that are to be claimed
+	orphans  []*Pod // not processed yet
+	some     []*Pod // the present batch; after Compute, those to claim
 	inCells  bool   // the orphans are done
 	last     string
 }
@@ -145,7 +145,7 @@ func (c *claimAll) Step(u Update) (more bool) {
 	for _, pod := range c.some {
 		if pod.orphanOn() != "" {
 			u.claimOrphan(c.key, pod)
-		} else if u.pods[pod.UID] == pod { // as it was
+		} else if u.pods[pod.UID] == pod { // unchanged
 			u.place(pod)
 		}
 	}
@@ -192,8 +192,8 @@ func (c *claimAll) Compute() {
 	})
 }
 
-// releaseClaims gives up what was due of a daemon that is gone. Its orphans may be another one's; what it
-// did not release is still its own.
+// releaseClaims removes the claims of a daemon that is gone. Its orphans may belong to another daemon; pods
+// that it did not release are still its own.
 type releaseClaims struct {
 	locked
 	key DaemonKey
@@ -212,13 +212,13 @@ func (r *releaseClaims) Step(u Update) (more bool) {
 	return len(cells) == Batch
 }
 
-// matches says whether a daemon's selector picks a pod. An empty one, which validation does not let in,
-// would pick everybody's (k/k#23223).
+// matches reports whether a daemon's selector selects a pod. An empty one, which validation refuses, would
+// select all pods (k/k#23223).
 func matches(selector labels.Selector, of labels.Labels) bool {
 	return !selector.Empty() && selector.Matches(of)
 }
 
-// noLongerSelected says whether a daemon has to let one of its pods go.
+// noLongerSelected reports whether a daemon has to release one of its pods.
 func (w *workload) noLongerSelected(pod *Pod) bool {
 	return w.active() && !pod.manyLabels && !pod.Terminating && !w.selector.Matches(pod.labels())
 }

@@ -6,15 +6,14 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// Kinds are the kinds of DaemonSets that are served. Inside the engine both are a
-// v1alpha1.DaemonSet: a native one is translated as it comes in (CacheOptions) and as its status
-// goes out.
+// Kinds are the kinds of DaemonSets that are served. Inside the engine both are a v1alpha1.DaemonSet: a native
+// one is translated when it is read (CacheOptions) and when its status is written.
 type Kinds struct {
 	Everynode bool // everynode.dev
 	Apps      bool // apps/v1, in place of kube-controller-manager's controller
 }
 
-// Owns says whether a daemon of a served kind controls an object.
+// Owns reports whether a daemon of a served kind controls an object.
 func (k Kinds) Owns(object metav1.Object) bool {
 	owner, owned := daemon.OwnedByDaemon(object)
 	return owned && (k.Apps && daemon.Native(owner) || k.Everynode && !daemon.Native(owner))

@@ -12,28 +12,28 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// Pod is what is kept of a pod, in place of the pod: the informers' cache has it, and its cell. There may be
-// hundreds of thousands, and a corev1.Pod takes more than a kilobyte when it is empty. Of a pod that concerns no
-// daemon of ours it is the name alone. It is immutable.
+// Pod is the part of a pod that is kept, both in the informers' cache and in its cell. There may be hundreds of
+// thousands, and an empty corev1.Pod takes more than a kilobyte. For a pod that concerns no daemon of ours only
+// the name is kept. It is immutable.
 type Pod struct {
-	// Object is nil. Informers take an object for what has all of its methods, and call four.
+	// Object is nil. Informers require all of its methods, and call four.
 	metav1.Object
 
-	daemon.Pod // as its cell has it; of a pod that is not ours the name, the UID and the version alone
+	daemon.Pod // as in its cell; for other pods only the name, the UID and the version
 
 	family     unique.Handle[family]
-	site       unique.Handle[site] // the zero value for a pod that is neither ours nor to be adopted
+	site       unique.Handle[site] // the zero value for a pod that is neither ours nor an orphan
 	ours       bool                // it is of a daemon of ours
 	manyLabels bool                // more than are kept: no selector is compared with them
 }
 
-// family is what the pods of a daemon and a revision have in common, and site what those of a node
-// have. A text in them is kept once for all pods that hold on to the handle.
+// family is what the pods of a daemon and a revision have in common, and site what those of a node have. Their
+// texts are stored once for all pods that share the handle.
 type family struct {
 	namespace, revision string
 	owner               types.UID
 	daemon              string       // the owner's name
-	labels              packedLabels // of a pod that a selector is compared with
+	labels              packedLabels // of a pod that selectors are compared with
 }
 
 type site struct {
@@ -41,7 +41,7 @@ type site struct {
 	uid  types.UID
 }
 
-// GetNamespace, GetName, GetUID and GetResourceVersion are what informers ask for.
+// GetNamespace, GetName, GetUID and GetResourceVersion are the methods that informers call.
 func (p *Pod) GetNamespace() string       { return p.family.Value().namespace }
 func (p *Pod) GetName() string            { return p.Name }
 func (p *Pod) GetUID() types.UID          { return p.UID }
@@ -50,7 +50,7 @@ func (p *Pod) GetResourceVersion() string { return p.Version }
 // Ours reports whether a daemon of ours controls the pod.
 func (p *Pod) Ours() bool { return p.ours }
 
-// Cell is the cell of a pod that is ours.
+// Cell returns the cell of a pod of ours.
 func (p *Pod) Cell() daemon.CellKey {
 	if !p.ours {
 		return daemon.CellKey{}
@@ -59,8 +59,8 @@ func (p *Pod) Cell() daemon.CellKey {
 	return daemon.CellKey{Namespace: common.namespace, Owner: common.owner, Node: p.site.Value().node}
 }
 
-// orphanOn is the node of a pod that a daemon may adopt: it has no controller and is not terminating. It is
-// empty for any other pod.
+// orphanOn returns the node of a pod that a daemon may adopt: it has no controller and is not terminating. It
+// is empty for any other pod.
 func (p *Pod) orphanOn() string {
 	if p.ours || p.site == (unique.Handle[site]{}) {
 		return ""
@@ -68,18 +68,18 @@ func (p *Pod) orphanOn() string {
 	return p.site.Value().node
 }
 
-// PodState is a pod as it was at some time. A list after a gap in the watch has every pod in the
-// cache again, and no event for those that did not change.
+// PodState identifies a state of a pod. A list after a gap in the watch puts every pod into the cache again,
+// without an event for unchanged ones.
 type PodState struct {
 	UID     types.UID
 	Version string
 }
 
-// State is the pod's state.
+// State returns the pod's state.
 func (p *Pod) State() PodState { return PodState{p.UID, p.Version} }
 
-// labels are those of a pod that is ours or may be adopted. Many are looked up in a map: a selector may
-// ask for as many.
+// labels returns those of a pod that is ours or may be adopted. Many are looked up in a map, because a selector
+// may have as many.
 func (p *Pod) labels() labels.Labels {
 	packed := p.family.Value().labels
 	const few = 1 << 10
@@ -94,7 +94,7 @@ func (p *Pod) labels() labels.Labels {
 	return set
 }
 
-// ObservePod takes from a pod what is kept.
+// ObservePod extracts the part of a pod that is kept.
 func (k Kinds) ObservePod(pod *corev1.Pod) *Pod {
 	seen := &Pod{Pod: daemon.Pod{Name: pod.Name, UID: pod.UID, Version: pod.ResourceVersion}, manyLabels: tooManyLabels(pod.Labels)}
 	common := family{namespace: pod.Namespace}
@@ -114,7 +114,7 @@ func (k Kinds) ObservePod(pod *corev1.Pod) *Pod {
 		common.labels = packLabels(pod.Labels)
 	}
 	seen.family = unique.Make(common)
-	if ours { // exchange the texts for those that others have too
+	if ours { // replace texts by shared ones
 		seen.Revision, seen.NodeUID = seen.family.Value().revision, seen.site.Value().uid
 	}
 	return seen
@@ -124,7 +124,7 @@ func adoptable(pod *corev1.Pod) bool {
 	return len(pod.OwnerReferences) <= daemon.MaxOwners && daemon.ControllerOf(pod) == nil && pod.DeletionTimestamp == nil
 }
 
-// cellOf is the cell that a pod of a daemon of ours belongs to.
+// cellOf returns the cell of a pod of a daemon of ours.
 func (k Kinds) cellOf(pod *corev1.Pod) (daemon.CellKey, bool) {
 	if !k.Owns(pod) {
 		return daemon.CellKey{}, false
@@ -132,14 +132,14 @@ func (k Kinds) cellOf(pod *corev1.Pod) (daemon.CellKey, bool) {
 	return daemon.CellOf(pod)
 }
 
-// packedLabels are labels as one text, which all pods of a family share: name=value, separated by
-// commas, which neither may have in it.
+// packedLabels are labels as one text, which all pods of a family share: name=value, separated by commas, which
+// neither may contain.
 type packedLabels string
 
 var _ labels.Labels = packedLabels("")
 
-// What is kept of a pod must not depend on whoever made it: a pod with more labels is adopted by nobody,
-// and one that a daemon has stays its own.
+// Users must not decide how much is kept of a pod: a pod with more labels is not adopted, and one that a daemon
+// has stays its own.
 const (
 	mostLabels     = 1_000
 	mostLabelBytes = 16 << 10

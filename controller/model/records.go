@@ -14,10 +14,10 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// records are the ControllerRevisions, everybody's: one that is not ours may have a name that we need.
+// records are all ControllerRevisions: one of another owner may have a name that we need.
 type records struct {
 	known map[string]map[string]*Revision    // by namespace and name
-	held  map[DaemonKey]map[string]*Revision // the same by who controls them, and by name
+	held  map[DaemonKey]map[string]*Revision // the same by controller and name
 }
 
 func newRecords() records {
@@ -26,12 +26,12 @@ func newRecords() records {
 
 // Revision is one ControllerRevision.
 type Revision struct {
-	// record and native are what it is to a daemon of this project and to a native one, but for
-	// its holder, which depends on who asks.
+	// record and native are its state for a daemon of everynode.dev and for a native one, without the holder,
+	// which depends on the daemon.
 	record, native daemon.Record
 	labels         labels.Set
-	manyLabels     bool      // no selector is compared with so many
-	data           []byte    // that the records' content comes from
+	manyLabels     bool      // too many to compare with a selector
+	data           []byte    // the source of the records' content
 	controller     types.UID // empty when it has none
 	ours           bool      // the controller is a daemon of ours
 }
@@ -47,8 +47,8 @@ func (k Kinds) ObserveRevision(object *appsv1.ControllerRevision) Revision {
 	return observed
 }
 
-// observeAgain is ObserveRevision of one that was seen before. What its data holds is not worked out
-// again: it cannot change, and labels may change as often as somebody likes.
+// observeAgain is ObserveRevision for one that was seen before. Its data is not decoded again: it cannot
+// change, while labels may change any number of times.
 func (k Kinds) observeAgain(object *appsv1.ControllerRevision, former *Revision) Revision {
 	if former == nil || former.record.UID != object.UID || !bytes.Equal(former.data, object.Data.Raw) {
 		return k.ObserveRevision(object)
@@ -61,14 +61,14 @@ func (k Kinds) observeAgain(object *appsv1.ControllerRevision, former *Revision)
 	return observed
 }
 
-// SeeRevision takes a ControllerRevision as it is now. What its data holds is up to whoever wrote it: it is read
-// while the model is not locked.
+// SeeRevision applies the present state of a ControllerRevision. Its data may come from any writer, so it is
+// decoded while the model is not locked.
 type SeeRevision struct {
 	Object *appsv1.ControllerRevision
 	kinds  Kinds
 
 	looked bool
-	former *Revision // nobody else changes it
+	former *Revision // only this work changes it
 	now    *Revision
 }
 
@@ -103,10 +103,10 @@ func (r *records) put(namespace string, former, now *Revision) {
 	put(r.held, DaemonKey{namespace, now.controller}, now.record.Name, now)
 }
 
-// spare reports whether a record that came is a further one of its daemon's present template. It changes
-// nothing for any pod, and whoever made it may not be done: Kubernetes' own suite (test/e2e/apps
-// controller_revision.go) makes one, looks for two, and deletes the other. So it is made one with the
-// other when the daemon is next looked at, as in apps/v1, whose controller records do not wake.
+// spare reports whether a new record is an additional one of its daemon's present template. It changes nothing
+// for any pod, and its creator may not have finished: Kubernetes' own suite (test/e2e/apps
+// controller_revision.go) creates one, expects two, and deletes the other. So the two are merged when the
+// daemon is next processed, as in apps/v1, where records do not wake the controller.
 func (u Update) spare(namespace string, added *Revision) bool {
 	if !added.ours {
 		return false
@@ -120,7 +120,7 @@ func (u Update) spare(namespace string, added *Revision) bool {
 		len(duplicates) > 0 && current.Name == added.record.Name
 }
 
-// ForgetRevision forgets a ControllerRevision, as it was when it was last seen.
+// ForgetRevision removes a ControllerRevision, given its last state.
 func (u Update) ForgetRevision(namespace, name string) {
 	former, had := u.records.known[namespace][name]
 	if !had {
@@ -131,8 +131,8 @@ func (u Update) ForgetRevision(namespace, name string) {
 	u.revisionChanged(namespace, former)
 }
 
-// revisionChanged has those daemons looked at that a ControllerRevision concerns: the one that controls it;
-// those that may adopt it or need its name otherwise.
+// revisionChanged wakes the daemons that a ControllerRevision concerns: its controller, or those that may adopt
+// it or need its name.
 func (u Update) revisionChanged(namespace string, changed *Revision) {
 	if changed.ours {
 		u.recordsAndHistory(DaemonKey{namespace, changed.controller})
@@ -140,8 +140,8 @@ func (u Update) revisionChanged(namespace string, changed *Revision) {
 	u.later(&wakeOthers{namespace: namespace, changed: changed})
 }
 
-// wakeOthers has those daemons looked at that a ControllerRevision concerns and that do not control it. They are
-// compared with it while the model is not locked.
+// wakeOthers wakes the daemons that a ControllerRevision concerns and that do not control it. The comparison
+// runs while the model is not locked.
 type wakeOthers struct {
 	namespace string
 	changed   *Revision
@@ -153,7 +153,7 @@ type wakeOthers struct {
 func (w *wakeOthers) Step(u Update) (more bool) {
 	if !w.found {
 		w.found = true
-		if u.begun { // before, everybody is looked at later
+		if u.begun { // before that, all are processed later
 			w.subjects = u.subjects(w.namespace, w.needs)
 		}
 		return len(w.subjects) > 0
@@ -166,7 +166,7 @@ func (w *wakeOthers) Step(u Update) (more bool) {
 	return len(w.subjects) > 0
 }
 
-// needs reports whether a daemon may need the record: one that is controlled is nobody's to adopt.
+// needs reports whether a daemon may need the record: one with a controller cannot be adopted.
 func (w *wakeOthers) needs(known *workload) bool {
 	return w.changed.controller == "" || known.id.Record == w.changed.record.Name
 }
@@ -178,14 +178,14 @@ func (w *wakeOthers) Compute() {
 	})
 }
 
-// recordsAndHistory has a daemon looked at whose records changed: what its template is called, and its history.
+// recordsAndHistory processes a daemon whose records changed: the revision of its template, and its history.
 func (u Update) recordsAndHistory(key DaemonKey) {
 	u.RecordsChanged(key)
 	u.enqueueHistory(key)
 }
 
-// of are a daemon's records, by name: those that it controls or may adopt, and whoever's has the name that
-// its template's record would get.
+// of returns a daemon's records, by name: those that it controls or may adopt, and any with the name of a new
+// record of its template.
 func (r *records) of(subject *Subject) []daemon.Record {
 	var records []daemon.Record
 	namespace := subject.Object.Namespace
@@ -203,20 +203,20 @@ func (r *records) of(subject *Subject) []daemon.Record {
 	return records
 }
 
-// Records are a daemon's records, by name.
+// Records returns a daemon's records, by name.
 func (u Update) Records(subject *Subject) []daemon.Record { return u.records.of(subject) }
 
-// recorded finds the record of a daemon's template, and those that are the same template's too.
+// recorded returns the record of a daemon's template, and its duplicates.
 func (r *records) recorded(subject *Subject) (current *daemon.Record, duplicates []daemon.Record) {
 	return daemon.CurrentRecord(r.of(subject), subject.ID.Content)
 }
 
-// Subject is a daemon whose history is looked at; all of it is read only.
+// Subject is a daemon whose history is processed; all of it is read-only.
 type Subject struct {
 	Object           *v1alpha1.DaemonSet
 	Template         *daemon.Template // its revision is empty while that is not resolved
 	ID               daemon.TemplateID
-	revisionResolved bool // which revision the template has
+	revisionResolved bool // the revision of the template is known
 	selector         labels.Selector
 }
 
@@ -224,25 +224,25 @@ func (w *workload) subject() Subject {
 	return Subject{w.object, w.template, w.id, w.revisionResolved, w.selector}
 }
 
-// mayAdopt says whether a ControllerRevision is an orphan of the daemon's: nobody controls it,
-// it carries the daemon's labels, and a template is in it.
+// mayAdopt reports whether a ControllerRevision is an orphan of the daemon's: it has no controller, carries the
+// daemon's labels, and contains a template.
 func (s *Subject) mayAdopt(revision *Revision) bool {
 	return revision.controller == "" && !revision.record.Terminating && revision.record.Content != "" && s.selects(revision)
 }
 
 func (s *Subject) selects(revision *Revision) bool {
-	if revision.manyLabels { // its own are taken for selected, or it would release what it makes
+	if revision.manyLabels { // its own count as selected, or it would release what it creates
 		return revision.controller == s.Object.UID
 	}
 	return matches(s.selector, revision.labels)
 }
 
-// Matches reports whether the daemon selects what has these labels.
+// Matches reports whether the daemon selects these labels.
 func (s *Subject) Matches(set map[string]string) bool {
 	return matches(s.selector, labels.Set(set))
 }
 
-// Record is a ControllerRevision as this daemon sees it.
+// Record returns a ControllerRevision as seen by this daemon.
 func (s *Subject) Record(revision *Revision) daemon.Record {
 	record := revision.record
 	if s.Object.Native() {
@@ -261,7 +261,7 @@ func (s *Subject) Record(revision *Revision) daemon.Record {
 	return record
 }
 
-// Subject is a daemon that is there.
+// Subject returns an existing daemon.
 func (u Update) Subject(key DaemonKey) (Subject, bool) {
 	known := u.daemons[key]
 	if !known.active() {
@@ -270,7 +270,7 @@ func (u Update) Subject(key DaemonKey) (Subject, bool) {
 	return known.subject(), true
 }
 
-// subjects are those daemons of a namespace that are there and that are wanted, in the order of their keys.
+// subjects returns the existing daemons of a namespace that satisfy a condition, in the order of their keys.
 func (u Update) subjects(namespace string, wanted func(*workload) bool) []Subject {
 	var subjects []Subject
 	for _, key := range inOrder(u.index.byNamespace[namespace]) {
@@ -281,7 +281,7 @@ func (u Update) subjects(namespace string, wanted func(*workload) bool) []Subjec
 	return subjects
 }
 
-// ReportSelected has the daemons of a namespace reported whose pods a selector picks.
+// ReportSelected reports the daemons of a namespace whose pods a selector selects.
 func (u Update) ReportSelected(namespace string, selector labels.Selector) {
 	selected := func(known *workload) bool { return selector.Matches(labels.Set(known.object.Spec.Template.Labels)) }
 	for _, subject := range u.subjects(namespace, selected) {
@@ -295,7 +295,7 @@ func (u Update) Holds(key DaemonKey, revision string) bool {
 	return ok && known.cells.Holds(revision)
 }
 
-// PodsOf collects the pods of a revision that a daemon has.
+// PodsOf collects the pods of a revision of a daemon.
 func (u Update) PodsOf(key DaemonKey, revision string, pods *[]*Pod) {
 	if known := u.daemons[key]; known != nil {
 		u.later(eachPod(key, known, func(_ Update, pod *Pod) {
@@ -306,7 +306,7 @@ func (u Update) PodsOf(key DaemonKey, revision string, pods *[]*Pod) {
 	}
 }
 
-// TrimRevision keeps of somebody else's ControllerRevision who has its name; templates are large.
+// TrimRevision keeps only the name of another owner's ControllerRevision, because templates are large.
 func (k Kinds) TrimRevision(object any) (any, error) {
 	revision, ok := object.(*appsv1.ControllerRevision)
 	if !ok {

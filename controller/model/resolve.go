@@ -9,15 +9,15 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// What a template is called is in its record, when it has one: a ControllerRevision that this or
-// another controller made, maybe by other rules than today's. Only what was never recorded is
-// called by its content. So nothing restarts when rules change, or when controllers change hands.
+// The revision of a template is that of its record, if it has one: a ControllerRevision that this or another
+// controller created, possibly by other rules than today's. Only a template that was never recorded gets its
+// revision from its content. So nothing restarts when rules change, or when another controller takes over.
 //
-// A native template that has no record yet waits for it, for kube-controller-manager would settle
-// a collision of hashes by another name. And while several records of the one template are being
-// made one, its pods are not yet all called the same, and nothing is planned.
+// A native template without a record waits for it, because kube-controller-manager would resolve a collision of
+// hashes with another name. And while several records of one template are being merged, its pods do not all
+// have the same revision yet, and nothing is planned.
 
-// called is what a daemon's template is called, and whether that is settled.
+// called returns the revision of a daemon's template, and whether it is resolved.
 func (u Update) called(known *workload) (revision string, settled bool) {
 	revision = known.template.Revision
 	subject := known.subject()
@@ -36,17 +36,17 @@ func (u Update) called(known *workload) (revision string, settled bool) {
 	return revision, u.begun && revision != ""
 }
 
-// recordable reports whether a record of a native template would be selected. One that is not is never made, and nothing
-// waits for it: the daemon's pods would not be selected either, and to ask for one says so.
+// recordable reports whether a record of a native template would be selected. One that is not is never created,
+// and nothing waits for it: the daemon's pods would not be selected either, and creating one reports that.
 func (u Update) recordable(known *workload) bool {
 	template := *known.template
 	template.Revision, template.Generation = known.id.Revision, ""
 	return known.selector.Matches(labels.Set(template.PodLabels()))
 }
 
-// resolveRevision has a daemon kept up as its template is called now, once its cells are counted by it: then they
-// are planned, or those that there is something to do about. While it is not settled what it is called, its
-// records are looked at instead.
+// resolveRevision applies the present revision of a daemon's template, once its cells are counted by it: then
+// all cells are planned, or those with work to do. While the revision is not resolved, the daemon's records are
+// processed instead.
 func (u Update) resolveRevision(key DaemonKey, known *workload, due bool) {
 	revision, settled := u.called(known)
 	known.revisionResolved = settled
@@ -54,7 +54,7 @@ func (u Update) resolveRevision(key DaemonKey, known *workload, due bool) {
 		u.enqueueHistory(key)
 		return
 	}
-	if revision != known.template.Revision { // tasks hold on to the one that was
+	if revision != known.template.Revision { // tasks keep the former one
 		template := *known.template
 		template.Revision = revision
 		known.template = &template
@@ -65,9 +65,9 @@ func (u Update) resolveRevision(key DaemonKey, known *workload, due bool) {
 	u.later(known.counting)
 }
 
-// misnamed has a daemon's records looked at when a pod that changed or is new is called by one of
-// several records of its template: the pass that gave the others their name could not reach it, and
-// nothing is planned before it has it too.
+// misnamed processes a daemon's records when a changed or new pod has the revision of one of several records of
+// its template: the pass that relabelled the others could not reach it, and nothing is planned before it is
+// relabelled too.
 func (u Update) misnamed(key DaemonKey, known *workload, revision string) {
 	if !u.begun || !known.active() || known.revisionResolved || known.judging {
 		return
@@ -79,7 +79,7 @@ func (u Update) misnamed(key DaemonKey, known *workload, revision string) {
 	}
 }
 
-// RecordsChanged looks at a daemon whose records changed.
+// RecordsChanged processes a daemon whose records changed.
 func (u Update) RecordsChanged(key DaemonKey) {
 	known := u.daemons[key]
 	if !u.begun || !known.active() || known.judging {

@@ -7,8 +7,8 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// EmittedPods collects functions that make pods as they are emitted, for any node, by namespace and name of their
-// daemons. Our own namespace, which admission leaves out, has none.
+// EmittedPods collects functions that create pods as they are emitted, for any node, by namespace and name of
+// their daemons. Our own namespace, which admission excludes, has none.
 func EmittedPods(into map[string]map[string]func() *corev1.Pod) Work {
 	return &eachDaemon{f: func(u Update, key DaemonKey, known *workload) {
 		first, some := u.nodeNames.Min()
@@ -25,8 +25,8 @@ func EmittedPods(into map[string]map[string]func() *corev1.Pod) Work {
 	}}
 }
 
-// plain is an emitted pod without what admission of others may refuse before placement is admitted: a
-// service account, a priority or a runtime class that does not exist.
+// plain returns an emitted pod without fields that other admission may refuse before placement: a service
+// account, a priority or a runtime class that does not exist.
 func plain(pod *corev1.Pod) *corev1.Pod {
 	pod.Spec = corev1.PodSpec{
 		NodeName: pod.Spec.NodeName, SchedulingGates: pod.Spec.SchedulingGates, SchedulerName: pod.Spec.SchedulerName,

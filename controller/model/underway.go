@@ -6,8 +6,8 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// StartTask is the task of a cell that is worked on from now on. What it asks for counts at once; answered
-// has to follow.
+// StartTask returns the task of a cell that is processed from now on. Its requests count at once; Answered has
+// to follow.
 func (u Update) StartTask(cell daemon.CellKey) Task {
 	task := u.Task(cell)
 	if known := u.daemons[OwnerOf(cell)]; known != nil {
@@ -17,8 +17,8 @@ func (u Update) StartTask(cell daemon.CellKey) Task {
 	return task
 }
 
-// Answered notes how the requests of a plan ended: what may have been done counts as done for the limits
-// of the rollout (S4).
+// Answered records how the requests of a plan ended: those that may have been executed count for the limits of
+// the rollout (S4).
 func (u Update) Answered(cell daemon.CellKey, made, lost bool) {
 	known := u.daemons[OwnerOf(cell)]
 	if known == nil {
@@ -32,7 +32,7 @@ func (u Update) Answered(cell daemon.CellKey, made, lost bool) {
 	u.goOn(OwnerOf(cell), known)
 }
 
-// Kept notes that a pod is there whose delete may have been carried out.
+// Kept records that a pod exists whose delete may have been executed.
 func (u Update) Kept(cell daemon.CellKey, pod types.UID) {
 	if known, ok := u.daemons[OwnerOf(cell)]; ok {
 		known.cells.Kept(cell.Node, pod, u.now)

@@ -10,19 +10,19 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// A DaemonSet that cannot be served is one whose spec cannot be decoded, or from which no pods can be
-// made. Nothing is done for it: the pods that it has stay, also where an earlier spec would have them
-// replaced, for to go on with a spec that is no longer there would surprise more than to stop. After a
-// restart nothing else is known of it either. Its status says why, until it is corrected or deleted.
+// A DaemonSet cannot be served if its spec cannot be decoded, or no pods can be created from it. Nothing is
+// done for it: its pods stay, even if an earlier spec would replace them, because continuing with a spec that
+// no longer exists would be more surprising than stopping. After a restart nothing else is known of it either.
+// Its status shows the reason until it is corrected or deleted.
 
-// terms are what a daemon is served by.
+// terms are the parsed parts of a daemon that is served.
 type terms struct {
 	selector labels.Selector
 	id       daemon.TemplateID
 	rules    *daemon.Rules
 }
 
-// servable takes from a daemon what it is served by; the problem is why it cannot be.
+// servable parses a daemon; the problem is why it cannot be served.
 func servable(object *v1alpha1.DaemonSet, wrong error) (terms, *daemon.Problem) {
 	if wrong != nil {
 		return terms{}, daemon.Undecodable(wrong)
@@ -41,7 +41,7 @@ func servable(object *v1alpha1.DaemonSet, wrong error) (terms, *daemon.Problem) 
 	return terms{selector, id, daemon.NewRules(&object.Spec.Template)}, nil
 }
 
-// unserve has nothing done for a daemon any more. The error is the problem, when that is news.
+// unserve stops serving a daemon. The error is the problem, if that is new.
 func (u Update) unserve(key DaemonKey, object *v1alpha1.DaemonSet, problem *daemon.Problem) error {
 	known := u.workload(key)
 	news := known.unserved == nil || *known.unserved != *problem
@@ -53,8 +53,8 @@ func (u Update) unserve(key DaemonKey, object *v1alpha1.DaemonSet, problem *daem
 	return errors.New(problem.Message)
 }
 
-// Unserved is a daemon that cannot be served, and why; the object is nil for one that can be, and for
-// one that is being deleted.
+// Unserved returns a daemon that cannot be served, and why; the object is nil for one that can be, and for one
+// that is being deleted.
 func (u Update) Unserved(key DaemonKey) (*v1alpha1.DaemonSet, daemon.Problem) {
 	known := u.daemons[key]
 	if known == nil || known.object == nil || known.unserved == nil || known.object.DeletionTimestamp != nil {

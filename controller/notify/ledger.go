@@ -30,18 +30,18 @@ type Recorder interface {
 	Note(regarding runtime.Object, eventType, reason, action string, of Entry)
 }
 
-// How events are written: the first at once, then those of an interval together; and how long one that
-// the API server does not answer is tried again.
+// Timing: the first entry is written at once, then those of an interval together; and the back-off while the
+// API server does not answer.
 const (
 	ledgerInterval = time.Second
 	ledgerRetries  = 10
-	ledgerLimit    = 10_000 // entries that wait, of one page; thousands of nodes, and nothing is ever written
+	ledgerLimit    = 10_000 // waiting entries of one page, in case nothing can be written for thousands of nodes
 )
 
-// Ledger writes events. client-go's recorder makes one series of all that happens to a daemon in the same
-// way, and keeps of it the first note and a number: of a burst all names but one are lost. This one tells
-// of every pod by its name, and so that this stays cheap it tells of many in one event: what happens to
-// a daemon is collected on a page for each reason, and a page is written at most once a second.
+// Ledger writes events. client-go's recorder merges all similar events of a daemon into one series, and keeps
+// its first note and a number: all but one name of a burst are lost. This one names every pod, and stays cheap
+// by naming many in one event: entries about a daemon are collected on a page for each reason, and a page is
+// written at most once a second.
 type Ledger struct {
 	client   client.Client
 	now      func() time.Time
@@ -54,8 +54,8 @@ type Ledger struct {
 	closed bool
 }
 
-// PageKey is what the events of a page have in common. The reference has no resourceVersion: every status
-// write would begin another page.
+// PageKey is the common part of the events of a page. The reference has no resourceVersion, because every
+// status write would begin another page.
 type PageKey struct {
 	regarding                 corev1.ObjectReference
 	eventType, reason, action string
@@ -76,14 +76,14 @@ var (
 // ReportingController is the reporting controller of every event.
 const ReportingController = "everynode-controller"
 
-// New makes a ledger; host is the machine that the program runs on.
+// New creates a ledger; host is the host name of the program.
 func New(c client.Client, now func() time.Time, host string) *Ledger {
 	const instanceLimit = 128
 	instance := ReportingController + "-" + host
 	return &Ledger{client: c, now: now, instance: instance[:min(len(instance), instanceLimit)], pages: map[PageKey]*page{}}
 }
 
-// Eventf implements events.EventRecorder: it tells of what is not about one of many pods.
+// Eventf implements events.EventRecorder, for events that do not concern one of many pods.
 func (l *Ledger) Eventf(regarding, related runtime.Object, eventType, reason, action, format string, args ...any) {
 	l.add(PageKey{Reference(regarding), eventType, reason, action}, Entry{Related: Reference(related), One: fmt.Sprintf(format, args...)})
 }
@@ -93,7 +93,7 @@ func (l *Ledger) Note(regarding runtime.Object, eventType, reason, action string
 	l.add(PageKey{Reference(regarding), eventType, reason, action}, of)
 }
 
-// add puts an entry on its page, and has the page written when its time has come.
+// add puts an entry on its page, and schedules the page.
 func (l *Ledger) add(key PageKey, e Entry) {
 	l.mu.Lock()
 	p := l.pages[key]
@@ -101,7 +101,7 @@ func (l *Ledger) add(key PageKey, e Entry) {
 		p = &page{}
 		l.pages[key] = p
 	}
-	if len(p.waiting) >= ledgerLimit { // the log has what was done
+	if len(p.waiting) >= ledgerLimit { // the log contains the operation
 		p.waiting = slices.Delete(p.waiting, 0, ledgerLimit/2)
 	}
 	p.waiting = append(p.waiting, e)
@@ -115,7 +115,7 @@ func (l *Ledger) add(key PageKey, e Entry) {
 	}
 }
 
-// Reconcile writes a page when it is time. An error means that the API server gave no answer.
+// Reconcile writes a page when it is due. An error means that the API server gave no answer.
 func (l *Ledger) Reconcile(ctx context.Context, key PageKey) (reconcile.Result, error) {
 	entries, wait := l.due(key)
 	if wait > 0 || len(entries) == 0 {
@@ -127,8 +127,7 @@ func (l *Ledger) Reconcile(ctx context.Context, key PageKey) (reconcile.Result, 
 	return reconcile.Result{RequeueAfter: ledgerInterval}, nil
 }
 
-// due takes what is to be written now, or is how long to wait. A page that is empty, and of which no series
-// is remembered, is forgotten.
+// due returns the entries to write now, or how long to wait. An empty page without series is forgotten.
 func (l *Ledger) due(key PageKey) (entries []Entry, wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -152,8 +151,8 @@ func (l *Ledger) due(key PageKey) (entries []Entry, wait time.Duration) {
 	return entries, 0
 }
 
-// write writes entries, and gives those back that the API server gave no answer about. One that it refuses
-// is not tried again: a namespace that is being deleted takes no events.
+// write writes entries, and returns those without an answer from the API server. A refused one is not retried:
+// a namespace that is being deleted accepts no events.
 func (l *Ledger) write(ctx context.Context, key PageKey, entries []Entry) (rest []Entry, err error) {
 	notes := compose(l.countRepeated(ctx, key, entries))
 	for i := range notes {
@@ -175,7 +174,7 @@ func (l *Ledger) write(ctx context.Context, key PageKey, entries []Entry) (rest 
 	return nil, nil
 }
 
-// settled notes that a page was written.
+// settled records that a page was written.
 func (l *Ledger) settled(key PageKey) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -184,7 +183,7 @@ func (l *Ledger) settled(key PageKey) {
 	}
 }
 
-// putBack keeps entries that were not written, and is how long to wait before they are tried again.
+// putBack keeps entries that were not written, and returns how long to wait before the retry.
 func (l *Ledger) putBack(ctx context.Context, key PageKey, rest []Entry, err error) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -200,7 +199,7 @@ func (l *Ledger) putBack(ctx context.Context, key PageKey, rest []Entry, err err
 	return wait
 }
 
-// event is a note as the API server stores it.
+// event converts a note for the API server.
 func (l *Ledger) event(key PageKey, of *note) *eventsv1.Event {
 	l.mu.Lock()
 	now := l.now()
@@ -220,7 +219,7 @@ func (l *Ledger) event(key PageKey, of *note) *eventsv1.Event {
 	return event
 }
 
-// namespaceOfEvents is that of what they are about; what has none has its events in "default".
+// namespaceOfEvents is that of the events' object; cluster-scoped objects have their events in "default".
 func namespaceOfEvents(key PageKey) string {
 	return cmp.Or(key.regarding.Namespace, metav1.NamespaceDefault)
 }
@@ -243,10 +242,10 @@ func (l *Ledger) flush() {
 	}
 }
 
-// flushTimeout is how long the end of the program may take for events.
+// flushTimeout bounds the writing of events at the end of the program.
 const flushTimeout = 5 * time.Second
 
-// Close writes what is left; what comes later is written at once.
+// Close writes the remaining entries; later ones are written at once.
 func (l *Ledger) Close() {
 	l.mu.Lock()
 	l.closed = true
@@ -254,7 +253,7 @@ func (l *Ledger) Close() {
 	l.flush()
 }
 
-// Attach has pages written when queue returns them to Reconcile, those included that were filled before.
+// Attach makes queue return pages to Reconcile, including those that have entries already.
 func (l *Ledger) Attach(queue func(page PageKey, after time.Duration)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -264,7 +263,7 @@ func (l *Ledger) Attach(queue func(page PageKey, after time.Duration)) {
 	}
 }
 
-// sorted are the keys of all pages, in an order that does not depend on a map's.
+// sorted returns the keys of all pages, in an order that does not depend on a map's.
 func (l *Ledger) sorted() []PageKey {
 	return slices.SortedFunc(maps.Keys(l.pages), func(a, b PageKey) int {
 		return cmp.Or(

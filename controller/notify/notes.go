@@ -10,24 +10,23 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// noteLimit is how many bytes the API server takes in an event's note
-// (k8s.io/kubernetes pkg/apis/core/validation NoteLengthLimit). An event with a longer one is refused.
+// noteLimit is the API server's limit for an event's note, in bytes (k8s.io/kubernetes pkg/apis/core/validation
+// NoteLengthLimit). An event with a longer one is refused.
 const noteLimit = 1024
 
-// sharedLimit is how much of it is for what several pods have in common; the rest is for their names.
+// sharedLimit is how much of it is for the common part of several pods; the rest is for their names.
 const sharedLimit = 500
 
-// Entry is something to tell in an event: of a pod, so that one event may tell of many, or else of a
-// daemon.
+// Entry is an entry of an event: about a pod, so that one event may describe many, or else about a daemon.
 type Entry struct {
 	Related corev1.ObjectReference // the pod; zero when it is about none
-	One     string                 // the note when it is told alone
-	Many    string                 // how the note begins when several are told, with %s for "7 pods"; "" when they never are
+	One     string                 // the note for a single entry
+	Many    string                 // the beginning of the note for several, with %s for "7 pods"; "" if they never share one
 	Why     string                 // what they have in common; "" for nothing
-	Cause   string                 // Why, without what differs between pods all the same; "" when that is Why
+	Cause   string                 // Why without remaining differences between pods; "" if there are none
 }
 
-// key is the same for entries that tell the same of the same pod.
+// key is equal for entries with the same content about the same pod.
 func (e *Entry) key() string {
 	if e.Many == "" {
 		return e.One
@@ -35,14 +34,14 @@ func (e *Entry) key() string {
 	return e.Related.Name + "/" + e.Many + "/" + cmp.Or(e.Cause, e.Why)
 }
 
-// note is what one event tells, and of which entries.
+// note is the text of one event, and its entries.
 type note struct {
 	text    string
 	entries []Entry
 }
 
-// compose tells entries in as few notes as can be: those that have the same in common together, and no
-// name is ever left out. The order is that of the entries.
+// compose writes entries into as few notes as possible: those with a common part together, and no name is ever
+// left out. The order is that of the entries.
 func compose(entries []Entry) (notes []note) {
 	type shared struct{ many, cause string }
 	var order []shared
@@ -67,7 +66,7 @@ func compose(entries []Entry) (notes []note) {
 	return notes
 }
 
-// composeGroup tells of pods that have something in common, as many in a note as have room.
+// composeGroup writes about pods with a common part, as many in a note as fit.
 func composeGroup(entries []Entry) (notes []note) {
 	many, why := entries[0].Many, entries[0].Why
 	for len(entries) > 0 {
@@ -87,7 +86,7 @@ func composeGroup(entries []Entry) (notes []note) {
 	return notes
 }
 
-// head is what comes before the names.
+// head is the text before the names.
 func head(many, why string, pods int) string {
 	text := fmt.Sprintf(many, fmt.Sprintf("%d pods", pods))
 	if why != "" {
@@ -96,7 +95,7 @@ func head(many, why string, pods int) string {
 	return text + ": "
 }
 
-// fitting is how many entries have room after a head, one at least.
+// fitting returns how many entries fit after a head, at least one.
 func fitting(head string, entries []Entry) int {
 	length := len(head)
 	for i := range entries {

@@ -15,26 +15,25 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// A warning that repeats, as a refusal does at every step of its back-off, is one event with a count. The
-// count is written when it has doubled, and when it was not for so long that the event would expire
-// (the API server keeps events for an hour). A series that has been silent for longer than the longest
-// back-off is forgotten.
+// A warning that repeats, as a refusal does at every step of its back-off, is one event with a count. The count
+// is written when it has doubled, and before the event would expire (the API server keeps events for an hour).
+// A series without a repetition for longer than the longest back-off is forgotten.
 const (
 	seriesInterval = 15 * time.Minute
 	seriesMemory   = 40 * time.Minute
 	seriesLimit    = 10_000 // entries that are remembered, of one page
 )
 
-// series is an event whose entries came again.
+// series is an event whose entries repeat.
 type series struct {
 	name    string
-	count   int // what the fullest of its entries came to
+	count   int // the highest count of its entries
 	at      time.Time
 	written time.Time
 	byEntry map[string]int
 }
 
-// countRepeated counts entries of warnings that were told before, and gives the others.
+// countRepeated counts entries of warnings that were written before, and returns the others.
 func (l *Ledger) countRepeated(ctx context.Context, key PageKey, entries []Entry) (news []Entry) {
 	if key.eventType != corev1.EventTypeWarning {
 		return entries
@@ -49,13 +48,13 @@ func (l *Ledger) countRepeated(ctx context.Context, key PageKey, entries []Entry
 	return news
 }
 
-// again is a series whose count is to be written, and the entries that repeated it.
+// again is a series whose count has to be written, and the entries that repeated it.
 type again struct {
 	series  *series
 	entries []Entry
 }
 
-// repeated counts, and gives the series whose count is to be written.
+// repeated counts, and returns the series whose count has to be written.
 func (l *Ledger) repeated(key PageKey, entries []Entry) (due []again, news []Entry) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -103,7 +102,7 @@ func (l *Ledger) writeCount(ctx context.Context, key PageKey, of *series) error 
 	return l.client.Patch(ctx, event, client.RawPatch(types.MergePatchType, patch))
 }
 
-// remember begins a series for what an event told.
+// remember begins a series for an event.
 func (l *Ledger) remember(key PageKey, event *eventsv1.Event, entries []Entry) {
 	if key.eventType != corev1.EventTypeWarning {
 		return
@@ -136,7 +135,7 @@ func (l *Ledger) forget(key PageKey, of *series) {
 	}
 }
 
-// forgetSilent ends the series that nothing came of for long.
+// forgetSilent removes series without a recent repetition.
 func (p *page) forgetSilent(now time.Time) {
 	for Entry, of := range p.series {
 		if now.Sub(of.at) >= seriesMemory {
