@@ -55,15 +55,14 @@ const verifyAfter = time.Minute
 
 // actor keeps cells up: it plans one and does what the plan says.
 type actor struct {
-	kinds    model.Kinds
-	world    *state
-	client   client.Client
-	reader   client.Reader // of the API server, not of the cache
-	placer   *placement.Placer
-	gate     *pace.Throttle // of creates
-	refusals *pace.Refusals
-	owners   *owners
-	events   notify.Recorder
+	kinds  model.Kinds
+	world  *state
+	client client.Client
+	reader client.Reader // of the API server, not of the cache
+	placer *placement.Placer
+	gate   *pace.Throttle // of creates
+	owners *owners
+	events notify.Recorder
 	// unanswered counts, for each cell, the consecutive requests that got no answer.
 	unanswered workqueue.TypedRateLimiter[daemon.CellKey]
 }
@@ -75,7 +74,7 @@ var _ reconcile.TypedReconciler[daemon.CellKey] = (*actor)(nil)
 func (a *actor) Reconcile(ctx context.Context, key daemon.CellKey) (reconcile.Result, error) {
 	task := task{Task: a.world.startTask(key)}
 	if task.Node == nil { // the daemon or the node is gone, and a refused cell comes here once more
-		a.refusals.Leave(key)
+		a.world.needsNone(key)
 	}
 	err := a.doAll(ctx, key, &task)
 	a.world.answered(key, task.made, err != nil && answers.MayBeDone(err))
@@ -204,14 +203,14 @@ func (a *actor) createAs(ctx context.Context, cell daemon.CellKey, task *task, a
 	if err := a.gate.Enter(ctx); err != nil {
 		return err
 	}
-	if wait, because := a.refusals.MayAsk(cell); because != nil {
+	if wait, because := a.world.mayAsk(cell); because != nil {
 		a.gate.LeaveUnasked()
 		return &answers.HeldBackError{Wait: wait, Because: because}
 	}
 	placedBy, err := a.make(ctx, task, pod)
 	a.gate.Leave(err == nil || !answers.NoAnswer(err))
 	if err == nil || apierrors.IsAlreadyExists(err) {
-		a.world.wake(a.refusals.Taken(cell))
+		a.world.taken(cell)
 	}
 	switch {
 	case err == nil:
@@ -223,7 +222,7 @@ func (a *actor) createAs(ctx context.Context, cell daemon.CellKey, task *task, a
 	}
 	err = &answers.PodError{Doing: "creating", Pod: pod.Name, Node: task.Node.Name, Err: err}
 	if about := answers.Of(answers.Create, err).Concerns; about == answers.Daemon || about == answers.Node {
-		a.refusals.Note(cell, err, about)
+		a.world.refused(cell, err, about == answers.Daemon)
 	}
 	return err
 }

@@ -47,7 +47,7 @@ func newStage(t *testing.T, change ...func(*v1alpha1.DaemonSet)) *stage {
 	s.world, _, s.clock = newTestWorld()
 	s.actor = &actor{
 		kinds: everynodeOnly, world: s.world, client: s.server, reader: s.server,
-		placer: placement.New(placement.Options{Client: s.server, Mode: placement.Auto, Samples: placement.NewSampler(s.world.emitted).Samples, Flipped: func(bool, string) {}}), events: s.recorder, unanswered: answers.Unanswered[daemon.CellKey](), gate: pace.New(4), refusals: pace.NewRefusals(s.clock.Now), owners: newOwners(s.world, s.server, s.clock.Now),
+		placer: placement.New(placement.Options{Client: s.server, Mode: placement.Auto, Samples: placement.NewSampler(s.world.emitted).Samples, Flipped: func(bool, string) {}}), events: s.recorder, unanswered: answers.Unanswered[daemon.CellKey](), gate: pace.New(4), owners: newOwners(s.world, s.server, s.clock.Now),
 	}
 	see(t, s.world, s.set)
 	s.world.nodeSeen(s.node)

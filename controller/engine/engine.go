@@ -51,16 +51,15 @@ type Queues struct {
 // does: called with the same in the same order, it sends the same requests. It is safe for concurrent use, except for
 // Scrub.
 type Engine struct {
-	state    *state
-	refusals *pace.Refusals
-	owners   *owners
-	budgets  *budgets
-	placer   *placement.Placer
-	cells    *actor
-	status   *reporter
-	history  *historian
-	scrub    *scrubber
-	log      logr.Logger
+	state   *state
+	owners  *owners
+	budgets *budgets
+	placer  *placement.Placer
+	cells   *actor
+	status  *reporter
+	history *historian
+	scrub   *scrubber
+	log     logr.Logger
 }
 
 // New makes an engine that has seen nothing.
@@ -75,9 +74,8 @@ func New(deps Deps) *Engine {
 	sampler := placement.NewSampler(world.emitted)
 	*e = Engine{
 		state: world, log: deps.Log,
-		refusals: pace.NewRefusals(now),
-		owners:   newOwners(world, deps.Reader, now),
-		budgets:  newBudgets(world.reportSelected),
+		owners:  newOwners(world, deps.Reader, now),
+		budgets: newBudgets(world.reportSelected),
 		placer: placement.New(placement.Options{
 			Client: deps.Client, Mode: deps.Placement, NoPolicy: deps.NoPolicy,
 			Samples: sampler.Samples, Answered: sampler.Answered, Flipped: announce(world, deps.Recorder),
@@ -86,7 +84,7 @@ func New(deps Deps) *Engine {
 	}
 	e.cells = &actor{
 		kinds: deps.Kinds, world: world, client: deps.Client, reader: deps.Reader, placer: e.placer,
-		gate: pace.New(deps.Workers), refusals: e.refusals, owners: e.owners, events: deps.Recorder,
+		gate: pace.New(deps.Workers), owners: e.owners, events: deps.Recorder,
 		unanswered: answers.Unanswered[daemon.CellKey](),
 	}
 	e.status = newReporter(world, deps.Client, e.placer, e.budgets, deps.Recorder)

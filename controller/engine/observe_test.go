@@ -9,7 +9,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/everynode/everynode/controller/model"
-	"github.com/everynode/everynode/controller/pace"
 )
 
 // A heartbeat changes nothing that a verdict depends on, and must cost nothing.
@@ -40,7 +39,7 @@ func TestSameNode(t *testing.T) {
 // Every kind of event, and a delete event that was missed, comes to the model.
 func TestHandlersTellTheWorld(t *testing.T) {
 	w, q, _ := newTestWorld()
-	o := &Engine{state: w, refusals: pace.NewRefusals(time.Now), owners: newOwners(w, nil, time.Now)}
+	o := &Engine{state: w, owners: newOwners(w, nil, time.Now)}
 	daemons, nodes, pods := o.DaemonSets(), o.Nodes(), o.Pods()
 	set, node := makeDaemon("d"), makeNode("n1")
 	pod := everynodeOnly.ObservePod(makePod(set, node))
@@ -83,7 +82,7 @@ func TestHandlersTellTheWorld(t *testing.T) {
 // After a gap in the watch, a delete and a create under the same name come as one update.
 func TestHandlersTellUpdatesFromReplacements(t *testing.T) {
 	w, _, _ := newTestWorld()
-	o := &Engine{state: w, refusals: pace.NewRefusals(time.Now), owners: newOwners(w, nil, time.Now)}
+	o := &Engine{state: w, owners: newOwners(w, nil, time.Now)}
 	set, node := makeDaemon("d"), makeNode("n1")
 	w.nodeSeen(node)
 	o.DaemonSets().Added(seenAs(set))

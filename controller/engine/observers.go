@@ -30,7 +30,6 @@ func (e *Engine) DaemonSets() Observer[*caches.Set] {
 	}
 	gone := func(set *caches.Set) {
 		e.state.daemonGone(model.KeyOf(set.DaemonSet))
-		e.refusals.Over(model.KeyOf(set.DaemonSet))
 		e.owners.forget(model.KeyOf(set.DaemonSet))
 	}
 	return Observer[*caches.Set]{
@@ -38,8 +37,6 @@ func (e *Engine) DaemonSets() Observer[*caches.Set] {
 		Updated: func(former, set *caches.Set) {
 			if former.UID != set.UID {
 				gone(former)
-			} else if former.Generation != set.Generation {
-				e.refusals.Over(model.KeyOf(former.DaemonSet)) // all cells are planned
 			}
 			seen(set)
 		},
@@ -90,7 +87,7 @@ func (e *Engine) PriorityClasses() Observer[*schedulingv1.PriorityClass] {
 	return Observer[*schedulingv1.PriorityClass]{
 		Added: func(class *schedulingv1.PriorityClass) {
 			e.state.classSeen(class)
-			e.tryAgain(e.state.ofClass(class.Name))
+			e.state.tryAgainOfClass(class.Name)
 		},
 		Updated: func(_, class *schedulingv1.PriorityClass) { e.state.classSeen(class) },
 		Deleted: func(class *schedulingv1.PriorityClass) { e.state.classGone(class.Name) },
@@ -102,7 +99,7 @@ func (e *Engine) PriorityClasses() Observer[*schedulingv1.PriorityClass] {
 func (e *Engine) Namespaces() Observer[*corev1.Namespace] {
 	return Observer[*corev1.Namespace]{Updated: func(former, namespace *corev1.Namespace) {
 		if !maps.Equal(former.Labels, namespace.Labels) {
-			e.tryAgain(e.refusals.In(namespace.Name))
+			e.state.tryAgainIn(namespace.Name)
 		}
 	}}
 }
@@ -112,13 +109,13 @@ func (e *Engine) ResourceQuotas() Observer[*corev1.ResourceQuota] {
 	return Observer[*corev1.ResourceQuota]{
 		Updated: func(former, quota *corev1.ResourceQuota) {
 			if !equality.Semantic.DeepEqual(former.Status.Hard, quota.Status.Hard) {
-				e.tryAgain(e.refusals.In(quota.Namespace))
+				e.state.tryAgainIn(quota.Namespace)
 			}
 			if lessUsed(former.Status.Used, quota.Status.Used) {
-				e.state.wake(e.refusals.RoomIn(quota.Namespace, quota.Name))
+				e.state.roomIn(quota.Namespace, quota.Name)
 			}
 		},
-		Deleted: func(quota *corev1.ResourceQuota) { e.tryAgain(e.refusals.In(quota.Namespace)) },
+		Deleted: func(quota *corev1.ResourceQuota) { e.state.tryAgainIn(quota.Namespace) },
 	}
 }
 
@@ -128,13 +125,6 @@ func (e *Engine) PodDisruptionBudgets() Observer[*policyv1.PodDisruptionBudget] 
 		Added:   e.budgets.seen,
 		Updated: func(_, budget *policyv1.PodDisruptionBudget) { e.budgets.seen(budget) },
 		Deleted: e.budgets.gone,
-	}
-}
-
-// tryAgain lets daemons ask for pods that were refused.
-func (e *Engine) tryAgain(daemons []model.DaemonKey) {
-	for _, key := range daemons {
-		e.state.wake(e.refusals.Over(key))
 	}
 }
 

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -100,43 +99,6 @@ func TestHeldBackLetsNobodyIn(t *testing.T) {
 	}
 }
 
-func TestRefusals(t *testing.T) {
-	clock := &clock{Time: t0}
-	r := pace.NewRefusals(clock.Now)
-	a, b := model.DaemonKey{Namespace: "ns", UID: "a"}, model.DaemonKey{Namespace: "ns", UID: "b"}
-	quota := errors.New("quota")
-	may := func(cell daemon.CellKey, want time.Duration) {
-		t.Helper()
-		wait, because := r.MayAsk(cell)
-		if wait != want || (because != nil) != (want > 0) {
-			t.Errorf("at %s %s on %s waits %s because of %v, want %s", clock.Time.Sub(t0), cell.Owner, cell.Node, wait, because, want)
-		}
-	}
-	may(a.On("n1"), 0)
-	r.Note(a.On("n1"), quota, answers.Daemon)
-	r.Note(a.On("n2"), quota, answers.Daemon) // it was under way
-	may(a.On("n3"), time.Second)
-	may(b.On("n1"), 0)
-	clock.Advance(time.Second)
-	may(a.On("n4"), 0)
-	may(a.On("n5"), 2*time.Second) // n4 asks
-	if got := r.In("ns"); len(got) != 1 || got[0] != a {
-		t.Errorf("refused are %v", got)
-	}
-	if got := r.In("other"); got != nil {
-		t.Errorf("refused elsewhere are %v", got)
-	}
-	if got := r.Over(a); len(got) != 5 {
-		t.Errorf("%v may ask again, want all five", got)
-	}
-	may(a.On("n3"), 0)
-	r.Note(a.On("n3"), quota, answers.Daemon)
-	may(a.On("n1"), time.Second) // it is reset
-	if got := r.Over(b); got != nil {
-		t.Errorf("of b %v may ask again, want none", got)
-	}
-}
-
 // refusedStage is a stage whose pods were refused, and the observer that wakes them.
 func refusedStage(t *testing.T, refuse error) (*stage, *Engine, *queues) {
 	t.Helper()
@@ -148,7 +110,7 @@ func refusedStage(t *testing.T, refuse error) (*stage, *Engine, *queues) {
 		t.Fatalf("Reconcile = %s, want %s", got, failed)
 	}
 	q.drain()
-	return s, &Engine{state: s.world, refusals: s.actor.refusals, owners: s.actor.owners}, q
+	return s, &Engine{state: s.world, owners: s.actor.owners}, q
 }
 
 func quota(name, hard, used string) *corev1.ResourceQuota {
@@ -238,6 +200,9 @@ func TestRefusedForWantOfAClass(t *testing.T) {
 	wantQueued(t, q, nil, nil)
 	s.set = makeDaemon("d", ofClass("late"), generation(2))
 	see(t, s.world, s.set)
+	if got := answer(s.actor.Reconcile(t.Context(), stageKey)); got != failed {
+		t.Fatalf("Reconcile = %s, want %s", got, failed)
+	}
 	q.drain()
 	o.PriorityClasses().Added(class("late", 1, false))
 	wantQueued(t, q, []string{"uid-d on n1"}, nil)
@@ -252,15 +217,17 @@ func TestRefusalsAreForgotten(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStage(t)
-			o := &Engine{state: s.world, refusals: s.actor.refusals, owners: s.actor.owners}
+			o := &Engine{state: s.world, owners: s.actor.owners}
 			s.world.nodeSeen(makeNode("n2"))
 			s.Refuse, s.WhileRefusing = errQuota(), func() { end(s, o) }
 			_, _ = s.actor.Reconcile(t.Context(), stageKey)
-			_, _ = s.actor.Reconcile(t.Context(), model.KeyOf(s.set).On("n2"))
 			_, _ = s.actor.Reconcile(t.Context(), stageKey) // an error brings it back
-			r := s.actor.refusals
-			if r.Remembers(stageKey) || name == "a daemon" && r.Remembers(model.KeyOf(s.set).On("n2")) {
-				t.Error("a cell is remembered that nobody keeps up")
+			_, health := s.world.health(model.KeyOf(s.set))
+			if _, there := health.Problems["n1"]; there {
+				t.Error("the problem of its cell is remembered")
+			}
+			if wait, because := s.world.mayAsk(model.KeyOf(s.set).On("n2")); because != nil {
+				t.Errorf("another cell is held back for %s because of %v", wait, because)
 			}
 		})
 	}

@@ -155,6 +155,30 @@ func (s *state) trouble(cell daemon.CellKey, problem daemon.Problem) {
 	s.update(func(u model.Update) { u.SetProblem(cell, problem, problem.Reason == answers.ReasonNameTaken) })
 }
 
+func (s *state) mayAsk(cell daemon.CellKey) (wait time.Duration, because error) {
+	s.update(func(u model.Update) { wait, because = u.MayAsk(cell) })
+	return wait, because
+}
+
+func (s *state) refused(cell daemon.CellKey, err error, ofDaemon bool) {
+	s.update(func(u model.Update) { u.Refused(cell, err, ofDaemon) })
+}
+
+func (s *state) taken(cell daemon.CellKey)     { s.update(func(u model.Update) { u.Taken(cell) }) }
+func (s *state) needsNone(cell daemon.CellKey) { s.update(func(u model.Update) { u.NeedsNone(cell) }) }
+
+func (s *state) tryAgainIn(namespace string) {
+	s.update(func(u model.Update) { u.TryAgainIn(namespace) })
+}
+
+func (s *state) tryAgainOfClass(name string) {
+	s.update(func(u model.Update) { u.TryAgainOfClass(name) })
+}
+
+func (s *state) roomIn(namespace, quota string) {
+	s.update(func(u model.Update) { u.RoomIn(namespace, quota) })
+}
+
 func (s *state) report(key model.DaemonKey) { s.update(func(u model.Update) { u.Report(key) }) }
 
 func (s *state) reportSelected(namespace string, selector labels.Selector) {
@@ -174,11 +198,6 @@ func (s *state) objects() (objects []*v1alpha1.DaemonSet) {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name), cmp.Compare(a.UID, b.UID))
 	})
 	return objects
-}
-
-func (s *state) ofClass(name string) (keys []model.DaemonKey) {
-	s.run(model.OfPriorityClass(name, &keys))
-	return keys
 }
 
 func (s *state) health(key model.DaemonKey) (*v1alpha1.DaemonSet, daemon.Health) {

@@ -15,6 +15,7 @@ type index struct {
 	byName      map[types.NamespacedName]map[DaemonKey]*workload // daemons that are there
 	byNamespace map[string]map[DaemonKey]*workload               // the same
 	daemons     keys[DaemonKey]                                  // the same
+	refused     keys[DaemonKey]                                  // of these those whose pods are refused
 	former      map[formerPlace]map[types.UID]string             // names of pods
 	placeOf     map[types.UID]formerPlace
 }
@@ -28,6 +29,7 @@ type formerPlace struct {
 func newIndex() index {
 	return index{
 		daemons: newKeys(compareKeys),
+		refused: newKeys(compareKeys),
 		byName:  map[types.NamespacedName]map[DaemonKey]*workload{}, byNamespace: map[string]map[DaemonKey]*workload{},
 		former: map[formerPlace]map[types.UID]string{}, placeOf: map[types.UID]formerPlace{},
 	}
@@ -45,6 +47,7 @@ func (x *index) gone(key DaemonKey, name string) {
 	drop(x.byName, types.NamespacedName{Namespace: key.Namespace, Name: name}, key)
 	drop(x.byNamespace, key.Namespace, key)
 	x.daemons.Delete(key)
+	x.refused.Delete(key)
 }
 
 // judged looks at the next n daemons after one, and gives those that nodes are judged for, and the last one that it

@@ -2,7 +2,6 @@ package model
 
 import (
 	"maps"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -76,6 +75,9 @@ func (u Update) sameSpec(key DaemonKey, object *v1alpha1.DaemonSet, wrong error)
 func (u Update) install(key DaemonKey, object *v1alpha1.DaemonSet, terms terms) sequence {
 	known := u.workload(key)
 	first := known.object == nil || known.unserved != nil
+	if !first && known.object.Generation != object.Generation {
+		u.endRefusal(key, known, false) // all cells are planned
+	}
 	former := known.template
 	if first || known.id.Content != terms.id.Content {
 		former = nil
@@ -206,10 +208,10 @@ func (u Update) ForgetDaemon(key DaemonKey) {
 		return
 	}
 	u.index.gone(key, known.name)
-	blocked := known.affected
-	known.object, known.problems, known.affected = nil, nil, newKeys(strings.Compare)
+	obstacles := known.obstacles
+	known.object, known.obstacles, known.refusal = nil, newObstacles(), nil
 	u.later(&sequence{
-		&unblock{key: key, nodes: blocked},
+		&forgetObstacles{key: key, of: obstacles},
 		&eachCell{key: key, known: known, f: func(u Update, nodes []string) bool {
 			for _, node := range nodes {
 				known.cells.RemoveNode(node, u.now)
@@ -225,23 +227,6 @@ func (u Update) ForgetDaemon(key DaemonKey) {
 			u.forgetEmpty(key)
 		}),
 	})
-}
-
-// unblock has the cells of a daemon that is gone wait for no names any more.
-type unblock struct {
-	locked
-	key   DaemonKey
-	nodes keys[string]
-	last  string
-}
-
-func (b *unblock) Step(u Update) (more bool) {
-	nodes := b.nodes.after(b.last, Batch)
-	for _, node := range nodes {
-		u.awaited.await(b.key.On(node))
-		b.last = node
-	}
-	return len(nodes) == Batch
 }
 
 // OwnerGone notes that the API server has a daemon no more, or deletes it. It is taken for one that is being

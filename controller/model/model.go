@@ -43,7 +43,7 @@ type Model struct {
 	owners    keys[DaemonKey]    // of daemons
 	pods      map[types.UID]*Pod // those that are in a cell, as they were seen last
 	claims    claims
-	awaited   awaited
+	awaited   map[types.NamespacedName]daemon.CellKey // cells, by the names that their obstacles wait for
 	records   records
 	index     index
 
@@ -59,7 +59,7 @@ func New(kinds Kinds, nonce string) *Model {
 		owners:    newKeys(compareKeys),
 		pods:      map[types.UID]*Pod{},
 		claims:    newClaims(),
-		awaited:   newAwaited(),
+		awaited:   map[types.NamespacedName]daemon.CellKey{},
 		records:   newRecords(),
 		index:     newIndex(),
 
@@ -80,11 +80,11 @@ type workload struct {
 	selector         labels.Selector     // cannot change
 	rules            *daemon.Rules
 	cells            daemon.Cells
-	problems         map[string]daemon.Problem // by node; what keeps pods from being made
-	affected         keys[string]              // the nodes of problems
-	priority         int32                     // of its pods
-	gone             bool                      // the API server says so; the watch does not yet
-	unserved         *daemon.Problem           // why nothing is done for it; what is above is then of an earlier state, if of any
+	obstacles        obstacles       // of the cells whose pod is not made
+	refusal          *refusal        // of its pods; nil when the last one was taken
+	priority         int32           // of its pods
+	gone             bool            // the API server says so; the watch does not yet
+	unserved         *daemon.Problem // why nothing is done for it; what is above is then of an earlier state, if of any
 }
 
 // active says whether the daemon is there, can be served, and is not being deleted. A daemon that is
@@ -201,9 +201,7 @@ func (u Update) dropClaims(pod types.UID) {
 func (u Update) ForgetPod(pod *Pod) {
 	u.dropClaims(pod.UID)
 	drop(u.claims.orphans, pod.GetNamespace(), pod.UID)
-	if cell, awaits := u.awaited.by(pod); awaits {
-		u.changed(cell)
-	}
+	u.nameIsFree(pod)
 	if old, had := u.pods[pod.UID]; had {
 		u.removePod(old)
 	}
@@ -252,7 +250,7 @@ func (u Update) podChanged(cell daemon.CellKey) {
 // due reports whether there is work to do for a cell. Whoever works on it also forgets what kept its pod from being made,
 // which a node that is gone, or a daemon that is not kept up, ends as well.
 func (u Update) due(cell daemon.CellKey, known *workload) bool {
-	if _, problem := known.problems[cell.Node]; problem || !known.keptUp() || u.nodes[cell.Node] == nil || len(u.claims.byCell[cell]) > 0 {
+	if known.obstacles.on(cell.Node) != nil || !known.keptUp() || u.nodes[cell.Node] == nil || len(u.claims.byCell[cell]) > 0 {
 		return true
 	}
 	plan := known.cells.Plan(cell.Node, u.now)
@@ -262,7 +260,7 @@ func (u Update) due(cell daemon.CellKey, known *workload) bool {
 func (u Update) workload(key DaemonKey) *workload {
 	known, ok := u.daemons[key]
 	if !ok {
-		known = &workload{affected: newKeys(strings.Compare)}
+		known = &workload{}
 		u.daemons[key] = known
 		u.owners.ReplaceOrInsert(key)
 	}
@@ -352,6 +350,6 @@ func Active(objects *[]*v1alpha1.DaemonSet) Work {
 func (m *Model) Size() int {
 	size := len(m.nodes) + m.nodeNames.Len() + len(m.daemons) + m.owners.Len() + len(m.pods)
 	size += len(m.claims.byCell) + len(m.claims.cellOf) + m.claims.cells.Len() + len(m.claims.orphans)
-	size += len(m.awaited.byName) + len(m.awaited.byCell) + len(m.records.known) + len(m.records.held)
-	return size + m.index.daemons.Len() + len(m.index.byName) + len(m.index.byNamespace) + len(m.index.former) + len(m.index.placeOf)
+	size += len(m.awaited) + len(m.records.known) + len(m.records.held)
+	return size + m.index.daemons.Len() + m.index.refused.Len() + len(m.index.byName) + len(m.index.byNamespace) + len(m.index.former) + len(m.index.placeOf)
 }

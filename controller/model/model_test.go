@@ -595,7 +595,7 @@ func TestWorldComesToTheSameEnd(t *testing.T) {
 		for _, set := range p.daemons {
 			w.daemonGone(KeyOf(set))
 		}
-		if len(w.daemons)+len(w.pods)+len(w.awaited.byName)+len(w.claims.byCell)+len(w.claims.orphans) != 0 {
+		if len(w.daemons)+len(w.pods)+len(w.awaited)+len(w.claims.byCell)+len(w.claims.orphans) != 0 {
 			t.Fatalf("something is remembered of what is gone: %v, %v, %v, %v", w.daemons, w.pods, w.awaited, w.claims)
 		}
 	})
@@ -627,7 +627,7 @@ func TestWorldAwaitsNames(t *testing.T) {
 	w.trouble(cell, daemon.Problem{Reason: nameTaken, Message: "again"})
 	w.daemonGone(KeyOf(set))
 	w.nodeGone("n1")
-	if len(w.awaited.byName)+len(w.daemons) != 0 {
+	if len(w.awaited)+len(w.daemons) != 0 {
 		t.Errorf("remembered: %v, %v", w.awaited, w.daemons)
 	}
 }

@@ -47,12 +47,3 @@ func (u Update) rank() {
 		known.priority = u.priorities.of(known.object.Spec.Template.Spec.PriorityClassName)
 	}})
 }
-
-// OfPriorityClass collects the daemons whose pods name a class.
-func OfPriorityClass(name string, keys *[]DaemonKey) Work {
-	return &eachDaemon{f: func(_ Update, key DaemonKey, known *workload) {
-		if known.object.Spec.Template.Spec.PriorityClassName == name {
-			*keys = append(*keys, key)
-		}
-	}}
-}

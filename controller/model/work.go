@@ -107,9 +107,7 @@ func (w *WakeCells) Step(u Update) bool {
 	some := w.Cells[:min(Batch, len(w.Cells))]
 	w.Cells = w.Cells[len(some):]
 	for _, cell := range some {
-		if known := u.daemons[OwnerOf(cell)]; known.keptUp() {
-			u.plan(cell, known.priority)
-		}
+		u.planHeldBack(cell)
 	}
 	return len(w.Cells) > 0
 }

@@ -1,5 +1,4 @@
-// Package pace decides when a pod may be asked for, by how the API server answered before: how many creates are under way at a
-// time (Throttle), and which cells are held back because pods of their daemon were refused (Refusals).
+// Package pace bounds how many creates are under way at a time, by how the API server answered before.
 package pace
 
 import (

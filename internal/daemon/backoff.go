@@ -43,7 +43,7 @@ func (s *setbacks) probe(now time.Time) {
 	if now.Sub(s.probeAt) > 2*finishedBackOffMax {
 		s.probes = 0
 	}
-	s.probeAt = now.Add(retryAfter(s.probes))
+	s.probeAt = now.Add(RetryAfter(s.probes))
 	s.probes++
 }
 
@@ -79,7 +79,7 @@ func (c *Cell) backOff(now time.Time) {
 	if now.Sub(s.retryAt) > 2*finishedBackOffMax {
 		s.retries = 0
 	}
-	s.retryAt = now.Add(retryAfter(s.retries))
+	s.retryAt = now.Add(RetryAfter(s.retries))
 	s.retries++
 }
 
@@ -109,7 +109,7 @@ func (s *setbacks) lose(now time.Time) {
 			return
 		}
 	}
-	s.makeAt = now.Add(retryAfter(s.pauses))
+	s.makeAt = now.Add(RetryAfter(s.pauses))
 	s.pauses++
 }
 
@@ -129,8 +129,8 @@ func (p *Pod) readyFrom() time.Time {
 	return p.ReadySince
 }
 
-// retryAfter is the wait after so many retries.
-func retryAfter(retries int) time.Duration {
+// RetryAfter is the wait after so many retries.
+func RetryAfter(retries int) time.Duration {
 	if retries >= 10 { // 2^10 s is more than 15 min
 		return finishedBackOffMax
 	}

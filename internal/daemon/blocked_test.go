@@ -174,7 +174,7 @@ func TestProbesOfABlockedNodeBackOff(t *testing.T) {
 	}
 	var want []time.Duration
 	for i := range 14 {
-		want = append(want, retryAfter(i))
+		want = append(want, RetryAfter(i))
 	}
 	if diff := cmp.Diff(want, waits); diff != "" {
 		t.Errorf("waits (-want, +got):\n%s", diff)

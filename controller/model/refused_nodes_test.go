@@ -1,29 +1,25 @@
-package pace
+package model
 
 import (
 	"container/heap"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"github.com/everynode/everynode/controller/answers"
-	"github.com/everynode/everynode/controller/fixture"
-	"github.com/everynode/everynode/controller/model"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// errNotOn is how a policy refuses one node's pod.
-func errNotOn(node string) error {
-	return fixture.ErrDenied(422, metav1.StatusReasonInvalid, "ValidatingAdmissionPolicy 'p' with binding 'b' denied request: not on "+node)
-}
+// errNotOn is how a policy refuses one node's pod, errWhole how a quota refuses all of a daemon's.
+func errNotOn(node string) error { return errors.New("denied: not on " + node) }
+
+var errWhole = errors.New("exceeded quota")
 
 // asker is a daemon on fleetSize nodes, whose cells ask when refusals let them, and an API server that answers each.
 type asker struct {
-	clock    *fixture.Clock
-	refusals *Refusals
+	*world
+	clock    *clock
 	refuse   func(node int) error
 	taken    map[int]time.Time // when a node's pod was
 	requests []time.Time
@@ -53,15 +49,19 @@ func (d *dues) Pop() any {
 const fleetSize = 3000
 
 func newAsker(refuse func(int) error) *asker {
-	a := &asker{clock: &fixture.Clock{Time: fixture.T0}, refuse: refuse, taken: map[int]time.Time{}, dueAt: map[int]time.Time{}}
-	a.refusals = NewRefusals(a.clock.Now)
+	a := &asker{clock: &clock{Time: t0}, refuse: refuse, taken: map[int]time.Time{}, dueAt: map[int]time.Time{}}
+	a.world = newWorld(a.clock.Now, nil)
+	a.begin()
+	if err := a.seen(makeDaemon("d")); err != nil {
+		panic(err)
+	}
 	for node := range fleetSize {
 		a.enqueue(node, 0)
 	}
 	return a
 }
 
-var askerKey = model.DaemonKey{Namespace: "ns", UID: "uid-d"}
+var askerKey = DaemonKey{Namespace: "ns", UID: "uid-d"}
 
 func cellOf(node int) daemon.CellKey { return askerKey.On(fmt.Sprint(node)) }
 
@@ -93,19 +93,19 @@ func (a *asker) ask(node int) {
 	if _, made := a.taken[node]; made {
 		return
 	}
-	if wait, because := a.refusals.MayAsk(cellOf(node)); because != nil {
+	if wait, because := a.mayAsk(cellOf(node)); because != nil {
 		a.enqueue(node, wait)
 		return
 	}
 	a.requests = append(a.requests, a.clock.Time)
 	err := a.refuse(node)
 	if err != nil {
-		a.refusals.Note(cellOf(node), err, answers.Of(answers.Create, err).Concerns)
-		a.enqueue(node, answers.RefusedBackOff) // the queue's own
+		a.refused(cellOf(node), err, err == errWhole)
+		a.enqueue(node, time.Second) // the queue's own
 		return
 	}
 	a.taken[node] = a.clock.Time
-	for _, cell := range a.refusals.Taken(cellOf(node)) {
+	for _, cell := range a.woken(func(u Update) { u.Taken(cellOf(node)) }) {
 		var woken int
 		_, _ = fmt.Sscan(cell.Node, &woken)
 		a.enqueue(woken, 0)
@@ -154,7 +154,7 @@ func TestPolicyRefusesAllNodesButOne(t *testing.T) {
 	}
 	a.run(time.Hour)
 	gone = true
-	a.run(answers.RefusedBackOffMax + time.Second)
+	a.run(15*time.Minute + time.Second)
 	if len(a.taken) != fleetSize {
 		t.Errorf("%d nodes have a pod a step after the policy is gone, want all %d", len(a.taken), fleetSize)
 	}
@@ -162,7 +162,7 @@ func TestPolicyRefusesAllNodesButOne(t *testing.T) {
 
 // A quota holds back all nodes alike, whether or not they asked before; so does a policy's answer no longer count that a quota's follows.
 func TestQuotaHoldsBackEveryNode(t *testing.T) {
-	a := newAsker(func(int) error { return fixture.ErrQuota() })
+	a := newAsker(func(int) error { return errWhole })
 	a.run(time.Hour)
 	if got := len(a.requests); got < 10 || got > 14 {
 		t.Errorf("%d requests in an hour, want the 10 to 14 of one back-off", got)
@@ -171,7 +171,7 @@ func TestQuotaHoldsBackEveryNode(t *testing.T) {
 		if node%2 == 0 {
 			return errNotOn("any")
 		}
-		return fixture.ErrQuota()
+		return errWhole
 	}
 	mixed := a.clock.Time
 	a.run(3 * time.Hour)

@@ -1,0 +1,177 @@
+package model
+
+import (
+	"time"
+
+	"github.com/google/btree"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/internal/daemon"
+)
+
+// obstacle is what keeps a cell's pod from being made, and how the cell waits.
+type obstacle struct {
+	node    string
+	problem daemon.Problem // what was answered last, as the status shows it; zero: no problem
+	names   []string       // of pods that somebody else has: when one is gone, the cell is planned
+
+	refusal *refusal // the one that what follows is of; another one than the daemon's present one is over
+	err     error    // what was answered to this cell
+	steps   int      // 0: it was not refused
+	until   time.Time
+	round   int       // it is one of the nodes that were refused in this round
+	turn    time.Time // to ask for the first time; zero: it has none
+}
+
+// obstacles are those of a daemon's cells, by node. There are none while all goes well.
+type obstacles struct{ *btree.BTreeG[*obstacle] }
+
+func newObstacles() obstacles {
+	return obstacles{btree.NewG(8, func(a, b *obstacle) bool { return a.node < b.node })}
+}
+
+// on is the obstacle of a node; nil when there is none.
+func (o obstacles) on(node string) *obstacle {
+	if o.BTreeG == nil || o.Len() == 0 {
+		return nil
+	}
+	known, _ := o.Get(&obstacle{node: node})
+	return known
+}
+
+// after are the next obstacles after a node's, at most n of them.
+func (o obstacles) after(node string, n int) (some []*obstacle) {
+	if o.BTreeG == nil {
+		return nil
+	}
+	o.AscendGreaterOrEqual(&obstacle{node: node}, func(known *obstacle) bool {
+		if known.node != node {
+			some = append(some, known)
+		}
+		return len(some) < n
+	})
+	return some
+}
+
+// obstacle is that of a node, made if there is none.
+func (w *workload) obstacle(node string) *obstacle {
+	known := w.obstacles.on(node)
+	if known == nil {
+		if w.obstacles.BTreeG == nil {
+			w.obstacles = newObstacles()
+		}
+		known = &obstacle{node: node}
+		w.obstacles.ReplaceOrInsert(known)
+	}
+	return known
+}
+
+// tidy forgets an obstacle in which nothing is left.
+func (w *workload) tidy(of *obstacle) {
+	if of.problem == (daemon.Problem{}) && len(of.names) == 0 && of.refusal == nil {
+		w.obstacles.Delete(of)
+	}
+}
+
+// SetProblem notes what keeps a cell's pod from being made, or with a zero problem that nothing does. While its
+// names are taken the cell waits for them.
+func (u Update) SetProblem(cell daemon.CellKey, problem daemon.Problem, namesTaken bool) {
+	known := u.daemons[OwnerOf(cell)]
+	if known == nil || known.object == nil {
+		return
+	}
+	of := known.obstacles.on(cell.Node)
+	if of == nil && problem == (daemon.Problem{}) || of != nil && of.problem == problem {
+		return
+	}
+	if of == nil {
+		of = known.obstacle(cell.Node)
+	}
+	u.awaitNone(cell, of)
+	of.problem = problem
+	if namesTaken {
+		of.names = u.names(known, cell.Node)
+		for _, name := range of.names {
+			u.awaited[types.NamespacedName{Namespace: cell.Namespace, Name: name}] = cell
+		}
+	}
+	known.tidy(of)
+	u.Report(OwnerOf(cell))
+}
+
+// awaitNone has a cell wait for no names any more.
+func (u Update) awaitNone(cell daemon.CellKey, of *obstacle) {
+	for _, name := range of.names {
+		delete(u.awaited, types.NamespacedName{Namespace: cell.Namespace, Name: name})
+	}
+	of.names = nil
+}
+
+// nameIsFree plans the cell that waits for the name of a pod that is gone.
+func (u Update) nameIsFree(pod *Pod) {
+	if len(u.awaited) == 0 {
+		return
+	}
+	if cell, awaits := u.awaited[types.NamespacedName{Namespace: pod.GetNamespace(), Name: pod.Name}]; awaits {
+		u.changed(cell)
+	}
+}
+
+// forgetObstacles has the cells of a daemon that is gone wait for nothing any more.
+type forgetObstacles struct {
+	locked
+	key  DaemonKey
+	of   obstacles
+	last string
+}
+
+func (f *forgetObstacles) Step(u Update) (more bool) {
+	some := f.of.after(f.last, Batch)
+	for _, of := range some {
+		u.awaitNone(f.key.On(of.node), of)
+		f.last = of.node
+	}
+	return len(some) == Batch
+}
+
+// HealthOf finds a daemon's health. The object is nil when there is no such daemon, or not any more, or when it is
+// not known yet which of its pods are of its template. A problem that changes meanwhile has the daemon reported
+// once more.
+type HealthOf struct {
+	locked
+	Key DaemonKey
+
+	Object *v1alpha1.DaemonSet
+	Health daemon.Health
+	last   string
+}
+
+// Step implements Work.
+func (h *HealthOf) Step(u Update) (more bool) {
+	known := u.daemons[h.Key]
+	if known == nil {
+		return false
+	}
+	some := known.obstacles.after(h.last, Batch)
+	for _, of := range some {
+		if h.last = of.node; of.problem == (daemon.Problem{}) {
+			continue
+		}
+		if h.Health.Problems == nil {
+			h.Health.Problems = map[string]daemon.Problem{}
+		}
+		h.Health.Problems[of.node] = of.problem
+	}
+	if len(some) == Batch {
+		return true
+	}
+	if !known.keptUp() {
+		h.Health = daemon.Health{}
+		return false
+	}
+	problems := h.Health.Problems
+	h.Object, h.Health = known.object, known.cells.Health()
+	h.Health.Problems = problems
+	return false
+}
