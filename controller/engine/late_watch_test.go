@@ -50,7 +50,7 @@ func TestLateWatchAtHandOver(t *testing.T) {
 		"third": func(t *testing.T, s *stage) {
 			see(t, s.world, makeDaemon("d", surging, image("image:3"), generation(3)))
 		},
-		"closed": func(t *testing.T, s *stage) {
+		"closed": func(_ *testing.T, s *stage) {
 			s.world.nodeSeen(makeNode("n1", func(n *corev1.Node) { n.Spec.Taints = []corev1.Taint{{Key: "k", Effect: corev1.TaintEffectNoSchedule}} }))
 		},
 	} {

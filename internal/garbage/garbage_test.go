@@ -60,7 +60,7 @@ func TestTuneSetsWhatChanged(t *testing.T) {
 	}
 }
 
-func TestAfterEachCycle(t *testing.T) {
+func TestAfterEachCycle(_ *testing.T) {
 	called := make(chan struct{}, 16)
 	afterEachCycle(func() {
 		select {
