@@ -22,16 +22,15 @@ import (
 	"github.com/everynode/everynode/internal/metric"
 )
 
-// watchPatience is for how long the watch of a kind may fail before its cache counts as stale. API
-// servers are restarted, and connections break, all the time.
+// watchPatience is how long the watch of a kind may fail before its cache counts as stale. API servers restart,
+// and connections break, all the time.
 const watchPatience = time.Minute
 
-// Caches is how well each cache of the controller follows the API server. A cache that was never
-// filled, whose watch fails or that has stopped means that the controller acts on what is no longer
-// so, or not at all; nobody would see that. It shows in /readyz and in a metric. It is no reason for a
-// restart, after which the same list would fail in the same way.
+// Caches observes how well each cache of the controller follows the API server. With a cache that was never
+// filled, whose watch fails or that has stopped, the controller acts on outdated state, or not at all. /readyz
+// and a metric report it. It is no reason for a restart, after which the same list would fail in the same way.
 //
-// The replica that leads has caches, another one has none and is ready.
+// Only the leading replica has caches; others are ready.
 type Caches struct {
 	kinds model.Kinds
 	now   func() time.Time
@@ -45,20 +44,20 @@ type cached struct {
 	kind  string // as in DaemonSet.everynode.dev
 	now   func() time.Time
 	stop  func() bool   // whether it has stopped
-	ready []func() bool // whether everything that there was is in it, and was handled
+	ready []func() bool // whether all initial objects are in it, and were handled
 
 	mu    sync.Mutex
 	since time.Time // when it began to fail; zero while it does not
 	err   error
 }
 
-// New is for the kinds that are watched with kinds.
+// New returns Caches for the kinds that are watched with kinds.
 func New(kinds model.Kinds) *Caches { return &Caches{kinds: kinds, now: time.Now} }
 
-// Kinds are those of DaemonSets that are watched.
+// Kinds returns the watched kinds of DaemonSets.
 func (c *Caches) Kinds() model.Kinds { return c.kinds }
 
-// newInformer is the constructor of informers, whose lists and watches are observed.
+// newInformer constructs informers whose lists and watches are observed.
 func (c *Caches) newInformer(lw toolscache.ListerWatcher, object runtime.Object, resync time.Duration, indexers toolscache.Indexers) toolscache.SharedIndexInformer {
 	of := &cached{kind: kindOf(object), now: c.now}
 	informer := toolscache.NewSharedIndexInformer(&observedListWatch{toolscache.ToListerWatcherWithContext(lw), of}, object, resync, indexers)
@@ -88,8 +87,8 @@ func (c *Caches) Handled(object runtime.Object, synced func() bool) {
 	}
 }
 
-// Checks are the readiness checks, by name: one for each kind that is watched, for an answer of /readyz has
-// no more of a failed check than its name.
+// Checks returns the readiness checks, by name: one for each watched kind, because an answer of /readyz
+// contains only the name of a failed check.
 func (c *Caches) Checks() map[string]healthz.Checker {
 	checks := map[string]healthz.Checker{}
 	for _, object := range Watched(c.kinds) {
@@ -99,7 +98,7 @@ func (c *Caches) Checks() map[string]healthz.Checker {
 	return checks
 }
 
-// check says why the cache of a kind is stale.
+// check returns why the cache of a kind is stale.
 func (c *Caches) check(kind string) error {
 	for _, of := range c.all() {
 		if why := of.stale(); of.kind == kind && why != "" {
@@ -109,7 +108,7 @@ func (c *Caches) check(kind string) error {
 	return nil
 }
 
-// all are the caches that there are, by kind.
+// all returns the caches by kind.
 func (c *Caches) all() []*cached {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -135,7 +134,7 @@ func (c *Caches) Collect(collected chan<- prometheus.Metric) {
 	}
 }
 
-// stale says why a cache does not show what there is; empty when it does.
+// stale returns why a cache is stale; empty if it is not.
 func (c *cached) stale() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -172,7 +171,7 @@ func (c *cached) succeeded() {
 	c.err = nil
 }
 
-// observedListWatch notes how lists and watches end.
+// observedListWatch records how lists and watches end.
 type observedListWatch struct {
 	toolscache.ListerWatcherWithContext
 	of *cached
@@ -215,8 +214,8 @@ func (w *observedListWatch) WatchWithContext(ctx context.Context, options metav1
 	return observed, nil
 }
 
-// observedWatch passes the events of a watch on. Those that a list consists of show that the watch works
-// only all together: any of them may be the one that cannot be decoded.
+// observedWatch forwards the events of a watch. Only the complete initial list shows that the watch works: any
+// of its events may be the one that cannot be decoded.
 type observedWatch struct {
 	inner   watch.Interface
 	of      *cached

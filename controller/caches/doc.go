@@ -1,3 +1,3 @@
-// Package caches decides what the informers' caches keep of an object, and how it is decoded: of most objects a small part.
-// It also observes how well each cache follows the API server.
+// Package caches decides how the informers' caches decode objects and which part of them is kept, for most
+// objects a small one. It also observes how well each cache follows the API server.
 package caches

@@ -15,9 +15,9 @@ import (
 	"github.com/everynode/everynode/api/v1alpha1"
 )
 
-// cacheScheme has the kinds that are watched. Pods and nodes are lean in it: to decode one whole, only
-// to drop nine tenths of it, was most of what an event cost. DaemonSets of everynode.dev are those that
-// can always be decoded.
+// cacheScheme has the kinds that are watched. Its pods and nodes are lean, because most of an event's cost was
+// decoding the whole object and discarding nine tenths of it. Its DaemonSets of everynode.dev can always be
+// decoded.
 var cacheScheme = func() *runtime.Scheme {
 	scheme := runtime.NewScheme()
 	pods, own := corev1.SchemeGroupVersion, v1alpha1.GroupVersion
@@ -36,12 +36,12 @@ var cacheScheme = func() *runtime.Scheme {
 	return scheme
 }()
 
-// LeanPod is a pod of which only what seePod looks at is decoded from protobuf, the encoding in
-// which an API server sends pods. From JSON it is decoded whole.
+// LeanPod is a pod of which only the fields that are used are decoded from protobuf, the API server's encoding
+// of pods. From JSON it is decoded as a whole.
 type LeanPod struct{ corev1.Pod }
 
-// The fields of a pod in protobuf, by number (k8s.io/api/core/v1 generated.proto), and of its
-// parts those that are decoded. Numbers never change their meaning.
+// The fields of a pod in protobuf, by number (k8s.io/api/core/v1 generated.proto), and the decoded fields of
+// its parts. Numbers never change their meaning.
 const (
 	podMetadata = 1
 	podSpec     = 2
@@ -74,8 +74,7 @@ func (p *LeanPod) Unmarshal(data []byte) error {
 // DeepCopyObject implements runtime.Object.
 func (p *LeanPod) DeepCopyObject() runtime.Object { return &LeanPod{*p.DeepCopy()} }
 
-// LeanPodList is what a server answers that streams no lists. Its items are pods as far as they
-// are decoded.
+// LeanPodList is the answer of a server that does not stream lists. Its items contain the decoded fields.
 type LeanPodList struct{ corev1.PodList }
 
 // Unmarshal decodes from protobuf.
@@ -97,7 +96,7 @@ func (l *LeanPodList) Unmarshal(data []byte) error {
 // DeepCopyObject implements runtime.Object.
 func (l *LeanPodList) DeepCopyObject() runtime.Object { return &LeanPodList{*l.DeepCopy()} }
 
-// fieldSet has the bit of every number that is in it.
+// fieldSet has a bit for each of its numbers.
 type fieldSet uint64
 
 func fields(numbers ...int) (set fieldSet) {
@@ -107,7 +106,7 @@ func fields(numbers ...int) (set fieldSet) {
 	return set
 }
 
-// decodeFields decodes some of a message's fields, each by itself: decoding adds to what is there.
+// decodeFields decodes some of a message's fields, each separately: decoding adds to the object.
 func decodeFields(wanted fieldSet, message []byte, decode func([]byte) error) error {
 	return eachField(message, func(number uint64, field, _ []byte) error {
 		if number < 64 && wanted&(1<<number) != 0 {
@@ -117,10 +116,10 @@ func decodeFields(wanted fieldSet, message []byte, decode func([]byte) error) er
 	})
 }
 
-var errTruncated = errors.New("a protobuf message ends too early, or is none")
+var errTruncated = errors.New("the protobuf message is truncated or invalid")
 
-// eachField calls f for every field of a protobuf message: its number, the whole of it and, of one
-// that has a length, as messages and texts have, its content.
+// eachField calls f for every field of a protobuf message: its number, the whole field and, for one with a
+// length, such as a message or a text, its content.
 func eachField(message []byte, f func(number uint64, field, content []byte) error) error {
 	for len(message) > 0 {
 		tag, size := binary.Uvarint(message)
@@ -129,8 +128,8 @@ func eachField(message []byte, f func(number uint64, field, content []byte) erro
 		}
 		start := size
 		var length int
-		switch tag & 7 { // how the value is encoded
-		case 0: // a number that says itself where it ends
+		switch tag & 7 { // the wire type
+		case 0: // a varint
 			_, length = binary.Uvarint(message[start:])
 		case 1:
 			length = 8

@@ -7,12 +7,12 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// LeanNode is a node of which only metadata and spec are decoded from protobuf, and of its status what policies read.
-// Most of a node is its status, which a kubelet writes, with quantities in it.
+// LeanNode is a node of which only metadata, spec, and the part of the status that policies read are decoded
+// from protobuf. Most of a node is its status.
 type LeanNode struct{ corev1.Node }
 
-// nodeReads are the facts of nodes that a policy may read. The cache keeps no others, so that nobody is woken by them;
-// today there is no policy. What keeps more costs more for each node: docs/performance.md.
+// nodeReads are the facts of nodes that a policy may read. The cache keeps no others, so that they wake
+// nothing; today there is no policy. More facts cost more for each node: docs/performance.md.
 var nodeReads = daemon.Reads{}
 
 // The fields of a node in protobuf, by number (k8s.io/api/core/v1 generated.proto).
@@ -25,7 +25,7 @@ const (
 // leanNodeSpec are unschedulable and taints.
 var leanNodeSpec = fields(4, 5)
 
-// leanNodeStatus are the fields of a status that facts are in: allocatable, conditions, nodeInfo.
+// leanNodeStatus returns the fields of a status that contain facts: allocatable, conditions, nodeInfo.
 func leanNodeStatus(reads daemon.Reads) (set fieldSet) {
 	if reads.Allocatable {
 		set |= fields(2)
@@ -61,7 +61,7 @@ func (n *LeanNode) decode(data []byte, status fieldSet) error {
 // DeepCopyObject implements runtime.Object.
 func (n *LeanNode) DeepCopyObject() runtime.Object { return &LeanNode{*n.DeepCopy()} }
 
-// LeanNodeList is what a server answers that streams no lists.
+// LeanNodeList is the answer of a server that does not stream lists.
 type LeanNodeList struct{ corev1.NodeList }
 
 // Unmarshal decodes from protobuf.

@@ -15,7 +15,7 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// Options trim what the manager's cache keeps to what the controller looks at.
+// Options reduce the objects in the manager's cache to the parts that the controller reads.
 func (c *Caches) Options() cache.Options {
 	options := cache.Options{
 		NewInformer:                 c.newInformer,
@@ -36,7 +36,7 @@ func (c *Caches) Options() cache.Options {
 	return options
 }
 
-// daemonSets are the kinds to watch.
+// daemonSets returns the kinds to watch.
 func daemonSets(k model.Kinds) []client.Object {
 	var objects []client.Object
 	if k.Everynode {
@@ -48,12 +48,12 @@ func daemonSets(k model.Kinds) []client.Object {
 	return objects
 }
 
-// Watched are the kinds that have a cache, by the types that they are decoded into.
+// Watched returns the kinds that have a cache, by the types that they are decoded into.
 func Watched(k model.Kinds) []client.Object {
 	return append(daemonSets(k), &LeanPod{}, &LeanNode{}, &appsv1.ControllerRevision{}, &corev1.Namespace{}, &corev1.ResourceQuota{}, &schedulingv1.PriorityClass{})
 }
 
-// TrimBudget keeps of a budget what BudgetForm depends on, and of one that works its name alone.
+// TrimBudget keeps the part of a budget that BudgetForm depends on, and only the name of one that works.
 func TrimBudget(object any) (any, error) {
 	budget, ok := object.(*policyv1.PodDisruptionBudget)
 	if !ok {
@@ -69,7 +69,7 @@ func TrimBudget(object any) (any, error) {
 	return trimmed, nil
 }
 
-// Trim is what the cache keeps of an object, as the transform of its kind does.
+// Trim applies the transform of an object's kind.
 func Trim(kinds model.Kinds, object client.Object) (any, error) {
 	switch object := object.(type) {
 	case *corev1.Pod:

@@ -13,9 +13,9 @@ import (
 )
 
 // ReadSet is a DaemonSet of everynode.dev as the API server sends it. Decoding one never fails, whatever
-// another schema, or none, let in: an error would end the list and the watch of all DaemonSets. A spec
-// that cannot be decoded is left out, and wrong is why. Its bytes are not kept, for nothing is written
-// of such a DaemonSet but its status, and that by a patch.
+// another schema, or none, accepted: an error would end the list and the watch of all DaemonSets. A spec that
+// cannot be decoded is omitted, and Wrong is the reason. Its bytes are not kept, because only the status of
+// such a DaemonSet is written, by a patch.
 type ReadSet struct {
 	v1alpha1.DaemonSet
 	Wrong error
@@ -46,7 +46,7 @@ func (s *ReadSet) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// decodable are those fields of a T that can be decoded.
+// decodable returns the fields of a T that can be decoded.
 func decodable[T any](fields map[string]json.RawMessage) T {
 	var whole T
 	for name, value := range fields {
@@ -80,7 +80,7 @@ func (l *ReadSetList) DeepCopyObject() runtime.Object {
 	return &copied
 }
 
-// Set is what the cache keeps of a DaemonSet, of either kind, in the form of this project. It is
+// Set is the part of a DaemonSet of either kind that the cache keeps, in the form of everynode.dev. It is
 // immutable.
 type Set struct {
 	*v1alpha1.DaemonSet
@@ -95,7 +95,7 @@ func TrimSet(object any) (any, error) {
 		seen = &Set{&set.DaemonSet, set.Wrong}
 	case *appsv1.DaemonSet:
 		seen = &Set{v1alpha1.FromApps(set), nil}
-	default: // trimmed already, or the note of a delete that was missed
+	default: // trimmed already, or a tombstone
 		return object, nil
 	}
 	seen.ManagedFields = nil

@@ -9,8 +9,8 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// TrimNode keeps of a node what verdicts and pods depend on. Most of a node is its status,
-// which changes every few seconds.
+// TrimNode keeps the part of a node that verdicts and pods depend on. Most of a node is its status, which
+// changes every few seconds.
 func TrimNode(object any) (any, error) {
 	var node *corev1.Node
 	switch read := object.(type) {
@@ -30,7 +30,7 @@ func TrimNode(object any) (any, error) {
 	}, nil
 }
 
-// TrimPod keeps of a pod what the model does.
+// TrimPod keeps the part of a pod that the model keeps.
 func TrimPod(kinds model.Kinds) toolscache.TransformFunc {
 	return func(object any) (any, error) {
 		switch pod := object.(type) {
@@ -39,6 +39,6 @@ func TrimPod(kinds model.Kinds) toolscache.TransformFunc {
 		case *corev1.Pod: // of a list
 			return kinds.ObservePod(pod), nil
 		}
-		return object, nil // observed already, or the note of a delete that was missed
+		return object, nil // observed already, or a tombstone
 	}
 }

@@ -1,6 +1,7 @@
-// Package engine is the controller without a cluster: it takes what informers see, plans cells with the rules of
-// internal/daemon, acts on the plans, keeps ControllerRevisions and writes status. Whoever runs it attaches informers,
-// queues and intervals (package controller), or calls its functions from one loop (a simulation).
+// Package engine is the controller without a cluster: it receives the observations of informers, plans cells
+// with the rules of internal/daemon, executes the plans, maintains ControllerRevisions and writes status. Its
+// caller attaches informers, queues and intervals (package controller), or calls its functions from one loop (a
+// simulation).
 //
-// No clock but Deps.Clock is read, no goroutine is started, and no order of a map reaches a request or an event.
+// It reads no clock but Deps.Clock, starts no goroutine, and no map order affects a request or an event.
 package engine

@@ -135,9 +135,9 @@ func (h *historian) create(ctx context.Context, subject *model.Subject, step dae
 	}
 	err = fmt.Errorf("creating ControllerRevision %s: %w", object.Name, err)
 	if !answers.NoAnswer(err) {
-		consequence := "pods are made all the same"
+		consequence := "pods are created all the same"
 		if subject.Template.Revision == "" {
-			consequence = "no pods are made until it is"
+			consequence = "no pods are created until it is recorded"
 		}
 		regarding, related := toldOf(subject.Object, err)
 		h.events.Eventf(regarding, related, corev1.EventTypeWarning, eventNotRecorded, actionRecord,

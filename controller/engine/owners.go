@@ -11,13 +11,12 @@ import (
 	"github.com/everynode/everynode/controller/model"
 )
 
-// readOwnerEvery is for how long an answer about a DaemonSet is taken for true: a node pool that is drained
-// costs one request a second, not one for each node, and what is made meanwhile is little, for cells back off.
+// readOwnerEvery is how long an answer about a DaemonSet is valid: a node pool that is drained costs one
+// request a second, not one for each node, and few pods are created in that time, because cells back off.
 const readOwnerEvery = time.Second
 
 // owners reads DaemonSets from the API server, for cells whose pod vanished: the garbage collector deletes the
-// pods of a DaemonSet that is gone, and while the watch does not show that yet, every pod that is made is the next
-// one that it deletes.
+// pods of a DaemonSet that is gone, and until the watch shows that, it would delete every new pod too.
 type owners struct {
 	world  *state
 	reader client.Reader // of the API server, not of the cache
@@ -27,7 +26,8 @@ type owners struct {
 	known map[model.DaemonKey]*owner
 }
 
-// owner is what was read of one DaemonSet. It is locked while it is read: who asks meanwhile gets the same answer.
+// owner is the result for one DaemonSet. It is locked during a read, so that concurrent callers get the same
+// answer.
 type owner struct {
 	mu    sync.Mutex
 	at    time.Time
@@ -38,7 +38,8 @@ func newOwners(world *state, reader client.Reader, now func() time.Time) *owners
 	return &owners{world: world, reader: reader, now: now, known: map[model.DaemonKey]*owner{}}
 }
 
-// there reports whether a DaemonSet is there and not being deleted. Of one that is not nothing is planned any more.
+// there reports whether a DaemonSet exists and is not being deleted. For any other, nothing is planned any
+// more.
 func (o *owners) there(ctx context.Context, set *v1alpha1.DaemonSet) (bool, error) {
 	key := model.KeyOf(set)
 	of := o.of(key)

@@ -56,7 +56,7 @@ func (s *scrubber) tell(ctx context.Context, key model.DaemonKey, wrong []string
 	}
 	cellDrift.Add(float64(len(wrong)))
 	const shown = 10
-	log.FromContext(ctx).Error(nil, "what is known of a daemon had drifted and was put right; please report this",
+	log.FromContext(ctx).Error(nil, "The state of a daemon had drifted and was corrected; please report this",
 		"namespace", key.Namespace, "uid", key.UID, "differences", len(wrong), "first", wrong[:min(shown, len(wrong))])
 }
 
@@ -82,7 +82,7 @@ func (s *scrubber) compare() (wrong []string) {
 	for _, pod := range s.world.podsInCells() {
 		object, there, err := s.pods.GetByKey(pod.GetNamespace() + "/" + pod.Name)
 		if err == nil && (!there || object.(*model.Pod).UID != pod.UID) && overdue(pod) {
-			wrong = append(wrong, fmt.Sprintf("pod %s/%s is in a cell and not there", pod.GetNamespace(), pod.Name))
+			wrong = append(wrong, fmt.Sprintf("pod %s/%s is in a cell and does not exist", pod.GetNamespace(), pod.Name))
 			s.world.podLeft(pod)
 		}
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 var createParallelism = metric.NewGauge("everynode_pod_create_parallelism",
-	"Number of pods that may be created at a time at present: it rises while the API server answers and halves while it does not.")
+	"Number of concurrent pod creations allowed at present: it rises while the API server answers and halves while it does not.")
 
 func init() { metrics.Registry.MustRegister(createParallelism) }
 

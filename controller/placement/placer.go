@@ -19,21 +19,20 @@ import (
 	"github.com/everynode/everynode/internal/metric"
 )
 
-// Mode says who turns the nodeName of an emitted pod into node affinity.
+// Mode is what turns the nodeName of an emitted pod into node affinity.
 type Mode string
 
 // The values of Mode.
 const (
-	// Auto leaves it to admission, and does it here while admission is not effective.
+	// Auto uses admission, and the controller while admission is not effective.
 	Auto Mode = "auto"
-	// Admission leaves it to admission alone, a webhook or a policy: while that is not
-	// effective no pod is made.
+	// Admission uses only admission, a webhook or a policy: while that is not effective no pod is created.
 	Admission Mode = "admission"
-	// Direct does it here; no admission is asked.
+	// Direct uses only the controller.
 	Direct Mode = "direct"
 )
 
-// Parse refuses what is not supported.
+// Parse returns an error for unknown modes.
 func Parse(value string) (Mode, error) {
 	switch placement := Mode(value); placement {
 	case Auto, Admission, Direct:
@@ -44,21 +43,20 @@ func Parse(value string) (Mode, error) {
 	return "", fmt.Errorf("placement %q is unknown: use auto, admission or direct", value)
 }
 
-// Who placed a pod: the values of the metrics' label placed_by.
+// The values of the metrics' label placed_by.
 const (
 	PlacedByAdmission  = "admission"
 	PlacedByController = v1alpha1.PlacedByController
 )
 
-// ProbeInterval is the time between two probes: admission that came back may go unnoticed for so long.
+// ProbeInterval is the time between two probes, and so the delay until admission is used again.
 const ProbeInterval = 10 * time.Second
 
-// Placer creates pods and knows whether admission does its part. It is safe for concurrent use.
+// Placer creates pods and observes whether admission is effective. It is safe for concurrent use.
 //
-// It relies on the interlock: the API server refuses a pod with both nodeName and a scheduling
-// gate, after all mutating admission. So an emitted pod that nobody rewrote is never stored (S2),
-// and the refusal tells. Then the same rewrite is done here, and the API server is asked now and
-// then, by a dry run, whether admission is back.
+// It relies on the interlock: the API server refuses a pod with both nodeName and a scheduling gate, after all
+// mutating admission. So an emitted pod that was not rewritten is never stored (S2), and the refusal reveals
+// it. Then the controller does the same rewrite, and probes by dry runs whether admission is back.
 type Placer struct {
 	Options
 
@@ -66,22 +64,22 @@ type Placer struct {
 	cause string // why admission is not effective; empty while it is, as far as known
 }
 
-// Options are what a Placer works with.
+// Options are the dependencies of a Placer.
 type Options struct {
 	Client client.Writer
 	Mode   Mode
-	// NoPolicy is why no policy can place pods in this cluster; "" when one can.
+	// NoPolicy is why no policy can place pods in this cluster; "" if one can.
 	NoPolicy string
-	// Samples gives emitted pods for the probe.
+	// Samples returns emitted pods for the probe.
 	Samples func(limit int) []*corev1.Pod
 	// Answered is called for each of them whose answer shows whether admission is effective.
 	Answered func(*corev1.Pod)
-	// Flipped is called when admission stopped or began to be effective, or is not for another reason than before.
-	// Nothing is locked then.
+	// Flipped is called when admission stops or begins to be effective, or is not effective for another reason
+	// than before. No lock is held then.
 	Flipped func(effective bool, cause string)
 }
 
-// New makes a Placer that takes admission for effective.
+// New returns a Placer that assumes that admission is effective.
 func New(options Options) *Placer {
 	if options.Mode != Direct {
 		admissionEffective.Set(1)
@@ -94,7 +92,7 @@ var admissionEffective = metric.NewGauge("everynode_placement_admission_effectiv
 
 func init() { metrics.Registry.MustRegister(admissionEffective) }
 
-// Create stores an emitted pod and says who placed it. pod becomes what was stored.
+// Create stores an emitted pod and returns what placed it. pod becomes the stored object.
 func (p *Placer) Create(ctx context.Context, pod *corev1.Pod) (placedBy string, err error) {
 	if p.Mode == Direct || !AdmissionPlaces(pod) {
 		return p.createHere(ctx, pod)
@@ -102,7 +100,7 @@ func (p *Placer) Create(ctx context.Context, pod *corev1.Pod) (placedBy string, 
 	if p.Mode == Auto && p.absence() != "" {
 		return p.createHere(ctx, pod)
 	}
-	emitted := pod.DeepCopy() // a create that fails may leave anything in its object
+	emitted := pod.DeepCopy() // a failed create may change its object
 	err = p.Client.Create(ctx, pod)
 	cause := p.notEffective(err)
 	switch {
@@ -123,21 +121,20 @@ func (p *Placer) Create(ctx context.Context, pod *corev1.Pod) (placedBy string, 
 	return PlacedByAdmission, err
 }
 
-// createDespite places a pod whose admission ended in an internal error that names nobody, as a
-// patch does that cannot be applied. When the pod is stored once admission has no part in it, it
-// was admission.
+// createDespite places a pod whose admission ended in an internal error that names no webhook, for example
+// because a patch cannot be applied. If the pod is stored without admission, admission was at fault.
 func (p *Placer) createDespite(ctx context.Context, pod *corev1.Pod, cause error) (placedBy string, err error) {
 	placedBy, err = p.createHere(ctx, pod)
 	if err != nil {
 		return placedBy, cause
 	}
-	p.set(ctx, "the API server cannot use what admission answers: "+cause.Error())
+	p.set(ctx, "the API server cannot use admission's answer: "+cause.Error())
 	return placedBy, nil
 }
 
-// AdmissionPlaces says whether admission, when it is effective, places an emitted pod. It leaves our own
-// namespace and mirror pods alone and refuses a pod that contradicts itself; what the API server says
-// of such a pod tells nothing of admission.
+// AdmissionPlaces reports whether effective admission places an emitted pod. It ignores our own namespace and
+// mirror pods, and refuses a pod that contradicts itself; the API server's answer for such a pod reveals
+// nothing about admission.
 func AdmissionPlaces(pod *corev1.Pod) bool {
 	if _, mirror := pod.Annotations[corev1.MirrorPodAnnotationKey]; mirror || pod.Namespace == v1alpha1.SystemNamespace {
 		return false
@@ -152,8 +149,8 @@ func (p *Placer) createHere(ctx context.Context, pod *corev1.Pod) (placedBy stri
 	return PlacedByController, p.Client.Create(ctx, pod)
 }
 
-// notEffective is what the error of a create says of admission, with what is known of this cluster: where
-// nobody is asked it may be for a policy that could not be installed.
+// notEffective returns why admission is not effective by the error of a create, with knowledge of this cluster:
+// without any admission, a policy may have failed to install.
 func (p *Placer) notEffective(err error) string {
 	cause := answers.NotEffective(err)
 	if cause == answers.NotAsked && p.NoPolicy != "" {
@@ -162,10 +159,10 @@ func (p *Placer) notEffective(err error) string {
 	return cause
 }
 
-// set notes why admission is not effective, or with an empty cause that it is.
+// set records why admission is not effective, or with an empty cause that it is.
 func (p *Placer) set(ctx context.Context, cause string) {
 	p.mu.Lock()
-	// What to do about it is what makes a cause another one: its text may tell the time.
+	// Causes differ if their remedies do: the text may contain the time.
 	flipped := (p.cause == "") != (cause == "") || answers.Remedy(p.cause) != answers.Remedy(cause)
 	p.cause = cause
 	if cause == "" {
@@ -185,14 +182,14 @@ func (p *Placer) set(ctx context.Context, cause string) {
 	p.Flipped(cause == "", cause)
 }
 
-// absence says why admission is not effective; it is empty while admission is, as far as known.
+// absence returns why admission is not effective; empty while it is, as far as known.
 func (p *Placer) absence() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.cause
 }
 
-// Condition tells of placement in a daemon's status; there is none where no admission is asked.
+// Condition returns the placement condition of a daemon's status; none if admission is not used.
 func (p *Placer) Condition() []metav1.Condition {
 	if p.Mode == Direct {
 		return nil
@@ -210,7 +207,7 @@ func (p *Placer) Condition() []metav1.Condition {
 	return []metav1.Condition{condition}
 }
 
-// shownCause is how many bytes of what admission answered are in a condition.
+// shownCause bounds the text of admission's answer in a condition.
 const shownCause = 1500
 
 // Reasons of the condition PlacementAdmission and of its events.
@@ -219,8 +216,7 @@ const (
 	ReasonNotEffective = v1alpha1.ReasonPlacementAdmissionNotEffective
 )
 
-// probeLimit is how many daemons are tried at a time when the API server refuses their pods before it
-// comes to placement.
+// probeLimit is how many daemons are tried at a time when the API server refuses their pods before placement.
 const probeLimit = 5
 
 // Probe sends emitted pods as dry runs, until one of them shows whether admission is back.

@@ -10,9 +10,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Sampler chooses the daemons by whose pods the placer asks whether admission is effective. The API server
-// may refuse a pod before it comes to that, and somebody may see to it that it refuses all pods of a
-// namespace. So namespaces take turns, and in each its daemons; and who had an answer is asked again first.
+// Sampler chooses the daemons with whose pods the placer probes whether admission is effective. The API server
+// may refuse a pod before placement, and a user may cause that for all pods of a namespace. So namespaces take
+// turns, and in each its daemons; the daemon with the last answer comes first.
 type Sampler struct {
 	emitted func() map[string]map[string]func() *corev1.Pod // pods as they are emitted, by namespace and name of their daemons
 
