@@ -13,7 +13,7 @@ import (
 	"github.com/everynode/everynode/controller/notify"
 )
 
-// setUpEvents adds the writing of events to a manager.
+// setUpEvents adds the ledger of events to a manager.
 func setUpEvents(mgr manager.Manager) (*notify.Ledger, error) {
 	host, err := os.Hostname()
 	if err != nil {
@@ -44,12 +44,12 @@ func (s eventSource) Start(_ context.Context, queue workqueue.TypedRateLimitingI
 
 func (eventSource) String() string { return "events" }
 
-// lastEvents has the ledger closed when the program ends.
+// lastEvents closes the ledger when the program ends.
 type lastEvents struct{ *notify.Ledger }
 
 var _ manager.LeaderElectionRunnable = lastEvents{}
 
-// NeedLeaderElection has the ledger be there as long as those who write in it.
+// NeedLeaderElection keeps the ledger open as long as its writers run.
 func (lastEvents) NeedLeaderElection() bool { return true }
 
 // Start implements manager.Runnable.

@@ -16,7 +16,7 @@ const (
 	appsKind      = "apps"
 )
 
-// ParseKinds reads a list of kinds, separated by commas.
+// ParseKinds parses a list of kinds, separated by commas.
 func ParseKinds(value string) (Kinds, error) {
 	var kinds Kinds
 	for name := range strings.SplitSeq(value, ",") {

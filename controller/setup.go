@@ -19,19 +19,19 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// Options are what an operator may choose.
+// Options are the operator's settings.
 type Options struct {
 	Kinds Kinds
 	// Caches are those of the manager.
 	Caches    *caches.Caches
 	Placement placement.Mode
-	// NoPolicy says why no policy can place pods in this cluster, and what to do; "" when one can.
+	// NoPolicy is why no policy can place pods in this cluster, and what to do; "" if one can.
 	NoPolicy string
-	// Workers is how many cells are worked on at a time.
+	// Workers is how many cells are processed concurrently.
 	Workers int
 }
 
-// Setup adds an engine to a manager, with all that it has not itself: informers, queues, goroutines and intervals.
+// Setup adds an engine to a manager, with its informers, queues, goroutines and intervals.
 func Setup(mgr manager.Manager, options Options) error {
 	for name, check := range options.Caches.Checks() {
 		if err := mgr.AddReadyzCheck(name, check); err != nil {

@@ -8,8 +8,8 @@ import (
 	"github.com/everynode/everynode/controller/placement"
 )
 
-// announce tells every daemon, by event and by condition, that placement admission stopped or
-// began to be effective. When it began, what waited for it is planned again.
+// announce reports to every daemon, by event and condition, that placement admission stopped or began to be
+// effective. When it began, waiting cells are planned again.
 func announce(world *state, recorder events.EventRecorder) func(effective bool, cause string) {
 	return func(effective bool, cause string) {
 		for _, object := range world.objects() {

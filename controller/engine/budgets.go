@@ -11,15 +11,15 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// maxBudgets is how many PodDisruptionBudgets of a namespace are compared with its daemons.
+// maxBudgets bounds the PodDisruptionBudgets of a namespace that are compared with its daemons.
 const maxBudgets = 100
 
-// budgets are the PodDisruptionBudgets that the disruption controller cannot compute for pods of a DaemonSet. Those
-// that work are not kept. It is safe for concurrent use.
+// budgets are the PodDisruptionBudgets that the disruption controller cannot compute for pods of a DaemonSet.
+// Working ones are not kept. It is safe for concurrent use.
 type budgets struct {
 	mu       sync.Mutex
 	failing  map[string]map[string]failingBudget              // by namespace and name
-	selected func(namespace string, selector labels.Selector) // has the daemons reported that a selector picks
+	selected func(namespace string, selector labels.Selector) // reports the daemons that a selector selects
 }
 
 // failingBudget is one that cannot be computed.
@@ -32,7 +32,7 @@ func newBudgets(selected func(string, labels.Selector)) *budgets {
 	return &budgets{failing: map[string]map[string]failingBudget{}, selected: selected}
 }
 
-// seen takes a budget as it is now.
+// seen records the present state of a budget.
 func (b *budgets) seen(budget *policyv1.PodDisruptionBudget) {
 	now, fails := failingBudget{form: daemon.BudgetForm(budget)}, false
 	if now.form != "" {
@@ -48,7 +48,7 @@ func (b *budgets) gone(budget *policyv1.PodDisruptionBudget) {
 	b.change(budget.Namespace, budget.Name, failingBudget{}, false)
 }
 
-// change has those daemons reported that a budget selected, and those that it selects now.
+// change reports the daemons that a budget selected, and those that it selects now.
 func (b *budgets) change(namespace, name string, now failingBudget, fails bool) {
 	b.mu.Lock()
 	former, failed := b.failing[namespace][name]
@@ -78,7 +78,7 @@ func (b *budgets) change(namespace, name string, now failingBudget, fails bool) 
 	}
 }
 
-// conditions are what budgets that select a daemon's pods add to its status.
+// conditions returns the conditions that budgets add to a daemon's status.
 func (b *budgets) conditions(object *v1alpha1.DaemonSet) []metav1.Condition {
 	if b == nil {
 		return nil

@@ -16,9 +16,8 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// claim adopts or releases a pod, when both it and the daemon are still as they were seen: the
-// daemon is read again, so that none that is being deleted takes pods that it would then
-// take along.
+// claim adopts or releases a pod, if both it and the daemon are unchanged: the daemon is read again, because
+// pods adopted by a daemon that is being deleted would be deleted with it.
 func (a *actor) claim(ctx context.Context, owner *v1alpha1.DaemonSet, due model.Claim) error {
 	if !due.Adopt && !due.Pod.Bound {
 		return a.deleteUnbound(ctx, owner, due.Pod)
@@ -41,7 +40,7 @@ func (a *actor) claim(ctx context.Context, owner *v1alpha1.DaemonSet, due model.
 		a.tellClaimed(owner, due.Pod, did, why)
 		return nil
 	case answers.Of(answers.Change, err).Concerns == answers.Nothing:
-		return nil // an event will tell
+		return nil // an event follows
 	}
 	err = &answers.Failure{Reason: eventFailedClaim, Err: fmt.Errorf("changing the owner of pod %s: %w", due.Pod.Name, err)}
 	if !answers.NoAnswer(err) {
@@ -50,8 +49,8 @@ func (a *actor) claim(ctx context.Context, owner *v1alpha1.DaemonSet, due model.
 	return err
 }
 
-// deleteUnbound deletes a pod that is to be released and waits for its node: our scheduler serves no pod without a
-// DaemonSet, so that it would wait indefinitely. One that is bound or labelled meanwhile is left alone.
+// deleteUnbound deletes a pod that has to be released and waits for its node: our scheduler serves no pod
+// without a DaemonSet, so it would wait indefinitely. A pod that was bound or relabelled in the meantime stays.
 func (a *actor) deleteUnbound(ctx context.Context, owner *v1alpha1.DaemonSet, pod *model.Pod) error {
 	_, err := a.delete(ctx, pod.Cell(), owner, daemon.Action{
 		Op: daemon.Delete, Pod: pod.Pod, IfUnchanged: true,

@@ -11,7 +11,7 @@ import (
 	"github.com/everynode/everynode/api/v1alpha1"
 )
 
-// outside is a daemon as the API server knows it.
+// outside returns a daemon in its own kind.
 func outside(set *v1alpha1.DaemonSet) client.Object {
 	if set.Native() {
 		return set.ToApps()
@@ -19,8 +19,8 @@ func outside(set *v1alpha1.DaemonSet) client.Object {
 	return set
 }
 
-// stillThere asks the API server, not the cache, whether a daemon exists and is not terminating:
-// what a daemon takes that is being deleted is lost.
+// stillThere asks the API server, not the cache, whether a daemon exists and is not terminating: objects that a
+// terminating daemon adopts are deleted with it.
 func stillThere(ctx context.Context, reader client.Reader, set *v1alpha1.DaemonSet) (bool, error) {
 	var fresh metav1.PartialObjectMetadata
 	fresh.SetGroupVersionKind(set.GVK())

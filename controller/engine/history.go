@@ -34,9 +34,8 @@ const (
 // defaultHistoryLimit is apps/v1's revisionHistoryLimit.
 const defaultHistoryLimit = 10
 
-// historian keeps the ControllerRevisions of daemons: one for the current template, and as many
-// of former ones as the daemon wants. Only the pods of a native daemon wait for what is done here
-// (settle.go).
+// historian maintains the ControllerRevisions of daemons: one for the current template, and the configured
+// number of former ones. Only the pods of a native daemon wait for it (controller/model/resolve.go).
 type historian struct {
 	kinds  model.Kinds
 	world  *state
@@ -49,9 +48,9 @@ type historian struct {
 
 var _ reconcile.TypedReconciler[model.DaemonKey] = (*historian)(nil)
 
-// Reconcile plans a daemon's history and acts. An error is an answer of the API server that will
-// be the same for a while; it costs a growing delay. What does not depend on it is done: to drop
-// old ControllerRevisions may be what makes room for the new one.
+// Reconcile plans a daemon's history and executes the plan. An error is an answer of the API server that will
+// not change for a while; retries back off. Independent steps are executed all the same: deleting old
+// ControllerRevisions may make room for the new one.
 func (h *historian) Reconcile(ctx context.Context, key model.DaemonKey) (reconcile.Result, error) {
 	subject, ok := h.world.subject(key)
 	if !ok {
@@ -63,7 +62,8 @@ func (h *historian) Reconcile(ctx context.Context, key model.DaemonKey) (reconci
 		refused error
 	)
 	steps := h.plan(key, &subject)
-	// Records that are made one below may have come without a word (spare): its pods wait from now on.
+	// Records that are merged below may have arrived without waking the daemon (spare): its pods wait from now
+	// on.
 	h.world.recordsChanged(key)
 	for _, step := range steps {
 		err := h.do(ctx, &subject, step)
@@ -118,7 +118,7 @@ func (h *historian) do(ctx context.Context, subject *model.Subject, step daemon.
 	return fmt.Errorf("ControllerRevision %s: operation %q is unknown", step.Record.Name, step.Op)
 }
 
-// create records the current template. That its name is there already is an answer too.
+// create records the current template. An existing name is an answer too.
 func (h *historian) create(ctx context.Context, subject *model.Subject, step daemon.HistoryStep) error {
 	template := *subject.Template
 	template.Revision = cmp.Or(template.Revision, subject.ID.Revision)
@@ -146,8 +146,8 @@ func (h *historian) create(ctx context.Context, subject *model.Subject, step dae
 	return err
 }
 
-// make stores a record, when the daemon's selector matches it as it is and as it is stored: one that it does not match
-// would be released, and another one made under another name (S8).
+// make stores a record, if the daemon's selector matches it both before and after it is stored: otherwise it
+// would be released, and another one created under another name (S8).
 func (h *historian) make(ctx context.Context, subject *model.Subject, object *appsv1.ControllerRevision) error {
 	if !subject.Matches(object.Labels) {
 		return answers.ErrUnselected
@@ -162,8 +162,8 @@ func (h *historian) make(ctx context.Context, subject *model.Subject, object *ap
 	return answers.ErrRelabelled
 }
 
-// meet looks who has the name that the current template's record needs. One that we would keep or
-// adopt is no news: the cache does not show it yet.
+// meet finds the owner of the name that the current template's record needs. A record that we would keep or
+// adopt is not reported: the cache does not show it yet.
 func (h *historian) meet(ctx context.Context, subject *model.Subject, object *appsv1.ControllerRevision) error {
 	var holder appsv1.ControllerRevision
 	if err := h.reader.Get(ctx, client.ObjectKeyFromObject(object), &holder); err != nil {
@@ -181,8 +181,8 @@ func (h *historian) meet(ctx context.Context, subject *model.Subject, object *ap
 	return nil
 }
 
-// rename has the template called otherwise, by a new collisionCount. That is a change of the
-// daemon, which brings it here again. A stale cache causes the same number to be written twice.
+// rename gives the template another revision, by a new collisionCount. That changes the daemon, which triggers
+// another call. A stale cache causes the same number to be written twice.
 func (h *historian) rename(ctx context.Context, subject *model.Subject, step daemon.HistoryStep) error {
 	set := subject.Object
 	collisions := ptr.Deref(set.Status.CollisionCount, 0) + 1
@@ -204,12 +204,12 @@ func (h *historian) rename(ctx context.Context, subject *model.Subject, step dae
 	return nil
 }
 
-// errOutdated ends a pass over the history of a daemon that is not any more what the cache shows.
-// An event is on its way and brings it here again.
+// errOutdated ends a pass over the history of a daemon that has changed since the cache was read. An event
+// triggers another call.
 var errOutdated = errors.New("the DaemonSet has changed")
 
-// adopt takes control of an orphan. The cache may show a daemon that is gone or terminating,
-// and what such a daemon takes is lost: so the API server is asked first.
+// adopt takes control of an orphan. The cache may show a daemon that is gone or terminating, whose records
+// would be deleted with it: so the API server is asked first.
 func (h *historian) adopt(ctx context.Context, subject *model.Subject, record daemon.Record) error {
 	there, err := stillThere(ctx, h.reader, subject.Object)
 	if err != nil {
@@ -218,21 +218,21 @@ func (h *historian) adopt(ctx context.Context, subject *model.Subject, record da
 	if !there {
 		return errOutdated
 	}
-	// Merged by UID into the owner references that there are (strategic merge).
+	// Merged by UID into the existing owner references (strategic merge).
 	metadata := stateOf(record)
 	metadata["ownerReferences"] = []metav1.OwnerReference{subject.Template.Owner}
 	return h.patch(ctx, subject, record, types.StrategicMergePatchType, map[string]any{"metadata": metadata})
 }
 
-// release lets a record go whose labels the selector does not match any more.
+// release releases a record whose labels the selector does not match any more.
 func (h *historian) release(ctx context.Context, subject *model.Subject, record daemon.Record) error {
 	metadata := stateOf(record)
 	metadata["ownerReferences"] = []map[string]any{{"$patch": "delete", "uid": subject.Object.UID}}
 	return h.patch(ctx, subject, record, types.StrategicMergePatchType, map[string]any{"metadata": metadata})
 }
 
-// relabel calls the pods of a record as those of the current template are called. A pod that is
-// gone or another one meanwhile is an event, which brings the daemon here again.
+// relabel gives the pods of a record the label of the current template. A pod that is gone or has changed
+// causes an event, which triggers another call.
 func (h *historian) relabel(ctx context.Context, subject *model.Subject, record daemon.Record) error {
 	current, _ := daemon.CurrentRecord(h.world.recordsOf(subject), subject.ID.Content)
 	if current == nil {
@@ -255,7 +255,7 @@ func (h *historian) relabel(ctx context.Context, subject *model.Subject, record 
 	return nil
 }
 
-// notRelabelled tells of a pod that keeps its daemon waiting.
+// notRelabelled reports a pod that keeps its daemon waiting.
 func (h *historian) notRelabelled(subject *model.Subject, pod *model.Pod, current *daemon.Record, err error) error {
 	if !answers.NoAnswer(err) {
 		h.events.Eventf(subject.Object, nil, corev1.EventTypeWarning, eventNotRelabelled, actionRecord,
@@ -269,13 +269,13 @@ func (h *historian) renumber(ctx context.Context, subject *model.Subject, step d
 	return h.patch(ctx, subject, step.Record, types.MergePatchType, map[string]any{"metadata": stateOf(step.Record), "revision": step.Number})
 }
 
-// stateOf is the precondition of a patch: the object, in the state in which it was planned for (S5).
+// stateOf is the precondition of a patch: the object in the planned state (S5).
 func stateOf(record daemon.Record) map[string]any {
 	return map[string]any{"uid": record.UID, "resourceVersion": record.ResourceVersion}
 }
 
-// patch changes a ControllerRevision unless it is gone or has changed meanwhile: that is an event,
-// which brings the daemon here again. Nothing else of this pass is done then.
+// patch changes a ControllerRevision unless it is gone or has changed: that is an event, which triggers another
+// call. The rest of this pass is skipped then.
 func (h *historian) patch(ctx context.Context, subject *model.Subject, record daemon.Record, kind types.PatchType, change map[string]any) error {
 	patch, err := json.Marshal(change)
 	if err != nil {
@@ -291,7 +291,7 @@ func (h *historian) patch(ctx context.Context, subject *model.Subject, record da
 	return nil
 }
 
-// delete removes just the ControllerRevision that the plan means (S5).
+// delete deletes exactly the planned ControllerRevision (S5).
 func (h *historian) delete(ctx context.Context, subject *model.Subject, record daemon.Record) error {
 	err := h.client.Delete(ctx, named(subject, record), client.Preconditions{UID: &record.UID})
 	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {

@@ -12,32 +12,32 @@ import (
 	"github.com/everynode/everynode/controller/model"
 )
 
-// ScrubInterval is the time between two steps of the scrub. scrubPatience is how long what the cache
-// shows may be on its way to the model.
+// ScrubInterval is the time between two steps of the scrub. scrubPatience is how long a change in the cache may
+// take to reach the model.
 const (
 	ScrubInterval = 10 * time.Second
 	scrubPatience = 30 * time.Second
 )
 
-// PodStore is what the cache has of pods.
+// PodStore is the cache's store of pods.
 type PodStore interface {
 	List() []any
 	GetByKey(key string) (object any, exists bool, err error)
 }
 
-// scrubber derives the cells again from the caches, one daemon at a time, and reports what differs
-// from what was kept by deltas: there should be nothing, ever. What it finds is put right.
+// scrubber derives the cells again from the caches, one daemon at a time, and reports and corrects differences
+// from the sums that are kept by deltas. There should be none.
 type scrubber struct {
 	world *state
 	pods  PodStore
-	round []model.DaemonKey // still to be looked at
+	round []model.DaemonKey // still to be checked
 
-	// suspects are pods that the model and the cache do not agree on, and since when. A pod that changed
-	// is another suspect: at every look the event of one that changes often may be on its way.
+	// suspects are pods on which the model and the cache disagree, and since when. A pod that changed is
+	// another suspect, because the event of a frequently changing one may be in flight at every check.
 	suspects map[model.PodState]time.Time
 }
 
-// step looks at the pods, or at the next daemon.
+// step checks the pods, or the next daemon.
 func (s *scrubber) step(ctx context.Context) {
 	if len(s.round) == 0 {
 		s.tell(ctx, model.DaemonKey{}, s.compare())
@@ -60,8 +60,8 @@ func (s *scrubber) tell(ctx context.Context, key model.DaemonKey, wrong []string
 		"namespace", key.Namespace, "uid", key.UID, "differences", len(wrong), "first", wrong[:min(shown, len(wrong))])
 }
 
-// compare has the model agree with the cache about pods. What they do not agree on for longer than
-// an event is on its way is wrong.
+// compare aligns the model with the cache's pods. A difference that lasts longer than an event is in flight is
+// an error.
 func (s *scrubber) compare() (wrong []string) {
 	before := s.suspects
 	s.suspects = map[model.PodState]time.Time{}
@@ -89,7 +89,7 @@ func (s *scrubber) compare() (wrong []string) {
 	return wrong
 }
 
-// unknown are pods that the cache has and the model does not, by name: a store has no order.
+// unknown returns the pods that the cache has and the model does not, by name, because a store has no order.
 func (s *scrubber) unknown() (pods []*model.Pod) {
 	for _, object := range s.pods.List() {
 		if pod := object.(*model.Pod); !s.world.knows(pod) {

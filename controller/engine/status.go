@@ -25,10 +25,10 @@ import (
 // actionReport is the action of events about status.
 const actionReport = "ReportStatus"
 
-// statusInterval is the least time between two status writes of a daemon.
+// statusInterval is the minimum time between two status writes of a daemon.
 const statusInterval = time.Second
 
-// reporter writes the status of daemons: once a second at most, and only what is news.
+// reporter writes the status of daemons: at most once a second, and only changes.
 type reporter struct {
 	world   *state
 	client  client.Client
@@ -46,8 +46,8 @@ func newReporter(world *state, c client.Client, placer *placement.Placer, budget
 	return &reporter{world: world, client: c, placer: placer, budgets: budgets, events: recorder, written: map[model.DaemonKey]time.Time{}}
 }
 
-// Reconcile compares a daemon's counters with its status, when it may be written at all. A
-// conflict means that the daemon changed meanwhile, which brings it here again.
+// Reconcile compares a daemon's counters with its status, if a write is due. A conflict means that the daemon
+// changed in the meantime, which triggers another call.
 func (r *reporter) Reconcile(ctx context.Context, key model.DaemonKey) (reconcile.Result, error) {
 	if wait := r.wait(key); wait > 0 {
 		return reconcile.Result{RequeueAfter: wait}, nil
@@ -89,7 +89,7 @@ func (r *reporter) Reconcile(ctx context.Context, key model.DaemonKey) (reconcil
 	return reconcile.Result{}, nil
 }
 
-// tellOfBudgets reports by an event what the condition DisruptionBudget did not say before.
+// tellOfBudgets reports by an event what is new in the condition DisruptionBudget.
 func (r *reporter) tellOfBudgets(former *v1alpha1.DaemonSet, conditions []metav1.Condition) {
 	now, before := meta.FindStatusCondition(conditions, v1alpha1.ConditionDisruptionBudget), meta.FindStatusCondition(former.Status.Conditions, v1alpha1.ConditionDisruptionBudget)
 	if now != nil && (before == nil || before.Message != now.Message) {
@@ -97,14 +97,14 @@ func (r *reporter) tellOfBudgets(former *v1alpha1.DaemonSet, conditions []metav1
 	}
 }
 
-// wait is how long a daemon's status may not be written; not longer than 0: it may.
+// wait is how long until a daemon's status may be written; 0 or less: now.
 func (r *reporter) wait(key model.DaemonKey) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.written[key].Add(statusInterval).Sub(r.world.now())
 }
 
-// note notes that a daemon's status is written now.
+// note records that a daemon's status is written now.
 func (r *reporter) note(key model.DaemonKey) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

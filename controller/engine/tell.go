@@ -13,10 +13,9 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// What is told of pods. Every entry has two texts: for one pod, and for many that have something in
-// common.
+// Events about pods. Every entry has two texts: for one pod, and for many that have something in common.
 
-// tellCreated tells of a pod that was made. That a node had none needs no explanation.
+// tellCreated reports a created pod. A node without a pod needs no explanation.
 func (a *actor) tellCreated(owner *v1alpha1.DaemonSet, node string, pod *corev1.Pod, action *daemon.Action) {
 	told := notify.Entry{Related: notify.Reference(pod), One: fmt.Sprintf("Created pod %s for node %s", pod.Name, node), Many: "Created %s"}
 	if action.Reason != daemon.ReasonMissing {
@@ -26,8 +25,8 @@ func (a *actor) tellCreated(owner *v1alpha1.DaemonSet, node string, pod *corev1.
 	a.events.Note(owner, corev1.EventTypeNormal, eventCreated, actionCreate, told)
 }
 
-// tellRefused tells of a pod that was not made. A namespace that is being deleted takes no events either:
-// then it is about the namespace, and kept in another one.
+// tellRefused reports a pod that was not created. A namespace that is being deleted accepts no events: then the
+// event regards the namespace, and is stored in another one.
 func (a *actor) tellRefused(owner *v1alpha1.DaemonSet, node string, err error) {
 	problem := answers.Problem(err)
 	told := notify.Entry{One: fmt.Sprintf("The pod for node %s was not created: %s", node, problem.Message)}
@@ -60,7 +59,7 @@ func (a *actor) tellNotDeleted(owner *v1alpha1.DaemonSet, action *daemon.Action,
 	})
 }
 
-// tellOfEnd tells of a pod that has finished, by the names that apps/v1 gives such events.
+// tellOfEnd reports a finished pod, with apps/v1's names of such events.
 func (a *actor) tellOfEnd(owner *v1alpha1.DaemonSet, node string, pod *daemon.Pod) {
 	eventType, reason, how := corev1.EventTypeNormal, eventPodSucceeded, "succeeded"
 	if pod.Failed {

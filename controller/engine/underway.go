@@ -11,8 +11,8 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// settleDoubts reads from the API server whether pods are there whose delete was never answered: another
-// one must not be deleted because one of these seems to be available (S4).
+// settleDoubts reads from the API server whether pods exist whose delete was never answered: no other pod must
+// be deleted because one of these seems to be available (S4).
 func (a *actor) settleDoubts(ctx context.Context, cell daemon.CellKey, doubts []*daemon.Pod) error {
 	for _, doubt := range doubts {
 		var pod corev1.Pod

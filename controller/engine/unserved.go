@@ -19,9 +19,9 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// reportUnserved writes the conditions of a daemon that is not served, and an event when its problem is
-// another one than its status says. It is written by a patch: an update would carry what could be decoded
-// of the spec. The numbers stay those of the last state that was served.
+// reportUnserved writes the conditions of a daemon that is not served, and an event if its problem differs from
+// its status. It uses a patch, because an update would also send the partially decoded spec. The numbers stay
+// those of the last served state.
 func (r *reporter) reportUnserved(ctx context.Context, key model.DaemonKey, object *v1alpha1.DaemonSet, problem daemon.Problem) error {
 	conditions := slices.Clone(object.Status.Conditions)
 	for _, condition := range daemon.Unserved(problem) {
@@ -44,7 +44,7 @@ func (r *reporter) reportUnserved(ctx context.Context, key model.DaemonKey, obje
 	}
 	err = r.client.Status().Patch(ctx, metadataOf(object), patch)
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
-		return nil // an event brings it here again
+		return nil // an event triggers another call
 	}
 	if err != nil {
 		return fmt.Errorf("writing the status of DaemonSet %s/%s, which cannot be served: %w", object.Namespace, object.Name, err)
@@ -60,7 +60,7 @@ func (r *reporter) reportUnserved(ctx context.Context, key model.DaemonKey, obje
 // actionServe is the action of events about a DaemonSet as a whole.
 const actionServe = "ServeDaemonSet"
 
-// statusPatch writes the status of a DaemonSet in the state in which it was seen.
+// statusPatch writes the status of a DaemonSet if it is still in the state in which it was seen.
 func statusPatch(set *v1alpha1.DaemonSet) (client.Patch, error) {
 	var status any = set.Status
 	if set.Native() {
@@ -72,8 +72,8 @@ func statusPatch(set *v1alpha1.DaemonSet) (client.Patch, error) {
 	return client.RawPatch(types.MergePatchType, patch), err
 }
 
-// metadataOf is an object by which a DaemonSet is patched whose answer must not be decoded whole: it may
-// be one that nobody can decode by then.
+// metadataOf returns an object for patching a DaemonSet whose answer must not be decoded as a whole, because it
+// may be undecodable by then.
 func metadataOf(set *v1alpha1.DaemonSet) *metav1.PartialObjectMetadata {
 	object := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: set.Namespace, Name: set.Name}}
 	object.SetGroupVersionKind(set.GVK())
