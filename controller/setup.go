@@ -81,6 +81,9 @@ func (s *sources) attach(mgr manager.Manager, workers int) error {
 	if err := mgr.Add(every(placement.ProbeInterval, s.engine.Probe)); err != nil {
 		return fmt.Errorf("adding the probe of placement admission: %w", err)
 	}
+	if err := mgr.Add(every(engine.BlockedInterval, s.engine.ProbeBlocked)); err != nil {
+		return fmt.Errorf("adding the probe of blocked nodes: %w", err)
+	}
 	return nil
 }
 

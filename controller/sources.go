@@ -7,6 +7,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	nodev1 "k8s.io/api/node/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -110,6 +111,8 @@ func (s *sources) handler(object client.Object) toolscache.ResourceEventHandler 
 	switch object.(type) {
 	case *schedulingv1.PriorityClass:
 		return handle(s.engine.PriorityClasses())
+	case *nodev1.RuntimeClass:
+		return handle(s.engine.RuntimeClasses())
 	case *corev1.Namespace:
 		return handle(s.engine.Namespaces())
 	case *corev1.ResourceQuota:

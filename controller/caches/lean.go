@@ -6,6 +6,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	nodev1 "k8s.io/api/node/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -30,7 +31,7 @@ var cacheScheme = func() *runtime.Scheme {
 	scheme.AddKnownTypeWithName(own.WithKind("DaemonSetList"), &ReadSetList{})
 	metav1.AddToGroupVersion(scheme, pods)
 	metav1.AddToGroupVersion(scheme, own)
-	for _, add := range []func(*runtime.Scheme) error{appsv1.AddToScheme, policyv1.AddToScheme, schedulingv1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{appsv1.AddToScheme, nodev1.AddToScheme, policyv1.AddToScheme, schedulingv1.AddToScheme} {
 		utilruntime.Must(add(scheme))
 	}
 	return scheme
@@ -53,6 +54,7 @@ var (
 	// annotations, ownerReferences
 	leanMetadata = fields(1, 3, 5, 6, 8, 9, 11, 12, 13)
 	leanSpec     = fields(10, 18) // nodeName, affinity
+	waitingSpec  = fields(7, 22)  // nodeSelector, tolerations: of a pod that is not bound
 	leanStatus   = fields(1, 2)   // phase, conditions
 )
 
@@ -63,7 +65,10 @@ func (p *LeanPod) Unmarshal(data []byte) error {
 		case podMetadata:
 			return decodeFields(leanMetadata, content, p.ObjectMeta.Unmarshal)
 		case podSpec:
-			return decodeFields(leanSpec, content, p.Spec.Unmarshal)
+			if err := decodeFields(leanSpec, content, p.Spec.Unmarshal); err != nil || p.Spec.NodeName != "" {
+				return err
+			}
+			return decodeFields(waitingSpec, content, p.Spec.Unmarshal)
 		case podStatus:
 			return decodeFields(leanStatus, content, p.Status.Unmarshal)
 		}

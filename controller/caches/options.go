@@ -3,6 +3,7 @@ package caches
 import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	nodev1 "k8s.io/api/node/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -50,7 +51,11 @@ func daemonSets(k model.Kinds) []client.Object {
 
 // Watched returns the kinds that have a cache, by the types that they are decoded into.
 func Watched(k model.Kinds) []client.Object {
-	return append(daemonSets(k), &LeanPod{}, &LeanNode{}, &appsv1.ControllerRevision{}, &corev1.Namespace{}, &corev1.ResourceQuota{}, &schedulingv1.PriorityClass{})
+	watched := daemonSets(k)
+	if k.Everynode { // apps/v1 does not look at them
+		watched = append(watched, &nodev1.RuntimeClass{})
+	}
+	return append(watched, &LeanPod{}, &LeanNode{}, &appsv1.ControllerRevision{}, &corev1.Namespace{}, &corev1.ResourceQuota{}, &schedulingv1.PriorityClass{})
 }
 
 // TrimBudget keeps the part of a budget that BudgetForm depends on, and only the name of one that works.

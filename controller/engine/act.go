@@ -150,6 +150,11 @@ func (a *actor) do(ctx context.Context, cell daemon.CellKey, task *task, action 
 }
 
 func (a *actor) deletePlanned(ctx context.Context, cell daemon.CellKey, task *task, action daemon.Action) error {
+	if action.TryFirst {
+		if blocked, err := a.wouldBlock(ctx, cell, task); blocked {
+			return err
+		}
+	}
 	deleted, err := a.delete(ctx, cell, task.Object, action)
 	if deleted {
 		a.world.deleted(cell, action.Pod.UID)

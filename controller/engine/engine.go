@@ -58,6 +58,7 @@ type Engine struct {
 	cells   *actor
 	status  *reporter
 	history *historian
+	blocked *blockedProbe
 	scrub   *scrubber
 	log     logr.Logger
 }
@@ -82,6 +83,7 @@ func New(deps Deps) *Engine {
 		}),
 		scrub: &scrubber{world: world, pods: deps.Pods},
 	}
+	e.blocked = &blockedProbe{world: world, placer: e.placer}
 	e.cells = &actor{
 		kinds: deps.Kinds, world: world, client: deps.Client, reader: deps.Reader, placer: e.placer,
 		gate: pace.New(deps.Workers), owners: e.owners, events: deps.Recorder,
@@ -115,6 +117,9 @@ func (e *Engine) ReconcileHistory(ctx context.Context, key model.DaemonKey) (rec
 
 // Probe asks, while admission is not effective, whether it is. To be called every placement.ProbeInterval.
 func (e *Engine) Probe(ctx context.Context) { e.placer.Probe(ctx) }
+
+// ProbeBlocked tries by dry runs whether blocked nodes still are. To be called every BlockedInterval.
+func (e *Engine) ProbeBlocked(ctx context.Context) { e.blocked.step(ctx) }
 
 // Scrub compares a part of what is known with the cache. To be called every ScrubInterval, once Begin was.
 func (e *Engine) Scrub(ctx context.Context) { e.scrub.step(ctx) }

@@ -5,6 +5,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	nodev1 "k8s.io/api/node/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -91,6 +92,15 @@ func (e *Engine) PriorityClasses() Observer[*schedulingv1.PriorityClass] {
 		},
 		Updated: func(_, class *schedulingv1.PriorityClass) { e.state.classSeen(class) },
 		Deleted: func(class *schedulingv1.PriorityClass) { e.state.classGone(class.Name) },
+	}
+}
+
+// RuntimeClasses also lets pods be asked for again that were refused because their class did not exist, or for what it was.
+func (e *Engine) RuntimeClasses() Observer[*nodev1.RuntimeClass] {
+	return Observer[*nodev1.RuntimeClass]{
+		Added:   e.state.runtimeClassSeen,
+		Updated: func(_, class *nodev1.RuntimeClass) { e.state.runtimeClassSeen(class) },
+		Deleted: func(class *nodev1.RuntimeClass) { e.state.runtimeClassGone(class.Name) },
 	}
 }
 

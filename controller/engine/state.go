@@ -8,6 +8,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	nodev1 "k8s.io/api/node/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
@@ -124,6 +125,13 @@ func (s *state) classSeen(class *schedulingv1.PriorityClass) {
 }
 func (s *state) classGone(name string) { s.update(func(u model.Update) { u.ForgetClass(name) }) }
 
+func (s *state) runtimeClassSeen(class *nodev1.RuntimeClass) {
+	s.update(func(u model.Update) { u.SeeRuntimeClass(class) })
+}
+func (s *state) runtimeClassGone(name string) {
+	s.update(func(u model.Update) { u.ForgetRuntimeClass(name) })
+}
+
 // What was asked for, and what was answered.
 
 func (s *state) wake(cells []daemon.CellKey) {
@@ -177,6 +185,19 @@ func (s *state) tryAgainOfClass(name string) {
 
 func (s *state) roomIn(namespace, quota string) {
 	s.update(func(u model.Update) { u.RoomIn(namespace, quota) })
+}
+
+func (s *state) nextProbe() (probe model.Probe, due bool) {
+	s.update(func(u model.Update) { probe, due = u.NextProbe() })
+	return probe, due
+}
+
+func (s *state) probed(probe *model.Probe, excluded bool) {
+	s.update(func(u model.Update) { u.Probed(probe, excluded) })
+}
+
+func (s *state) foresee(cell daemon.CellKey, why string) {
+	s.update(func(u model.Update) { u.Foresee(cell, why) })
 }
 
 func (s *state) report(key model.DaemonKey) { s.update(func(u model.Update) { u.Report(key) }) }

@@ -72,8 +72,9 @@ func (r *reporter) Reconcile(ctx context.Context, key model.DaemonKey) (reconcil
 			status.Conditions[i].ObservedGeneration = 0
 		}
 	}
+	again := reconcile.Result{RequeueAfter: lookAgainIn(&health)}
 	if equality.Semantic.DeepEqual(object.Status, status) {
-		return reconcile.Result{}, nil
+		return again, nil
 	}
 	r.note(key)
 	next := object.DeepCopy()
@@ -86,7 +87,15 @@ func (r *reporter) Reconcile(ctx context.Context, key model.DaemonKey) (reconcil
 		return reconcile.Result{}, fmt.Errorf("writing the status of DaemonSet %s/%s: %w", object.Namespace, object.Name, err)
 	}
 	r.tellOfBudgets(object, status.Conditions)
-	return reconcile.Result{}, nil
+	return again, nil
+}
+
+// lookAgainIn is in how long a status is another one although nothing happens; 0 when it is not.
+func lookAgainIn(health *daemon.Health) time.Duration {
+	if at := health.LookAgain(); !at.IsZero() {
+		return at.Sub(health.Now)
+	}
+	return 0
 }
 
 // tellOfBudgets reports by an event what is new in the condition DisruptionBudget.

@@ -221,7 +221,7 @@ func TestFleetUnderAQuota(t *testing.T) {
 	}
 	f.inform(t)
 	_, health := f.world.health(model.KeyOf(f.set))
-	want := daemon.Counters{Desired: 100, Current: 10, Updated: 10}
+	want := daemon.Counters{Desired: 100, Current: 10, Updated: 10, Pending: 10}
 	if health.Counters != want || refused != 1 || len(f.Requests) != 11 || len(health.Problems) != 90 {
 		t.Errorf("counters %+v, %d refused, %d requests, %d problems; want %+v, 1, 11 and 90", health.Counters, refused, len(f.Requests), len(health.Problems), want)
 	}

@@ -18,6 +18,8 @@ type index struct {
 	refused     keys[DaemonKey]                                  // of these those whose pods are refused
 	former      map[formerPlace]map[types.UID]string             // names of pods
 	placeOf     map[types.UID]formerPlace
+	// byRuntimeClass are daemons by the RuntimeClass that their template names.
+	byRuntimeClass map[string]map[DaemonKey]*workload
 }
 
 // formerPlace is where a daemon that is gone has a pod.
@@ -29,8 +31,8 @@ type formerPlace struct {
 func newIndex() index {
 	return index{
 		daemons: newKeys(compareKeys),
-		refused: newKeys(compareKeys),
-		byName:  map[types.NamespacedName]map[DaemonKey]*workload{}, byNamespace: map[string]map[DaemonKey]*workload{},
+		refused: newKeys(compareKeys), byRuntimeClass: map[string]map[DaemonKey]*workload{},
+		byName: map[types.NamespacedName]map[DaemonKey]*workload{}, byNamespace: map[string]map[DaemonKey]*workload{},
 		former: map[formerPlace]map[types.UID]string{}, placeOf: map[types.UID]formerPlace{},
 	}
 }

@@ -83,12 +83,14 @@ func (u Update) install(key DaemonKey, object *v1alpha1.DaemonSet, terms terms) 
 		former = nil
 	}
 	known.name, known.object, known.unserved, known.judging = object.Name, object, nil, true
-	known.selector, known.id, known.rules = terms.selector, terms.id, terms.rules
+	known.selector, known.id, known.templateRules = terms.selector, terms.id, terms.rules
+	known.rules = u.rulesOf(object, terms.rules)
+	u.noteRuntimeClass(key, known, runtimeClassOf(object))
 	known.template = daemon.NewTemplate(object, calledAs(former))
 	known.priority = u.priorities.of(object.Spec.Template.Spec.PriorityClassName)
 	u.index.present(key, object.Name, known)
 	u.Report(key)
-	rest := sequence{&judgeNodes{known: known, rules: terms.rules}}
+	rest := sequence{&judgeNodes{known: known, rules: known.rules}}
 	if first {
 		noFormer := eachPod(key, known, func(u Update, pod *Pod) { u.index.noFormer(pod.UID) })
 		rest = sequence{noFormer, rest[0], &claimAll{key: key, known: known}}
@@ -135,8 +137,12 @@ func (j *judgeNodes) Compute() {
 // note notes a verdict, unless it is of rules or of a state of a node that are no longer there, and reports
 // whether it is news.
 func (u Update) note(known *workload, rules *daemon.Rules, node *corev1.Node, verdict daemon.Verdict) bool {
-	return known.object != nil && known.rules == rules && u.nodes[node.Name] == node &&
-		known.cells.SetNode(node.Name, node.UID, verdict, u.now)
+	if known.object == nil || known.rules != rules || u.nodes[node.Name] != node {
+		return false
+	}
+	eligible := known.cells.SetNode(node.Name, node.UID, verdict, u.now)
+	blocked := known.cells.JudgePlacement(node, u.now)
+	return eligible || blocked
 }
 
 // judged is a daemon that a node is judged for.
@@ -208,6 +214,7 @@ func (u Update) ForgetDaemon(key DaemonKey) {
 		return
 	}
 	u.index.gone(key, known.name)
+	u.noteRuntimeClass(key, known, "")
 	obstacles := known.obstacles
 	known.object, known.obstacles, known.refusal = nil, newObstacles(), nil
 	u.later(&sequence{
@@ -215,6 +222,7 @@ func (u Update) ForgetDaemon(key DaemonKey) {
 		&eachCell{key: key, known: known, f: func(u Update, nodes []string) bool {
 			for _, node := range nodes {
 				known.cells.RemoveNode(node, u.now)
+				u.noteProbe(key.On(node), known)
 				for _, uid := range known.cells.PodsOn(node) {
 					u.noteFormer(key.On(node), known, u.pods[uid])
 				}

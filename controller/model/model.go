@@ -5,6 +5,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	nodev1 "k8s.io/api/node/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
@@ -46,8 +47,10 @@ type Model struct {
 	awaited   map[types.NamespacedName]daemon.CellKey // cells, by the names that their obstacles wait for
 	records   records
 	index     index
+	probes    daemon.Probes // of blocked cells
 
-	priorities priorities
+	priorities  priorities
+	schedulings map[string]*nodev1.Scheduling // of RuntimeClasses, by name
 }
 
 func New(kinds Kinds, nonce string) *Model {
@@ -63,7 +66,8 @@ func New(kinds Kinds, nonce string) *Model {
 		records:   newRecords(),
 		index:     newIndex(),
 
-		priorities: priorities{byClass: map[string]int32{}},
+		priorities:  priorities{byClass: map[string]int32{}},
+		schedulings: map[string]*nodev1.Scheduling{},
 	}
 }
 
@@ -79,6 +83,8 @@ type workload struct {
 	revisionResolved bool                // what template is called is known: its pods can be told from others
 	selector         labels.Selector     // cannot change
 	rules            *daemon.Rules
+	templateRules    *daemon.Rules // without those of the RuntimeClass
+	runtimeClass     string        // that the daemon is found by; empty without one
 	cells            daemon.Cells
 	obstacles        obstacles       // of the cells whose pod is not made
 	refusal          *refusal        // of its pods; nil when the last one was taken
@@ -170,6 +176,9 @@ func (u Update) place(pod *Pod) {
 			known.name = pod.family.Value().daemon
 		}
 		known.cells.SetPod(cell.Node, &pod.Pod, u.now)
+		if node := u.nodes[cell.Node]; node != nil && pod.Wait != (daemon.Wait{}) {
+			known.cells.JudgePlacement(node, u.now)
+		}
 		if had && old.Revision != pod.Revision {
 			u.lost(OwnerOf(cell), known, old.Revision)
 		}
@@ -231,6 +240,7 @@ func (u Update) changed(cell daemon.CellKey) {
 	if known != nil && u.begun {
 		u.plan(cell, known.priority)
 	}
+	u.noteProbe(cell, known)
 	u.Report(key)
 	u.goOn(key, known)
 }
@@ -240,6 +250,7 @@ func (u Update) changed(cell daemon.CellKey) {
 func (u Update) podChanged(cell daemon.CellKey) {
 	key := OwnerOf(cell)
 	if known := u.daemons[key]; known != nil && !u.due(cell, known) {
+		u.noteProbe(cell, known)
 		u.Report(key)
 		u.goOn(key, known)
 		return
@@ -351,5 +362,6 @@ func (m *Model) Size() int {
 	size := len(m.nodes) + m.nodeNames.Len() + len(m.daemons) + m.owners.Len() + len(m.pods)
 	size += len(m.claims.byCell) + len(m.claims.cellOf) + m.claims.cells.Len() + len(m.claims.orphans)
 	size += len(m.awaited) + len(m.records.known) + len(m.records.held)
-	return size + m.index.daemons.Len() + m.index.refused.Len() + len(m.index.byName) + len(m.index.byNamespace) + len(m.index.former) + len(m.index.placeOf)
+	return size + m.index.daemons.Len() + m.index.refused.Len() + len(m.index.byName) + len(m.index.byNamespace) + len(m.index.former) + len(m.index.placeOf) +
+		m.probes.Len() + len(m.index.byRuntimeClass)
 }

@@ -68,7 +68,7 @@ func TestWorldPodBeforeItsDaemon(t *testing.T) {
 	wantQueued(t, q, []string{"uid-d on n1"}, []types.UID{"uid-d"})
 	wantSteps(t, w, key) // it has its pod: no second one, and no deletion
 	_, got := countersOf(w, DaemonKey{"ns", "uid-d"})
-	if diff := cmp.Diff(daemon.Counters{Desired: 1, Current: 1, Updated: 1}, got); diff != "" {
+	if diff := cmp.Diff(daemon.Counters{Desired: 1, Current: 1, Updated: 1, Pending: 1}, got); diff != "" {
 		t.Errorf("counters (-want, +got):\n%s", diff)
 	}
 }

@@ -172,6 +172,6 @@ func (h *HealthOf) Step(u Update) (more bool) {
 	}
 	problems := h.Health.Problems
 	h.Object, h.Health = known.object, known.cells.Health()
-	h.Health.Problems = problems
+	h.Health.Problems, h.Health.Now, h.Health.Native = problems, u.now, known.object.Native()
 	return false
 }

@@ -105,6 +105,7 @@ func (k Kinds) ObservePod(pod *corev1.Pod) *Pod {
 		common.owner, common.revision = cell.Owner, seen.Revision
 		common.daemon = daemon.ControllerOf(pod).Name
 		seen.site = unique.Make(site{cell.Node, seen.NodeUID})
+		seen.Wait = daemon.ObserveWait(pod, cell.Node, placementsFor(pod))
 	case adoptable(pod) && !seen.manyLabels:
 		if node, pinned := daemon.Target(pod); pinned {
 			seen.site = unique.Make(site{node: node})
@@ -118,6 +119,15 @@ func (k Kinds) ObservePod(pod *corev1.Pod) *Pod {
 		seen.Revision, seen.NodeUID = seen.family.Value().revision, seen.site.Value().uid
 	}
 	return seen
+}
+
+// placementsFor is where the placement of a pod is found. That of a native daemon's pod is not judged: as in apps/v1 it waits,
+// and its node counts.
+func placementsFor(pod *corev1.Pod) *daemon.Placements {
+	if daemon.Native(daemon.ControllerOf(pod)) {
+		return nil
+	}
+	return &placements
 }
 
 func adoptable(pod *corev1.Pod) bool {

@@ -24,7 +24,9 @@ func TestSeePodKeepsWhatCellsDependOn(t *testing.T) {
 			t.Fatalf("cell %v, %v, want %v, %v", got.Cell(), got.ours, wantCell, ours)
 		}
 		if ours {
-			if diff := cmp.Diff(daemon.ObservePod(pod), got.Pod); diff != "" {
+			want := daemon.ObservePod(pod)
+			want.Wait = daemon.ObserveWait(pod, wantCell.Node, placementsFor(pod))
+			if diff := cmp.Diff(want, got.Pod); diff != "" {
 				t.Fatalf("observed (-want, +got):\n%s", diff)
 			}
 		}

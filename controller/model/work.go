@@ -172,6 +172,7 @@ func (p *pass) countSome(u Update) (more bool) {
 func (p *pass) planSome(u Update, nodes []string) {
 	for _, node := range nodes {
 		cell := p.key.On(node)
+		u.noteProbe(cell, p.known)
 		if !p.due || u.due(cell, p.known) {
 			u.plan(cell, p.known.priority)
 		}

@@ -94,14 +94,24 @@ func init() { metrics.Registry.MustRegister(admissionEffective) }
 
 // Create stores an emitted pod and returns what placed it. pod becomes the stored object.
 func (p *Placer) Create(ctx context.Context, pod *corev1.Pod) (placedBy string, err error) {
+	return p.create(ctx, pod)
+}
+
+// DryRun goes the way of Create and stores nothing. pod becomes what would be stored.
+func (p *Placer) DryRun(ctx context.Context, pod *corev1.Pod) error {
+	_, err := p.create(ctx, pod, client.DryRunAll)
+	return err
+}
+
+func (p *Placer) create(ctx context.Context, pod *corev1.Pod, how ...client.CreateOption) (placedBy string, err error) {
 	if p.Mode == Direct || !AdmissionPlaces(pod) {
-		return p.createHere(ctx, pod)
+		return p.createHere(ctx, pod, how)
 	}
 	if p.Mode == Auto && p.absence() != "" {
-		return p.createHere(ctx, pod)
+		return p.createHere(ctx, pod, how)
 	}
 	emitted := pod.DeepCopy() // a failed create may change its object
-	err = p.Client.Create(ctx, pod)
+	err = p.Client.Create(ctx, pod, how...)
 	cause := p.notEffective(err)
 	switch {
 	case err == nil:
@@ -113,18 +123,18 @@ func (p *Placer) Create(ctx context.Context, pod *corev1.Pod) (placedBy string, 
 	case cause != "":
 		p.set(ctx, cause)
 		emitted.DeepCopyInto(pod)
-		return p.createHere(ctx, pod)
+		return p.createHere(ctx, pod, how)
 	case apierrors.IsInternalError(err) && !answers.FailedWebhook(err) && p.Mode == Auto:
 		emitted.DeepCopyInto(pod)
-		return p.createDespite(ctx, pod, err)
+		return p.createDespite(ctx, pod, err, how)
 	}
 	return PlacedByAdmission, err
 }
 
 // createDespite places a pod whose admission ended in an internal error that names no webhook, for example
 // because a patch cannot be applied. If the pod is stored without admission, admission was at fault.
-func (p *Placer) createDespite(ctx context.Context, pod *corev1.Pod, cause error) (placedBy string, err error) {
-	placedBy, err = p.createHere(ctx, pod)
+func (p *Placer) createDespite(ctx context.Context, pod *corev1.Pod, cause error, how []client.CreateOption) (placedBy string, err error) {
+	placedBy, err = p.createHere(ctx, pod, how)
 	if err != nil {
 		return placedBy, cause
 	}
@@ -142,11 +152,11 @@ func AdmissionPlaces(pod *corev1.Pod) bool {
 	return daemon.CheckPin(pod) == nil
 }
 
-func (p *Placer) createHere(ctx context.Context, pod *corev1.Pod) (placedBy string, err error) {
+func (p *Placer) createHere(ctx context.Context, pod *corev1.Pod, how []client.CreateOption) (placedBy string, err error) {
 	if _, err := daemon.Rewrite(pod, v1alpha1.PlacedByController); err != nil {
 		return "", err
 	}
-	return PlacedByController, p.Client.Create(ctx, pod)
+	return PlacedByController, p.Client.Create(ctx, pod, how...)
 }
 
 // notEffective returns why admission is not effective by the error of a create, with knowledge of this cluster:

@@ -14,10 +14,14 @@ import (
 // it, so admission added it. The stored pod stays, because it is the record of that: a new one would be changed
 // in the same way (S8). The node costs no budget (S4), and a dry run is repeated under back-off to find out how
 // admission would change a new pod. The stored pod is replaced when the answer no longer excludes the node.
+//
+// While any node of a daemon is blocked, an available pod is not given up before a dry run has shown that its node can
+// take the successor. Otherwise a policy that is newer than the pods would cost one node after another its pod, each of
+// them blocked and so outside of the budget. A node that is found out so is blocked too, with the pod that it has.
 
 // block is the state of a blocked cell.
 type block struct {
-	pod    types.UID
+	pod    types.UID // empty when a dry run foresaw it
 	why    unique.Handle[Problem]
 	lifted bool // a dry run was not excluded: replace the pod
 }
@@ -31,6 +35,9 @@ func (c *Cells) JudgePlacement(node *corev1.Node, now time.Time) (changed bool) 
 	}
 	pod, why := cell.excluded(node)
 	was := cell.blocked
+	if pod == nil && was != nil && was.pod == "" {
+		return false // what was foreseen is tried again by a dry run
+	}
 	if pod == nil && was == nil || pod != nil && was != nil && was.pod == pod.UID && was.why == why {
 		return false
 	}
@@ -48,7 +55,7 @@ func (c *Cells) JudgePlacement(node *corev1.Node, now time.Time) (changed bool) 
 // excluded returns the pod that waits for the node, if its placement excludes the node.
 func (c *Cell) excluded(node *corev1.Node) (excluded *Pod, why unique.Handle[Problem]) {
 	pod := c.waitingPod()
-	if pod == nil || pod.runs() || !c.Verdict.ShouldRun {
+	if pod == nil || !c.Verdict.ShouldRun {
 		return nil, why
 	}
 	placement := pod.Wait.handle.Value().placement
@@ -59,14 +66,18 @@ func (c *Cell) excluded(node *corev1.Node) (excluded *Pod, why unique.Handle[Pro
 	if !excludes {
 		return nil, why
 	}
-	return pod, unique.Make(Problem{Reason: v1alpha1.ReasonPlacementExcludesNode, Message: unique.Make(
+	return pod, whyBlocked(text)
+}
+
+func whyBlocked(text string) unique.Handle[Problem] {
+	return unique.Make(Problem{Reason: v1alpha1.ReasonPlacementExcludesNode, Message: unique.Make(
 		"admission added to the pod " + text + "; set the same in spec.template, or change the webhook, policy or plugin that adds it").Value()})
 }
 
 // waitingPod returns the best pod that is not bound and still may be.
 func (c *Cell) waitingPod() *Pod {
 	for _, pod := range c.Pods {
-		if !pod.Bound && !pod.Terminating && !pod.Finished {
+		if !pod.Bound && !pod.runs() && !pod.Terminating && !pod.Finished {
 			return pod
 		}
 	}
@@ -74,15 +85,30 @@ func (c *Cell) waitingPod() *Pod {
 }
 
 // runs reports whether the containers of a pod have started.
-func (p *Pod) runs() bool { return p.Wait == Wait{} }
+func (p *Pod) runs() bool { return p.Ready || p.Wait == Wait{} }
 
 // unblockGone ends the block of a cell whose pod is gone, or does not wait any more.
 func (c *Cell) unblockGone() {
 	if c.blocked == nil {
 		return
 	}
-	if pod := c.waitingPod(); pod == nil || pod.UID != c.blocked.pod || !c.Verdict.ShouldRun {
-		c.blocked = nil
+	pod := c.waitingPod()
+	if c.blocked.pod == "" {
+		if stale, _, _ := c.standing(); pod == nil && stale != nil && c.Verdict.ShouldRun {
+			return
+		}
+	} else if pod != nil && pod.UID == c.blocked.pod && c.Verdict.ShouldRun {
+		return
+	}
+	c.blocked = nil
+}
+
+// Foresee notes what a dry run showed: a node's available pod would be followed by one that could never run there.
+func (c *Cells) Foresee(node, why string, now time.Time) {
+	if cell, ok := c.at(node); ok && cell.blocked == nil {
+		cell.blocked = &block{why: whyBlocked(why)}
+		cell.setback().probe(now)
+		c.recount(cell, now)
 	}
 }
 
@@ -91,7 +117,7 @@ func (c *Cell) lifts(pod *Pod) bool {
 	return c.blocked != nil && c.blocked.lifted && c.blocked.pod == pod.UID
 }
 
-// Probe returns the pod that blocks a node, and when to test by a dry run whether a new one would be excluded;
+// Probe returns the pod that blocks a node, empty if a dry run foresaw it, and when to test by a dry run whether a new one would be excluded;
 // false if there is none, or it will be replaced.
 func (c *Cells) Probe(node string) (pod types.UID, at time.Time, blocked bool) {
 	cell, ok := c.at(node)
@@ -114,16 +140,21 @@ func (c *Cells) Probed(node string, pod types.UID, excluded bool, now time.Time)
 		cell.setback().probe(now)
 		return
 	}
-	cell.blocked.lifted = true
+	if cell.blocked.lifted = true; pod == "" {
+		cell.blocked = nil // nothing to replace: it waits for its turn again
+	}
 	c.recount(cell, now)
 }
 
-// Blocked returns the number of blocked nodes.
+// Blocked returns the number of blocked nodes, without those whose pod is to be replaced.
 func (c *Cells) Blocked() int { return len(c.blocked.byNode) }
+
+// BlockedFirst returns the first of them, at most n.
+func (c *Cells) BlockedFirst(n int) []string { return c.blocked.first(n) }
 
 // noteWaiting maintains the blocked nodes, and those whose pods wait.
 func (c *Cells) noteWaiting(cell *counted) {
-	if cell.blocked != nil {
+	if cell.blocked != nil && !cell.blocked.lifted {
 		c.blocked.set(cell.Node, cell.blocked.why, time.Time{})
 	} else {
 		c.blocked.clear(cell.Node)

@@ -106,6 +106,66 @@ func TestBlockedSurgeLeavesTheOldPod(t *testing.T) {
 	}
 }
 
+// A policy that is newer than the pods takes a pod from no more nodes than the limits allow: on the others a dry run
+// shows first that its successor could not run there. Those where it could are updated.
+func TestNoPodIsGivenUpForOneThatIsBlocked(t *testing.T) {
+	c := newCluster(t, 6, unavailable("1"))
+	bad := map[string]bool{"n0": true, "n2": true, "n3": true}
+	c.update("r2")
+	tried := 0
+	for range 200 {
+		c.cells.Grant(c.now)
+		c.now = c.now.Add(time.Second)
+		for _, node := range c.nodes {
+			for _, action := range c.cells.Plan(node, c.now).Actions {
+				if action.TryFirst {
+					if tried++; bad[node] {
+						c.cells.Foresee(node, "nodeSelector tenant=blue", c.now)
+						continue
+					}
+				}
+				c.act(node)
+			}
+			for _, pod := range c.podsOn(node) {
+				switch {
+				case pod.Terminating:
+					c.gone(pod)
+				case pod.Ready || pod.Wait == forBlue:
+				case bad[node]:
+					c.hopeless(node)
+				default:
+					c.ready(pod)
+				}
+			}
+		}
+	}
+	lost := 0
+	for _, node := range c.nodes {
+		pods := c.podsOn(node)
+		switch {
+		case len(pods) != 1 || !bad[node] && pods[0].Revision != "r2":
+			t.Errorf("node %s has %+v\n%s", node, pods, strings.Join(c.log, "\n"))
+		case !pods[0].Ready:
+			lost++
+		}
+	}
+	if lost != 1 || c.cells.Blocked() != 3 || tried != 5 {
+		t.Errorf("%d nodes lost their pod, want 1; %d are blocked, %d dry runs\n%s", lost, c.cells.Blocked(), tried, strings.Join(c.log, "\n"))
+	}
+	health := c.cells.Health()
+	if got := health.progressing(); got.Reason != "Complete" || got.Message != "4 of 6 nodes have a pod of the current template, and 3 are blocked" {
+		t.Errorf("Progressing %s: %s", got.Reason, got.Message)
+	}
+	// What was foreseen is tried again, and the pod then waits for its turn.
+	pod, _, blocked := c.cells.Probe("n2")
+	if c.cells.Probed("n2", pod, false, c.now); !blocked || pod != "" || c.cells.Blocked() != 2 {
+		t.Errorf("blocked %v by %q, %d are blocked", blocked, pod, c.cells.Blocked())
+	}
+	if c.cells.Grant(c.now); len(c.cells.Plan("n2", c.now).Actions) != 1 {
+		t.Error("the pod of n2 is not replaced")
+	}
+}
+
 // The stored pod is replaced once a dry run shows that a new one would not be kept off, and not before.
 func TestBlockedPodIsReplacedOnceItIsOfUse(t *testing.T) {
 	c := newCluster(t, 2, unavailable("1"))
@@ -216,13 +276,16 @@ func TestBlockedCellsKeepTheirSums(t *testing.T) {
 				c.tell(pod)
 			}
 			c.cells.JudgePlacement(tenantNode(node, []string{"red", "blue"}[random.IntN(2)]), c.now)
+			if random.IntN(5) == 0 {
+				c.cells.Foresee(node, "nothing", c.now)
+			}
 			if pod, _, blocked := c.cells.Probe(node); blocked {
 				c.cells.Probed(node, pod, random.IntN(2) == 0, c.now)
 			}
 			c.disturb(random, step)
 			blocked, waits := 0, 0
 			for _, cell := range c.cells.byNode {
-				if cell.blocked != nil {
+				if cell.blocked != nil && !cell.blocked.lifted {
 					blocked++
 				}
 				if cell.waits() != nil {

@@ -58,6 +58,7 @@ type terms struct {
 	update   string // the update revision
 	minReady time.Duration
 	surges   bool // a new pod may run beside the stale one
+	wary     bool // of plans: some node is blocked
 }
 
 // counted is a cell with its present part of the sums.
@@ -217,6 +218,7 @@ func (c *Cells) Plan(node string, now time.Time) Plan {
 		cell.granted = nil // it waits for its turn again
 		c.recount(cell, now)
 	}
+	c.terms.wary = c.Blocked() > 0
 	plan := planCell(&cell.Cell, &c.terms, now)
 	if s := c.sent[node]; s.awaits(now) && len(plan.Actions) == 0 {
 		plan.wake(s.until)

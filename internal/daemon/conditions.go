@@ -100,10 +100,14 @@ func (h *Health) available() metav1.Condition {
 func (h *Health) without() int { return h.Desired - h.Available - h.Blocked }
 
 func (h *Health) excused() string {
-	if h.Blocked == 0 {
+	blocked := 0
+	for i := range h.Excluded {
+		blocked += h.Excluded[i].Total
+	}
+	if blocked == 0 {
 		return ""
 	}
-	return fmt.Sprintf(", and %d are blocked", h.Blocked)
+	return fmt.Sprintf(", and %d are blocked", blocked)
 }
 
 func (h *Health) progressing() metav1.Condition {

@@ -51,6 +51,19 @@ func (p *Placement) Excludes(node *corev1.Node) (why string, excluded bool) {
 	return "", false
 }
 
+// Excludes reports whether a node can never take a pod, and why. The pod is excluded from a node that it is not pinned to.
+func Excludes(pod *corev1.Pod, node *corev1.Node) (why string, excluded bool) {
+	if target, pinned := Target(pod); !pinned || target != node.Name {
+		return "another node", true
+	}
+	var placements Placements
+	placement := placements.Of(pod, node.Name)
+	if placement == nil {
+		return "more requirements than are looked at", true
+	}
+	return placement.Excludes(node)
+}
+
 // Placements returns the placement of pods, shared by equal ones. It is safe for concurrent use.
 type Placements struct {
 	mu    sync.Mutex

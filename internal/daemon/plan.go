@@ -37,6 +37,8 @@ type Action struct {
 	// IfUnchanged: delete only a pod that is still as it was seen. A pod that was not available may have become
 	// so, and then the reason does not hold any more (S4).
 	IfUnchanged bool
+	// TryFirst: delete only if a dry run shows that the node can take the successor, else Foresee.
+	TryFirst bool
 	// AskOwner, of Create: a pod of the cell vanished. The DaemonSet may be gone while the watch does not show
 	// it yet: read it from the API server first.
 	AskOwner bool
@@ -179,6 +181,7 @@ func (p *planner) roll(stale, fresh *Pod) {
 	default:
 		p.drop(stale, ReasonOutdated, because, "%s; %s", because, permit.note)
 		p.last().IfUnchanged = !p.terms.serves(stale, p.now)
+		p.last().TryFirst = p.terms.wary && !p.last().IfUnchanged
 	}
 }
 

@@ -56,6 +56,19 @@ func (w *waitingNodes) clear(node string) {
 	}
 }
 
+// first returns the first n nodes of the cause that most nodes have.
+func (w *waitingNodes) first(n int) (nodes []string) {
+	groups := w.groups()
+	if len(groups) == 0 {
+		return nil
+	}
+	w.byCause[w.byNode[groups[0].Nodes[0]].cause].Ascend(func(one waitingNode) bool {
+		nodes = append(nodes, one.node)
+		return len(nodes) < n
+	})
+	return nodes
+}
+
 // groups returns the causes with the first nodes of each, which have waited longest.
 func (w *waitingNodes) groups() []ProblemGroup {
 	groups := make([]ProblemGroup, 0, len(w.byCause))

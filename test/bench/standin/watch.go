@@ -21,6 +21,7 @@ var (
 	daemonSetResource = schema.GroupVersionResource{Group: v1alpha1.GroupName, Version: "v1alpha1", Resource: "daemonsets"}
 	revisionResource  = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "controllerrevisions"}
 	classResource     = schema.GroupVersionResource{Group: "scheduling.k8s.io", Version: "v1", Resource: "priorityclasses"}
+	runtimeResource   = schema.GroupVersionResource{Group: "node.k8s.io", Version: "v1", Resource: "runtimeclasses"}
 	namespaceResource = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
 	quotaResource     = schema.GroupVersionResource{Version: "v1", Resource: "resourcequotas"}
 	budgetResource    = schema.GroupVersionResource{Group: "policy", Version: "v1", Resource: "poddisruptionbudgets"}
@@ -48,6 +49,7 @@ func (s *Server) allResources() map[schema.GroupVersionResource]*resource {
 		}),
 		namespaceResource: newResource("Namespace", false, 0, nil),
 		quotaResource:     newResource("ResourceQuota", true, 0, nil),
+		runtimeResource:   newResource("RuntimeClass", false, 0, nil),
 		budgetResource:    newResource("PodDisruptionBudget", true, 0, nil),
 		classResource: newResource("PriorityClass", false, 1, func(int) (runtime.Object, error) {
 			return priorityClass(), nil

@@ -1,0 +1,88 @@
+package model
+
+import (
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/everynode/everynode/internal/daemon"
+)
+
+// placements lets pods that ask for the same share it, as package unique does for texts.
+var placements daemon.Placements
+
+// Probe is a dry run that shows whether a blocked node would still be: the pod that would be created there.
+type Probe struct {
+	Cell    daemon.CellKey
+	Blocker types.UID // the stored pod; empty when the block was foreseen
+	Pod     *corev1.Pod
+	Node    *corev1.Node
+}
+
+// probeLater is when a blocked cell is looked at again whose daemon cannot be planned now.
+const probeLater = time.Minute
+
+// noteProbe keeps when to probe a cell, if ever.
+func (u Update) noteProbe(cell daemon.CellKey, known *workload) {
+	if known == nil || known.cells.Blocked() == 0 && u.probes.Len() == 0 {
+		return
+	}
+	if _, at, blocked := known.cells.Probe(cell.Node); blocked {
+		u.probes.Set(cell, at)
+	} else {
+		u.probes.Clear(cell)
+	}
+}
+
+// NextProbe is the next probe that is due; false when there is none. Blocked cells that cannot be probed now are put
+// off, at most a batch of them at a time.
+func (u Update) NextProbe() (next Probe, due bool) {
+	for range Batch {
+		cell, due := u.probes.Next(u.now)
+		if !due {
+			return Probe{}, false
+		}
+		known, node := u.daemons[OwnerOf(cell)], u.nodes[cell.Node]
+		if !known.keptUp() || node == nil {
+			u.probes.Set(cell, u.now.Add(probeLater))
+			continue
+		}
+		if blocker, _, blocked := known.cells.Probe(cell.Node); blocked {
+			pod := daemon.NewPod(known.template, node, u.names(known, cell.Node)[0])
+			return Probe{Cell: cell, Blocker: blocker, Pod: pod, Node: node}, true
+		}
+	}
+	return Probe{}, false
+}
+
+// others is how many blocked nodes of a daemon are probed soon after one that is no longer blocked: when all follow they do
+// so quickly, and little is lost when they do not.
+const others = 2
+
+// Probed notes what a probe showed: the node is still excluded, or there was no answer; or the stored pod is to be
+// replaced.
+func (u Update) Probed(probe *Probe, excluded bool) {
+	key := OwnerOf(probe.Cell)
+	known := u.daemons[key]
+	if known == nil {
+		return
+	}
+	known.cells.Probed(probe.Cell.Node, probe.Blocker, excluded, u.now)
+	u.noteProbe(probe.Cell, known)
+	if excluded {
+		return
+	}
+	u.changed(probe.Cell)
+	for _, node := range known.cells.BlockedFirst(others) {
+		u.probes.Set(key.On(node), u.now)
+	}
+}
+
+// Foresee notes that a node would be blocked if its pod were replaced.
+func (u Update) Foresee(cell daemon.CellKey, why string) {
+	if known := u.daemons[OwnerOf(cell)]; known != nil {
+		known.cells.Foresee(cell.Node, why, u.now)
+		u.changed(cell)
+	}
+}

@@ -1,0 +1,116 @@
+package model
+
+import (
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	nodev1 "k8s.io/api/node/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+)
+
+func ofRuntimeClass(name string) func(*v1alpha1.DaemonSet) {
+	return func(set *v1alpha1.DaemonSet) { set.Spec.Template.Spec.RuntimeClassName = &name }
+}
+
+func runtimeClass(name, key, value string) *nodev1.RuntimeClass {
+	return &nodev1.RuntimeClass{ObjectMeta: metav1.ObjectMeta{Name: name}, Scheduling: &nodev1.Scheduling{NodeSelector: map[string]string{key: value}}}
+}
+
+// A RuntimeClass concerns the daemons whose template names it, on the nodes where it makes a difference, and no native one.
+func TestRuntimeClassWakesItsDaemons(t *testing.T) {
+	w, q, _ := newTestWorld()
+	w.Model.kinds.Apps = true
+	sandboxed, other, native := makeDaemon("sandboxed", ofRuntimeClass("gvisor")), makeDaemon("other", ofRuntimeClass("kata")), makeDaemon("native", nativeKind, ofRuntimeClass("gvisor"))
+	for _, set := range []*v1alpha1.DaemonSet{sandboxed, other, native} {
+		see(t, w, set)
+	}
+	w.nodeSeen(makeNode("n1", labelled("sandbox", "yes")))
+	w.nodeSeen(makeNode("n2"))
+	q.drain()
+
+	seen := func(class *nodev1.RuntimeClass) { w.update(func(u Update) { u.SeeRuntimeClass(class) }) }
+	seen(runtimeClass("gvisor", "sandbox", "yes"))
+	wantQueued(t, q, []string{"uid-sandboxed on n2"}, []types.UID{"uid-sandboxed"})
+	seen(runtimeClass("gvisor", "sandbox", "yes"))
+	seen(runtimeClass("nobodys", "sandbox", "yes"))
+	wantQueued(t, q, nil, nil)
+	wantDesired := func(set *v1alpha1.DaemonSet, want int) {
+		t.Helper()
+		if _, got := countersOf(w, KeyOf(set)); got.Desired != want {
+			t.Errorf("%s: %d nodes are eligible, want %d", set.Name, got.Desired, want)
+		}
+	}
+	wantDesired(sandboxed, 1)
+	wantDesired(other, 2)
+
+	// One that names the class later, or another one, is judged by it.
+	see(t, w, makeDaemon("other", generation(2), image("image:2"), ofRuntimeClass("gvisor")))
+	wantDesired(other, 1)
+	see(t, w, makeDaemon("sandboxed", generation(2), image("image:2"), ofRuntimeClass("kata")))
+	wantDesired(sandboxed, 2)
+	q.drain()
+	w.update(func(u Update) { u.ForgetRuntimeClass("gvisor") })
+	wantQueued(t, q, []string{"uid-other on n2"}, []types.UID{"uid-other"})
+	wantDesired(other, 2)
+	w.update(func(u Update) { u.ForgetRuntimeClass("gvisor") })
+	wantQueued(t, q, nil, nil)
+
+	for _, set := range []*v1alpha1.DaemonSet{sandboxed, other, native} {
+		w.daemonGone(KeyOf(set))
+	}
+	w.nodeGone("n1")
+	w.nodeGone("n2")
+	if size := w.Size(); size != 0 {
+		t.Errorf("the size is %d when everything is gone", size)
+	}
+}
+
+// A pod that waits in vain is found when it is seen, whichever of it and its node is seen first, and forgotten with its
+// node, its daemon or itself.
+func TestBlockedCellsOfTheModel(t *testing.T) {
+	blue := func(pod *corev1.Pod) { pod.Spec.NodeSelector = map[string]string{"color": "blue"} }
+	set, node := makeDaemon("d"), makeNode("n1")
+	pod := makePod(set, node, blue)
+	see2 := map[string]func(*world){
+		"the pod last":  func(w *world) { see(t, w, set); w.nodeSeen(node); w.podSeen(pod) },
+		"the node last": func(w *world) { see(t, w, set); w.podSeen(pod); w.nodeSeen(node) },
+		"the set last":  func(w *world) { w.podSeen(pod); w.nodeSeen(node); see(t, w, set) },
+	}
+	gone := map[string]func(*world){
+		"the pod goes":      func(w *world) { w.podGone(pod) },
+		"the node goes":     func(w *world) { w.nodeGone("n1") },
+		"the daemon goes":   func(w *world) { w.daemonGone(KeyOf(set)) },
+		"the node is blue":  func(w *world) { w.nodeSeen(makeNode("n1", labelled("color", "blue"))) },
+		"the pod is bound":  func(w *world) { w.podSeen(makePod(set, node, blue, bound("n1"))) },
+		"the pod is ending": func(w *world) { w.podSeen(makePod(set, node, blue, terminating)) },
+	}
+	for name, seen := range see2 {
+		for ending, end := range gone {
+			t.Run(name+", and "+ending, func(t *testing.T) {
+				w, _, clock := newTestWorld()
+				seen(w)
+				var probe Probe
+				var due bool
+				if w.probes.Len() != 1 {
+					t.Fatalf("%d probes, want one", w.probes.Len())
+				}
+				clock.Advance(probeLater)
+				w.update(func(u Update) { probe, due = u.NextProbe() })
+				if !due || probe.Pod.Spec.NodeName != "n1" || probe.Blocker != pod.UID {
+					t.Fatalf("due %v: %+v", due, probe)
+				}
+				w.update(func(u Update) { u.Probed(&probe, true) })
+				if w.probes.Len() != 1 {
+					t.Fatalf("%d probes after one that was excluded", w.probes.Len())
+				}
+				end(w)
+				if w.probes.Len() != 0 {
+					t.Errorf("%d probes are left", w.probes.Len())
+				}
+			})
+		}
+	}
+}
