@@ -3,7 +3,6 @@ package engine
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"testing"
 
@@ -43,9 +42,7 @@ var (
 	bound       = fixture.Bound
 	terminating = fixture.Terminating
 	ready       = fixture.Ready
-	onDelete    = fixture.OnDelete
 	image       = fixture.Image
-	replacing   = fixture.Replacing
 	nativeKind  = fixture.NativeKind
 	ofClass     = fixture.OfClass
 	class       = fixture.Class
@@ -55,7 +52,6 @@ var (
 	testScheme  = fixture.Scheme
 	wantStrings = fixture.WantStrings
 
-	errInterlock            = fixture.ErrInterlock
 	errQuota                = fixture.ErrQuota
 	errPolicy               = fixture.ErrPolicy
 	errNamespaceTerminating = fixture.ErrNamespaceTerminating
@@ -159,8 +155,6 @@ func see(t *testing.T, w *state, set *v1alpha1.DaemonSet) {
 }
 
 const createStep = "Create : Missing"
-
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 func ofReplicaSet(pod *corev1.Pod) { pod.OwnerReferences[0].Kind = "ReplicaSet" }
 

@@ -2,8 +2,6 @@ package engine_test
 
 import (
 	"fmt"
-	"os"
-	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -168,7 +166,7 @@ func (s *sim) checkEligible(pod *corev1.Pod) {
 	}
 	set, known := s.seen["DaemonSet.everynode.dev"][pod.Namespace+"/"+pod.OwnerReferences[0].Name].(*caches.Set)
 	if !there || !known || !daemon.NewRules(&set.Spec.Template).Evaluate(node).ShouldRun {
-		os.WriteFile("/tmp/w/engine/h-"+strings.ReplaceAll(s.t.Name(), "/", "_"), []byte(s.history.String()), 0o644)
+		s.logHistory()
 		s.t.Fatalf("S3: pod %s is asked for on node %q", pod.Name, target)
 	}
 }
@@ -198,7 +196,7 @@ func (s *sim) checkBudget(deleted *corev1.Pod) {
 		}
 	}
 	if without > limit {
-		os.WriteFile("/tmp/w/engine/h-"+strings.ReplaceAll(s.t.Name(), "/", "_"), []byte(s.history.String()), 0o644)
+		s.logHistory()
 		s.t.Fatalf("S4: the delete of pod %s leaves %d nodes without an available pod, at most %d may be", goes.Name, without, limit)
 	}
 }
@@ -207,4 +205,11 @@ func (s *sim) checkBudget(deleted *corev1.Pod) {
 func (s *sim) available(pod *corev1.Pod) bool {
 	ready := len(pod.Status.Conditions) > 0 && pod.Status.Conditions[0].Status == corev1.ConditionTrue
 	return ready && pod.DeletionTimestamp == nil && !s.deleted[pod.UID]
+}
+
+// logHistory shows the end of the history that led to a violation.
+func (s *sim) logHistory() {
+	const shown = 20_000
+	text := s.history.String()
+	s.t.Logf("the history ends with:\n%s", text[max(0, len(text)-shown):])
 }

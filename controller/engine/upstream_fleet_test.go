@@ -78,12 +78,12 @@ func (f *fleet) inform(t *testing.T) {
 func (f *fleet) settle(t *testing.T) (made int) {
 	t.Helper()
 	for range 10 {
-		before := len(f.Deletes) + len(f.recorder.Seen)
+		before := len(f.Deletes) + len(f.Seen)
 		f.Requests = nil
 		f.pass(t)
 		made += len(f.Requests)
 		f.inform(t)
-		if len(f.Requests) == 0 && len(f.Deletes)+len(f.recorder.Seen) == before {
+		if len(f.Requests) == 0 && len(f.Deletes)+len(f.Seen) == before {
 			return made
 		}
 	}

@@ -19,7 +19,6 @@ import (
 // What is made for tests, see internal/fixture.
 var (
 	t0          = fixture.T0
-	onDelete    = fixture.OnDelete
 	makeDaemon  = fixture.Daemon
 	makeNode    = fixture.Node
 	makePod     = fixture.Pod

@@ -122,7 +122,7 @@ func calledAs(template *daemon.Template) string {
 // were seen asks for one, a rollout that does not know of every pod would take what its limits do
 // not allow, and what a template is called is in its record.
 func (u Update) Begin() {
-	u.Model.begun = true
+	u.begun = true
 	u.later(&eachDaemon{f: func(u Update, key DaemonKey, known *workload) {
 		if known.active() && !known.judging && !known.revisionResolved {
 			u.resolveRevision(key, known, true)
