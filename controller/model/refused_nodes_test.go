@@ -100,7 +100,7 @@ func (a *asker) ask(node int) {
 	a.requests = append(a.requests, a.clock.Time)
 	err := a.refuse(node)
 	if err != nil {
-		a.refused(cellOf(node), err, err == errWhole)
+		a.refused(cellOf(node), err, errors.Is(err, errWhole))
 		a.enqueue(node, time.Second) // the queue's own
 		return
 	}

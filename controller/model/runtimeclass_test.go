@@ -22,7 +22,7 @@ func runtimeClass(name, key, value string) *nodev1.RuntimeClass {
 // A RuntimeClass concerns the daemons whose template names it, on the nodes where it makes a difference, and no native one.
 func TestRuntimeClassWakesItsDaemons(t *testing.T) {
 	w, q, _ := newTestWorld()
-	w.Model.kinds.Apps = true
+	w.kinds.Apps = true
 	sandboxed, other, native := makeDaemon("sandboxed", ofRuntimeClass("gvisor")), makeDaemon("other", ofRuntimeClass("kata")), makeDaemon("native", nativeKind, ofRuntimeClass("gvisor"))
 	for _, set := range []*v1alpha1.DaemonSet{sandboxed, other, native} {
 		see(t, w, set)
