@@ -93,6 +93,15 @@ func TestEveryWayToThePodInformer(t *testing.T) {
 	t.Cleanup(func() { cancel(); shared.Shutdown() })
 	shared.Start(ctx.Done())
 	shared.WaitForCacheSync(ctx.Done())
+	eventually(t, "both watches have begun: they show nothing that was there before", func() bool {
+		watches := 0
+		for _, action := range client.Actions() {
+			if action.GetVerb() == "watch" {
+				watches++
+			}
+		}
+		return watches == 2
+	})
 	api := client.CoreV1()
 	pod, node := func(uid string) *corev1.Pod { return st.MakePod().Namespace("ns").Name("p").UID(uid).Obj() }, func(uid string) *corev1.Node { return st.MakeNode().Name("n").UID(uid).Obj() }
 	_, errPod := api.Pods("ns").Create(ctx, pod("a"), metav1.CreateOptions{})

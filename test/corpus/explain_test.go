@@ -1,6 +1,7 @@
 package corpus
 
 import (
+	"context"
 	"strings"
 	"testing"
 
@@ -11,6 +12,13 @@ import (
 // kubectl explain describes the fields of a DaemonSet.
 func TestExplain(t *testing.T) {
 	c := labtest.Start(t, lab.Options{Without: []string{lab.ControllerManager, lab.Scheduler, lab.Controller, lab.Webhook, lab.EverynodeScheduler, lab.Kwok}})
+	// An API server publishes the schema of a CustomResourceDefinition a moment after it serves it.
+	c.Eventually("kubectl explain knows DaemonSets of everynode.dev", func(ctx context.Context) (string, error) {
+		if _, _, err := c.Kubectl(ctx, "", "explain", "nds"); err != nil {
+			return err.Error(), nil
+		}
+		return "", nil
+	})
 	for field, want := range map[string]string{
 		"nds":                                 "runs one copy of a pod on every eligible node",
 		"nds.spec.updateStrategy":             "replace existing pods with new pods when the template changes",

@@ -26,7 +26,7 @@ func TestValuesWith(t *testing.T) {
 // Whoever asks, a cluster of somebody else's stays.
 func TestDeletesOnlyItsOwn(t *testing.T) {
 	err := (&Cluster{Name: "precious"}).Delete(t.Context())
-	if err == nil || !strings.Contains(err.Error(), "none of ours") {
+	if err == nil || !strings.Contains(err.Error(), "was not created by this program") {
 		t.Errorf("error %v, want one that says that the cluster is not ours", err)
 	}
 }
