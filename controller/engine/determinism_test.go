@@ -46,6 +46,7 @@ func run(t *testing.T, seed uint64, steps int) string {
 // rest ends all faults and changes, and works until every node has its pods and nothing is written any more (L1, L2).
 func (s *sim) rest() {
 	s.faults = false
+	s.setClass(false)
 	for i := range 1000 {
 		for s.engineStep() {
 		}

@@ -5,8 +5,10 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	nodev1 "k8s.io/api/node/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/everynode/everynode/api/v1alpha1"
@@ -28,20 +30,43 @@ func (s *sim) add(object client.Object) {
 	s.faults = faults
 }
 
+// runtimeClass is what every daemon's template names.
+const runtimeClass = "class"
+
 // addDaemons makes one that rolls by maxUnavailable, and one that surges.
 func (s *sim) addDaemons() {
 	limit, none := intstr.FromInt32(maxUnavailable), intstr.FromInt32(0)
-	s.add(fixture.Daemon("d", func(set *v1alpha1.DaemonSet) {
+	ofClass := func(set *v1alpha1.DaemonSet) { set.Spec.Template.Spec.RuntimeClassName = ptr.To(runtimeClass) }
+	s.add(fixture.Daemon("d", ofClass, func(set *v1alpha1.DaemonSet) {
 		set.Spec.UpdateStrategy = v1alpha1.DaemonSetUpdateStrategy{RollingUpdate: &v1alpha1.RollingUpdateDaemonSet{MaxUnavailable: &limit}}
 	}))
-	s.add(fixture.Daemon("surge", func(set *v1alpha1.DaemonSet) {
+	s.add(fixture.Daemon("surge", ofClass, func(set *v1alpha1.DaemonSet) {
 		set.Spec.UpdateStrategy = v1alpha1.DaemonSetUpdateStrategy{RollingUpdate: &v1alpha1.RollingUpdateDaemonSet{MaxUnavailable: &none, MaxSurge: &limit}}
 	}))
 }
 
+// setClass has the RuntimeClass keep pods off every second node, or off none.
+func (s *sim) setClass(some bool) {
+	class := &nodev1.RuntimeClass{ObjectMeta: metav1.ObjectMeta{Name: runtimeClass}}
+	if some {
+		class.Scheduling = &nodev1.Scheduling{NodeSelector: map[string]string{"pool": "0"}}
+	}
+	s.log("the RuntimeClass keeps pods off some nodes: %v", some)
+	s.closing = some
+	s.engine.RuntimeClasses().Added(class)
+}
+
+// closed reports whether the RuntimeClass keeps new pods off a node, as far as the engine was told of both.
+func (s *sim) closed(node string) bool {
+	seen, there := s.seen["Node"]["/"+node].(*corev1.Node)
+	return !there || s.closing && seen.Labels["pool"] != "0"
+}
+
 func (s *sim) addNode() {
 	s.nodes++
-	s.add(fixture.Node(fmt.Sprintf("n%02d", s.nodes)))
+	node := fixture.Node(fmt.Sprintf("n%02d", s.nodes))
+	node.Labels = map[string]string{"pool": fmt.Sprint(s.nodes % 2)}
+	s.add(node)
 }
 
 // clusterStep does one thing that somebody else would do now.
@@ -76,6 +101,8 @@ func (s *sim) clusterStep() {
 	case n < 21:
 		s.full = !s.full
 		s.log("a quota is full: %v", s.full)
+	case n < 24:
+		s.setClass(s.chance(50))
 	default:
 		if len(pods) > 0 {
 			s.serve(pods[s.random.IntN(len(pods))])
@@ -165,7 +192,7 @@ func (s *sim) checkEligible(pod *corev1.Pod) {
 		node, there = s.seen["Node"]["/"+target].(*corev1.Node)
 	}
 	set, known := s.seen["DaemonSet.everynode.dev"][pod.Namespace+"/"+pod.OwnerReferences[0].Name].(*caches.Set)
-	if !there || !known || !daemon.NewRules(&set.Spec.Template).Evaluate(node).ShouldRun {
+	if !there || !known || !daemon.NewRules(&set.Spec.Template).Evaluate(node).ShouldRun || s.closed(node.Name) {
 		s.logHistory()
 		s.t.Fatalf("S3: pod %s is asked for on node %q", pod.Name, target)
 	}
@@ -186,12 +213,12 @@ func (s *sim) checkBudget(deleted *corev1.Pod) {
 			with[pod.Spec.NodeName] = true
 		}
 	}
-	if _, eligible := s.seen["Node"]["/"+node]; !eligible || with[node] {
+	if s.closed(node) || with[node] {
 		return
 	}
 	without, limit := 0, map[string]int{"d": maxUnavailable, "surge": 0}[owner]
 	for key := range s.seen["Node"] {
-		if !with[key[1:]] {
+		if name := key[1:]; !with[name] && !s.closed(name) {
 			without++
 		}
 	}

@@ -47,6 +47,7 @@ type sim struct {
 	history strings.Builder // every request, every event and every step, as text
 	faults  bool
 	full    bool // a quota lets no pod in
+	closing bool // the RuntimeClass keeps pods off some nodes
 
 	pending map[string][]memory.Event // events of the watches that were not delivered, by kind
 	seen    informers
@@ -145,12 +146,21 @@ func newSim(t testing.TB, seed uint64, mode placement.Mode) *sim {
 		Clock: s.clock, Client: s.api, Reader: reader{s.api, s}, Recorder: s.ledger, Nonce: fmt.Sprint("nonce-", seed), Log: logr.Discard(),
 		Kinds: model.Kinds{Everynode: true}, Placement: mode, Workers: 4, Pods: s.seen,
 		Queues: engine.Queues{
-			Cell: func(key daemon.CellKey, _ int32) { s.cells.add(key) },
+			// What is enqueued is part of the history, also where it is in the queue already: otherwise the queue would
+			// hide an order that a map decided.
+			Cell: func(key daemon.CellKey, priority int32) {
+				s.log("enqueue cell %v at %d", key, priority)
+				s.cells.add(key)
+			},
 			Status: func(key model.DaemonKey, after time.Duration) {
+				s.log("enqueue status %v after %v", key, after)
 				s.statuses.addAt(key, s.clock.Now().Add(after))
 				s.statuses.due(s.clock.Now())
 			},
-			History: func(key model.DaemonKey) { s.records.add(key) },
+			History: func(key model.DaemonKey) {
+				s.log("enqueue history %v", key)
+				s.records.add(key)
+			},
 		},
 	})
 	return s
