@@ -110,7 +110,8 @@ const (
 	EventFailedClaim = "FailedClaim"
 	// EventFailedDaemonPod: pods failed and are replaced.
 	EventFailedDaemonPod = "FailedDaemonPod"
-	// EventRevisionNotRecorded: the ControllerRevision of the current template could not be stored.
+	// EventRevisionNotRecorded: the ControllerRevision of the current template could not be stored. Until it is, pods keep
+	// the template that they have and are recreated from it; a new DaemonSet gets no pods.
 	EventRevisionNotRecorded = "RevisionNotRecorded"
 	// EventPodNotRelabelled: the template has two ControllerRevisions, and the label of a pod of one of them could
 	// not be changed to the other. Until it is, no pod of the DaemonSet is created or replaced.

@@ -4,16 +4,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"github.com/everynode/everynode/controller/model"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
 // LeanNode is a node of which only metadata, spec, and the part of the status that policies read are decoded
 // from protobuf. Most of a node is its status.
 type LeanNode struct{ corev1.Node }
-
-// nodeReads are the facts of nodes that a policy may read. The cache keeps no others, so that they wake
-// nothing; today there is no policy. More facts cost more for each node: docs/performance.md.
-var nodeReads = daemon.Reads{}
 
 // The fields of a node in protobuf, by number (k8s.io/api/core/v1 generated.proto).
 const (
@@ -40,7 +37,9 @@ func leanNodeStatus(reads daemon.Reads) (set fieldSet) {
 }
 
 // Unmarshal decodes from protobuf.
-func (n *LeanNode) Unmarshal(data []byte) error { return n.decode(data, leanNodeStatus(nodeReads)) }
+func (n *LeanNode) Unmarshal(data []byte) error {
+	return n.decode(data, leanNodeStatus(model.NodeReads))
+}
 
 func (n *LeanNode) decode(data []byte, status fieldSet) error {
 	return eachField(data, func(number uint64, _, content []byte) error {

@@ -26,7 +26,7 @@ func TrimNode(object any) (any, error) {
 			Name: node.Name, UID: node.UID, ResourceVersion: node.ResourceVersion, Labels: node.Labels,
 		},
 		Spec:   corev1.NodeSpec{Taints: node.Spec.Taints, Unschedulable: node.Spec.Unschedulable},
-		Status: daemon.TrimNodeStatus(&node.Status, nodeReads),
+		Status: daemon.TrimNodeStatus(&node.Status, model.NodeReads),
 	}, nil
 }
 

@@ -112,8 +112,16 @@ func newTestWorld() (*state, *queues, *clock) {
 	return w, q, c
 }
 
-// seen takes a daemon whose spec can be decoded.
-func (s *state) seen(set *v1alpha1.DaemonSet) error { return s.daemonSeen(set, nil) }
+// seen takes a daemon whose spec can be decoded, and the record of its template, which a controller stores at once.
+func (s *state) seen(set *v1alpha1.DaemonSet) error {
+	if err := s.daemonSeen(set, nil); err != nil || set.DeletionTimestamp != nil {
+		return err
+	}
+	if subject, ok := s.subject(model.KeyOf(set)); ok && !subject.Settled() {
+		s.revisionSeen(fixture.Record(set))
+	}
+	return nil
+}
 
 // task is the plan of a cell now.
 func (s *state) task(cell daemon.CellKey) (task model.Task) {
@@ -182,3 +190,11 @@ func countersOf(w *state, key model.DaemonKey) (*v1alpha1.DaemonSet, daemon.Coun
 
 // seenAs is a daemon as the cache has it.
 func seenAs(set *v1alpha1.DaemonSet) *caches.Set { return &caches.Set{DaemonSet: set} }
+
+// seeAlone is see without a record of the daemon's template.
+func seeAlone(t *testing.T, w *state, set *v1alpha1.DaemonSet) {
+	t.Helper()
+	if err := w.daemonSeen(set, nil); err != nil {
+		t.Fatal(err)
+	}
+}

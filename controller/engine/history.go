@@ -35,7 +35,7 @@ const (
 const defaultHistoryLimit = 10
 
 // historian maintains the ControllerRevisions of daemons: one for the current template, and the configured
-// number of former ones. Only the pods of a native daemon wait for it (controller/model/resolve.go).
+// number of former ones. No template becomes a target before it has one (controller/model/resolve.go).
 type historian struct {
 	kinds  model.Kinds
 	world  *state
@@ -90,9 +90,9 @@ func (h *historian) plan(key model.DaemonKey, subject *model.Subject) []daemon.H
 		limit = int(*given)
 	}
 	return daemon.PlanHistory(daemon.History{
-		Content: subject.ID.Content, Name: subject.ID.Record, Limit: limit,
+		Content: subject.ID.Content, Name: subject.ID.Record, Limit: limit, Replaced: subject.ToRecord(),
 		Records: h.world.recordsOf(subject),
-		InUse:   func(revision string) bool { return h.world.holds(key, revision) },
+		InUse:   func(revision string) bool { return h.world.inUse(key, revision) },
 	})
 }
 
@@ -118,11 +118,9 @@ func (h *historian) do(ctx context.Context, subject *model.Subject, step daemon.
 	return fmt.Errorf("ControllerRevision %s: operation %q is unknown", step.Record.Name, step.Op)
 }
 
-// create records the current template. An existing name is an answer too.
+// create records the current template, or the one that it replaces. An existing name is an answer too.
 func (h *historian) create(ctx context.Context, subject *model.Subject, step daemon.HistoryStep) error {
-	template := *subject.Template
-	template.Revision = cmp.Or(template.Revision, subject.ID.Revision)
-	object, err := daemon.NewRevision(&template, step.Record.Name, step.Number, subject.Object.Annotations)
+	object, err := recordOf(subject, step)
 	if err != nil {
 		return err
 	}
@@ -135,15 +133,37 @@ func (h *historian) create(ctx context.Context, subject *model.Subject, step dae
 	}
 	err = fmt.Errorf("creating ControllerRevision %s: %w", object.Name, err)
 	if !answers.NoAnswer(err) {
-		consequence := "pods are created all the same"
-		if subject.Template.Revision == "" {
-			consequence = "no pods are created until it is recorded"
-		}
-		regarding, related := toldOf(subject.Object, err)
-		h.events.Eventf(regarding, related, corev1.EventTypeWarning, eventNotRecorded, actionRecord,
-			"The template is not recorded for a rollback; %s: %v", consequence, err)
+		h.notRecorded(subject, err)
 	}
 	return err
+}
+
+// recordOf returns the ControllerRevision that a step creates. The DaemonSet's annotations describe its present
+// template only.
+func recordOf(subject *model.Subject, step daemon.HistoryStep) (*appsv1.ControllerRevision, error) {
+	template, annotations := *subject.Template, subject.Object.Annotations
+	template.Revision = cmp.Or(template.Revision, subject.ID.Revision)
+	if step.Reason == daemon.ReasonReplacedTemplate {
+		template, annotations = *subject.Replaced, nil
+		if template.Generation != "" {
+			annotations = map[string]string{appsv1.DeprecatedTemplateGeneration: template.Generation}
+		}
+	}
+	return daemon.NewRevision(&template, step.Record.Name, step.Number, annotations)
+}
+
+// notRecorded reports a record that the API server refused, by an event and, while pods wait for it, in the status.
+func (h *historian) notRecorded(subject *model.Subject, err error) {
+	consequence := "no pods are created until it is stored"
+	switch {
+	case subject.Replaced != nil:
+		consequence = fmt.Sprintf("pods keep revision %s until it is stored, and are recreated with it", subject.Replaced.Revision)
+	case subject.Template.Revision != "":
+		consequence = "the present pods have it, and nobody could go back to it"
+	}
+	regarding, related := toldOf(subject.Object, err)
+	h.events.Eventf(regarding, related, corev1.EventTypeWarning, eventNotRecorded, actionRecord, "The template has no record; %s: %v", consequence, err)
+	h.world.notRecorded(model.KeyOf(subject.Object), daemon.NewProblem(eventNotRecorded, fmt.Sprintf("%v; %s", err, consequence)))
 }
 
 // make stores a record, if the daemon's selector matches it both before and after it is stored: otherwise it
@@ -186,10 +206,13 @@ func (h *historian) meet(ctx context.Context, subject *model.Subject, object *ap
 func (h *historian) rename(ctx context.Context, subject *model.Subject, step daemon.HistoryStep) error {
 	set := subject.Object
 	collisions := ptr.Deref(set.Status.CollisionCount, 0) + 1
-	patch, err := json.Marshal(map[string]any{
-		"metadata": map[string]any{"uid": set.UID},
-		"status":   map[string]any{"collisionCount": collisions},
-	})
+	status := map[string]any{"collisionCount": collisions}
+	if set.Status.ObservedGeneration == 0 { // it was never written, and these are required
+		for _, number := range []string{"currentNumberScheduled", "desiredNumberScheduled", "numberMisscheduled", "numberReady"} {
+			status[number] = 0
+		}
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": set.UID}, "status": status})
 	if err != nil {
 		return fmt.Errorf("counting a collision: %w", err)
 	}

@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/everynode/everynode/controller/fixture"
 	"github.com/everynode/everynode/controller/model"
 )
 
@@ -40,7 +41,7 @@ func TestSameNode(t *testing.T) {
 func TestHandlersTellTheWorld(t *testing.T) {
 	w, q, _ := newTestWorld()
 	o := &Engine{state: w, owners: newOwners(w, nil, time.Now)}
-	daemons, nodes, pods := o.DaemonSets(), o.Nodes(), o.Pods()
+	daemons, nodes, pods, records := o.DaemonSets(), o.Nodes(), o.Pods(), o.ControllerRevisions()
 	set, node := makeDaemon("d"), makeNode("n1")
 	pod := everynodeOnly.ObservePod(makePod(set, node))
 	cell, daemon := []string{"uid-d on n1"}, []types.UID{"uid-d"}
@@ -52,7 +53,8 @@ func TestHandlersTellTheWorld(t *testing.T) {
 		wantReports []types.UID
 	}{
 		{"node added", func() { nodes.Added(node) }, nil, nil},
-		{"daemon added", func() { daemons.Added(seenAs(set)) }, cell, daemon},
+		{"daemon added", func() { daemons.Added(seenAs(set)) }, nil, daemon},
+		{"its template recorded", func() { records.Added(fixture.Record(set)) }, cell, daemon},
 		{"daemon's status changed", func() { daemons.Updated(seenAs(set), seenAs(makeDaemon("d"))) }, nil, daemon},
 		{"daemon changed", func() { daemons.Updated(seenAs(set), seenAs(makeDaemon("d", generation(2)))) }, cell, daemon},
 		{"heartbeat", func() { nodes.Updated(node, makeNode("n1")) }, nil, nil},
@@ -66,6 +68,7 @@ func TestHandlersTellTheWorld(t *testing.T) {
 		{"pod deleted", func() { pods.Deleted(pod) }, nil, daemon}, // none may follow it
 		{"pod deleted again", func() { pods.Added(pod); q.drain(); pods.Deleted(pod) }, nil, daemon},
 		{"node deleted", func() { nodes.Deleted(node) }, cell, daemon},
+		{"record deleted", func() { records.Deleted(fixture.Record(set)) }, nil, nil},
 		{"daemon deleted", func() { daemons.Deleted(seenAs(set)); q.drain() }, nil, nil},
 	}
 	for _, test := range tests {
@@ -86,6 +89,7 @@ func TestHandlersTellUpdatesFromReplacements(t *testing.T) {
 	set, node := makeDaemon("d"), makeNode("n1")
 	w.nodeSeen(node)
 	o.DaemonSets().Added(seenAs(set))
+	w.revisionSeen(fixture.Record(set))
 	pods := o.Pods()
 	first, second := everynodeOnly.ObservePod(makePod(set, node, podUID("1"))), everynodeOnly.ObservePod(makePod(set, node, podUID("2")))
 	pods.Added(first)
@@ -97,6 +101,7 @@ func TestHandlersTellUpdatesFromReplacements(t *testing.T) {
 	anew := makeDaemon("d")
 	anew.UID = "uid-d-anew"
 	o.DaemonSets().Updated(seenAs(set), seenAs(anew))
+	w.revisionSeen(fixture.Record(anew))
 	wantSteps(t, w, model.KeyOf(set).On("n1"))
 	wantSteps(t, w, model.KeyOf(anew).On("n1"), createStep)
 }

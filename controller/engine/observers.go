@@ -12,6 +12,7 @@ import (
 
 	"github.com/everynode/everynode/controller/caches"
 	"github.com/everynode/everynode/controller/model"
+	"github.com/everynode/everynode/internal/daemon"
 )
 
 // Observer takes what an informer of a kind sees, as the cache keeps it. A function may be nil. After a gap in the watch
@@ -50,8 +51,11 @@ func (e *Engine) Nodes() Observer[*corev1.Node] {
 	return Observer[*corev1.Node]{
 		Added: e.state.nodeSeen,
 		Updated: func(former, node *corev1.Node) {
-			if !sameNode(former, node) {
+			switch {
+			case !sameNode(former, node):
 				e.state.nodeSeen(node)
+			case daemon.NodeChanged(former, node, model.NodeReads):
+				e.state.nodeFacts(former, node)
 			}
 		},
 		Deleted: func(node *corev1.Node) { e.state.nodeGone(node.Name) },
@@ -120,12 +124,19 @@ func (e *Engine) ResourceQuotas() Observer[*corev1.ResourceQuota] {
 		Updated: func(former, quota *corev1.ResourceQuota) {
 			if !equality.Semantic.DeepEqual(former.Status.Hard, quota.Status.Hard) {
 				e.state.tryAgainIn(quota.Namespace)
+				e.state.recordAgain(quota.Namespace)
+			}
+			if was, is := former.Status.Used[countOfRecords], quota.Status.Used[countOfRecords]; is.Cmp(was) < 0 {
+				e.state.recordAgain(quota.Namespace)
 			}
 			if lessUsed(former.Status.Used, quota.Status.Used) {
 				e.state.roomIn(quota.Namespace, quota.Name)
 			}
 		},
-		Deleted: func(quota *corev1.ResourceQuota) { e.state.tryAgainIn(quota.Namespace) },
+		Deleted: func(quota *corev1.ResourceQuota) {
+			e.state.tryAgainIn(quota.Namespace)
+			e.state.recordAgain(quota.Namespace)
+		},
 	}
 }
 
@@ -137,6 +148,9 @@ func (e *Engine) PodDisruptionBudgets() Observer[*policyv1.PodDisruptionBudget] 
 		Deleted: e.budgets.gone,
 	}
 }
+
+// countOfRecords is what a quota of ControllerRevisions counts.
+const countOfRecords corev1.ResourceName = "count/controllerrevisions.apps"
 
 // lessUsed reports whether there is less of anything. More of it is what our own pods make.
 func lessUsed(before, now corev1.ResourceList) bool {

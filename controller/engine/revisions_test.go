@@ -16,11 +16,11 @@ func selecting(set *v1alpha1.DaemonSet) {
 
 func TestRevisionsWake(t *testing.T) {
 	s := newShelf(t)
-	see(t, s.world, makeDaemon("e", selecting))
-	see(t, s.world, makeDaemon("elsewhere", func(set *v1alpha1.DaemonSet) {
+	seeAlone(t, s.world, makeDaemon("e", selecting))
+	seeAlone(t, s.world, makeDaemon("elsewhere", func(set *v1alpha1.DaemonSet) {
 		set.Namespace, set.Spec.Template.Labels = "elsewhere", map[string]string{"app": "d"}
 	}, selecting))
-	see(t, s.world, makeDaemon("leaving", deleting, func(set *v1alpha1.DaemonSet) {
+	seeAlone(t, s.world, makeDaemon("leaving", deleting, func(set *v1alpha1.DaemonSet) {
 		set.Spec.Template.Labels = map[string]string{"app": "d"}
 	}, selecting))
 	handler := (&Engine{state: s.world}).ControllerRevisions()

@@ -64,7 +64,7 @@ func TestSelectorsOfLabelsThatAreOurs(t *testing.T) {
 			history := newShelf(t, test.change...)
 			history.set.Spec.Selector = makeDaemon("d", test.change...).Spec.Selector // which a shelf sets
 			history.set.Generation++
-			see(t, history.world, history.set)
+			seeAlone(t, history.world, history.set)
 			for range 10 {
 				history.look(t)
 			}
@@ -181,7 +181,7 @@ func TestRecordsThatAreNotSelected(t *testing.T) {
 	s.set.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": "d", appsv1.ControllerRevisionHashLabelKey: "mine"}}
 	s.set.Spec.Template.Labels = s.set.Spec.Selector.MatchLabels
 	s.set.Generation++
-	see(t, s.world, s.set)
+	seeAlone(t, s.world, s.set)
 	subject, _ := s.world.subject(model.KeyOf(s.set))
 	for range 5 {
 		if _, err := s.historian.Reconcile(t.Context(), model.KeyOf(s.set)); err == nil || !strings.Contains(err.Error(), "recreate it") {

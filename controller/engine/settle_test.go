@@ -48,7 +48,7 @@ func TestTemplateIsCalledAsItIsRecorded(t *testing.T) {
 			s.set = s.set.DeepCopy()
 			s.set.Generation++
 			s.set.Spec.MinReadySeconds = 5
-			see(t, s.world, s.set)
+			seeAlone(t, s.world, s.set)
 			if got := s.called(); got != "elsewhere" {
 				t.Errorf("with other limits the template is called %q", got)
 			}
@@ -107,7 +107,7 @@ func TestNativeTemplateCollides(t *testing.T) {
 	s.look(t)
 	wantStrings(t, "events", []string{"d: Warning RevisionNameTaken"}, s.Drain())
 	s.reload(t)
-	see(t, s.world, s.set)
+	seeAlone(t, s.world, s.set)
 	if s.called() != "" {
 		t.Error("pods are planned before there is a record")
 	}

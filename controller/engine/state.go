@@ -99,7 +99,13 @@ func (s *state) podIs(pod *model.Pod)   { s.update(func(u model.Update) { u.SeeP
 func (s *state) podLeft(pod *model.Pod) { s.update(func(u model.Update) { u.ForgetPod(pod) }) }
 
 func (s *state) nodeSeen(node *corev1.Node) { s.run(&model.SeeNode{Node: node}) }
-func (s *state) nodeGone(name string)       { s.run(&model.ForgetNode{Name: name}) }
+
+// nodeFacts takes a node of which nothing changed that a verdict could depend on.
+func (s *state) nodeFacts(before, now *corev1.Node) {
+	s.run(&model.SeeNode{Node: now, Before: before})
+}
+
+func (s *state) nodeGone(name string) { s.run(&model.ForgetNode{Name: name}) }
 
 // daemonSeen returns why the daemon is not served, when that is news. wrong is why its spec could not be decoded.
 func (s *state) daemonSeen(object *v1alpha1.DaemonSet, wrong error) error {
@@ -206,6 +212,16 @@ func (s *state) reportSelected(namespace string, selector labels.Selector) {
 	s.update(func(u model.Update) { u.ReportSelected(namespace, selector) })
 }
 
+// recordAgain has daemons of a namespace try again whose template could not be recorded.
+func (s *state) recordAgain(namespace string) {
+	s.update(func(u model.Update) { u.RecordAgain(namespace) })
+}
+
+// notRecorded notes why a daemon's template has no record.
+func (s *state) notRecorded(key model.DaemonKey, problem daemon.Problem) {
+	s.update(func(u model.Update) { u.SetNotRecorded(key, problem) })
+}
+
 func (s *state) recordsChanged(key model.DaemonKey) {
 	s.update(func(u model.Update) { u.RecordsChanged(key) })
 }
@@ -242,9 +258,9 @@ func (s *state) recordsOf(subject *model.Subject) (records []daemon.Record) {
 	return records
 }
 
-func (s *state) holds(key model.DaemonKey, revision string) (holds bool) {
-	s.update(func(u model.Update) { holds = u.Holds(key, revision) })
-	return holds
+func (s *state) inUse(key model.DaemonKey, revision string) (uses bool) {
+	s.update(func(u model.Update) { uses = u.InUse(key, revision) })
+	return uses
 }
 
 func (s *state) podsOf(key model.DaemonKey, revision string) (pods []*model.Pod) {

@@ -40,7 +40,7 @@ func (u Update) Knows(pod *Pod) bool {
 // Audit derives a daemon's cells again from the nodes and the pods, corrects and collects the differences.
 func (u Update) Audit(key DaemonKey, wrong *[]string) {
 	known := u.daemons[key]
-	if known == nil || known.object == nil || known.rules == nil || known.judging {
+	if known == nil || known.object == nil || known.rules == nil || known.judging != nil {
 		return
 	}
 	differs := func(u Update, node, format string, args ...any) {
@@ -48,7 +48,7 @@ func (u Update) Audit(key DaemonKey, wrong *[]string) {
 		u.changed(key.On(node))
 	}
 	u.later(&sequence{
-		&judgeNodes{known: known, rules: known.rules, news: func(u Update, node *corev1.Node, verdict daemon.Verdict) {
+		&judgeNodes{known: known, news: func(u Update, node *corev1.Node, verdict daemon.Verdict) {
 			differs(u, node.Name, "the verdict is %s", verdict.Reason)
 		}},
 		&eachCell{key: key, known: known, f: func(u Update, nodes []string) bool {

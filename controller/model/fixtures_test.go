@@ -8,6 +8,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	nodev1 "k8s.io/api/node/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -147,14 +148,28 @@ func (w *world) daemonSeen(set *v1alpha1.DaemonSet, wrong error) error {
 	w.run(work)
 	return work.News
 }
-func (w *world) seen(set *v1alpha1.DaemonSet) error { return w.daemonSeen(set, nil) }
-func (w *world) daemonGone(key DaemonKey)           { w.update(func(u Update) { u.ForgetDaemon(key) }) }
-func (w *world) recordsChanged(key DaemonKey)       { w.update(func(u Update) { u.RecordsChanged(key) }) }
+
+// seen takes a daemon, and the record of its template, which a controller stores at once.
+func (w *world) seen(set *v1alpha1.DaemonSet) error {
+	if err := w.daemonSeen(set, nil); err != nil || set.DeletionTimestamp != nil {
+		return err
+	}
+	if subject, ok := w.subject(KeyOf(set)); ok && !subject.settled {
+		w.revisionSeen(fixture.Record(set))
+	}
+	return nil
+}
+
+func (w *world) daemonGone(key DaemonKey)     { w.update(func(u Update) { u.ForgetDaemon(key) }) }
+func (w *world) recordsChanged(key DaemonKey) { w.update(func(u Update) { u.RecordsChanged(key) }) }
 func (w *world) revisionSeen(object *appsv1.ControllerRevision) {
 	w.run(&SeeRevision{Object: object})
 }
 func (w *world) classSeen(class *schedulingv1.PriorityClass) {
 	w.update(func(u Update) { u.SeeClass(class) })
+}
+func (w *world) runtimeClassSeen(class *nodev1.RuntimeClass) {
+	w.update(func(u Update) { u.SeeRuntimeClass(class) })
 }
 func (w *world) classGone(name string) { w.update(func(u Update) { u.ForgetClass(name) }) }
 
@@ -186,9 +201,9 @@ func (w *world) unserved(key DaemonKey) (object *v1alpha1.DaemonSet, problem dae
 	return object, problem
 }
 
-func (w *world) holds(key DaemonKey, revision string) (holds bool) {
-	w.update(func(u Update) { holds = u.Holds(key, revision) })
-	return holds
+func (w *world) inUse(key DaemonKey, revision string) (uses bool) {
+	w.update(func(u Update) { uses = u.InUse(key, revision) })
+	return uses
 }
 
 func (w *world) audit(key DaemonKey) (wrong []string) {

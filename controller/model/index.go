@@ -59,7 +59,7 @@ func (x *index) judged(after DaemonKey, n int) (some []judged, last DaemonKey) {
 	for _, key := range x.daemons.after(after, n) {
 		last = key
 		if known := x.byNamespace[key.Namespace][key]; known.rules != nil {
-			some = append(some, judged{key: key, known: known, rules: known.rules})
+			some = append(some, judged{key: key, known: known})
 		}
 	}
 	return some, last

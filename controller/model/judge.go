@@ -2,6 +2,7 @@ package model
 
 import (
 	"maps"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -82,46 +83,54 @@ func (u Update) install(key DaemonKey, object *v1alpha1.DaemonSet, terms terms) 
 	if first || known.id.Content != terms.id.Content {
 		former = nil
 	}
-	known.name, known.object, known.unserved, known.judging = object.Name, object, nil, true
-	known.selector, known.id, known.templateRules = terms.selector, terms.id, terms.rules
-	known.rules = u.rulesOf(object, terms.rules)
-	u.noteRuntimeClass(key, known, runtimeClassOf(object))
+	judging := &judgeNodes{known: known}
+	known.name, known.object, known.unserved, known.judging = object.Name, object, nil, judging
+	known.selector, known.id, known.templateRules, known.readBack = terms.selector, terms.id, terms.rules, false
 	known.template = daemon.NewTemplate(object, calledAs(former))
-	known.priority = u.priorities.of(object.Spec.Template.Spec.PriorityClassName)
+	known.rules = u.withClass(known.template, terms.rules)
+	u.noteRuntimeClasses(key, known)
+	if known.update == "" {
+		known.priority = u.priorities.of(object.Spec.Template.Spec.PriorityClassName)
+	}
 	u.index.present(key, object.Name, known)
 	u.Report(key)
-	rest := sequence{&judgeNodes{known: known, rules: known.rules}}
+	judge := u.decide(key, known)
+	var rest sequence
 	if first {
-		noFormer := eachPod(key, known, func(u Update, pod *Pod) { u.index.noFormer(pod.UID) })
-		rest = sequence{noFormer, rest[0], &claimAll{key: key, known: known}}
+		rest = append(rest, eachPod(key, known, func(u Update, pod *Pod) { u.index.noFormer(pod.UID) }))
+	}
+	if judge {
+		rest = append(rest, judging)
+	}
+	if first {
+		rest = append(rest, &claimAll{key: key, known: known})
 	}
 	return append(rest, once(func(u Update) {
-		known.judging = false
-		u.resolveRevision(key, known, false)
+		u.judged(key, known, judging, false)
 		u.enqueueHistory(key)
 	}))
 }
 
-// judgeNodes finds the verdicts of all nodes by a daemon's rules and notes them.
+// judgeNodes finds the verdicts of all nodes, each by the rules of its target, and notes them.
 type judgeNodes struct {
 	known *workload
-	rules *daemon.Rules
 	news  func(Update, *corev1.Node, daemon.Verdict) // of those that changed; it may be nil
 
 	last     string
 	nodes    []*corev1.Node
+	rules    []*daemon.Rules  // of nodes
 	verdicts []daemon.Verdict // of nodes
 }
 
 func (j *judgeNodes) Step(u Update) (more bool) {
 	for i, node := range j.nodes {
-		if u.note(j.known, j.rules, node, j.verdicts[i]) && j.news != nil {
+		if u.note(j.known, j.rules[i], node, j.verdicts[i]) && j.news != nil {
 			j.news(u, node, j.verdicts[i])
 		}
 	}
-	j.nodes = j.nodes[:0]
+	j.nodes, j.rules = j.nodes[:0], j.rules[:0]
 	for _, name := range u.nodeNames.after(j.last, Batch) {
-		j.nodes = append(j.nodes, u.nodes[name])
+		j.nodes, j.rules = append(j.nodes, u.nodes[name]), append(j.rules, j.known.rulesOf(name))
 		j.last = name
 	}
 	return len(j.nodes) > 0
@@ -129,15 +138,15 @@ func (j *judgeNodes) Step(u Update) (more bool) {
 
 func (j *judgeNodes) Compute() {
 	j.verdicts = j.verdicts[:0]
-	for _, node := range j.nodes {
-		j.verdicts = append(j.verdicts, j.rules.Evaluate(node))
+	for i, node := range j.nodes {
+		j.verdicts = append(j.verdicts, j.rules[i].Evaluate(node))
 	}
 }
 
 // note notes a verdict, unless it is of rules or of a state of a node that are no longer there, and reports
 // whether it is news.
 func (u Update) note(known *workload, rules *daemon.Rules, node *corev1.Node, verdict daemon.Verdict) bool {
-	if known.object == nil || known.rules != rules || u.nodes[node.Name] != node {
+	if known.object == nil || known.rulesOf(node.Name) != rules || u.nodes[node.Name] != node {
 		return false
 	}
 	eligible := known.cells.SetNode(node.Name, node.UID, verdict, u.now)
@@ -156,31 +165,51 @@ type judged struct {
 // SeeNode takes a node as it is now, and judges it for every daemon.
 type SeeNode struct {
 	Node *corev1.Node
+	// Before is the node's former state, where nothing changed that a verdict could depend on: then the node is only
+	// judged for daemons whose policy reads what did.
+	Before *corev1.Node
 
-	taken bool
-	last  DaemonKey
-	some  []judged
+	taken  bool
+	judges *corev1.Node
+	last   DaemonKey
+	some   []judged
 }
 
 func (n *SeeNode) Step(u Update) (more bool) {
 	if !n.taken {
 		n.taken = true
-		u.nodes[n.Node.Name] = n.Node
-		u.nodeNames.ReplaceOrInsert(n.Node.Name)
+		u.observeFacts(n.Node)
+		if known, there := u.nodes[n.Node.Name]; there && n.Before != nil {
+			n.judges = known // verdicts that are being found are of this state
+		} else {
+			n.judges, n.Before = n.Node, nil
+			u.nodes[n.Node.Name] = n.Node
+			u.nodeNames.ReplaceOrInsert(n.Node.Name)
+		}
 	}
 	for _, one := range n.some {
-		if u.note(one.known, one.rules, n.Node, one.verdict) {
+		if u.note(one.known, one.rules, n.judges, one.verdict) {
 			u.changed(one.key.On(n.Node.Name))
 		}
 	}
 	before := n.last
 	n.some, n.last = u.index.judged(n.last, Batch)
+	if n.Before != nil {
+		n.some = slices.DeleteFunc(n.some, func(one judged) bool { return !daemon.NodeChanged(n.Before, n.Node, one.known.cells.Reads()) })
+	}
+	for i := range n.some {
+		one := &n.some[i]
+		if one.known.cells.Retarget(n.Node.Name, u.now) {
+			u.changed(one.key.On(n.Node.Name))
+		}
+		one.rules = one.known.rulesOf(n.Node.Name)
+	}
 	return n.last != before
 }
 
 func (n *SeeNode) Compute() {
 	for i := range n.some {
-		n.some[i].verdict = n.some[i].rules.Evaluate(n.Node)
+		n.some[i].verdict = n.some[i].rules.Evaluate(n.judges)
 	}
 }
 
@@ -194,6 +223,7 @@ type ForgetNode struct {
 func (n *ForgetNode) Step(u Update) (more bool) {
 	if n.last == (DaemonKey{}) {
 		delete(u.nodes, n.Name)
+		delete(u.facts, n.Name)
 		u.nodeNames.Delete(n.Name)
 	}
 	before := n.last
@@ -214,9 +244,10 @@ func (u Update) ForgetDaemon(key DaemonKey) {
 		return
 	}
 	u.index.gone(key, known.name)
-	u.noteRuntimeClass(key, known, "")
 	obstacles := known.obstacles
 	known.object, known.obstacles, known.refusal = nil, newObstacles(), nil
+	known.update, known.templates, known.judging = "", nil, nil
+	u.noteRuntimeClasses(key, known)
 	u.later(&sequence{
 		&forgetObstacles{key: key, of: obstacles},
 		&eachCell{key: key, known: known, f: func(u Update, nodes []string) bool {

@@ -20,10 +20,12 @@ func TestVerdictsOfTheFormerRulesAreNotNoted(t *testing.T) {
 	w.nodeSeen(node)
 	see(t, w, set)
 	known := w.daemons[KeyOf(set)]
-	former := known.rules
-	see(t, w, makeDaemon("d", generation(2), onlyWhere("disk", "ssd")))
 	no := func(Update, *corev1.Node, daemon.Verdict) { t.Error("a verdict of the former rules is noted") }
-	w.run(&judgeNodes{known: known, rules: former, news: no})
+	former := &judgeNodes{known: known, news: no}
+	w.update(func(u Update) { former.Step(u) })
+	former.Compute()
+	see(t, w, makeDaemon("d", generation(2), onlyWhere("disk", "ssd")))
+	w.run(former)
 	stale := makeNode("n1", labelled("disk", "ssd"))
 	w.update(func(u Update) {
 		if u.note(known, known.rules, stale, known.rules.Evaluate(stale)) {

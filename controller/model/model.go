@@ -39,6 +39,7 @@ type Model struct {
 	begun bool // everything there is was seen: work may go on
 
 	nodes     map[string]*corev1.Node
+	facts     map[string]*daemon.NodeFacts // of nodes, where some policy reads their status
 	nodeNames keys[string]
 	daemons   map[DaemonKey]*workload
 	owners    keys[DaemonKey]    // of daemons
@@ -57,6 +58,7 @@ func New(kinds Kinds, nonce string) *Model {
 	return &Model{
 		kinds: kinds, nonce: nonce,
 		nodes:     map[string]*corev1.Node{},
+		facts:     map[string]*daemon.NodeFacts{},
 		nodeNames: newKeys(strings.Compare),
 		daemons:   map[DaemonKey]*workload{},
 		owners:    newKeys(compareKeys),
@@ -74,23 +76,28 @@ func New(kinds Kinds, nonce string) *Model {
 // workload is one daemon. Pods may be seen before their daemon and stay after it: then object is
 // nil, and there is nothing to do about them.
 type workload struct {
-	name             string
-	object           *v1alpha1.DaemonSet // read only
-	template         *daemon.Template    // read only; of object's generation
-	id               daemon.TemplateID   // of template
-	judging          bool                // the nodes are being looked at again: nothing is planned meanwhile
-	counting         *pass               // the cells are being counted again: likewise
-	revisionResolved bool                // what template is called is known: its pods can be told from others
-	selector         labels.Selector     // cannot change
-	rules            *daemon.Rules
-	templateRules    *daemon.Rules // without those of the RuntimeClass
-	runtimeClass     string        // that the daemon is found by; empty without one
-	cells            daemon.Cells
-	obstacles        obstacles       // of the cells whose pod is not made
-	refusal          *refusal        // of its pods; nil when the last one was taken
-	priority         int32           // of its pods
-	gone             bool            // the API server says so; the watch does not yet
-	unserved         *daemon.Problem // why nothing is done for it; what is above is then of an earlier state, if of any
+	name           string
+	object         *v1alpha1.DaemonSet  // read only
+	template       *daemon.Template     // read only; of object's generation
+	id             daemon.TemplateID    // of template
+	judging        *judgeNodes          // the nodes are being looked at again: nothing is planned meanwhile
+	judgedBy       *daemon.Rules        // that the nodes were judged by last; nil when some are no longer those
+	counting       *pass                // the cells are being counted again: likewise
+	resolution                          // of template
+	update         string               // the revision that cells are to have: template's once it is settled; empty while there is none
+	templates      map[string]*rendered // by revision: those that some cell has as its target, or some pod has
+	readBack       bool                 // update was looked for in the records
+	notRecorded    *daemon.Problem      // why template is not settled, if the API server refused its record
+	selector       labels.Selector      // cannot change
+	rules          *daemon.Rules        // of template
+	templateRules  *daemon.Rules        // without those of its RuntimeClass
+	runtimeClasses []string             // that the daemon is found by: those of template and templates, sorted
+	cells          daemon.Cells
+	obstacles      obstacles       // of the cells whose pod is not made
+	refusal        *refusal        // of its pods; nil when the last one was taken
+	priority       int32           // of its pods
+	gone           bool            // the API server says so; the watch does not yet
+	unserved       *daemon.Problem // why nothing is done for it; what is above is then of an earlier state, if of any
 }
 
 // active says whether the daemon is there, can be served, and is not being deleted. A daemon that is
@@ -101,8 +108,11 @@ func (w *workload) active() bool {
 }
 
 // keptUp says whether anything is planned for the daemon.
-func (w *workload) keptUp() bool {
-	return w.active() && w.revisionResolved && !w.judging && w.counting == nil
+func (w *workload) keptUp() bool { return w.counted() && w.update != "" }
+
+// counted reports whether the daemon's sums are those of its present targets.
+func (w *workload) counted() bool {
+	return w.active() && !w.merging && w.judging == nil && w.counting == nil
 }
 
 // sameCollisions says whether two states of a daemon call its template the same.
@@ -124,7 +134,7 @@ func calledAs(template *daemon.Template) string {
 func (u Update) Begin() {
 	u.begun = true
 	u.later(&eachDaemon{f: func(u Update, key DaemonKey, known *workload) {
-		if known.active() && !known.judging && !known.revisionResolved {
+		if known.active() && known.judging == nil && !known.settled {
 			u.resolveRevision(key, known, true)
 		}
 	}})
@@ -194,7 +204,7 @@ func (u Update) lost(key DaemonKey, known *workload, revision string) {
 		return
 	}
 	u.enqueueHistory(key)
-	if known.active() && !known.revisionResolved && !known.judging {
+	if known.active() && known.merging && known.judging == nil {
 		u.resolveRevision(key, known, false)
 	}
 }
@@ -272,6 +282,7 @@ func (u Update) workload(key DaemonKey) *workload {
 	known, ok := u.daemons[key]
 	if !ok {
 		known = &workload{}
+		known.cells.Facts = u.factsOf
 		u.daemons[key] = known
 		u.owners.ReplaceOrInsert(key)
 	}
@@ -310,7 +321,7 @@ func (u Update) Task(cell daemon.CellKey) Task {
 		u.Report(OwnerOf(cell))
 		u.goOn(OwnerOf(cell), known)
 	}
-	task := Task{Plan: plan, Object: known.object, Template: known.template, Selector: known.selector, Node: u.nodes[cell.Node], Claims: u.claims.of(cell)}
+	task := Task{Plan: plan, Object: known.object, Template: known.templateOf(&plan, cell.Node), Selector: known.selector, Node: u.nodes[cell.Node], Claims: u.claims.of(cell)}
 	if len(plan.Actions) > 0 {
 		task.Names = u.names(known, cell.Node)
 		task.Former = u.former(cell, known)

@@ -166,12 +166,13 @@ func (h *HealthOf) Step(u Update) (more bool) {
 	if len(some) == Batch {
 		return true
 	}
-	if !known.keptUp() {
+	if !known.keptUp() && (known.notRecorded == nil || !known.counted()) {
 		h.Health = daemon.Health{}
 		return false
 	}
 	problems := h.Health.Problems
 	h.Object, h.Health = known.object, known.cells.Health()
 	h.Health.Problems, h.Health.Now, h.Health.Native = problems, u.now, known.object.Native()
+	h.Health.NotRecorded = known.notRecorded
 	return false
 }

@@ -8,6 +8,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/everynode/everynode/api/v1alpha1"
@@ -32,14 +33,27 @@ type Revision struct {
 	labels         labels.Set
 	manyLabels     bool      // too many to compare with a selector
 	data           []byte    // the source of the records' content
+	generation     string    // of a native daemon's template
 	controller     types.UID // empty when it has none
 	ours           bool      // the controller is a daemon of ours
+}
+
+// object is as much of the ControllerRevision as its template is read back from.
+func (r *Revision) object() *appsv1.ControllerRevision {
+	return &appsv1.ControllerRevision{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: r.record.Name, Labels: r.labels,
+			Annotations: map[string]string{appsv1.DeprecatedTemplateGeneration: r.generation},
+		},
+		Data: runtime.RawExtension{Raw: r.data},
+	}
 }
 
 func (k Kinds) ObserveRevision(object *appsv1.ControllerRevision) Revision {
 	observed := Revision{
 		record: daemon.ObserveRevision(object, false), native: daemon.ObserveRevision(object, true),
 		labels: object.Labels, manyLabels: tooManyLabels(object.Labels), data: object.Data.Raw, ours: k.Owns(object),
+		generation: object.Annotations[appsv1.DeprecatedTemplateGeneration],
 	}
 	if controller := metav1.GetControllerOfNoCopy(object); controller != nil {
 		observed.controller = controller.UID
@@ -112,7 +126,7 @@ func (u Update) spare(namespace string, added *Revision) bool {
 		return false
 	}
 	subject, ok := u.Subject(DaemonKey{namespace, added.controller})
-	if !ok || !subject.revisionResolved {
+	if !ok || !subject.settled {
 		return false
 	}
 	current, duplicates := u.records.recorded(&subject)
@@ -184,20 +198,26 @@ func (u Update) recordsAndHistory(key DaemonKey) {
 	u.enqueueHistory(key)
 }
 
-// of returns a daemon's records, by name: those that it controls or may adopt, and any with the name of a new
-// record of its template.
+// of are a daemon's records, by name: those that it controls or may adopt, and whoever's has a name that
+// one would get.
 func (r *records) of(subject *Subject) []daemon.Record {
 	var records []daemon.Record
+	names := []string{subject.ID.Record}
+	if replaced := subject.ToRecord(); replaced != nil && replaced.Name != subject.ID.Record {
+		names = append(names, replaced.Name)
+	}
 	namespace := subject.Object.Namespace
 	for _, controller := range []types.UID{subject.Object.UID, ""} {
 		for _, revision := range r.held[DaemonKey{namespace, controller}] {
-			if record := subject.Record(revision); record.Holder != daemon.Somebody || record.Name == subject.ID.Record {
+			if record := subject.Record(revision); record.Holder != daemon.Somebody || slices.Contains(names, record.Name) {
 				records = append(records, record)
 			}
 		}
 	}
-	if revision, taken := r.known[namespace][subject.ID.Record]; taken && revision.controller != subject.Object.UID && revision.controller != "" {
-		records = append(records, subject.Record(revision))
+	for _, name := range names {
+		if revision, taken := r.known[namespace][name]; taken && revision.controller != subject.Object.UID && revision.controller != "" {
+			records = append(records, subject.Record(revision))
+		}
 	}
 	slices.SortFunc(records, func(a, b daemon.Record) int { return cmp.Compare(a.Name, b.Name) })
 	return records
@@ -213,15 +233,32 @@ func (r *records) recorded(subject *Subject) (current *daemon.Record, duplicates
 
 // Subject is a daemon whose history is processed; all of it is read-only.
 type Subject struct {
-	Object           *v1alpha1.DaemonSet
-	Template         *daemon.Template // its revision is empty while that is not resolved
-	ID               daemon.TemplateID
-	revisionResolved bool // the revision of the template is known
-	selector         labels.Selector
+	Object   *v1alpha1.DaemonSet
+	Template *daemon.Template // its revision is empty while that is not resolved
+	ID       daemon.TemplateID
+	// Replaced is the template that cells have until this one is settled; nil when there is none.
+	Replaced *daemon.Template
+	settled  bool // the template's revision is known, and may be a target
+	selector labels.Selector
 }
 
+// ToRecord is the template that is replaced, as history knows it.
+func (s *Subject) ToRecord() *daemon.Replaced {
+	if s.Replaced == nil {
+		return nil
+	}
+	return &daemon.Replaced{Revision: s.Replaced.Revision, Name: daemon.RevisionName(s.Object.Name, s.Replaced.Revision)}
+}
+
+// Settled reports whether the template has a record, and may be a target.
+func (s *Subject) Settled() bool { return s.settled }
+
 func (w *workload) subject() Subject {
-	return Subject{w.object, w.template, w.id, w.revisionResolved, w.selector}
+	subject := Subject{Object: w.object, Template: w.template, ID: w.id, settled: w.settled, selector: w.selector}
+	if former := w.templates[w.update]; former != nil && !w.settled && recordable(w, former.template) {
+		subject.Replaced = former.template
+	}
+	return subject
 }
 
 // mayAdopt reports whether a ControllerRevision is an orphan of the daemon's: it has no controller, carries the
@@ -289,10 +326,10 @@ func (u Update) ReportSelected(namespace string, selector labels.Selector) {
 	}
 }
 
-// Holds reports whether a daemon has a pod of a revision.
-func (u Update) Holds(key DaemonKey, revision string) bool {
+// InUse reports whether a revision is a target of a daemon's, or one of its pods has it.
+func (u Update) InUse(key DaemonKey, revision string) bool {
 	known, ok := u.daemons[key]
-	return ok && known.cells.Holds(revision)
+	return ok && (known.cells.Targets(revision) || known.cells.Holds(revision))
 }
 
 // PodsOf collects the pods of a revision of a daemon.
@@ -321,6 +358,9 @@ func (k Kinds) TrimRevision(object any) (any, error) {
 	}
 	if metav1.GetControllerOfNoCopy(revision) == nil || k.Owns(revision) {
 		trimmed.Labels, trimmed.Data = revision.Labels, revision.Data
+		if generation, given := revision.Annotations[appsv1.DeprecatedTemplateGeneration]; given {
+			trimmed.Annotations = map[string]string{appsv1.DeprecatedTemplateGeneration: generation}
+		}
 	}
 	return trimmed, nil
 }

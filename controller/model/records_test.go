@@ -48,7 +48,7 @@ func TestWorldHolds(t *testing.T) {
 	pod := makePod(set, makeNode("n1"))
 	w.podSeen(pod)
 	revision := pod.Labels["controller-revision-hash"]
-	if !w.holds(KeyOf(set), revision) || w.holds(KeyOf(set), "other") || w.holds(KeyOf(makeDaemon("other")), revision) {
+	if !w.inUse(KeyOf(set), revision) || w.inUse(KeyOf(set), "other") || w.inUse(KeyOf(makeDaemon("other")), revision) {
 		t.Error("what revisions pods have is not what the model knows")
 	}
 }
@@ -120,7 +120,9 @@ func (s countingSelector) Matches(of labels.Labels) bool {
 func TestRevisionsCompareWhatMayConcern(t *testing.T) {
 	w, _, _ := newTestWorld()
 	set := makeDaemon("d")
-	see(t, w, set)
+	if err := w.daemonSeen(set, nil); err != nil {
+		t.Fatal(err)
+	}
 	key := KeyOf(set)
 	compared := 0
 	w.daemons[key].selector = countingSelector{w.daemons[key].selector, &compared}
@@ -168,7 +170,9 @@ func TestNoRecordsWithoutASelector(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w, _, _ := newTestWorld()
 			set := makeDaemon("d")
-			see(t, w, set)
+			if err := w.daemonSeen(set, nil); err != nil {
+				t.Fatal(err)
+			}
 			orphan, err := daemon.NewRevision(daemon.NewTemplate(set, "abc"), "d-abc", 1, nil)
 			if err != nil {
 				t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/everynode/everynode/controller/fixture"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -88,6 +89,7 @@ func TestObstaclesAreForgotten(t *testing.T) {
 	w.daemonGone(KeyOf(set))
 	w.refused(KeyOf(set).On("n2"), errWhole, true) // it was under way
 	w.nodeGone("n2")
+	w.update(func(u Update) { u.ForgetRevision("ns", fixture.Record(set).Name) })
 	if size := w.Size(); size > 0 {
 		t.Errorf("%d entries are remembered", size)
 	}

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -9,67 +10,148 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// The revision of a template is that of its record, if it has one: a ControllerRevision that this or another
-// controller created, possibly by other rules than today's. Only a template that was never recorded gets its
-// revision from its content. So nothing restarts when rules change, or when another controller takes over.
+// Which revision a daemon's template has is in its record: a ControllerRevision that this or another controller made, maybe by other
+// rules than today's. So nothing restarts when rules change, or when controllers change hands.
 //
-// A native template without a record waits for it, because kube-controller-manager would resolve a collision of
-// hashes with another name. And while several records of one template are being merged, its pods do not all
-// have the same revision yet, and nothing is planned.
+// No revision becomes a target before it has a record, and before the one that it replaces has one: what pods
+// have can always be gone back to, and read back after a restart. Until then cells keep the targets that they have, and
+// pods that die come back as those; a daemon that has none yet gets no pods, as in apps/v1. While several records
+// of the one template are being made one, its pods do not all have the same revision yet, and nothing is planned.
 
-// called returns the revision of a daemon's template, and whether it is resolved.
-func (u Update) called(known *workload) (revision string, settled bool) {
-	revision = known.template.Revision
+// resolution is what is known of the revision of a daemon's template.
+type resolution struct {
+	revision string // empty while it has none
+	settled  bool   // it may be a target
+	merging  bool   // pods of its other records are being relabelled
+}
+
+// resolve finds the revision of a daemon's template.
+func (u Update) resolve(known *workload) resolution {
 	subject := known.subject()
-	current, duplicates := u.records.recorded(&subject)
+	records := u.records.of(&subject)
+	current, duplicates := daemon.CurrentRecord(records, subject.ID.Content)
+	revision := known.template.Revision
 	switch {
 	case current != nil:
 		revision = current.Revision
-	case revision == "" && (!known.object.Native() || !u.recordable(known)):
+	case revision == "" && !recordable(known, known.template):
 		revision = known.id.Revision
 	}
 	for i := range duplicates {
 		if other := duplicates[i].Revision; other != revision && known.cells.Holds(other) {
-			return revision, false
+			return resolution{revision: revision, merging: true}
 		}
 	}
-	return revision, u.begun && revision != ""
+	return resolution{revision: revision, settled: u.begun && revision != "" && known.replaced(revision).Recorded(records)}
 }
 
-// recordable reports whether a record of a native template would be selected. One that is not is never created,
-// and nothing waits for it: the daemon's pods would not be selected either, and creating one reports that.
-func (u Update) recordable(known *workload) bool {
-	template := *known.template
-	template.Revision, template.Generation = known.id.Revision, ""
+// recordable reports whether a record of a template would be selected. One that is not is never made, and nothing
+// waits for it: the daemon's pods would not be selected either, and to ask for one says so.
+func recordable(known *workload, of *daemon.Template) bool {
+	template := *of
+	template.Revision, template.Generation = cmp.Or(template.Revision, known.id.Revision), ""
 	return known.selector.Matches(labels.Set(template.PodLabels()))
 }
 
-// resolveRevision applies the present revision of a daemon's template, once its cells are counted by it: then
-// all cells are planned, or those with work to do. While the revision is not resolved, the daemon's records are
-// processed instead.
+// replaced is the template that another revision is to replace: cells have it as their target.
+func (w *workload) replaced(by string) *daemon.Replaced {
+	former := w.templates[w.update]
+	if former == nil || w.update == by || !recordable(w, former.template) {
+		return nil
+	}
+	return &daemon.Replaced{Revision: w.update, Name: daemon.RevisionName(w.name, w.update)}
+}
+
+// resolveRevision has a daemon kept up by the targets that its cells may have now, once its nodes are judged and its
+// cells are counted by them: then they are planned, or those that there is something to do about. While the
+// revision of its template is not settled, its records are looked at.
 func (u Update) resolveRevision(key DaemonKey, known *workload, due bool) {
-	revision, settled := u.called(known)
-	known.revisionResolved = settled
-	if !settled {
-		u.enqueueHistory(key)
+	if u.decide(key, known) {
+		judging := &judgeNodes{known: known}
+		known.judging = judging
+		u.later(&sequence{judging, once(func(u Update) { u.judged(key, known, judging, due) })})
 		return
 	}
-	if revision != known.template.Revision { // tasks keep the former one
-		template := *known.template
-		template.Revision = revision
-		known.template = &template
+	u.count(key, known, due)
+}
+
+// judged ends a pass over the nodes. What was seen of records and RuntimeClasses meanwhile was not looked at.
+func (u Update) judged(key DaemonKey, known *workload, judging *judgeNodes, due bool) {
+	if known.judging != judging {
+		return // another pass is under way
 	}
-	spec := &known.object.Spec
-	known.cells.Renew(daemon.RolloutState{Update: revision}, time.Duration(spec.MinReadySeconds)*time.Second, daemon.NewStrategy(&spec.UpdateStrategy))
-	known.counting = &pass{key: key, known: known, count: true, plan: true, due: due}
+	known.judging = nil
+	if known.object == nil {
+		return
+	}
+	if known.judgedBy == nil || u.resolve(known) != known.resolution {
+		u.resolveRevision(key, known, due)
+		return
+	}
+	u.count(key, known, due)
+}
+
+// count has a daemon's cells counted, and planned after that. Where there is nothing to plan, nobody needs the sums
+// but a status that reports why.
+func (u Update) count(key DaemonKey, known *workload, due bool) {
+	if known.merging || !u.begun || known.update == "" && known.notRecorded == nil {
+		return
+	}
+	known.counting = &pass{key: key, known: known, count: true, plan: known.update != "", due: due}
 	u.later(known.counting)
 }
 
-// misnamed processes a daemon's records when a changed or new pod has the revision of one of several records of
-// its template: the pass that relabelled the others could not reach it, and nothing is planned before it is
-// relabelled too.
+// decide notes which targets a daemon's cells may have, and reports whether its nodes have to be judged by other rules.
+func (u Update) decide(key DaemonKey, known *workload) (judge bool) {
+	known.resolution = u.resolve(known)
+	if !known.settled {
+		u.enqueueHistory(key)
+	}
+	switch {
+	case known.merging:
+		return false
+	case known.settled:
+		u.accept(key, known)
+		known.renew(daemon.RolloutState{Update: known.update})
+	default:
+		if known.update == "" && u.begun && !known.readBack {
+			known.readBack = true
+			u.later(&readBack{key: key, known: known})
+		}
+		revision := cmp.Or(known.template.Revision, known.id.Revision)
+		known.renew(daemon.RolloutState{Update: revision, Policy: daemon.AllOn(known.update)})
+	}
+	rules := known.rules
+	if current := known.templates[known.update]; current != nil {
+		rules = current.rules
+	}
+	judge = rules != known.judgedBy || len(known.templates) > 1
+	known.judgedBy = rules
+	return judge
+}
+
+// accept makes a daemon's template the one that its cells are to have.
+func (u Update) accept(key DaemonKey, known *workload) {
+	if known.revision != known.template.Revision { // tasks hold on to the one that was
+		template := *known.template
+		template.Revision = known.revision
+		known.template = &template
+	}
+	known.update, known.notRecorded = known.revision, nil
+	u.keep(key, known, &rendered{known.template, known.templateRules, known.rules})
+	known.priority = u.priorities.of(known.template.Pod.Spec.PriorityClassName)
+}
+
+func (w *workload) renew(state daemon.RolloutState) {
+	spec := &w.object.Spec
+	w.cells.Renew(state, time.Duration(spec.MinReadySeconds)*time.Second, daemon.NewStrategy(&spec.UpdateStrategy))
+}
+
+// misnamed has a daemon's records looked at when a pod that changed or is new has the revision of one of
+// several records of its template: the pass that relabelled the others could not reach it, and
+// nothing is planned before it is relabelled too.
 func (u Update) misnamed(key DaemonKey, known *workload, revision string) {
-	if !u.begun || !known.active() || known.revisionResolved || known.judging {
+	if !u.begun || !known.active() || known.settled || known.judging != nil {
 		return
 	}
 	subject := known.subject()
@@ -79,13 +161,30 @@ func (u Update) misnamed(key DaemonKey, known *workload, revision string) {
 	}
 }
 
-// RecordsChanged processes a daemon whose records changed.
+// RecordsChanged looks at a daemon whose records changed.
 func (u Update) RecordsChanged(key DaemonKey) {
 	known := u.daemons[key]
-	if !u.begun || !known.active() || known.judging {
+	if u.begun && known.active() && known.judging == nil && u.resolve(known) != known.resolution {
+		u.resolveRevision(key, known, false)
+	}
+}
+
+// RecordAgain has the histories of those daemons of a namespace looked at whose template could not be recorded.
+func (u Update) RecordAgain(namespace string) {
+	for _, subject := range u.subjects(namespace, func(known *workload) bool { return known.notRecorded != nil }) {
+		u.enqueueHistory(KeyOf(subject.Object))
+	}
+}
+
+// SetNotRecorded notes why the record of a daemon's template, or of the one that it replaces, could not be stored.
+func (u Update) SetNotRecorded(key DaemonKey, problem daemon.Problem) {
+	known := u.daemons[key]
+	if known == nil || known.settled || known.notRecorded != nil && *known.notRecorded == problem {
 		return
 	}
-	if revision, settled := u.called(known); settled != known.revisionResolved || revision != known.template.Revision {
-		u.resolveRevision(key, known, false)
+	known.notRecorded = &problem
+	u.Report(key)
+	if known.update == "" && known.counted() {
+		u.count(key, known, false)
 	}
 }

@@ -1,15 +1,15 @@
 package model
 
 import (
-	corev1 "k8s.io/api/core/v1"
+	"slices"
+
 	nodev1 "k8s.io/api/node/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 
-	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// SeeRuntimeClass takes a RuntimeClass as it is now. The nodes are judged again for the daemons whose template names it,
+// SeeRuntimeClass takes a RuntimeClass as it is now. The nodes are judged again for the daemons with a template that names it,
 // and pods are asked for again that were refused because it did not exist, or for what it was.
 func (u Update) SeeRuntimeClass(class *nodev1.RuntimeClass) {
 	for _, key := range inOrder(u.index.byRuntimeClass[class.Name]) {
@@ -31,39 +31,67 @@ func (u Update) ForgetRuntimeClass(name string) {
 	}
 }
 
-// reschedule judges the nodes again for the daemons of a class.
+// reschedule judges the nodes again for the daemons of a class, each node by the class of its target's template. A pass
+// that is under way starts again at its end (judged).
 func (u Update) reschedule(class string) {
 	for _, key := range inOrder(u.index.byRuntimeClass[class]) {
 		known := u.daemons[key]
-		known.rules = u.rulesOf(known.object, known.templateRules)
-		u.later(&judgeNodes{known: known, rules: known.rules, news: func(u Update, node *corev1.Node, _ daemon.Verdict) {
-			u.changed(key.On(node.Name))
-		}})
+		if classOf(known.template) == class {
+			known.rules = u.withClass(known.template, known.templateRules)
+		}
+		for _, of := range known.templates {
+			if classOf(of.template) == class {
+				of.rules = u.withClass(of.template, of.templateRules)
+			}
+		}
+		known.judgedBy = nil
+		if known.judging == nil && known.unserved == nil {
+			u.resolveRevision(key, known, true)
+		}
 	}
 }
 
-// rulesOf adds what the RuntimeClass of a daemon asks of nodes to the rules of its template. That of a native daemon does
-// not count, as in apps/v1.
-func (u Update) rulesOf(object *v1alpha1.DaemonSet, rules *daemon.Rules) *daemon.Rules {
-	if class := runtimeClassOf(object); class != "" {
-		return rules.WithScheduling(&object.Spec.Template, u.schedulings[class])
+// withClass adds the node requirements of a template's RuntimeClass to its rules.
+func (u Update) withClass(template *daemon.Template, rules *daemon.Rules) *daemon.Rules {
+	if class := classOf(template); class != "" {
+		return rules.WithScheduling(&template.Pod, u.schedulings[class])
 	}
 	return rules
 }
 
-func runtimeClassOf(object *v1alpha1.DaemonSet) string {
-	if object == nil || object.Native() {
+// classOf returns the RuntimeClass that a template names. That of a native daemon does not count, as in apps/v1.
+func classOf(template *daemon.Template) string {
+	if daemon.Native(&template.Owner) {
 		return ""
 	}
-	return daemon.RuntimeClassOf(&object.Spec.Template)
+	return daemon.RuntimeClassOf(&template.Pod)
 }
 
-// noteRuntimeClass finds a daemon by the class that it names from now on; none, when it is gone.
-func (u Update) noteRuntimeClass(key DaemonKey, known *workload, class string) {
-	if known.runtimeClass != "" {
-		drop(u.index.byRuntimeClass, known.runtimeClass, key)
+// noteRuntimeClasses finds a daemon by the classes that its templates name from now on; by none, when it is gone.
+func (u Update) noteRuntimeClasses(key DaemonKey, known *workload) {
+	for _, class := range known.runtimeClasses {
+		drop(u.index.byRuntimeClass, class, key)
 	}
-	if known.runtimeClass = class; class != "" {
+	known.runtimeClasses = known.classes()
+	for _, class := range known.runtimeClasses {
 		put(u.index.byRuntimeClass, class, key, known)
 	}
+}
+
+// classes are those of the present template and of the templates of cells and pods.
+func (w *workload) classes() (classes []string) {
+	if w.object == nil {
+		return nil
+	}
+	templates := []*daemon.Template{w.template}
+	for _, of := range w.templates {
+		templates = append(templates, of.template)
+	}
+	for _, template := range templates {
+		if class := classOf(template); class != "" {
+			classes = append(classes, class)
+		}
+	}
+	slices.Sort(classes)
+	return slices.Compact(classes)
 }

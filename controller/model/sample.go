@@ -18,7 +18,7 @@ func EmittedPods(into map[string]map[string]func() *corev1.Pod) Work {
 		if into[key.Namespace] == nil {
 			into[key.Namespace] = map[string]func() *corev1.Pod{}
 		}
-		template, node := known.template, u.nodes[first]
+		template, node := known.templates[known.update].template, u.nodes[first]
 		into[key.Namespace][known.object.Name] = func() *corev1.Pod {
 			return plain(daemon.NewPod(template, node, template.PodName(node.Name, "sample", false)))
 		}

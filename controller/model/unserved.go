@@ -45,7 +45,7 @@ func servable(object *v1alpha1.DaemonSet, wrong error) (terms, *daemon.Problem) 
 func (u Update) unserve(key DaemonKey, object *v1alpha1.DaemonSet, problem *daemon.Problem) error {
 	known := u.workload(key)
 	news := known.unserved == nil || *known.unserved != *problem
-	known.name, known.object, known.unserved, known.revisionResolved = object.Name, object, problem, false
+	known.name, known.object, known.unserved, known.resolution = object.Name, object, problem, resolution{}
 	u.Report(key)
 	if !news {
 		return nil

@@ -162,6 +162,7 @@ func (p *pass) countSome(u Update) (more bool) {
 		return true
 	}
 	p.known.counting = nil
+	u.dropUnused(p.key, p.known)
 	p.count, p.grant, p.last = false, true, ""
 	u.Report(p.key)
 	return true

@@ -37,6 +37,7 @@ type Health struct {
 	// Unavailable are the first nodes, by name, that Counters count as unavailable.
 	Unavailable []string
 	Problems    map[string]Problem // by node
+	NotRecorded *Problem           // why the current template is no target yet; nil when it is one
 	Now         time.Time
 	// Native conditions are restricted: status and reasons follow from the numbers, which apps/v1 defines.
 	Native bool
@@ -165,6 +166,9 @@ func (h *Health) describeWaiting(groups []ProblemGroup) string {
 
 func (h *Health) degraded() metav1.Condition {
 	const kind = v1alpha1.ConditionDegraded
+	if h.NotRecorded != nil {
+		return condition(kind, true, h.NotRecorded.Reason, "%s", h.NotRecorded.Message)
+	}
 	groups := slices.Concat(groupProblems(h.Problems), h.Excluded)
 	if !h.Native {
 		groups = append(groups, h.overdue()...)

@@ -1,0 +1,119 @@
+package model
+
+import (
+	"cmp"
+
+	"github.com/everynode/everynode/internal/daemon"
+)
+
+// rendered is a template that cells may have as their target, with the rules that nodes are judged by for it.
+type rendered struct {
+	template      *daemon.Template // read only
+	templateRules *daemon.Rules    // without those of its RuntimeClass
+	rules         *daemon.Rules
+}
+
+// keep holds a template, once for each revision, until nothing has it any more.
+func (u Update) keep(key DaemonKey, known *workload, of *rendered) {
+	if known.templates == nil {
+		known.templates = map[string]*rendered{}
+	}
+	known.templates[of.template.Revision] = of
+	u.noteRuntimeClasses(key, known)
+}
+
+// dropUnused forgets the templates that no cell has as its target and no pod has.
+func (u Update) dropUnused(key DaemonKey, known *workload) {
+	before := len(known.templates)
+	for revision := range known.templates {
+		if revision != known.update && !known.cells.Targets(revision) && !known.cells.Holds(revision) {
+			delete(known.templates, revision)
+		}
+	}
+	if len(known.templates) < before {
+		u.noteRuntimeClasses(key, known)
+	}
+}
+
+// rulesOf are those that a node is judged by: those of the template that its pod is to be made from.
+func (w *workload) rulesOf(node string) *daemon.Rules {
+	if of := w.templates[w.cells.TargetOf(node)]; of != nil {
+		return of.rules
+	}
+	return w.rules
+}
+
+// templateOf is the template of the pod that a plan makes, or that follows those that it deletes; nil when it is not known.
+func (w *workload) templateOf(plan *daemon.Plan, node string) *daemon.Template {
+	for i := range plan.Actions {
+		if action := &plan.Actions[i]; action.Op == daemon.Create {
+			if of := w.templates[action.Revision]; of != nil {
+				return of.template
+			}
+			return nil
+		}
+	}
+	return w.templateOn(node)
+}
+
+// templateOn is the template of the next pod on a node.
+func (w *workload) templateOn(node string) *daemon.Template {
+	if of := w.templates[w.cells.TargetOf(node)]; of != nil {
+		return of.template
+	}
+	return w.template
+}
+
+// readBack finds the template that a daemon's cells had before this process began: the one that was recorded last,
+// while the present one has no record. It is decoded while the model is not locked: how large it is
+// is up to whoever wrote it.
+type readBack struct {
+	key   DaemonKey
+	known *workload
+
+	identity *daemon.Template
+	found    *Revision
+	read     *rendered
+}
+
+func (r *readBack) Step(u Update) (more bool) {
+	known := r.known
+	if u.daemons[r.key] != known || !known.active() || known.settled || known.update != "" {
+		return false
+	}
+	if r.identity == nil {
+		r.identity, r.found = known.template, u.records.newest(known)
+		return r.found != nil
+	}
+	if r.read == nil || !recordable(known, r.read.template) {
+		return false
+	}
+	known.update = r.read.template.Revision
+	r.read.rules = u.withClass(r.read.template, r.read.templateRules)
+	u.keep(r.key, known, r.read)
+	u.resolveRevision(r.key, known, false)
+	return false
+}
+
+func (r *readBack) Compute() {
+	template, err := daemon.TemplateFromRecord(r.identity, r.found.object())
+	if err != nil {
+		return // it is not the template of any pod that could be made
+	}
+	r.read = &rendered{template: template, templateRules: daemon.NewRules(&template.Pod)}
+}
+
+// newest is the last of a daemon's records; nil when it has none.
+func (r *records) newest(known *workload) (newest *Revision) {
+	subject := known.subject()
+	for _, revision := range r.held[KeyOf(known.object)] {
+		record := subject.Record(revision)
+		if record.Holder != daemon.Ours || record.Terminating || record.Content == subject.ID.Content {
+			continue
+		}
+		if newest == nil || cmp.Or(cmp.Compare(newest.record.Number, record.Number), cmp.Compare(newest.record.Name, record.Name)) < 0 {
+			newest = revision
+		}
+	}
+	return newest
+}
