@@ -109,25 +109,25 @@ func creations(leaseNamespace string) map[string]creation {
 	}
 	const issuance = "everynode-controller-issuance"
 	return map[string]creation{
-		"a StatefulSet's record":       {lab.Controller, "everynode-controller-revisions", revision, "no DaemonSet's"},
-		"a record of nobody's":         {lab.Controller, "everynode-controller-revisions", bare("apps/v1", "ControllerRevision", theirs, "nobodys", map[string]any{"revision": int64(1), "data": map[string]any{}}), "no DaemonSet's"},
-		"a record with two owners":     {lab.Controller, "everynode-controller-revisions", joint, "no other owner"},
+		"a StatefulSet's record":       {lab.Controller, "everynode-controller-revisions", revision, "no DaemonSet controls"},
+		"a record of nobody's":         {lab.Controller, "everynode-controller-revisions", bare("apps/v1", "ControllerRevision", theirs, "nobodys", map[string]any{"revision": int64(1), "data": map[string]any{}}), "no DaemonSet controls"},
+		"a record with two owners":     {lab.Controller, "everynode-controller-revisions", joint, "may not add another owner"},
 		"a kubelet's event":            {lab.Controller, "everynode-controller-events", eventOf(lab.Controller, "kubelet", true).object, "reports itself"},
-		"its scheduler's lease":        {lab.Controller, "everynode-controller-leases", bare("coordination.k8s.io/v1", "Lease", own, "everynode-scheduler", nil), "and no other"},
+		"its scheduler's lease":        {lab.Controller, "everynode-controller-leases", bare("coordination.k8s.io/v1", "Lease", own, "everynode-scheduler", nil), "may only write the lease"},
 		"a Secret that is copied into": {lab.Controller, "everynode-controller-secrets", of("v1", "Secret", own, "everynode-webhook-ca", map[string]any{"type": "Opaque"}), "not their metadata"},
 
-		"a certificate of the cluster's CA": {lab.Controller, issuance, certificate("everynode-webhook", "everynode-webhook-tls", "company", "ClusterIssuer"), "and for no others"},
-		"a certificate of another issuer":   {lab.Controller, issuance, certificate("everynode-webhook", "everynode-webhook-tls", "company", "Issuer"), "and for no others"},
-		"a certificate in another Secret":   {lab.Controller, issuance, certificate("everynode-webhook", "registry", "everynode-webhook-issuer", "Issuer"), "and for no others"},
-		"a certificate of another name":     {lab.Controller, issuance, certificate("evil", "everynode-webhook-tls", "everynode-webhook-issuer", "Issuer"), "and for no others"},
+		"a certificate of the cluster's CA": {lab.Controller, issuance, certificate("everynode-webhook", "everynode-webhook-tls", "company", "ClusterIssuer"), "may only request the Certificates"},
+		"a certificate of another issuer":   {lab.Controller, issuance, certificate("everynode-webhook", "everynode-webhook-tls", "company", "Issuer"), "may only request the Certificates"},
+		"a certificate in another Secret":   {lab.Controller, issuance, certificate("everynode-webhook", "registry", "everynode-webhook-issuer", "Issuer"), "may only request the Certificates"},
+		"a certificate of another name":     {lab.Controller, issuance, certificate("evil", "everynode-webhook-tls", "everynode-webhook-issuer", "Issuer"), "may only request the Certificates"},
 		"a certificate with a template":     {lab.Controller, issuance, templated, "secretTemplate"},
-		"an issuer of another Secret":       {lab.Controller, issuance, issuer("everynode-webhook-issuer", map[string]any{"ca": map[string]any{"secretName": "registry"}}), "and no others"},
-		"an issuer with somebody's account": {lab.Controller, issuance, issuer("everynode-webhook-self-signed", map[string]any{"selfSigned": map[string]any{}, "vault": map[string]any{"server": "x"}}), "and no others"},
-		"an issuer of another name":         {lab.Controller, issuance, issuer("evil", map[string]any{"selfSigned": map[string]any{}}), "and no others"},
+		"an issuer of another Secret":       {lab.Controller, issuance, issuer("everynode-webhook-issuer", map[string]any{"ca": map[string]any{"secretName": "registry"}}), "may only create the Issuers"},
+		"an issuer with somebody's account": {lab.Controller, issuance, issuer("everynode-webhook-self-signed", map[string]any{"selfSigned": map[string]any{}, "vault": map[string]any{"server": "x"}}), "may only create the Issuers"},
+		"an issuer of another name":         {lab.Controller, issuance, issuer("evil", map[string]any{"selfSigned": map[string]any{}}), "may only create the Issuers"},
 
-		"another component's lease": {lab.EverynodeScheduler, "everynode-scheduler-leases", bare("coordination.k8s.io/v1", "Lease", leaseNamespace, "kube-controller-manager", nil), "and no other"},
+		"another component's lease": {lab.EverynodeScheduler, "everynode-scheduler-leases", bare("coordination.k8s.io/v1", "Lease", leaseNamespace, "kube-controller-manager", nil), "may only write the lease"},
 		"another's event":           {lab.EverynodeScheduler, "everynode-scheduler-events", eventOf(lab.EverynodeScheduler, "kubelet", true).object, "reports itself"},
-		"a claim of nobody's":       {lab.EverynodeScheduler, "everynode-scheduler-devices", bare("resource.k8s.io/v1", "ResourceClaim", theirs, "evil", map[string]any{"spec": map[string]any{}}), "no others"},
+		"a claim of nobody's":       {lab.EverynodeScheduler, "everynode-scheduler-devices", bare("resource.k8s.io/v1", "ResourceClaim", theirs, "evil", map[string]any{"spec": map[string]any{}}), "may only create and delete claims of that kind"},
 	}
 }
 
