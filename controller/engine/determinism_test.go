@@ -47,8 +47,14 @@ func run(t *testing.T, seed uint64, steps int) string {
 func (s *sim) rest() {
 	s.faults = false
 	s.setClass(false)
+	const most = 100_000 // of an engine that has nothing left to do; others write for as long as they are let
+	steps := 0
 	for i := range 1000 {
 		for s.engineStep() {
+			if steps++; steps > most {
+				s.logHistory()
+				s.t.Fatalf("L2: the engine is still at work after %d steps", most)
+			}
 		}
 		for _, pod := range s.pods() {
 			s.serve(pod)
