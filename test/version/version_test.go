@@ -89,7 +89,7 @@ func TestWhatRunsSaysWhatItIs(t *testing.T) {
 			return "no everynode_build_info of version " + version, nil
 		})
 		log := readLog(t, c, name)
-		if !strings.Contains(log, name+" starts") || !strings.Contains(log, fmt.Sprintf("version=%q", version)) {
+		if !strings.Contains(log, "Starting "+name) || !strings.Contains(log, fmt.Sprintf("version=%q", version)) {
 			t.Errorf("the log of %s does not begin with its version", name)
 		}
 		if name == lab.Webhook {
