@@ -186,15 +186,21 @@ func (u Update) place(pod *Pod) {
 			known.name = pod.family.Value().daemon
 		}
 		known.cells.SetPod(cell.Node, &pod.Pod, u.now)
-		if node := u.nodes[cell.Node]; node != nil && pod.Wait != (daemon.Wait{}) {
-			known.cells.JudgePlacement(node, u.now)
-		}
+		u.judgePlacement(cell, known)
 		if had && old.Revision != pod.Revision {
 			u.lost(OwnerOf(cell), known, old.Revision)
 		}
 		u.misnamed(OwnerOf(cell), known, pod.Revision)
 		u.podChanged(cell)
 		u.noteFormer(cell, known, pod)
+	}
+}
+
+// judgePlacement looks whether the pod that waits for a cell's node can ever run there. It may be another one than before
+// whenever a pod of the cell has come, changed or gone.
+func (u Update) judgePlacement(cell daemon.CellKey, known *workload) {
+	if node := u.nodes[cell.Node]; node != nil {
+		known.cells.JudgePlacement(node, u.now)
 	}
 }
 
@@ -234,6 +240,7 @@ func (u Update) takeOut(pod *Pod, remove func(*daemon.Cells, string, types.UID, 
 	cell := pod.Cell()
 	known := u.daemons[OwnerOf(cell)]
 	remove(&known.cells, cell.Node, pod.UID, u.now)
+	u.judgePlacement(cell, known)
 	u.index.noFormer(pod.UID)
 	u.lost(OwnerOf(cell), known, pod.Revision)
 	u.podChanged(cell)
@@ -347,6 +354,7 @@ func (u Update) names(known *workload, node string) []string {
 func (u Update) Deleted(cell daemon.CellKey, pod types.UID) {
 	if known, ok := u.daemons[OwnerOf(cell)]; ok {
 		known.cells.Deleted(cell.Node, pod, u.now)
+		u.judgePlacement(cell, known)
 		u.goOn(OwnerOf(cell), known)
 	}
 }
