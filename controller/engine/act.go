@@ -193,6 +193,9 @@ func toldOf(owner *v1alpha1.DaemonSet, err error) (regarding, related runtime.Ob
 // createAs makes a pod. That it is there already is an answer too: its name says that it comes after the same
 // pods, and the cache will show it.
 func (a *actor) createAs(ctx context.Context, cell daemon.CellKey, task *task, action daemon.Action, name string) error {
+	if task.Template == nil {
+		return fmt.Errorf("the template of revision %s is not known: keep its ControllerRevision, or change spec.template", action.Revision)
+	}
 	pod := daemon.NewPod(task.Template, task.Node, name)
 	if action.Reason == daemon.ReasonSurge {
 		daemon.Surge(pod)

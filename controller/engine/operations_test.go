@@ -20,6 +20,16 @@ func TestUnknownOperationIsAnError(t *testing.T) {
 			}
 		}
 	})
+	t.Run("of a template that is not known", func(t *testing.T) {
+		s := newStage(t)
+		cell := daemon.CellKey{Namespace: s.set.Namespace, Owner: s.set.UID, Node: s.node.Name}
+		task := task{Task: s.world.startTask(cell)}
+		task.Template = nil
+		err := s.actor.do(t.Context(), cell, &task, daemon.Action{Op: daemon.Create, Revision: "r7"})
+		if err == nil || !strings.Contains(err.Error(), "revision r7 is not known") {
+			t.Errorf("%v, want an error", err)
+		}
+	})
 	t.Run("of history", func(t *testing.T) {
 		s := newShelf(t)
 		for op, known := range map[daemon.Op]bool{"": false, "Replace": false, daemon.Keep: true} {
