@@ -24,7 +24,7 @@ func TestActClaims(t *testing.T) {
 	}{
 		"adopt":                              {change: orphaned, live: func(*v1alpha1.DaemonSet) {}, wantOwned: true, wantEvent: true},
 		"adopt for a daemon that is gone":    {change: orphaned},
-		"adopt for another of the same name": {change: orphaned, live: func(set *v1alpha1.DaemonSet) { set.UID = "uid-anew" }},
+		"adopt for another of the same name": {change: orphaned, live: func(set *v1alpha1.DaemonSet) { set.UID = "uid-again" }},
 		"adopt for a daemon that is deleted": {change: orphaned, live: func(set *v1alpha1.DaemonSet) { set.Finalizers = []string{"example.com/wait"}; deleting(set) }},
 		"release":                            {change: func(pod *corev1.Pod) { relabelled(pod); bound("n1")(pod) }, wantEvent: true},
 	}

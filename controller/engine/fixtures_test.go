@@ -129,19 +129,9 @@ func (s *state) task(cell daemon.CellKey) (task model.Task) {
 	return task
 }
 
-// steps are a plan in short.
-func steps(plan daemon.Plan) (steps []string) {
-	for _, action := range plan.Actions {
-		steps = append(steps, fmt.Sprintf("%s %s: %s", action.Op, action.Pod.UID, action.Reason))
-	}
-	return steps
-}
-
 func wantSteps(t *testing.T, w *state, key daemon.CellKey, want ...string) {
 	t.Helper()
-	if diff := cmp.Diff(want, steps(w.task(key).Plan), cmpopts.EquateEmpty()); diff != "" {
-		t.Errorf("plan of %v (-want, +got):\n%s", key, diff)
-	}
+	fixture.WantSteps(t, key, w.task(key).Plan, want)
 }
 
 func wantQueued(t *testing.T, q *queues, wantPlans []string, wantReports []types.UID) {
@@ -162,7 +152,7 @@ func see(t *testing.T, w *state, set *v1alpha1.DaemonSet) {
 	}
 }
 
-const createStep = "Create : Missing"
+const createStep = fixture.CreateStep
 
 func ofReplicaSet(pod *corev1.Pod) { pod.OwnerReferences[0].Kind = "ReplicaSet" }
 

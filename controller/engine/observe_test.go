@@ -98,12 +98,12 @@ func TestHandlersTellUpdatesFromReplacements(t *testing.T) {
 	pods.Deleted(second)
 	wantSteps(t, w, model.KeyOf(set).On("n1"), createStep)
 
-	anew := makeDaemon("d")
-	anew.UID = "uid-d-anew"
-	o.DaemonSets().Updated(seenAs(set), seenAs(anew))
-	w.revisionSeen(fixture.Record(anew))
+	again := makeDaemon("d")
+	again.UID = "uid-d-again"
+	o.DaemonSets().Updated(seenAs(set), seenAs(again))
+	w.revisionSeen(fixture.Record(again))
 	wantSteps(t, w, model.KeyOf(set).On("n1"))
-	wantSteps(t, w, model.KeyOf(anew).On("n1"), createStep)
+	wantSteps(t, w, model.KeyOf(again).On("n1"), createStep)
 }
 
 // While a daemon's status may not be written, asking for it costs no pass of the queue.

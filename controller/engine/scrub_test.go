@@ -118,8 +118,8 @@ func TestScrubWaitsForEachChange(t *testing.T) {
 // did not change.
 func TestScrubKnowsAPodByItsVersion(t *testing.T) {
 	s, _, c, store, pod := scrubbed(t)
-	anew := *pod
-	if err := store.Update(&anew); err != nil {
+	again := *pod
+	if err := store.Update(&again); err != nil {
 		t.Fatal(err)
 	}
 	for look := range 2 {

@@ -52,14 +52,27 @@ func BenchmarkNodeJoin(b *testing.B) {
 // cells.
 func BenchmarkMemory(b *testing.B) {
 	for b.Loop() {
-		var before, after runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&before)
-		w, _ := deaf(b, 20, 15000)
-		runtime.GC()
-		runtime.ReadMemStats(&after)
-		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/(1<<20), "MiB")
-		runtime.KeepAlive(w)
+		b.ReportMetric(float64(liveBytes(b, 20, 15000))/(1<<20), "MiB")
+	}
+}
+
+// liveBytes is what a model of so many daemons on so many nodes keeps in the heap.
+func liveBytes(tb testing.TB, daemons, nodes int) uint64 {
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	w, _ := deaf(tb, daemons, nodes)
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	runtime.KeepAlive(w)
+	return after.HeapAlloc - before.HeapAlloc
+}
+
+// A pod with its cell took 819 bytes while the cache and the cell had a record each, and takes 630 now.
+func TestModelStaysSmall(t *testing.T) {
+	const daemons, nodes, most = 20, 1_000, 720
+	if each := liveBytes(t, daemons, nodes) / (daemons * nodes); each > most {
+		t.Errorf("a pod with its cell takes %d bytes, want at most %d", each, most)
 	}
 }
 

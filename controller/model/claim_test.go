@@ -98,15 +98,15 @@ func TestWorldClaimsOfAGoneDaemon(t *testing.T) {
 	wantStrings(t, "due", []string{"adopt p"}, claimsOf(w, set, "n1"))
 	w.daemonGone(KeyOf(set))
 	wantStrings(t, "due of the gone one", nil, claimsOf(w, set, "n1"))
-	anew := makeDaemon("d")
-	anew.UID = "uid-anew"
-	see(t, w, anew)
-	wantStrings(t, "due of the next one", []string{"adopt p"}, claimsOf(w, anew, "n1"))
+	again := makeDaemon("d")
+	again.UID = "uid-again"
+	see(t, w, again)
+	wantStrings(t, "due of the next one", []string{"adopt p"}, claimsOf(w, again, "n1"))
 
 	other := makeDaemon("other")
 	other.Spec.Selector, other.Spec.Template.Labels = set.Spec.Selector, set.Spec.Template.Labels
 	see(t, w, other)
-	w.daemonGone(KeyOf(anew))
+	w.daemonGone(KeyOf(again))
 	wantStrings(t, "due of another one", []string{"adopt p"}, claimsOf(w, other, "n1"))
 }
 
@@ -121,14 +121,14 @@ func TestWorldReleasesNothingOfAGoneDaemon(t *testing.T) {
 	w.podSeen(pod)
 	wantStrings(t, "due", []string{"release p"}, claimsOf(w, set, "n1"))
 	w.daemonGone(KeyOf(set))
-	anew := makeDaemon("d")
-	anew.UID = "uid-anew"
-	see(t, w, anew)
-	if w.task(KeyOf(anew).On("n1")).Former != pod.Name {
+	again := makeDaemon("d")
+	again.UID = "uid-again"
+	see(t, w, again)
+	if w.task(KeyOf(again).On("n1")).Former != pod.Name {
 		t.Error("the next daemon does not wait for the pod")
 	}
 	w.podGone(pod)
-	if w.task(KeyOf(anew).On("n1")).Former != "" {
+	if w.task(KeyOf(again).On("n1")).Former != "" {
 		t.Error("the next daemon waits for a pod that is gone")
 	}
 }

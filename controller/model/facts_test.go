@@ -7,6 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/controller/fixture"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -46,7 +47,7 @@ func TestFactsWakeWhoReadsThem(t *testing.T) {
 	w.update(func(u Update) { u.keep(KeyOf(reads), known, &rendered{daemon.NewTemplate(reads, first), rules, rules}) })
 	known.renew(daemon.RolloutState{Update: known.update, Policy: readyOnly{first}})
 	w.run(&judgeNodes{known: known})
-	wantStrings(t, "while the node is not ready", []string{"Create : Missing"}, steps(w.task(KeyOf(reads).On("n1")).Plan))
+	wantStrings(t, "while the node is not ready", []string{"Create : Missing"}, fixture.Steps(w.task(KeyOf(reads).On("n1")).Plan))
 
 	q.drain()
 	w.run(&SeeNode{Before: node(corev1.ConditionFalse), Node: node(corev1.ConditionFalse)})
@@ -56,7 +57,7 @@ func TestFactsWakeWhoReadsThem(t *testing.T) {
 	w.run(&SeeNode{Before: node(corev1.ConditionFalse), Node: node(corev1.ConditionTrue)})
 	plans, _ := q.drain()
 	wantStrings(t, "planned", []string{"uid-reads on n1"}, plans)
-	wantStrings(t, "on a ready node, which the update's selector excludes", nil, steps(w.task(KeyOf(reads).On("n1")).Plan))
+	wantStrings(t, "on a ready node, which the update's selector excludes", nil, fixture.Steps(w.task(KeyOf(reads).On("n1")).Plan))
 	w.nodeGone("n1")
 	if len(w.facts) > 0 {
 		t.Error("the facts of a node that is gone are kept")

@@ -14,22 +14,13 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/controller/fixture"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// steps are a plan in short.
-func steps(plan daemon.Plan) (steps []string) {
-	for _, action := range plan.Actions {
-		steps = append(steps, fmt.Sprintf("%s %s: %s", action.Op, action.Pod.UID, action.Reason))
-	}
-	return steps
-}
-
 func wantSteps(t *testing.T, w *world, key daemon.CellKey, want ...string) {
 	t.Helper()
-	if diff := cmp.Diff(want, steps(w.task(key).Plan), cmpopts.EquateEmpty()); diff != "" {
-		t.Errorf("plan of %v (-want, +got):\n%s", key, diff)
-	}
+	fixture.WantSteps(t, key, w.task(key).Plan, want)
 }
 
 func wantQueued(t *testing.T, q *queues, wantPlans []string, wantReports []types.UID) {
@@ -50,7 +41,7 @@ func see(t *testing.T, w *world, set *v1alpha1.DaemonSet) {
 	}
 }
 
-const createStep = "Create : Missing"
+const createStep = fixture.CreateStep
 
 func TestWorldPodBeforeItsDaemon(t *testing.T) {
 	w, q, _ := newTestWorld()
@@ -176,13 +167,13 @@ func TestWorldPodChangesItsOwner(t *testing.T) {
 }
 
 func TestWorldNodeMadeAnew(t *testing.T) {
-	old, anew := makeNode("n1"), makeNode("n1", incarnation("uid-n1-anew"))
+	old, again := makeNode("n1"), makeNode("n1", incarnation("uid-n1-again"))
 	tests := map[string]struct {
 		happens func(*world)
 		want    string
 	}{
-		"seen as gone and back": {happens: func(w *world) { w.nodeGone("n1"); w.nodeSeen(anew) }, want: "NodeReplaced"},
-		"seen as an update":     {happens: func(w *world) { w.nodeSeen(anew) }, want: "NodeReplaced"},
+		"seen as gone and back": {happens: func(w *world) { w.nodeGone("n1"); w.nodeSeen(again) }, want: "NodeReplaced"},
+		"seen as an update":     {happens: func(w *world) { w.nodeSeen(again) }, want: "NodeReplaced"},
 		"gone for now":          {happens: func(w *world) { w.nodeGone("n1") }, want: "NodeGone"},
 	}
 	for name, test := range tests {
@@ -202,13 +193,13 @@ func TestWorldNodeMadeAnew(t *testing.T) {
 			ending := pod.DeepCopy()
 			terminating(ending)
 			w.podSeen(ending)
-			w.nodeSeen(anew)
+			w.nodeSeen(again)
 			wantSteps(t, w, key) // it holds its place (S1)
 			q.drain()
 			w.podGone(ending)
 			wantQueued(t, q, []string{"uid-d on n1"}, []types.UID{"uid-d"})
 			wantSteps(t, w, key, createStep)
-			if node := w.task(key).Node; node.UID != anew.UID {
+			if node := w.task(key).Node; node.UID != again.UID {
 				t.Errorf("the pod would be made for incarnation %s", node.UID)
 			}
 		})
@@ -535,7 +526,7 @@ func (p *play) podGoes(t *rapid.T) {
 // work plans and reports what events asked for.
 func (p *play) work() {
 	for _, key := range p.queues.plans {
-		p.planned[key] = steps(p.world.task(key).Plan)
+		p.planned[key] = fixture.Steps(p.world.task(key).Plan)
 	}
 	for _, uid := range p.queues.reports {
 		_, p.reported[uid] = countersOf(p.world, DaemonKey{"ns", uid})
@@ -561,8 +552,8 @@ func (p *play) check(t *rapid.T) {
 		}
 		for _, node := range []string{"n1", "n2"} {
 			key := KeyOf(set).On(node)
-			want := steps(told.task(key).Plan)
-			if diff := cmp.Diff(want, steps(p.world.task(key).Plan), cmpopts.EquateEmpty()); diff != "" {
+			want := fixture.Steps(told.task(key).Plan)
+			if diff := cmp.Diff(want, fixture.Steps(p.world.task(key).Plan), cmpopts.EquateEmpty()); diff != "" {
 				t.Fatalf("plan of %v (-want, +got):\n%s", key, diff)
 			}
 			if diff := cmp.Diff(want, p.planned[key], cmpopts.EquateEmpty()); diff != "" && len(want) > 0 {

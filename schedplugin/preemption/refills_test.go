@@ -47,7 +47,7 @@ func TestRefills(t *testing.T) {
 		"who was there is there":         {{pods: []*corev1.Pod{a, b}, made: true}, {pods: []*corev1.Pod{b}}},
 		"the victim is terminating":      {{pods: []*corev1.Pod{a}, made: true}, {pods: []*corev1.Pod{leaving(low("a")), b}}},
 		"another one came":               {{pods: []*corev1.Pod{a}, made: true}, {pods: []*corev1.Pod{b}, want: taken(by, 1, 5*time.Second, true)}},
-		"one of the same name came":      {{pods: []*corev1.Pod{low("b")}, made: true}, {pods: []*corev1.Pod{anew(low("b"))}, want: taken(by, 1, 5*time.Second, true)}},
+		"one of the same name came":      {{pods: []*corev1.Pod{low("b")}, made: true}, {pods: []*corev1.Pod{again(low("b"))}, want: taken(by, 1, 5*time.Second, true)}},
 		"the wait is reported once":      {{pods: []*corev1.Pod{a}, made: true}, {pods: []*corev1.Pod{b}, want: taken(by, 1, 5*time.Second, true)}, {after: 2 * time.Second, pods: []*corev1.Pod{c}, want: taken(by, 1, 3*time.Second, false)}},
 		"after the wait it is recreated": {{pods: []*corev1.Pod{a}, made: true}, {pods: []*corev1.Pod{b}, want: taken(by, 1, 5*time.Second, true)}, {after: 5 * time.Second, pods: []*corev1.Pod{c}, made: true}, {pods: []*corev1.Pod{c}}},
 		"the wait doubles, to the longest": {
@@ -84,8 +84,8 @@ func TestRefills(t *testing.T) {
 	}
 }
 
-func anew(p *corev1.Pod) *corev1.Pod {
-	return (&schedtest.Pod{Pod: p}).WithUID("uid-anew").Obj()
+func again(p *corev1.Pod) *corev1.Pod {
+	return (&schedtest.Pod{Pod: p}).WithUID("uid-again").Obj()
 }
 
 // A pod of the same or of higher priority that came took nothing: it has the better claim.

@@ -203,9 +203,9 @@ func historyAdopted(c *labtest.Cluster) {
 		}
 		return "", nil
 	})
-	anew := historical("adopting", onNoNode)
-	c.Make(anew)
-	after := waitForHistory(c, anew, "2 "+secondImage, "3 "+firstImage)
+	again := historical("adopting", onNoNode)
+	c.Make(again)
+	after := waitForHistory(c, again, "2 "+secondImage, "3 "+firstImage)
 	if after[0].UID != before[1].UID || after[1].UID != before[0].UID {
 		c.T.Errorf("the history was recreated, want the orphans adopted")
 	}
