@@ -209,7 +209,7 @@ func (s *shelf) template(t *testing.T, image string) *daemon.Template {
 		t.Fatal(err)
 	}
 	return &daemon.Template{
-		Owner: *metav1.NewControllerRef(s.set, v1alpha1.DaemonSetKind), Namespace: "ns", Name: "d", Revision: revision, Pod: *template,
+		Kind: daemon.Everynode, Owner: *metav1.NewControllerRef(s.set, v1alpha1.DaemonSetKind), Namespace: "ns", Name: "d", Revision: revision, Pod: *template,
 	}
 }
 

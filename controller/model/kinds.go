@@ -6,8 +6,7 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// Kinds are the kinds of DaemonSets that are served. Inside the engine both are a v1alpha1.DaemonSet: a native
-// one is translated when it is read (CacheOptions) and when its status is written.
+// Kinds are the kinds of DaemonSets that are served.
 type Kinds struct {
 	Everynode bool // everynode.dev
 	Apps      bool // apps/v1, in place of kube-controller-manager's controller
@@ -16,5 +15,9 @@ type Kinds struct {
 // Owns reports whether a daemon of a served kind controls an object.
 func (k Kinds) Owns(object metav1.Object) bool {
 	owner, owned := daemon.OwnedByDaemon(object)
-	return owned && (k.Apps && daemon.Native(owner) || k.Everynode && !daemon.Native(owner))
+	return owned && k.serves(daemon.KindOf(owner))
+}
+
+func (k Kinds) serves(kind daemon.Kind) bool {
+	return k.Everynode && kind == daemon.Everynode || k.Apps && kind == daemon.Apps
 }

@@ -172,7 +172,7 @@ func (h *HealthOf) Step(u Update) (more bool) {
 	}
 	problems := h.Health.Problems
 	h.Object, h.Health = known.object, known.cells.Health()
-	h.Health.Problems, h.Health.Now, h.Health.Native = problems, u.now, known.object.Native()
+	h.Health.Problems, h.Health.Now, h.Health.ReportsWaiting = problems, u.now, known.template.Kind.ReportsWaiting()
 	h.Health.NotRecorded = known.notRecorded
 	return false
 }

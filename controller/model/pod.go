@@ -121,13 +121,12 @@ func (k Kinds) ObservePod(pod *corev1.Pod) *Pod {
 	return seen
 }
 
-// placementsFor is where the placement of a pod is found. That of a native daemon's pod is not judged: as in apps/v1 it waits,
-// and its node counts.
+// placementsFor returns where the placement of a pod of ours is found, nil if it is not judged.
 func placementsFor(pod *corev1.Pod) *daemon.Placements {
-	if daemon.Native(daemon.ControllerOf(pod)) {
-		return nil
+	if daemon.KindOf(daemon.ControllerOf(pod)).BlocksNodes() {
+		return &placements
 	}
-	return &placements
+	return nil
 }
 
 func adoptable(pod *corev1.Pod) bool {

@@ -27,15 +27,14 @@ func newRecords() records {
 
 // Revision is one ControllerRevision.
 type Revision struct {
-	// record and native are its state for a daemon of everynode.dev and for a native one, without the holder,
-	// which depends on the daemon.
-	record, native daemon.Record
-	labels         labels.Set
-	manyLabels     bool      // too many to compare with a selector
-	data           []byte    // the source of the records' content
-	generation     string    // of a native daemon's template
-	controller     types.UID // empty when it has none
-	ours           bool      // the controller is a daemon of ours
+	record     daemon.Record   // without the holder and the content, which depend on the daemon
+	contents   daemon.Contents // of data
+	labels     labels.Set
+	manyLabels bool // too many to compare with a selector
+	data       []byte
+	generation string    // the annotation of the template's generation, which apps/v1 has
+	controller types.UID // empty when it has none
+	ours       bool      // the controller is a daemon of ours
 }
 
 // object is as much of the ControllerRevision as its template is read back from.
@@ -50,8 +49,12 @@ func (r *Revision) object() *appsv1.ControllerRevision {
 }
 
 func (k Kinds) ObserveRevision(object *appsv1.ControllerRevision) Revision {
+	return k.observeWith(object, daemon.ContentsOf(object.Data.Raw))
+}
+
+func (k Kinds) observeWith(object *appsv1.ControllerRevision, contents daemon.Contents) Revision {
 	observed := Revision{
-		record: daemon.ObserveRevision(object, false), native: daemon.ObserveRevision(object, true),
+		record: daemon.ObserveRevision(object), contents: contents,
 		labels: object.Labels, manyLabels: tooManyLabels(object.Labels), data: object.Data.Raw, ours: k.Owns(object),
 		generation: object.Annotations[appsv1.DeprecatedTemplateGeneration],
 	}
@@ -67,11 +70,8 @@ func (k Kinds) observeAgain(object *appsv1.ControllerRevision, former *Revision)
 	if former == nil || former.record.UID != object.UID || !bytes.Equal(former.data, object.Data.Raw) {
 		return k.ObserveRevision(object)
 	}
-	without := *object
-	without.Data.Raw = nil
-	observed := k.ObserveRevision(&without)
-	observed.data = former.data
-	observed.record.Content, observed.native.Content = former.record.Content, former.native.Content
+	observed := k.observeWith(object, former.contents)
+	observed.data = former.data // which the caches share
 	return observed
 }
 
@@ -264,7 +264,7 @@ func (w *workload) subject() Subject {
 // mayAdopt reports whether a ControllerRevision is an orphan of the daemon's: it has no controller, carries the
 // daemon's labels, and contains a template.
 func (s *Subject) mayAdopt(revision *Revision) bool {
-	return revision.controller == "" && !revision.record.Terminating && revision.record.Content != "" && s.selects(revision)
+	return revision.controller == "" && !revision.record.Terminating && revision.contents.Readable() && s.selects(revision)
 }
 
 func (s *Subject) selects(revision *Revision) bool {
@@ -282,9 +282,7 @@ func (s *Subject) Matches(set map[string]string) bool {
 // Record returns a ControllerRevision as seen by this daemon.
 func (s *Subject) Record(revision *Revision) daemon.Record {
 	record := revision.record
-	if s.Object.Native() {
-		record = revision.native
-	}
+	record.Content = revision.contents.For(s.Template.Kind)
 	switch {
 	case revision.controller == s.Object.UID && s.selects(revision):
 		record.Holder = daemon.Ours

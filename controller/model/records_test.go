@@ -150,16 +150,16 @@ func TestRevisionsReadARecordOnce(t *testing.T) {
 	}
 	template.UID = "uid-r"
 	first := everynodeOnly.ObserveRevision(template)
-	first.record.Content = "kept" // worked out again it would be something else
+	first.contents[0] = "kept" // if the data were read again it would be something else
 	relabelled := template.DeepCopy()
 	relabelled.Labels["x"] = "y"
 	again := everynodeOnly.observeAgain(relabelled, &first)
-	if again.record.Content != "kept" || again.labels["x"] != "y" {
+	if again.contents[0] != "kept" || again.labels["x"] != "y" {
 		t.Errorf("observed %+v, want the content that was worked out before and the labels of now", again)
 	}
 	another := relabelled.DeepCopy()
 	another.UID = "uid-another"
-	if got := everynodeOnly.observeAgain(another, &first).record.Content; got == "kept" {
+	if got := everynodeOnly.observeAgain(another, &first).contents[0]; got == "kept" {
 		t.Error("another record of the name is taken for the former one")
 	}
 }

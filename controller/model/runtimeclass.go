@@ -59,9 +59,9 @@ func (u Update) withClass(template *daemon.Template, rules *daemon.Rules) *daemo
 	return rules
 }
 
-// classOf returns the RuntimeClass that a template names. That of a native daemon does not count, as in apps/v1.
+// classOf returns the RuntimeClass whose scheduling joins the rules of a template; empty if none does.
 func classOf(template *daemon.Template) string {
-	if daemon.Native(&template.Owner) {
+	if !template.Kind.RuntimeClassJoins() {
 		return ""
 	}
 	return daemon.RuntimeClassOf(&template.Pod)

@@ -39,14 +39,14 @@ type Health struct {
 	Problems    map[string]Problem // by node
 	NotRecorded *Problem           // why the current template is no target yet; nil when it is one
 	Now         time.Time
-	// Native conditions are restricted: status and reasons follow from the numbers, which apps/v1 defines.
-	Native bool
+	// ReportsWaiting is Kind.ReportsWaiting. Otherwise only messages name waiting pods.
+	ReportsWaiting bool
 
 	// Waiting and Excluded are nodes whose pods wait, and blocked nodes, by cause.
 	Waiting, Excluded []ProblemGroup
 }
 
-// Health returns a daemon's health; the caller adds its problems, the time, and whether it is native.
+// Health returns a daemon's health; the caller adds its problems, the time, and whether it reports waiting pods.
 func (c *Cells) Health() Health {
 	maxUnavailable, _ := c.rollout.strategy.limits(c.sums.Desired)
 	health := Health{Counters: c.sums, OnDelete: c.rollout.strategy.OnDelete, MaxUnavailable: maxUnavailable,
@@ -121,11 +121,11 @@ func (h *Health) progressing() metav1.Condition {
 		return condition(kind, true, reasonPodsMissing, "%d of %d nodes have a pod; without an available one: %s%s", h.Current, h.Desired, h.unavailable(), unscheduled)
 	case behind > 0 && h.OnDelete:
 		return condition(kind, false, reasonWaitsForUser, "%s; the strategy is OnDelete: the others get one when theirs is deleted%s", have, unscheduled)
-	case behind > 0 && len(h.overdue()) > 0 && !h.Native:
+	case behind > 0 && len(h.overdue()) > 0 && h.ReportsWaiting:
 		return condition(kind, true, reasonPodsPending, "%s%s", have, unscheduled)
 	case behind > 0:
 		return condition(kind, true, reasonRollingOut, "%s%s", have, unscheduled)
-	case h.Pending > 0 && !h.Native:
+	case h.Pending > 0 && h.ReportsWaiting:
 		return condition(kind, true, reasonPodsPending, "%s; on %d none has started%s", have, h.Pending, h.describeWaiting(h.Waiting))
 	}
 	return condition(kind, false, reasonComplete, "%s%s", have, unscheduled)
@@ -170,14 +170,14 @@ func (h *Health) degraded() metav1.Condition {
 		return condition(kind, true, h.NotRecorded.Reason, "%s", h.NotRecorded.Message)
 	}
 	groups := slices.Concat(groupProblems(h.Problems), h.Excluded)
-	if !h.Native {
+	if h.ReportsWaiting {
 		groups = append(groups, h.overdue()...)
 	}
 	if len(groups) > 0 {
 		sortGroups(groups)
 		return condition(kind, true, groups[0].Reason, "%s", describeGroups(groups))
 	}
-	if waiting := h.unscheduled(); len(waiting) > 0 && !h.Native {
+	if waiting := h.unscheduled(); len(waiting) > 0 && h.ReportsWaiting {
 		return condition(kind, false, reasonPodsPending, "pods wait for room: %s", describeGroups(waiting))
 	}
 	return condition(kind, false, reasonAsExpected, "nothing prevents pods from being created")

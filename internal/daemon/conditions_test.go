@@ -18,6 +18,7 @@ func TestConditions(t *testing.T) {
 	excluded := []ProblemGroup{{Problem: Problem{Reason: "PlacementExcludesNode", Message: "nodeSelector tenant=blue"}, Nodes: []string{"n3", "n4", "n5"}, Total: 3, Since: t0}}
 	tests := map[string]struct {
 		health Health
+		kind   Kind // Everynode if it is nil
 		want   []string
 	}{
 		"no nodes": {
@@ -97,7 +98,7 @@ func TestConditions(t *testing.T) {
 			},
 		},
 		"a native one whose pods wait": {
-			health: Health{Counters: Counters{Desired: 3, Current: 3, Available: 2, Updated: 3, Pending: 1}, MaxUnavailable: 1, Unavailable: []string{"n3"}, Now: t0.Add(waitPatience), Waiting: noRoom, Native: true},
+			health: Health{Counters: Counters{Desired: 3, Current: 3, Available: 2, Updated: 3, Pending: 1}, MaxUnavailable: 1, Unavailable: []string{"n3"}, Now: t0.Add(waitPatience), Waiting: noRoom}, kind: Apps,
 			want: []string{
 				"Available=True WithinMaxUnavailable: 2 of 3 nodes have an available pod, 1 may be without; without: n3",
 				"Progressing=False Complete: 3 of 3 nodes have a pod of the current template; pods wait: Insufficient cpu (1 node: n3)",
@@ -125,6 +126,7 @@ func TestConditions(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
+			test.health.ReportsWaiting = test.kind != Apps
 			var got []string
 			for _, condition := range test.health.Conditions() {
 				got = append(got, fmt.Sprintf("%s=%s %s: %s", condition.Type, condition.Status, condition.Reason, condition.Message))
@@ -169,6 +171,7 @@ func TestConditionsAgreeWithCounters(t *testing.T) {
 		for step := range 60 {
 			c.disturb(random, step)
 			health := c.cells.Health()
+			health.ReportsWaiting = true
 			status := Status(&v1alpha1.DaemonSetStatus{}, health.Counters, 1, c.now, health.Conditions()...)
 			for _, wrong := range disagreements(&status) {
 				t.Fatalf("seed %d, step %d: %s", seed, step, wrong)

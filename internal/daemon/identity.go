@@ -3,12 +3,9 @@ package daemon
 import (
 	"strings"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-
-	"github.com/everynode/everynode/api/v1alpha1"
 )
 
 // CellKey identifies a cell: the unit of "at most one" (S1). It is never derived from labels, which any user
@@ -45,18 +42,11 @@ func ControllerOf(object metav1.Object) *metav1.OwnerReference {
 // OwnedByDaemon returns the controller reference of a pod if it names a DaemonSet of everynode.dev or apps.
 func OwnedByDaemon(pod metav1.Object) (*metav1.OwnerReference, bool) {
 	owner := ControllerOf(pod)
-	if owner == nil || owner.Kind != v1alpha1.DaemonSetKind.Kind || len(owner.Name) > maxObjectName || len(owner.UID) > maxUID {
-		return nil, false
-	}
-	if !Native(owner) && groupOf(owner) != v1alpha1.GroupName {
+	if owner == nil || KindOf(owner) == nil || len(owner.Name) > maxObjectName || len(owner.UID) > maxUID {
 		return nil, false
 	}
 	return owner, true
 }
-
-// Native reports whether a reference to a DaemonSet is to one of apps, in any version: pods keep the reference
-// that they were created with.
-func Native(owner *metav1.OwnerReference) bool { return groupOf(owner) == appsv1.GroupName }
 
 func groupOf(owner *metav1.OwnerReference) string {
 	group, _, versioned := strings.Cut(owner.APIVersion, "/")

@@ -13,33 +13,30 @@ import (
 
 // Template is the source of a daemon's pods. It is read-only.
 type Template struct {
+	Kind      Kind
 	Owner     metav1.OwnerReference // the controller reference of every pod
 	Namespace string
 	Name      string // the daemon's name, the first part of its pods' names
 	Revision  string // value of the label controller-revision-hash
 	// Generation is the value of the label pod-template-generation, by which kube-controller-manager too
-	// identifies the template of a pod; empty for a daemon that is not native.
+	// identifies the template of a pod; empty if the daemon's kind does not have it.
 	Generation string
 	Pod        corev1.PodTemplateSpec
 }
 
 // NewTemplate returns the template of a daemon with the given revision.
 func NewTemplate(object *v1alpha1.DaemonSet, revision string) *Template {
-	template := &Template{
-		Owner:     *metav1.NewControllerRef(object, object.GVK()),
-		Namespace: object.Namespace,
-		Name:      object.Name,
-		Revision:  revision,
-		Pod:       object.Spec.Template,
+	kind := KindOfObject(object)
+	return &Template{
+		Kind:       kind,
+		Owner:      *metav1.NewControllerRef(object, kind.GroupVersionKind()),
+		Namespace:  object.Namespace,
+		Name:       object.Name,
+		Revision:   revision,
+		Generation: kind.templateGeneration(object.Annotations),
+		Pod:        object.Spec.Template,
 	}
-	if object.Native() {
-		template.Generation = object.Annotations[appsv1.DeprecatedTemplateGeneration]
-	}
-	return template
 }
-
-// native reports whether the template is that of a DaemonSet of apps/v1.
-func (t *Template) native() bool { return Native(&t.Owner) }
 
 // PodLabels returns the labels of every pod of the template. The controller sets two of them, whatever the
 // template contains, so a selector that requires another value of one does not match.

@@ -3,11 +3,9 @@ package daemon
 import (
 	"bytes"
 	"cmp"
-	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"maps"
+	"slices"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -16,8 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
-
-	"github.com/everynode/everynode/internal/bounded"
 )
 
 // changeCause is the annotation with the reason of a template's change; kubectl shows it beside the revision.
@@ -54,44 +50,62 @@ func RevisionName(daemon, revision string) string {
 	return daemon + "-" + revision
 }
 
-// NewRevision returns a ControllerRevision of a daemon's template; annotations are the daemon's. A native one
-// gets all of them, as kube-controller-manager does.
+// NewRevision returns a ControllerRevision of a daemon's template; annotations are the daemon's.
 func NewRevision(template *Template, name string, number int64, annotations map[string]string) (*appsv1.ControllerRevision, error) {
 	data, err := recordTemplate(&template.Pod)
 	if err != nil {
 		return nil, err
 	}
-	object := &appsv1.ControllerRevision{
+	return &appsv1.ControllerRevision{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace:       template.Namespace,
 			Name:            name,
 			Labels:          template.recordLabels(),
+			Annotations:     template.Kind.recordAnnotations(annotations),
 			OwnerReferences: []metav1.OwnerReference{template.Owner},
 		},
 		Data:     runtime.RawExtension{Raw: data},
 		Revision: number,
-	}
-	if template.native() {
-		object.Annotations = maps.Clone(annotations)
-	} else if cause, given := annotations[changeCause]; given {
-		object.Annotations = map[string]string{changeCause: cause}
-	}
-	return object, nil
+	}, nil
 }
 
-// ObserveRevision extracts the part of a ControllerRevision that history keeps, except its holder; native is
-// whether the daemon is native. A record without the label has its name as its revision, as in apps/v1.
-func ObserveRevision(object *appsv1.ControllerRevision, native bool) Record {
+// ObserveRevision extracts the part of a ControllerRevision that history keeps, except what depends on the daemon:
+// the holder, and the content (ContentsOf). A record without the label has its name as its revision, as in apps/v1.
+func ObserveRevision(object *appsv1.ControllerRevision) Record {
 	return Record{
 		Name:            object.Name,
 		UID:             object.UID,
 		ResourceVersion: object.ResourceVersion,
 		Number:          object.Revision,
 		Revision:        cmp.Or(object.Labels[appsv1.ControllerRevisionHashLabelKey], object.Name),
-		Content:         contentOf(object.Data.Raw, native),
 		Terminating:     object.DeletionTimestamp != nil,
 	}
 }
+
+// Contents is the content of a ControllerRevision for a daemon of each kind, in the order of kinds. Any of them may
+// adopt an orphan.
+type Contents [len(kinds)]string
+
+// ContentsOf returns the content of the template in a ControllerRevision's data.
+func ContentsOf(data []byte) (contents Contents) {
+	for i, kind := range kinds {
+		contents[i] = kind.content(data)
+	}
+	return contents
+}
+
+// For returns the content for a daemon of a kind.
+func (c Contents) For(kind Kind) string {
+	for i := range kinds {
+		if kinds[i] == kind {
+			return c[i]
+		}
+	}
+	return ""
+}
+
+// Readable reports whether the data contains a template that can be decoded, whatever the kind.
+func (c Contents) Readable() bool { return !slices.Contains(c[:], "") }
 
 // recordTemplate encodes a template as a strategic merge patch that restores it, in the form of apps/v1
 // (k8s.io/kubernetes pkg/controller/daemon getPatch), so that readers of that form can read it. Numbers are
@@ -121,52 +135,4 @@ type recorded struct {
 type recordedTemplate struct {
 	corev1.PodTemplateSpec
 	Patch string `json:"$patch"`
-}
-
-// contentOf returns the content of the template that recordTemplate wrote, as a native daemon or one of
-// everynode.dev defines it; empty if data is something else. The data may come from any writer.
-func contentOf(data []byte, native bool) string {
-	var record recorded
-	err := bounded.Unmarshal(data, &record)
-	if refused := (*bounded.Error)(nil); native && errors.As(err, &refused) {
-		return nativeContent(data) // identified by its bytes, as is a native daemon's own template with such a value
-	}
-	if err != nil || record.Spec.Template == nil {
-		return ""
-	}
-	if native {
-		return nativeContent(data)
-	}
-	revision, err := Revision(&record.Spec.Template.PodTemplateSpec)
-	if err != nil {
-		return ""
-	}
-	return revision
-}
-
-// nativeContent identifies a native template's record by its bytes. Records of the same template by different
-// versions of Kubernetes are equal once they are decoded and encoded again: until 1.33 there was
-// "creationTimestamp": null (k/k#134773). A record with unknown fields would lose them that way, so it is
-// identified by its bytes as they are; so is one that is not safe to decode.
-func nativeContent(data []byte) string {
-	if bounded.Check[recorded](data) == nil {
-		data = rewritten(data)
-	}
-	sum := sha256.Sum256(data)
-	return lowerBase32.EncodeToString(sum[:])
-}
-
-// rewritten returns a record decoded and encoded again, or unchanged if that would lose fields.
-func rewritten(data []byte) []byte {
-	var record recorded
-	decoder := json.NewDecoder(bytes.NewReader(data))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&record); err != nil || record.Spec.Template == nil {
-		return data
-	}
-	again, err := recordTemplate(&record.Spec.Template.PodTemplateSpec)
-	if err != nil {
-		return data
-	}
-	return again
 }

@@ -22,12 +22,10 @@ func TemplateFromRecord(identity *Template, record *appsv1.ControllerRevision) (
 		return nil, fmt.Errorf("ControllerRevision %s: %w", record.Name, errNoTemplate)
 	}
 	template := &Template{
-		Owner: identity.Owner, Namespace: identity.Namespace, Name: identity.Name,
-		Revision: cmp.Or(record.Labels[appsv1.ControllerRevisionHashLabelKey], record.Name),
-		Pod:      held.Spec.Template.PodTemplateSpec,
-	}
-	if template.native() {
-		template.Generation = record.Annotations[appsv1.DeprecatedTemplateGeneration]
+		Kind: identity.Kind, Owner: identity.Owner, Namespace: identity.Namespace, Name: identity.Name,
+		Revision:   cmp.Or(record.Labels[appsv1.ControllerRevisionHashLabelKey], record.Name),
+		Generation: identity.Kind.templateGeneration(record.Annotations),
+		Pod:        held.Spec.Template.PodTemplateSpec,
 	}
 	if err := cmp.Or(CheckTemplate(&template.Pod), CheckQuantities(&template.Pod)); err != nil {
 		return nil, fmt.Errorf("ControllerRevision %s: %w", record.Name, err)

@@ -69,8 +69,8 @@ func TestTemplateFromRecordOfOthers(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{Name: "d-7"},
 		Data:       runtime.RawExtension{Raw: []byte(`{"spec":{"template":{"$patch":"replace","metadata":{"creationTimestamp":null},"spec":{"tomorrow":1,"containers":[{"name":"c"}]}}}}`)},
 	}
-	got, err := TemplateFromRecord(&Template{Name: "d"}, record)
-	want := &Template{Name: "d", Revision: "d-7", Pod: corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c"}}}}}
+	got, err := TemplateFromRecord(&Template{Kind: Everynode, Name: "d"}, record)
+	want := &Template{Kind: Everynode, Name: "d", Revision: "d-7", Pod: corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c"}}}}}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("template (-want, +got):\n%s%v", diff, err)
 	}
@@ -97,7 +97,7 @@ func TestTemplateFromRecordRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			record := &appsv1.ControllerRevision{ObjectMeta: metav1.ObjectMeta{Name: "d-1"}, Data: runtime.RawExtension{Raw: []byte(data)}}
-			if got, err := TemplateFromRecord(&Template{Name: "d"}, record); err == nil || !strings.Contains(err.Error(), "ControllerRevision d-1") {
+			if got, err := TemplateFromRecord(&Template{Kind: Everynode, Name: "d"}, record); err == nil || !strings.Contains(err.Error(), "ControllerRevision d-1") {
 				t.Errorf("template %+v, error %v, want one that names the record", got, err)
 			}
 		})

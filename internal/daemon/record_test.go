@@ -33,6 +33,7 @@ func TestRevisionName(t *testing.T) {
 func TestNewRevision(t *testing.T) {
 	yes := true
 	template := &Template{
+		Kind:      Everynode,
 		Owner:     metav1.OwnerReference{APIVersion: "everynode.dev/v1alpha1", Kind: "DaemonSet", Name: "d", UID: "uid-d", Controller: &yes, BlockOwnerDeletion: &yes},
 		Namespace: "ns", Name: "d", Revision: "rev",
 		Pod: corev1.PodTemplateSpec{
@@ -83,11 +84,11 @@ func TestRecordedTemplate(t *testing.T) {
 			t.Fatalf("upstream does not know its template in %s: %v", data, err)
 		}
 		want, err := Revision(&template)
-		if got := contentOf(data, false); err != nil || got != want {
+		if got := Everynode.content(data); err != nil || got != want {
 			t.Fatalf("content %q of %s, want %q: %v", got, data, want, err)
 		}
 		id, err := Identify(makeSet(true, template, nil))
-		if got := contentOf(data, true); err != nil || got != id.Content {
+		if got := Apps.content(data); err != nil || got != id.Content {
 			t.Fatalf("native content %q of %s, want %q: %v", got, data, id.Content, err)
 		}
 	})
@@ -119,8 +120,8 @@ func TestContentOfOtherVersions(t *testing.T) {
 		t.Fatal(err)
 	}
 	id, err := Identify(makeSet(true, template, nil))
-	if err != nil || id.Content == "" || id.Content != contentOf(data, true) {
-		t.Fatalf("its own record has content %q, want %+v: %v", contentOf(data, true), id, err)
+	if err != nil || id.Content == "" || id.Content != Apps.content(data) {
+		t.Fatalf("its own record has content %q, want %+v: %v", Apps.content(data), id, err)
 	}
 	for name, test := range map[string]struct {
 		old, changed string
@@ -134,7 +135,7 @@ func TestContentOfOtherVersions(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			other := strings.Replace(string(data), test.old, test.changed, 1)
-			if got := contentOf([]byte(other), true); other == string(data) || got == "" || (got == id.Content) != test.wantSame {
+			if got := Apps.content([]byte(other)); other == string(data) || got == "" || (got == id.Content) != test.wantSame {
 				t.Errorf("%s has content %q, that of %s is %q", other, got, data, id.Content)
 			}
 		})
@@ -143,30 +144,26 @@ func TestContentOfOtherVersions(t *testing.T) {
 
 func TestContentOfSomethingElse(t *testing.T) {
 	for _, data := range []string{"", "{}", "null", "[]", `{"spec":{}}`, `{"spec":{"template":null}}`, `{"spec":{"template":"x"}}`, `{"data":{"template":{}}}`} {
-		if got := contentOf([]byte(data), false); got != "" {
+		if got := Everynode.content([]byte(data)); got != "" {
 			t.Errorf("content of %q is %q, want none", data, got)
 		}
 	}
 }
 
 func TestObserveRevision(t *testing.T) {
-	template := &Template{Namespace: "ns", Name: "d", Revision: "label"}
+	template := &Template{Kind: Everynode, Namespace: "ns", Name: "d", Revision: "label"}
 	object, err := NewRevision(template, "d-label", 3, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	object.UID, object.ResourceVersion = "uid", "5"
-	content, err := Revision(&template.Pod)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := Record{Name: "d-label", UID: "uid", ResourceVersion: "5", Number: 3, Revision: "label", Content: content}
-	if diff := cmp.Diff(want, ObserveRevision(object, false)); diff != "" {
+	want := Record{Name: "d-label", UID: "uid", ResourceVersion: "5", Number: 3, Revision: "label"}
+	if diff := cmp.Diff(want, ObserveRevision(object)); diff != "" {
 		t.Errorf("record (-want, +got):\n%s", diff)
 	}
 	object.Labels, object.DeletionTimestamp = nil, &metav1.Time{Time: t0}
 	want.Revision, want.Terminating = "d-label", true
-	if diff := cmp.Diff(want, ObserveRevision(object, false)); diff != "" {
+	if diff := cmp.Diff(want, ObserveRevision(object)); diff != "" {
 		t.Errorf("record without a label (-want, +got):\n%s", diff)
 	}
 }
@@ -177,16 +174,16 @@ func TestContentOfHostileData(t *testing.T) {
 	record := func(quantity string) []byte {
 		return []byte(`{"spec":{"template":{"$patch":"replace","metadata":{},"spec":{"containers":[{"name":"c","resources":{"limits":{"cpu":` + quantity + `}}}]}}}}`)
 	}
-	if contentOf(record(`"1"`), false) == "" {
+	if Everynode.content(record(`"1"`)) == "" {
 		t.Error("an ordinary record has no content")
 	}
 	seen := map[string]bool{}
 	for _, quantity := range []string{`"1e-40000000"`, `"1e30000000"`, `"1e99999999999999999999"`, `"` + strings.Repeat("1", 1<<20) + `"`} {
-		object := &appsv1.ControllerRevision{Data: runtime.RawExtension{Raw: record(quantity)}}
-		if got := ObserveRevision(object, false).Content; got != "" {
+		contents := ContentsOf(record(quantity))
+		if got := contents.For(Everynode); got != "" || contents.Readable() {
 			t.Errorf("%.30s has content %s", quantity, got)
 		}
-		seen[ObserveRevision(object, true).Content] = true
+		seen[contents.For(Apps)] = true
 	}
 	if len(seen) != 4 || seen[""] {
 		t.Errorf("as native ones: %v, want four contents", seen)
@@ -206,7 +203,7 @@ func TestIdentifyNativeWithLargeExponent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := contentOf(data, true); got != id.Content {
+	if got := Apps.content(data); got != id.Content {
 		t.Errorf("the record has content %s, its template %s", got, id.Content)
 	}
 }

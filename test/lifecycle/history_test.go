@@ -107,9 +107,9 @@ func historyNumbers(c *labtest.Cluster) {
 	waitForHistory(c, set, "1 "+firstImage, "2 "+secondImage)
 	setImage(c, set, thirdImage)
 	for _, object := range waitForHistory(c, set, "1 "+firstImage, "2 "+secondImage, "3 "+thirdImage) {
-		seen := daemon.ObserveRevision(&object, false)
-		if seen.Content != object.Labels[appsv1.ControllerRevisionHashLabelKey] || object.Name != "numbers-"+seen.Content || object.Labels["app"] != "numbers" {
-			c.T.Errorf("%s has labels %v and holds template %s", object.Name, object.Labels, seen.Content)
+		content := daemon.ContentsOf(object.Data.Raw).For(daemon.Everynode)
+		if content != object.Labels[appsv1.ControllerRevisionHashLabelKey] || object.Name != "numbers-"+content || object.Labels["app"] != "numbers" {
+			c.T.Errorf("%s has labels %v and holds template %s", object.Name, object.Labels, content)
 		}
 		if owner := metav1.GetControllerOf(&object); owner.BlockOwnerDeletion == nil || !*owner.BlockOwnerDeletion {
 			c.T.Errorf("%s does not hold up a deletion in the foreground", object.Name)

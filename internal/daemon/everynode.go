@@ -1,0 +1,62 @@
+package daemon
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/internal/bounded"
+)
+
+// everynode is the kind DaemonSet of everynode.dev.
+type everynode struct{}
+
+// GroupVersionKind implements Kind.
+func (everynode) GroupVersionKind() schema.GroupVersionKind { return v1alpha1.DaemonSetKind }
+
+// RuntimeClassJoins implements Kind.
+func (everynode) RuntimeClassJoins() bool { return true }
+
+// BlocksNodes implements Kind.
+func (everynode) BlocksNodes() bool { return true }
+
+// ReportsWaiting implements Kind.
+func (everynode) ReportsWaiting() bool { return true }
+
+// identify compares templates by their meaning (Revision). After a collision only the record gets another name.
+func (everynode) identify(name string, template *corev1.PodTemplateSpec, collisions *int32) (TemplateID, error) {
+	revision, err := Revision(template)
+	if err != nil {
+		return TemplateID{}, err
+	}
+	record := revision
+	if collisions != nil && *collisions > 0 {
+		record += fmt.Sprintf("-%d", *collisions)
+	}
+	return TemplateID{Content: revision, Revision: revision, Record: RevisionName(name, record)}, nil
+}
+
+func (everynode) content(data []byte) string {
+	var record recorded
+	if err := bounded.Unmarshal(data, &record); err != nil || record.Spec.Template == nil {
+		return ""
+	}
+	revision, err := Revision(&record.Spec.Template.PodTemplateSpec)
+	if err != nil {
+		return ""
+	}
+	return revision
+}
+
+// templateGeneration is empty: revisions alone identify templates.
+func (everynode) templateGeneration(map[string]string) string { return "" }
+
+// recordAnnotations keeps the reason of the change; the other annotations describe the DaemonSet.
+func (everynode) recordAnnotations(annotations map[string]string) map[string]string {
+	if cause, given := annotations[changeCause]; given {
+		return map[string]string{changeCause: cause}
+	}
+	return nil
+}
