@@ -92,12 +92,12 @@ var admissionEffective = metric.NewGauge("everynode_placement_admission_effectiv
 
 func init() { metrics.Registry.MustRegister(admissionEffective) }
 
-// Create stores an emitted pod and returns what placed it. pod becomes the stored object.
+// Create stores an emitted pod and returns what placed it. pod gets the metadata of the stored one.
 func (p *Placer) Create(ctx context.Context, pod *corev1.Pod) (placedBy string, err error) {
 	return p.create(ctx, pod)
 }
 
-// DryRun goes the way of Create and stores nothing. pod becomes what would be stored.
+// DryRun is Create without storing the pod. pod becomes what would be stored.
 func (p *Placer) DryRun(ctx context.Context, pod *corev1.Pod) error {
 	_, err := p.create(ctx, pod, client.DryRunAll)
 	return err

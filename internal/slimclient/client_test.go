@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -23,14 +24,15 @@ type server struct {
 	code         int
 	body         string
 	path, accept string
+	sent         []byte
 	options      metav1.DeleteOptions
 	err          error // of reading them
 }
 
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.path, s.accept, s.options = r.Method+" "+r.URL.Path, r.Header.Get("Accept"), metav1.DeleteOptions{}
-	body, _ := io.ReadAll(r.Body)
-	_, _, s.err = clientgoscheme.Codecs.UniversalDeserializer().Decode(body, nil, &s.options)
+	s.path, s.accept, s.options = r.Method+" "+r.URL.RequestURI(), r.Header.Get("Accept"), metav1.DeleteOptions{}
+	s.sent, _ = io.ReadAll(r.Body)
+	_, _, s.err = clientgoscheme.Codecs.UniversalDeserializer().Decode(s.sent, nil, &s.options)
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(s.code)
 	_, _ = w.Write([]byte(s.body))
@@ -88,6 +90,69 @@ func TestDeletePod(t *testing.T) {
 				t.Errorf("the options are %+v (%v)", s.options, s.err)
 			}
 		})
+	}
+}
+
+func TestCreatePod(t *testing.T) {
+	stored := `{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":{"namespace":"ns","name":"p","uid":"u","labels":{"added":"by admission"}}}`
+	pod := func() *corev1.Pod {
+		return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "p"}, Spec: corev1.PodSpec{NodeName: "n1"}}
+	}
+	tests := map[string]struct {
+		code int
+		body string
+		want func(error) bool
+	}{
+		"it is stored":                      {http.StatusCreated, stored, func(err error) bool { return err == nil }},
+		"its name is taken":                 {http.StatusConflict, status(409, metav1.StatusReasonAlreadyExists), apierrors.IsAlreadyExists},
+		"it is invalid":                     {http.StatusUnprocessableEntity, status(422, metav1.StatusReasonInvalid), apierrors.IsInvalid},
+		"admission failed":                  {http.StatusInternalServerError, status(500, metav1.StatusReasonInternalError), apierrors.IsInternalError},
+		"a namespace that is being deleted": {http.StatusForbidden, status(403, metav1.StatusReasonForbidden), apierrors.IsForbidden},
+		"an answer that is no metadata":     {http.StatusCreated, "no pod at all", func(err error) bool { return err != nil }},
+		"the API server has too much to do": {http.StatusTooManyRequests, status(429, metav1.StatusReasonTooManyRequests), apierrors.IsTooManyRequests},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := &server{code: test.code, body: test.body}
+			created := pod()
+			err := start(t, s).Create(t.Context(), created, client.FieldOwner("everynode"))
+			if !test.want(err) {
+				t.Fatalf("the error is %v", err)
+			}
+			if s.path != "POST /api/v1/namespaces/ns/pods?fieldManager=everynode" || !strings.Contains(s.accept, "as=PartialObjectMetadata") {
+				t.Errorf("the request was %s, and accepts %s", s.path, s.accept)
+			}
+			sent, _, err := clientgoscheme.Codecs.UniversalDeserializer().Decode(s.sent, nil, nil)
+			if diff := cmp.Diff(pod().Spec, sent.(*corev1.Pod).Spec); err != nil || diff != "" {
+				t.Errorf("the pod that was sent (-want, +got), %v:\n%s", err, diff)
+			}
+			want := pod()
+			if test.code == http.StatusCreated && test.body == stored {
+				want.UID, want.Labels = "u", map[string]string{"added": "by admission"}
+			}
+			if diff := cmp.Diff(want, created); diff != "" {
+				t.Errorf("the pod after it was created (-want, +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// A dry run is for the whole pod, and other kinds have no cheaper requests.
+func TestCreateWhole(t *testing.T) {
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "p"}}
+	s := &server{code: http.StatusCreated, body: `{"kind":"Pod","apiVersion":"v1","metadata":{"namespace":"ns","name":"p"},"spec":{"nodeSelector":{"added":"by admission"}}}`}
+	if err := start(t, s).Create(t.Context(), pod, client.DryRunAll); err != nil {
+		t.Fatal(err)
+	}
+	if s.path != "POST /api/v1/namespaces/ns/pods?dryRun=All" || pod.Spec.NodeSelector["added"] == "" {
+		t.Errorf("the request was %s, and returned %+v", s.path, pod.Spec)
+	}
+	s.body = `{"kind":"Secret","apiVersion":"v1","metadata":{"namespace":"ns","name":"s"}}`
+	if err := start(t, s).Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "s"}}); err != nil {
+		t.Fatal(err)
+	}
+	if s.path != "POST /api/v1/namespaces/ns/secrets" || strings.Contains(s.accept, "PartialObjectMetadata") {
+		t.Errorf("the request was %s, and accepts %s", s.path, s.accept)
 	}
 }
 
