@@ -31,7 +31,7 @@ func review(t testing.TB, asked *request) []byte {
 	})
 }
 
-func newHandler(testing.TB) http.Handler { return Handler(logr.Discard(), nil) }
+func newHandler(testing.TB) http.Handler { return Handler(logr.Discard(), nil, nil) }
 
 // post sends a body as the API server does.
 func post(handler http.Handler, path string, body []byte) *httptest.ResponseRecorder {

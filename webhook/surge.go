@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"context"
 	"fmt"
 	"slices"
 
@@ -13,10 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 )
 
-// surgeWarnings are why a new pod can never run beside the old one, so that a rollout that surges never ends. Whether
-// both fit into the room of a node is not known here: the webhook reads no nodes, and the condition Progressing reports
-// what the scheduler answers.
-func surgeWarnings(set *appsv1.DaemonSet) (found []string) {
+// surgeWarnings are why a new pod can never run beside the old one, so that a rollout that surges never ends.
+func surgeWarnings(ctx context.Context, set *appsv1.DaemonSet, nodes *Nodes) (found []string) {
 	if !surges(set) {
 		return nil
 	}
@@ -25,6 +24,9 @@ func surgeWarnings(set *appsv1.DaemonSet) (found []string) {
 	}
 	if term, ok := avoidsItself(set); ok {
 		found = append(found, fmt.Sprintf("spec: podAntiAffinity term %d with maxSurge: it keeps out the new pod; add matchLabelKeys [%s]", term, appsv1.ControllerRevisionHashLabelKey))
+	}
+	if name, compared := nodes.tooLargeTwice(ctx, &set.Spec.Template.Spec); compared > 0 {
+		found = append(found, fmt.Sprintf("spec: requests of %s with maxSurge: none of %d nodes has room for two pods; use maxUnavailable instead", name, compared))
 	}
 	return found
 }

@@ -42,6 +42,7 @@ var daemonSetResource = metav1.GroupVersionResource{Group: v1alpha1.GroupName, V
 // remains is the pod template.
 type validator struct {
 	others *Others
+	nodes  *Nodes
 }
 
 func (v *validator) answer(ctx context.Context, asked *request) (*admissionv1.AdmissionResponse, outcome) {

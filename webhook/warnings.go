@@ -17,7 +17,7 @@ import (
 // on a terminal line: the API server truncates warnings to 256 characters.
 func (v *validator) warnings(ctx context.Context, set *appsv1.DaemonSet, spec *apps.DaemonSetSpec) []string {
 	pod := &set.Spec.Template.Spec
-	found := surgeWarnings(set)
+	found := surgeWarnings(ctx, set, v.nodes)
 	if pod.PriorityClassName == "" {
 		found = append(found, "spec.template.spec: without priorityClassName other pods keep it off full nodes; set a PriorityClass")
 	}

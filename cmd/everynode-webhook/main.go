@@ -110,7 +110,7 @@ func run(ctx context.Context, o options) error {
 	if err := o.requireClients(config); err != nil {
 		return err
 	}
-	others, err := watchOthers(log)
+	others, nodes, err := ofCluster(log)
 	if err != nil {
 		return err
 	}
@@ -153,7 +153,7 @@ func run(ctx context.Context, o options) error {
 	})
 	group.Go(func() error {
 		defer end()
-		return webhook.Serve(serving, listener, config, webhook.Handler(log, others), o.shutdownDelay)
+		return webhook.Serve(serving, listener, config, webhook.Handler(log, others, nodes), o.shutdownDelay)
 	})
 	return group.Wait()
 }
@@ -209,18 +209,23 @@ func (o *options) requireClients(config *tls.Config) error {
 	return webhook.RequireClients(config, o.clientCAFile, names)
 }
 
-// watchOthers returns the DaemonSets to compare selectors with; nil, and so one warning less, without
-// --kubeconfig and a service account's token. Nothing else needs the API server.
-func watchOthers(log logr.Logger) (*webhook.Others, error) {
+// ofCluster returns the DaemonSets to compare selectors with, and the nodes to compare surges with; nil, and so fewer
+// warnings, without --kubeconfig and a service account's token.
+func ofCluster(log logr.Logger) (*webhook.Others, *webhook.Nodes, error) {
 	config, err := apiServer()
 	if unreachable(err) {
-		log.Info("No token and no --kubeconfig: selectors are not compared with those of other DaemonSets")
-		return nil, nil
+		log.Info("No token and no --kubeconfig: there are no warnings about other DaemonSets' selectors and the room on nodes")
+		return nil, nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("finding the API server (set --kubeconfig, or run in a cluster): %w", err)
+		return nil, nil, fmt.Errorf("finding the API server (set --kubeconfig, or run in a cluster): %w", err)
 	}
-	return webhook.WatchOthers(config)
+	others, err := webhook.WatchOthers(config)
+	if err != nil {
+		return nil, nil, err
+	}
+	nodes, err := webhook.NewNodes(config)
+	return others, nodes, err
 }
 
 // unreachable reports whether there is neither --kubeconfig nor a service account's token.

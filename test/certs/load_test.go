@@ -69,7 +69,7 @@ func startReplicas(c *labtest.Cluster) *replicas {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	c.Must(err)
 	server := &http.Server{
-		Handler:           webhook.Handler(logr.Discard(), nil),
+		Handler:           webhook.Handler(logr.Discard(), nil, nil),
 		ReadHeaderTimeout: labtest.Patience,
 		TLSConfig: &tls.Config{
 			MinVersion: tls.VersionTLS13,

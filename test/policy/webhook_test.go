@@ -43,7 +43,7 @@ func newRegistered(t testing.TB) *registered {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &registered{handler: webhook.Handler(logr.Discard(), nil)}
+	w := &registered{handler: webhook.Handler(logr.Discard(), nil, nil)}
 	compiler := cel.NewConditionCompiler(environment.MustBaseEnvSet(environment.DefaultCompatibilityVersion()))
 	for _, object := range objects {
 		configuration := &admissionregistrationv1.MutatingWebhookConfiguration{}

@@ -171,14 +171,14 @@ func refused(err error, text string) error {
 	return nil
 }
 
-// checkWebhook reads all rules of the webhook's account: its one Secret, DaemonSets, and what
+// checkWebhook reads all rules of the webhook's account: its one Secret, DaemonSets, nodes, and what
 // every service account may know of itself and of CAs that are told to all.
 func checkWebhook(c *labtest.Cluster) {
 	config := rest.CopyConfig(c.Config)
 	config.Impersonate.UserName, config.Impersonate.Groups = user(lab.Webhook)
 	account, err := kubernetes.NewForConfig(config)
 	c.Must(err)
-	daemonSets := "list,watch apps,everynode.dev daemonsets "
+	compared := []string{"list,watch apps,everynode.dev daemonsets ", "list  nodes "}
 	reviews := []string{"create authentication.k8s.io tokenreviews ", "create authorization.k8s.io subjectaccessreviews "}
 	everybody := []string{
 		"create authentication.k8s.io selfsubjectreviews ",
@@ -187,9 +187,9 @@ func checkWebhook(c *labtest.Cluster) {
 	}
 	everybody = append(everybody, reviews...)
 	tests := map[string][]string{
-		own:    append([]string{daemonSets, "get,list,watch  secrets everynode-webhook-tls"}, everybody...),
-		system: append([]string{daemonSets}, everybody...),
-		theirs: append([]string{daemonSets}, everybody...),
+		own:    slices.Concat(compared, []string{"get,list,watch  secrets everynode-webhook-tls"}, everybody),
+		system: slices.Concat(compared, everybody),
+		theirs: slices.Concat(compared, everybody),
 	}
 	for namespace, want := range tests {
 		review := &authorizationv1.SelfSubjectRulesReview{Spec: authorizationv1.SelfSubjectRulesReviewSpec{Namespace: namespace}}
