@@ -140,7 +140,7 @@ func TestPendingLeavesOthers(t *testing.T) {
 // saidOf goes through a scheduling cycle with the shipped profile and gives the message it ends with.
 func saidOf(t *testing.T, p *schedtest.Pod, there []*schedtest.Pod, nodes []*corev1.Node) string {
 	t.Helper()
-	ctx, pods := quiet(t), []*corev1.Pod{p.Obj()}
+	ctx, pods := schedtest.Quiet(t), []*corev1.Pod{p.Obj()}
 	for _, other := range there {
 		pods = append(pods, other.Obj())
 	}

@@ -65,26 +65,12 @@ func TestPreemption(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			// Evictions are to be done when PostFilter returns.
 			featuregatetesting.SetFeatureGateDuringTest(t, utilfeature.DefaultFeatureGate, features.SchedulerAsyncPreemption, false)
-			ctx := quiet(t)
+			ctx := schedtest.Quiet(t)
 			preemptor := test.pod
 			if preemptor == nil {
 				preemptor = schedtest.MakePod("p")
 			}
-			pods := []*corev1.Pod{preemptor.Obj()}
-			for _, p := range append(test.pods, test.nominated...) {
-				pods = append(pods, p.Obj())
-			}
-			capacity := map[corev1.ResourceName]string{corev1.ResourceCPU: "2", corev1.ResourcePods: "10"}
-			nodes := []*corev1.Node{st.MakeNode().Name("n1").Capacity(capacity).Obj(), st.MakeNode().Name("n2").Capacity(capacity).Obj()}
-			sched, client, err := newScheduler(ctx, load(t, shipped(t)), pods, nodes)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, p := range test.nominated {
-				p.Status.NominatedNodeName = "n1"
-				sched.SchedulingQueue.Add(ctx, p.Obj())
-			}
-
+			sched, client := twoNodes(t, ctx, slices.Concat([]*schedtest.Pod{preemptor}, test.pods), test.nominated)
 			got, gotVictims := tryToPlace(t, ctx, sched, client, preemptor.Obj())
 			want := map[string]*fwk.PostFilterResult{
 				nominated:   framework.NewPostFilterResultWithNominatedNode("n1"),
@@ -101,6 +87,26 @@ func TestPreemption(t *testing.T) {
 			}
 		})
 	}
+}
+
+// twoNodes returns a scheduler of the nodes n1 and n2 with pods, some of which are nominated for n1.
+func twoNodes(t *testing.T, ctx context.Context, pods, nominated []*schedtest.Pod) (*scheduler.Scheduler, *fake.Clientset) {
+	t.Helper()
+	var all []*corev1.Pod
+	for _, p := range slices.Concat(pods, nominated) {
+		all = append(all, p.Obj())
+	}
+	capacity := map[corev1.ResourceName]string{corev1.ResourceCPU: "2", corev1.ResourcePods: "10"}
+	nodes := []*corev1.Node{st.MakeNode().Name("n1").Capacity(capacity).Obj(), st.MakeNode().Name("n2").Capacity(capacity).Obj()}
+	sched, client, err := newScheduler(ctx, load(t, shipped(t)), all, nodes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range nominated {
+		p.Status.NominatedNodeName = "n1"
+		sched.SchedulingQueue.Add(ctx, p.Obj())
+	}
+	return sched, client
 }
 
 // tryToPlace is a scheduling cycle up to preemption: the nomination, nil when the pod fits

@@ -14,6 +14,7 @@ import (
 	st "k8s.io/kubernetes/pkg/scheduler/testing"
 
 	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/internal/schedtest"
 	"github.com/everynode/everynode/schedplugin/nodescoped"
 	"github.com/everynode/everynode/schedplugin/podaffinity"
 	"github.com/everynode/everynode/schedplugin/preemption"
@@ -21,7 +22,7 @@ import (
 )
 
 func TestShippedProfile(t *testing.T) {
-	ctx := quiet(t)
+	ctx := schedtest.Quiet(t)
 	loaded := load(t, shipped(t))
 	sched, _, err := newScheduler(ctx, loaded, nil, nil)
 	if err != nil {
@@ -103,7 +104,7 @@ func TestShippedProfile(t *testing.T) {
 // In kube-scheduler's place there are two profiles: its own, to which the plugin is added, and that of
 // the secondary scheduler, as it is.
 func TestPrimaryProfiles(t *testing.T) {
-	ctx := quiet(t)
+	ctx := schedtest.Quiet(t)
 	loaded := load(t, primary(t))
 	if diff := cmp.Diff(load(t, shipped(t)).Profiles[0], loaded.Profiles[1]); diff != "" {
 		t.Errorf("the daemons' profile differs from the secondary scheduler's (-secondary, +primary):\n%s", diff)
@@ -146,7 +147,7 @@ func batching(loaded *config.KubeSchedulerConfiguration) *config.KubeSchedulerCo
 func TestMisspeltProfileIsRefused(t *testing.T) {
 	for _, name := range []string{uniqueness.Name, preemption.Name, names.VolumeBinding} {
 		t.Run(name, func(t *testing.T) {
-			ctx := quiet(t)
+			ctx := schedtest.Quiet(t)
 			misspelt := strings.Replace(shipped(t), "{name: "+name+"}", "{name: "+name+"s}", 1)
 			if _, _, err := newScheduler(ctx, load(t, misspelt), nil, nil); err == nil || !strings.Contains(err.Error(), name+"s") {
 				t.Errorf("building the scheduler: %v, want an error that names %ss", err, name)

@@ -10,8 +10,6 @@ import (
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/tools/events"
-	"k8s.io/klog/v2"
-	"k8s.io/klog/v2/ktesting"
 	"k8s.io/kubernetes/pkg/scheduler"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config/scheme"
@@ -45,14 +43,6 @@ func configIn(t *testing.T, manifest []byte) string {
 		t.Fatalf("ConfigMap %s has no config.yaml: %v", objects[0].GetName(), err)
 	}
 	return config
-}
-
-// quiet is a context whose logger keeps to what matters: the scheduler logs much at V(5).
-func quiet(t *testing.T) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	t.Cleanup(cancel)
-	return klog.NewContext(ctx, ktesting.NewLogger(t, ktesting.NewConfig(ktesting.Verbosity(0))))
 }
 
 // load reads a configuration as kube-scheduler does: strictly, with defaults, validated.

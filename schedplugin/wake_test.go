@@ -1,6 +1,7 @@
 package schedplugin
 
 import (
+	"context"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/util/sets"
@@ -56,38 +57,46 @@ func TestWaitingPodWakes(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			ctx := quiet(t)
+			ctx := schedtest.Quiet(t)
 			sched, _, err := newScheduler(ctx, load(t, shipped(t)), nil, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			waiting, q := schedtest.MakePod("p").Obj(), sched.SchedulingQueue
-			waiting.Spec.SchedulerName = v1alpha1.SchedulerName
-			q.Add(ctx, waiting)
-			entity, err := q.Pop(klog.FromContext(ctx))
-			if err != nil {
-				t.Fatal(err)
-			}
-			refused, ok := entity.(*framework.QueuedPodInfo)
-			if !ok {
-				t.Fatalf("the queue gives a %T", entity)
-			}
+			q := sched.SchedulingQueue
 			// The plugins that named nodes in PreFilter count as those that refused the pod.
-			refused.UnschedulablePlugins = sets.New(uniqueness.Name, names.NodeAffinity)
+			refusedBy := sets.New(uniqueness.Name, names.NodeAffinity)
 			if test.evicting { // PreEnqueue kept it
-				refused.UnschedulablePlugins.Insert(preemption.Name)
+				refusedBy.Insert(preemption.Name)
 			}
-			if err := q.AddUnschedulablePodIfNotPresent(klog.FromContext(ctx), refused, q.SchedulingCycle()); err != nil {
-				t.Fatal(err)
-			}
-			q.Done(waiting.UID)
-			if sleeping := len(q.UnschedulablePods()); sleeping != 1 {
-				t.Fatalf("%d pods wait, want 1", sleeping)
-			}
+			addRefused(ctx, t, q, refusedBy)
 			test.happens(q)
 			if got := len(q.UnschedulablePods()) == 0; got != test.want {
 				t.Errorf("the pod is to be tried again: %v, want %v", got, test.want)
 			}
 		})
+	}
+}
+
+// addRefused adds a pod to the queue, and has it refused by plugins.
+func addRefused(ctx context.Context, t *testing.T, q queue.SchedulingQueue, by sets.Set[string]) {
+	t.Helper()
+	waiting := schedtest.MakePod("p").Obj()
+	waiting.Spec.SchedulerName = v1alpha1.SchedulerName
+	q.Add(ctx, waiting)
+	entity, err := q.Pop(klog.FromContext(ctx))
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused, ok := entity.(*framework.QueuedPodInfo)
+	if !ok {
+		t.Fatalf("the queue gives a %T", entity)
+	}
+	refused.UnschedulablePlugins = by
+	if err := q.AddUnschedulablePodIfNotPresent(klog.FromContext(ctx), refused, q.SchedulingCycle()); err != nil {
+		t.Fatal(err)
+	}
+	q.Done(waiting.UID)
+	if waits := len(q.UnschedulablePods()); waits != 1 {
+		t.Fatalf("%d pods wait, want 1", waits)
 	}
 }

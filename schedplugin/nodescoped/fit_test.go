@@ -10,6 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	fwk "k8s.io/kube-scheduler/framework"
 	st "k8s.io/kubernetes/pkg/scheduler/testing"
+
+	"github.com/everynode/everynode/internal/schedtest"
 )
 
 func TestFitReasons(t *testing.T) {
@@ -71,7 +73,7 @@ func TestFitReasons(t *testing.T) {
 				pods = append(pods, st.MakePod().Node("n1").Req(requests).Obj())
 			}
 			node := nodeInfo(st.MakeNode().Name("n1").Capacity(capacity).Obj(), pods...)
-			got := verdict(quiet(t), c.ours(t, NodeResourcesFit, test.args), test.pod.Obj(), node)
+			got := verdict(schedtest.Quiet(t), c.ours(t, NodeResourcesFit, test.args), test.pod.Obj(), node)
 			if diff := cmp.Diff(reasons(test.want), reasons(got)); diff != "" || got.Code() != test.want.Code() {
 				t.Errorf("%v, want %v; reasons (-want, +got):\n%s", got.Code(), test.want.Code(), diff)
 			}
@@ -81,7 +83,7 @@ func TestFitReasons(t *testing.T) {
 
 func TestFitWithoutPreFilter(t *testing.T) {
 	c := newCluster(t, nil, nil, nil)
-	if status := c.ours(t, NodeResourcesFit, nil).Filter(quiet(t), emptyState(), pinned("n1").Obj(), nodeInfo(st.MakeNode().Name("n1").Obj())); status.Code() != fwk.Error {
+	if status := c.ours(t, NodeResourcesFit, nil).Filter(schedtest.Quiet(t), emptyState(), pinned("n1").Obj(), nodeInfo(st.MakeNode().Name("n1").Obj())); status.Code() != fwk.Error {
 		t.Errorf("Filter = %v, want an error", status)
 	}
 }
@@ -102,9 +104,9 @@ func TestFitArgs(t *testing.T) {
 	c := newCluster(t, nil, nil, nil)
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			_, err := NewFit(quiet(t), &runtime.Unknown{Raw: []byte(test.args)}, c)
+			_, err := NewFit(schedtest.Quiet(t), &runtime.Unknown{Raw: []byte(test.args)}, c)
 			if test.wantError == "" {
-				must(t, err)
+				schedtest.Must(t, err)
 				return
 			}
 			for _, part := range []string{"plugin " + NodeResourcesFit, test.wantError, "correct its args under pluginConfig"} {

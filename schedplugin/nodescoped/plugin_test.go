@@ -13,7 +13,6 @@ import (
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/klog/v2"
-	"k8s.io/klog/v2/ktesting"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
@@ -45,34 +44,22 @@ type cluster struct {
 func newCluster(tb testing.TB, claims []*corev1.PersistentVolumeClaim, volumes []*corev1.PersistentVolume, limits []*storagev1.CSINode) *cluster {
 	tb.Helper()
 	factory := informers.NewSharedInformerFactory(fake.NewClientset(), 0)
-	handle, err := frameworkruntime.NewFramework(quiet(tb), nil, nil,
+	handle, err := frameworkruntime.NewFramework(schedtest.Quiet(tb), nil, nil,
 		frameworkruntime.WithInformerFactory(factory),
 		frameworkruntime.WithSharedCSIManager(nodevolumelimits.NewCSIManager(factory.Storage().V1().CSINodes().Lister())))
 	if err != nil {
 		tb.Fatal(err)
 	}
 	for _, claim := range claims {
-		must(tb, factory.Core().V1().PersistentVolumeClaims().Informer().GetStore().Add(claim))
+		schedtest.Must(tb, factory.Core().V1().PersistentVolumeClaims().Informer().GetStore().Add(claim))
 	}
 	for _, volume := range volumes {
-		must(tb, factory.Core().V1().PersistentVolumes().Informer().GetStore().Add(volume))
+		schedtest.Must(tb, factory.Core().V1().PersistentVolumes().Informer().GetStore().Add(volume))
 	}
 	for _, limit := range limits {
-		must(tb, factory.Storage().V1().CSINodes().Informer().GetStore().Add(limit))
+		schedtest.Must(tb, factory.Storage().V1().CSINodes().Informer().GetStore().Add(limit))
 	}
 	return &cluster{Handle: handle, factory: factory}
-}
-
-func must(tb testing.TB, err error) {
-	tb.Helper()
-	if err != nil {
-		tb.Fatal(err)
-	}
-}
-
-// quiet is a context whose logger keeps to what matters.
-func quiet(tb testing.TB) context.Context {
-	return klog.NewContext(tb.Context(), ktesting.NewLogger(tb, ktesting.NewConfig(ktesting.Verbosity(0))))
 }
 
 // ours is a plugin of the registry.
@@ -96,7 +83,7 @@ func (c *cluster) upstreams(tb testing.TB, name string, args *FitArgs) inTree {
 
 func made(tb testing.TB, factory frameworkruntime.PluginFactory, args runtime.Object, handle fwk.Handle) inTree {
 	tb.Helper()
-	plugin, err := factory(quiet(tb), args, handle)
+	plugin, err := factory(schedtest.Quiet(tb), args, handle)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -168,9 +155,9 @@ func TestEventsAreUpstreams(t *testing.T) {
 	for name := range Registry() {
 		t.Run(name, func(t *testing.T) {
 			ours, err := c.ours(t, name, nil).EventsToRegister(t.Context())
-			must(t, err)
+			schedtest.Must(t, err)
 			upstreams, err := c.upstreams(t, name, &FitArgs{}).EventsToRegister(t.Context())
-			must(t, err)
+			schedtest.Must(t, err)
 			if diff := cmp.Diff(events(upstreams), events(ours)); diff != "" {
 				t.Errorf("events (-upstream, +ours):\n%s", diff)
 			}
@@ -284,7 +271,7 @@ func TestQueueingHints(t *testing.T) {
 			if pod == nil {
 				pod = waiting
 			}
-			got, err := hint(klog.FromContext(quiet(t)), pod, test.before, test.after)
+			got, err := hint(klog.FromContext(schedtest.Quiet(t)), pod, test.before, test.after)
 			if got != test.want || (err != nil) != test.wantErr {
 				t.Errorf("hint %v, error %v; want %v, error %v", got, err, test.want, test.wantErr)
 			}
@@ -300,7 +287,7 @@ func TestNewRefusesArgs(t *testing.T) {
 			if name == NodeResourcesFit {
 				want = `unknown field "nodes"`
 			}
-			if _, err := factory(quiet(t), args, c); err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), want) {
+			if _, err := factory(schedtest.Quiet(t), args, c); err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), want) {
 				t.Errorf("error %v, want one that names %s and says %q", err, name, want)
 			}
 		})
@@ -310,7 +297,7 @@ func TestNewRefusesArgs(t *testing.T) {
 // What does not concern resources keeps upstream's words.
 func TestReasonsAreUpstreams(t *testing.T) {
 	c := newCluster(t, nil, nil, nil)
-	status := verdict(quiet(t), c.ours(t, NodePorts, nil), pinned("n1").HostPort(80).Obj(), nodeInfo(st.MakeNode().Name("n1").Obj(), room("n1").Obj()))
+	status := verdict(schedtest.Quiet(t), c.ours(t, NodePorts, nil), pinned("n1").HostPort(80).Obj(), nodeInfo(st.MakeNode().Name("n1").Obj(), room("n1").Obj()))
 	if diff := cmp.Diff([]string{nodeports.ErrReason}, reasons(status)); diff != "" || status.Code() != fwk.Unschedulable {
 		t.Errorf("%v, reasons (-want, +got):\n%s", status.Code(), diff)
 	}
@@ -319,7 +306,7 @@ func TestReasonsAreUpstreams(t *testing.T) {
 func BenchmarkHintOfAnotherNode(b *testing.B) {
 	c := newCluster(b, nil, nil, nil)
 	hint := schedtest.HintOf(b, c.ours(b, NodeResourcesFit, nil), fwk.AssignedPod, fwk.Delete)
-	pod, gone, logger := pinned("n1").Obj(), room("n2").Obj(), klog.FromContext(quiet(b))
+	pod, gone, logger := pinned("n1").Obj(), room("n2").Obj(), klog.FromContext(schedtest.Quiet(b))
 	b.ReportAllocs()
 	for b.Loop() {
 		if got, err := hint(logger, pod, gone, nil); got != fwk.QueueSkip || err != nil {

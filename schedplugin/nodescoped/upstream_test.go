@@ -12,6 +12,8 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	st "k8s.io/kubernetes/pkg/scheduler/testing"
 	"pgregory.net/rapid"
+
+	"github.com/everynode/everynode/internal/schedtest"
 )
 
 func emptyState() fwk.CycleState { return framework.NewCycleState() }
@@ -22,12 +24,12 @@ const userNamespaces = "UserNamespacesHostNetworkSupport"
 // Whatever a node and its pods are like, a pod is let in and kept out as upstream does it, with as
 // many reasons.
 func TestVerdictsAreUpstreams(t *testing.T) {
-	ctx := quiet(t)
+	ctx := schedtest.Quiet(t)
 	seen := map[string]map[fwk.Code]int{}
 	rapid.Check(t, func(rt *rapid.T) {
 		args := drawArgs(rt)
 		raw, err := json.Marshal(args)
-		must(t, err)
+		schedtest.Must(t, err)
 		c := drawCluster(t, rt)
 		pod, node := drawPod(rt, "p", "n1"), drawNode(rt)
 		for name := range Registry() {

@@ -6,6 +6,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
+
+	"github.com/everynode/everynode/internal/schedtest"
 )
 
 // A daemon's pod in a cluster of 1,000 nodes with 2,000 pods that avoid their like on their node.
@@ -22,8 +24,8 @@ func BenchmarkPlacing(b *testing.B) {
 	}
 	c := newCluster(b, nodes, pods, namespace("ns", "red"))
 	all, err := c.nodes.NodeInfos().List()
-	must(b, err)
-	target, waiting, ctx := c.node(b, "n1"), pinned("n1").Obj(), quiet(b)
+	schedtest.Must(b, err)
+	target, waiting, ctx := c.node(b, "n1"), pinned("n1").Obj(), schedtest.Quiet(b)
 
 	for name, plugin := range map[string]inTree{"ours": c.ours, "upstream": c.upstreams} {
 		b.Run(name, func(b *testing.B) {

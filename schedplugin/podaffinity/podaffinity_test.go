@@ -12,7 +12,6 @@ import (
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/klog/v2"
-	"k8s.io/klog/v2/ktesting"
 	fwk "k8s.io/kube-scheduler/framework"
 	internalcache "k8s.io/kubernetes/pkg/scheduler/backend/cache"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
@@ -92,41 +91,29 @@ func newCluster(tb testing.TB, nodes []*corev1.Node, pods []*corev1.Pod, namespa
 	factory := informers.NewSharedInformerFactory(fake.NewClientset(), 0)
 	var bound []*corev1.Pod
 	for _, pod := range pods {
-		must(tb, factory.Core().V1().Pods().Informer().GetStore().Add(pod))
+		schedtest.Must(tb, factory.Core().V1().Pods().Informer().GetStore().Add(pod))
 		if pod.Spec.NodeName != "" {
 			bound = append(bound, pod)
 		}
 	}
 	for _, namespace := range namespaces {
-		must(tb, factory.Core().V1().Namespaces().Informer().GetStore().Add(namespace))
+		schedtest.Must(tb, factory.Core().V1().Namespaces().Informer().GetStore().Add(namespace))
 	}
 	snapshot := internalcache.NewSnapshot(bound, nodes)
-	handle, err := frameworkruntime.NewFramework(quiet(tb), nil, nil,
+	handle, err := frameworkruntime.NewFramework(schedtest.Quiet(tb), nil, nil,
 		frameworkruntime.WithInformerFactory(factory), frameworkruntime.WithSnapshotSharedLister(snapshot))
-	must(tb, err)
-	made, err := New(quiet(tb), nil, handle)
-	must(tb, err)
+	schedtest.Must(tb, err)
+	made, err := New(schedtest.Quiet(tb), nil, handle)
+	schedtest.Must(tb, err)
 	ours := made.(*PodAffinity)
 	return &cluster{ours: ours, upstreams: ours.inTree, nodes: snapshot, factory: factory}
-}
-
-func must(tb testing.TB, err error) {
-	tb.Helper()
-	if err != nil {
-		tb.Fatal(err)
-	}
-}
-
-// quiet is a context whose logger keeps to what matters.
-func quiet(tb testing.TB) context.Context {
-	return klog.NewContext(tb.Context(), ktesting.NewLogger(tb, ktesting.NewConfig(ktesting.Verbosity(0))))
 }
 
 // node is a copy of one, which a dry run may change.
 func (c *cluster) node(tb testing.TB, name string) fwk.NodeInfo {
 	tb.Helper()
 	info, err := c.nodes.NodeInfos().Get(name)
-	must(tb, err)
+	schedtest.Must(tb, err)
 	return info.Snapshot()
 }
 
@@ -143,8 +130,8 @@ type cycle struct {
 func (c *cluster) cycle(tb testing.TB, plugin inTree, pod *corev1.Pod) *cycle {
 	tb.Helper()
 	all, err := c.nodes.NodeInfos().List()
-	must(tb, err)
-	made := &cycle{ctx: quiet(tb), plugin: plugin, pod: pod, state: framework.NewCycleState()}
+	schedtest.Must(tb, err)
+	made := &cycle{ctx: schedtest.Quiet(tb), plugin: plugin, pod: pod, state: framework.NewCycleState()}
 	_, status := plugin.PreFilter(made.ctx, made.state, pod, all)
 	if made.skipped = status.IsSkip(); !made.skipped {
 		made.refused = status
@@ -163,9 +150,9 @@ func (c *cycle) verdict(node fwk.NodeInfo) *fwk.Status {
 // remove takes a pod from a node, as preemption's dry run does.
 func (c *cycle) remove(tb testing.TB, node fwk.NodeInfo, pod fwk.PodInfo) {
 	tb.Helper()
-	must(tb, node.RemovePod(klog.FromContext(c.ctx), pod.GetPod()))
+	schedtest.Must(tb, node.RemovePod(klog.FromContext(c.ctx), pod.GetPod()))
 	if !c.skipped {
-		must(tb, c.plugin.RemovePod(c.ctx, c.state, c.pod, pod, node).AsError())
+		schedtest.Must(tb, c.plugin.RemovePod(c.ctx, c.state, c.pod, pod, node).AsError())
 	}
 }
 
@@ -174,7 +161,7 @@ func (c *cycle) add(tb testing.TB, node fwk.NodeInfo, pod fwk.PodInfo) {
 	tb.Helper()
 	node.AddPodInfo(pod)
 	if !c.skipped {
-		must(tb, c.plugin.AddPod(c.ctx, c.state, c.pod, pod, node).AsError())
+		schedtest.Must(tb, c.plugin.AddPod(c.ctx, c.state, c.pod, pod, node).AsError())
 	}
 }
 
@@ -308,7 +295,7 @@ func TestDryRuns(t *testing.T) {
 func info(tb testing.TB, pod *corev1.Pod) fwk.PodInfo {
 	tb.Helper()
 	made, err := framework.NewPodInfo(pod)
-	must(tb, err)
+	schedtest.Must(tb, err)
 	return made
 }
 
@@ -318,9 +305,9 @@ func TestStateThatIsNotOurs(t *testing.T) {
 	state.Write(stateKey, foreign{})
 	node, other := c.node(t, "n1"), info(t, pod("q").Obj())
 	for point, status := range map[string]*fwk.Status{
-		"Filter":    c.ours.Filter(quiet(t), state, pinned("n1").Obj(), node),
-		"AddPod":    c.ours.(fwk.PreFilterExtensions).AddPod(quiet(t), state, pinned("n1").Obj(), other, node),
-		"RemovePod": c.ours.(fwk.PreFilterExtensions).RemovePod(quiet(t), state, pinned("n1").Obj(), other, node),
+		"Filter":    c.ours.Filter(schedtest.Quiet(t), state, pinned("n1").Obj(), node),
+		"AddPod":    c.ours.(fwk.PreFilterExtensions).AddPod(schedtest.Quiet(t), state, pinned("n1").Obj(), other, node),
+		"RemovePod": c.ours.(fwk.PreFilterExtensions).RemovePod(schedtest.Quiet(t), state, pinned("n1").Obj(), other, node),
 	} {
 		if status.Code() != fwk.Error {
 			t.Errorf("%s: %v, want an error", point, status)
@@ -354,7 +341,7 @@ func TestReach(t *testing.T) {
 		{"listed again", func() error { return store.Replace([]any{wide, pod("r").Obj()}, "2") }, true},
 		{"listed again, without it", func() error { return store.Replace([]any{pod("r").Obj()}, "3") }, false},
 	} {
-		must(t, step.change())
+		schedtest.Must(t, step.change())
 		if got := plugin.anyReaches(); got != step.want {
 			t.Errorf("%s: %v, want %v", step.name, got, step.want)
 		}
@@ -413,7 +400,7 @@ func TestQueueingHints(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			hint := schedtest.HintOf(t, c.ours, test.resource, test.action)
-			got, err := hint(klog.FromContext(quiet(t)), test.pod, test.before, test.after)
+			got, err := hint(klog.FromContext(schedtest.Quiet(t)), test.pod, test.before, test.after)
 			if got != test.want || (err != nil) != test.wantErr {
 				t.Errorf("hint %v, error %v; want %v, error %v", got, err, test.want, test.wantErr)
 			}
@@ -426,9 +413,9 @@ func TestQueueingHints(t *testing.T) {
 func TestEventsAreUpstreams(t *testing.T) {
 	c := newCluster(t, nodes, nil)
 	ours, err := c.ours.EventsToRegister(t.Context())
-	must(t, err)
+	schedtest.Must(t, err)
 	upstreams, err := c.upstreams.EventsToRegister(t.Context())
-	must(t, err)
+	schedtest.Must(t, err)
 	if len(ours) != len(upstreams) {
 		t.Fatalf("%d events, upstream %d", len(ours), len(upstreams))
 	}
@@ -445,13 +432,13 @@ func TestEventsAreUpstreams(t *testing.T) {
 
 func TestNew(t *testing.T) {
 	factory := informers.NewSharedInformerFactory(fake.NewClientset(), 0)
-	handle, err := frameworkruntime.NewFramework(quiet(t), nil, nil,
+	handle, err := frameworkruntime.NewFramework(schedtest.Quiet(t), nil, nil,
 		frameworkruntime.WithInformerFactory(factory), frameworkruntime.WithSnapshotSharedLister(internalcache.NewEmptySnapshot()))
-	must(t, err)
+	schedtest.Must(t, err)
 	// Two profiles of a process share the informer.
 	for range 2 {
-		plugin, err := New(quiet(t), nil, handle)
-		must(t, err)
+		plugin, err := New(schedtest.Quiet(t), nil, handle)
+		schedtest.Must(t, err)
 		if plugin.Name() != Name {
 			t.Errorf("Name = %s", plugin.Name())
 		}
@@ -462,12 +449,12 @@ func TestNew(t *testing.T) {
 			t.Error("SignPod is offered")
 		}
 	}
-	if _, err := New(quiet(t), &runtime.Unknown{}, handle); err == nil || !strings.Contains(err.Error(), "plugin "+Name+" takes no arguments") {
+	if _, err := New(schedtest.Quiet(t), &runtime.Unknown{}, handle); err == nil || !strings.Contains(err.Error(), "plugin "+Name+" takes no arguments") {
 		t.Errorf("with args: %v, want it refused", err)
 	}
-	empty, err := frameworkruntime.NewFramework(quiet(t), nil, nil, frameworkruntime.WithInformerFactory(factory))
-	must(t, err)
-	if _, err := New(quiet(t), nil, empty); err == nil || !strings.Contains(err.Error(), "plugin "+Name) {
+	empty, err := frameworkruntime.NewFramework(schedtest.Quiet(t), nil, nil, frameworkruntime.WithInformerFactory(factory))
+	schedtest.Must(t, err)
+	if _, err := New(schedtest.Quiet(t), nil, empty); err == nil || !strings.Contains(err.Error(), "plugin "+Name) {
 		t.Errorf("without a snapshot: %v, want an error that names the plugin", err)
 	}
 }

@@ -96,7 +96,7 @@ func wake(t *testing.T, rt *rapid.T, woken map[string]int) {
 				continue
 			}
 			c := newCluster(t, nodes, event.pods, teams...)
-			got, err := schedtest.HintOf(t, c.ours, fwk.AssignedPod, action)(klog.FromContext(quiet(t)), waiting, before, event.after)
+			got, err := schedtest.HintOf(t, c.ours, fwk.AssignedPod, action)(klog.FromContext(schedtest.Quiet(t)), waiting, before, event.after)
 			if err != nil || got != fwk.Queue {
 				rt.Fatalf("%v of %s of %s: hint %v, error %v; want it woken", action, before.Name, before.Spec.NodeName, got, err)
 			}

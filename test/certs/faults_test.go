@@ -32,11 +32,7 @@ func TestBadCertificates(t *testing.T) {
 	good(cluster)
 	restart(cluster)
 
-	faults := map[string]struct {
-		inflict func(*labtest.Cluster)
-		// refusal is what the API server says then, says what the controller makes of it.
-		refusal, says string
-	}{
+	faults := map[string]fault{
 		"expired": {
 			inflict: func(c *labtest.Cluster) {
 				putSecret(c, ca.serving(c.T, -time.Minute))
@@ -65,24 +61,14 @@ func TestBadCertificates(t *testing.T) {
 			c := cluster.With(t)
 			waitUntilAdmitted(c)
 			fault.inflict(c)
-			c.Eventually("pods are refused", func(ctx context.Context) (string, error) {
-				if err := admit(ctx, c); err == nil || !strings.Contains(err.Error(), fault.refusal) {
-					return fmt.Sprintf("the answer is %v, want %q", err, fault.refusal), nil
-				}
-				return "", nil
-			})
 			prefix := strings.ReplaceAll(name, " ", "-")
-			set := labtest.DaemonSet(prefix)
-			c.Make(set)
-			checkPlacedBy(c, set, v1alpha1.PlacedByController)
-			c.WaitForStatus(set, conditionSays(metav1.ConditionFalse, fault.says))
-			c.WaitForEvent(set, "PlacementAdmissionNotEffective", fault.says)
+			set, after := labtest.DaemonSet(prefix), labtest.DaemonSet(prefix+"-fixed")
+			fault.checkReported(c, set)
 
 			good(c)
 			fixed := time.Now()
 			c.WaitForStatus(set, conditionSays(metav1.ConditionTrue, ""))
 			t.Logf("placement by admission again %s after the certificate was good", time.Since(fixed).Round(10*time.Millisecond))
-			after := labtest.DaemonSet(prefix + "-fixed")
 			c.Make(after)
 			checkPlacedBy(c, after, v1alpha1.PlacedByWebhook)
 		})
@@ -90,6 +76,28 @@ func TestBadCertificates(t *testing.T) {
 	}
 	cluster.Verdict(witness, made)
 	cluster.NothingForbidden()
+}
+
+// A fault is a certificate that the API server does not accept.
+type fault struct {
+	inflict func(*labtest.Cluster)
+	// refusal is what the API server says then, says what the controller makes of it.
+	refusal, says string
+}
+
+// checkReported creates a DaemonSet during the fault: the controller places its pods, and reports why.
+func (f fault) checkReported(c *labtest.Cluster, set *v1alpha1.DaemonSet) {
+	c.T.Helper()
+	c.Eventually("pods are refused", func(ctx context.Context) (string, error) {
+		if err := admit(ctx, c); err == nil || !strings.Contains(err.Error(), f.refusal) {
+			return fmt.Sprintf("the answer is %v, want %q", err, f.refusal), nil
+		}
+		return "", nil
+	})
+	c.Make(set)
+	checkPlacedBy(c, set, v1alpha1.PlacedByController)
+	c.WaitForStatus(set, conditionSays(metav1.ConditionFalse, f.says))
+	c.WaitForEvent(set, "PlacementAdmissionNotEffective", f.says)
 }
 
 // restart ends the connections that the API server has, which go on whatever becomes of the

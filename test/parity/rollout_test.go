@@ -55,35 +55,46 @@ func rollingUpdateWithTolerations(t *trial) {
 		} {
 			s.ChangeWorkload(s.Workload, func(set *v1alpha1.DaemonSet) { tolerate(step.zones...)(set); labtest.Gated(set) })
 			if step.wantMeanwhile > 0 {
-				s.Eventually(fmt.Sprintf("%d pods are there before the new ones are ready", step.wantMeanwhile), func(ctx context.Context) (string, error) {
-					pods, err := s.PodsOf(ctx, s.Workload)
-					if err != nil || len(pods) != step.wantMeanwhile {
-						return fmt.Sprintf("there are %d", len(pods)), err
-					}
-					return "", nil
-				})
+				s.hasPodsBeforeReady(step.wantMeanwhile)
 			}
-			s.Eventually(fmt.Sprintf("%d pods are ready with tolerations %v, and none is left elsewhere", step.wantDesired, step.zones), func(ctx context.Context) (string, error) {
-				pods, err := s.Release(ctx, s.Workload)
-				if err != nil {
-					return "", err
-				}
-				updated := 0
-				for i := range pods {
-					if lab.PodReady(&pods[i]) && slices.Equal(zonesOf(&pods[i]), step.zones) {
-						updated++
-					}
-				}
-				if updated != step.wantDesired || len(pods) != step.wantDesired {
-					return fmt.Sprintf("%d of %d are", updated, len(pods)), nil
-				}
-				return "", nil
-			})
+			s.becomeReadyIn(step.zones, step.wantDesired)
 			s.WaitForWorkload(s.Workload, "the same", func(status *v1alpha1.DaemonSetStatus) bool {
 				return int(status.DesiredNumberScheduled) == step.wantDesired && int(status.UpdatedNumberScheduled) == step.wantDesired &&
 					int(status.NumberReady) == step.wantDesired && status.NumberMisscheduled == 0
 			})
 		}
+	})
+}
+
+func (s *subject) hasPodsBeforeReady(want int) {
+	s.T.Helper()
+	s.Eventually(fmt.Sprintf("%d pods are there before the new ones are ready", want), func(ctx context.Context) (string, error) {
+		pods, err := s.PodsOf(ctx, s.Workload)
+		if err != nil || len(pods) != want {
+			return fmt.Sprintf("there are %d", len(pods)), err
+		}
+		return "", nil
+	})
+}
+
+// becomeReadyIn releases the pods until those that tolerate the zones are ready, and no others exist.
+func (s *subject) becomeReadyIn(zones []string, want int) {
+	s.T.Helper()
+	s.Eventually(fmt.Sprintf("%d pods are ready with tolerations %v, and none is left elsewhere", want, zones), func(ctx context.Context) (string, error) {
+		pods, err := s.Release(ctx, s.Workload)
+		if err != nil {
+			return "", err
+		}
+		updated := 0
+		for i := range pods {
+			if lab.PodReady(&pods[i]) && slices.Equal(zonesOf(&pods[i]), zones) {
+				updated++
+			}
+		}
+		if updated != want || len(pods) != want {
+			return fmt.Sprintf("%d of %d are", updated, len(pods)), nil
+		}
+		return "", nil
 	})
 }
 

@@ -22,6 +22,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/test/lab"
 	"github.com/everynode/everynode/test/labtest"
 )
@@ -32,6 +33,29 @@ type fault struct {
 	repair  func(*labtest.Cluster)
 	// refusal is what the API server says to an emitted pod meanwhile.
 	refusal func(error) error
+}
+
+// checkSurvived checks that the controller places pods during the fault, that no request of others fails then, and that
+// admission places pods after the repair.
+func (f fault) checkSurvived(c *labtest.Cluster, name string, others *others, placedBy string) {
+	c.T.Helper()
+	prefix := strings.ToLower(strings.ReplaceAll(name, " ", "-"))
+	during, after := labtest.DaemonSet(prefix), labtest.DaemonSet(prefix+"-fixed")
+	c.Make(during)
+	checkPlacedBy(c, c.WaitForPods(during, labtest.NodeNames(nodes)...), v1alpha1.PlacedByController)
+	waitForCondition(c, during, metav1.ConditionFalse)
+	c.WaitForEvent(during, "PlacementAdmissionNotEffective", "")
+	checkEffective(c, "0")
+	others.check()
+
+	fixed := time.Now()
+	f.repair(c)
+	waitUntilAdmission(c, func(err error) error { return err })
+	waitForCondition(c, during, metav1.ConditionTrue)
+	checkEffective(c, "1")
+	c.Make(after)
+	checkPlacedBy(c, c.WaitForPods(after, labtest.NodeNames(nodes)...), placedBy)
+	c.T.Logf("admission places pods again %v after the fault ended", time.Since(fixed).Round(time.Millisecond))
 }
 
 // The refusals of an emitted pod that nobody rewrote.

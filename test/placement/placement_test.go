@@ -60,27 +60,10 @@ func TestPlacementSurvivesItsWebhook(t *testing.T) {
 	for name, fault := range faults() {
 		t.Run(name, func(t *testing.T) {
 			c := cluster.With(t)
-			prefix := strings.ToLower(strings.ReplaceAll(name, " ", "-"))
 			others := createOthers(c)
 			fault.inflict(c)
 			waitUntilAdmission(c, fault.refusal)
-			set := labtest.DaemonSet(prefix)
-			c.Make(set)
-			checkPlacedBy(c, c.WaitForPods(set, labtest.NodeNames(nodes)...), v1alpha1.PlacedByController)
-			waitForCondition(c, set, metav1.ConditionFalse)
-			c.WaitForEvent(set, "PlacementAdmissionNotEffective", "")
-			checkEffective(c, "0")
-			others.check()
-
-			fixed := time.Now()
-			fault.repair(c)
-			waitUntilAdmission(c, func(err error) error { return err })
-			waitForCondition(c, set, metav1.ConditionTrue)
-			checkEffective(c, "1")
-			after := labtest.DaemonSet(prefix + "-fixed")
-			c.Make(after)
-			checkPlacedBy(c, c.WaitForPods(after, labtest.NodeNames(nodes)...), v1alpha1.PlacedByWebhook)
-			t.Logf("admission places pods again %v after the fault ended", time.Since(fixed).Round(time.Millisecond))
+			fault.checkSurvived(c, name, others, v1alpha1.PlacedByWebhook)
 		})
 		made += 2 * nodes
 	}

@@ -103,25 +103,10 @@ func TestPlacementSurvivesItsPolicy(t *testing.T) {
 	for name, fault := range policyFaults(cluster.PolicyAPI()) {
 		t.Run(name, func(t *testing.T) {
 			c := cluster.With(t)
-			prefix := strings.ReplaceAll(name, " ", "-")
 			fault.inflict(c)
 			waitUntilAdmission(c, fault.refusal)
 			others := createOthers(c)
-			set := labtest.DaemonSet(prefix)
-			c.Make(set)
-			checkPlacedBy(c, c.WaitForPods(set, labtest.NodeNames(nodes)...), v1alpha1.PlacedByController)
-			waitForCondition(c, set, metav1.ConditionFalse)
-			c.WaitForEvent(set, "PlacementAdmissionNotEffective", "")
-			checkEffective(c, "0")
-			others.check()
-
-			fault.repair(c)
-			waitUntilAdmission(c, func(err error) error { return err })
-			waitForCondition(c, set, metav1.ConditionTrue)
-			checkEffective(c, "1")
-			after := labtest.DaemonSet(prefix + "-fixed")
-			c.Make(after)
-			checkPlacedBy(c, c.WaitForPods(after, labtest.NodeNames(nodes)...), v1alpha1.PlacedByPolicy)
+			fault.checkSurvived(c, name, others, v1alpha1.PlacedByPolicy)
 		})
 		made += 2 * nodes
 	}

@@ -104,22 +104,7 @@ func (s *server) read(body []byte) (*unstructured.Unstructured, error) {
 	return object, nil
 }
 
-// write stores a new object, or with the part "status" an object's status, which is a separate request.
-func (s *server) write(body []byte, part string) ([]byte, error) {
-	if part != "status" {
-		return s.create(body)
-	}
-	object, err := s.read(body)
-	if err != nil {
-		return nil, err
-	}
-	if errs := s.strategy.Validate(inNamespace(), object); len(errs) > 0 {
-		return nil, errs.ToAggregate()
-	}
-	return json.Marshal(object.Object)
-}
-
-// create stores an object, and returns the bytes in etcd or the error.
+// create stores an object, and with it a status that takes a separate request; it returns the bytes in etcd or the error.
 func (s *server) create(body []byte) ([]byte, error) {
 	object, err := s.read(body)
 	if err != nil {

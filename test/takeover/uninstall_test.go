@@ -49,23 +49,7 @@ func TestUninstall(t *testing.T) {
 		pod.Spec.SchedulingGates, pod.Spec.NodeName = nil, lab.NodeName(0)
 		c.Must(c.Create(t.Context(), pod, client.DryRunAll))
 	})
-	t.Run("handed over", func(t *testing.T) {
-		c := c.With(t)
-		c.Must(c.Delete(t.Context(), kept, client.PropagationPolicy(metav1.DeletePropagationOrphan)))
-		c.Eventually("the DaemonSet is gone, its pods are not", func(ctx context.Context) (string, error) {
-			err := c.Get(ctx, client.ObjectKeyFromObject(kept), &v1alpha1.DaemonSet{})
-			return missingUnless(apierrors.IsNotFound(err), "it is there: %v", err), client.IgnoreNotFound(err)
-		})
-		native := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: kept.Namespace, Name: kept.Name}}
-		native.Spec = appsv1.DaemonSetSpec{Selector: kept.Spec.Selector, Template: kept.Spec.Template}
-		native.Spec.UpdateStrategy.Type = appsv1.OnDeleteDaemonSetStrategyType // its record of the template is another
-		c.Must(c.Create(t.Context(), native))
-		c.Eventually("kube-controller-manager has the daemon", func(ctx context.Context) (string, error) {
-			err := c.Get(ctx, client.ObjectKeyFromObject(native), native)
-			owned, listErr := c.PodsOf(ctx, native)
-			return missingUnless(native.Status.NumberReady == nodes && len(owned) == nodes, "%+v, %d pods", native.Status, len(owned)), errors.Join(err, listErr)
-		})
-	})
+	t.Run("handed over", func(t *testing.T) { handOver(c.With(t), kept, nodes) })
 	if diff := cmp.Diff(before, identities(c)); diff != "" {
 		t.Errorf("pods were restarted (-before, +after):\n%s", diff)
 	}
@@ -77,6 +61,25 @@ func TestUninstall(t *testing.T) {
 			left, err := c.PodsOf(ctx, cleaned)
 			return missingUnless(len(left) == 0, "%d pods are left", len(left)), err
 		})
+	})
+}
+
+// handOver replaces a DaemonSet by a native one, which adopts its pods.
+func handOver(c *labtest.Cluster, kept *v1alpha1.DaemonSet, nodes int) {
+	c.T.Helper()
+	c.Must(c.Delete(c.T.Context(), kept, client.PropagationPolicy(metav1.DeletePropagationOrphan)))
+	c.Eventually("the DaemonSet is gone, its pods are not", func(ctx context.Context) (string, error) {
+		err := c.Get(ctx, client.ObjectKeyFromObject(kept), &v1alpha1.DaemonSet{})
+		return missingUnless(apierrors.IsNotFound(err), "it is there: %v", err), client.IgnoreNotFound(err)
+	})
+	native := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: kept.Namespace, Name: kept.Name}}
+	native.Spec = appsv1.DaemonSetSpec{Selector: kept.Spec.Selector, Template: kept.Spec.Template}
+	native.Spec.UpdateStrategy.Type = appsv1.OnDeleteDaemonSetStrategyType // its record of the template is another
+	c.Must(c.Create(c.T.Context(), native))
+	c.Eventually("kube-controller-manager has the daemon", func(ctx context.Context) (string, error) {
+		err := c.Get(ctx, client.ObjectKeyFromObject(native), native)
+		owned, listErr := c.PodsOf(ctx, native)
+		return missingUnless(int(native.Status.NumberReady) == nodes && len(owned) == nodes, "%+v, %d pods", native.Status, len(owned)), errors.Join(err, listErr)
 	})
 }
 

@@ -3,6 +3,7 @@ package reference
 import (
 	"flag"
 	"strings"
+	"testing"
 
 	"github.com/spf13/pflag"
 )
@@ -31,9 +32,20 @@ func (p *Page) Flags(flags *pflag.FlagSet) {
 	p.Table([]string{"flag", "type", "default", "meaning"}, rows)
 }
 
-// GoFlags are the flags of Go's package flag, as pflag has them.
-func GoFlags(flags *flag.FlagSet) *pflag.FlagSet {
-	set := pflag.NewFlagSet(flags.Name(), pflag.ContinueOnError)
-	set.AddGoFlagSet(flags)
-	return set
+// CheckFlags compares a program's page with its flags: those that add adds, and controller-runtime's --kubeconfig.
+func CheckFlags(t *testing.T, program, does string, add func(*flag.FlagSet)) {
+	t.Helper()
+	own := flag.NewFlagSet(program, flag.ContinueOnError)
+	add(own)
+	kubeconfig := flag.Lookup("kubeconfig")
+	own.Var(kubeconfig.Value, kubeconfig.Name, kubeconfig.Usage)
+	flags := pflag.NewFlagSet(program, pflag.ContinueOnError)
+	flags.AddGoFlagSet(own)
+
+	page := New(program, "the flags in cmd/"+program)
+	page.Line("%s %s", Code(program), does)
+	page.Line("%s prints what the program was built from.", Code(program+" version"))
+	page.Line("## Flags")
+	page.Flags(flags)
+	Check(t, program+".md", page)
 }
