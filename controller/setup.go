@@ -13,6 +13,7 @@ import (
 
 	"github.com/everynode/everynode/controller/answers"
 	"github.com/everynode/everynode/controller/caches"
+	"github.com/everynode/everynode/controller/cells"
 	"github.com/everynode/everynode/controller/engine"
 	"github.com/everynode/everynode/controller/model"
 	"github.com/everynode/everynode/controller/placement"
@@ -53,7 +54,7 @@ func Setup(mgr manager.Manager, options Options) error {
 
 // attach adds the three controllers to a manager, the probe and the scrub.
 func (s *sources) attach(mgr manager.Manager, workers int) error {
-	cells, err := controller.NewTyped("cells", mgr, controller.TypedOptions[daemon.CellKey]{
+	cellController, err := controller.NewTyped("cells", mgr, controller.TypedOptions[daemon.CellKey]{
 		MaxConcurrentReconciles: workers,
 		RateLimiter:             answers.Refused[daemon.CellKey](),
 		Reconciler:              reconcile.TypedFunc[daemon.CellKey](s.engine.ReconcileCell),
@@ -61,7 +62,7 @@ func (s *sources) attach(mgr manager.Manager, workers int) error {
 	if err != nil {
 		return fmt.Errorf("setting up the controller of cells: %w", err)
 	}
-	if err := cells.Watch(cellSource{s}); err != nil {
+	if err := cellController.Watch(cellSource{s}); err != nil {
 		return fmt.Errorf("watching for cells: %w", err)
 	}
 	if err := s.attachDaemons(mgr, s.status, controller.TypedOptions[model.DaemonKey]{
@@ -81,7 +82,7 @@ func (s *sources) attach(mgr manager.Manager, workers int) error {
 	if err := mgr.Add(every(placement.ProbeInterval, s.engine.Probe)); err != nil {
 		return fmt.Errorf("adding the probe of placement admission: %w", err)
 	}
-	if err := mgr.Add(every(engine.BlockedInterval, s.engine.ProbeBlocked)); err != nil {
+	if err := mgr.Add(every(cells.BlockedInterval, s.engine.ProbeBlocked)); err != nil {
 		return fmt.Errorf("adding the probe of blocked nodes: %w", err)
 	}
 	return nil

@@ -6,13 +6,17 @@ import (
 
 	"github.com/everynode/everynode/controller/model"
 	"github.com/everynode/everynode/controller/placement"
+	"github.com/everynode/everynode/controller/state"
 )
+
+// actionPlace is the action of events about placement admission.
+const actionPlace = "PlacePods"
 
 // announce reports to every daemon, by event and condition, that placement admission stopped or began to be
 // effective. When it began, waiting cells are planned again.
-func announce(world *state, recorder events.EventRecorder) func(effective bool, cause string) {
+func announce(of *state.State, recorder events.EventRecorder) func(effective bool, cause string) {
 	return func(effective bool, cause string) {
-		for _, object := range world.objects() {
+		for _, object := range active(of) {
 			if effective {
 				recorder.Eventf(object, nil, corev1.EventTypeNormal, placement.ReasonEffective, actionPlace,
 					"Admission pins pods to their nodes again")
@@ -20,10 +24,10 @@ func announce(world *state, recorder events.EventRecorder) func(effective bool, 
 				recorder.Eventf(object, nil, corev1.EventTypeWarning, placement.ReasonNotEffective, actionPlace,
 					"Placement admission is not effective: %s", cause)
 			}
-			world.report(model.KeyOf(object))
+			of.Update(func(u model.Update) { u.Report(model.KeyOf(object)) })
 		}
 		if effective {
-			world.replan()
+			of.Update(model.Update.Replan)
 		}
 	}
 }

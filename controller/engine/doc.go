@@ -1,7 +1,7 @@
-// Package engine is the controller without a cluster: it receives the observations of informers, plans cells
-// with the rules of internal/daemon, executes the plans, maintains ControllerRevisions and writes status. Its
-// caller attaches informers, queues and intervals (package controller), or calls its functions from one loop (a
-// simulation).
+// Package engine is the controller without a cluster: it brings what informers observe into the state of the cluster, and
+// wires that to the reconcilers of cells, status and history. Its caller attaches informers, queues and intervals (package
+// controller), or calls its functions from one loop (a simulation).
 //
-// It reads no clock but Deps.Clock, starts no goroutine, and no map order affects a request or an event.
+// It reads no clock but Deps.Clock, starts no goroutine, and no map order affects a request or an event. It assumes that
+// Begin is called once everything that exists was observed, and the reconcilers only after that.
 package engine

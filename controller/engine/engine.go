@@ -5,15 +5,18 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
 	utilclock "k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
-	"github.com/everynode/everynode/controller/answers"
+	"github.com/everynode/everynode/controller/cells"
+	"github.com/everynode/everynode/controller/history"
 	"github.com/everynode/everynode/controller/model"
 	"github.com/everynode/everynode/controller/notify"
-	"github.com/everynode/everynode/controller/pace"
 	"github.com/everynode/everynode/controller/placement"
+	"github.com/everynode/everynode/controller/state"
+	"github.com/everynode/everynode/controller/status"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -38,7 +41,7 @@ type Deps struct {
 	Workers int
 }
 
-// Queues are what wakes the three reconcilers. The functions must not block and not call the engine.
+// Queues wake the three reconcilers. The functions must not block and not call the engine.
 type Queues struct {
 	Cell func(cell daemon.CellKey, priority int32)
 	// Status has a daemon worked on after a time: each of a pod's events asks for the status, which is seldom written.
@@ -51,54 +54,46 @@ type Queues struct {
 // does: called with the same in the same order, it sends the same requests. It is safe for concurrent use, except for
 // Scrub.
 type Engine struct {
-	state   *state
-	owners  *owners
-	budgets *budgets
+	state   *state.State
 	placer  *placement.Placer
-	cells   *actor
-	status  *reporter
-	history *historian
-	blocked *blockedProbe
+	cells   *cells.Reconciler
+	status  *status.Reconciler
+	history *history.Reconciler
+	budgets *status.Budgets
 	scrub   *scrubber
 	log     logr.Logger
 }
 
 // New makes an engine that has seen nothing.
 func New(deps Deps) *Engine {
-	now := deps.Clock.Now
 	e := &Engine{log: deps.Log}
-	world := newState(deps.Kinds, deps.Nonce, now, enqueuers{
-		cell:    deps.Queues.Cell,
-		status:  func(key model.DaemonKey) { deps.Queues.Status(key, e.status.wait(key)) },
-		history: deps.Queues.History,
+	e.state = state.New(deps.Kinds, deps.Nonce, deps.Clock.Now, state.Queues{
+		Cell:    deps.Queues.Cell,
+		Status:  func(key model.DaemonKey) { deps.Queues.Status(key, e.status.Wait(key)) },
+		History: deps.Queues.History,
 	})
-	sampler := placement.NewSampler(world.emitted)
-	*e = Engine{
-		state: world, log: deps.Log,
-		owners:  newOwners(world, deps.Reader, now),
-		budgets: newBudgets(world.reportSelected),
-		placer: placement.New(placement.Options{
-			Client: deps.Client, Mode: deps.Placement, NoPolicy: deps.NoPolicy,
-			Samples: sampler.Samples, Answered: sampler.Answered, Flipped: announce(world, deps.Recorder),
-		}),
-		scrub: &scrubber{world: world, pods: deps.Pods},
-	}
-	e.blocked = &blockedProbe{world: world, placer: e.placer}
-	e.cells = &actor{
-		kinds: deps.Kinds, world: world, client: deps.Client, reader: deps.Reader, placer: e.placer,
-		gate: pace.New(deps.Workers), owners: e.owners, events: deps.Recorder,
-		unanswered: answers.Unanswered[daemon.CellKey](),
-	}
-	e.status = newReporter(world, deps.Client, e.placer, e.budgets, deps.Recorder)
-	e.history = &historian{
-		kinds: deps.Kinds, world: world, client: deps.Client, reader: deps.Reader, events: deps.Recorder,
-		unanswered: answers.Unanswered[model.DaemonKey](),
-	}
+	sampler := placement.NewSampler(func() map[string]map[string]func() *corev1.Pod { return emitted(e.state) })
+	e.placer = placement.New(placement.Options{
+		Client: deps.Client, Mode: deps.Placement, NoPolicy: deps.NoPolicy,
+		Samples: sampler.Samples, Answered: sampler.Answered, Flipped: announce(e.state, deps.Recorder),
+	})
+	e.cells = cells.New(cells.Deps{
+		Kinds: deps.Kinds, State: e.state, Client: deps.Client, Reader: deps.Reader, Placer: e.placer,
+		Recorder: deps.Recorder, Workers: deps.Workers,
+	})
+	e.history = history.New(history.Deps{
+		Kinds: deps.Kinds, State: e.state, Client: deps.Client, Reader: deps.Reader, Recorder: deps.Recorder,
+	})
+	e.budgets = status.NewBudgets(e.state)
+	e.status = status.New(status.Deps{
+		State: e.state, Client: deps.Client, Placer: e.placer, Budgets: e.budgets, Recorder: deps.Recorder,
+	})
+	e.scrub = &scrubber{state: e.state, pods: deps.Pods}
 	return e
 }
 
 // Begin lets work begin: everything that there is was seen.
-func (e *Engine) Begin() { e.state.begin() }
+func (e *Engine) Begin() { e.state.Update(model.Update.Begin) }
 
 // ReconcileCell plans a cell and acts.
 func (e *Engine) ReconcileCell(ctx context.Context, key daemon.CellKey) (reconcile.Result, error) {
@@ -118,8 +113,8 @@ func (e *Engine) ReconcileHistory(ctx context.Context, key model.DaemonKey) (rec
 // Probe asks, while admission is not effective, whether it is. To be called every placement.ProbeInterval.
 func (e *Engine) Probe(ctx context.Context) { e.placer.Probe(ctx) }
 
-// ProbeBlocked tries by dry runs whether blocked nodes still are. To be called every BlockedInterval.
-func (e *Engine) ProbeBlocked(ctx context.Context) { e.blocked.step(ctx) }
+// ProbeBlocked tries by dry runs whether blocked nodes still are. To be called every cells.BlockedInterval.
+func (e *Engine) ProbeBlocked(ctx context.Context) { e.cells.ProbeBlocked(ctx) }
 
 // Scrub compares a part of what is known with the cache. To be called every ScrubInterval, once Begin was.
 func (e *Engine) Scrub(ctx context.Context) { e.scrub.step(ctx) }

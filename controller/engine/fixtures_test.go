@@ -1,22 +1,19 @@
 package engine
 
 import (
-	"errors"
 	"fmt"
-	"slices"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/controller/caches"
+	"github.com/everynode/everynode/controller/cells"
 	"github.com/everynode/everynode/controller/fixture"
+	"github.com/everynode/everynode/controller/fixture/statetest"
 	"github.com/everynode/everynode/controller/model"
-	"github.com/everynode/everynode/internal/daemon"
+	"github.com/everynode/everynode/controller/placement"
 )
 
 // What tests of this package share with those of others.
@@ -27,137 +24,87 @@ type (
 )
 
 var (
-	t0          = fixture.T0
-	makeDaemon  = fixture.Daemon
-	makeNode    = fixture.Node
-	makePod     = fixture.Pod
-	emitted     = fixture.Emitted
-	firstNames  = fixture.FirstNames
-	generation  = fixture.Generation
-	onlyWhere   = fixture.OnlyWhere
-	deleting    = fixture.Deleting
-	labelled    = fixture.Labelled
-	incarnation = fixture.Incarnation
-	podUID      = fixture.PodUID
-	bound       = fixture.Bound
-	terminating = fixture.Terminating
-	ready       = fixture.Ready
-	image       = fixture.Image
-	nativeKind  = fixture.NativeKind
-	ofClass     = fixture.OfClass
-	class       = fixture.Class
-	orphaned    = fixture.Orphaned
-	relabelled  = fixture.Relabelled
-	newServer   = fixture.NewServer
-	testScheme  = fixture.Scheme
-	wantStrings = fixture.WantStrings
+	t0             = fixture.T0
+	makeDaemon     = fixture.Daemon
+	makeNode       = fixture.Node
+	makePod        = fixture.Pod
+	generation     = fixture.Generation
+	onlyWhere      = fixture.OnlyWhere
+	deleting       = fixture.Deleting
+	labelled       = fixture.Labelled
+	tainted        = fixture.Tainted
+	incarnation    = fixture.Incarnation
+	podUID         = fixture.PodUID
+	bound          = fixture.Bound
+	ready          = fixture.Ready
+	oneUnavailable = fixture.OneUnavailable
+	ofClass        = fixture.OfClass
+	class          = fixture.Class
+	orphaned       = fixture.Orphaned
+	relabelled     = fixture.Relabelled
+	newServer      = fixture.NewServer
+	wantStrings    = fixture.WantStrings
 
-	errQuota                = fixture.ErrQuota
-	errPolicy               = fixture.ErrPolicy
-	errNamespaceTerminating = fixture.ErrNamespaceTerminating
-	errDenied               = fixture.ErrDenied
+	errQuota  = fixture.ErrQuota
+	errPolicy = fixture.ErrPolicy
 )
 
-// queues remember what a world asked for since they were last emptied.
-type queues struct {
-	plans   []daemon.CellKey
-	looks   []model.DaemonKey        // at histories
-	ranks   map[daemon.CellKey]int32 // the priority that a cell was asked for with last
-	reports []types.UID
+const (
+	createStep = fixture.CreateStep
+	looksLater = fixture.LooksLater
+	failed     = fixture.Failed
+)
+
+// stage is an engine with everything around it: daemon d and node n1.
+type stage struct {
+	*server
+	engine *Engine
+	state  *statetest.State
+	queues *fixture.Queues
+	after  []time.Duration // by which statuses were put off
+	clock  *fixture.Clock
+	set    *v1alpha1.DaemonSet
+	node   *corev1.Node
 }
 
-func (q *queues) plan(key daemon.CellKey, priority int32) {
-	q.plans = append(q.plans, key)
-	if q.ranks == nil {
-		q.ranks = map[daemon.CellKey]int32{}
-	}
-	q.ranks[key] = priority
-}
-func (q *queues) report(key model.DaemonKey) { q.reports = append(q.reports, key.UID) }
-
-func (q *queues) look(key model.DaemonKey) { q.looks = append(q.looks, key) }
-
-func (q *queues) enqueuers() enqueuers { return enqueuers{q.plan, q.report, q.look} }
-
-// looked gives the UIDs of the daemons whose history was to be looked at, each once and sorted.
-func (q *queues) looked() []string {
-	var uids []string
-	for _, key := range q.looks {
-		uids = append(uids, string(key.UID))
-	}
-	q.looks = nil
-	slices.Sort(uids)
-	return slices.Compact(uids)
-}
-
-// drain gives what was asked for, each once and sorted, as a work queue would.
-func (q *queues) drain() (plans []string, reports []types.UID) {
-	for _, key := range q.plans {
-		plans = append(plans, fmt.Sprintf("%s on %s", key.Owner, key.Node))
-	}
-	slices.Sort(plans)
-	reports = slices.Clone(q.reports)
-	slices.Sort(reports)
-	q.plans, q.reports = nil, nil
-	return slices.Compact(plans), slices.Compact(reports)
-}
-
-// everynodeOnly are the kinds of most tests.
-var everynodeOnly = model.Kinds{Everynode: true}
-
-func newTestWorld() (*state, *queues, *clock) {
-	q, c := &queues{}, &clock{Time: t0}
-	w := newState(everynodeOnly, "", c.Now, q.enqueuers())
-	w.begin()
-	return w, q, c
-}
-
-// seen takes a daemon whose spec can be decoded, and the record of its template, which a controller stores at once.
-func (s *state) seen(set *v1alpha1.DaemonSet) error {
-	if err := s.daemonSeen(set, nil); err != nil || set.DeletionTimestamp != nil {
-		return err
-	}
-	if subject, ok := s.subject(model.KeyOf(set)); ok && !subject.Settled() {
-		s.revisionSeen(fixture.Record(set))
-	}
-	return nil
-}
-
-// task is the plan of a cell now.
-func (s *state) task(cell daemon.CellKey) (task model.Task) {
-	s.update(func(u model.Update) { task = u.Task(cell) })
-	return task
-}
-
-func wantSteps(t *testing.T, w *state, key daemon.CellKey, want ...string) {
+func newStage(t *testing.T) *stage {
 	t.Helper()
-	fixture.WantSteps(t, key, w.task(key).Plan, want)
+	set := makeDaemon("d")
+	s := &stage{server: newServer(set.DeepCopy()), queues: &fixture.Queues{}, clock: &fixture.Clock{Time: t0}, set: set, node: makeNode("n1")}
+	s.engine = New(Deps{
+		Kinds: statetest.Everynode, Clock: s.clock, Client: s.server, Reader: s.server, Recorder: &recorder{},
+		Queues: Queues{
+			Cell: s.queues.Cell,
+			Status: func(key model.DaemonKey, after time.Duration) {
+				s.queues.Status(key.UID)
+				s.after = append(s.after, after)
+			},
+			History: func(key model.DaemonKey) { s.queues.History(key.UID) },
+		},
+		Placement: placement.Auto, Workers: 4,
+	})
+	s.state = statetest.Of(statetest.Everynode, s.engine.state)
+	s.engine.Begin()
+	s.state.See(t, s.set)
+	s.state.SeeNode(s.node)
+	return s
 }
 
-func wantQueued(t *testing.T, q *queues, wantPlans []string, wantReports []types.UID) {
+// act works on the cell of daemon d on n1.
+func (s *stage) act(t *testing.T) string {
 	t.Helper()
-	plans, reports := q.drain()
-	if diff := cmp.Diff(wantPlans, plans, cmpopts.EquateEmpty()); diff != "" {
-		t.Errorf("cells to plan (-want, +got):\n%s", diff)
-	}
-	if diff := cmp.Diff(wantReports, reports, cmpopts.EquateEmpty()); diff != "" {
-		t.Errorf("daemons to report (-want, +got):\n%s", diff)
-	}
+	return fixture.Outcome(s.engine.ReconcileCell(t.Context(), model.KeyOf(s.set).On("n1")))
 }
 
-func see(t *testing.T, w *state, set *v1alpha1.DaemonSet) {
-	t.Helper()
-	if err := w.seen(set); err != nil {
-		t.Fatal(err)
-	}
+// observing is an engine that only observes.
+func observing(of *statetest.State) *Engine {
+	return &Engine{state: of.State, cells: cells.New(cells.Deps{State: of.State})}
 }
-
-const createStep = fixture.CreateStep
 
 func ofReplicaSet(pod *corev1.Pod) { pod.OwnerReferences[0].Kind = "ReplicaSet" }
 
-func claimsOf(w *state, set *v1alpha1.DaemonSet, node string) (due []string) {
-	for _, claim := range w.task(model.KeyOf(set).On(node)).Claims {
+func claimsOf(of *statetest.State, set *v1alpha1.DaemonSet, node string) (due []string) {
+	for _, claim := range of.Task(model.KeyOf(set).On(node)).Claims {
 		verb := "release"
 		if claim.Adopt {
 			verb = "adopt"
@@ -167,24 +114,5 @@ func claimsOf(w *state, set *v1alpha1.DaemonSet, node string) (due []string) {
 	return due
 }
 
-var errUndecodable = errors.New("spec.template: it cannot be read")
-
-// podSeen and podGone are what the handlers of pods tell a world.
-func (s *state) podSeen(pod *corev1.Pod) { s.podIs(everynodeOnly.ObservePod(pod)) }
-func (s *state) podGone(pod *corev1.Pod) { s.podLeft(everynodeOnly.ObservePod(pod)) }
-
-func countersOf(w *state, key model.DaemonKey) (*v1alpha1.DaemonSet, daemon.Counters) {
-	object, health := w.health(key)
-	return object, health.Counters
-}
-
 // seenAs is a daemon as the cache has it.
 func seenAs(set *v1alpha1.DaemonSet) *caches.Set { return &caches.Set{DaemonSet: set} }
-
-// seeAlone is see without a record of the daemon's template.
-func seeAlone(t *testing.T, w *state, set *v1alpha1.DaemonSet) {
-	t.Helper()
-	if err := w.daemonSeen(set, nil); err != nil {
-		t.Fatal(err)
-	}
-}

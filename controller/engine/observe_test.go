@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/everynode/everynode/controller/fixture"
+	"github.com/everynode/everynode/controller/fixture/statetest"
 	"github.com/everynode/everynode/controller/model"
 )
 
@@ -38,12 +39,12 @@ func TestSameNode(t *testing.T) {
 }
 
 // Every kind of event, and a delete event that was missed, comes to the model.
-func TestHandlersTellTheWorld(t *testing.T) {
-	w, q, _ := newTestWorld()
-	o := &Engine{state: w, owners: newOwners(w, nil, time.Now)}
+func TestHandlersUpdateTheModel(t *testing.T) {
+	cluster, q, _ := statetest.New()
+	o := observing(cluster)
 	daemons, nodes, pods, records := o.DaemonSets(), o.Nodes(), o.Pods(), o.ControllerRevisions()
 	set, node := makeDaemon("d"), makeNode("n1")
-	pod := everynodeOnly.ObservePod(makePod(set, node))
+	pod := statetest.Everynode.ObservePod(makePod(set, node))
 	cell, daemon := []string{"uid-d on n1"}, []types.UID{"uid-d"}
 
 	tests := []struct {
@@ -64,58 +65,61 @@ func TestHandlersTellTheWorld(t *testing.T) {
 			}))
 		}, cell, daemon},
 		{"pod added", func() { pods.Added(pod) }, cell, daemon},
-		{"pod bound", func() { pods.Updated(pod, everynodeOnly.ObservePod(makePod(set, node, bound("n1")))) }, cell, daemon},
+		{"pod bound", func() { pods.Updated(pod, statetest.Everynode.ObservePod(makePod(set, node, bound("n1")))) }, cell, daemon},
 		{"pod deleted", func() { pods.Deleted(pod) }, nil, daemon}, // none may follow it
-		{"pod deleted again", func() { pods.Added(pod); q.drain(); pods.Deleted(pod) }, nil, daemon},
+		{"pod deleted again", func() { pods.Added(pod); q.Drain(); pods.Deleted(pod) }, nil, daemon},
 		{"node deleted", func() { nodes.Deleted(node) }, cell, daemon},
 		{"record deleted", func() { records.Deleted(fixture.Record(set)) }, nil, nil},
-		{"daemon deleted", func() { daemons.Deleted(seenAs(set)); q.drain() }, nil, nil},
+		{"daemon deleted", func() { daemons.Deleted(seenAs(set)); q.Drain() }, nil, nil},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			test.event()
-			wantQueued(t, q, test.wantPlans, test.wantReports)
+			q.Want(t, test.wantPlans, test.wantReports)
 		})
 	}
-	if size := w.model.Size(); size > 0 {
+	if size := cluster.Size(); size > 0 {
 		t.Errorf("%d entries are remembered", size)
 	}
 }
 
 // After a gap in the watch, a delete and a create under the same name come as one update.
 func TestHandlersTellUpdatesFromReplacements(t *testing.T) {
-	w, _, _ := newTestWorld()
-	o := &Engine{state: w, owners: newOwners(w, nil, time.Now)}
+	cluster, _, _ := statetest.New()
+	o := observing(cluster)
 	set, node := makeDaemon("d"), makeNode("n1")
-	w.nodeSeen(node)
+	cluster.SeeNode(node)
 	o.DaemonSets().Added(seenAs(set))
-	w.revisionSeen(fixture.Record(set))
+	cluster.SeeRevision(fixture.Record(set))
 	pods := o.Pods()
-	first, second := everynodeOnly.ObservePod(makePod(set, node, podUID("1"))), everynodeOnly.ObservePod(makePod(set, node, podUID("2")))
+	first, second := statetest.Everynode.ObservePod(makePod(set, node, podUID("1"))), statetest.Everynode.ObservePod(makePod(set, node, podUID("2")))
 	pods.Added(first)
 	pods.Updated(first, second)
-	wantSteps(t, w, model.KeyOf(set).On("n1")) // one pod, no excess
+	cluster.WantSteps(t, model.KeyOf(set).On("n1")) // one pod, no excess
 	pods.Deleted(second)
-	wantSteps(t, w, model.KeyOf(set).On("n1"), createStep)
+	cluster.WantSteps(t, model.KeyOf(set).On("n1"), createStep)
 
 	again := makeDaemon("d")
 	again.UID = "uid-d-again"
 	o.DaemonSets().Updated(seenAs(set), seenAs(again))
-	w.revisionSeen(fixture.Record(again))
-	wantSteps(t, w, model.KeyOf(set).On("n1"))
-	wantSteps(t, w, model.KeyOf(again).On("n1"), createStep)
+	cluster.SeeRevision(fixture.Record(again))
+	cluster.WantSteps(t, model.KeyOf(set).On("n1"))
+	cluster.WantSteps(t, model.KeyOf(again).On("n1"), createStep)
 }
 
 // While a daemon's status may not be written, asking for it costs no pass of the queue.
 func TestStatusWaitsInItsQueue(t *testing.T) {
-	c, key := &clock{Time: t0}, model.DaemonKey{Namespace: "ns", UID: "uid-d"}
-	var after []time.Duration
-	e := New(Deps{Clock: c, Queues: Queues{Status: func(_ model.DaemonKey, wait time.Duration) { after = append(after, wait) }}})
-	e.status.note(key)
-	e.state.report(key)
-	c.Advance(statusInterval)
-	e.state.report(key)
-	if want := []time.Duration{statusInterval, 0}; !slices.Equal(after, want) {
-		t.Errorf("put off for %v, want %v", after, want)
+	s := newStage(t)
+	key := model.KeyOf(s.set)
+	if _, err := s.engine.ReconcileStatus(t.Context(), key); err != nil || s.Statuses != 1 {
+		t.Fatalf("%d writes, %v; want one", s.Statuses, err)
+	}
+	s.after = nil
+	report := func() { s.state.Update(func(u model.Update) { u.Report(key) }) }
+	report()
+	s.clock.Advance(time.Second)
+	report()
+	if want := []time.Duration{time.Second, 0}; !slices.Equal(s.after, want) {
+		t.Errorf("put off for %v, want %v", s.after, want)
 	}
 }

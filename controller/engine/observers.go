@@ -26,13 +26,16 @@ type Observer[T any] struct {
 // DaemonSets observes DaemonSets of either kind.
 func (e *Engine) DaemonSets() Observer[*caches.Set] {
 	seen := func(set *caches.Set) {
-		if err := e.state.daemonSeen(set.DaemonSet, set.Wrong); err != nil {
-			e.log.Info("a DaemonSet cannot be served", "namespace", set.Namespace, "name", set.Name, "kind", set.GVK(), "reason", err.Error())
+		work := &model.SeeDaemon{Object: set.DaemonSet, Wrong: set.Wrong}
+		e.state.Run(work)
+		if work.News != nil {
+			e.log.Info("a DaemonSet cannot be served", "namespace", set.Namespace, "name", set.Name, "kind", set.GVK(), "reason", work.News.Error())
 		}
 	}
 	gone := func(set *caches.Set) {
-		e.state.daemonGone(model.KeyOf(set.DaemonSet))
-		e.owners.forget(model.KeyOf(set.DaemonSet))
+		key := model.KeyOf(set.DaemonSet)
+		e.state.Update(func(u model.Update) { u.ForgetDaemon(key) })
+		e.cells.Forget(key)
 	}
 	return Observer[*caches.Set]{
 		Added: seen,
@@ -48,63 +51,73 @@ func (e *Engine) DaemonSets() Observer[*caches.Set] {
 
 // Nodes observes nodes. They report every few seconds; what the cache keeps of them rarely changes.
 func (e *Engine) Nodes() Observer[*corev1.Node] {
+	seen := func(node *corev1.Node) { e.state.Run(&model.SeeNode{Node: node}) }
 	return Observer[*corev1.Node]{
-		Added: e.state.nodeSeen,
+		Added: seen,
 		Updated: func(former, node *corev1.Node) {
 			switch {
 			case !sameNode(former, node):
-				e.state.nodeSeen(node)
-			case daemon.NodeChanged(former, node, model.NodeReads):
-				e.state.nodeFacts(former, node)
+				seen(node)
+			case daemon.NodeChanged(former, node, model.NodeReads): // of what no verdict depends on
+				e.state.Run(&model.SeeNode{Node: node, Before: former})
 			}
 		},
-		Deleted: func(node *corev1.Node) { e.state.nodeGone(node.Name) },
+		Deleted: func(node *corev1.Node) { e.state.Run(&model.ForgetNode{Name: node.Name}) },
 	}
 }
 
 // Pods observes pods.
 func (e *Engine) Pods() Observer[*model.Pod] {
+	seen := func(pod *model.Pod) { e.state.Update(func(u model.Update) { u.SeePod(pod) }) }
+	gone := func(pod *model.Pod) { e.state.Update(func(u model.Update) { u.ForgetPod(pod) }) }
 	return Observer[*model.Pod]{
-		Added: e.state.podIs,
+		Added: seen,
 		Updated: func(former, pod *model.Pod) {
 			if former.UID != pod.UID {
-				e.state.podLeft(former)
+				gone(former)
 			}
-			e.state.podIs(pod)
+			seen(pod)
 		},
-		Deleted: e.state.podLeft,
+		Deleted: gone,
 	}
 }
 
 // ControllerRevisions observes everybody's ControllerRevisions: one of somebody else may have a name that we need.
 func (e *Engine) ControllerRevisions() Observer[*appsv1.ControllerRevision] {
+	seen := func(revision *appsv1.ControllerRevision) { e.state.Run(&model.SeeRevision{Object: revision}) }
 	return Observer[*appsv1.ControllerRevision]{
-		Added:   e.state.revisionSeen,
-		Updated: func(_, revision *appsv1.ControllerRevision) { e.state.revisionSeen(revision) },
+		Added:   seen,
+		Updated: func(_, revision *appsv1.ControllerRevision) { seen(revision) },
 		Deleted: func(revision *appsv1.ControllerRevision) {
-			e.state.revisionGone(revision.Namespace, revision.Name)
+			e.state.Update(func(u model.Update) { u.ForgetRevision(revision.Namespace, revision.Name) })
 		},
 	}
 }
 
 // PriorityClasses also lets pods be asked for again that were refused because their class did not exist.
 func (e *Engine) PriorityClasses() Observer[*schedulingv1.PriorityClass] {
+	seen := func(class *schedulingv1.PriorityClass) { e.state.Update(func(u model.Update) { u.SeeClass(class) }) }
 	return Observer[*schedulingv1.PriorityClass]{
 		Added: func(class *schedulingv1.PriorityClass) {
-			e.state.classSeen(class)
-			e.state.tryAgainOfClass(class.Name)
+			seen(class)
+			e.state.Update(func(u model.Update) { u.TryAgainOfClass(class.Name) })
 		},
-		Updated: func(_, class *schedulingv1.PriorityClass) { e.state.classSeen(class) },
-		Deleted: func(class *schedulingv1.PriorityClass) { e.state.classGone(class.Name) },
+		Updated: func(_, class *schedulingv1.PriorityClass) { seen(class) },
+		Deleted: func(class *schedulingv1.PriorityClass) {
+			e.state.Update(func(u model.Update) { u.ForgetClass(class.Name) })
+		},
 	}
 }
 
 // RuntimeClasses also lets pods be asked for again that were refused because their class did not exist, or for what it was.
 func (e *Engine) RuntimeClasses() Observer[*nodev1.RuntimeClass] {
+	seen := func(class *nodev1.RuntimeClass) { e.state.Update(func(u model.Update) { u.SeeRuntimeClass(class) }) }
 	return Observer[*nodev1.RuntimeClass]{
-		Added:   e.state.runtimeClassSeen,
-		Updated: func(_, class *nodev1.RuntimeClass) { e.state.runtimeClassSeen(class) },
-		Deleted: func(class *nodev1.RuntimeClass) { e.state.runtimeClassGone(class.Name) },
+		Added:   seen,
+		Updated: func(_, class *nodev1.RuntimeClass) { seen(class) },
+		Deleted: func(class *nodev1.RuntimeClass) {
+			e.state.Update(func(u model.Update) { u.ForgetRuntimeClass(class.Name) })
+		},
 	}
 }
 
@@ -113,29 +126,35 @@ func (e *Engine) RuntimeClasses() Observer[*nodev1.RuntimeClass] {
 func (e *Engine) Namespaces() Observer[*corev1.Namespace] {
 	return Observer[*corev1.Namespace]{Updated: func(former, namespace *corev1.Namespace) {
 		if !maps.Equal(former.Labels, namespace.Labels) {
-			e.state.tryAgainIn(namespace.Name)
+			e.state.Update(func(u model.Update) { u.TryAgainIn(namespace.Name) })
 		}
 	}}
 }
 
 // ResourceQuotas lets pods be asked for again when a quota is another one, gone or less used.
 func (e *Engine) ResourceQuotas() Observer[*corev1.ResourceQuota] {
+	tryAgain := func(quota *corev1.ResourceQuota) {
+		e.state.Update(func(u model.Update) { u.TryAgainIn(quota.Namespace) })
+	}
+	recordAgain := func(quota *corev1.ResourceQuota) {
+		e.state.Update(func(u model.Update) { u.RecordAgain(quota.Namespace) })
+	}
 	return Observer[*corev1.ResourceQuota]{
 		Updated: func(former, quota *corev1.ResourceQuota) {
 			if !equality.Semantic.DeepEqual(former.Status.Hard, quota.Status.Hard) {
-				e.state.tryAgainIn(quota.Namespace)
-				e.state.recordAgain(quota.Namespace)
+				tryAgain(quota)
+				recordAgain(quota)
 			}
 			if was, is := former.Status.Used[countOfRecords], quota.Status.Used[countOfRecords]; is.Cmp(was) < 0 {
-				e.state.recordAgain(quota.Namespace)
+				recordAgain(quota)
 			}
 			if lessUsed(former.Status.Used, quota.Status.Used) {
-				e.state.roomIn(quota.Namespace, quota.Name)
+				e.state.Update(func(u model.Update) { u.RoomIn(quota.Namespace, quota.Name) })
 			}
 		},
 		Deleted: func(quota *corev1.ResourceQuota) {
-			e.state.tryAgainIn(quota.Namespace)
-			e.state.recordAgain(quota.Namespace)
+			tryAgain(quota)
+			recordAgain(quota)
 		},
 	}
 }
@@ -143,9 +162,9 @@ func (e *Engine) ResourceQuotas() Observer[*corev1.ResourceQuota] {
 // PodDisruptionBudgets observes budgets. No pod depends on them.
 func (e *Engine) PodDisruptionBudgets() Observer[*policyv1.PodDisruptionBudget] {
 	return Observer[*policyv1.PodDisruptionBudget]{
-		Added:   e.budgets.seen,
-		Updated: func(_, budget *policyv1.PodDisruptionBudget) { e.budgets.seen(budget) },
-		Deleted: e.budgets.gone,
+		Added:   e.budgets.See,
+		Updated: func(_, budget *policyv1.PodDisruptionBudget) { e.budgets.See(budget) },
+		Deleted: e.budgets.Forget,
 	}
 }
 

@@ -3,40 +3,36 @@ package engine
 import (
 	"fmt"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/everynode/everynode/controller/caches"
+	"github.com/everynode/everynode/controller/fixture/statetest"
 	"github.com/everynode/everynode/controller/model"
-	"github.com/everynode/everynode/internal/daemon"
 	"github.com/everynode/everynode/test/bench/standin"
 )
 
 // deaf is a state that nobody listens to, with daemons whose pods run on every node.
-func deaf(tb testing.TB, daemons, nodes int) (*state, []*model.Pod) {
+func deaf(tb testing.TB, daemons, nodes int) (*statetest.State, []*model.Pod) {
 	tb.Helper()
-	w := newState(everynodeOnly, "", func() time.Time { return t0 }, enqueuers{func(daemon.CellKey, int32) {}, func(model.DaemonKey) {}, func(model.DaemonKey) {}})
-	w.begin()
+	cluster := statetest.Deaf()
 	for n := range nodes {
-		w.nodeSeen(makeNode(fmt.Sprintf("node-%d", n)))
+		cluster.SeeNode(makeNode(fmt.Sprintf("node-%d", n)))
 	}
 	var pods []*model.Pod
 	for d := range daemons {
 		set := makeDaemon(fmt.Sprintf("daemon-%d", d))
-		if err := w.seen(set); err != nil {
-			tb.Fatal(err)
-		}
+		cluster.See(tb, set)
 		for n := range nodes {
 			name := fmt.Sprintf("node-%d", n)
-			pod := everynodeOnly.ObservePod(makePod(set, makeNode(name), bound(name), ready(t0), podUID(set.UID+"-"+"pod-"+makeNode(name).UID)))
-			w.podIs(pod)
+			pod := statetest.Everynode.ObservePod(makePod(set, makeNode(name), bound(name), ready(t0), podUID(set.UID+"-"+"pod-"+makeNode(name).UID)))
+			cluster.Update(func(u model.Update) { u.SeePod(pod) })
 			if d == 0 {
 				pods = append(pods, pod)
 			}
 		}
 	}
-	return w, pods
+	return cluster, pods
 }
 
 // A pod's event costs what it changed: the time must hardly depend on the number of nodes. It is all
@@ -45,7 +41,7 @@ func BenchmarkPodEvent(b *testing.B) {
 	raw := standin.EncodedPod(b)
 	for _, nodes := range []int{1000, 15000} {
 		b.Run(fmt.Sprintf("nodes=%d", nodes), func(b *testing.B) {
-			w, pods := deaf(b, 1, nodes)
+			cluster, pods := deaf(b, 1, nodes)
 			unready := make([]*model.Pod, len(pods))
 			for i, pod := range pods {
 				changed := *pod
@@ -60,12 +56,12 @@ func BenchmarkPodEvent(b *testing.B) {
 					states = unready
 				}
 				var decoded caches.LeanPod
-				if err := decoded.Unmarshal(raw); err != nil || !everynodeOnly.ObservePod(&decoded.Pod).Ours() {
+				if err := decoded.Unmarshal(raw); err != nil || !statetest.Everynode.ObservePod(&decoded.Pod).Ours() {
 					b.Fatal(err)
 				}
 				pod := states[i%len(pods)]
-				w.podIs(pod)
-				w.task(pod.Cell())
+				cluster.Update(func(u model.Update) { u.SeePod(pod) })
+				cluster.Task(pod.Cell())
 				i++
 			}
 		})
@@ -80,12 +76,12 @@ func BenchmarkSeePod(b *testing.B) {
 		"lean": func() (*model.Pod, error) {
 			var pod caches.LeanPod
 			err := pod.Unmarshal(raw)
-			return everynodeOnly.ObservePod(&pod.Pod), err
+			return statetest.Everynode.ObservePod(&pod.Pod), err
 		},
 		"whole": func() (*model.Pod, error) {
 			var pod corev1.Pod
 			err := pod.Unmarshal(raw)
-			return everynodeOnly.ObservePod(&pod), err
+			return statetest.Everynode.ObservePod(&pod), err
 		},
 	}
 	for _, how := range []string{"lean", "whole"} {

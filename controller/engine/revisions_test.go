@@ -7,6 +7,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/controller/fixture"
+	"github.com/everynode/everynode/controller/fixture/statetest"
 	"github.com/everynode/everynode/controller/model"
 )
 
@@ -15,24 +17,32 @@ func selecting(set *v1alpha1.DaemonSet) {
 }
 
 func TestRevisionsWake(t *testing.T) {
-	s := newShelf(t)
-	seeAlone(t, s.world, makeDaemon("e", selecting))
-	seeAlone(t, s.world, makeDaemon("elsewhere", func(set *v1alpha1.DaemonSet) {
+	cluster, q, _ := statetest.New()
+	set := makeDaemon("d")
+	cluster.SeeAlone(t, set)
+	cluster.SeeAlone(t, makeDaemon("e", selecting))
+	cluster.SeeAlone(t, makeDaemon("elsewhere", func(set *v1alpha1.DaemonSet) {
 		set.Namespace, set.Spec.Template.Labels = "elsewhere", map[string]string{"app": "d"}
 	}, selecting))
-	seeAlone(t, s.world, makeDaemon("leaving", deleting, func(set *v1alpha1.DaemonSet) {
+	cluster.SeeAlone(t, makeDaemon("leaving", deleting, func(set *v1alpha1.DaemonSet) {
 		set.Spec.Template.Labels = map[string]string{"app": "d"}
 	}, selecting))
-	handler := (&Engine{state: s.world}).ControllerRevisions()
+	handler := observing(cluster).ControllerRevisions()
 
-	early := s.put(t, "early", 1)
+	record := func(image string, number int64, change ...func(*appsv1.ControllerRevision)) *appsv1.ControllerRevision {
+		return fixture.RecordOf(fixture.Template(set, image), number, change...)
+	}
+	orphan := func(object *appsv1.ControllerRevision) { object.OwnerReferences = nil }
+	ofAnother := func(object *appsv1.ControllerRevision) { object.OwnerReferences[0].UID = "uid-other" }
+
+	early := record("early", 1)
 	handler.Added(early)
-	s.queues.looked()
+	q.Looked()
 
-	ours := s.put(t, "image:0", 1)
-	free := s.put(t, "image:5", 1, orphan)
-	other := s.put(t, "image:6", 1, ofAnother, func(object *appsv1.ControllerRevision) { object.OwnerReferences[0].APIVersion = "apps/v1" })
-	named := s.put(t, "image:1", 1, ofAnother, func(object *appsv1.ControllerRevision) { object.OwnerReferences[0].APIVersion = "apps/v1" })
+	ours := record("image:0", 1)
+	free := record("image:5", 1, orphan)
+	other := record("image:6", 1, ofAnother, func(object *appsv1.ControllerRevision) { object.OwnerReferences[0].APIVersion = "apps/v1" })
+	named := record("image:1", 1, ofAnother, func(object *appsv1.ControllerRevision) { object.OwnerReferences[0].APIVersion = "apps/v1" })
 	changed := func(object *appsv1.ControllerRevision, change func(*appsv1.ControllerRevision)) *appsv1.ControllerRevision {
 		object = object.DeepCopy()
 		change(object)
@@ -59,14 +69,14 @@ func TestRevisionsWake(t *testing.T) {
 		{"one of our name deleted", func() { handler.Deleted(named) }, []string{"uid-d"}},
 	} {
 		test.event()
-		wantStrings(t, test.name, test.want, s.queues.looked())
+		wantStrings(t, test.name, test.want, q.Looked())
 	}
 	handler.Deleted(free)
 	handler.Deleted(early)
 	for _, key := range []model.DaemonKey{{Namespace: "ns", UID: "uid-d"}, {Namespace: "ns", UID: "uid-e"}, {Namespace: "elsewhere", UID: "uid-elsewhere"}, {Namespace: "ns", UID: "uid-leaving"}} {
-		s.world.daemonGone(key)
+		cluster.ForgetDaemon(key)
 	}
-	if size := s.world.model.Size(); size > 0 {
+	if size := cluster.Size(); size > 0 {
 		t.Errorf("%d entries are remembered", size)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/controller/fixture/statetest"
 	"github.com/everynode/everynode/controller/model"
 	"github.com/everynode/everynode/controller/placement"
 	"github.com/everynode/everynode/internal/daemon"
@@ -27,30 +28,30 @@ func sampled(pods []*corev1.Pod) []string {
 
 // Samples for the probe are of daemons that admission sees.
 func TestSamplesAreOfThoseThatAdmissionSees(t *testing.T) {
-	w, _, _ := newTestWorld()
+	cluster, _, _ := statetest.New()
 	ours := makeDaemon("a", inNamespace(v1alpha1.SystemNamespace))
 	for _, set := range []*v1alpha1.DaemonSet{ours, makeDaemon("b"), makeDaemon("c"), makeDaemon("d", deleting)} {
-		see(t, w, set)
+		cluster.See(t, set)
 	}
-	if got := placement.NewSampler(w.emitted).Samples(5); len(got) != 0 {
+	if got := placement.NewSampler(cluster.Emitted).Samples(5); len(got) != 0 {
 		t.Errorf("%d samples without a node, want none", len(got))
 	}
-	w.nodeSeen(makeNode("n1"))
+	cluster.SeeNode(makeNode("n1"))
 	for limit, want := range map[int][]string{0: nil, 1: {"ns/b"}, 5: {"ns/b", "ns/c"}} {
-		wantStrings(t, fmt.Sprintf("samples up to %d", limit), want, sampled(placement.NewSampler(w.emitted).Samples(limit)))
+		wantStrings(t, fmt.Sprintf("samples up to %d", limit), want, sampled(placement.NewSampler(cluster.Emitted).Samples(limit)))
 	}
 }
 
 // Whoever is alone in a namespace has its turn, however many daemons another namespace has.
 func TestSamplesOfNamespacesTakeTurns(t *testing.T) {
-	w, _, _ := newTestWorld()
-	w.nodeSeen(makeNode("n1"))
+	cluster, _, _ := statetest.New()
+	cluster.SeeNode(makeNode("n1"))
 	for i := range 1000 {
-		see(t, w, makeDaemon(fmt.Sprintf("d%03d", i), inNamespace("aaa")))
+		cluster.See(t, makeDaemon(fmt.Sprintf("d%03d", i), inNamespace("aaa")))
 	}
-	see(t, w, makeDaemon("x", inNamespace("mmm")))
-	see(t, w, makeDaemon("y", inNamespace("zzz")))
-	s := placement.NewSampler(w.emitted)
+	cluster.See(t, makeDaemon("x", inNamespace("mmm")))
+	cluster.See(t, makeDaemon("y", inNamespace("zzz")))
+	s := placement.NewSampler(cluster.Emitted)
 	wantStrings(t, "the first samples", []string{"aaa/d000", "mmm/x", "zzz/y", "aaa/d001", "aaa/d002"}, sampled(s.Samples(5)))
 	wantStrings(t, "the next", []string{"mmm/x", "zzz/y", "aaa/d003", "aaa/d004", "aaa/d005"}, sampled(s.Samples(5)))
 	turns := map[string]bool{}
@@ -66,30 +67,30 @@ func TestSamplesOfNamespacesTakeTurns(t *testing.T) {
 
 // Who had an answer is asked first, as long as it is there.
 func TestSampleOfWhoHadAnAnswerComesFirst(t *testing.T) {
-	w, _, _ := newTestWorld()
-	w.nodeSeen(makeNode("n1"))
+	cluster, _, _ := statetest.New()
+	cluster.SeeNode(makeNode("n1"))
 	for _, name := range []string{"a", "b", "c", "d"} {
-		see(t, w, makeDaemon(name))
+		cluster.See(t, makeDaemon(name))
 	}
-	s := placement.NewSampler(w.emitted)
+	s := placement.NewSampler(cluster.Emitted)
 	s.Answered(s.Samples(3)[2])
 	wantStrings(t, "samples", []string{"ns/c", "ns/d"}, sampled(s.Samples(2)))
 	wantStrings(t, "samples", []string{"ns/c", "ns/a"}, sampled(s.Samples(2)))
-	w.daemonGone(model.KeyOf(makeDaemon("c")))
+	cluster.ForgetDaemon(model.KeyOf(makeDaemon("c")))
 	wantStrings(t, "samples without it", []string{"ns/b", "ns/d"}, sampled(s.Samples(2)))
 }
 
 // Nothing in a sample but its node and its owner may be a reason to refuse it.
 func TestSampleIsPlain(t *testing.T) {
-	w, _, _ := newTestWorld()
-	w.nodeSeen(makeNode("n1"))
-	see(t, w, makeDaemon("d", func(set *v1alpha1.DaemonSet) {
+	cluster, _, _ := statetest.New()
+	cluster.SeeNode(makeNode("n1"))
+	cluster.See(t, makeDaemon("d", func(set *v1alpha1.DaemonSet) {
 		spec := &set.Spec.Template.Spec
 		spec.ServiceAccountName, spec.PriorityClassName, spec.RuntimeClassName = "none", "none", new(string)
 		spec.HostNetwork = true
 		daemon.Pin(spec, "elsewhere")
 	}))
-	pod := placement.NewSampler(w.emitted).Samples(1)[0]
+	pod := placement.NewSampler(cluster.Emitted).Samples(1)[0]
 	if !placement.AdmissionPlaces(pod) || pod.Spec.NodeName != "n1" || len(pod.Spec.SchedulingGates) != 1 {
 		t.Errorf("the sample is not an emitted pod: %+v", pod.Spec)
 	}

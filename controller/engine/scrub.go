@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/everynode/everynode/controller/model"
+	"github.com/everynode/everynode/controller/state"
 )
 
 // ScrubInterval is the time between two steps of the scrub. scrubPatience is how long a change in the cache may
@@ -28,7 +29,7 @@ type PodStore interface {
 // scrubber derives the cells again from the caches, one daemon at a time, and reports and corrects differences
 // from the sums that are kept by deltas. There should be none.
 type scrubber struct {
-	world *state
+	state *state.State
 	pods  PodStore
 	round []model.DaemonKey // still to be checked
 
@@ -41,12 +42,12 @@ type scrubber struct {
 func (s *scrubber) step(ctx context.Context) {
 	if len(s.round) == 0 {
 		s.tell(ctx, model.DaemonKey{}, s.compare())
-		for _, object := range s.world.objects() {
+		for _, object := range active(s.state) {
 			s.round = append(s.round, model.KeyOf(object))
 		}
 		return
 	}
-	s.tell(ctx, s.round[0], s.world.audit(s.round[0]))
+	s.tell(ctx, s.round[0], s.audit(s.round[0]))
 	s.round = s.round[1:]
 }
 
@@ -68,22 +69,24 @@ func (s *scrubber) compare() (wrong []string) {
 	overdue := func(pod *model.Pod) bool {
 		since, suspected := before[pod.State()]
 		if !suspected {
-			since = s.world.now()
+			since = s.state.Now()
 		}
 		s.suspects[pod.State()] = since
-		return s.world.now().Sub(since) >= scrubPatience
+		return s.state.Now().Sub(since) >= scrubPatience
 	}
 	for _, pod := range s.unknown() {
 		if overdue(pod) {
 			wrong = append(wrong, fmt.Sprintf("pod %s/%s is not in its cell", pod.GetNamespace(), pod.Name))
-			s.world.podIs(pod)
+			s.state.Update(func(u model.Update) { u.SeePod(pod) })
 		}
 	}
-	for _, pod := range s.world.podsInCells() {
+	inCells := &model.PodsInCells{}
+	s.state.Run(inCells)
+	for _, pod := range inCells.Pods {
 		object, there, err := s.pods.GetByKey(pod.GetNamespace() + "/" + pod.Name)
 		if err == nil && (!there || object.(*model.Pod).UID != pod.UID) && overdue(pod) {
 			wrong = append(wrong, fmt.Sprintf("pod %s/%s is in a cell and does not exist", pod.GetNamespace(), pod.Name))
-			s.world.podLeft(pod)
+			s.state.Update(func(u model.Update) { u.ForgetPod(pod) })
 		}
 	}
 	return wrong
@@ -92,7 +95,7 @@ func (s *scrubber) compare() (wrong []string) {
 // unknown returns the pods that the cache has and the model does not, by name, because a store has no order.
 func (s *scrubber) unknown() (pods []*model.Pod) {
 	for _, object := range s.pods.List() {
-		if pod := object.(*model.Pod); !s.world.knows(pod) {
+		if pod := object.(*model.Pod); !s.knows(pod) {
 			pods = append(pods, pod)
 		}
 	}
@@ -100,4 +103,14 @@ func (s *scrubber) unknown() (pods []*model.Pod) {
 		return cmp.Or(cmp.Compare(a.GetNamespace(), b.GetNamespace()), cmp.Compare(a.Name, b.Name))
 	})
 	return pods
+}
+
+func (s *scrubber) knows(pod *model.Pod) (knows bool) {
+	s.state.Update(func(u model.Update) { knows = u.Knows(pod) })
+	return knows
+}
+
+func (s *scrubber) audit(key model.DaemonKey) (wrong []string) {
+	s.state.Update(func(u model.Update) { u.Audit(key, &wrong) })
+	return wrong
 }

@@ -8,35 +8,37 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	toolscache "k8s.io/client-go/tools/cache"
 
+	"github.com/everynode/everynode/controller/fixture"
+	"github.com/everynode/everynode/controller/fixture/statetest"
 	"github.com/everynode/everynode/controller/model"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// scrubbed is a world of one daemon with a pod on n1, and the cache it was told from.
-func scrubbed(t *testing.T) (*scrubber, *queues, *clock, toolscache.Store, *model.Pod) {
+// scrubbed is a state of one daemon with a pod on n1, and the cache it was told from.
+func scrubbed(t *testing.T) (*scrubber, *statetest.State, *fixture.Queues, *clock, toolscache.Store, *model.Pod) {
 	t.Helper()
-	w, q, c := newTestWorld()
+	cluster, q, c := statetest.New()
 	set := makeDaemon("d")
-	see(t, w, set)
-	w.nodeSeen(makeNode("n1"))
-	pod := everynodeOnly.ObservePod(makePod(set, makeNode("n1"), bound("n1"), ready(t0)))
-	w.podIs(pod)
+	cluster.See(t, set)
+	cluster.SeeNode(makeNode("n1"))
+	pod := statetest.Everynode.ObservePod(makePod(set, makeNode("n1"), bound("n1"), ready(t0)))
+	cluster.Update(func(u model.Update) { u.SeePod(pod) })
 	store := toolscache.NewStore(toolscache.MetaNamespaceKeyFunc)
 	if err := store.Add(pod); err != nil {
 		t.Fatal(err)
 	}
-	q.drain()
-	return &scrubber{world: w, pods: store}, q, c, store, pod
+	q.Drain()
+	return &scrubber{state: cluster.State, pods: store}, cluster, q, c, store, pod
 }
 
 var scrubbedKey = model.DaemonKey{Namespace: "ns", UID: "uid-d"}
 
 func TestScrubFindsNothing(t *testing.T) {
-	s, q, _, _, _ := scrubbed(t)
-	if wrong := append(s.compare(), s.world.audit(scrubbedKey)...); len(wrong) > 0 {
+	s, _, q, _, _, _ := scrubbed(t)
+	if wrong := append(s.compare(), s.audit(scrubbedKey)...); len(wrong) > 0 {
 		t.Errorf("found %q", wrong)
 	}
-	if plans, _ := q.drain(); len(plans) > 0 {
+	if plans, _ := q.Drain(); len(plans) > 0 {
 		t.Errorf("cells %q are planned for nothing", plans)
 	}
 }
@@ -69,11 +71,11 @@ func TestScrubPutsRight(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, q, c, store, pod := scrubbed(t)
+			s, cluster, q, c, store, pod := scrubbed(t)
 			before := testutil.ToFloat64(cellDrift)
 			test.miss(t, store, pod)
 			look := func() int {
-				wrong := append(s.compare(), s.world.audit(scrubbedKey)...)
+				wrong := append(s.compare(), s.audit(scrubbedKey)...)
 				s.tell(t.Context(), scrubbedKey, wrong)
 				return len(wrong)
 			}
@@ -84,10 +86,10 @@ func TestScrubPutsRight(t *testing.T) {
 			if look() == 0 || testutil.ToFloat64(cellDrift) == before {
 				t.Fatal("nothing is found, or it is not counted")
 			}
-			if _, got := countersOf(s.world, scrubbedKey); got != test.want {
-				t.Errorf("counters are %+v, want %+v", got, test.want)
+			if _, health := cluster.Health(scrubbedKey); health.Counters != test.want {
+				t.Errorf("counters are %+v, want %+v", health.Counters, test.want)
 			}
-			if plans, _ := q.drain(); len(plans) == 0 != test.rests {
+			if plans, _ := q.Drain(); len(plans) == 0 != test.rests {
 				t.Errorf("cells to plan %v; is there nothing to do: %v", plans, test.rests)
 			}
 			if found := look(); found > 0 {
@@ -99,7 +101,7 @@ func TestScrubPutsRight(t *testing.T) {
 
 // An event that is on its way at every look is another one each time, and late is none of them.
 func TestScrubWaitsForEachChange(t *testing.T) {
-	s, _, c, store, pod := scrubbed(t)
+	s, _, _, c, store, pod := scrubbed(t)
 	for look := range 3 {
 		changed := *pod
 		changed.Version = fmt.Sprint(look)
@@ -109,7 +111,7 @@ func TestScrubWaitsForEachChange(t *testing.T) {
 		if wrong := s.compare(); len(wrong) > 0 {
 			t.Errorf("look %d: found %q, and the event is on its way", look, wrong)
 		}
-		s.world.podIs(&changed)
+		s.state.Update(func(u model.Update) { u.SeePod(&changed) })
 		c.Advance(scrubPatience + time.Second)
 	}
 }
@@ -117,7 +119,7 @@ func TestScrubWaitsForEachChange(t *testing.T) {
 // A list after a gap in the watch has every pod in the cache again, and nobody is told of one that
 // did not change.
 func TestScrubKnowsAPodByItsVersion(t *testing.T) {
-	s, _, c, store, pod := scrubbed(t)
+	s, _, _, c, store, pod := scrubbed(t)
 	again := *pod
 	if err := store.Update(&again); err != nil {
 		t.Fatal(err)

@@ -9,14 +9,9 @@ import (
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/controller/caches"
+	"github.com/everynode/everynode/controller/fixture/statetest"
 	"github.com/everynode/everynode/controller/model"
 )
-
-func tainted(effect corev1.TaintEffect) func(*corev1.Node) {
-	return func(node *corev1.Node) {
-		node.Spec.Taints = append(node.Spec.Taints, corev1.Taint{Key: "dedicated", Value: "user1", Effect: effect})
-	}
-}
 
 func roomFor(memory string) func(*corev1.Node) {
 	return func(node *corev1.Node) {
@@ -54,13 +49,13 @@ func TestWhatANodeUpdateAsksFor(t *testing.T) {
 	for name, test := range tests {
 		for strategy, as := range map[string]func(*v1alpha1.DaemonSet){"OnDelete": func(*v1alpha1.DaemonSet) {}, "RollingUpdate": oneUnavailable} {
 			t.Run(name+", "+strategy, func(t *testing.T) {
-				w, q, _ := newTestWorld()
-				handler := (&Engine{state: w}).Nodes()
+				cluster, q, _ := statetest.New()
+				handler := observing(cluster).Nodes()
 				if test.daemon == nil {
 					test.daemon = func(*v1alpha1.DaemonSet) {}
 				}
 				set := makeDaemon("d", test.daemon, as)
-				see(t, w, set)
+				cluster.See(t, set)
 				cached := func(change func(*corev1.Node)) *corev1.Node {
 					node := makeNode("n1")
 					if change != nil {
@@ -75,18 +70,18 @@ func TestWhatANodeUpdateAsksFor(t *testing.T) {
 				old := cached(test.old)
 				handler.Added(old)
 				if test.pod {
-					w.podSeen(makePod(set, makeNode("n1"), bound("n1"), podUID("p")))
+					cluster.SeePod(makePod(set, makeNode("n1"), bound("n1"), podUID("p")))
 				}
-				plans, _ := q.drain()
+				plans, _ := q.Drain()
 				wantStrings(t, "asked for by the node that joins", []string{"uid-d on n1"}, plans)
 
 				handler.Updated(old, cached(test.new))
-				plans, reports := q.drain()
+				plans, reports := q.Drain()
 				if got := len(plans) == 1 && len(reports) == 1; got != test.want || len(plans) > 1 {
 					t.Errorf("cells to plan %v, daemons to report %v; want them %v", plans, reports, test.want)
 				}
 				if test.want || test.steps != nil {
-					wantSteps(t, w, model.KeyOf(set).On("n1"), test.steps...)
+					cluster.WantSteps(t, model.KeyOf(set).On("n1"), test.steps...)
 				}
 			})
 		}
@@ -135,24 +130,24 @@ func TestWhatAPodEventAsksFor(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			w, q, _ := newTestWorld()
-			handler := (&Engine{state: w}).Pods()
-			see(t, w, b)
-			see(t, w, a)
-			w.nodeSeen(node)
+			cluster, q, _ := statetest.New()
+			handler := observing(cluster).Pods()
+			cluster.See(t, b)
+			cluster.See(t, a)
+			cluster.SeeNode(node)
 			if test.before != nil {
-				handler.Added(everynodeOnly.ObservePod(test.before))
+				handler.Added(statetest.Everynode.ObservePod(test.before))
 			}
-			q.drain()
+			q.Drain()
 			switch {
 			case test.after == nil:
-				handler.Deleted(everynodeOnly.ObservePod(test.before))
+				handler.Deleted(statetest.Everynode.ObservePod(test.before))
 			case test.before == nil:
-				handler.Added(everynodeOnly.ObservePod(test.after))
+				handler.Added(statetest.Everynode.ObservePod(test.after))
 			default:
-				handler.Updated(everynodeOnly.ObservePod(test.before), everynodeOnly.ObservePod(test.after))
+				handler.Updated(statetest.Everynode.ObservePod(test.before), statetest.Everynode.ObservePod(test.after))
 			}
-			plans, _ := q.drain()
+			plans, _ := q.Drain()
 			wantStrings(t, "cells to plan", test.want, plans)
 		})
 	}
@@ -163,16 +158,16 @@ func TestWhatAPodEventAsksFor(t *testing.T) {
 func TestEmptySelectorAdoptsNothing(t *testing.T) {
 	for name, selector := range map[string]*metav1.LabelSelector{"empty": {}, "none": nil} {
 		t.Run(name, func(t *testing.T) {
-			w, _, _ := newTestWorld()
+			cluster, _, _ := statetest.New()
 			set, node := makeDaemon("d", func(set *v1alpha1.DaemonSet) { set.Spec.Selector = selector }), makeNode("n1")
 			pod := makePod(set, node, podUID("p"), orphaned, bound("n1"), func(pod *corev1.Pod) { pod.Labels = map[string]string{"bang": "boom"} })
-			w.nodeSeen(node)
-			w.podSeen(pod)
-			if err := w.seen(set); err == nil {
+			cluster.SeeNode(node)
+			cluster.SeePod(pod)
+			if err := cluster.SeeRecorded(set); err == nil {
 				t.Error("the DaemonSet is served")
 			}
-			w.podSeen(pod)
-			wantStrings(t, "due", nil, claimsOf(w, set, "n1"))
+			cluster.SeePod(pod)
+			wantStrings(t, "due", nil, claimsOf(cluster, set, "n1"))
 		})
 	}
 }

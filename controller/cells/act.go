@@ -1,0 +1,330 @@
+package cells
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/controller/answers"
+	"github.com/everynode/everynode/controller/model"
+	"github.com/everynode/everynode/controller/notify"
+	"github.com/everynode/everynode/controller/pace"
+	"github.com/everynode/everynode/controller/placement"
+	"github.com/everynode/everynode/controller/state"
+	"github.com/everynode/everynode/internal/daemon"
+)
+
+// Reasons of events, beside those of package answers. They are apps/v1's where it has one.
+const (
+	eventCreated = v1alpha1.EventSuccessfulCreate
+	eventDeleted = v1alpha1.EventSuccessfulDelete
+
+	eventPodFailed    = v1alpha1.EventFailedDaemonPod
+	eventPodSucceeded = v1alpha1.EventSucceededDaemonPod
+
+	eventFailedDelete = v1alpha1.EventFailedDelete
+	eventFailedClaim  = v1alpha1.EventFailedClaim
+	eventClaimed      = v1alpha1.EventPodClaimed
+)
+
+// Actions of events: what the controller was doing.
+const (
+	actionCreate = "CreatePod"
+	actionDelete = "DeletePod"
+	actionClaim  = "ClaimPod"
+)
+
+// reportAfter is how many consecutive requests may go unanswered before a condition reports it.
+const reportAfter = 3
+
+// verifyAfter is when a cell is looked at again whose pod was made. Its event does that long
+// before; but when the watch was disconnected and the pod is gone by the time it is back, there is none.
+const verifyAfter = time.Minute
+
+// Deps are what a Reconciler works with.
+type Deps struct {
+	Kinds    model.Kinds
+	State    *state.State
+	Client   client.Client
+	Reader   client.Reader // of the API server, not of the cache
+	Placer   *placement.Placer
+	Recorder notify.Recorder
+	// Workers is how many cells are worked on at a time.
+	Workers int
+}
+
+// Reconciler keeps cells up: it plans one and does what the plan says.
+type Reconciler struct {
+	kinds  model.Kinds
+	state  *state.State
+	client client.Client
+	reader client.Reader // of the API server, not of the cache
+	placer *placement.Placer
+	gate   *pace.Throttle // of creates
+	owners *owners
+	events notify.Recorder
+	// unanswered counts, for each cell, the consecutive requests that got no answer.
+	unanswered workqueue.TypedRateLimiter[daemon.CellKey]
+}
+
+var _ reconcile.TypedReconciler[daemon.CellKey] = (*Reconciler)(nil)
+
+// New returns a Reconciler that knows nothing of former requests.
+func New(deps Deps) *Reconciler {
+	return &Reconciler{
+		kinds: deps.Kinds, state: deps.State, client: deps.Client, reader: deps.Reader, placer: deps.Placer,
+		gate: pace.New(deps.Workers), owners: newOwners(deps.State, deps.Reader), events: deps.Recorder,
+		unanswered: answers.Unanswered[daemon.CellKey](),
+	}
+}
+
+// Forget forgets what was read of a DaemonSet that is gone.
+func (r *Reconciler) Forget(key model.DaemonKey) { r.owners.forget(key) }
+
+// Reconcile plans a cell and acts. An error is an answer of the API server that will be the same
+// for a while; it costs a growing delay.
+func (r *Reconciler) Reconcile(ctx context.Context, key daemon.CellKey) (reconcile.Result, error) {
+	task := r.start(key)
+	err := r.doAll(ctx, key, &task)
+	r.state.Update(func(u model.Update) { u.Answered(key, task.made, err != nil && answers.MayBeDone(err)) })
+	if err != nil {
+		var held *answers.HeldBackError
+		if errors.As(err, &held) {
+			r.setProblem(key, answers.Problem(held.Because))
+			return reconcile.Result{RequeueAfter: held.Wait}, nil
+		}
+		if answers.NoAnswer(err) {
+			if r.unanswered.NumRequeues(key) >= reportAfter {
+				r.setProblem(key, answers.Problem(err))
+			}
+			return reconcile.Result{RequeueAfter: r.unanswered.When(key)}, nil
+		}
+		r.unanswered.Forget(key)
+		r.setProblem(key, answers.Problem(err))
+		return reconcile.Result{}, err
+	}
+	r.unanswered.Forget(key)
+	r.setProblem(key, daemon.Problem{})
+	return reconcile.Result{RequeueAfter: r.lookAgain(&task)}, nil
+}
+
+// task is what a cell's plan is carried out with.
+type task struct {
+	model.Task
+	made bool // set when the plan's pod was made
+}
+
+// start takes the task of a cell, whose requests count from now on.
+func (r *Reconciler) start(cell daemon.CellKey) (of task) {
+	r.state.Update(func(u model.Update) { of.Task = u.StartTask(cell) })
+	if of.Node == nil { // the daemon or the node is gone, and a refused cell comes here once more
+		r.state.Update(func(u model.Update) { u.NeedsNone(cell) })
+	}
+	return of
+}
+
+// setProblem notes what keeps a cell's pod from being created; none when nothing does.
+func (r *Reconciler) setProblem(cell daemon.CellKey, problem daemon.Problem) {
+	r.state.Update(func(u model.Update) { u.SetProblem(cell, problem, problem.Reason == answers.ReasonNameTaken) })
+}
+
+// doAll does what is due, up to the first thing that fails. Claims come first and alone: when they
+// are done the cell is another one, and planned again.
+func (r *Reconciler) doAll(ctx context.Context, key daemon.CellKey, task *task) error {
+	for _, due := range task.Claims {
+		if err := r.claim(ctx, task.Object, due); err != nil {
+			return err
+		}
+	}
+	if len(task.Claims) > 0 {
+		return nil
+	}
+	if len(task.Doubts) > 0 {
+		return r.settleDoubts(ctx, key, task.Doubts)
+	}
+	for _, action := range task.Actions {
+		if err := r.do(ctx, key, task, action); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lookAgain is in how long to look at a cell again although nothing happened; 0: not at all.
+func (r *Reconciler) lookAgain(task *task) time.Duration {
+	if !task.WakeAt.IsZero() {
+		return max(task.WakeAt.Sub(r.state.Now()), time.Millisecond)
+	}
+	if slices.ContainsFunc(task.Actions, func(action daemon.Action) bool { return action.Op == daemon.Create }) {
+		return verifyAfter
+	}
+	return 0
+}
+
+func (r *Reconciler) do(ctx context.Context, cell daemon.CellKey, task *task, action daemon.Action) error {
+	switch action.Op {
+	case daemon.Create:
+		return r.create(ctx, cell, task, action)
+	case daemon.Delete:
+		return r.deletePlanned(ctx, cell, task, action)
+	default:
+		return fmt.Errorf("node %s: operation %q is unknown", cell.Node, action.Op)
+	}
+}
+
+func (r *Reconciler) deletePlanned(ctx context.Context, cell daemon.CellKey, task *task, action daemon.Action) error {
+	if action.TryFirst {
+		if blocked, err := r.wouldBlock(ctx, cell, task); blocked {
+			return err
+		}
+	}
+	deleted, err := r.delete(ctx, cell, task.Object, action)
+	if deleted {
+		r.state.Update(func(u model.Update) { u.Deleted(cell, action.Pod.UID) })
+	}
+	if deleted && action.Reason == daemon.ReasonFinished {
+		r.state.Update(func(u model.Update) { u.Replaced(cell) })
+		r.tellOfEnd(task.Object, cell.Node, &action.Pod)
+	}
+	return err
+}
+
+// create makes a pod, under the spare name when somebody else has the first one.
+func (r *Reconciler) create(ctx context.Context, cell daemon.CellKey, task *task, action daemon.Action) error {
+	err := r.createAs(ctx, cell, task, action, task.Names[0])
+	if errors.Is(err, answers.ErrNameTaken) {
+		err = r.createAs(ctx, cell, task, action, task.Names[1])
+	}
+	task.made = err == nil
+	var held *answers.HeldBackError
+	if err == nil || errors.As(err, &held) || answers.NoAnswer(err) {
+		return err
+	}
+	r.tellRefused(task.Object, task.Node.Name, err)
+	return err
+}
+
+// createAs makes a pod. That it is there already is an answer too: its name says that it comes after the same
+// pods, and the cache will show it.
+func (r *Reconciler) createAs(ctx context.Context, cell daemon.CellKey, task *task, action daemon.Action, name string) error {
+	if task.Template == nil {
+		return fmt.Errorf("the template of revision %s is not known: keep its ControllerRevision, or change spec.template", action.Revision)
+	}
+	pod := daemon.NewPod(task.Template, task.Node, name)
+	if action.Reason == daemon.ReasonSurge {
+		daemon.Surge(pod)
+	}
+	if task.Former != "" {
+		return fmt.Errorf("pod %s/%s: %w", pod.Namespace, task.Former, answers.ErrFormer)
+	}
+	if action.AskOwner {
+		if there, err := r.owners.there(ctx, task.Object); err != nil || !there {
+			return err
+		}
+	}
+	if err := r.gate.Enter(ctx); err != nil {
+		return err
+	}
+	if err := r.mayAsk(cell); err != nil {
+		r.gate.LeaveUnasked()
+		return err
+	}
+	placedBy, err := r.make(ctx, task, pod)
+	r.gate.Leave(err == nil || !answers.NoAnswer(err))
+	if err == nil || apierrors.IsAlreadyExists(err) {
+		r.state.Update(func(u model.Update) { u.Taken(cell) })
+	}
+	switch {
+	case err == nil:
+		podsCreated.WithLabelValues(placedBy).Inc()
+		r.tellCreated(task.Object, task.Node.Name, pod, &action)
+		return nil
+	case apierrors.IsAlreadyExists(err):
+		return r.meet(ctx, task.Object, pod)
+	}
+	err = &answers.PodError{Doing: "creating", Pod: pod.Name, Node: task.Node.Name, Err: err}
+	if about := answers.Of(answers.Create, err).Concerns; about == answers.Daemon || about == answers.Node {
+		r.state.Update(func(u model.Update) { u.Refused(cell, err, about == answers.Daemon) })
+	}
+	return err
+}
+
+// mayAsk returns a HeldBackError while a cell's pod must not be asked for, because the last one was refused.
+func (r *Reconciler) mayAsk(cell daemon.CellKey) (held error) {
+	r.state.Update(func(u model.Update) {
+		if wait, because := u.MayAsk(cell); because != nil {
+			held = &answers.HeldBackError{Wait: wait, Because: because}
+		}
+	})
+	return held
+}
+
+// make stores a pod, when the daemon's selector matches it as it is emitted, and still does as it is stored. One that
+// it does not match would be released as soon as it is seen, and another one made (S8).
+func (r *Reconciler) make(ctx context.Context, task *task, pod *corev1.Pod) (placedBy string, err error) {
+	if !task.Selector.Matches(labels.Set(pod.Labels)) {
+		return "", answers.ErrUnselected
+	}
+	placedBy, err = r.placer.Create(ctx, pod)
+	if err != nil || task.Selector.Matches(labels.Set(pod.Labels)) {
+		return placedBy, err
+	}
+	err = r.client.Delete(ctx, pod, client.Preconditions{UID: &pod.UID})
+	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+		return placedBy, fmt.Errorf("%w: deleting it: %w", answers.ErrRelabelled, err)
+	}
+	return placedBy, answers.ErrRelabelled
+}
+
+// meet looks who has the name that a pod of ours needs. Our own pod is no news: the cache does
+// not show it yet. Somebody else's is never touched.
+func (r *Reconciler) meet(ctx context.Context, owner *v1alpha1.DaemonSet, pod *corev1.Pod) error {
+	var holder corev1.Pod
+	if err := r.reader.Get(ctx, client.ObjectKeyFromObject(pod), &holder); err != nil {
+		return fmt.Errorf("looking who has the name of pod %s: %w", pod.Name, err)
+	}
+	switch {
+	case metav1.IsControlledBy(&holder, owner):
+		return nil
+	case r.kinds.Owns(&holder) && holder.Spec.NodeName != "": // it runs, of a DaemonSet that had this name: the two must not overlap on a node
+		return fmt.Errorf("pod %s/%s: %w", pod.Namespace, pod.Name, answers.ErrFormer)
+	}
+	return fmt.Errorf("pod %s/%s: %w: delete or rename it", pod.Namespace, pod.Name, answers.ErrNameTaken)
+}
+
+// delete removes just the pod that the plan means, and says whether it did; one that is gone, or
+// another of the same name, is left alone.
+func (r *Reconciler) delete(ctx context.Context, cell daemon.CellKey, owner *v1alpha1.DaemonSet, action daemon.Action) (deleted bool, err error) {
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: owner.Namespace, Name: action.Pod.Name}}
+	preconditions := client.Preconditions{UID: &action.Pod.UID}
+	if action.IfUnchanged {
+		preconditions.ResourceVersion = &action.Pod.Version
+	}
+	err = r.client.Delete(ctx, pod, preconditions)
+	switch {
+	case err == nil:
+		r.tellDeleted(owner, &action)
+		return true, nil
+	case apierrors.IsConflict(err) && action.IfUnchanged: // it may only have changed
+		return false, nil
+	case answers.Of(answers.Change, err).Concerns == answers.Nothing: // it is gone, and counts as gone
+		r.state.Update(func(u model.Update) { u.Deleted(cell, action.Pod.UID) })
+		return false, nil
+	}
+	err = &answers.Failure{Reason: eventFailedDelete, Err: fmt.Errorf("deleting pod %s: %w", action.Pod.Name, err)}
+	if !answers.NoAnswer(err) {
+		r.tellNotDeleted(owner, &action, err)
+	}
+	return false, err
+}

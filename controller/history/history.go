@@ -1,0 +1,368 @@
+package history
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/controller/answers"
+	"github.com/everynode/everynode/controller/daemonset"
+	"github.com/everynode/everynode/controller/model"
+	"github.com/everynode/everynode/controller/notify"
+	"github.com/everynode/everynode/controller/state"
+	"github.com/everynode/everynode/internal/daemon"
+)
+
+// Events of history.
+const (
+	eventNotRecorded   = v1alpha1.EventRevisionNotRecorded
+	eventNotRelabelled = v1alpha1.EventPodNotRelabelled
+	actionRecord       = "RecordRevision"
+)
+
+// verifyAfter is when a history is looked at again whose record was created. Its event does that long before, unless the
+// watch was disconnected.
+const verifyAfter = time.Minute
+
+// defaultHistoryLimit is apps/v1's revisionHistoryLimit.
+const defaultHistoryLimit = 10
+
+// Deps are what a Reconciler works with.
+type Deps struct {
+	Kinds    model.Kinds
+	State    *state.State
+	Client   client.Client
+	Reader   client.Reader // of the API server, not of the cache
+	Recorder events.EventRecorder
+}
+
+// Reconciler maintains the ControllerRevisions of daemons: one for the current template, and the configured
+// number of former ones. No template becomes a target before it has one (controller/model/resolve.go).
+type Reconciler struct {
+	kinds  model.Kinds
+	state  *state.State
+	client client.Client
+	reader client.Reader // of the API server, not of the cache
+	events events.EventRecorder
+	// unanswered counts, for each daemon, the consecutive requests that got no answer.
+	unanswered workqueue.TypedRateLimiter[model.DaemonKey]
+}
+
+var _ reconcile.TypedReconciler[model.DaemonKey] = (*Reconciler)(nil)
+
+// New returns a Reconciler that knows nothing of former requests.
+func New(deps Deps) *Reconciler {
+	return &Reconciler{
+		kinds: deps.Kinds, state: deps.State, client: deps.Client, reader: deps.Reader, events: deps.Recorder,
+		unanswered: answers.Unanswered[model.DaemonKey](),
+	}
+}
+
+// Reconcile plans a daemon's history and executes the plan. An error is an answer of the API server that will
+// not change for a while; retries back off. Independent steps are executed all the same: deleting old
+// ControllerRevisions may make room for the new one.
+func (r *Reconciler) Reconcile(ctx context.Context, key model.DaemonKey) (reconcile.Result, error) {
+	var (
+		subject model.Subject
+		ok      bool
+	)
+	r.state.Update(func(u model.Update) { subject, ok = u.Subject(key) })
+	if !ok {
+		r.unanswered.Forget(key)
+		return reconcile.Result{}, nil
+	}
+	var (
+		result  reconcile.Result
+		refused error
+	)
+	steps := r.plan(key, &subject)
+	// Records that are merged below may have arrived without waking the daemon (spare): its pods wait from now
+	// on.
+	r.state.Update(func(u model.Update) { u.RecordsChanged(key) })
+	for _, step := range steps {
+		err := r.do(ctx, &subject, step)
+		switch {
+		case errors.Is(err, errOutdated):
+			return reconcile.Result{}, nil
+		case err != nil && answers.NoAnswer(err):
+			return reconcile.Result{RequeueAfter: r.unanswered.When(key)}, nil
+		case step.Op == daemon.Create:
+			result.RequeueAfter = verifyAfter
+		}
+		refused = errors.Join(refused, err)
+	}
+	r.unanswered.Forget(key)
+	if refused != nil {
+		return reconcile.Result{}, refused
+	}
+	return result, nil
+}
+
+func (r *Reconciler) plan(key model.DaemonKey, subject *model.Subject) []daemon.HistoryStep {
+	limit := defaultHistoryLimit
+	if given := subject.Object.Spec.RevisionHistoryLimit; given != nil {
+		limit = int(*given)
+	}
+	return daemon.PlanHistory(daemon.History{
+		Content: subject.ID.Content, Name: subject.ID.Record, Limit: limit, Replaced: subject.ToRecord(),
+		Records: r.records(subject),
+		InUse: func(revision string) (uses bool) {
+			r.state.Update(func(u model.Update) { uses = u.InUse(key, revision) })
+			return uses
+		},
+	})
+}
+
+func (r *Reconciler) records(subject *model.Subject) (records []daemon.Record) {
+	r.state.Update(func(u model.Update) { records = u.Records(subject) })
+	return records
+}
+
+func (r *Reconciler) do(ctx context.Context, subject *model.Subject, step daemon.HistoryStep) error {
+	switch step.Op {
+	case daemon.Keep:
+		return nil
+	case daemon.Create:
+		return r.create(ctx, subject, step)
+	case daemon.Rename:
+		return r.rename(ctx, subject, step)
+	case daemon.Adopt:
+		return r.adopt(ctx, subject, step.Record)
+	case daemon.Release:
+		return r.release(ctx, subject, step.Record)
+	case daemon.Renumber:
+		return r.renumber(ctx, subject, step)
+	case daemon.Relabel:
+		return r.relabel(ctx, subject, step.Record)
+	case daemon.Delete:
+		return r.delete(ctx, subject, step.Record)
+	}
+	return fmt.Errorf("ControllerRevision %s: operation %q is unknown", step.Record.Name, step.Op)
+}
+
+// create records the current template, or the one that it replaces. An existing name is an answer too.
+func (r *Reconciler) create(ctx context.Context, subject *model.Subject, step daemon.HistoryStep) error {
+	object, err := recordOf(subject, step)
+	if err != nil {
+		return err
+	}
+	err = r.make(ctx, subject, object)
+	switch {
+	case err == nil:
+		return nil
+	case apierrors.IsAlreadyExists(err):
+		return r.meet(ctx, subject, object)
+	}
+	err = fmt.Errorf("creating ControllerRevision %s: %w", object.Name, err)
+	if !answers.NoAnswer(err) {
+		r.notRecorded(subject, err)
+	}
+	return err
+}
+
+// recordOf returns the ControllerRevision that a step creates. The DaemonSet's annotations describe its present
+// template only.
+func recordOf(subject *model.Subject, step daemon.HistoryStep) (*appsv1.ControllerRevision, error) {
+	template, annotations := *subject.Template, subject.Object.Annotations
+	template.Revision = cmp.Or(template.Revision, subject.ID.Revision)
+	if step.Reason == daemon.ReasonReplacedTemplate {
+		template, annotations = *subject.Replaced, nil
+		if template.Generation != "" {
+			annotations = map[string]string{appsv1.DeprecatedTemplateGeneration: template.Generation}
+		}
+	}
+	return daemon.NewRevision(&template, step.Record.Name, step.Number, annotations)
+}
+
+// notRecorded reports a record that the API server refused, by an event and, while pods wait for it, in the status.
+func (r *Reconciler) notRecorded(subject *model.Subject, err error) {
+	consequence := "no pods are created until it is stored"
+	switch {
+	case subject.Replaced != nil:
+		consequence = fmt.Sprintf("pods keep revision %s until it is stored, and are recreated with it", subject.Replaced.Revision)
+	case subject.Template.Revision != "":
+		consequence = "the present pods have it, and nobody could go back to it"
+	}
+	regarding, related := notify.Regarding(subject.Object, err)
+	r.events.Eventf(regarding, related, corev1.EventTypeWarning, eventNotRecorded, actionRecord, "The template has no record; %s: %v", consequence, err)
+	problem := daemon.NewProblem(eventNotRecorded, fmt.Sprintf("%v; %s", err, consequence))
+	r.state.Update(func(u model.Update) { u.SetNotRecorded(model.KeyOf(subject.Object), problem) })
+}
+
+// make stores a record, if the daemon's selector matches it both before and after it is stored: otherwise it
+// would be released, and another one created under another name (S8).
+func (r *Reconciler) make(ctx context.Context, subject *model.Subject, object *appsv1.ControllerRevision) error {
+	if !subject.Matches(object.Labels) {
+		return answers.ErrUnselected
+	}
+	if err := r.client.Create(ctx, object); err != nil || subject.Matches(object.Labels) {
+		return err
+	}
+	err := r.client.Delete(ctx, object, client.Preconditions{UID: &object.UID})
+	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+		return fmt.Errorf("%w: deleting it: %w", answers.ErrRelabelled, err)
+	}
+	return answers.ErrRelabelled
+}
+
+// meet finds the owner of the name that the current template's record needs. A record that we would keep or
+// adopt is not reported: the cache does not show it yet.
+func (r *Reconciler) meet(ctx context.Context, subject *model.Subject, object *appsv1.ControllerRevision) error {
+	var holder appsv1.ControllerRevision
+	if err := r.reader.Get(ctx, client.ObjectKeyFromObject(object), &holder); err != nil {
+		return fmt.Errorf("looking who has the name of ControllerRevision %s: %w", object.Name, err)
+	}
+	observed := r.kinds.ObserveRevision(&holder)
+	for _, step := range daemon.PlanHistory(daemon.History{
+		Content: subject.ID.Content, Name: subject.ID.Record, Records: []daemon.Record{subject.Record(&observed)},
+		InUse: func(string) bool { return true },
+	}) {
+		if step.Op == daemon.Rename {
+			return r.rename(ctx, subject, step)
+		}
+	}
+	return nil
+}
+
+// rename gives the template another revision, by a new collisionCount. That changes the daemon, which triggers
+// another call. A stale cache causes the same number to be written twice.
+func (r *Reconciler) rename(ctx context.Context, subject *model.Subject, step daemon.HistoryStep) error {
+	set := subject.Object
+	collisions := ptr.Deref(set.Status.CollisionCount, 0) + 1
+	status := map[string]any{"collisionCount": collisions}
+	if set.Status.ObservedGeneration == 0 { // it was never written, and these are required
+		for _, number := range []string{"currentNumberScheduled", "desiredNumberScheduled", "numberMisscheduled", "numberReady"} {
+			status[number] = 0
+		}
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": set.UID}, "status": status})
+	if err != nil {
+		return fmt.Errorf("counting a collision: %w", err)
+	}
+	err = r.client.Status().Patch(ctx, daemonset.Metadata(set), client.RawPatch(types.MergePatchType, patch))
+	switch {
+	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
+		return errOutdated
+	case err != nil:
+		return fmt.Errorf("counting a collision of the name %s: %w", step.Record.Name, err)
+	}
+	r.events.Eventf(set, nil, corev1.EventTypeWarning, string(step.Reason), actionRecord, "%s", step.Message)
+	return nil
+}
+
+// errOutdated ends a pass over the history of a daemon that has changed since the cache was read. An event
+// triggers another call.
+var errOutdated = errors.New("the DaemonSet has changed")
+
+// adopt takes control of an orphan. The cache may show a daemon that is gone or terminating, whose records
+// would be deleted with it: so the API server is asked first.
+func (r *Reconciler) adopt(ctx context.Context, subject *model.Subject, record daemon.Record) error {
+	there, err := daemonset.Exists(ctx, r.reader, subject.Object)
+	if err != nil {
+		return err
+	}
+	if !there {
+		return errOutdated
+	}
+	// Merged by UID into the existing owner references (strategic merge).
+	metadata := stateOf(record)
+	metadata["ownerReferences"] = []metav1.OwnerReference{subject.Template.Owner}
+	return r.patch(ctx, subject, record, types.StrategicMergePatchType, map[string]any{"metadata": metadata})
+}
+
+// release releases a record whose labels the selector does not match any more.
+func (r *Reconciler) release(ctx context.Context, subject *model.Subject, record daemon.Record) error {
+	metadata := stateOf(record)
+	metadata["ownerReferences"] = []map[string]any{{"$patch": "delete", "uid": subject.Object.UID}}
+	return r.patch(ctx, subject, record, types.StrategicMergePatchType, map[string]any{"metadata": metadata})
+}
+
+// relabel gives the pods of a record the label of the current template. A pod that is gone or has changed
+// causes an event, which triggers another call.
+func (r *Reconciler) relabel(ctx context.Context, subject *model.Subject, record daemon.Record) error {
+	current, _ := daemon.CurrentRecord(r.records(subject), subject.ID.Content)
+	if current == nil {
+		return errOutdated
+	}
+	var pods []*model.Pod
+	r.state.Update(func(u model.Update) { u.PodsOf(model.KeyOf(subject.Object), record.Revision, &pods) })
+	for _, pod := range pods {
+		patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
+			"uid": pod.UID, "resourceVersion": pod.Version,
+			"labels": map[string]any{appsv1.ControllerRevisionHashLabelKey: current.Revision},
+		}})
+		if err != nil {
+			return fmt.Errorf("relabelling pod %s: %w", pod.Name, err)
+		}
+		object := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: pod.GetNamespace(), Name: pod.Name}}
+		err = r.client.Patch(ctx, object, client.RawPatch(types.MergePatchType, patch))
+		if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+			return r.notRelabelled(subject, pod, current, err)
+		}
+	}
+	return nil
+}
+
+// notRelabelled reports a pod that keeps its daemon waiting.
+func (r *Reconciler) notRelabelled(subject *model.Subject, pod *model.Pod, current *daemon.Record, err error) error {
+	if !answers.NoAnswer(err) {
+		r.events.Eventf(subject.Object, nil, corev1.EventTypeWarning, eventNotRelabelled, actionRecord,
+			"Pod %s is of the current template, which has two records, and no pods are made or replaced until its label %s can be changed to %s, or the pod is deleted: %v",
+			pod.Name, appsv1.ControllerRevisionHashLabelKey, current.Revision, err)
+	}
+	return fmt.Errorf("relabelling pod %s: %w", pod.Name, err)
+}
+
+func (r *Reconciler) renumber(ctx context.Context, subject *model.Subject, step daemon.HistoryStep) error {
+	return r.patch(ctx, subject, step.Record, types.MergePatchType, map[string]any{"metadata": stateOf(step.Record), "revision": step.Number})
+}
+
+// stateOf is the precondition of a patch: the object in the planned state (S5).
+func stateOf(record daemon.Record) map[string]any {
+	return map[string]any{"uid": record.UID, "resourceVersion": record.ResourceVersion}
+}
+
+// patch changes a ControllerRevision unless it is gone or has changed: that is an event, which triggers another
+// call. The rest of this pass is skipped then.
+func (r *Reconciler) patch(ctx context.Context, subject *model.Subject, record daemon.Record, kind types.PatchType, change map[string]any) error {
+	patch, err := json.Marshal(change)
+	if err != nil {
+		return fmt.Errorf("patching ControllerRevision %s: %w", record.Name, err)
+	}
+	err = r.client.Patch(ctx, named(subject, record), client.RawPatch(kind, patch))
+	switch {
+	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
+		return errOutdated
+	case err != nil:
+		return fmt.Errorf("patching ControllerRevision %s: %w", record.Name, err)
+	}
+	return nil
+}
+
+// delete deletes exactly the planned ControllerRevision (S5).
+func (r *Reconciler) delete(ctx context.Context, subject *model.Subject, record daemon.Record) error {
+	err := r.client.Delete(ctx, named(subject, record), client.Preconditions{UID: &record.UID})
+	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+		return fmt.Errorf("deleting ControllerRevision %s: %w", record.Name, err)
+	}
+	return nil
+}
+
+func named(subject *model.Subject, record daemon.Record) *appsv1.ControllerRevision {
+	return &appsv1.ControllerRevision{ObjectMeta: metav1.ObjectMeta{Namespace: subject.Object.Namespace, Name: record.Name}}
+}

@@ -1,0 +1,144 @@
+package status
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/controller/daemonset"
+	"github.com/everynode/everynode/controller/model"
+	"github.com/everynode/everynode/controller/placement"
+	"github.com/everynode/everynode/controller/state"
+	"github.com/everynode/everynode/internal/daemon"
+)
+
+// actionReport is the action of events about status.
+const actionReport = "ReportStatus"
+
+// statusInterval is the minimum time between two status writes of a daemon.
+const statusInterval = time.Second
+
+// Deps are what a Reconciler works with.
+type Deps struct {
+	State    *state.State
+	Client   client.Client
+	Placer   *placement.Placer
+	Budgets  *Budgets
+	Recorder events.EventRecorder
+}
+
+// Reconciler writes the status of daemons: at most once a second, and only changes.
+type Reconciler struct {
+	state   *state.State
+	client  client.Client
+	placer  *placement.Placer
+	budgets *Budgets
+	events  events.EventRecorder
+
+	mu      sync.Mutex
+	written map[model.DaemonKey]time.Time
+}
+
+var _ reconcile.TypedReconciler[model.DaemonKey] = (*Reconciler)(nil)
+
+// New returns a Reconciler that has written no status.
+func New(deps Deps) *Reconciler {
+	return &Reconciler{
+		state: deps.State, client: deps.Client, placer: deps.Placer, budgets: deps.Budgets, events: deps.Recorder,
+		written: map[model.DaemonKey]time.Time{},
+	}
+}
+
+// Reconcile compares a daemon's counters with its status, if a write is due. A conflict means that the daemon
+// changed in the meantime, which triggers another call.
+func (r *Reconciler) Reconcile(ctx context.Context, key model.DaemonKey) (reconcile.Result, error) {
+	if wait := r.Wait(key); wait > 0 {
+		return reconcile.Result{RequeueAfter: wait}, nil
+	}
+	if object, problem := r.unserved(key); object != nil {
+		return reconcile.Result{}, r.reportUnserved(ctx, key, object, problem)
+	}
+	of := &model.HealthOf{Key: key}
+	r.state.Run(of)
+	object, health := of.Object, of.Health
+	if object == nil {
+		r.forget(key)
+		return reconcile.Result{}, nil
+	}
+	conditions := slices.Concat(health.Conditions(), r.placer.Condition(), r.budgets.conditions(object))
+	status := daemon.Status(&object.Status, health.Counters, object.Generation, r.state.Now(), conditions...)
+	for _, kind := range []string{v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled, v1alpha1.ConditionPlacementAdmission, v1alpha1.ConditionDisruptionBudget} {
+		if !slices.ContainsFunc(conditions, func(condition metav1.Condition) bool { return condition.Type == kind }) {
+			meta.RemoveStatusCondition(&status.Conditions, kind)
+		}
+	}
+	if object.Native() { // its conditions have no such field
+		for i := range status.Conditions {
+			status.Conditions[i].ObservedGeneration = 0
+		}
+	}
+	again := reconcile.Result{RequeueAfter: lookAgainIn(&health)}
+	if equality.Semantic.DeepEqual(object.Status, status) {
+		return again, nil
+	}
+	r.note(key)
+	next := object.DeepCopy()
+	next.Status = status
+	err := r.client.Status().Update(ctx, daemonset.Object(next))
+	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+		return reconcile.Result{}, nil
+	}
+	if err != nil {
+		return reconcile.Result{}, fmt.Errorf("writing the status of DaemonSet %s/%s: %w", object.Namespace, object.Name, err)
+	}
+	r.tellOfBudgets(object, status.Conditions)
+	return again, nil
+}
+
+// lookAgainIn is in how long a status is another one although nothing happens; 0 when it is not.
+func lookAgainIn(health *daemon.Health) time.Duration {
+	if at := health.LookAgain(); !at.IsZero() {
+		return at.Sub(health.Now)
+	}
+	return 0
+}
+
+// tellOfBudgets reports by an event what is new in the condition DisruptionBudget.
+func (r *Reconciler) tellOfBudgets(former *v1alpha1.DaemonSet, conditions []metav1.Condition) {
+	now, before := meta.FindStatusCondition(conditions, v1alpha1.ConditionDisruptionBudget), meta.FindStatusCondition(former.Status.Conditions, v1alpha1.ConditionDisruptionBudget)
+	if now != nil && (before == nil || before.Message != now.Message) {
+		r.events.Eventf(former, nil, corev1.EventTypeWarning, now.Reason, actionReport, "%s", now.Message)
+	}
+}
+
+// Wait is how long until a daemon's status may be written; 0 or less: now.
+func (r *Reconciler) Wait(key model.DaemonKey) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.written[key].Add(statusInterval).Sub(r.state.Now())
+}
+
+// note records that a daemon's status is written now.
+func (r *Reconciler) note(key model.DaemonKey) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.written[key] = r.state.Now()
+}
+
+func (r *Reconciler) forget(key model.DaemonKey) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.written, key)
+}

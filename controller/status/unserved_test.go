@@ -1,0 +1,107 @@
+package status
+
+import (
+	"encoding/json"
+	"errors"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/controller/daemonset"
+	"github.com/everynode/everynode/internal/daemon"
+)
+
+var errUndecodable = errors.New("spec.template: it cannot be read")
+
+// Why a daemon is not served is written once, and announced once, also after a restart.
+func TestReporterOfWhatCannotBeServed(t *testing.T) {
+	d := newDesk(t)
+	d.state.SeeNode(makeNode("n1"))
+	d.report(t)
+	before := d.stored(t)
+	before.Generation = 2
+	if err := d.Update(t.Context(), before); err != nil {
+		t.Fatal(err)
+	}
+	bad := func() {
+		set := d.stored(t)
+		set.Spec = v1alpha1.DaemonSetSpec{}
+		_ = d.state.SeeDaemon(set, errUndecodable)
+	}
+	bad()
+	d.clock.Advance(statusInterval)
+	d.report(t)
+	got := d.stored(t)
+	wantStrings(t, "conditions", []string{"Available=Unknown", "Progressing=False", "Degraded=True", "Stalled=True"}, conditionsOf(got.Status.Conditions, 2))
+	degraded := meta.FindStatusCondition(got.Status.Conditions, v1alpha1.ConditionDegraded)
+	if degraded.Reason != daemon.ReasonSpecUndecodable || got.Status.ObservedGeneration != 2 || degraded.ObservedGeneration != 2 {
+		t.Errorf("status: %+v", got.Status)
+	}
+	if got.Spec.Selector == nil || len(got.Spec.Template.Spec.Containers) != 1 {
+		t.Errorf("the spec was written: %+v", got.Spec)
+	}
+	wantStrings(t, "events", []string{"d: Warning " + daemon.ReasonSpecUndecodable}, d.recorder.Drain())
+
+	d.restart()
+	bad()
+	d.clock.Advance(statusInterval)
+	d.report(t)
+	if again := d.stored(t); again.ResourceVersion != got.ResourceVersion {
+		t.Errorf("written again: %+v", again.Status)
+	}
+	wantStrings(t, "events", nil, d.recorder.Drain())
+
+	d.state.See(t, d.stored(t))
+	d.state.SeeNode(makeNode("n1"))
+	d.clock.Advance(statusInterval)
+	d.report(t)
+	wantStrings(t, "conditions once it is corrected", []string{"Available=False", "Progressing=True", "Degraded=False", "PlacementAdmission=True", "Reconciling=True"}, conditionsOf(d.stored(t).Status.Conditions, 2))
+}
+
+// A DaemonSet that changed since is not written to: an event brings it again.
+func TestReporterOfWhatCannotBeServedAnyMore(t *testing.T) {
+	d := newDesk(t)
+	seen := d.stored(t)
+	changed := d.stored(t)
+	changed.Labels = map[string]string{"a": "b"}
+	if err := d.Update(t.Context(), changed); err != nil {
+		t.Fatal(err)
+	}
+	_ = d.state.SeeDaemon(seen, errUndecodable)
+	d.report(t)
+	if got := d.stored(t).Status.Conditions; len(got) != 0 {
+		t.Errorf("conditions: %v", got)
+	}
+	wantStrings(t, "events", nil, d.recorder.Drain())
+}
+
+// The patch of a native DaemonSet has its own conditions, which know no observedGeneration.
+func TestStatusPatchOfNative(t *testing.T) {
+	set := v1alpha1.FromApps(&appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "d", UID: "u", ResourceVersion: "7"}})
+	set.Status.Conditions = daemon.Unserved(daemon.Problem{Reason: "R", Message: "m"})
+	patch, err := statusPatch(set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := patch.Data(&metav1.PartialObjectMetadata{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got struct {
+		Metadata metav1.ObjectMeta
+		Status   appsv1.DaemonSetStatus
+	}
+	if err := json.Unmarshal(data, &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.Metadata.UID != "u" || got.Metadata.ResourceVersion != "7" || len(got.Status.Conditions) != 4 {
+		t.Errorf("the patch is %s", data)
+	}
+	if object := daemonset.Metadata(set); object.GroupVersionKind() != v1alpha1.AppsDaemonSetKind || client.ObjectKeyFromObject(object).Name != "d" {
+		t.Errorf("what is patched is %v", object)
+	}
+}
