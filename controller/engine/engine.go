@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	corev1 "k8s.io/api/core/v1"
 	utilclock "k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -72,7 +71,7 @@ func New(deps Deps) *Engine {
 		Status:  func(key model.DaemonKey) { deps.Queues.Status(key, e.status.Wait(key)) },
 		History: deps.Queues.History,
 	})
-	sampler := placement.NewSampler(func() map[string]map[string]func() *corev1.Pod { return emitted(e.state) })
+	sampler := newSampler(e.state)
 	e.placer = placement.New(placement.Options{
 		Client: deps.Client, Mode: deps.Placement, NoPolicy: deps.NoPolicy,
 		Samples: sampler.Samples, Answered: sampler.Answered, Flipped: announce(e.state, deps.Recorder),

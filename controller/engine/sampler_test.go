@@ -33,12 +33,12 @@ func TestSamplesAreOfThoseThatAdmissionSees(t *testing.T) {
 	for _, set := range []*v1alpha1.DaemonSet{ours, makeDaemon("b"), makeDaemon("c"), makeDaemon("d", deleting)} {
 		cluster.See(t, set)
 	}
-	if got := placement.NewSampler(cluster.Emitted).Samples(5); len(got) != 0 {
+	if got := newSampler(cluster.State).Samples(5); len(got) != 0 {
 		t.Errorf("%d samples without a node, want none", len(got))
 	}
 	cluster.SeeNode(makeNode("n1"))
 	for limit, want := range map[int][]string{0: nil, 1: {"ns/b"}, 5: {"ns/b", "ns/c"}} {
-		wantStrings(t, fmt.Sprintf("samples up to %d", limit), want, sampled(placement.NewSampler(cluster.Emitted).Samples(limit)))
+		wantStrings(t, fmt.Sprintf("samples up to %d", limit), want, sampled(newSampler(cluster.State).Samples(limit)))
 	}
 }
 
@@ -51,7 +51,7 @@ func TestSamplesOfNamespacesTakeTurns(t *testing.T) {
 	}
 	cluster.See(t, makeDaemon("x", inNamespace("mmm")))
 	cluster.See(t, makeDaemon("y", inNamespace("zzz")))
-	s := placement.NewSampler(cluster.Emitted)
+	s := newSampler(cluster.State)
 	wantStrings(t, "the first samples", []string{"aaa/d000", "mmm/x", "zzz/y", "aaa/d001", "aaa/d002"}, sampled(s.Samples(5)))
 	wantStrings(t, "the next", []string{"mmm/x", "zzz/y", "aaa/d003", "aaa/d004", "aaa/d005"}, sampled(s.Samples(5)))
 	turns := map[string]bool{}
@@ -72,7 +72,7 @@ func TestSampleOfWhoHadAnAnswerComesFirst(t *testing.T) {
 	for _, name := range []string{"a", "b", "c", "d"} {
 		cluster.See(t, makeDaemon(name))
 	}
-	s := placement.NewSampler(cluster.Emitted)
+	s := newSampler(cluster.State)
 	s.Answered(s.Samples(3)[2])
 	wantStrings(t, "samples", []string{"ns/c", "ns/d"}, sampled(s.Samples(2)))
 	wantStrings(t, "samples", []string{"ns/c", "ns/a"}, sampled(s.Samples(2)))
@@ -90,7 +90,7 @@ func TestSampleIsPlain(t *testing.T) {
 		spec.HostNetwork = true
 		daemon.Pin(spec, "elsewhere")
 	}))
-	pod := placement.NewSampler(cluster.Emitted).Samples(1)[0]
+	pod := newSampler(cluster.State).Samples(1)[0]
 	if !placement.AdmissionPlaces(pod) || pod.Spec.NodeName != "n1" || len(pod.Spec.SchedulingGates) != 1 {
 		t.Errorf("the sample is not an emitted pod: %+v", pod.Spec)
 	}

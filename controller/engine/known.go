@@ -8,6 +8,7 @@ import (
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/controller/model"
+	"github.com/everynode/everynode/controller/placement"
 	"github.com/everynode/everynode/controller/state"
 )
 
@@ -20,9 +21,11 @@ func active(of *state.State) (objects []*v1alpha1.DaemonSet) {
 	return objects
 }
 
-// emitted returns functions that create pods as they are emitted, by namespace and name of their daemons.
-func emitted(of *state.State) map[string]map[string]func() *corev1.Pod {
-	pods := map[string]map[string]func() *corev1.Pod{}
-	of.Run(model.EmittedPods(pods))
-	return pods
+// newSampler returns a sampler of the pods that are emitted for daemons that are kept up.
+func newSampler(of *state.State) *placement.Sampler {
+	return placement.NewSampler(func() map[string]map[string]func() *corev1.Pod {
+		pods := map[string]map[string]func() *corev1.Pod{}
+		of.Run(model.EmittedPods(pods))
+		return pods
+	})
 }
