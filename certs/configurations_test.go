@@ -7,9 +7,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// What somebody else wrote since it was seen is not written over, though only the entries are patched:
-// trust is planned for what was seen.
-func TestConfigurationsAreWrittenAsSeen(t *testing.T) {
+// A change by another client since the read is not overwritten, although only the entries are patched:
+// trust was planned for what was read.
+func TestConfigurationsAreNotOverwritten(t *testing.T) {
 	fake := newFakeClient(t)
 	trust := configurations{client: fake, ids: testConfigurations}
 	if _, err := trust.observe(t.Context()); err != nil {
@@ -30,13 +30,13 @@ func TestConfigurationsAreWrittenAsSeen(t *testing.T) {
 			}
 			ours := bundle{makeCA(t, begin).Certificate}
 			if err := trust.write(t.Context(), id, ours, ""); !apierrors.IsConflict(err) {
-				t.Errorf("writing what was seen before somebody else wrote: %v, want a conflict", err)
+				t.Errorf("writing over a change by another client: %v, want a conflict", err)
 			}
 			if _, err := trust.observe(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			if err := trust.write(t.Context(), id, ours, ""); err != nil {
-				t.Errorf("writing what was seen now: %v", err)
+				t.Errorf("writing after another read: %v", err)
 			}
 		})
 	}

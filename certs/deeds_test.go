@@ -2,7 +2,7 @@ package certs
 
 import "testing"
 
-// A deed that a keeper does not know is an error: nothing that was planned is skipped.
+// A deed that a keeper does not implement is an error: no planned step is skipped silently.
 func TestUnknownDeedIsAnError(t *testing.T) {
 	for name, act := range map[string]func(step) error{
 		"self-managed": func(next step) error { return (&selfManaged{}).act(t.Context(), state{}, next) },

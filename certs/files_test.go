@@ -76,7 +76,7 @@ func TestRenewalIsServedWithoutRestart(t *testing.T) {
 	}()
 
 	if got := servedName(t, listener.Addr().String()); got != "first" {
-		t.Fatalf("the server shows %q, want first", got)
+		t.Fatalf("the server presents %q, want first", got)
 	}
 	cert, key = writePair(t, dir, "second")
 	move(t, key, liveKey)

@@ -37,7 +37,7 @@ func follow(ctx context.Context, c client.WithWatch, object client.Object, chang
 			Raw:           &raw,
 		}
 	}
-	tell := func(seen any) {
+	notify := func(seen any) {
 		if now, ok := seen.(client.Object); ok && now.GetName() == object.GetName() {
 			changed(now)
 		}
@@ -61,8 +61,8 @@ func follow(ctx context.Context, c client.WithWatch, object client.Object, chang
 		}, plainList{}),
 		ObjectType: object,
 		Handler: toolscache.ResourceEventHandlerFuncs{
-			AddFunc:    tell,
-			UpdateFunc: func(_, now any) { tell(now) },
+			AddFunc:    notify,
+			UpdateFunc: func(_, now any) { notify(now) },
 			DeleteFunc: func(last any) {
 				if unknown, ok := last.(toolscache.DeletedFinalStateUnknown); ok {
 					last = unknown.Obj

@@ -21,7 +21,7 @@ const (
 	// inject lets cainjector maintain the bundles.
 	inject deed = "inject"
 	// discard removes a certificate from the webhook's Secret. cert-manager keeps any certificate that it
-	// finds, whoever signed it, until its renewal is due.
+	// finds, whichever CA signed it, until its renewal is due.
 	discard deed = "discard"
 )
 

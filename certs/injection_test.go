@@ -22,29 +22,29 @@ func TestPlanInjection(t *testing.T) {
 		want       deed
 		wantReason string
 		wantOf     []*pair   // of spread
-		wantUntil  time.Time // of idle; zero for whenever
+		wantUntil  time.Time // of idle; zero for no time
 	}{
-		"no CA yet":       {state: injectionState{configurations: all(trusting())}, want: idle, wantReason: "not created the CA"},
-		"the CA is there": {state: injectionState{issuer: issuer.Certificate, configurations: all(trusting())}, want: ask, wantReason: "has not been requested"},
-		"asked":           {state: injectionState{issuer: issuer.Certificate, asked: true, configurations: all(trusting())}, want: idle, wantReason: "not created the certificate"},
+		"no CA yet":     {state: injectionState{configurations: all(trusting())}, want: idle, wantReason: "not created the CA"},
+		"the CA exists": {state: injectionState{issuer: issuer.Certificate, configurations: all(trusting())}, want: ask, wantReason: "has not been requested"},
+		"asked":         {state: injectionState{issuer: issuer.Certificate, asked: true, configurations: all(trusting())}, want: idle, wantReason: "not created the certificate"},
 		"the first certificate": {
 			state: injectionState{issuer: issuer.Certificate, asked: true, leaf: ours, replaced: begin, configurations: all(trusting())}, want: inject},
-		"all is well": {
+		"nothing to do": {
 			state: injectionState{issuer: issuer.Certificate, asked: true, leaf: ours, replaced: begin, configurations: all(injected(issuer))}, want: idle, wantReason: "maintains"},
 		"the CA was renewed with its key": {
 			state: injectionState{issuer: renewed.Certificate, asked: true, leaf: ours, replaced: begin, configurations: all(injected(issuer))}, want: idle, wantReason: "maintains"},
 		"other names are wanted": {
 			state: injectionState{issuer: issuer.Certificate, leaf: ours, replaced: begin, configurations: all(injected(issuer))}, want: ask},
-		"a stranger's, trusted by nobody": {
+		"another CA's certificate, untrusted": {
 			state: injectionState{issuer: issuer.Certificate, leaf: theirs, configurations: all(trusting())}, want: discard},
-		"a stranger's, trusted by nobody, that cert-manager keeps": {
+		"another CA's certificate, untrusted, kept by cert-manager": {
 			state: injectionState{issuer: issuer.Certificate, asked: true, leaf: theirs, configurations: all(trusting())}, want: discard},
-		"a stranger's that has expired": {
+		"another CA's certificate, expired": {
 			state: injectionState{now: begin.Add(1000 * day), issuer: issuer.Certificate, leaf: theirs, configurations: all(trusting())}, want: ask},
 		"from another mode: trust comes first": {
 			state: injectionState{issuer: issuer.Certificate, leaf: theirs, configurations: all(trusting(other))},
 			want:  spread, wantOf: []*pair{issuer, other}},
-		"from another mode: it is trusted since now": {
+		"from another mode: it is trusted as of now": {
 			state: injectionState{issuer: issuer.Certificate, leaf: theirs, trusted: begin, configurations: all(trusting(issuer, other))},
 			want:  idle, wantUntil: begin.Add(time.Minute)},
 		"from another mode: it has been trusted": {

@@ -29,7 +29,7 @@ const (
 	keyBlock         = "EC PRIVATE KEY"
 )
 
-// maxBackdate is how far in the past the validity of a certificate begins, for clocks that are behind.
+// maxBackdate is how far in the past the validity of a certificate begins, for clocks that run behind.
 const maxBackdate = time.Hour
 
 // backdate is short if the lifetime is.

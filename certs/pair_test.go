@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// mustRenew is a CA's certificate recreated for the same key and name, as cert-manager does it.
+// mustRenew returns a new certificate of a CA for the same key and name, as cert-manager creates it.
 func mustRenew(t testing.TB, ca *pair) *x509.Certificate {
 	t.Helper()
 	template := *ca.Certificate
@@ -42,7 +42,7 @@ func TestLeaf(t *testing.T) {
 		t.Errorf("CA: the leaf %v, its CA %v (of leaves only: %v), want false, true (true)", leaf.IsCA, ca.IsCA, ca.MaxPathLenZero)
 	}
 	if !alive(leaf.Certificate, begin.Add(-30*time.Minute)) {
-		t.Error("a clock that is half an hour behind does not take it")
+		t.Error("a client whose clock is half an hour behind rejects it")
 	}
 	last := makeLeaf(t, ca, ca.NotAfter.Add(-day))
 	if last.NotAfter.After(ca.NotAfter) {
@@ -50,13 +50,13 @@ func TestLeaf(t *testing.T) {
 	}
 }
 
-// A renewed CA that keeps its key is trusted for what it signed before, and the other way round.
+// A renewed CA that keeps its key is trusted for what it signed before the renewal, and vice versa.
 func TestRenewedAuthorityIsTheSame(t *testing.T) {
 	ca := makeCA(t, begin)
 	leaf := makeLeaf(t, ca, begin)
 	renewed := mustRenew(t, ca)
 	if !issued(renewed, leaf.Certificate) || !issued(ca.Certificate, leaf.Certificate) {
-		t.Error("the leaf is not of both")
+		t.Error("the leaf does not verify with both")
 	}
 	if got := (bundle{renewed, ca.Certificate}).issuersOf(leaf.Certificate); len(got) != 2 {
 		t.Errorf("%d issuers, want both", len(got))
@@ -65,7 +65,7 @@ func TestRenewedAuthorityIsTheSame(t *testing.T) {
 
 func TestModes(t *testing.T) {
 	if _, err := ParseMode("magic"); err == nil {
-		t.Error("magic is a mode, want it refused")
+		t.Error("the mode magic is accepted, want an error")
 	}
 	tests := map[string]struct {
 		mode   Mode
@@ -89,7 +89,7 @@ func TestModes(t *testing.T) {
 func TestOptionsAreRefused(t *testing.T) {
 	good := Options{Mode: ModeAuto, Namespace: "n", Names: []string{"a"}, Lifetime: time.Hour, AuthorityLifetime: 3 * time.Hour}
 	if err := good.Validate(); err != nil {
-		t.Errorf("Validate: %v, want them taken", err)
+		t.Errorf("Validate: %v, want no error", err)
 	}
 	tests := map[string]func(*Options){
 		"no name":      func(o *Options) { o.Names = nil },
@@ -103,7 +103,7 @@ func TestOptionsAreRefused(t *testing.T) {
 			options := good
 			change(&options)
 			if err := options.Validate(); err == nil {
-				t.Error("Validate took them")
+				t.Error("Validate: no error, want one")
 			}
 		})
 	}

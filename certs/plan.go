@@ -54,7 +54,7 @@ const (
 	idle deed = "idle"
 )
 
-// unknown is the error of a keeper that does not know the deed: nothing that was planned is skipped.
+// unknown is the error of a keeper that does not implement the deed: no planned step is skipped silently.
 func (d deed) unknown() error { return fmt.Errorf("the deed %q is unknown", d) }
 
 // step is the next action and its reason.

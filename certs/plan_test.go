@@ -8,7 +8,7 @@ import (
 )
 
 var (
-	// begin is the moment at which the tests of rules begin.
+	// begin is the time at which the tests of the rules start.
 	begin      = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	testPolicy = policy{names: []string{"webhook.test", "127.0.0.1"}, lifetime: 90 * day, authority: 365 * day, settle: time.Minute}
 	testHook   = configurationID{name: "placement"}
@@ -37,7 +37,7 @@ func makeLeaf(t testing.TB, ca *pair, now time.Time, names ...string) *pair {
 	return leaf
 }
 
-// trusting is a configuration of two entries that trust those CAs.
+// trusting returns a configuration of two entries that trust these CAs.
 func trusting(cas ...*pair) configuration {
 	var b bundle
 	for _, ca := range cas {
@@ -67,37 +67,37 @@ func TestPlan(t *testing.T) {
 			state{authorities: authorities{current: ca}, absence: "none", configurations: all(trusting(ca))}, issue, "none", time.Time{}},
 		"no configuration to trust it yet": {
 			state{authorities: authorities{current: ca}, absence: "none"}, issue, "none", time.Time{}},
-		"all is well": {
+		"nothing to do": {
 			state{authorities: authorities{current: ca}, leaf: leaf, configurations: all(trusting(ca))}, idle, "", renewal(leaf.Certificate)},
-		"one entry of a configuration trusts nobody": {
+		"one entry of a configuration trusts no CA": {
 			state{authorities: authorities{current: ca}, leaf: leaf, configurations: all(configuration{id: testHook, bundles: [][]byte{bundle{ca.Certificate}.encode(), nil}})},
 			spread, "its CAs differ", time.Time{}},
-		"a stranger is trusted": {
+		"an unknown CA is trusted": {
 			state{authorities: authorities{current: ca}, leaf: leaf, configurations: all(trusting(ca, old))}, spread, "its CAs differ", time.Time{}},
 		"cainjector would write the bundle": {
 			state{authorities: authorities{current: ca}, leaf: leaf, configurations: all(configuration{id: testHook, bundles: trusting(ca).bundles, injected: "a/b"})},
 			spread, "", time.Time{}},
 
-		"two thirds of the certificate's time are over": {
+		"two thirds of the certificate's lifetime have passed": {
 			state{now: renewal(leaf.Certificate), authorities: authorities{current: ca}, leaf: leaf, configurations: all(trusting(ca))},
 			issue, "expires at", time.Time{}},
 		"the certificate is for other names": {
 			state{authorities: authorities{current: ca}, leaf: makeLeaf(t, ca, begin, "elsewhere"), configurations: all(trusting(ca))},
 			issue, "elsewhere", time.Time{}},
-		"the certificate is of tomorrow": {
+		"the certificate is not valid until tomorrow": {
 			state{authorities: authorities{current: ca}, leaf: makeLeaf(t, ca, begin.Add(day)), configurations: all(trusting(ca))},
 			issue, "not valid before", time.Time{}},
-		"a stranger's certificate, trusted by nobody": {
+		"another CA's certificate, untrusted": {
 			state{authorities: authorities{current: ca}, leaf: makeLeaf(t, old, begin), configurations: all(trusting(ca))},
 			issue, "another CA", time.Time{}},
-		"a stranger's certificate, trusted": {
+		"another CA's certificate, trusted": {
 			state{authorities: authorities{current: ca}, leaf: makeLeaf(t, old, begin), configurations: all(trusting(old))},
 			keep, "another CA", time.Time{}},
-		"a stranger's certificate, trusted and known": {
+		"another CA's certificate, trusted and known": {
 			state{authorities: authorities{current: ca, former: was(old, begin.Add(day))}, leaf: makeLeaf(t, old, begin), configurations: all(trusting(ca, old))},
 			issue, "another CA", time.Time{}},
 
-		"two thirds of the CA's time are over": {
+		"two thirds of the CA's lifetime have passed": {
 			state{now: renewal(ca.Certificate), authorities: authorities{current: ca}, leaf: makeLeaf(t, ca, renewal(ca.Certificate)), configurations: all(trusting(ca))},
 			found, "the CA expires at", time.Time{}},
 		"the CA would not outlive a certificate": {
@@ -113,7 +113,7 @@ func TestPlan(t *testing.T) {
 		"the next CA has been trusted long enough": {
 			state{now: begin.Add(time.Minute), authorities: authorities{current: ca, next: next, trusted: begin}, leaf: leaf, configurations: all(trusting(ca, next))},
 			promote, "has trusted the next CA since", time.Time{}},
-		"the next CA was trusted, and one does not any more": {
+		"the next CA was trusted, and one configuration stopped trusting it": {
 			state{now: begin.Add(time.Minute), authorities: authorities{current: ca, next: next, trusted: begin}, leaf: leaf, configurations: all(trusting(ca, next), trusting(ca))},
 			retract, "does not trust", time.Time{}},
 		"a certificate is missing while the next CA waits": {
@@ -124,19 +124,19 @@ func TestPlan(t *testing.T) {
 		"after that both stay trusted": {
 			state{authorities: authorities{current: next, former: was(ca, begin.Add(90*day))}, leaf: makeLeaf(t, next, begin), configurations: all(trusting(ca, next))},
 			idle, "", renewal(leaf.Certificate).Truncate(time.Second)},
-		"the last certificate of the former has expired": {
+		"the last certificate of the former CA has expired": {
 			state{now: begin.Add(2 * day), authorities: authorities{current: next, former: was(ca, begin.Add(2*day))}, leaf: makeLeaf(t, next, begin), configurations: all(trusting(ca, next))},
 			forget, "former CA", time.Time{}},
 		"everything expired long ago": {
 			state{now: begin.Add(500 * day), authorities: authorities{current: ca}, leaf: leaf, configurations: all(trusting(ca))}, found, "the CA expires", time.Time{}},
-		"and then, once the next is trusted": {
+		"everything expired long ago, and the next CA is trusted": {
 			state{now: begin.Add(500 * day), authorities: authorities{current: ca, next: makeCA(t, begin.Add(500*day))}, leaf: leaf}, promote, "no served certificate", time.Time{}},
 
 		"the CA's Secret was deleted": {
 			state{leaf: leaf, configurations: all(trusting(ca))}, keep, "another CA", time.Time{}},
-		"the CA's Secret was deleted, its CA is kept": {
+		"the CA's Secret was deleted, its CA is recorded": {
 			state{authorities: authorities{former: was(ca, leaf.NotAfter)}, leaf: leaf, configurations: all(trusting(ca))}, found, "there is no CA", time.Time{}},
-		"a new CA waits for what is served": {
+		"a new CA waits until the served certificate is trusted": {
 			state{authorities: authorities{next: next, former: was(ca, leaf.NotAfter)}, leaf: leaf, configurations: all(trusting(ca, next))}, note, "", time.Time{}},
 		"the CA's Secret is damaged": {
 			state{damage: errors.New("no PEM"), leaf: leaf}, found, "damaged (no PEM)", time.Time{}},
@@ -153,7 +153,7 @@ func TestPlan(t *testing.T) {
 				t.Errorf("planned %s because %q, want %s because %q", got.deed, got.reason, test.want, test.wantReason)
 			}
 			if got.deed == idle && !got.until.Equal(test.wantUntil) {
-				t.Errorf("rests until %s, want %s", got.until, test.wantUntil)
+				t.Errorf("idle until %s, want %s", got.until, test.wantUntil)
 			}
 		})
 	}

@@ -31,7 +31,7 @@ func tlsSecret(data map[string][]byte) *corev1.Secret {
 	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: leafKey.Namespace, Name: leafKey.Name}, Type: corev1.SecretTypeTLS, Data: data}
 }
 
-// What a Secret becomes, and what is served then.
+// What is served after each state of the Secret.
 func TestSecretKeepsTheLastGoodPair(t *testing.T) {
 	ca := makeCA(t, begin)
 	first, second, expired := makeLeaf(t, ca, begin), makeLeaf(t, ca, begin.Add(day)), makeLeaf(t, ca, begin.Add(-100*day))
@@ -67,7 +67,7 @@ func TestSecretKeepsTheLastGoodPair(t *testing.T) {
 			}
 			if test.want == nil {
 				if err == nil || !source.Expiration().IsZero() {
-					t.Errorf("%v is served until %s (%v), want nothing", got, source.Expiration(), err)
+					t.Errorf("%v is served until %s (%v), want no certificate", got, source.Expiration(), err)
 				}
 				return
 			}
@@ -78,12 +78,12 @@ func TestSecretKeepsTheLastGoodPair(t *testing.T) {
 	}
 }
 
-// The Secret is followed through the API, made after the start included, and no other.
+// The source follows the Secret through the API, also when it is created after the start, and no other Secret.
 func TestSecretIsFollowed(t *testing.T) {
 	watched := make(chan struct{})
 	c := interceptor.NewClient(newFakeClient(t), interceptor.Funcs{
 		Watch: func(ctx context.Context, c client.WithWatch, list client.ObjectList, options ...client.ListOption) (watch.Interface, error) {
-			defer close(watched) // what happened before that nobody would tell
+			defer close(watched) // the fake client reports no earlier changes
 			return c.Watch(ctx, list, options...)
 		},
 	})
@@ -104,7 +104,7 @@ func TestSecretIsFollowed(t *testing.T) {
 		deadline := time.Now().Add(30 * time.Second)
 		for !holds() {
 			if time.Now().After(deadline) {
-				t.Fatalf("not within 30 s: %s (ready: %v)", what, source.Ready())
+				t.Fatalf("timed out after 30 s: %s (ready: %v)", what, source.Ready())
 			}
 			time.Sleep(5 * time.Millisecond)
 		}
@@ -133,7 +133,7 @@ func TestSecretIsFollowed(t *testing.T) {
 	if err := c.Delete(t.Context(), object); err != nil {
 		t.Fatal(err)
 	}
-	waitFor("it is known to be gone", func() bool {
+	waitFor("its deletion is noticed", func() bool {
 		s := source.(*secret)
 		s.mu.RLock()
 		defer s.mu.RUnlock()
@@ -144,7 +144,7 @@ func TestSecretIsFollowed(t *testing.T) {
 	}
 }
 
-// There is no series while there is no certificate, and it says when the one that is served ends.
+// The metric has no series without a certificate; otherwise it is the expiration of the served one.
 func TestExpirationIsAMetric(t *testing.T) {
 	source := FromSecret(nil, leafKey).(*secret)
 	registry := prometheus.NewPedanticRegistry()

@@ -30,17 +30,17 @@ var testConfigurations = []configurationID{testHook, {validating: true, name: "v
 type stage struct {
 	t      *testing.T
 	client client.Client
-	// behind is the same API server for what keepers do not do.
+	// behind is the same API server for writes of others than the keepers.
 	behind client.WithWatch
 	now    time.Time
-	// writes counts what keepers wrote; meddle is asked before and after each and may fail it.
+	// writes counts what keepers wrote; meddle is called before and after each, and may fail it.
 	writes int
 	meddle func(write int, done bool) error
 
 	served []*x509.Certificate
-	// distrusting are the configurations that somebody else took the trust from.
+	// distrusting are the configurations from which another client removed the trust.
 	distrusting map[string]bool
-	// trustedSince is since when a configuration trusts a CA, by their names.
+	// trustedSince is when a configuration began to trust a CA, by their names.
 	trustedSince map[string]time.Time
 	first        bool // the first certificate was issued
 }
@@ -120,7 +120,7 @@ func (s *stage) write(object client.Object, do func() error) error {
 	return nil
 }
 
-// check holds every entry of every configuration to trusting whatever may be served.
+// check verifies that every entry of every configuration trusts each certificate that may be served.
 func (s *stage) check() {
 	s.t.Helper()
 	bundles := s.bundles()
@@ -151,7 +151,7 @@ func (s *stage) check() {
 	}
 }
 
-// noteTrust keeps since when a configuration trusts which CA.
+// noteTrust records when a configuration began to trust each CA.
 func (s *stage) noteTrust(bundles map[string][][]byte) {
 	seen := map[string]bool{}
 	for name, texts := range bundles {
@@ -170,7 +170,7 @@ func (s *stage) noteTrust(bundles map[string][][]byte) {
 	}
 }
 
-// checkSigner: API servers had the settle time to hear of a CA before it signs, but for the first.
+// checkSigner verifies that API servers had the settle time to learn of a CA before it signs, except for the first.
 func (s *stage) checkSigner(leaf *x509.Certificate, bundles map[string][][]byte) {
 	s.t.Helper()
 	for name := range bundles {
@@ -179,7 +179,7 @@ func (s *stage) checkSigner(leaf *x509.Certificate, bundles map[string][][]byte)
 			continue
 		}
 		if !ok || s.first && s.now.Sub(since) < testPolicy.settle {
-			s.t.Fatalf("at %s a certificate of %s was issued, which %s trusts since %s", s.now, leaf.Issuer.CommonName, name, since)
+			s.t.Fatalf("at %s a certificate of %s was issued, which %s began to trust only at %s", s.now, leaf.Issuer.CommonName, name, since)
 		}
 	}
 	s.first = true
@@ -209,7 +209,7 @@ func (s *stage) secret(name string) *corev1.Secret {
 
 var errCrash = errors.New("crashed")
 
-// settleDown has a keeper, and after a crash another one, take steps until it rests.
+// settleDown lets a keeper, and after a crash another one, take steps until it is idle.
 func (s *stage) settleDown(k *selfManaged) (*selfManaged, time.Time) {
 	s.t.Helper()
 	for range 100 {
@@ -228,14 +228,14 @@ func (s *stage) settleDown(k *selfManaged) (*selfManaged, time.Time) {
 	return nil, time.Time{}
 }
 
-// live lets time pass, from one moment at which there is something to do to the next.
+// live lets time pass, from one step that is due to the next.
 func (s *stage) live(k *selfManaged, until time.Time) *selfManaged {
 	s.t.Helper()
 	for {
 		var next time.Time
 		k, next = s.settleDown(k)
 		if !next.After(s.now) {
-			s.t.Fatalf("at %s it rests until %s", s.now, next)
+			s.t.Fatalf("at %s it is idle until %s", s.now, next)
 		}
 		if next.After(until) {
 			s.now = until
@@ -262,7 +262,7 @@ func (s *stage) replace(name string, data map[string][]byte) {
 	}
 }
 
-// meanwhile has something else happen, whose writes are not counted.
+// meanwhile runs a function whose writes are not counted.
 func (s *stage) meanwhile(do func()) {
 	meddle, writes := s.meddle, s.writes
 	s.meddle = nil
@@ -270,7 +270,7 @@ func (s *stage) meanwhile(do func()) {
 	s.meddle, s.writes = meddle, writes
 }
 
-// twoYears is what happens to a keeper: time, people, and damage.
+// twoYears simulates two years of a keeper: time, users, and damage.
 func (s *stage) twoYears() {
 	s.t.Helper()
 	k := s.live(s.newKeeper(), begin.Add(10*day))
@@ -284,10 +284,10 @@ func (s *stage) twoYears() {
 	k = s.live(k, begin.Add(50*day))
 	s.recreate()
 	k = s.live(k, begin.Add(2*365*day))
-	s.comesToRest(k)
+	s.checkConverged(k)
 }
 
-// recreate is what happens when somebody installs a configuration again.
+// recreate replaces a configuration, as a reinstallation does.
 func (s *stage) recreate() {
 	s.t.Helper()
 	err := errors.Join(s.behind.Delete(s.t.Context(), newMutating()), s.behind.Create(s.t.Context(), newMutating()))
@@ -297,14 +297,14 @@ func (s *stage) recreate() {
 	s.distrusting[testHook.name] = true
 }
 
-// comesToRest: at the end everything is fresh, and little is trusted.
-func (s *stage) comesToRest(k *selfManaged) {
+// checkConverged verifies that at the end every certificate is current, and only the necessary CAs are trusted.
+func (s *stage) checkConverged(k *selfManaged) {
 	s.t.Helper()
 	k, _ = s.settleDown(k)
 	before := s.writes
 	s.settleDown(k)
 	if s.writes != before {
-		s.t.Errorf("%d writes after it came to rest, want none", s.writes-before)
+		s.t.Errorf("%d writes after it converged, want none", s.writes-before)
 	}
 	leaf, absence := leafOf(s.secret(LeafSecret))
 	if leaf == nil || !alive(leaf.Certificate, s.now) || !s.now.Before(renewal(leaf.Certificate)) {
@@ -312,12 +312,12 @@ func (s *stage) comesToRest(k *selfManaged) {
 	}
 	a, err := decodeAuthorities(s.secret(AuthoritySecret).Data)
 	if err != nil || a.current == nil || a.next != nil || len(a.former) > 1 {
-		s.t.Errorf("CAs %v (%v), want one that signs, none that waits, and one former at most", a, err)
+		s.t.Errorf("CAs %v (%v), want a signing one, no next one, and at most one former one", a, err)
 	}
 	for name, texts := range s.bundles() {
 		for _, text := range texts {
 			if !bytes.Equal(text, a.bundle().encode()) {
-				s.t.Errorf("%s trusts other CAs than the Secret has", name)
+				s.t.Errorf("%s does not trust exactly the CAs of the Secret", name)
 			}
 		}
 	}
@@ -327,13 +327,13 @@ func TestTwoYearsWithoutAFault(t *testing.T) {
 	s := newStage(t)
 	s.twoYears()
 	t.Logf("%d writes, %d certificates", s.writes, len(s.served))
-	if len(s.served) < 12 { // 12 in two years, and those that people had made
+	if len(s.served) < 12 { // 12 in two years, and those that users caused
 		t.Errorf("%d certificates in two years, want 12 or more", len(s.served))
 	}
 }
 
-// Every write is a point to crash at: before it, or after it with the answer lost. And at every
-// write another controller, which leads now, may have done whatever it does.
+// The keeper may crash at every write: before it, or after it with the answer lost. And at
+// every write another controller, which leads now, may have made any step.
 func TestTwoYearsWithAFaultAtEveryWrite(t *testing.T) {
 	clean := newStage(t)
 	clean.twoYears()
@@ -381,7 +381,7 @@ func TestTwoYearsWithAFaultAtEveryWrite(t *testing.T) {
 	}
 }
 
-// The CA is trusted before it signs, and its key stays with it.
+// The CA is trusted before it signs, and its key stays in its Secret.
 func TestFirstInstall(t *testing.T) {
 	s := newStage(t)
 	k := s.newKeeper()
@@ -427,7 +427,7 @@ func TestAuthoritiesAreKeptWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(data, again); diff != "" {
-		t.Errorf("what was read is written otherwise (-want, +got):\n%s", diff)
+		t.Errorf("encoding the decoded Secret again (-want, +got):\n%s", diff)
 	}
 	if strings.Count(string(want.bundle().encode()), "BEGIN CERTIFICATE") != 3 || bytes.Contains(want.bundle().encode(), []byte(untilHeader)) {
 		t.Errorf("the bundle is\n%s\nwant three certificates without headers", want.bundle().encode())

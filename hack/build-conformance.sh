@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds Kubernetes' own end-to-end suite (tools/conformance) from the module graph of tools/go.mod into
 # bin/conformance-<version>/, and prints that folder. With the argument "image" the image that the suite's pods run is
-# packed as well, as agnhost.tar. What is there is not built again.
+# packed as well, as agnhost.tar. Existing files are not built again.
 set -o errexit -o nounset -o pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export CGO_ENABLED=0 GOFLAGS=-trimpath

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds Everynode's programs of a former commit, with its manifests, into
+# Builds Everynode's programs of an earlier commit, with its manifests, into
 # bin/former-<commit>/, and prints that folder. Existing programs are not built again.
 #
 #   hack/build-former.sh 9652073

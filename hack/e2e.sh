@@ -11,7 +11,7 @@ set -o errexit -o nounset -o pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export CGO_ENABLED=0 GOFLAGS=-trimpath
 
-# The clusters have fixed names, and a run deletes what a former one left.
+# The clusters have fixed names, and a run deletes what an earlier one left behind.
 exec 9>"${TMPDIR:-/tmp}/everynode-e2e.lock"
 flock --nonblock 9 || { echo "e2e: another run is in progress on this machine" >&2; exit 1; }
 

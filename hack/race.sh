@@ -7,7 +7,7 @@
 set -o errexit -o nounset -o pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export CGO_ENABLED=1 GOFLAGS=-trimpath
-# The first race ends a program, so that a lab's test fails on it.
+# A program exits at its first race, which fails the lab's test.
 export GORACE=halt_on_error=1
 
 programs=(everynode-controller everynode-webhook everynode-scheduler)

@@ -17,7 +17,7 @@ shift 2
 [[ -n ${KO_DOCKER_REPO:-} ]] || die "set KO_DOCKER_REPO to where the images go, as in KO_DOCKER_REPO=registry.example.com/everynode make release"
 [[ $version =~ ^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$ ]] || die "RELEASE=$version is no image tag: tag the commit, or give RELEASE=v1.2.3"
 if [[ -n $(git status --porcelain) && ${RELEASE_DIRTY:-} != yes ]]; then
-  die "there are changes that are not committed, and nobody could build $version again: commit them, or set RELEASE_DIRTY=yes"
+  die "there are uncommitted changes, so $version could not be rebuilt: commit them, or set RELEASE_DIRTY=yes"
 fi
 
 out=bin/release

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fails when helm lint fails, when the test of an alert fails, or when Prometheus, prometheus-operator or Grafana would not accept the chart's output for them.
+# Fails when helm lint fails, when the test of an alert fails, or when Prometheus, prometheus-operator or Grafana would reject the chart's output.
 set -o errexit -o nounset -o pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 helm=$(go tool -n -modfile=tools/helm/go.mod helm)

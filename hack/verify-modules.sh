@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fails when go.mod or tools/go.mod is not tidy, when they require different versions of
-# Kubernetes, or when a replace block misses a staging module or has one of another version.
+# Kubernetes, or when a replace block omits a staging module or has one of another version.
 set -o errexit -o nounset -o pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . hack/kubernetes-modules.sh

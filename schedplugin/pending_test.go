@@ -22,7 +22,7 @@ import (
 	"github.com/everynode/everynode/schedplugin/uniqueness"
 )
 
-// What a daemon's pod that cannot be placed says, whatever other nodes there are.
+// The message of a daemon's pod that cannot be placed does not depend on other nodes.
 func TestPendingMessage(t *testing.T) {
 	stranger := func(name string, priority int32) *schedtest.Pod {
 		return schedtest.Twin(name).Owner().Priority(priority)
@@ -37,15 +37,15 @@ func TestPendingMessage(t *testing.T) {
 			pod: schedtest.MakePod("p").CPU("2"), pods: []*schedtest.Pod{stranger("s", 100).CPU("500m")},
 			want: "node n1: insufficient cpu: needs 2000m, 1500m free; no pod of lower priority can make room.",
 		},
-		"no room, one pod is not enough": {
+		"no room, one pod does not free enough": {
 			pod: schedtest.MakePod("p").CPU("2"), pods: []*schedtest.Pod{stranger("s", 100).CPU("500m"), stranger("l", 1).CPU("1")},
 			want: "node n1: insufficient cpu: needs 2000m, 500m free; 1 lower-priority pod does not free enough.",
 		},
-		"no room, two pods are not enough": {
+		"no room, two pods do not free enough": {
 			pod: schedtest.MakePod("p").CPU("2"), pods: []*schedtest.Pod{stranger("s", 100).CPU("500m"), stranger("l", 1).CPU("1"), stranger("m", 1)},
 			want: "node n1: insufficient cpu: needs 2000m, 500m free; 2 lower-priority pods do not free enough.",
 		},
-		"no room that could ever be": {
+		"more than the node has": {
 			pod: schedtest.MakePod("p").CPU("3"), pods: []*schedtest.Pod{stranger("l", 1).CPU("1")},
 			want: "node n1: insufficient cpu: needs 3000m, the node has 2000m.",
 		},
@@ -82,63 +82,63 @@ func TestPendingMessage(t *testing.T) {
 				for i := range others {
 					nodes = append(nodes, st.MakeNode().Name(fmt.Sprintf("other-%d", i)).Obj())
 				}
-				if got, want := saidOf(t, test.pod, test.pods, nodes), "0/1 nodes are available: "+test.want; got != want {
-					t.Errorf("the pod says %q, want %q", got, want)
+				if got, want := messageOf(t, test.pod, test.pods, nodes), "0/1 nodes are available: "+test.want; got != want {
+					t.Errorf("message %q, want %q", got, want)
 				}
 			})
 		}
 	}
 }
 
-// A cluster without any node: the framework asks no plugin.
+// In a cluster without nodes the framework calls no plugin.
 func TestPendingMessageWithoutNodes(t *testing.T) {
 	want := "0/1 nodes are available: node n1: " + uniqueness.ReasonNoNode + "."
-	if got := saidOf(t, schedtest.MakePod("p"), nil, nil); got != want {
-		t.Errorf("the pod says %q, want %q", got, want)
+	if got := messageOf(t, schedtest.MakePod("p"), nil, nil); got != want {
+		t.Errorf("message %q, want %q", got, want)
 	}
 }
 
-// A pod that is not served is told what to do, and nothing about nodes.
+// The message of a pod that is not served has instructions, and does not mention nodes.
 func TestPendingMessageOfOthers(t *testing.T) {
 	for name, test := range map[string]struct {
 		pod  *schedtest.Pod
 		want string
 	}{
-		"nobody's":   {schedtest.MakePod("p").Owner(), uniqueness.ReasonNotOwned},
-		"not pinned": {schedtest.MakePod("p").Affinity(nil), uniqueness.ReasonNotPinned},
+		"without an owner": {schedtest.MakePod("p").Owner(), uniqueness.ReasonNotOwned},
+		"not pinned":       {schedtest.MakePod("p").Affinity(nil), uniqueness.ReasonNotPinned},
 	} {
 		t.Run(name, func(t *testing.T) {
 			nodes := []*corev1.Node{st.MakeNode().Name("n1").Obj(), st.MakeNode().Name("n2").Obj()}
-			if got, want := saidOf(t, test.pod, nil, nodes), "0/1 nodes are available: "+test.want+"."; got != want {
-				t.Errorf("the pod says %q, want %q", got, want)
+			if got, want := messageOf(t, test.pod, nil, nodes), "0/1 nodes are available: "+test.want+"."; got != want {
+				t.Errorf("message %q, want %q", got, want)
 			}
 		})
 	}
 }
 
-// What is not about a node passes as it is.
+// Statuses that do not concern a node pass unchanged.
 func TestPendingLeavesOthers(t *testing.T) {
-	failed := fwk.AsStatus(errors.New("the API server did not take the binding"))
+	failed := fwk.AsStatus(errors.New("the API server refused the binding"))
 	elsewhere := fwk.NewStatus(fwk.Unschedulable).WithError(&framework.FitError{NumAllNodes: 3})
 	for name, test := range map[string]struct {
 		pod    *schedtest.Pod
 		status *fwk.Status
 	}{
-		"an error":                        {schedtest.MakePod("p"), failed},
-		"a pod of default-scheduler's":    {schedtest.MakePod("p").Owner().Affinity(nil), elsewhere},
-		"an error of such a pod":          {schedtest.MakePod("p").Owner().Affinity(nil), failed},
-		"such a pod in a cluster without": {schedtest.MakePod("p").Owner().Affinity(nil), fwk.NewStatus(fwk.Unschedulable).WithError(scheduler.ErrNoNodesAvailable)},
+		"an error":                              {schedtest.MakePod("p"), failed},
+		"a pod of default-scheduler":            {schedtest.MakePod("p").Owner().Affinity(nil), elsewhere},
+		"an error of such a pod":                {schedtest.MakePod("p").Owner().Affinity(nil), failed},
+		"such a pod in a cluster without nodes": {schedtest.MakePod("p").Owner().Affinity(nil), fwk.NewStatus(fwk.Unschedulable).WithError(scheduler.ErrNoNodesAvailable)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := handled(t, test.pod.Obj(), test.status); got != test.status {
-				t.Errorf("the status is %v, want it as it was, %v", got, test.status)
+				t.Errorf("the status is %v, want it unchanged: %v", got, test.status)
 			}
 		})
 	}
 }
 
-// saidOf goes through a scheduling cycle with the shipped profile and gives the message it ends with.
-func saidOf(t *testing.T, p *schedtest.Pod, there []*schedtest.Pod, nodes []*corev1.Node) string {
+// messageOf runs a scheduling cycle with the shipped profile and returns its message.
+func messageOf(t *testing.T, p *schedtest.Pod, there []*schedtest.Pod, nodes []*corev1.Node) string {
 	t.Helper()
 	ctx, pods := schedtest.Quiet(t), []*corev1.Pod{p.Obj()}
 	for _, other := range there {
@@ -168,12 +168,12 @@ func saidOf(t *testing.T, p *schedtest.Pod, there []*schedtest.Pod, nodes []*cor
 	}
 	var explained *framework.FitError
 	if errors.As(status.AsError(), &explained) && fit != nil && !explained.Diagnosis.UnschedulablePlugins.Equal(fit.Diagnosis.UnschedulablePlugins) {
-		t.Errorf("refused by %v, want %v: they say what wakes the pod", explained.Diagnosis.UnschedulablePlugins, fit.Diagnosis.UnschedulablePlugins)
+		t.Errorf("refused by %v, want %v: their hints wake the pod", explained.Diagnosis.UnschedulablePlugins, fit.Diagnosis.UnschedulablePlugins)
 	}
 	return status.Message()
 }
 
-// handled is the status that the scheduler's own failure handler gets.
+// handled returns the status that the scheduler's own failure handler gets.
 func handled(t *testing.T, p *corev1.Pod, status *fwk.Status) *fwk.Status {
 	t.Helper()
 	info, err := framework.NewPodInfo(p)

@@ -21,8 +21,8 @@ import (
 	"github.com/everynode/everynode/internal/schedtest"
 )
 
-// Preemption with the shipped profile: a twin of lower priority is the victim, one of equal
-// priority never, and no more pods than needed (S6).
+// Preemption with the shipped profile: a twin of lower priority may be a victim, one of equal priority
+// never is, and there are no more victims than needed (S6).
 func TestPreemption(t *testing.T) {
 	other := func(name string) *schedtest.Pod {
 		return schedtest.Twin(name).Owner(schedtest.OwnerRef(schedtest.Ours, "uid-e"))
@@ -33,37 +33,37 @@ func TestPreemption(t *testing.T) {
 		notPossible = "not possible"
 	)
 	tests := map[string]struct {
-		pod         *schedtest.Pod // schedtest.MakePod("p") when nil
+		pod         *schedtest.Pod // defaults to schedtest.MakePod("p")
 		pods        []*schedtest.Pod
 		nominated   []*schedtest.Pod // other pods that wait for n1 with a nomination
 		want        string
 		wantVictims []string
 	}{
-		"nobody there":                      {want: fits},
-		"a twin of lower priority":          {pods: []*schedtest.Pod{schedtest.Twin("t").Priority(99)}, want: nominated, wantVictims: []string{"t"}},
-		"a twin of equal priority":          {pods: []*schedtest.Pod{schedtest.Twin("t")}, want: notPossible},
-		"a twin of higher priority":         {pods: []*schedtest.Pod{schedtest.Twin("t").Priority(101)}, want: notPossible},
-		"a lower twin that terminates":      {pods: []*schedtest.Pod{schedtest.Twin("t").Priority(99).Terminating()}, want: nominated}, // and nobody has to go
-		"two lower twins":                   {pods: []*schedtest.Pod{schedtest.Twin("t").Priority(99), schedtest.Twin("u").Priority(98)}, want: nominated, wantVictims: []string{"t", "u"}},
-		"one lower twin, one equal":         {pods: []*schedtest.Pod{schedtest.Twin("t").Priority(99), schedtest.Twin("u")}, want: notPossible},
-		"a lower twin, but never preempts":  {pod: schedtest.MakePod("p").Never(), pods: []*schedtest.Pod{schedtest.Twin("t").Priority(99)}, want: notPossible},
-		"a lower twin of another node":      {pods: []*schedtest.Pod{schedtest.Twin("t").On("n2").Priority(99)}, want: fits},
-		"strangers of lower priority":       {pods: []*schedtest.Pod{other("s").Priority(1)}, want: fits},
-		"a lower twin beside a stranger":    {pods: []*schedtest.Pod{other("s").Priority(1).CPU("1"), schedtest.Twin("t").Priority(99).CPU("1")}, want: nominated, wantVictims: []string{"t"}},
-		"an equal twin beside a stranger":   {pods: []*schedtest.Pod{other("s").Priority(1).CPU("1"), schedtest.Twin("t").CPU("1")}, want: notPossible},
-		"a lower twin whose room will do":   {pod: schedtest.MakePod("p").CPU("1"), pods: []*schedtest.Pod{other("s").Priority(1).CPU("1"), schedtest.Twin("t").Priority(99).CPU("1")}, want: nominated, wantVictims: []string{"t"}},
-		"a lower twin whose room is little": {pod: schedtest.MakePod("p").CPU("2"), pods: []*schedtest.Pod{other("s").Priority(1).CPU("1"), schedtest.Twin("t").Priority(99).CPU("1")}, want: nominated, wantVictims: []string{"s", "t"}},
-		"no room, a stranger makes it":      {pod: schedtest.MakePod("p").CPU("2"), pods: []*schedtest.Pod{other("s").Priority(1).CPU("1")}, want: nominated, wantVictims: []string{"s"}},
-		"no room, an equal stranger":        {pod: schedtest.MakePod("p").CPU("2"), pods: []*schedtest.Pod{other("s").CPU("1")}, want: notPossible},
+		"an empty node":                             {want: fits},
+		"a twin of lower priority":                  {pods: []*schedtest.Pod{schedtest.Twin("t").Priority(99)}, want: nominated, wantVictims: []string{"t"}},
+		"a twin of equal priority":                  {pods: []*schedtest.Pod{schedtest.Twin("t")}, want: notPossible},
+		"a twin of higher priority":                 {pods: []*schedtest.Pod{schedtest.Twin("t").Priority(101)}, want: notPossible},
+		"a lower twin that is terminating":          {pods: []*schedtest.Pod{schedtest.Twin("t").Priority(99).Terminating()}, want: nominated}, // and no pod has to be evicted
+		"two lower twins":                           {pods: []*schedtest.Pod{schedtest.Twin("t").Priority(99), schedtest.Twin("u").Priority(98)}, want: nominated, wantVictims: []string{"t", "u"}},
+		"one lower twin, one equal":                 {pods: []*schedtest.Pod{schedtest.Twin("t").Priority(99), schedtest.Twin("u")}, want: notPossible},
+		"a lower twin, but never preempts":          {pod: schedtest.MakePod("p").Never(), pods: []*schedtest.Pod{schedtest.Twin("t").Priority(99)}, want: notPossible},
+		"a lower twin of another node":              {pods: []*schedtest.Pod{schedtest.Twin("t").On("n2").Priority(99)}, want: fits},
+		"other pods of lower priority":              {pods: []*schedtest.Pod{other("s").Priority(1)}, want: fits},
+		"a lower twin and another pod":              {pods: []*schedtest.Pod{other("s").Priority(1).CPU("1"), schedtest.Twin("t").Priority(99).CPU("1")}, want: nominated, wantVictims: []string{"t"}},
+		"an equal twin and another pod":             {pods: []*schedtest.Pod{other("s").Priority(1).CPU("1"), schedtest.Twin("t").CPU("1")}, want: notPossible},
+		"a lower twin whose room is sufficient":     {pod: schedtest.MakePod("p").CPU("1"), pods: []*schedtest.Pod{other("s").Priority(1).CPU("1"), schedtest.Twin("t").Priority(99).CPU("1")}, want: nominated, wantVictims: []string{"t"}},
+		"a lower twin whose room is not sufficient": {pod: schedtest.MakePod("p").CPU("2"), pods: []*schedtest.Pod{other("s").Priority(1).CPU("1"), schedtest.Twin("t").Priority(99).CPU("1")}, want: nominated, wantVictims: []string{"s", "t"}},
+		"no room, a lower pod":                      {pod: schedtest.MakePod("p").CPU("2"), pods: []*schedtest.Pod{other("s").Priority(1).CPU("1")}, want: nominated, wantVictims: []string{"s"}},
+		"no room, an equal pod":                     {pod: schedtest.MakePod("p").CPU("2"), pods: []*schedtest.Pod{other("s").CPU("1")}, want: notPossible},
 
-		// A nominated twin counts as if it were bound, so two pods of a place never both evict.
+		// A nominated twin counts as if it were bound, so two pods of a cell never both preempt.
 		"an equal twin was nominated":             {nominated: []*schedtest.Pod{schedtest.MakePod("t")}, want: notPossible},
 		"a lower twin was nominated":              {nominated: []*schedtest.Pod{schedtest.MakePod("t").Priority(99)}, want: notPossible}, // it is pending
 		"an equal one nominated over a lower one": {pods: []*schedtest.Pod{schedtest.Twin("t").Priority(99)}, nominated: []*schedtest.Pod{schedtest.MakePod("u")}, want: notPossible},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			// Evictions are to be done when PostFilter returns.
+			// Evictions have to be finished when PostFilter returns.
 			featuregatetesting.SetFeatureGateDuringTest(t, utilfeature.DefaultFeatureGate, features.SchedulerAsyncPreemption, false)
 			ctx := schedtest.Quiet(t)
 			preemptor := test.pod
@@ -77,7 +77,7 @@ func TestPreemption(t *testing.T) {
 				notPossible: framework.NewPostFilterResultWithNominatedNode(""),
 			}[test.want]
 			if preemptor.Spec.PreemptionPolicy != nil {
-				want = nil // an earlier nomination, of which there is none, would stay
+				want = nil // an earlier nomination would stay, but there is none
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("nomination (-want, +got):\n%s", diff)
@@ -109,8 +109,8 @@ func twoNodes(t *testing.T, ctx context.Context, pods, nominated []*schedtest.Po
 	return sched, client
 }
 
-// tryToPlace is a scheduling cycle up to preemption: the nomination, nil when the pod fits
-// somewhere, and the names of the pods that were evicted for it.
+// tryToPlace runs a scheduling cycle up to preemption. It returns the nomination, nil when
+// the pod fits, and the names of the pods that were evicted for it.
 func tryToPlace(t *testing.T, ctx context.Context, sched *scheduler.Scheduler, client *fake.Clientset, p *corev1.Pod) (*fwk.PostFilterResult, []string) {
 	t.Helper()
 	profile, state := sched.Profiles[v1alpha1.SchedulerName], framework.NewCycleState()

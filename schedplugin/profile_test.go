@@ -29,7 +29,7 @@ func TestShippedProfile(t *testing.T) {
 		t.Fatalf("building the scheduler: %v", err)
 	}
 	if len(sched.Profiles) != 1 || sched.Profiles[v1alpha1.SchedulerName] == nil {
-		t.Fatalf("profiles %v, want %s alone: a secondary scheduler leaves other pods to default-scheduler", sched.Profiles, v1alpha1.SchedulerName)
+		t.Fatalf("profiles %v, want only %s: a secondary scheduler leaves other pods to default-scheduler", sched.Profiles, v1alpha1.SchedulerName)
 	}
 	plugins := sched.Profiles[v1alpha1.SchedulerName].ListPlugins()
 	enabled := func(set config.PluginSet) (enabled []string) {
@@ -42,7 +42,7 @@ func TestShippedProfile(t *testing.T) {
 	if preFilter := enabled(plugins.PreFilter); !slices.Contains(preFilter, uniqueness.Name) {
 		t.Errorf("PreFilter is %v, want %s in it", preFilter, uniqueness.Name)
 	}
-	// First, so that a pod that waits for its twin is told so, whatever else keeps it away.
+	// First, so that a pod that waits for its twin gets that message, whatever other reasons there are.
 	if filter := enabled(plugins.Filter); len(filter) == 0 || filter[0] != uniqueness.Name {
 		t.Errorf("Filter is %v, want %s first", filter, uniqueness.Name)
 	}
@@ -55,7 +55,7 @@ func TestShippedProfile(t *testing.T) {
 	}
 
 	// Against the default profile the manifest drops NodeName (served pods have none) and topology
-	// spread; a filter that a later Kubernetes adds must be decided on here.
+	// spread; a filter that a later Kubernetes adds needs a decision here.
 	byDefault, _, err := newScheduler(ctx, load(t, "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration"), nil, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -101,8 +101,8 @@ func TestShippedProfile(t *testing.T) {
 	}
 }
 
-// In kube-scheduler's place there are two profiles: its own, to which the plugin is added, and that of
-// the secondary scheduler, as it is.
+// The primary install has two profiles: kube-scheduler's own, to which the plugin is added, and that
+// of the secondary scheduler, unchanged.
 func TestPrimaryProfiles(t *testing.T) {
 	ctx := schedtest.Quiet(t)
 	loaded := load(t, primary(t))
@@ -133,7 +133,7 @@ func TestPrimaryProfiles(t *testing.T) {
 	}
 }
 
-// batching takes what keeps Kubernetes itself from signing any pod: default spread constraints.
+// batching removes the default spread constraints, which keep Kubernetes itself from signing any pod.
 func batching(loaded *config.KubeSchedulerConfiguration) *config.KubeSchedulerConfiguration {
 	for _, entry := range loaded.Profiles[0].PluginConfig {
 		if args, ok := entry.Args.(*config.PodTopologySpreadArgs); ok {
@@ -143,7 +143,7 @@ func batching(loaded *config.KubeSchedulerConfiguration) *config.KubeSchedulerCo
 	return loaded
 }
 
-// What holds the manifest to the registry: a name that is misspelt does not pass unseen.
+// A misspelt name in the manifest is an error.
 func TestMisspeltProfileIsRefused(t *testing.T) {
 	for _, name := range []string{uniqueness.Name, preemption.Name, names.VolumeBinding} {
 		t.Run(name, func(t *testing.T) {
@@ -155,6 +155,6 @@ func TestMisspeltProfileIsRefused(t *testing.T) {
 		})
 	}
 	if _, _, err := scheme.Codecs.UniversalDecoder().Decode([]byte(strings.Replace(shipped(t), "multiPoint:", "multipoint:", 1)), nil, nil); err == nil {
-		t.Error("an unknown field is decoded, want it refused")
+		t.Error("an unknown field is accepted, want an error")
 	}
 }

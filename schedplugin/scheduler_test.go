@@ -20,13 +20,13 @@ import (
 	"github.com/everynode/everynode/schedplugin/podevents"
 )
 
-// shipped is the scheduler's configuration beside kube-scheduler.
+// shipped returns the configuration of the secondary install.
 func shipped(t *testing.T) string {
 	t.Helper()
 	return configIn(t, deploy.Install)
 }
 
-// primary is the configuration of the scheduler that takes kube-scheduler's place.
+// primary returns the configuration of the primary install.
 func primary(t *testing.T) string {
 	t.Helper()
 	return configIn(t, deploy.Primary)
@@ -63,8 +63,8 @@ func load(t *testing.T, source string) *config.KubeSchedulerConfiguration {
 	return loaded
 }
 
-// newScheduler makes kube-scheduler with our registry, as cmd/everynode-scheduler does; nothing
-// of it runs. Its frameworks see the pods and nodes given.
+// newScheduler creates kube-scheduler with our registry, as cmd/everynode-scheduler does, without
+// running it. Its frameworks see the given pods and nodes.
 func newScheduler(ctx context.Context, loaded *config.KubeSchedulerConfiguration, pods []*corev1.Pod, nodes []*corev1.Node) (*scheduler.Scheduler, *fake.Clientset, error) {
 	client := fake.NewClientset()
 	for _, p := range pods {

@@ -18,8 +18,8 @@ import (
 	"github.com/everynode/everynode/schedplugin/uniqueness"
 )
 
-// What wakes a pod that waits, in the real queue with the shipped profile's hints: what happens
-// to its place and no more.
+// Only events that concern its cell wake a waiting pod, in the real queue with the
+// shipped profile's hints.
 func TestWaitingPodWakes(t *testing.T) {
 	deleted := func(p *schedtest.Pod) func(queue.SchedulingQueue) {
 		return func(q queue.SchedulingQueue) {
@@ -34,26 +34,26 @@ func TestWaitingPodWakes(t *testing.T) {
 	tests := map[string]struct {
 		evicting bool // pods were being evicted for it when its twin went
 		happens  func(queue.SchedulingQueue)
-		want     bool // the pod is to be tried again
+		want     bool // the pod is queued again
 	}{
-		"its twin is deleted":                   {happens: deleted(schedtest.Twin("t")), want: true},
-		"its nominated twin is deleted":         {happens: deleted(schedtest.MakePod("t")), want: true},
-		"the daemon's pod of another node is":   {happens: deleted(schedtest.Twin("t").On("n2"))},
-		"another daemon's pod of the node is":   {happens: deleted(schedtest.Twin("t").Owner(schedtest.OwnerRef(schedtest.Ours, "uid-e")))},
-		"another victim of the node is deleted": {evicting: true, happens: deleted(schedtest.Twin("l").Owner()), want: true},
-		"a pod of another node is deleted":      {evicting: true, happens: deleted(schedtest.Twin("l").Owner().On("n2"))},
+		"its twin is deleted":                         {happens: deleted(schedtest.Twin("t")), want: true},
+		"its nominated twin is deleted":               {happens: deleted(schedtest.MakePod("t")), want: true},
+		"the daemon's pod of another node is deleted": {happens: deleted(schedtest.Twin("t").On("n2"))},
+		"another daemon's pod of the node is deleted": {happens: deleted(schedtest.Twin("t").Owner(schedtest.OwnerRef(schedtest.Ours, "uid-e")))},
+		"another victim of the node is deleted":       {evicting: true, happens: deleted(schedtest.Twin("l").Owner()), want: true},
+		"a pod of another node is deleted":            {evicting: true, happens: deleted(schedtest.Twin("l").Owner().On("n2"))},
 		"its twin is released": {happens: func(q queue.SchedulingQueue) {
 			before, after := schedtest.Twin("t").Obj(), schedtest.Twin("t").Owner().Obj()
 			for _, event := range framework.PodSchedulingPropertiesChange(after, before, false) {
 				q.MoveAllToActiveOrBackoffQueue(klog.Logger{}, event, before, after, nil)
 			}
 		}, want: true},
-		"a twin comes": {happens: func(q queue.SchedulingQueue) {
+		"a twin is bound": {happens: func(q queue.SchedulingQueue) {
 			q.MoveAllToActiveOrBackoffQueue(klog.Logger{}, framework.EventAssignedPodAdd, nil, schedtest.Twin("t").Obj(), nil)
 		}},
-		// A pod may be made before the scheduler sees its node. NodeAffinity's hint sees to that.
-		"its node comes":     {happens: nodeAdded("n1"), want: true},
-		"another node comes": {happens: nodeAdded("n2")},
+		// A pod may be created before the scheduler sees its node. NodeAffinity's hint handles that.
+		"its node is added":     {happens: nodeAdded("n1"), want: true},
+		"another node is added": {happens: nodeAdded("n2")},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -63,7 +63,7 @@ func TestWaitingPodWakes(t *testing.T) {
 				t.Fatal(err)
 			}
 			q := sched.SchedulingQueue
-			// The plugins that named nodes in PreFilter count as those that refused the pod.
+			// Plugins that named nodes in PreFilter count as those that refused the pod.
 			refusedBy := sets.New(uniqueness.Name, names.NodeAffinity)
 			if test.evicting { // PreEnqueue kept it
 				refusedBy.Insert(preemption.Name)
@@ -71,7 +71,7 @@ func TestWaitingPodWakes(t *testing.T) {
 			addRefused(ctx, t, q, refusedBy)
 			test.happens(q)
 			if got := len(q.UnschedulablePods()) == 0; got != test.want {
-				t.Errorf("the pod is to be tried again: %v, want %v", got, test.want)
+				t.Errorf("queued again: %v, want %v", got, test.want)
 			}
 		})
 	}
@@ -89,7 +89,7 @@ func addRefused(ctx context.Context, t *testing.T, q queue.SchedulingQueue, by s
 	}
 	refused, ok := entity.(*framework.QueuedPodInfo)
 	if !ok {
-		t.Fatalf("the queue gives a %T", entity)
+		t.Fatalf("the queue returned a %T", entity)
 	}
 	refused.UnschedulablePlugins = by
 	if err := q.AddUnschedulablePodIfNotPresent(klog.FromContext(ctx), refused, q.SchedulingCycle()); err != nil {

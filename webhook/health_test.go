@@ -72,6 +72,6 @@ func TestServeHealthEndsWithItsContext(t *testing.T) {
 			t.Error(err)
 		}
 	case <-time.After(patience):
-		t.Fatal("it did not end")
+		t.Fatal("ServeHealth did not return")
 	}
 }

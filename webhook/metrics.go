@@ -31,11 +31,11 @@ var (
 	requests = metric.NewCounterVec("everynode_webhook_requests_total",
 		"Admission requests, by path and outcome.", pathLabel, metric.Label{
 			Name: "outcome", Values: outcomes,
-			Meaning: "patched: a pod was placed; unchanged: allowed as it is; warned: allowed with warnings; denied: refused for what it asks; " +
-				"late: refused because it was not judged in time; malformed: could not be read; busy: there was no room for it in time",
+			Meaning: "patched: a pod was placed; unchanged: allowed as it is; warned: allowed with warnings; denied: refused because of the object; " +
+				"late: refused because it was not evaluated in time; malformed: could not be read; busy: no capacity was free in time",
 		})
 
-	// The buckets are close where answers are, so that quantiles read from them mean something.
+	// The buckets are narrow where most answers fall, so that quantiles are meaningful.
 	durations = metric.NewHistogramVec("everynode_webhook_request_duration_seconds",
 		"Time from an admission request's header to the end of its answer, by path.",
 		[]float64{25e-6, 50e-6, 75e-6, 100e-6, 150e-6, 200e-6, 300e-6, 500e-6, 750e-6,

@@ -62,13 +62,13 @@ func TestOverlapsAreWarnedOf(t *testing.T) {
 		set, old *v1alpha1.DaemonSet
 		want     []string
 	}{
-		"nobody else": {set: validSet()},
-		"itself":      {there: []runtime.Object{validSet()}, set: validSet()},
+		"no others": {set: validSet()},
+		"itself":    {there: []runtime.Object{validSet()}, set: validSet()},
 		"a native one of the same labels": {
 			there: []runtime.Object{native(validSet())}, set: validSet(),
 			want: []string{"spec.selector: it matches the pods of DaemonSet.apps agent too"},
 		},
-		"one of ours whose pods carry more": {
+		"one of everynode.dev whose pods have more labels": {
 			there: []runtime.Object{validSet(called("ns", "other"), labelled(wide), selecting(map[string]string{"part": "a"}))}, set: validSet(),
 			want: []string{"spec.selector: it matches the pods of DaemonSet.everynode.dev other too"},
 		},

@@ -104,7 +104,7 @@ func TestPlacementOfRawPods(t *testing.T) {
 				"affinity":{"future":"x","nodeAffinity":{"future":"y","requiredDuringSchedulingIgnoredDuringExecution":{"future":"z","nodeSelectorTerms":[
 					{"future":1,"matchExpressions":[{"key":"disk","operator":"Exists","future":2}],"matchFields":[{"key":"metadata.name","operator":"In","values":["n1"]}]}]}}}}}`,
 		},
-		"the places of gates do not move under the patch": {
+		"removing a gate keeps the indices of the others valid": {
 			pod: `{"metadata":{},"spec":{"nodeName":"n1","schedulingGates":[{"name":"everynode.dev/placement"},{"name":"a","future":1},
 				{"name":"everynode.dev/placement"},{"name":"a","future":2},{"name":"everynode.dev/placement"}]}}`,
 			want: `{"metadata":{"annotations":{"everynode.dev/placed-by":"webhook"}},"spec":{"schedulingGates":[{"name":"a","future":1},{"name":"a","future":2}],
@@ -308,7 +308,7 @@ var (
 			Kind:       rapid.SampledFrom([]string{"DaemonSet", "ReplicaSet"}).Draw(t, "kind"),
 			Name:       "owner", UID: types.UID(rapid.StringMatching(`[a-f0-9]{4}`).Draw(t, "uid")),
 		}
-		if rapid.Bool().Draw(t, "says whether it is the controller") {
+		if rapid.Bool().Draw(t, "has the field controller") {
 			owner.Controller = new(rapid.Bool().Draw(t, "controller"))
 		}
 		return owner

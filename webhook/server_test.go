@@ -93,7 +93,7 @@ func ended(t *testing.T, done <-chan error) {
 			t.Errorf("Serve: %v", err)
 		}
 	case <-time.After(patience):
-		t.Fatal("Serve did not end")
+		t.Fatal("Serve did not return")
 	}
 }
 
@@ -213,7 +213,7 @@ func TestServeEndsWithItsListener(t *testing.T) {
 			t.Error("Serve ended without an error")
 		}
 	case <-time.After(patience):
-		t.Fatal("Serve did not end")
+		t.Fatal("Serve did not return")
 	}
 }
 
@@ -262,7 +262,7 @@ func TestServeGoesOnAfterReadinessFails(t *testing.T) {
 		}
 	}
 	if asked == 0 {
-		t.Error("the machine was too busy to ask anything")
+		t.Error("the machine was too busy to send a request")
 	}
 	ended(t, server.done)
 	if took := time.Since(begun); took < delay {

@@ -14,7 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 )
 
-// surgeWarnings are why a new pod can never run beside the old one, so that a rollout that surges never ends.
+// surgeWarnings returns the reasons why a new pod can never run beside the old one, so that a surging rollout never ends.
 func surgeWarnings(ctx context.Context, set *appsv1.DaemonSet, nodes *Nodes) (found []string) {
 	if !surges(set) {
 		return nil
@@ -56,7 +56,7 @@ func hostPort(pod *corev1.PodSpec) (port int32, ok bool) {
 	return 0, false
 }
 
-// avoidsItself is the first required anti-affinity term that matches the DaemonSet's own pods of every revision. Two
+// avoidsItself returns the first required anti-affinity term that matches the DaemonSet's own pods of every revision. Two
 // pods on one node are in one domain, whatever the topology.
 func avoidsItself(set *appsv1.DaemonSet) (term int, ok bool) {
 	affinity := set.Spec.Template.Spec.Affinity
@@ -73,7 +73,7 @@ func avoidsItself(set *appsv1.DaemonSet) (term int, ok bool) {
 	return 0, false
 }
 
-// matchesNamespace reports whether a term surely looks into a namespace. Its labels are not known here.
+// matchesNamespace reports whether a term certainly selects a namespace. The namespace's labels are not known here.
 func matchesNamespace(term *corev1.PodAffinityTerm, namespace string) bool {
 	if selector := term.NamespaceSelector; selector != nil {
 		return len(selector.MatchLabels)+len(selector.MatchExpressions) == 0 || slices.Contains(term.Namespaces, namespace)

@@ -40,21 +40,21 @@ func TestSurgeThatNeverFitsIsWarnedOf(t *testing.T) {
 		terms []corev1.PodAffinityTerm
 		want  []string
 	}{
-		"its own labels":                        {[]corev1.PodAffinityTerm{term()}, []string{"podAntiAffinity term 0 with maxSurge"}},
-		"its own labels, in the second term":    {[]corev1.PodAffinityTerm{selecting(exists("other")), term()}, []string{"term 1 with maxSurge"}},
-		"every pod":                             {[]corev1.PodAffinityTerm{selecting(&metav1.LabelSelector{})}, []string{"term 0 with maxSurge"}},
-		"other labels":                          {[]corev1.PodAffinityTerm{selecting(exists("other"))}, nil},
-		"pods with a revision":                  {[]corev1.PodAffinityTerm{selecting(exists("controller-revision-hash"))}, nil},
-		"its own namespace":                     {[]corev1.PodAffinityTerm{in(nil, "other", "ns")}, []string{"term 0 with maxSurge"}},
-		"another namespace":                     {[]corev1.PodAffinityTerm{in(nil, "other")}, nil},
-		"every namespace":                       {[]corev1.PodAffinityTerm{in(&metav1.LabelSelector{}, "other")}, []string{"term 0 with maxSurge"}},
-		"namespaces by labels":                  {[]corev1.PodAffinityTerm{in(exists("team"))}, nil},
-		"namespaces by labels, and its own":     {[]corev1.PodAffinityTerm{in(exists("team"), "ns")}, []string{"term 0 with maxSurge"}},
-		"pods of its revision":                  {[]corev1.PodAffinityTerm{keys([]string{"controller-revision-hash"}, nil)}, nil},
-		"pods of its version label":             {[]corev1.PodAffinityTerm{keys([]string{"app"}, nil)}, []string{"term 0 with maxSurge"}},
-		"pods of another app, by the key":       {[]corev1.PodAffinityTerm{keys(nil, []string{"app"})}, nil},
-		"pods of another revision, by the key":  {[]corev1.PodAffinityTerm{keys(nil, []string{"controller-revision-hash"})}, []string{"term 0 with maxSurge"}},
-		"a mismatch of a label that it has not": {[]corev1.PodAffinityTerm{keys(nil, []string{"other"})}, []string{"term 0 with maxSurge"}},
+		"its own labels":                                     {[]corev1.PodAffinityTerm{term()}, []string{"podAntiAffinity term 0 with maxSurge"}},
+		"its own labels, in the second term":                 {[]corev1.PodAffinityTerm{selecting(exists("other")), term()}, []string{"term 1 with maxSurge"}},
+		"every pod":                                          {[]corev1.PodAffinityTerm{selecting(&metav1.LabelSelector{})}, []string{"term 0 with maxSurge"}},
+		"other labels":                                       {[]corev1.PodAffinityTerm{selecting(exists("other"))}, nil},
+		"pods with a revision":                               {[]corev1.PodAffinityTerm{selecting(exists("controller-revision-hash"))}, nil},
+		"its own namespace":                                  {[]corev1.PodAffinityTerm{in(nil, "other", "ns")}, []string{"term 0 with maxSurge"}},
+		"another namespace":                                  {[]corev1.PodAffinityTerm{in(nil, "other")}, nil},
+		"every namespace":                                    {[]corev1.PodAffinityTerm{in(&metav1.LabelSelector{}, "other")}, []string{"term 0 with maxSurge"}},
+		"namespaces by labels":                               {[]corev1.PodAffinityTerm{in(exists("team"))}, nil},
+		"namespaces by labels, and its own":                  {[]corev1.PodAffinityTerm{in(exists("team"), "ns")}, []string{"term 0 with maxSurge"}},
+		"pods of its revision":                               {[]corev1.PodAffinityTerm{keys([]string{"controller-revision-hash"}, nil)}, nil},
+		"pods of its version label":                          {[]corev1.PodAffinityTerm{keys([]string{"app"}, nil)}, []string{"term 0 with maxSurge"}},
+		"pods of another app, by the key":                    {[]corev1.PodAffinityTerm{keys(nil, []string{"app"})}, nil},
+		"pods of another revision, by the key":               {[]corev1.PodAffinityTerm{keys(nil, []string{"controller-revision-hash"})}, []string{"term 0 with maxSurge"}},
+		"mismatchLabelKeys of a label that it does not have": {[]corev1.PodAffinityTerm{keys(nil, []string{"other"})}, []string{"term 0 with maxSurge"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -96,7 +96,7 @@ func TestValidationRefuses(t *testing.T) {
 		"two mistakes":              {set: validSet(image(""), grace(-1)), want: []string{"spec.template.spec.containers[0].livenessProbe.periodSeconds", "spec.template.spec.containers[0].image"}},
 		"an update to a valid one":  {set: validSet(), old: validSet(image("other"))},
 		"an update to a mistake":    {set: validSet(image("")), old: validSet(), want: []string{"spec.template.spec.containers[0].image"}},
-		"a mistake that was there":  {set: validSet(image("")), old: validSet(image(""))},
+		"an existing mistake":       {set: validSet(image("")), old: validSet(image(""))},
 		"one of two mistakes fixed": {set: validSet(image("")), old: validSet(image(""), grace(-1))},
 		"a mistake beside another":  {set: validSet(image(""), grace(-1)), old: validSet(image("")), want: []string{"spec.template.spec.containers[0].livenessProbe.periodSeconds"}},
 	}
@@ -167,10 +167,10 @@ func daemonSetsOf(t *testing.T, file string) [][]byte {
 func TestValidationRefusesWhatItCannotRead(t *testing.T) {
 	lawful := encode(t, validSet())
 	for name, asked := range map[string]*request{
-		"nothing":              createSet(nil),
-		"null":                 createSet([]byte(`null`)),
-		"a list":               createSet([]byte(`[]`)),
-		"nothing in its place": updateSet(nil, lawful),
+		"nothing":   createSet(nil),
+		"null":      createSet([]byte(`null`)),
+		"a list":    createSet([]byte(`[]`)),
+		"no object": updateSet(nil, lawful),
 	} {
 		t.Run(name, func(t *testing.T) {
 			response := validated(t, asked)
@@ -229,12 +229,12 @@ func TestWarnings(t *testing.T) {
 		set, old *v1alpha1.DaemonSet
 		want     []string // a part of each warning
 	}{
-		"nothing wrong":                              {set: validSet()},
-		"hostPort with maxSurge":                     {set: validSet(web, surge), want: []string{"hostPort 8080 with maxSurge"}},
-		"a port of the node's network with maxSurge": {set: validSet(ports(corev1.ContainerPort{ContainerPort: 80, HostPort: 80}), onHostNetwork, surge), want: []string{"hostPort 80 with maxSurge"}},
-		"hostPort without maxSurge":                  {set: validSet(web)},
-		"maxSurge without hostPort":                  {set: validSet(surge, ports(corev1.ContainerPort{ContainerPort: 80}))},
-		"maxSurge that OnDelete does not read": {set: validSet(web, surge, func(set *v1alpha1.DaemonSet) {
+		"nothing wrong":                            {set: validSet()},
+		"hostPort with maxSurge":                   {set: validSet(web, surge), want: []string{"hostPort 8080 with maxSurge"}},
+		"a port in the host network with maxSurge": {set: validSet(ports(corev1.ContainerPort{ContainerPort: 80, HostPort: 80}), onHostNetwork, surge), want: []string{"hostPort 80 with maxSurge"}},
+		"hostPort without maxSurge":                {set: validSet(web)},
+		"maxSurge without hostPort":                {set: validSet(surge, ports(corev1.ContainerPort{ContainerPort: 80}))},
+		"maxSurge with OnDelete, which ignores it": {set: validSet(web, surge, func(set *v1alpha1.DaemonSet) {
 			set.Spec.UpdateStrategy.Type = appsv1.OnDeleteDaemonSetStrategyType
 		})},
 		"no priority":                     {set: validSet(unranked), want: []string{"without priorityClassName"}},

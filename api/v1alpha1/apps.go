@@ -11,8 +11,8 @@ import (
 // kube-controller-manager.
 var AppsDaemonSetKind = appsv1.SchemeGroupVersion.WithKind("DaemonSet")
 
-// FromApps is a native DaemonSet with the fields of this API, under its own kind: Native tells it
-// from one of this project. It shares memory with native.
+// FromApps returns a native DaemonSet with the fields of this API, under its own kind: Native distinguishes
+// it from a DaemonSet of everynode.dev. It shares memory with native.
 func FromApps(native *appsv1.DaemonSet) *DaemonSet {
 	set := &DaemonSet{
 		ObjectMeta: native.ObjectMeta,
@@ -48,7 +48,7 @@ func FromApps(native *appsv1.DaemonSet) *DaemonSet {
 	return set
 }
 
-// ToApps is the native DaemonSet with the fields of d, which it shares memory with. A native
+// ToApps returns the native DaemonSet with the fields of d, with which it shares memory. A native
 // condition has no observedGeneration.
 func (d *DaemonSet) ToApps() *appsv1.DaemonSet {
 	native := &appsv1.DaemonSet{
@@ -85,10 +85,10 @@ func (d *DaemonSet) ToApps() *appsv1.DaemonSet {
 	return native
 }
 
-// Native says whether d stands for a DaemonSet of apps/v1.
+// Native reports whether d represents a DaemonSet of apps/v1.
 func (d *DaemonSet) Native() bool { return d.GroupVersionKind() == AppsDaemonSetKind }
 
-// GVK is the kind of the object that d stands for.
+// GVK is the kind of the object that d represents.
 func (d *DaemonSet) GVK() schema.GroupVersionKind {
 	if d.Native() {
 		return AppsDaemonSetKind

@@ -9,7 +9,7 @@ import (
 	"sigs.k8s.io/randfill"
 )
 
-// Every field that a native DaemonSet has, also one that a later version brings, goes through.
+// Every field of a native DaemonSet survives the round trip, including fields of later versions.
 func TestAppsRoundTrip(t *testing.T) {
 	fill := randfill.NewWithSeed(1).NilChance(0.2).NumElements(1, 2).MaxDepth(8).Funcs(
 		func(*runtime.RawExtension, randfill.Continue) {},
@@ -27,13 +27,13 @@ func TestAppsRoundTrip(t *testing.T) {
 			got.Status.Conditions = want.Status.Conditions // nil or empty
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
-			t.Fatalf("what comes back (-want, +got):\n%s", diff)
+			t.Fatalf("after the round trip (-want, +got):\n%s", diff)
 		}
 	}
 }
 
 func TestKinds(t *testing.T) {
 	if own := (&DaemonSet{}); own.Native() || own.GVK() != DaemonSetKind {
-		t.Errorf("a DaemonSet of this project is a %s", own.GVK())
+		t.Errorf("a DaemonSet of everynode.dev is a %s", own.GVK())
 	}
 }

@@ -5,8 +5,8 @@ const (
 	GroupName = "everynode.dev"
 
 	// SystemNamespace is where Everynode itself is installed. Its pods never depend on placement
-	// admission: the webhook's configuration leaves the namespace out, and the controller pins
-	// the pods of daemons there itself.
+	// admission: the webhook's configuration excludes the namespace, and the controller
+	// pins the pods of daemons there itself.
 	SystemNamespace = "everynode-system"
 
 	// SchedulerName is what daemon pods carry in spec.schedulerName.
@@ -14,27 +14,27 @@ const (
 
 	// PlacementGate is the scheduling gate of a pod whose spec.nodeName still waits for the
 	// rewrite. The API server refuses a pod that has both, after all mutating admission
-	// (k8s.io/kubernetes pkg/apis/core/validation ValidatePodCreate), so that a pod which
-	// nobody rewrote can never be stored: the interlock.
+	// (k8s.io/kubernetes pkg/apis/core/validation ValidatePodCreate), so a pod that was
+	// not rewritten can never be stored: the interlock.
 	PlacementGate = "everynode.dev/placement"
 
-	// NodeUIDAnnotation is the UID of the node object a pod was made for: the node's
-	// incarnation. A node that is deleted and re-created under its name gets a new pod.
+	// NodeUIDAnnotation is the UID of the node object that a pod was created for: the
+	// node's incarnation. A node that is deleted and recreated under its name gets a new pod.
 	NodeUIDAnnotation = "everynode.dev/node-uid"
 
-	// PlacedByAnnotation says who turned spec.nodeName into node affinity; its values are the
+	// PlacedByAnnotation names the component that turned spec.nodeName into node affinity; its values are the
 	// PlacedBy constants.
 	PlacedByAnnotation = "everynode.dev/placed-by"
 
-	// PlacementLabel with the value PlacementScheduler, on a pod or on its namespace, asks for
+	// PlacementLabel with the value PlacementScheduler, on a pod or on its namespace, requests
 	// the rewrite of pods that no daemon owns.
 	PlacementLabel = "everynode.dev/placement"
 
-	// SurgeAnnotation with the value "true" marks a pod that may stand beside one of an older
+	// SurgeAnnotation with the value "true" marks a pod that may run beside one of an older
 	// revision on its node, while a rollout surges.
 	SurgeAnnotation = "everynode.dev/surge"
 
-	// DaemonPodAnnotation tells the cluster autoscaler that a pod belongs to a daemon, whatever
+	// DaemonPodAnnotation marks a pod as a daemon's for the cluster autoscaler, whatever
 	// kind owns it (kubernetes/autoscaler FAQ, "DaemonSet pods").
 	DaemonPodAnnotation = "cluster-autoscaler.kubernetes.io/daemonset-pod"
 )

@@ -5,7 +5,7 @@ package v1alpha1
 
 // Reasons of the condition Available.
 const (
-	// ReasonNoEligibleNodes: True. No node is eligible, so that no pod is due.
+	// ReasonNoEligibleNodes: True. No node is eligible, so no pods are needed.
 	ReasonNoEligibleNodes = "NoEligibleNodes"
 	// ReasonAllNodesAvailable: True. Every eligible node has an available pod.
 	ReasonAllNodesAvailable = "AllNodesAvailable"
@@ -78,7 +78,7 @@ const (
 const (
 	// EventSuccessfulCreate: pods were created.
 	EventSuccessfulCreate = "SuccessfulCreate"
-	// EventSuccessfulDelete: pods were deleted. The note says why.
+	// EventSuccessfulDelete: pods were deleted. The note has the reasons.
 	EventSuccessfulDelete = "SuccessfulDelete"
 	// EventSucceededDaemonPod: pods ran to completion and are replaced.
 	EventSucceededDaemonPod = "SucceededDaemonPod"
@@ -120,6 +120,6 @@ const (
 	// chosen, by status.collisionCount.
 	EventRevisionNameTaken = "RevisionNameTaken"
 	// EventPreemptionRefilled: about a pod, by everynode-scheduler. Preemption made room for the pod on its node, and
-	// a pod of lower priority took the room first. Nobody is evicted for the time that the note states.
+	// a pod of lower priority took the room first. Nothing is evicted for it during the time that the note states.
 	EventPreemptionRefilled = "PreemptionRefilled"
 )

@@ -7,7 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// DaemonSet runs one copy of a pod on every eligible node, and has the scheduler place it there.
+// DaemonSet runs one copy of a pod on every eligible node, and leaves its placement to the scheduler.
 // It has the fields of apps/v1's DaemonSet, with the same meaning.
 //
 // +kubebuilder:object:root=true
@@ -87,7 +87,7 @@ type DaemonSetSpec struct {
 // +kubebuilder:validation:XValidation:rule="self.type != 'RollingUpdate' || !has(self.rollingUpdate) || !string(self.rollingUpdate.maxUnavailable).matches('^0+%?$') || !string(self.rollingUpdate.maxSurge).matches('^0+%?$')",fieldPath=".rollingUpdate.maxUnavailable",message="maxUnavailable cannot be 0 when maxSurge is 0: nothing could ever be replaced"
 type DaemonSetUpdateStrategy struct {
 	// Type of daemon set update. "RollingUpdate" replaces old pods within the limits in rollingUpdate.
-	// "OnDelete" gives a node a new pod only once its old pod was deleted by somebody else.
+	// "OnDelete" gives a node a new pod only once its old pod was deleted by a user or another controller.
 	// Defaults to RollingUpdate.
 	// +kubebuilder:default=RollingUpdate
 	// +kubebuilder:validation:Enum=RollingUpdate;OnDelete

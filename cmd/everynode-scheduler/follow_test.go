@@ -20,7 +20,7 @@ import (
 	"k8s.io/kubernetes/cmd/kube-scheduler/app/options"
 )
 
-// newOptions are kube-scheduler's, of a version that is the test's own, with their flags.
+// newOptions returns kube-scheduler's options, with a version registry of the test's own, and their flags.
 func newOptions(t *testing.T, args ...string) (*options.Options, *pflag.FlagSet) {
 	t.Helper()
 	registry := basecompatibility.NewComponentGlobalsRegistry()
@@ -39,7 +39,7 @@ func newOptions(t *testing.T, args ...string) (*options.Options, *pflag.FlagSet)
 	return opts, flags
 }
 
-// apiServerOf is the kubeconfig of an API server of a release that serves no policies.
+// apiServerOf returns the kubeconfig of an API server of a release that serves no policies.
 func apiServerOf(t *testing.T, release string) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -73,14 +73,14 @@ func TestFollow(t *testing.T) {
 	}
 	tests := map[string]struct {
 		args []string
-		want string // the release that it has the features of
+		want string // the release whose features are enabled
 	}{
 		"an API server of its release":  {[]string{"--config=" + config(apiServerOf(t, "v"+own+".2"))}, own},
 		"a newer one":                   {[]string{"--config=" + config(apiServerOf(t, "v1.99.0"))}, own},
 		"an older one":                  {[]string{"--config=" + config(apiServerOf(t, "v1.35.4"))}, "1.35"},
 		"an older one, named by a flag": {[]string{"--kubeconfig=" + apiServerOf(t, "v1.36.3")}, "1.36"},
-		"somebody knows better":         {[]string{"--emulated-version=1.36", "--config=" + config(apiServerOf(t, "v1.35.4"))}, "1.36"},
-		"the configuration is wanted":   {[]string{"--write-config-to=x", "--config=" + config("/none")}, own},
+		"a version is set by a flag":    {[]string{"--emulated-version=1.36", "--config=" + config(apiServerOf(t, "v1.35.4"))}, "1.36"},
+		"--write-config-to":             {[]string{"--write-config-to=x", "--config=" + config("/none")}, own},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -104,9 +104,9 @@ func TestFollowFails(t *testing.T) {
 		args []string
 		want string
 	}{
-		"no configuration":         {t.Context(), []string{"--config=/none"}, "finding the API server (set --kubeconfig, or clientConnection in the file of --config"},
-		"no YAML":                  {t.Context(), []string{"--config=" + write(t, "{")}, "finding the API server"},
-		"ended before it answered": {canceled, []string{"--kubeconfig=" + apiServerOf(t, "v1.36.3")}, "waiting for the API server"},
+		"no configuration":          {t.Context(), []string{"--config=/none"}, "finding the API server (set --kubeconfig, or clientConnection in the file of --config"},
+		"no YAML":                   {t.Context(), []string{"--config=" + write(t, "{")}, "finding the API server"},
+		"canceled before an answer": {canceled, []string{"--kubeconfig=" + apiServerOf(t, "v1.36.3")}, "waiting for the API server"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -116,7 +116,7 @@ func TestFollowFails(t *testing.T) {
 				t.Errorf("follow: %v, want %q", err, test.want)
 			}
 			if test.ctx == canceled && !errors.Is(err, context.Canceled) {
-				t.Errorf("follow: %v, want what ended it", err)
+				t.Errorf("follow: %v, want the cause of the cancellation", err)
 			}
 		})
 	}

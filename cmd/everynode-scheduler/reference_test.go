@@ -9,7 +9,7 @@ import (
 	"github.com/everynode/everynode/test/docs/reference"
 )
 
-// docs/reference/everynode-scheduler.md is fresh.
+// docs/reference/everynode-scheduler.md is up to date.
 func TestReferenceOfFlags(t *testing.T) {
 	sets := addFlags(options.NewOptions(), new(schedplugin.Options))
 	page := reference.New(name, "the flags in cmd/everynode-scheduler, and kube-scheduler's own")

@@ -7,18 +7,18 @@ import (
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	clientfeatures "k8s.io/client-go/features"
 	"k8s.io/component-base/featuregate"
-	_ "k8s.io/kubernetes/pkg/features" // client-go's are among them
+	_ "k8s.io/kubernetes/pkg/features" // registers client-go's features
 )
 
-// gatesOf are the features of a release, as the scheduler has them that follows it.
+// gatesOf returns the features of a release, as a scheduler that emulates it has them.
 type gatesOf struct{ featuregate.FeatureGate }
 
 func (g gatesOf) Enabled(feature clientfeatures.Feature) bool {
 	return g.FeatureGate.Enabled(featuregate.Feature(feature))
 }
 
-// Lists are taken up in one step whatever release the scheduler follows; nothing else is changed.
-func TestListsAreTakenUpWhole(t *testing.T) {
+// Lists are processed in one step whatever release the scheduler emulates; no other feature changes.
+func TestListsAreProcessedInOneStep(t *testing.T) {
 	gates := utilfeature.DefaultMutableFeatureGate.DeepCopy()
 	if err := gates.SetEmulationVersion(version.MustParse("1.35")); err != nil {
 		t.Fatal(err)
@@ -29,7 +29,7 @@ func TestListsAreTakenUpWhole(t *testing.T) {
 	}
 	for _, feature := range []clientfeatures.Feature{clientfeatures.ClientsAllowCBOR, clientfeatures.WatchListClient, clientfeatures.InOrderInformers} {
 		if former.Enabled(feature) != whole.Enabled(feature) {
-			t.Errorf("%s is changed", feature)
+			t.Errorf("%s changed", feature)
 		}
 	}
 }

@@ -209,8 +209,8 @@ func (o *options) requireClients(config *tls.Config) error {
 	return webhook.RequireClients(config, o.clientCAFile, names)
 }
 
-// ofCluster returns the DaemonSets to compare selectors with, and the nodes to compare surges with; nil, and so fewer
-// warnings, without --kubeconfig and a service account's token.
+// ofCluster returns the DaemonSets with which selectors are compared, and the nodes with which surges are compared. Without --kubeconfig
+// and a service account's token both are nil, and these warnings are unavailable.
 func ofCluster(log logr.Logger) (*webhook.Others, *webhook.Nodes, error) {
 	config, err := apiServer()
 	if unreachable(err) {

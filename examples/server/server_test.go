@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// What reporters push is what the collector shows: of each node the last, and nothing that has no node.
+// The collector shows the last report of each node, and rejects reports without a node.
 func TestCollector(t *testing.T) {
 	c := &collector{byNode: map[string]message{}}
 	handler := http.NewServeMux()
@@ -27,7 +27,7 @@ func TestCollector(t *testing.T) {
 		}
 	}
 	if err := push(t.Context(), server.URL, message{Pod: "lost"}); err == nil || !strings.Contains(err.Error(), "no report with a node") {
-		t.Errorf("a report without a node: error %v, want one that says so", err)
+		t.Errorf("a report without a node: error %v, want one about the missing node", err)
 	}
 	response, err := client.Get(server.URL)
 	if err != nil {
@@ -39,7 +39,7 @@ func TestCollector(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(map[string]message{"n1": last, "n2": {Node: "n2", Pod: "q", Count: 7}}, shown); diff != "" {
-		t.Errorf("what the collector shows (-want, +got):\n%s", diff)
+		t.Errorf("reports of the collector (-want, +got):\n%s", diff)
 	}
 }
 

@@ -13,10 +13,10 @@ import (
 	kjson "sigs.k8s.io/json"
 )
 
-// whole is anything whose containers' resources, and more, have quantities in them.
+// whole returns a DaemonSet with quantities in its containers' resources and elsewhere.
 type whole = appsv1.DaemonSet
 
-// inSpec is a DaemonSet with something in its pod's spec, and first in its container.
+// inSpec returns a DaemonSet with the given JSON in its pod's spec, and in its first container.
 func inSpec(container, pod string) string {
 	return fmt.Sprintf(`{"metadata":{"name":"d"},"spec":{"template":{"spec":{%s"containers":[{"name":"c"%s}]}}}}`, pod, container)
 }
@@ -27,32 +27,32 @@ func TestCheck(t *testing.T) {
 		data string
 		want string // what the error begins with; "" for none
 	}{
-		"ordinary quantities":        {inSpec(`,"resources":{"limits":{"cpu":"100m","memory":"1.5Gi","a/b":1e3,"c":"12E"},"requests":{"cpu":0.5}}`, ""), ""},
-		"the largest that is taken":  {inSpec(`,"resources":{"limits":{"cpu":"1e99","memory":"1E-0099"}}`, ""), ""},
-		"a small exponent":           {inSpec(`,"resources":{"limits":{"cpu":"1e-40000000"}}`, ""), resources + ".limits[cpu]: 1e-40000000 has an exponent of 8 digits"},
-		"a large exponent":           {inSpec(`,"resources":{"requests":{"cpu":"1E+30000000"}}`, ""), resources + ".requests[cpu]: "},
-		"an exponent beyond int64":   {inSpec(`,"resources":{"limits":{"cpu":"1e99999999999999999999"}}`, ""), resources + ".limits[cpu]: "},
-		"an exponent of three":       {inSpec(`,"resources":{"limits":{"cpu":"1e100"}}`, ""), resources + ".limits[cpu]: "},
-		"a number":                   {inSpec(`,"resources":{"limits":{"cpu":1e-40000000}}`, ""), resources + ".limits[cpu]: "},
-		"white space":                {inSpec(" ,\n\"resources\" : {\t\"limits\" : { \"cpu\" : \" 1e-40000000 \" } } ", ""), resources + ".limits[cpu]: "},
-		"many digits":                {inSpec(`,"resources":{"limits":{"cpu":"`+strings.Repeat("1", 1<<20)+`"}}`, ""), resources + ".limits[cpu]: 11111111111111111111… is 1048578 characters long"},
-		"a name with an escape":      {inSpec(`,"resources":{"limi\u0074s":{"cpu":"1e-40000000"}}`, ""), resources + ".limits[cpu]: "},
-		"the same field again":       {inSpec(`,"resources":{"limits":{"cpu":"1e-40000000"}},"resources":{}`, ""), resources + ".limits[cpu]: "},
-		"a pointer":                  {inSpec("", `"volumes":[{"name":"a"},{"name":"v","emptyDir":{"sizeLimit":"1e-40000000"}}],`), "spec.template.spec.volumes[1].emptyDir.sizeLimit: "},
-		"an overhead":                {inSpec("", `"overhead":{"cpu":"1e-40000000"},`), "spec.template.spec.overhead[cpu]: "},
-		"a divisor":                  {inSpec(`,"env":[{"name":"A","valueFrom":{"resourceFieldRef":{"divisor":"1e-40000000"}}}]`, ""), "spec.template.spec.containers[0].env[0].valueFrom.resourceFieldRef.divisor: "},
-		"a claim's template":         {inSpec("", `"volumes":[{"ephemeral":{"volumeClaimTemplate":{"spec":{"resources":{"requests":{"storage":"1e-40000000"}}}}}}],`), "spec.template.spec.volumes[0].ephemeral.volumeClaimTemplate.spec.resources.requests[storage]: "},
-		"after a value of no use":    {`{"spec":{"selector":[1e5,{"a":"}"}],"template":{"metadata":7,"spec":{"overhead":{"a":"1e-40000000"}}}}}`, "spec.template.spec.overhead[a]: "},
-		"what is no quantity":        {inSpec(`,"env":[{"name":"limits","value":"1e-40000000"}],"args":["1e-40000000"]`, `"nodeSelector":{"sizeLimit":"1e-40000000"},`), ""},
-		"what no field is":           {inSpec(`,"LIMITS":{"limits":{"cpu":"1e-40000000"}}`, `"x":[{"sizeLimit":"1e-40000000"}],`), ""},
-		"a number beyond int32":      {`{"spec":{"minReadySeconds":5000000000,"updateStrategy":{"rollingUpdate":{"maxUnavailable":5000000000}}}}`, ""},
-		"many containers":            {inSpec(`},`+strings.Repeat(`{},`, 100000)+`{"name":"d"`, ""), "spec.template.spec.containers: it would take too much memory once decoded"},
-		"many empty pointers":        {inSpec("", `"volumes":[`+strings.Repeat(`{"rbd":{}},`, 100000)+`{}],`), "spec.template.spec.volumes: it would take too much memory once decoded"},
-		"many environment variables": {inSpec(`,"env":[`+strings.Repeat(`{"name":"A"},`, 100000)+`{"name":"B"}]`, ""), ""},
-		"nothing":                    {"", ""},
-		"null":                       {"null", ""},
-		"a list":                     {"[]", ""},
-		"deep where nobody looks":    {`{"x":` + strings.Repeat("[", 5000) + strings.Repeat("]", 5000) + `,"spec":{"template":{"spec":{"overhead":{"a":"1e-40000000"}}}}}`, "spec.template.spec.overhead[a]: "},
+		"ordinary quantities":          {inSpec(`,"resources":{"limits":{"cpu":"100m","memory":"1.5Gi","a/b":1e3,"c":"12E"},"requests":{"cpu":0.5}}`, ""), ""},
+		"the largest that is accepted": {inSpec(`,"resources":{"limits":{"cpu":"1e99","memory":"1E-0099"}}`, ""), ""},
+		"a small exponent":             {inSpec(`,"resources":{"limits":{"cpu":"1e-40000000"}}`, ""), resources + ".limits[cpu]: 1e-40000000 has an exponent of 8 digits"},
+		"a large exponent":             {inSpec(`,"resources":{"requests":{"cpu":"1E+30000000"}}`, ""), resources + ".requests[cpu]: "},
+		"an exponent beyond int64":     {inSpec(`,"resources":{"limits":{"cpu":"1e99999999999999999999"}}`, ""), resources + ".limits[cpu]: "},
+		"an exponent of three":         {inSpec(`,"resources":{"limits":{"cpu":"1e100"}}`, ""), resources + ".limits[cpu]: "},
+		"a number":                     {inSpec(`,"resources":{"limits":{"cpu":1e-40000000}}`, ""), resources + ".limits[cpu]: "},
+		"white space":                  {inSpec(" ,\n\"resources\" : {\t\"limits\" : { \"cpu\" : \" 1e-40000000 \" } } ", ""), resources + ".limits[cpu]: "},
+		"many digits":                  {inSpec(`,"resources":{"limits":{"cpu":"`+strings.Repeat("1", 1<<20)+`"}}`, ""), resources + ".limits[cpu]: 11111111111111111111… is 1048578 characters long"},
+		"a name with an escape":        {inSpec(`,"resources":{"limi\u0074s":{"cpu":"1e-40000000"}}`, ""), resources + ".limits[cpu]: "},
+		"the same field again":         {inSpec(`,"resources":{"limits":{"cpu":"1e-40000000"}},"resources":{}`, ""), resources + ".limits[cpu]: "},
+		"a pointer":                    {inSpec("", `"volumes":[{"name":"a"},{"name":"v","emptyDir":{"sizeLimit":"1e-40000000"}}],`), "spec.template.spec.volumes[1].emptyDir.sizeLimit: "},
+		"an overhead":                  {inSpec("", `"overhead":{"cpu":"1e-40000000"},`), "spec.template.spec.overhead[cpu]: "},
+		"a divisor":                    {inSpec(`,"env":[{"name":"A","valueFrom":{"resourceFieldRef":{"divisor":"1e-40000000"}}}]`, ""), "spec.template.spec.containers[0].env[0].valueFrom.resourceFieldRef.divisor: "},
+		"a claim's template":           {inSpec("", `"volumes":[{"ephemeral":{"volumeClaimTemplate":{"spec":{"resources":{"requests":{"storage":"1e-40000000"}}}}}}],`), "spec.template.spec.volumes[0].ephemeral.volumeClaimTemplate.spec.resources.requests[storage]: "},
+		"after an unknown field":       {`{"spec":{"selector":[1e5,{"a":"}"}],"template":{"metadata":7,"spec":{"overhead":{"a":"1e-40000000"}}}}}`, "spec.template.spec.overhead[a]: "},
+		"not a quantity":               {inSpec(`,"env":[{"name":"limits","value":"1e-40000000"}],"args":["1e-40000000"]`, `"nodeSelector":{"sizeLimit":"1e-40000000"},`), ""},
+		"an unknown field":             {inSpec(`,"LIMITS":{"limits":{"cpu":"1e-40000000"}}`, `"x":[{"sizeLimit":"1e-40000000"}],`), ""},
+		"a number beyond int32":        {`{"spec":{"minReadySeconds":5000000000,"updateStrategy":{"rollingUpdate":{"maxUnavailable":5000000000}}}}`, ""},
+		"many containers":              {inSpec(`},`+strings.Repeat(`{},`, 100000)+`{"name":"d"`, ""), "spec.template.spec.containers: it would take too much memory once decoded"},
+		"many empty pointers":          {inSpec("", `"volumes":[`+strings.Repeat(`{"rbd":{}},`, 100000)+`{}],`), "spec.template.spec.volumes: it would take too much memory once decoded"},
+		"many environment variables":   {inSpec(`,"env":[`+strings.Repeat(`{"name":"A"},`, 100000)+`{"name":"B"}]`, ""), ""},
+		"nothing":                      {"", ""},
+		"null":                         {"null", ""},
+		"a list":                       {"[]", ""},
+		"deep in an unknown field":     {`{"x":` + strings.Repeat("[", 5000) + strings.Repeat("]", 5000) + `,"spec":{"template":{"spec":{"overhead":{"a":"1e-40000000"}}}}}`, "spec.template.spec.overhead[a]: "},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -106,11 +106,11 @@ func TestUnmarshal(t *testing.T) {
 	}
 }
 
-// decodeBudget is what decoding may take of what Check accepts; a short input takes microseconds.
+// decodeBudget is how long decoding may take for data that Check accepts; a short input takes microseconds.
 const decodeBudget = time.Second
 
-// What Check accepts has no quantity in it that costs more than its length, as the decoder sees it, and
-// is decoded in no time.
+// Data that Check accepts contains no quantity whose cost exceeds its length, as the decoder sees
+// it, and is decoded quickly.
 func FuzzCheck(f *testing.F) {
 	for _, quantity := range []string{`"1"`, `1e-400`, `"1e400"`, `"1e4000"`, `" 1e-400"`, `"\u0031e400"`, `"1e0000400"`, `"1E+400"`, `null`, `{}`, `["1e400"]`} {
 		for _, container := range []string{`,"resources":{"limits":{"cpu":%s}}`, `,"resourc\u0065s":{"limits":{"a":{},"cpu":%s}}`, `,"env":[null,{"valueFrom":{"resourceFieldRef":{"divisor":%s}}}]`} {
@@ -161,7 +161,7 @@ func quantitiesOf(spec *corev1.PodSpec) []resource.Quantity {
 	return found
 }
 
-// BenchmarkCheck reports what Check adds to decoding, for an object at the limit of what etcd takes.
+// BenchmarkCheck reports what Check adds to decoding, for an object at etcd's size limit.
 func BenchmarkCheck(b *testing.B) {
 	var containers []corev1.Container
 	for i := range 2500 {

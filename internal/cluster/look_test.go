@@ -15,7 +15,7 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// apiServer answers as an API server does that serves what is given, by path; anything else is not found.
+// apiServer answers like an API server that serves the given answers, by path; anything else is not found.
 func apiServer(t *testing.T, answers map[string]any) *rest.Config {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -63,7 +63,7 @@ func TestAsk(t *testing.T) {
 			answers: map[string]any{"/version": version.Info{GitVersion: "v1.35.4"}, ga: resources("validatingadmissionpolicies"), beta: resources("mutatingadmissionpolicies")},
 			want:    Server{Version: "v1.35.4", PolicyVersion: "v1beta1"},
 		},
-		"it behaves as another release": {
+		"it emulates another release": {
 			answers: map[string]any{"/version": version.Info{GitVersion: "v1.37.2", EmulationMajor: "1", EmulationMinor: "35"}, ga: resources("validatingadmissionpolicies")},
 			want:    Server{Version: "v1.37.2", Emulated: "1.35"},
 		},
@@ -71,11 +71,11 @@ func TestAsk(t *testing.T) {
 			answers: map[string]any{"/version": version.Info{GitVersion: "v1.35.4"}, ga: resources("validatingadmissionpolicies")},
 			want:    Server{Version: "v1.35.4"},
 		},
-		"it does not say its version": {
+		"its version is unknown": {
 			answers: map[string]any{"/version": http.StatusForbidden},
 			wantErr: "querying the API server's version",
 		},
-		"it does not say what it serves": {
+		"its resources are unknown": {
 			answers: map[string]any{"/version": version.Info{GitVersion: "v1.37.2"}, ga: http.StatusForbidden},
 			wantErr: "querying the API server's admission policies",
 		},
@@ -93,7 +93,7 @@ func TestAsk(t *testing.T) {
 	}
 }
 
-// Await goes on asking an API server that is not there yet, for as long as it may.
+// Await retries an API server that is not available yet, until its context ends.
 func TestAwait(t *testing.T) {
 	answers := map[string]any{"/version": http.StatusServiceUnavailable}
 	config := apiServer(t, answers)

@@ -1,6 +1,6 @@
-// Package garbage sets how much garbage a process may gather before Go collects it: a share of a large heap, and of a
-// small one a fixed number of bytes. A percentage alone (GOGC) either collects a small heap all the time or lets a large
-// one take a multiple of what it needs.
+// Package garbage sets how much garbage a process may accumulate before Go collects it: a share of a large heap, and
+// a fixed number of bytes for a small one. A percentage alone (GOGC) either collects a small heap all the time or lets a
+// large one use a multiple of what it needs.
 package garbage
 
 import (
@@ -10,22 +10,22 @@ import (
 	"runtime/metrics"
 )
 
-// Room is what may gather: Share percent of what is in use, and at least Bytes.
+// Room is how much garbage may accumulate: Share percent of the live heap, and at least Bytes.
 type Room struct {
 	Share int
 	Bytes uint64
 }
 
-// smallest is the least that Go takes for what is in use (runtime heapMinimum at GOGC=100).
+// smallest is the minimum live heap that Go assumes (runtime heapMinimum at GOGC=100).
 const smallest = 4 << 20
 
-// percent is the value for GOGC that gives the room to a heap of which so much is in use.
+// percent returns the value of GOGC that gives the room to a live heap of this size.
 func (r Room) percent(inUse uint64) int {
 	return max(r.Share, int(r.Bytes*100/max(inUse, smallest)))
 }
 
-// Keep gives the room to this process from now on, unless the user has set GOGC. GOMEMLIMIT holds in any case: Go then
-// collects as often as the limit takes.
+// Keep maintains the room in this process from now on, unless the user has set GOGC. GOMEMLIMIT applies in any case: Go then
+// collects as often as the limit requires.
 func (r Room) Keep() {
 	if os.Getenv("GOGC") != "" {
 		return
@@ -35,14 +35,14 @@ func (r Room) Keep() {
 	afterEachCycle(func() { t.tune(inUse()) })
 }
 
-// tuner sets the percentage again when it has changed.
+// tuner updates the percentage when it has changed.
 type tuner struct {
 	room    Room
 	set     func(percent int) (former int)
 	percent int
 }
 
-// tune stops the world for a moment when it sets the percentage, so it leaves out changes of less than a tenth.
+// tune stops the world for a moment when it sets the percentage, so it skips changes of less than a tenth.
 func (t *tuner) tune(inUse uint64) {
 	next := t.room.percent(inUse)
 	if difference := max(next-t.percent, t.percent-next); difference == 0 || difference < t.percent/10 && next != t.room.Share {
@@ -52,7 +52,7 @@ func (t *tuner) tune(inUse uint64) {
 	t.set(next)
 }
 
-// inUse is what the last garbage collection has found in use.
+// inUse returns the live heap that the last garbage collection found.
 func inUse() uint64 {
 	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	metrics.Read(sample)
@@ -63,7 +63,7 @@ func inUse() uint64 {
 }
 
 // afterEachCycle calls f after each garbage collection: Go finalizes an object that nothing refers to once a cycle has
-// found it, and its finalizer sets itself again.
+// found it, and the finalizer registers itself again.
 func afterEachCycle(f func()) {
 	type sentinel [32]byte // Go shares blocks among objects of less than 16 bytes, and may never find those unreferenced
 	var again func(*sentinel)

@@ -12,12 +12,12 @@ func TestPercent(t *testing.T) {
 		inUse uint64
 		want  int
 	}{
-		"nothing is known yet":                {0, 1600},
-		"less than Go counts":                 {1 << 20, 1600},
-		"a small heap gets the bytes":         {16 << 20, 400},
-		"where both are the same":             {256 << 20, 25},
-		"a large heap gets the share":         {345 << 20, 25},
-		"a heap of more than 32 bits can say": {1 << 40, 25},
+		"nothing is known yet":        {0, 1600},
+		"less than Go counts":         {1 << 20, 1600},
+		"a small heap gets the bytes": {16 << 20, 400},
+		"where both are the same":     {256 << 20, 25},
+		"a large heap gets the share": {345 << 20, 25},
+		"a heap beyond 32 bits":       {1 << 40, 25},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -28,14 +28,14 @@ func TestPercent(t *testing.T) {
 	}
 }
 
-// Whatever is in use, what may gather is neither less than both parts of the room nor more than the larger one.
+// Whatever the live heap, the permitted garbage is the larger of the two parts of the room.
 func TestRoomIsBounded(t *testing.T) {
 	room := Room{Share: 25, Bytes: 64 << 20}
 	for inUse := uint64(smallest); inUse < 2<<30; inUse += 3 << 20 {
 		gathers := inUse * uint64(room.percent(inUse)) / 100
 		most := max(room.Bytes, inUse*uint64(room.Share)/100)
 		if gathers > most || gathers < most-inUse/100 { // a percentage is whole
-			t.Fatalf("%d bytes in use: %d may gather, want %d", inUse, gathers, most)
+			t.Fatalf("%d bytes in use: %d of garbage permitted, want %d", inUse, gathers, most)
 		}
 	}
 }
@@ -49,7 +49,7 @@ func TestTuneSetsWhatChanged(t *testing.T) {
 	for _, megabytes := range []uint64{0, 16, 16, 17, 20, 250, 256, 300, 20} {
 		tuner.tune(megabytes << 20)
 	}
-	want := []int{1600, 400, 320, 25, 320} // 17 MB is the same but for a tenth; 25 is reached whatever the difference
+	want := []int{1600, 400, 320, 25, 320} // 17 MB differs by less than a tenth; the share, 25, is set whatever the difference
 	if len(set) != len(want) {
 		t.Fatalf("set %v, want %v", set, want)
 	}
@@ -74,7 +74,7 @@ func TestAfterEachCycle(_ *testing.T) {
 	}
 }
 
-// GOGC of the user is left alone.
+// The user's GOGC is not changed.
 func TestKeep(t *testing.T) {
 	before := debug.SetGCPercent(77)
 	t.Cleanup(func() { debug.SetGCPercent(before) })
@@ -82,7 +82,7 @@ func TestKeep(t *testing.T) {
 	Room{Share: 25, Bytes: 64 << 20}.Keep()
 	runtime.GC()
 	if got := debug.SetGCPercent(77); got != 77 {
-		t.Errorf("GOGC=77 became %d", got)
+		t.Errorf("GOGC is %d, want 77", got)
 	}
 	t.Setenv("GOGC", "")
 	Room{Share: 25, Bytes: 64 << 20}.Keep()

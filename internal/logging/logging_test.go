@@ -13,7 +13,7 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// logged is what comes out on stderr when a program with these arguments logs one line.
+// logged returns what a program with these arguments writes to stderr when it logs one line.
 func logged(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	file, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
@@ -71,6 +71,6 @@ func TestVerbosity(t *testing.T) {
 func TestUnknownFormat(t *testing.T) {
 	_, err := logged(t, "--logging-format=xml")
 	if err == nil || !strings.Contains(err.Error(), "--logging-format") || !strings.Contains(err.Error(), `"xml"`) {
-		t.Errorf("error %v does not say what is wrong with which flag", err)
+		t.Errorf("error %v, want one that names the flag and the problem", err)
 	}
 }

@@ -9,15 +9,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Label is a label of a metric. None has a value for each node, pod or DaemonSet: these would be too many series.
+// Label is a label of a metric. No label has a value for each node, pod or DaemonSet, which would be too many series.
 type Label struct {
 	Name string
-	// Values are all that the label may have; without them Meaning describes what it may have.
+	// Values are all values of the label. If they are not known, Meaning describes them.
 	Values  []string
 	Meaning string
 }
 
-// Declaration is what is known of a metric.
+// Declaration describes a metric.
 type Declaration struct {
 	Name   string
 	Type   Type
@@ -59,8 +59,8 @@ func NewCounter(name, help string) prometheus.Counter {
 	return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 }
 
-// NewCounterVec declares a counter with labels. Where their values are known, each series is 0 from the start: the
-// first increase of a series that appears with it is not seen by rate() and increase().
+// NewCounterVec declares a counter with labels. Where their values are known, each series is 0 from the start: rate()
+// and increase() miss the first increase of a series that appears with it.
 func NewCounterVec(name, help string, labels ...Label) *prometheus.CounterVec {
 	vector := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, declare(name, Counter, help, labels))
 	for _, values := range combinations(labels) {
@@ -80,12 +80,12 @@ func NewHistogramVec(name, help string, buckets []float64, labels ...Label) *pro
 	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, declare(name, Histogram, help, labels))
 }
 
-// NewGaugeDesc declares a gauge that a collector of its own collects.
+// NewGaugeDesc declares a gauge that has its own collector.
 func NewGaugeDesc(name, help string, labels ...Label) *prometheus.Desc {
 	return prometheus.NewDesc(name, help, declare(name, Gauge, help, labels), nil)
 }
 
-// combinations are the values of labels in every combination; none when there is a label whose values are not known.
+// combinations returns all combinations of the labels' values; none if the values of any label are not known.
 func combinations(labels []Label) [][]string {
 	all := [][]string{nil}
 	for _, label := range labels {

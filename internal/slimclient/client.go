@@ -1,7 +1,7 @@
 // Package slimclient is controller-runtime's client with cheap writes of pods. The API server answers a create and a delete
-// with the whole pod, and decoding it costs a controller more than all else of the request: controller-runtime decodes the
-// answer of a delete, encodes it as JSON and decodes that. This client asks for the pod's metadata, and does not read it after
-// a delete.
+// with the whole pod, and decoding it costs a controller more than the rest of the request: controller-runtime decodes the
+// answer of a delete, encodes it as JSON and decodes that. This client requests only the pod's metadata, and does not read it
+// after a delete.
 package slimclient
 
 import (
@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// metadataAlone asks for an object's metadata in place of the object, and for a Status as it is.
+// metadataAlone requests an object's metadata in place of the object, and an unchanged Status.
 const metadataAlone = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/vnd.kubernetes.protobuf,application/json"
 
 // Client is a client.Client.
@@ -28,7 +28,7 @@ type Client struct {
 
 var _ client.Client = (*Client)(nil)
 
-// New makes a Client; it is a manager's NewClient.
+// New returns a Client; it is a manager's NewClient.
 func New(config *rest.Config, options client.Options) (client.Client, error) {
 	full, err := client.New(config, options)
 	if err != nil {
@@ -37,7 +37,7 @@ func New(config *rest.Config, options client.Options) (client.Client, error) {
 	http := options.HTTPClient
 	if http == nil {
 		if http, err = rest.HTTPClientFor(config); err != nil {
-			return nil, fmt.Errorf("making a client of pods: %w", err)
+			return nil, fmt.Errorf("creating a client of pods: %w", err)
 		}
 	}
 	config = rest.CopyConfig(config)
@@ -45,7 +45,7 @@ func New(config *rest.Config, options client.Options) (client.Client, error) {
 	config.NegotiatedSerializer = codecs.WithoutConversion()
 	core, err := rest.RESTClientForConfigAndClient(config, http)
 	if err != nil {
-		return nil, fmt.Errorf("making a client of pods: %w", err)
+		return nil, fmt.Errorf("creating a client of pods: %w", err)
 	}
 	return &Client{full, core}, nil
 }

@@ -19,7 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// server answers every request alike and keeps the last one.
+// server gives every request the same answer, and keeps the last request.
 type server struct {
 	code         int
 	body         string
@@ -63,12 +63,12 @@ func TestDeletePod(t *testing.T) {
 		body string
 		want func(error) bool
 	}{
-		"it is gone":                         {http.StatusOK, "{}", func(err error) bool { return err == nil }},
-		"the answer is not read":             {http.StatusOK, "no pod at all", func(err error) bool { return err == nil }},
-		"it was gone before":                 {http.StatusNotFound, status(404, metav1.StatusReasonNotFound), apierrors.IsNotFound},
-		"it is another one, or changed":      {http.StatusConflict, status(409, metav1.StatusReasonConflict), apierrors.IsConflict},
-		"the API server has too much to do":  {http.StatusTooManyRequests, status(429, metav1.StatusReasonTooManyRequests), apierrors.IsTooManyRequests},
-		"it is forbidden, and says by which": {http.StatusForbidden, status(403, metav1.StatusReasonForbidden), apierrors.IsForbidden},
+		"it is gone":                       {http.StatusOK, "{}", func(err error) bool { return err == nil }},
+		"the answer is not read":           {http.StatusOK, "not a pod", func(err error) bool { return err == nil }},
+		"it does not exist":                {http.StatusNotFound, status(404, metav1.StatusReasonNotFound), apierrors.IsNotFound},
+		"it is another object, or changed": {http.StatusConflict, status(409, metav1.StatusReasonConflict), apierrors.IsConflict},
+		"the API server is overloaded":     {http.StatusTooManyRequests, status(429, metav1.StatusReasonTooManyRequests), apierrors.IsTooManyRequests},
+		"it is forbidden by a policy":      {http.StatusForbidden, status(403, metav1.StatusReasonForbidden), apierrors.IsForbidden},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -77,13 +77,13 @@ func TestDeletePod(t *testing.T) {
 			err := start(t, s).Delete(t.Context(), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "p"}},
 				client.Preconditions{UID: &uid, ResourceVersion: &version}, client.GracePeriodSeconds(grace))
 			if !test.want(err) {
-				t.Errorf("the error is %v", err)
+				t.Errorf("error %v, want none or the API server's", err)
 			}
 			if s.path != "DELETE /api/v1/namespaces/ns/pods/p" {
 				t.Errorf("the request was %s", s.path)
 			}
 			if !strings.Contains(s.accept, "as=PartialObjectMetadata") {
-				t.Errorf("it accepts %s, want metadata alone", s.accept)
+				t.Errorf("it accepts %s, want only metadata", s.accept)
 			}
 			of := s.options.Preconditions // S5
 			if of == nil || of.UID == nil || *of.UID != uid || of.ResourceVersion == nil || *of.ResourceVersion != version || s.options.GracePeriodSeconds == nil || *s.options.GracePeriodSeconds != grace {
@@ -108,8 +108,8 @@ func TestCreatePod(t *testing.T) {
 		"it is invalid":                     {http.StatusUnprocessableEntity, status(422, metav1.StatusReasonInvalid), apierrors.IsInvalid},
 		"admission failed":                  {http.StatusInternalServerError, status(500, metav1.StatusReasonInternalError), apierrors.IsInternalError},
 		"a namespace that is being deleted": {http.StatusForbidden, status(403, metav1.StatusReasonForbidden), apierrors.IsForbidden},
-		"an answer that is no metadata":     {http.StatusCreated, "no pod at all", func(err error) bool { return err != nil }},
-		"the API server has too much to do": {http.StatusTooManyRequests, status(429, metav1.StatusReasonTooManyRequests), apierrors.IsTooManyRequests},
+		"an answer that is no metadata":     {http.StatusCreated, "not a pod", func(err error) bool { return err != nil }},
+		"the API server is overloaded":      {http.StatusTooManyRequests, status(429, metav1.StatusReasonTooManyRequests), apierrors.IsTooManyRequests},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -117,7 +117,7 @@ func TestCreatePod(t *testing.T) {
 			created := pod()
 			err := start(t, s).Create(t.Context(), created, client.FieldOwner("everynode"))
 			if !test.want(err) {
-				t.Fatalf("the error is %v", err)
+				t.Fatalf("error %v, want none or the API server's", err)
 			}
 			if s.path != "POST /api/v1/namespaces/ns/pods?fieldManager=everynode" || !strings.Contains(s.accept, "as=PartialObjectMetadata") {
 				t.Errorf("the request was %s, and accepts %s", s.path, s.accept)
@@ -156,7 +156,7 @@ func TestCreateWhole(t *testing.T) {
 	}
 }
 
-// Whatever is no pod is controller-runtime's business.
+// Deletes of other objects are left to controller-runtime.
 func TestDeleteOther(t *testing.T) {
 	s := &server{code: http.StatusOK, body: `{"apiVersion":"v1","kind":"Status","status":"Success"}`}
 	if err := start(t, s).Delete(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "s"}}); err != nil {

@@ -22,12 +22,12 @@ func TestFitReasons(t *testing.T) {
 
 	tests := map[string]struct {
 		pod  *st.PodWrapper
-		on   []list // requests of the pods of the node
+		on   []list // requests of the node's pods
 		args runtime.Object
 		want *fwk.Status
 	}{
 		"room": {pod: pinned("n1").Req(list{"cpu": "2", "memory": "4Gi"})},
-		"memory is short": {
+		"insufficient memory": {
 			pod: pinned("n1").Req(list{"memory": "512Mi"}), on: []list{{"memory": "3896Mi"}},
 			want: fwk.NewStatus(fwk.Unschedulable, "insufficient memory: needs 512Mi, 200Mi free"),
 		},
@@ -35,7 +35,7 @@ func TestFitReasons(t *testing.T) {
 			pod: pinned("n1").Req(list{"memory": "64Gi"}), on: []list{{"memory": "1Gi"}},
 			want: fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "insufficient memory: needs 64Gi, the node has 4Gi"),
 		},
-		"less than nothing is free": {
+		"overcommitted node": {
 			pod: pinned("n1").Req(list{"cpu": "100m"}), on: []list{{"cpu": "3"}},
 			want: fwk.NewStatus(fwk.Unschedulable, "insufficient cpu: needs 100m, 0m free"),
 		},
@@ -43,7 +43,7 @@ func TestFitReasons(t *testing.T) {
 			pod: pinned("n1"), on: []list{{}, {}, {}},
 			want: fwk.NewStatus(fwk.Unschedulable, "too many pods: 3 of 3"),
 		},
-		"all is short, in order": {
+		"everything is insufficient, in order": {
 			pod: pinned("n1").Req(list{gpu: "1", fpga: "3", "hugepages-2Mi": "2Mi", "ephemeral-storage": "1Gi", "memory": "1Gi", "cpu": "500m"}),
 			on:  []list{{}, {gpu: "1", "hugepages-2Mi": "64Mi"}, {"cpu": "1600m", "memory": "4000Mi", "ephemeral-storage": "99.5Gi"}},
 			want: fwk.NewStatus(fwk.UnschedulableAndUnresolvable,
@@ -55,12 +55,12 @@ func TestFitReasons(t *testing.T) {
 				"insufficient example.com/gpu: needs 1, 0 free",
 				"insufficient hugepages-2Mi: needs 2Mi, 0Mi free"),
 		},
-		"what is ignored": {pod: pinned("n1").Req(list{fpga: "1", licence: "1"}), args: ignore},
-		"what is ignored, beside what is not": {
+		"an ignored resource": {pod: pinned("n1").Req(list{fpga: "1", licence: "1"}), args: ignore},
+		"an ignored resource, and another one": {
 			pod: pinned("n1").Req(list{fpga: "1", licence: "1", gpu: "2"}), args: ignore,
 			want: fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "insufficient example.com/gpu: needs 2, the node has 1"),
 		},
-		"not pinned, upstream's words": {
+		"not pinned: upstream's message": {
 			pod:  pinned("n1", "n2").Req(list{"memory": "64Gi"}),
 			want: fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "Insufficient memory"),
 		},
@@ -93,13 +93,13 @@ func TestFitArgs(t *testing.T) {
 		args      string
 		wantError string
 	}{
-		"none":                    {args: `{}`},
-		"resources":               {args: `{"ignoredResources": ["example.com/gpu"], "ignoredResourceGroups": ["example.com"]}`},
-		"a misspelt one":          {args: `{"ignoredResource": ["example.com/gpu"]}`, wantError: `unknown field "ignoredResource"`},
-		"scores":                  {args: `{"scoringStrategy": {"type": "LeastAllocated"}}`, wantError: `unknown field "scoringStrategy"`},
-		"what is no name":         {args: `{"ignoredResources": ["-"]}`, wantError: "ignoredResources[0]"},
-		"a group that is not one": {args: `{"ignoredResourceGroups": ["example.com/gpu"]}`, wantError: "ignoredResourceGroups[0]"},
-		"what is no list":         {args: `{"ignoredResources": "example.com/gpu"}`, wantError: "ignoredResources"},
+		"none":                {args: `{}`},
+		"resources":           {args: `{"ignoredResources": ["example.com/gpu"], "ignoredResourceGroups": ["example.com"]}`},
+		"a misspelt argument": {args: `{"ignoredResource": ["example.com/gpu"]}`, wantError: `unknown field "ignoredResource"`},
+		"scores":              {args: `{"scoringStrategy": {"type": "LeastAllocated"}}`, wantError: `unknown field "scoringStrategy"`},
+		"not a resource name": {args: `{"ignoredResources": ["-"]}`, wantError: "ignoredResources[0]"},
+		"an invalid group":    {args: `{"ignoredResourceGroups": ["example.com/gpu"]}`, wantError: "ignoredResourceGroups[0]"},
+		"not a list":          {args: `{"ignoredResources": "example.com/gpu"}`, wantError: "ignoredResources"},
 	}
 	c := newCluster(t, nil, nil, nil)
 	for name, test := range tests {
@@ -121,23 +121,23 @@ func TestFitArgs(t *testing.T) {
 func TestBytesInTheirOwnUnit(t *testing.T) {
 	tests := map[string]struct {
 		n              int64
-		wantUp, wantDn string // wantDn is wantUp when empty
+		wantUp, wantDn string // wantDn defaults to wantUp
 	}{
-		"nothing":               {n: 0, wantUp: "0"},
-		"bytes":                 {n: 1023, wantUp: "1023"},
-		"Ki":                    {n: 4 * ki, wantUp: "4Ki"},
-		"some more than Ki":     {n: 4*ki + 1, wantUp: "5Ki", wantDn: "4Ki"},
-		"almost one Mi":         {n: mi - 1, wantUp: "1Mi", wantDn: "1023Ki"},
-		"Mi":                    {n: 200 * mi, wantUp: "200Mi"},
-		"some more than Mi":     {n: 200*mi + 1, wantUp: "201Mi", wantDn: "200Mi"},
-		"almost one Gi":         {n: gi - 1, wantUp: "1Gi", wantDn: "1023Mi"},
-		"Gi":                    {n: 3 * gi, wantUp: "3Gi"},
-		"no whole Gi":           {n: 3*gi + 512*mi, wantUp: "3584Mi"},
-		"many Gi":               {n: 31*gi + 717*mi, wantUp: "31.8Gi", wantDn: "31.7Gi"},
-		"almost many whole Gi":  {n: 32*gi - 2*mi, wantUp: "32Gi", wantDn: "31.9Gi"},
-		"decimal":               {n: 500_000_000, wantUp: "477Mi", wantDn: "476Mi"},
-		"most of all":           {n: math.MaxInt64, wantUp: "8589934592Gi", wantDn: "8589934591.9Gi"},
-		"what people write: 1G": {n: 1_000_000_000, wantUp: "954Mi", wantDn: "953Mi"},
+		"nothing":              {n: 0, wantUp: "0"},
+		"bytes":                {n: 1023, wantUp: "1023"},
+		"Ki":                   {n: 4 * ki, wantUp: "4Ki"},
+		"a little above 1Ki":   {n: 4*ki + 1, wantUp: "5Ki", wantDn: "4Ki"},
+		"almost one Mi":        {n: mi - 1, wantUp: "1Mi", wantDn: "1023Ki"},
+		"Mi":                   {n: 200 * mi, wantUp: "200Mi"},
+		"a little above 1Mi":   {n: 200*mi + 1, wantUp: "201Mi", wantDn: "200Mi"},
+		"almost one Gi":        {n: gi - 1, wantUp: "1Gi", wantDn: "1023Mi"},
+		"Gi":                   {n: 3 * gi, wantUp: "3Gi"},
+		"a fraction of Gi":     {n: 3*gi + 512*mi, wantUp: "3584Mi"},
+		"many Gi":              {n: 31*gi + 717*mi, wantUp: "31.8Gi", wantDn: "31.7Gi"},
+		"almost many whole Gi": {n: 32*gi - 2*mi, wantUp: "32Gi", wantDn: "31.9Gi"},
+		"decimal":              {n: 500_000_000, wantUp: "477Mi", wantDn: "476Mi"},
+		"the maximum":          {n: math.MaxInt64, wantUp: "8589934592Gi", wantDn: "8589934591.9Gi"},
+		"a decimal suffix: 1G": {n: 1_000_000_000, wantUp: "954Mi", wantDn: "953Mi"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -11,8 +11,8 @@ import (
 	"github.com/everynode/everynode/internal/schedtest"
 )
 
-// No hint walks through a large pod: the one that waits is woken when the event is of its node, and
-// sleeps when it is not.
+// No hint walks through a large pod: a waiting pod is woken by every event of its
+// node, and by no other.
 func TestHintsDoNotLookThroughLargePods(t *testing.T) {
 	asked := 0
 	hint := ofItsNode(func(klog.Logger, *corev1.Pod, any, any) (fwk.QueueingHint, error) {
@@ -29,9 +29,9 @@ func TestHintsDoNotLookThroughLargePods(t *testing.T) {
 			waits, gone *corev1.Pod
 			want        fwk.QueueingHint
 		}{
-			"a large pod waits, another of its node goes": {large, schedtest.Twin("q").Obj(), fwk.Queue},
-			"a large pod waits, another node's goes":      {large, elsewhere, fwk.QueueSkip},
-			"a large pod of the node goes":                {ordinary, gone, fwk.Queue},
+			"a large pod waits, a pod of its node is deleted":     {large, schedtest.Twin("q").Obj(), fwk.Queue},
+			"a large pod waits, a pod of another node is deleted": {large, elsewhere, fwk.QueueSkip},
+			"a large pod of the node is deleted":                  {ordinary, gone, fwk.Queue},
 		}
 		for name, test := range tests {
 			t.Run(kind+": "+name, func(t *testing.T) {
@@ -42,7 +42,7 @@ func TestHintsDoNotLookThroughLargePods(t *testing.T) {
 		}
 	}
 	if asked > 0 {
-		t.Errorf("the in-tree hint was asked %d times about a large pod", asked)
+		t.Errorf("the in-tree hint was called %d times for a large pod", asked)
 	}
 }
 

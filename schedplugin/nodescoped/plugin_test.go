@@ -25,7 +25,7 @@ import (
 	"github.com/everynode/everynode/internal/schedtest"
 )
 
-// pinned is a pod that waits for nodes.
+// pinned returns a waiting pod that is pinned to nodes.
 func pinned(nodes ...string) *st.PodWrapper {
 	return st.MakePod().Namespace("ns").Name("p").UID("uid-p").NodeAffinity(&corev1.NodeAffinity{
 		RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{
@@ -34,13 +34,13 @@ func pinned(nodes ...string) *st.PodWrapper {
 	})
 }
 
-// cluster is what plugins find in a handle.
+// cluster is a handle of plugins.
 type cluster struct {
 	fwk.Handle
 	factory informers.SharedInformerFactory
 }
 
-// newCluster has objects in the stores of a handle's informers; none of them runs.
+// newCluster returns a handle whose informers' stores contain the objects; the informers do not run.
 func newCluster(tb testing.TB, claims []*corev1.PersistentVolumeClaim, volumes []*corev1.PersistentVolume, limits []*storagev1.CSINode) *cluster {
 	tb.Helper()
 	factory := informers.NewSharedInformerFactory(fake.NewClientset(), 0)
@@ -62,13 +62,13 @@ func newCluster(tb testing.TB, claims []*corev1.PersistentVolumeClaim, volumes [
 	return &cluster{Handle: handle, factory: factory}
 }
 
-// ours is a plugin of the registry.
+// ours returns a plugin of the registry.
 func (c *cluster) ours(tb testing.TB, name string, args runtime.Object) inTree {
 	tb.Helper()
 	return made(tb, Registry()[name], args, c)
 }
 
-// upstreams is the in-tree plugin of the same name without the prefix.
+// upstreams returns the in-tree plugin of the same name without the prefix.
 func (c *cluster) upstreams(tb testing.TB, name string, args *FitArgs) inTree {
 	tb.Helper()
 	var typed runtime.Object
@@ -90,7 +90,7 @@ func made(tb testing.TB, factory frameworkruntime.PluginFactory, args runtime.Ob
 	return plugin.(inTree)
 }
 
-// nodeInfo is a node with pods on it.
+// nodeInfo returns a node with pods.
 func nodeInfo(node *corev1.Node, pods ...*corev1.Pod) *framework.NodeInfo {
 	info := framework.NewNodeInfo(pods...)
 	info.SetNode(node)
@@ -109,7 +109,7 @@ func verdict(ctx context.Context, plugin inTree, pod *corev1.Pod, node fwk.NodeI
 	return plugin.Filter(ctx, state, pod, node)
 }
 
-// reasons of a status, which has none when it is nil.
+// reasons returns the reasons of a status, none if it is nil.
 func reasons(status *fwk.Status) []string {
 	if status == nil {
 		return nil
@@ -117,7 +117,7 @@ func reasons(status *fwk.Status) []string {
 	return status.Reasons()
 }
 
-// A plugin offers the extension points that it has something to say at, and no other.
+// A plugin implements only the extension points that it needs.
 func TestExtensionPoints(t *testing.T) {
 	c := newCluster(t, nil, nil, nil)
 	for name := range Registry() {
@@ -127,7 +127,7 @@ func TestExtensionPoints(t *testing.T) {
 				t.Errorf("Name = %s, want %s", plugin.Name(), name)
 			}
 			if plugin.PreFilterExtensions() != nil {
-				t.Error("PreFilterExtensions, want none, as upstream")
+				t.Error("PreFilterExtensions, want none, as in upstream")
 			}
 			for point, offered := range map[string]bool{
 				"PreEnqueue": is[fwk.PreEnqueuePlugin](plugin), "PostFilter": is[fwk.PostFilterPlugin](plugin),
@@ -136,7 +136,7 @@ func TestExtensionPoints(t *testing.T) {
 				"Reserve":        is[fwk.ReservePlugin](plugin), "PreBind": is[fwk.PreBindPlugin](plugin), "Bind": is[fwk.BindPlugin](plugin),
 			} {
 				if offered {
-					t.Errorf("%s is offered", point)
+					t.Errorf("%s is implemented", point)
 				}
 			}
 		})
@@ -148,8 +148,8 @@ func is[T any](plugin fwk.Plugin) bool {
 	return ok
 }
 
-// No event of upstream's is lost, and a later Kubernetes that registers events of all pods, whose
-// hints would not be scoped, does not pass unseen.
+// All of upstream's events are registered. The test fails if a later Kubernetes registers
+// events of all pods, whose hints cannot be scoped.
 func TestEventsAreUpstreams(t *testing.T) {
 	c := newCluster(t, nil, nil, nil)
 	for name := range Registry() {
@@ -177,7 +177,7 @@ func events(registered []fwk.ClusterEventWithHint) (events []fwk.ClusterEvent) {
 	return events
 }
 
-// room is a pod of a node with what any of the plugins could wait for.
+// room returns a pod of a node with everything that any of the plugins may wait for.
 func room(node string) *st.PodWrapper {
 	return st.MakePod().Namespace("ns").Name("q").UID("uid-q").Node(node).HostPort(80).PVC("claim").Req(map[corev1.ResourceName]string{corev1.ResourceCPU: "1"})
 }
@@ -210,7 +210,7 @@ func TestQueueingHints(t *testing.T) {
 
 	tests := map[string]struct {
 		plugin   string
-		pod      *corev1.Pod // waiting when nil
+		pod      *corev1.Pod // defaults to waiting
 		resource fwk.EventResource
 		action   fwk.ActionType
 		before   any
@@ -218,50 +218,50 @@ func TestQueueingHints(t *testing.T) {
 		want     fwk.QueueingHint
 		wantErr  bool
 	}{
-		"fit: a pod of the node is deleted":           {plugin: NodeResourcesFit, resource: fwk.AssignedPod, action: fwk.Delete, before: room("n1").Obj(), want: fwk.Queue},
-		"fit: a pod of another node is":               {plugin: NodeResourcesFit, resource: fwk.AssignedPod, action: fwk.Delete, before: room("n2").Obj(), want: fwk.QueueSkip},
-		"fit: a pod nominated for the node is":        {plugin: NodeResourcesFit, resource: fwk.AssignedPod, action: fwk.Delete, before: nominated("n1"), want: fwk.Queue},
-		"fit: a pod nominated for another is":         {plugin: NodeResourcesFit, resource: fwk.AssignedPod, action: fwk.Delete, before: nominated("n2"), want: fwk.QueueSkip},
-		"fit: a pod nominated here, bound there, is":  {plugin: NodeResourcesFit, resource: fwk.AssignedPod, action: fwk.Delete, before: room("n2").NominatedNodeName("n1").Obj(), want: fwk.QueueSkip},
-		"fit: a pod of no node is":                    {plugin: NodeResourcesFit, resource: fwk.AssignedPod, action: fwk.Delete, before: room("").Obj(), want: fwk.QueueSkip},
-		"fit: what is no pod is":                      {plugin: NodeResourcesFit, resource: fwk.AssignedPod, action: fwk.Delete, before: claim("claim"), want: fwk.Queue, wantErr: true},
-		"fit: a pod of the node shrinks":              {plugin: NodeResourcesFit, resource: fwk.AssignedPod, action: fwk.UpdatePodScaleDown, before: room("n1").Obj(), after: smaller("n1"), want: fwk.Queue},
-		"fit: a pod of another node shrinks":          {plugin: NodeResourcesFit, resource: fwk.AssignedPod, action: fwk.UpdatePodScaleDown, before: room("n2").Obj(), after: smaller("n2"), want: fwk.QueueSkip},
-		"fit: the pod shrinks":                        {plugin: NodeResourcesFit, resource: fwk.TargetPod, action: fwk.UpdatePodScaleDown, before: waiting, after: waiting, want: fwk.Queue},
-		"fit: the node comes":                         {plugin: NodeResourcesFit, resource: fwk.Node, action: fwk.Add, after: node("n1", "1"), want: fwk.Queue},
-		"fit: the node comes, too small":              {plugin: NodeResourcesFit, resource: fwk.Node, action: fwk.Add, after: node("n1", "500m"), want: fwk.QueueSkip},
-		"fit: another node comes":                     {plugin: NodeResourcesFit, resource: fwk.Node, action: fwk.Add, after: node("n2", "1"), want: fwk.QueueSkip},
-		"fit: the node grows":                         {plugin: NodeResourcesFit, resource: fwk.Node, action: fwk.UpdateNodeAllocatable, before: node("n1", "500m"), after: node("n1", "1"), want: fwk.Queue},
-		"fit: another node grows":                     {plugin: NodeResourcesFit, resource: fwk.Node, action: fwk.UpdateNodeAllocatable, before: node("n2", "500m"), after: node("n2", "1"), want: fwk.QueueSkip},
-		"fit: not pinned, a pod of any node":          {plugin: NodeResourcesFit, pod: notPinned, resource: fwk.AssignedPod, action: fwk.Delete, before: room("n3").Obj(), want: fwk.Queue},
-		"fit: not pinned, any node comes":             {plugin: NodeResourcesFit, pod: notPinned, resource: fwk.Node, action: fwk.Add, after: node("n3", "1"), want: fwk.Queue},
-		"ports: a pod of the node is deleted":         {plugin: NodePorts, resource: fwk.AssignedPod, action: fwk.Delete, before: room("n1").Obj(), want: fwk.Queue},
-		"ports: one with other ports is":              {plugin: NodePorts, resource: fwk.AssignedPod, action: fwk.Delete, before: st.MakePod().Node("n1").HostPort(81).Obj(), want: fwk.QueueSkip},
-		"ports: a pod of another node is":             {plugin: NodePorts, resource: fwk.AssignedPod, action: fwk.Delete, before: room("n2").Obj(), want: fwk.QueueSkip},
-		"ports: a pod nominated for another is":       {plugin: NodePorts, resource: fwk.AssignedPod, action: fwk.Delete, before: nominated("n2"), want: fwk.QueueSkip},
-		"ports: the node comes":                       {plugin: NodePorts, resource: fwk.Node, action: fwk.Add, after: node("n1", "1"), want: fwk.Queue},
-		"ports: another node comes":                   {plugin: NodePorts, resource: fwk.Node, action: fwk.Add, after: node("n2", "1"), want: fwk.QueueSkip},
-		"ports: not pinned, any node comes":           {plugin: NodePorts, pod: notPinned, resource: fwk.Node, action: fwk.Add, after: node("n3", "1"), want: fwk.Queue},
-		"volumes: a pod of the node is deleted":       {plugin: NodeVolumeLimits, resource: fwk.AssignedPod, action: fwk.Delete, before: room("n1").Obj(), want: fwk.Queue},
-		"volumes: a pod of another node is":           {plugin: NodeVolumeLimits, resource: fwk.AssignedPod, action: fwk.Delete, before: room("n2").Obj(), want: fwk.QueueSkip},
-		"volumes: the node's limits come":             {plugin: NodeVolumeLimits, resource: fwk.CSINode, action: fwk.Add, after: csiNode("n1", 1), want: fwk.Queue},
-		"volumes: another node's come":                {plugin: NodeVolumeLimits, resource: fwk.CSINode, action: fwk.Add, after: csiNode("n2", 1), want: fwk.QueueSkip},
-		"volumes: the node's limits grow":             {plugin: NodeVolumeLimits, resource: fwk.CSINode, action: fwk.Update, before: csiNode("n1", 1), after: csiNode("n1", 2), want: fwk.Queue},
-		"volumes: the node's limits shrink":           {plugin: NodeVolumeLimits, resource: fwk.CSINode, action: fwk.Update, before: csiNode("n1", 2), after: csiNode("n1", 1), want: fwk.QueueSkip},
-		"volumes: another node's grow":                {plugin: NodeVolumeLimits, resource: fwk.CSINode, action: fwk.Update, before: csiNode("n2", 1), after: csiNode("n2", 2), want: fwk.QueueSkip},
-		"volumes: one is detached from the node":      {plugin: NodeVolumeLimits, resource: fwk.VolumeAttachment, action: fwk.Delete, before: attachment("n1"), want: fwk.Queue},
-		"volumes: one is detached from another":       {plugin: NodeVolumeLimits, resource: fwk.VolumeAttachment, action: fwk.Delete, before: attachment("n2"), want: fwk.QueueSkip},
-		"volumes: the claim comes":                    {plugin: NodeVolumeLimits, resource: fwk.PersistentVolumeClaim, action: fwk.Add, after: claim("claim"), want: fwk.Queue},
-		"volumes: another claim comes":                {plugin: NodeVolumeLimits, resource: fwk.PersistentVolumeClaim, action: fwk.Add, after: claim("other"), want: fwk.QueueSkip},
-		"unschedulable: the node is uncordoned":       {plugin: NodeUnschedulable, resource: fwk.Node, action: fwk.UpdateNodeTaint, before: st.MakeNode().Name("n1").Unschedulable(true).Obj(), after: node("n1", "1"), want: fwk.Queue},
-		"unschedulable: another is":                   {plugin: NodeUnschedulable, resource: fwk.Node, action: fwk.UpdateNodeTaint, before: st.MakeNode().Name("n2").Unschedulable(true).Obj(), after: node("n2", "1"), want: fwk.QueueSkip},
-		"unschedulable: the pod tolerates it":         {plugin: NodeUnschedulable, resource: fwk.TargetPod, action: fwk.UpdatePodToleration, before: waiting, after: pinned("n1").Toleration(corev1.TaintNodeUnschedulable).Obj(), want: fwk.Queue},
-		"taints: the node's goes":                     {plugin: TaintToleration, resource: fwk.Node, action: fwk.UpdateNodeTaint, before: tainted("n1"), after: node("n1", "1"), want: fwk.Queue},
-		"taints: another node's goes":                 {plugin: TaintToleration, resource: fwk.Node, action: fwk.UpdateNodeTaint, before: tainted("n2"), after: node("n2", "1"), want: fwk.QueueSkip},
-		"taints: the pod tolerates it":                {plugin: TaintToleration, resource: fwk.TargetPod, action: fwk.UpdatePodToleration, before: waiting, after: pinned("n1").Toleration("k").Obj(), want: fwk.Queue},
-		"features: the node declares one":             {plugin: NodeDeclaredFeatures, resource: fwk.Node, action: fwk.UpdateNodeDeclaredFeature, before: node("n1", "1"), after: declares("n1"), want: fwk.Queue},
-		"features: another node declares one":         {plugin: NodeDeclaredFeatures, resource: fwk.Node, action: fwk.UpdateNodeDeclaredFeature, before: node("n2", "1"), after: declares("n2"), want: fwk.QueueSkip},
-		"features: the pod asks for the same as ever": {plugin: NodeDeclaredFeatures, resource: fwk.TargetPod, action: fwk.Update, before: waiting, after: waiting, want: fwk.QueueSkip},
+		"fit: a pod of the node is deleted":                               {plugin: NodeResourcesFit, resource: fwk.AssignedPod, action: fwk.Delete, before: room("n1").Obj(), want: fwk.Queue},
+		"fit: a pod of another node is deleted":                           {plugin: NodeResourcesFit, resource: fwk.AssignedPod, action: fwk.Delete, before: room("n2").Obj(), want: fwk.QueueSkip},
+		"fit: a pod nominated for the node is deleted":                    {plugin: NodeResourcesFit, resource: fwk.AssignedPod, action: fwk.Delete, before: nominated("n1"), want: fwk.Queue},
+		"fit: a pod nominated for another node is deleted":                {plugin: NodeResourcesFit, resource: fwk.AssignedPod, action: fwk.Delete, before: nominated("n2"), want: fwk.QueueSkip},
+		"fit: a pod nominated for the node, bound to another, is deleted": {plugin: NodeResourcesFit, resource: fwk.AssignedPod, action: fwk.Delete, before: room("n2").NominatedNodeName("n1").Obj(), want: fwk.QueueSkip},
+		"fit: a pod without a node is deleted":                            {plugin: NodeResourcesFit, resource: fwk.AssignedPod, action: fwk.Delete, before: room("").Obj(), want: fwk.QueueSkip},
+		"fit: an object that is not a pod is deleted":                     {plugin: NodeResourcesFit, resource: fwk.AssignedPod, action: fwk.Delete, before: claim("claim"), want: fwk.Queue, wantErr: true},
+		"fit: a pod of the node shrinks":                                  {plugin: NodeResourcesFit, resource: fwk.AssignedPod, action: fwk.UpdatePodScaleDown, before: room("n1").Obj(), after: smaller("n1"), want: fwk.Queue},
+		"fit: a pod of another node shrinks":                              {plugin: NodeResourcesFit, resource: fwk.AssignedPod, action: fwk.UpdatePodScaleDown, before: room("n2").Obj(), after: smaller("n2"), want: fwk.QueueSkip},
+		"fit: the pod shrinks":                                            {plugin: NodeResourcesFit, resource: fwk.TargetPod, action: fwk.UpdatePodScaleDown, before: waiting, after: waiting, want: fwk.Queue},
+		"fit: the node is added":                                          {plugin: NodeResourcesFit, resource: fwk.Node, action: fwk.Add, after: node("n1", "1"), want: fwk.Queue},
+		"fit: the node is added, too small":                               {plugin: NodeResourcesFit, resource: fwk.Node, action: fwk.Add, after: node("n1", "500m"), want: fwk.QueueSkip},
+		"fit: another node is added":                                      {plugin: NodeResourcesFit, resource: fwk.Node, action: fwk.Add, after: node("n2", "1"), want: fwk.QueueSkip},
+		"fit: the node grows":                                             {plugin: NodeResourcesFit, resource: fwk.Node, action: fwk.UpdateNodeAllocatable, before: node("n1", "500m"), after: node("n1", "1"), want: fwk.Queue},
+		"fit: another node grows":                                         {plugin: NodeResourcesFit, resource: fwk.Node, action: fwk.UpdateNodeAllocatable, before: node("n2", "500m"), after: node("n2", "1"), want: fwk.QueueSkip},
+		"fit: not pinned, a pod of any node":                              {plugin: NodeResourcesFit, pod: notPinned, resource: fwk.AssignedPod, action: fwk.Delete, before: room("n3").Obj(), want: fwk.Queue},
+		"fit: not pinned, any node is added":                              {plugin: NodeResourcesFit, pod: notPinned, resource: fwk.Node, action: fwk.Add, after: node("n3", "1"), want: fwk.Queue},
+		"ports: a pod of the node is deleted":                             {plugin: NodePorts, resource: fwk.AssignedPod, action: fwk.Delete, before: room("n1").Obj(), want: fwk.Queue},
+		"ports: a pod with other ports is deleted":                        {plugin: NodePorts, resource: fwk.AssignedPod, action: fwk.Delete, before: st.MakePod().Node("n1").HostPort(81).Obj(), want: fwk.QueueSkip},
+		"ports: a pod of another node is deleted":                         {plugin: NodePorts, resource: fwk.AssignedPod, action: fwk.Delete, before: room("n2").Obj(), want: fwk.QueueSkip},
+		"ports: a pod nominated for another node is deleted":              {plugin: NodePorts, resource: fwk.AssignedPod, action: fwk.Delete, before: nominated("n2"), want: fwk.QueueSkip},
+		"ports: the node is added":                                        {plugin: NodePorts, resource: fwk.Node, action: fwk.Add, after: node("n1", "1"), want: fwk.Queue},
+		"ports: another node is added":                                    {plugin: NodePorts, resource: fwk.Node, action: fwk.Add, after: node("n2", "1"), want: fwk.QueueSkip},
+		"ports: not pinned, any node is added":                            {plugin: NodePorts, pod: notPinned, resource: fwk.Node, action: fwk.Add, after: node("n3", "1"), want: fwk.Queue},
+		"volumes: a pod of the node is deleted":                           {plugin: NodeVolumeLimits, resource: fwk.AssignedPod, action: fwk.Delete, before: room("n1").Obj(), want: fwk.Queue},
+		"volumes: a pod of another node is deleted":                       {plugin: NodeVolumeLimits, resource: fwk.AssignedPod, action: fwk.Delete, before: room("n2").Obj(), want: fwk.QueueSkip},
+		"volumes: the node's limits are added":                            {plugin: NodeVolumeLimits, resource: fwk.CSINode, action: fwk.Add, after: csiNode("n1", 1), want: fwk.Queue},
+		"volumes: another node's limits are added":                        {plugin: NodeVolumeLimits, resource: fwk.CSINode, action: fwk.Add, after: csiNode("n2", 1), want: fwk.QueueSkip},
+		"volumes: the node's limits grow":                                 {plugin: NodeVolumeLimits, resource: fwk.CSINode, action: fwk.Update, before: csiNode("n1", 1), after: csiNode("n1", 2), want: fwk.Queue},
+		"volumes: the node's limits shrink":                               {plugin: NodeVolumeLimits, resource: fwk.CSINode, action: fwk.Update, before: csiNode("n1", 2), after: csiNode("n1", 1), want: fwk.QueueSkip},
+		"volumes: another node's limits grow":                             {plugin: NodeVolumeLimits, resource: fwk.CSINode, action: fwk.Update, before: csiNode("n2", 1), after: csiNode("n2", 2), want: fwk.QueueSkip},
+		"volumes: a volume is detached from the node":                     {plugin: NodeVolumeLimits, resource: fwk.VolumeAttachment, action: fwk.Delete, before: attachment("n1"), want: fwk.Queue},
+		"volumes: a volume is detached from another node":                 {plugin: NodeVolumeLimits, resource: fwk.VolumeAttachment, action: fwk.Delete, before: attachment("n2"), want: fwk.QueueSkip},
+		"volumes: the claim is added":                                     {plugin: NodeVolumeLimits, resource: fwk.PersistentVolumeClaim, action: fwk.Add, after: claim("claim"), want: fwk.Queue},
+		"volumes: another claim is added":                                 {plugin: NodeVolumeLimits, resource: fwk.PersistentVolumeClaim, action: fwk.Add, after: claim("other"), want: fwk.QueueSkip},
+		"unschedulable: the node is uncordoned":                           {plugin: NodeUnschedulable, resource: fwk.Node, action: fwk.UpdateNodeTaint, before: st.MakeNode().Name("n1").Unschedulable(true).Obj(), after: node("n1", "1"), want: fwk.Queue},
+		"unschedulable: another node is uncordoned":                       {plugin: NodeUnschedulable, resource: fwk.Node, action: fwk.UpdateNodeTaint, before: st.MakeNode().Name("n2").Unschedulable(true).Obj(), after: node("n2", "1"), want: fwk.QueueSkip},
+		"unschedulable: the pod tolerates it":                             {plugin: NodeUnschedulable, resource: fwk.TargetPod, action: fwk.UpdatePodToleration, before: waiting, after: pinned("n1").Toleration(corev1.TaintNodeUnschedulable).Obj(), want: fwk.Queue},
+		"taints: the node's taint is removed":                             {plugin: TaintToleration, resource: fwk.Node, action: fwk.UpdateNodeTaint, before: tainted("n1"), after: node("n1", "1"), want: fwk.Queue},
+		"taints: another node's taint is removed":                         {plugin: TaintToleration, resource: fwk.Node, action: fwk.UpdateNodeTaint, before: tainted("n2"), after: node("n2", "1"), want: fwk.QueueSkip},
+		"taints: the pod tolerates it":                                    {plugin: TaintToleration, resource: fwk.TargetPod, action: fwk.UpdatePodToleration, before: waiting, after: pinned("n1").Toleration("k").Obj(), want: fwk.Queue},
+		"features: the node declares a feature":                           {plugin: NodeDeclaredFeatures, resource: fwk.Node, action: fwk.UpdateNodeDeclaredFeature, before: node("n1", "1"), after: declares("n1"), want: fwk.Queue},
+		"features: another node declares a feature":                       {plugin: NodeDeclaredFeatures, resource: fwk.Node, action: fwk.UpdateNodeDeclaredFeature, before: node("n2", "1"), after: declares("n2"), want: fwk.QueueSkip},
+		"features: the pod's requirements do not change":                  {plugin: NodeDeclaredFeatures, resource: fwk.TargetPod, action: fwk.Update, before: waiting, after: waiting, want: fwk.QueueSkip},
 	}
 	c := newCluster(t, nil, nil, nil)
 	for name, test := range tests {
@@ -288,13 +288,13 @@ func TestNewRefusesArgs(t *testing.T) {
 				want = `unknown field "nodes"`
 			}
 			if _, err := factory(schedtest.Quiet(t), args, c); err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), want) {
-				t.Errorf("error %v, want one that names %s and says %q", err, name, want)
+				t.Errorf("error %v, want one with %s and %q", err, name, want)
 			}
 		})
 	}
 }
 
-// What does not concern resources keeps upstream's words.
+// Reasons that do not concern resources keep upstream's text.
 func TestReasonsAreUpstreams(t *testing.T) {
 	c := newCluster(t, nil, nil, nil)
 	status := verdict(schedtest.Quiet(t), c.ours(t, NodePorts, nil), pinned("n1").HostPort(80).Obj(), nodeInfo(st.MakeNode().Name("n1").Obj(), room("n1").Obj()))

@@ -18,11 +18,11 @@ import (
 
 func emptyState() fwk.CycleState { return framework.NewCycleState() }
 
-// userNamespaces is a feature that nodes declare and that drawn pods may need.
+// userNamespaces is a feature that nodes declare and that random pods may need.
 const userNamespaces = "UserNamespacesHostNetworkSupport"
 
-// Whatever a node and its pods are like, a pod is let in and kept out as upstream does it, with as
-// many reasons.
+// For random nodes and pods, a pod is admitted and refused as by upstream, with the same
+// number of reasons.
 func TestVerdictsAreUpstreams(t *testing.T) {
 	ctx := schedtest.Quiet(t)
 	seen := map[string]map[fwk.Code]int{}
@@ -49,7 +49,7 @@ func TestVerdictsAreUpstreams(t *testing.T) {
 	})
 	for name, codes := range seen {
 		if len(codes) < 2 {
-			t.Errorf("%s: every pod met with %v: nothing is compared", name, codes)
+			t.Errorf("%s: the result was %v for every pod: the comparison is meaningless", name, codes)
 		}
 	}
 }
@@ -63,7 +63,7 @@ func drawArgs(rt *rapid.T) *FitArgs {
 	}
 }
 
-// drawCluster has the claims a and b, bound to volumes, and limits of the node n1.
+// drawCluster draws a cluster with the claims a and b, bound to volumes, and limits of the node n1.
 func drawCluster(t *testing.T, rt *rapid.T) *cluster {
 	var claims []*corev1.PersistentVolumeClaim
 	var volumes []*corev1.PersistentVolume

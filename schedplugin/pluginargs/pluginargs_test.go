@@ -53,6 +53,6 @@ func TestNone(t *testing.T) {
 		t.Errorf("without args: %v", err)
 	}
 	if err := None("P", &runtime.Unknown{}); err == nil || !strings.Contains(err.Error(), "plugin P takes no arguments") {
-		t.Errorf("with args: %v, want it refused", err)
+		t.Errorf("with args: %v, want an error", err)
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/everynode/everynode/internal/schedtest"
 )
 
-// A daemon's pod in a cluster of 1,000 nodes with 2,000 pods that avoid their like on their node.
+// A daemon's pod in a cluster of 1,000 nodes with 2,000 pods with anti-affinity to each other on their node.
 func BenchmarkPlacing(b *testing.B) {
 	var nodes []*corev1.Node
 	var pods []*corev1.Pod

@@ -8,8 +8,8 @@
 // preemption dry runs and nominated pods are handled correctly by construction.
 //
 // The in-tree plugin is called, at its cost, when the answer may depend on other nodes:
-//   - the pod has required affinity, even of topology kubernetes.io/hostname: the first pod of a group that
-//     wants to be together is admitted when no pod anywhere matches.
+//   - the pod has required affinity, even of topology kubernetes.io/hostname: the first pod of a group
+//     with affinity to itself is admitted when no pod anywhere matches.
 //   - the pod has required anti-affinity of another topology.
 //   - some pod has required anti-affinity of another topology (see reach.go).
 //   - the pod is not pinned, or is bound and in the queue for a resize.

@@ -117,14 +117,14 @@ func (p *PodAffinity) RemovePod(ctx context.Context, state fwk.CycleState, pod *
 	return p.unlessKept(state, func() *fwk.Status { return p.inTree.RemovePod(ctx, state, pod, removed, node) })
 }
 
-func (p *PodAffinity) unlessKept(state fwk.CycleState, tell func() *fwk.Status) *fwk.Status {
+func (p *PodAffinity) unlessKept(state fwk.CycleState, inTree func() *fwk.Status) *fwk.Status {
 	switch keeper, err := keeperIn(state); {
 	case err != nil:
 		return fwk.AsStatus(err)
 	case keeper != nil:
 		return nil
 	}
-	return tell()
+	return inTree()
 }
 
 // New creates the plugin. It takes no arguments: those of the in-tree plugin only affect scores.

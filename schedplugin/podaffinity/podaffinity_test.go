@@ -28,12 +28,12 @@ func init() { metrics.Register() }
 
 const zone = corev1.LabelTopologyZone
 
-// pod is a pod of the app a.
+// pod returns a pod of the app a.
 func pod(name string) *st.PodWrapper {
 	return st.MakePod().Namespace("ns").Name(name).UID("uid-"+name).Label("app", "a")
 }
 
-// pinned is a pod of the app a that waits for nodes.
+// pinned returns a waiting pod of the app a that is pinned to nodes.
 func pinned(nodes ...string) *st.PodWrapper {
 	return pod("p").NodeAffinity(&corev1.NodeAffinity{
 		RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{
@@ -77,15 +77,15 @@ func namespace(name, team string) *corev1.Namespace {
 	return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"team": team}}}
 }
 
-// cluster has the plugin, upstream's, and what both see.
+// cluster has the plugin, upstream's, and the state that both see.
 type cluster struct {
 	ours, upstreams inTree
 	nodes           fwk.SharedLister
 	factory         informers.SharedInformerFactory
 }
 
-// newCluster has pods and nodes in a snapshot, and pods and namespaces in the informers' stores;
-// pods that wait are in the stores alone.
+// newCluster returns a cluster with pods and nodes in a snapshot, and pods and namespaces in the informers'
+// stores; waiting pods are only in the stores.
 func newCluster(tb testing.TB, nodes []*corev1.Node, pods []*corev1.Pod, namespaces ...*corev1.Namespace) *cluster {
 	tb.Helper()
 	factory := informers.NewSharedInformerFactory(fake.NewClientset(), 0)
@@ -109,7 +109,7 @@ func newCluster(tb testing.TB, nodes []*corev1.Node, pods []*corev1.Pod, namespa
 	return &cluster{ours: ours, upstreams: ours.inTree, nodes: snapshot, factory: factory}
 }
 
-// node is a copy of one, which a dry run may change.
+// node returns a copy of a node, which a dry run may change.
 func (c *cluster) node(tb testing.TB, name string) fwk.NodeInfo {
 	tb.Helper()
 	info, err := c.nodes.NodeInfos().Get(name)
@@ -139,7 +139,7 @@ func (c *cluster) cycle(tb testing.TB, plugin inTree, pod *corev1.Pod) *cycle {
 	return made
 }
 
-// verdict on a node, as the framework asks for it.
+// verdict filters a node as the framework does.
 func (c *cycle) verdict(node fwk.NodeInfo) *fwk.Status {
 	if c.skipped || !c.refused.IsSuccess() {
 		return c.refused
@@ -147,7 +147,7 @@ func (c *cycle) verdict(node fwk.NodeInfo) *fwk.Status {
 	return c.plugin.Filter(c.ctx, c.state, c.pod, node)
 }
 
-// remove takes a pod from a node, as preemption's dry run does.
+// remove removes a pod from a node, as preemption's dry run does.
 func (c *cycle) remove(tb testing.TB, node fwk.NodeInfo, pod fwk.PodInfo) {
 	tb.Helper()
 	schedtest.Must(tb, node.RemovePod(klog.FromContext(c.ctx), pod.GetPod()))
@@ -156,7 +156,7 @@ func (c *cycle) remove(tb testing.TB, node fwk.NodeInfo, pod fwk.PodInfo) {
 	}
 }
 
-// add puts a pod on a node, as is done with nominated pods.
+// add adds a pod to a node, as the framework does with nominated pods.
 func (c *cycle) add(tb testing.TB, node fwk.NodeInfo, pod fwk.PodInfo) {
 	tb.Helper()
 	node.AddPodInfo(pod)
@@ -184,26 +184,26 @@ func TestVerdict(t *testing.T) {
 	tests := map[string]struct {
 		pod       *st.PodWrapper
 		others    []*st.PodWrapper
-		on        string // n1 when empty
+		on        string // defaults to n1
 		want      string // the reason
 		wantCode  fwk.Code
 		wantLocal bool
 	}{
-		"nobody there":                                 {pod: pinned("n1"), wantLocal: true},
-		"a pod without terms":                          {pod: pinned("n1"), others: []*st.PodWrapper{pod("q").Node("n1")}, wantLocal: true},
-		"a pod of the node avoids it":                  {pod: pinned("n1"), others: []*st.PodWrapper{avoiding(pod("q").Node("n1"), corev1.LabelHostname, "a")}, want: existing, wantCode: fwk.Unschedulable, wantLocal: true},
-		"a pod of the node avoids others":              {pod: pinned("n1"), others: []*st.PodWrapper{avoiding(pod("q").Node("n1"), corev1.LabelHostname, "b")}, wantLocal: true},
-		"a pod of another node avoids it":              {pod: pinned("n1"), others: []*st.PodWrapper{avoiding(pod("q").Node("n2"), corev1.LabelHostname, "a")}, wantLocal: true},
-		"a pod of a node without the label avoids it":  {pod: pinned("bare"), on: "bare", others: []*st.PodWrapper{avoiding(pod("q").Node("bare"), corev1.LabelHostname, "a")}, wantLocal: true},
-		"one of another namespace avoids its own":      {pod: pinned("n1"), others: []*st.PodWrapper{avoiding(pod("q").Namespace("other").Node("n1"), corev1.LabelHostname, "a")}, wantLocal: true},
-		"one of another namespace avoids the team":     {pod: pinned("n1"), others: []*st.PodWrapper{inNamespaces(pod("q").Namespace("other").Node("n1"), "red")}, want: existing, wantCode: fwk.Unschedulable, wantLocal: true},
-		"one of another namespace avoids another team": {pod: pinned("n1"), others: []*st.PodWrapper{inNamespaces(pod("q").Namespace("other").Node("n1"), "blue")}, wantLocal: true},
-		"it avoids a pod of the node":                  {pod: avoiding(pinned("n1"), corev1.LabelHostname, "a"), others: []*st.PodWrapper{pod("q").Node("n1")}, want: own, wantCode: fwk.Unschedulable, wantLocal: true},
-		"it avoids a pod of another node":              {pod: avoiding(pinned("n1"), corev1.LabelHostname, "a"), others: []*st.PodWrapper{pod("q").Node("n2")}, wantLocal: true},
-		"it avoids a pod of a node without the label":  {pod: avoiding(pinned("bare"), corev1.LabelHostname, "a"), on: "bare", others: []*st.PodWrapper{pod("q").Node("bare")}, wantLocal: true},
-		"it avoids a team's, and one is there":         {pod: inNamespaces(pinned("n1"), "blue"), others: []*st.PodWrapper{pod("q").Namespace("other").Node("n1")}, want: own, wantCode: fwk.Unschedulable, wantLocal: true},
-		"it avoids a team's, and another's is there":   {pod: inNamespaces(pinned("n1"), "blue"), others: []*st.PodWrapper{pod("q").Node("n1")}, wantLocal: true},
-		"it avoids every namespace's": {
+		"an empty node":                                            {pod: pinned("n1"), wantLocal: true},
+		"a pod without terms":                                      {pod: pinned("n1"), others: []*st.PodWrapper{pod("q").Node("n1")}, wantLocal: true},
+		"a pod of the node avoids it":                              {pod: pinned("n1"), others: []*st.PodWrapper{avoiding(pod("q").Node("n1"), corev1.LabelHostname, "a")}, want: existing, wantCode: fwk.Unschedulable, wantLocal: true},
+		"a pod of the node avoids others":                          {pod: pinned("n1"), others: []*st.PodWrapper{avoiding(pod("q").Node("n1"), corev1.LabelHostname, "b")}, wantLocal: true},
+		"a pod of another node avoids it":                          {pod: pinned("n1"), others: []*st.PodWrapper{avoiding(pod("q").Node("n2"), corev1.LabelHostname, "a")}, wantLocal: true},
+		"a pod of a node without the label avoids it":              {pod: pinned("bare"), on: "bare", others: []*st.PodWrapper{avoiding(pod("q").Node("bare"), corev1.LabelHostname, "a")}, wantLocal: true},
+		"a pod of another namespace avoids its own namespace":      {pod: pinned("n1"), others: []*st.PodWrapper{avoiding(pod("q").Namespace("other").Node("n1"), corev1.LabelHostname, "a")}, wantLocal: true},
+		"a pod of another namespace avoids the team":               {pod: pinned("n1"), others: []*st.PodWrapper{inNamespaces(pod("q").Namespace("other").Node("n1"), "red")}, want: existing, wantCode: fwk.Unschedulable, wantLocal: true},
+		"a pod of another namespace avoids another team":           {pod: pinned("n1"), others: []*st.PodWrapper{inNamespaces(pod("q").Namespace("other").Node("n1"), "blue")}, wantLocal: true},
+		"it avoids a pod of the node":                              {pod: avoiding(pinned("n1"), corev1.LabelHostname, "a"), others: []*st.PodWrapper{pod("q").Node("n1")}, want: own, wantCode: fwk.Unschedulable, wantLocal: true},
+		"it avoids a pod of another node":                          {pod: avoiding(pinned("n1"), corev1.LabelHostname, "a"), others: []*st.PodWrapper{pod("q").Node("n2")}, wantLocal: true},
+		"it avoids a pod of a node without the label":              {pod: avoiding(pinned("bare"), corev1.LabelHostname, "a"), on: "bare", others: []*st.PodWrapper{pod("q").Node("bare")}, wantLocal: true},
+		"it avoids a team's pods, and the node has one":            {pod: inNamespaces(pinned("n1"), "blue"), others: []*st.PodWrapper{pod("q").Namespace("other").Node("n1")}, want: own, wantCode: fwk.Unschedulable, wantLocal: true},
+		"it avoids a team's pods, and the node has another team's": {pod: inNamespaces(pinned("n1"), "blue"), others: []*st.PodWrapper{pod("q").Node("n1")}, wantLocal: true},
+		"it avoids pods of every namespace": {
 			pod:    withTerm(pinned("n1"), corev1.PodAffinityTerm{TopologyKey: corev1.LabelHostname, LabelSelector: ofApp("a"), NamespaceSelector: &metav1.LabelSelector{}}),
 			others: []*st.PodWrapper{pod("q").Namespace("unknown").Node("n1")}, want: own, wantCode: fwk.Unschedulable, wantLocal: true,
 		},
@@ -212,17 +212,17 @@ func TestVerdict(t *testing.T) {
 			others: []*st.PodWrapper{avoiding(pod("q").Node("n1"), corev1.LabelHostname, "a")}, want: own, wantCode: fwk.Unschedulable, wantLocal: true,
 		},
 
-		"a pod of the zone avoids it":                {pod: pinned("n1"), others: []*st.PodWrapper{avoiding(pod("q").Node("n2"), zone, "a")}, want: existing, wantCode: fwk.Unschedulable},
-		"a pod of another zone avoids it":            {pod: pinned("n1"), others: []*st.PodWrapper{avoiding(pod("q").Node("n3"), zone, "a")}},
-		"a pod that waits would avoid the zone":      {pod: pinned("n1"), others: []*st.PodWrapper{avoiding(pod("q"), zone, "a")}},
-		"it avoids the zone":                         {pod: avoiding(pinned("n1"), zone, "a"), others: []*st.PodWrapper{pod("q").Node("n2")}, want: own, wantCode: fwk.Unschedulable},
-		"it wants to be with nobody's":               {pod: together(pinned("n1"), corev1.LabelHostname, "b"), want: affinity, wantCode: fwk.UnschedulableAndUnresolvable},
-		"it wants to be with a pod, which is":        {pod: together(pinned("n1"), corev1.LabelHostname, "b"), others: []*st.PodWrapper{pod("q").Label("app", "b").Node("n1")}},
-		"it is the first that wants its like":        {pod: together(pinned("n1"), corev1.LabelHostname, "a")},
-		"it is not the first, the first is there":    {pod: together(pinned("n1"), corev1.LabelHostname, "a"), others: []*st.PodWrapper{pod("q").Node("n2")}, want: affinity, wantCode: fwk.UnschedulableAndUnresolvable},
-		"it may go to two nodes":                     {pod: avoiding(pinned("n1", "n2"), corev1.LabelHostname, "a"), others: []*st.PodWrapper{pod("q").Node("n1")}, want: own, wantCode: fwk.Unschedulable},
-		"it is bound, and in the queue for a resize": {pod: pinned("n1").Node("n1"), others: []*st.PodWrapper{pod("q").Node("n1")}},
-		"its terms cannot be read": {
+		"a pod of the zone avoids it":                  {pod: pinned("n1"), others: []*st.PodWrapper{avoiding(pod("q").Node("n2"), zone, "a")}, want: existing, wantCode: fwk.Unschedulable},
+		"a pod of another zone avoids it":              {pod: pinned("n1"), others: []*st.PodWrapper{avoiding(pod("q").Node("n3"), zone, "a")}},
+		"a waiting pod avoids the zone":                {pod: pinned("n1"), others: []*st.PodWrapper{avoiding(pod("q"), zone, "a")}},
+		"it avoids the zone":                           {pod: avoiding(pinned("n1"), zone, "a"), others: []*st.PodWrapper{pod("q").Node("n2")}, want: own, wantCode: fwk.Unschedulable},
+		"affinity to pods that do not exist":           {pod: together(pinned("n1"), corev1.LabelHostname, "b"), want: affinity, wantCode: fwk.UnschedulableAndUnresolvable},
+		"affinity to a pod of the node":                {pod: together(pinned("n1"), corev1.LabelHostname, "b"), others: []*st.PodWrapper{pod("q").Label("app", "b").Node("n1")}},
+		"affinity to itself, first of its group":       {pod: together(pinned("n1"), corev1.LabelHostname, "a")},
+		"affinity to itself, the first is on the node": {pod: together(pinned("n1"), corev1.LabelHostname, "a"), others: []*st.PodWrapper{pod("q").Node("n2")}, want: affinity, wantCode: fwk.UnschedulableAndUnresolvable},
+		"pinned to two nodes":                          {pod: avoiding(pinned("n1", "n2"), corev1.LabelHostname, "a"), others: []*st.PodWrapper{pod("q").Node("n1")}, want: own, wantCode: fwk.Unschedulable},
+		"bound, and queued for a resize":               {pod: pinned("n1").Node("n1"), others: []*st.PodWrapper{pod("q").Node("n1")}},
+		"invalid terms": {
 			pod: withTerm(pinned("n1"), corev1.PodAffinityTerm{TopologyKey: corev1.LabelHostname, LabelSelector: &metav1.LabelSelector{
 				MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "app", Operator: "Near"}}}}),
 			want: `parsing pod: requiredAntiAffinityTerms: "Near" is not a valid label selector operator`, wantCode: fwk.UnschedulableAndUnresolvable,
@@ -240,7 +240,7 @@ func TestVerdict(t *testing.T) {
 			c := newCluster(t, nodes, pods, namespace("ns", "red"), namespace("other", "blue"))
 			ours, upstreams := c.cycle(t, c.ours, test.pod.Obj()), c.cycle(t, c.upstreams, test.pod.Obj())
 			if ours.local() != test.wantLocal {
-				t.Errorf("judged by its node: %v, want %v", ours.local(), test.wantLocal)
+				t.Errorf("evaluated on its node: %v, want %v", ours.local(), test.wantLocal)
 			}
 			for who, cycle := range map[string]*cycle{"ours": ours, "upstream's": upstreams} {
 				got := cycle.verdict(c.node(t, test.on))
@@ -252,7 +252,7 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
-// Preemption takes pods out of a copy of a node, and nominated pods are put into one.
+// Preemption removes pods from a copy of a node, and nominated pods are added to one.
 func TestDryRuns(t *testing.T) {
 	avoids, atZone := avoiding(pod("q").Node("n1"), corev1.LabelHostname, "a").Obj(), avoiding(pod("q").Node("n1"), zone, "a").Obj()
 	avoidsB := avoiding(pinned("n1"), corev1.LabelHostname, "b").Obj()
@@ -264,13 +264,13 @@ func TestDryRuns(t *testing.T) {
 		add     *corev1.Pod
 		refused bool
 	}{
-		"who avoids it goes":             {pod: pinned("n1").Obj(), on: []*corev1.Pod{avoids}, remove: avoids},
-		"who avoids its zone goes":       {pod: pinned("n1").Obj(), on: []*corev1.Pod{atZone}, remove: atZone},
-		"whom it avoids goes":            {pod: avoidsB, on: []*corev1.Pod{b}, remove: b},
-		"who avoids it is nominated":     {pod: pinned("n1").Obj(), add: avoids, refused: true},
-		"who avoids its zone is":         {pod: pinned("n1").Obj(), add: atZone, refused: true},
-		"whom it avoids is nominated":    {pod: avoidsB, add: b, refused: true},
-		"who does not care is nominated": {pod: pinned("n1").Obj(), add: b},
+		"a pod that avoids it is removed":         {pod: pinned("n1").Obj(), on: []*corev1.Pod{avoids}, remove: avoids},
+		"a pod that avoids its zone is removed":   {pod: pinned("n1").Obj(), on: []*corev1.Pod{atZone}, remove: atZone},
+		"a pod that it avoids is removed":         {pod: avoidsB, on: []*corev1.Pod{b}, remove: b},
+		"a pod that avoids it is nominated":       {pod: pinned("n1").Obj(), add: avoids, refused: true},
+		"a pod that avoids its zone is nominated": {pod: pinned("n1").Obj(), add: atZone, refused: true},
+		"a pod that it avoids is nominated":       {pod: avoidsB, add: b, refused: true},
+		"a pod without terms is nominated":        {pod: pinned("n1").Obj(), add: b},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -278,7 +278,7 @@ func TestDryRuns(t *testing.T) {
 			cycle, node := c.cycle(t, c.ours, test.pod), c.node(t, "n1")
 			if test.remove != nil {
 				if status := cycle.verdict(node); !status.IsRejected() {
-					t.Errorf("before: %v, want it refused", status)
+					t.Errorf("before: %v, want a refusal", status)
 				}
 				cycle.remove(t, node, info(t, test.remove))
 			}
@@ -286,7 +286,7 @@ func TestDryRuns(t *testing.T) {
 				cycle.add(t, node, info(t, test.add))
 			}
 			if status := cycle.verdict(node); status.IsRejected() != test.refused {
-				t.Errorf("after: %v, want it refused: %v", status, test.refused)
+				t.Errorf("after: %v, want a refusal: %v", status, test.refused)
 			}
 		})
 	}
@@ -319,7 +319,7 @@ type foreign struct{}
 
 func (f foreign) Clone() fwk.StateData { return f }
 
-// Another pod's reach is known while the pod is in the store, however it got there and away.
+// Another pod's reach is known while the pod is in the store, however it was added and removed.
 func TestReach(t *testing.T) {
 	wide, narrow := avoiding(pod("q").Node("n1"), zone, "a").Obj(), avoiding(pod("q").Node("n1"), corev1.LabelHostname, "a").Obj()
 	waiting := avoiding(pod("q"), zone, "a").Obj()
@@ -330,16 +330,16 @@ func TestReach(t *testing.T) {
 		change func() error
 		want   bool
 	}{
-		{"nobody", func() error { return nil }, false},
-		{"one of its node", func() error { return store.Add(narrow) }, false},
-		{"one that reaches", func() error { return store.Add(avoiding(pod("r").Node("n1"), zone, "a").Obj()) }, true},
+		{"no pods", func() error { return nil }, false},
+		{"a term of its node", func() error { return store.Add(narrow) }, false},
+		{"a term that reaches further", func() error { return store.Add(avoiding(pod("r").Node("n1"), zone, "a").Obj()) }, true},
 		{"and another", func() error { return store.Update(wide) }, true},
-		{"the first goes", func() error { return store.Delete(pod("r").Obj()) }, true},
-		{"the other is another now", func() error { return store.Update(narrow) }, false},
-		{"one that waits", func() error { return store.Update(waiting) }, true},
-		{"which is bound", func() error { return store.Update(wide) }, true},
+		{"the first is deleted", func() error { return store.Delete(pod("r").Obj()) }, true},
+		{"the other is replaced", func() error { return store.Update(narrow) }, false},
+		{"a waiting pod", func() error { return store.Update(waiting) }, true},
+		{"the waiting pod is bound", func() error { return store.Update(wide) }, true},
 		{"listed again", func() error { return store.Replace([]any{wide, pod("r").Obj()}, "2") }, true},
-		{"listed again, without it", func() error { return store.Replace([]any{pod("r").Obj()}, "3") }, false},
+		{"a relist without it", func() error { return store.Replace([]any{pod("r").Obj()}, "3") }, false},
 	} {
 		schedtest.Must(t, step.change())
 		if got := plugin.anyReaches(); got != step.want {
@@ -365,36 +365,36 @@ func TestQueueingHints(t *testing.T) {
 		want     fwk.QueueingHint
 		wantErr  bool
 	}{
-		"who avoids it is gone":                        {pod: alone, resource: fwk.AssignedPod, action: fwk.Delete, before: avoiding(pod("q").Node("n1"), corev1.LabelHostname, "a").Obj(), want: fwk.Queue},
-		"who avoids it is gone from another node":      {pod: alone, resource: fwk.AssignedPod, action: fwk.Delete, before: avoiding(pod("q").Node("n2"), corev1.LabelHostname, "a").Obj(), want: fwk.QueueSkip},
-		"who avoids it is no more nominated":           {pod: alone, resource: fwk.AssignedPod, action: fwk.Delete, before: avoiding(pod("q").NominatedNodeName("n1"), corev1.LabelHostname, "a").Obj(), want: fwk.Queue},
-		"nor for another node":                         {pod: alone, resource: fwk.AssignedPod, action: fwk.Delete, before: avoiding(pod("q").NominatedNodeName("n2"), corev1.LabelHostname, "a").Obj(), want: fwk.QueueSkip},
-		"who avoids its team is gone":                  {pod: alone, resource: fwk.AssignedPod, action: fwk.Delete, before: inNamespaces(pod("q").Namespace("other").Node("n1"), "red").Obj(), want: fwk.Queue},
-		"who avoids another team is gone":              {pod: alone, resource: fwk.AssignedPod, action: fwk.Delete, before: inNamespaces(pod("q").Namespace("other").Node("n1"), "blue").Obj(), want: fwk.QueueSkip},
-		"who avoids others is gone":                    {pod: alone, resource: fwk.AssignedPod, action: fwk.Delete, before: avoiding(pod("q").Node("n1"), corev1.LabelHostname, "b").Obj(), want: fwk.QueueSkip},
-		"who does not care is gone":                    {pod: alone, resource: fwk.AssignedPod, action: fwk.Delete, before: pod("q").Node("n1").Obj(), want: fwk.QueueSkip},
-		"who avoids its zone is gone, of another node": {pod: alone, resource: fwk.AssignedPod, action: fwk.Delete, before: avoiding(pod("q").Node("n2"), zone, "a").Obj(), want: fwk.Queue},
-		"what is no pod is gone":                       {pod: alone, resource: fwk.AssignedPod, action: fwk.Delete, before: bare("n1"), want: fwk.Queue, wantErr: true},
-		"whose terms cannot be read is gone": {pod: alone, resource: fwk.AssignedPod, action: fwk.Delete, want: fwk.Queue, wantErr: true,
+		"a pod that avoids it is deleted":                            {pod: alone, resource: fwk.AssignedPod, action: fwk.Delete, before: avoiding(pod("q").Node("n1"), corev1.LabelHostname, "a").Obj(), want: fwk.Queue},
+		"a pod of another node that avoids it is deleted":            {pod: alone, resource: fwk.AssignedPod, action: fwk.Delete, before: avoiding(pod("q").Node("n2"), corev1.LabelHostname, "a").Obj(), want: fwk.QueueSkip},
+		"a pod that avoids it loses its nomination":                  {pod: alone, resource: fwk.AssignedPod, action: fwk.Delete, before: avoiding(pod("q").NominatedNodeName("n1"), corev1.LabelHostname, "a").Obj(), want: fwk.Queue},
+		"a pod that avoids it loses its nomination for another node": {pod: alone, resource: fwk.AssignedPod, action: fwk.Delete, before: avoiding(pod("q").NominatedNodeName("n2"), corev1.LabelHostname, "a").Obj(), want: fwk.QueueSkip},
+		"a pod that avoids its team is deleted":                      {pod: alone, resource: fwk.AssignedPod, action: fwk.Delete, before: inNamespaces(pod("q").Namespace("other").Node("n1"), "red").Obj(), want: fwk.Queue},
+		"a pod that avoids another team is deleted":                  {pod: alone, resource: fwk.AssignedPod, action: fwk.Delete, before: inNamespaces(pod("q").Namespace("other").Node("n1"), "blue").Obj(), want: fwk.QueueSkip},
+		"a pod that avoids others is deleted":                        {pod: alone, resource: fwk.AssignedPod, action: fwk.Delete, before: avoiding(pod("q").Node("n1"), corev1.LabelHostname, "b").Obj(), want: fwk.QueueSkip},
+		"a pod without terms is deleted":                             {pod: alone, resource: fwk.AssignedPod, action: fwk.Delete, before: pod("q").Node("n1").Obj(), want: fwk.QueueSkip},
+		"a pod of another node that avoids its zone is deleted":      {pod: alone, resource: fwk.AssignedPod, action: fwk.Delete, before: avoiding(pod("q").Node("n2"), zone, "a").Obj(), want: fwk.Queue},
+		"an object that is not a pod is deleted":                     {pod: alone, resource: fwk.AssignedPod, action: fwk.Delete, before: bare("n1"), want: fwk.Queue, wantErr: true},
+		"a pod with invalid terms is deleted": {pod: alone, resource: fwk.AssignedPod, action: fwk.Delete, want: fwk.Queue, wantErr: true,
 			before: withTerm(pod("q").Node("n1"), corev1.PodAffinityTerm{LabelSelector: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "k", Operator: "Near"}}}}).Obj()},
-		"whom it avoids is gone":                   {pod: avoidsB, resource: fwk.AssignedPod, action: fwk.Delete, before: labelled(pod("q").Node("n1"), "b"), want: fwk.Queue},
-		"whom it avoids is gone from another node": {pod: avoidsB, resource: fwk.AssignedPod, action: fwk.Delete, before: labelled(pod("q").Node("n2"), "b"), want: fwk.QueueSkip},
-		"one of a team that it avoids is gone":     {pod: avoidsTeam, resource: fwk.AssignedPod, action: fwk.Delete, before: pod("q").Namespace("other").Node("n1").Obj(), want: fwk.Queue},
-		"whom it avoids is another now":            {pod: avoidsB, resource: fwk.AssignedPod, action: fwk.UpdatePodLabel, before: labelled(pod("q").Node("n1"), "b"), after: labelled(pod("q").Node("n1"), "c"), want: fwk.Queue},
-		"whom it avoids changes, and is the same":  {pod: avoidsB, resource: fwk.AssignedPod, action: fwk.UpdatePodLabel, before: labelled(pod("q").Node("n1"), "b"), after: labelled(pod("q").Node("n1").Label("k", "v"), "b"), want: fwk.QueueSkip},
-		"another node's is":                        {pod: avoidsB, resource: fwk.AssignedPod, action: fwk.UpdatePodLabel, before: labelled(pod("q").Node("n2"), "b"), after: labelled(pod("q").Node("n2"), "c"), want: fwk.QueueSkip},
-		"one becomes whom it avoids":               {pod: avoidsB, resource: fwk.AssignedPod, action: fwk.UpdatePodLabel, before: labelled(pod("q").Node("n1"), "c"), after: labelled(pod("q").Node("n1"), "b"), want: fwk.QueueSkip},
-		"one comes":                                {pod: alone, resource: fwk.AssignedPod, action: fwk.Add, after: pod("q").Node("n1").Obj(), want: fwk.QueueSkip},
-		"it changes its labels":                    {pod: alone, resource: fwk.TargetPod, action: fwk.UpdatePodLabel, before: alone, after: alone, want: fwk.Queue},
-		"the node loses the topology":              {pod: avoidsB, resource: fwk.Node, action: fwk.UpdateNodeLabel, before: node("n1", "z1"), after: bare("n1"), want: fwk.Queue},
-		"another node does":                        {pod: avoidsB, resource: fwk.Node, action: fwk.UpdateNodeLabel, before: node("n2", "z1"), after: bare("n2"), want: fwk.QueueSkip},
-		"the node comes":                           {pod: avoidsB, resource: fwk.Node, action: fwk.Add, after: node("n1", "z1"), want: fwk.Queue},
-		"another node comes":                       {pod: avoidsB, resource: fwk.Node, action: fwk.Add, after: node("n2", "z1"), want: fwk.QueueSkip},
+		"a pod that it avoids is deleted":                    {pod: avoidsB, resource: fwk.AssignedPod, action: fwk.Delete, before: labelled(pod("q").Node("n1"), "b"), want: fwk.Queue},
+		"a pod of another node that it avoids is deleted":    {pod: avoidsB, resource: fwk.AssignedPod, action: fwk.Delete, before: labelled(pod("q").Node("n2"), "b"), want: fwk.QueueSkip},
+		"a pod of a team that it avoids is deleted":          {pod: avoidsTeam, resource: fwk.AssignedPod, action: fwk.Delete, before: pod("q").Namespace("other").Node("n1").Obj(), want: fwk.Queue},
+		"a pod that it avoids gets other labels":             {pod: avoidsB, resource: fwk.AssignedPod, action: fwk.UpdatePodLabel, before: labelled(pod("q").Node("n1"), "b"), after: labelled(pod("q").Node("n1"), "c"), want: fwk.Queue},
+		"a pod that it avoids changes, with the same labels": {pod: avoidsB, resource: fwk.AssignedPod, action: fwk.UpdatePodLabel, before: labelled(pod("q").Node("n1"), "b"), after: labelled(pod("q").Node("n1").Label("k", "v"), "b"), want: fwk.QueueSkip},
+		"a pod of another node gets other labels":            {pod: avoidsB, resource: fwk.AssignedPod, action: fwk.UpdatePodLabel, before: labelled(pod("q").Node("n2"), "b"), after: labelled(pod("q").Node("n2"), "c"), want: fwk.QueueSkip},
+		"a pod becomes one that it avoids":                   {pod: avoidsB, resource: fwk.AssignedPod, action: fwk.UpdatePodLabel, before: labelled(pod("q").Node("n1"), "c"), after: labelled(pod("q").Node("n1"), "b"), want: fwk.QueueSkip},
+		"one comes":                                          {pod: alone, resource: fwk.AssignedPod, action: fwk.Add, after: pod("q").Node("n1").Obj(), want: fwk.QueueSkip},
+		"it changes its labels":                              {pod: alone, resource: fwk.TargetPod, action: fwk.UpdatePodLabel, before: alone, after: alone, want: fwk.Queue},
+		"the node loses the topology":                        {pod: avoidsB, resource: fwk.Node, action: fwk.UpdateNodeLabel, before: node("n1", "z1"), after: bare("n1"), want: fwk.Queue},
+		"another node loses the topology":                    {pod: avoidsB, resource: fwk.Node, action: fwk.UpdateNodeLabel, before: node("n2", "z1"), after: bare("n2"), want: fwk.QueueSkip},
+		"the node is added":                                  {pod: avoidsB, resource: fwk.Node, action: fwk.Add, after: node("n1", "z1"), want: fwk.Queue},
+		"another node is added":                              {pod: avoidsB, resource: fwk.Node, action: fwk.Add, after: node("n2", "z1"), want: fwk.QueueSkip},
 
-		"zone: whom it avoids is gone from another node": {pod: avoidsZone, resource: fwk.AssignedPod, action: fwk.Delete, before: labelled(pod("q").Node("n2"), "b"), want: fwk.Queue},
-		"zone: another node leaves it":                   {pod: avoidsZone, resource: fwk.Node, action: fwk.UpdateNodeLabel, before: node("n2", "z1"), after: node("n2", "z2"), want: fwk.Queue},
-		"zone: whom it wants comes to another node":      {pod: withB, resource: fwk.AssignedPod, action: fwk.Add, after: labelled(pod("q").Node("n2"), "b"), want: fwk.Queue},
-		"not pinned: whom it avoids is gone":             {pod: avoiding(pinned("n1", "n2"), corev1.LabelHostname, "b").Obj(), resource: fwk.AssignedPod, action: fwk.Delete, before: labelled(pod("q").Node("n2"), "b"), want: fwk.Queue},
+		"zone: a pod of another node that it avoids is deleted":          {pod: avoidsZone, resource: fwk.AssignedPod, action: fwk.Delete, before: labelled(pod("q").Node("n2"), "b"), want: fwk.Queue},
+		"zone: another node leaves it":                                   {pod: avoidsZone, resource: fwk.Node, action: fwk.UpdateNodeLabel, before: node("n2", "z1"), after: node("n2", "z2"), want: fwk.Queue},
+		"zone: a pod that its affinity selects is added to another node": {pod: withB, resource: fwk.AssignedPod, action: fwk.Add, after: labelled(pod("q").Node("n2"), "b"), want: fwk.Queue},
+		"not pinned: a pod that it avoids is deleted":                    {pod: avoiding(pinned("n1", "n2"), corev1.LabelHostname, "b").Obj(), resource: fwk.AssignedPod, action: fwk.Delete, before: labelled(pod("q").Node("n2"), "b"), want: fwk.Queue},
 	}
 	c := newCluster(t, nodes, nil, namespace("ns", "red"), namespace("other", "blue"))
 	for name, test := range tests {
@@ -408,8 +408,8 @@ func TestQueueingHints(t *testing.T) {
 	}
 }
 
-// No event of upstream's is lost, and a later Kubernetes that registers events of all pods, whose
-// hints would not be ours, does not pass unseen.
+// All of upstream's events are registered. The test fails if a later Kubernetes registers events
+// of all pods, for which there is no hint here.
 func TestEventsAreUpstreams(t *testing.T) {
 	c := newCluster(t, nodes, nil)
 	ours, err := c.ours.EventsToRegister(t.Context())
@@ -422,7 +422,7 @@ func TestEventsAreUpstreams(t *testing.T) {
 	known := sets.New(fwk.AssignedPod, fwk.TargetPod, fwk.Node)
 	for i := range ours {
 		if upstreams[i].QueueingHintFn == nil {
-			t.Errorf("event %v has no hint that could be asked", upstreams[i].Event)
+			t.Errorf("event %v has no hint", upstreams[i].Event)
 		}
 		if ours[i].Event != upstreams[i].Event || !known.Has(ours[i].Event.Resource) {
 			t.Errorf("event %v, upstream %v", ours[i].Event, upstreams[i].Event)
@@ -443,14 +443,14 @@ func TestNew(t *testing.T) {
 			t.Errorf("Name = %s", plugin.Name())
 		}
 		if _, ok := plugin.(fwk.ScorePlugin); ok {
-			t.Error("Score is offered")
+			t.Error("Score is implemented")
 		}
 		if _, ok := plugin.(fwk.SignPlugin); ok {
-			t.Error("SignPod is offered")
+			t.Error("SignPod is implemented")
 		}
 	}
 	if _, err := New(schedtest.Quiet(t), &runtime.Unknown{}, handle); err == nil || !strings.Contains(err.Error(), "plugin "+Name+" takes no arguments") {
-		t.Errorf("with args: %v, want it refused", err)
+		t.Errorf("with args: %v, want an error", err)
 	}
 	empty, err := frameworkruntime.NewFramework(schedtest.Quiet(t), nil, nil, frameworkruntime.WithInformerFactory(factory))
 	schedtest.Must(t, err)

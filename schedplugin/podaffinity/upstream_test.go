@@ -15,25 +15,25 @@ import (
 	"github.com/everynode/everynode/internal/schedtest"
 )
 
-// Whatever the cluster is like, a pod is let in and kept out as upstream does it, with upstream's
-// reason; with pods taken from its node as well, and with pods put there.
+// In random clusters a pod is admitted and refused as by upstream, with upstream's
+// reason, also with pods removed from its node or added to it.
 func TestVerdictsAreUpstreams(t *testing.T) {
 	seen := map[string]int{}
 	rapid.Check(t, func(rt *rapid.T) {
 		c := newCluster(t, drawNodes(rt), drawPods(rt), teams...)
-		// A pod that has no terms and pods on its node without terms are what upstream skips:
-		// it is blind to nominated pods then, and ours is not.
+		// Upstream skips the filter when neither the pod nor any pod of its node has terms.
+		// It then ignores nominated pods; this plugin does not.
 		pod := drawPod(rt, "p", pinned("n1"), corev1.LabelHostname)
 		ours, upstreams := c.cycle(t, c.ours, pod), c.cycle(t, c.upstreams, pod)
 		compare := func(when string, our, their fwk.NodeInfo) {
 			got, want := ours.verdict(our), upstreams.verdict(their)
 			if got.Code() != want.Code() || got.Message() != want.Message() {
-				rt.Fatalf("%s: %v %q, upstream %v %q (judged by its node: %v)", when, got.Code(), got.Message(), want.Code(), want.Message(), ours.local())
+				rt.Fatalf("%s: %v %q, upstream %v %q (evaluated on its node: %v)", when, got.Code(), got.Message(), want.Code(), want.Message(), ours.local())
 			}
-			seen[fmt.Sprintf("judged by its node %v, %v %s", ours.local(), want.Code(), want.Message())]++
+			seen[fmt.Sprintf("evaluated on its node %v, %v %s", ours.local(), want.Code(), want.Message())]++
 		}
 		our, their := c.node(t, "n1"), c.node(t, "n1")
-		compare("as it is", our, their)
+		compare("unchanged", our, their)
 		for _, victim := range our.Snapshot().GetPods() {
 			if rapid.Bool().Draw(rt, "remove") {
 				ours.remove(t, our, victim)
@@ -50,19 +50,19 @@ func TestVerdictsAreUpstreams(t *testing.T) {
 		compare("with one nominated", our, their)
 	})
 	for _, outcome := range []string{
-		"judged by its node true, Success ",
-		"judged by its node true, Unschedulable node(s) didn't match pod anti-affinity rules",
-		"judged by its node true, Unschedulable node(s) didn't satisfy existing pods anti-affinity rules",
-		"judged by its node false, Unschedulable node(s) didn't satisfy existing pods anti-affinity rules",
+		"evaluated on its node true, Success ",
+		"evaluated on its node true, Unschedulable node(s) didn't match pod anti-affinity rules",
+		"evaluated on its node true, Unschedulable node(s) didn't satisfy existing pods anti-affinity rules",
+		"evaluated on its node false, Unschedulable node(s) didn't satisfy existing pods anti-affinity rules",
 	} {
 		if seen[outcome] == 0 {
-			t.Errorf("never met %q, but %v: nothing is compared", outcome, seen)
+			t.Errorf("%q never occurred, only %v: the comparison is meaningless", outcome, seen)
 		}
 	}
 }
 
-// A pod that asks for nothing on other nodes and can be placed when another one is gone, or has other
-// labels, is woken by that event, whoever judged it before and whoever does now.
+// A pod whose terms do not concern other nodes, and that can be placed when another pod is gone or has
+// other labels, is woken by that event, whichever plugin evaluated it before and does now.
 func TestPodThatCanBePlacedIsWoken(t *testing.T) {
 	woken := map[string]int{}
 	rapid.Check(t, func(rt *rapid.T) {
@@ -72,12 +72,12 @@ func TestPodThatCanBePlacedIsWoken(t *testing.T) {
 	})
 	for _, event := range []string{"Delete, elsewhere false", "Delete, elsewhere true", "UpdatePodLabel, elsewhere false"} {
 		if woken[event] == 0 {
-			t.Errorf("never met %q, but %v", event, woken)
+			t.Errorf("%q never occurred, only %v", event, woken)
 		}
 	}
 }
 
-// wake draws a pod that waits, and lets every other pod go or change.
+// wake draws a waiting pod, and deletes or changes every other pod.
 func wake(t *testing.T, rt *rapid.T, woken map[string]int) {
 	nodes, pods := drawNodes(rt), drawPods(rt)
 	waiting := drawPod(rt, "waiting", pinned("n1"), corev1.LabelHostname)
@@ -98,14 +98,14 @@ func wake(t *testing.T, rt *rapid.T, woken map[string]int) {
 			c := newCluster(t, nodes, event.pods, teams...)
 			got, err := schedtest.HintOf(t, c.ours, fwk.AssignedPod, action)(klog.FromContext(schedtest.Quiet(t)), waiting, before, event.after)
 			if err != nil || got != fwk.Queue {
-				rt.Fatalf("%v of %s of %s: hint %v, error %v; want it woken", action, before.Name, before.Spec.NodeName, got, err)
+				rt.Fatalf("%v of %s of %s: hint %v, error %v; want the pod to be queued", action, before.Name, before.Spec.NodeName, got, err)
 			}
 			woken[fmt.Sprintf("%v, elsewhere %v", action, before.Spec.NodeName != "n1")]++
 		}
 	}
 }
 
-// placed says whether the plugin lets a pod on the node n1.
+// placed reports whether the plugin admits a pod to the node n1.
 func placed(t *testing.T, nodes []*corev1.Node, pods []*corev1.Pod, waiting *corev1.Pod) bool {
 	c := newCluster(t, nodes, pods, teams...)
 	return c.cycle(t, c.ours, waiting).verdict(c.node(t, "n1")).IsSuccess()
@@ -115,7 +115,7 @@ var teams = []*corev1.Namespace{namespace("ns", "red"), namespace("other", "blue
 
 var topologies = []string{corev1.LabelHostname, zone, "rack"}
 
-// drawNodes are nodes whose hostnames are unique, if they have one.
+// drawNodes draws nodes, whose hostnames, if any, are unique.
 func drawNodes(rt *rapid.T) (nodes []*corev1.Node) {
 	for _, name := range []string{"n1", "n2", "n3"} {
 		node := st.MakeNode().Name(name)
@@ -130,8 +130,8 @@ func drawNodes(rt *rapid.T) (nodes []*corev1.Node) {
 	return nodes
 }
 
-// drawPods are pods of all nodes. In every third cluster none of them has anti-affinity of
-// another topology than the node's.
+// drawPods draws pods of all nodes. In every third cluster none of them has anti-affinity
+// of another topology than the node's.
 func drawPods(rt *rapid.T) (pods []*corev1.Pod) {
 	allowed := topologies[:rapid.SampledFrom([]int{1, 2, 3}).Draw(rt, "topologies")]
 	for i := range rapid.IntRange(0, 4).Draw(rt, "pods") {
@@ -142,8 +142,8 @@ func drawPods(rt *rapid.T) (pods []*corev1.Pod) {
 	return pods
 }
 
-// drawPod gives a pod labels, a namespace and terms. The pod that is placed has terms of other
-// topologies and affinity as well, at times.
+// drawPod draws a pod's labels, namespace and terms. The pod to place sometimes has terms
+// of other topologies and affinity as well.
 func drawPod(rt *rapid.T, name string, p *st.PodWrapper, allowed ...string) *corev1.Pod {
 	p.Name(name).UID("uid-"+name).Label("app", drawApp(rt, name)).Namespace(rapid.SampledFrom([]string{"ns", "other", "unknown"}).Draw(rt, name+" namespace"))
 	if name == "p" && rapid.IntRange(0, 4).Draw(rt, "affinity") == 0 {

@@ -28,16 +28,16 @@ import (
 	st "k8s.io/kubernetes/pkg/scheduler/testing"
 )
 
-// A handler sees an update between two pods as a deletion and an addition, and everything else as it is.
+// A handler gets an update between two pods as a deletion and an addition, and everything else unchanged.
 func TestSplit(t *testing.T) {
 	pod := func(uid string) *corev1.Pod { return st.MakePod().Namespace("ns").Name("p").UID(uid).Obj() }
 	tests := map[string]struct {
 		old, new any
 		want     []string
 	}{
-		"one pod":        {pod("a"), pod("a"), []string{"update a to a"}},
-		"another pod":    {pod("a"), pod("b"), []string{"delete a", "add b"}},
-		"no pods at all": {st.MakeNode().UID("a").Obj(), st.MakeNode().UID("b").Obj(), []string{"update a to b"}},
+		"one pod":     {pod("a"), pod("a"), []string{"update a to a"}},
+		"another pod": {pod("a"), pod("b"), []string{"delete a", "add b"}},
+		"not pods":    {st.MakeNode().UID("a").Obj(), st.MakeNode().UID("b").Obj(), []string{"update a to b"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -55,8 +55,8 @@ func TestSplit(t *testing.T) {
 	}
 }
 
-// Every way from a factory to its pod informer, and to add a handler to that, splits; other informers stay as they are.
-func TestEveryWayToThePodInformer(t *testing.T) {
+// Every path from a factory to its pod informer, and to a handler of it, splits updates; other informers are unchanged.
+func TestEveryPathToThePodInformer(t *testing.T) {
 	client := fake.NewClientset()
 	shared := Split(informers.NewSharedInformerFactory(client, 0))
 	generic, err := shared.ForResource(corev1.SchemeGroupVersion.WithResource("pods"))
@@ -64,7 +64,7 @@ func TestEveryWayToThePodInformer(t *testing.T) {
 		t.Fatal(err)
 	}
 	pods, nodes := shared.Core().V1().Pods(), shared.Core().V1().Nodes().Informer()
-	var events sync.Map // of the ways that saw a deletion, and an update
+	var events sync.Map // the paths that saw a deletion, and an update
 	seen := func(way string) cache.ResourceEventHandlerFuncs {
 		return cache.ResourceEventHandlerFuncs{
 			UpdateFunc: func(any, any) { events.Store(way+": update", true) },
@@ -93,7 +93,7 @@ func TestEveryWayToThePodInformer(t *testing.T) {
 	t.Cleanup(func() { cancel(); shared.Shutdown() })
 	shared.Start(ctx.Done())
 	shared.WaitForCacheSync(ctx.Done())
-	eventually(t, "both watches have begun: they show nothing that was there before", func() bool {
+	eventually(t, "both watches have begun", func() bool {
 		watches := 0
 		for _, action := range client.Actions() {
 			if action.GetVerb() == "watch" {
@@ -106,7 +106,7 @@ func TestEveryWayToThePodInformer(t *testing.T) {
 	pod, node := func(uid string) *corev1.Pod { return st.MakePod().Namespace("ns").Name("p").UID(uid).Obj() }, func(uid string) *corev1.Node { return st.MakeNode().Name("n").UID(uid).Obj() }
 	_, errPod := api.Pods("ns").Create(ctx, pod("a"), metav1.CreateOptions{})
 	_, errNode := api.Nodes().Create(ctx, node("a"), metav1.CreateOptions{})
-	_, errOther := api.Pods("ns").Update(ctx, pod("b"), metav1.UpdateOptions{}) // the watch shows it as a change
+	_, errOther := api.Pods("ns").Update(ctx, pod("b"), metav1.UpdateOptions{}) // the watch reports it as an update
 	_, errOtherNode := api.Nodes().Update(ctx, node("b"), metav1.UpdateOptions{})
 	if err := errors.Join(errPod, errNode, errOther, errOtherNode); err != nil {
 		t.Fatal(err)
@@ -120,15 +120,15 @@ func TestEveryWayToThePodInformer(t *testing.T) {
 	})
 }
 
-// While a watch is interrupted a bound pod is deleted and another one of its name is created. Kubernetes' scheduler exits;
-// with the factory split it has the new pod to place, and room where the old one was.
+// While a watch is interrupted, a bound pod is deleted and another one of its name is created. Kubernetes' scheduler
+// exits; with a split factory it queues the new pod, and frees the room of the old one.
 func TestSchedulerSurvivesASuccessorOfTheSameName(t *testing.T) {
 	tests := map[string]struct {
 		split     func(informers.SharedInformerFactory) informers.SharedInformerFactory
 		wantExits bool
 	}{
-		"as Kubernetes has it": {func(f informers.SharedInformerFactory) informers.SharedInformerFactory { return f }, true},
-		"split":                {Split, false},
+		"Kubernetes' own factory": {func(f informers.SharedInformerFactory) informers.SharedInformerFactory { return f }, true},
+		"split":                   {Split, false},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -151,7 +151,7 @@ func TestSchedulerSurvivesASuccessorOfTheSameName(t *testing.T) {
 	}
 }
 
-// exitsOfKlog has a process go on that klog would end, and notes it.
+// exitsOfKlog records the exits of klog instead of ending the process.
 func exitsOfKlog(t *testing.T) *atomic.Bool {
 	t.Helper()
 	exit, exits := klog.OsExit, &atomic.Bool{}
@@ -163,7 +163,7 @@ func exitsOfKlog(t *testing.T) *atomic.Bool {
 	return exits
 }
 
-// gap is an API server with one pod, whose watch breaks off.
+// gap is an API server with one pod, whose watch is interrupted.
 type gap struct {
 	client  *fake.Clientset
 	pods    atomic.Pointer[corev1.PodList]
@@ -189,7 +189,7 @@ func listOf(version string, pod *corev1.Pod) *corev1.PodList {
 	return &corev1.PodList{ListMeta: metav1.ListMeta{ResourceVersion: version}, Items: []corev1.Pod{*pod}}
 }
 
-// interrupt has the watch miss what comes: it is too old to go on.
+// interrupt makes the watch miss events: its resource version is too old to resume.
 func (g *gap) interrupt(pod *corev1.Pod) {
 	g.pods.Store(listOf("2", pod))
 	expired := apierrors.NewResourceExpired("too old resource version").Status()

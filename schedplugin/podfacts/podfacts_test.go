@@ -12,12 +12,12 @@ import (
 	"github.com/everynode/everynode/internal/schedtest"
 )
 
-// What is kept of a large pod is what the rules say of it, bound or not, and whoever owns it.
+// The cached facts of a large pod are those that the rules compute, whether it is bound or not, and for every owner.
 func TestAnswersAreThoseOfTheRules(t *testing.T) {
 	pods := map[string]*corev1.Pod{
 		"ordinary":         schedtest.MakePod("p").Obj(),
 		"bound":            schedtest.Twin("p").Obj(),
-		"nobody's":         schedtest.MakePod("p").Owner().Obj(),
+		"without an owner": schedtest.MakePod("p").Owner().Obj(),
 		"not pinned":       schedtest.MakePod("p").Affinity(nil).Obj(),
 		"pinned to others": schedtest.MakePod("p").Affinity(schedtest.Required(schedtest.Pinned("n1"), schedtest.Pinned("n2"))).Obj(),
 	}
@@ -29,7 +29,7 @@ func TestAnswersAreThoseOfTheRules(t *testing.T) {
 	}
 	for name, pod := range pods {
 		t.Run(name, func(t *testing.T) {
-			for range 2 { // found out, then known
+			for range 2 { // computed, then cached
 				wantKey, want := daemon.CellOf(pod)
 				if key, ok := KeyOf(pod); key != wantKey || ok != want {
 					t.Errorf("KeyOf = %v, %v, want %v, %v", key, ok, wantKey, want)
@@ -47,8 +47,8 @@ func TestAnswersAreThoseOfTheRules(t *testing.T) {
 	}
 }
 
-// A large pod is looked at once, and forgotten with its object.
-func TestFactsOfALargePodAreKeptAsLongAsThePod(t *testing.T) {
+// A large pod is read once, and its facts are dropped with the object.
+func TestFactsOfALargePodAreCachedAsLongAsThePod(t *testing.T) {
 	pod := hostile.PodOf("terms", 1000)
 	first, _ := KeyOf(pod)
 	pod.Spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms[0] = schedtest.Pinned("elsewhere")
@@ -56,13 +56,13 @@ func TestFactsOfALargePodAreKeptAsLongAsThePod(t *testing.T) {
 		t.Errorf("the terms were read again: the key was %v and is %v", first, again)
 	}
 	if n := length(); n == 0 {
-		t.Fatal("nothing is kept of a large pod")
+		t.Fatal("the facts of a large pod are not cached")
 	}
 	runtime.KeepAlive(pod)
 	pod = nil
 	for i := 0; length() > 0; i++ {
 		if i > 100 {
-			t.Fatalf("%d pods that are gone are still known", length())
+			t.Fatalf("%d deleted pods are still cached", length())
 		}
 		runtime.GC()
 		runtime.Gosched()
@@ -74,15 +74,15 @@ func length() (n int) {
 	return n
 }
 
-// Ordinary pods are answered without memory: there may be hundreds of thousands.
-func TestOrdinaryPodsAreNotKept(t *testing.T) {
+// Ordinary pods are not cached: there may be hundreds of thousands of them.
+func TestOrdinaryPodsAreNotCached(t *testing.T) {
 	known = sync.Map{}
 	pod := schedtest.MakePod("p").Obj()
 	if allocations := testing.AllocsPerRun(100, func() { KeyOf(pod) }); allocations > 0 {
 		t.Errorf("KeyOf of an ordinary pod makes %v allocations, want none", allocations)
 	}
 	if n := length(); n > 0 {
-		t.Errorf("%d ordinary pods are kept, want none", n)
+		t.Errorf("%d ordinary pods are cached, want none", n)
 	}
 }
 

@@ -19,13 +19,13 @@ func TestArgs(t *testing.T) {
 		want      Args
 		wantError string
 	}{
-		"none":                  {args: "{}", want: Args{duration(5 * time.Second), duration(15 * time.Minute)}},
-		"the first":             {args: "{refillBackoffInitial: 1m}", want: Args{duration(time.Minute), duration(15 * time.Minute)}},
-		"both":                  {args: "{refillBackoffInitial: 1s, refillBackoffMax: 1s}", want: Args{duration(time.Second), duration(time.Second)}},
-		"no wait":               {args: "{refillBackoffInitial: 0s}", wantError: "refillBackoffInitial is 0s: set a duration above 0s"},
-		"a negative wait":       {args: "{refillBackoffInitial: -1s}", wantError: "refillBackoffInitial is -1s"},
-		"the longest too short": {args: "{refillBackoffMax: 1s}", wantError: "refillBackoffMax is 1s: set at least refillBackoffInitial, 5s"},
-		"what is no time":       {args: "{refillBackoffMax: soon}", wantError: "correct its args under pluginConfig"},
+		"none":                        {args: "{}", want: Args{duration(5 * time.Second), duration(15 * time.Minute)}},
+		"the first":                   {args: "{refillBackoffInitial: 1m}", want: Args{duration(time.Minute), duration(15 * time.Minute)}},
+		"both":                        {args: "{refillBackoffInitial: 1s, refillBackoffMax: 1s}", want: Args{duration(time.Second), duration(time.Second)}},
+		"no wait":                     {args: "{refillBackoffInitial: 0s}", wantError: "refillBackoffInitial is 0s: set a duration above 0s"},
+		"a negative wait":             {args: "{refillBackoffInitial: -1s}", wantError: "refillBackoffInitial is -1s"},
+		"a maximum that is too short": {args: "{refillBackoffMax: 1s}", wantError: "refillBackoffMax is 1s: set at least refillBackoffInitial, 5s"},
+		"not a duration":              {args: "{refillBackoffMax: soon}", wantError: "correct its args under pluginConfig"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -6,7 +6,7 @@ import (
 	"github.com/everynode/everynode/internal/metric"
 )
 
-// refillsTotal has no labels: a node or a pod would be one too many, and the event names both.
+// refillsTotal has no labels: one for nodes or pods would have too many values, and the event names both.
 var refillsTotal = metric.NewCounter("everynode_scheduler_preemption_refills_total",
 	"How often a pod of lower priority took the room that preemption had made for a daemon pod before that pod got there.")
 

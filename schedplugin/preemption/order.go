@@ -11,7 +11,7 @@ import (
 	"github.com/everynode/everynode/schedplugin/podfacts"
 )
 
-// moreImportantVictim reports whether the first is to be spared before the second: by priority, then pods that
+// moreImportantVictim reports whether the first is reprieved before the second: by priority, then pods that
 // are pinned here, then upstream's order (groups before pods, then earlier start).
 func moreImportantVictim(first, second preemption.Victim) bool {
 	if first.Priority() != second.Priority() {
@@ -27,8 +27,8 @@ func pinnedVictim(victim preemption.Victim) bool {
 	return slices.ContainsFunc(victim.Pods(), func(info fwk.PodInfo) bool { return pinnedHere(info.GetPod()) })
 }
 
-// pinnedHere reports whether a pod can run only on its own node: a daemon's pod, whoever bound it, a static
-// pod, and any pod whose affinity allows only one node.
+// pinnedHere reports whether a pod can run only on its own node: a daemon's pod, even if it was created with a node name, a
+// static pod, and any pod whose affinity allows only one node.
 func pinnedHere(pod *corev1.Pod) bool {
 	if _, owned := podfacts.Owner(pod); owned {
 		return true

@@ -22,23 +22,23 @@ func TestMoreImportantVictim(t *testing.T) {
 	tests := map[string]struct {
 		more, less *schedtest.Pod
 	}{
-		"a higher priority":                           {movable().Priority(2), movable().Priority(1)},
-		"a higher priority, though not pinned":        {movable().Priority(2), schedtest.Twin("pinned").Priority(1).StartedAt(start)},
-		"a daemon's":                                  {later(schedtest.Twin("pinned")), movable()},
-		"a daemon's that was bound by its maker":      {later(schedtest.Twin("pinned").Affinity(nil)), movable()},
-		"a native daemon's":                           {later(schedtest.Twin("pinned").Owner(schedtest.OwnerRef(schedtest.Native, "uid"))), movable()},
-		"nobody's, pinned":                            {later(schedtest.Twin("pinned").Owner()), movable()},
-		"a kubelet's own":                             {later(mirror), movable()},
-		"of two that can move, who started earlier":   {movable(), later(movable())},
-		"of two that are pinned, who started earlier": {schedtest.Twin("pinned").StartedAt(start), later(schedtest.Twin("pinned"))},
+		"a higher priority":                                    {movable().Priority(2), movable().Priority(1)},
+		"a higher priority, though not pinned":                 {movable().Priority(2), schedtest.Twin("pinned").Priority(1).StartedAt(start)},
+		"a daemon's":                                           {later(schedtest.Twin("pinned")), movable()},
+		"a daemon's that was created with a node name":         {later(schedtest.Twin("pinned").Affinity(nil)), movable()},
+		"a native daemon's":                                    {later(schedtest.Twin("pinned").Owner(schedtest.OwnerRef(schedtest.Native, "uid"))), movable()},
+		"pinned, without an owner":                             {later(schedtest.Twin("pinned").Owner()), movable()},
+		"a static pod":                                         {later(mirror), movable()},
+		"of two that can move, the one that started earlier":   {movable(), later(movable())},
+		"of two that are pinned, the one that started earlier": {schedtest.Twin("pinned").StartedAt(start), later(schedtest.Twin("pinned"))},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			if !moreImportantVictim(victim(t, test.more), victim(t, test.less)) {
-				t.Error("it is not spared before the other")
+				t.Error("it is not more important than the other")
 			}
 			if moreImportantVictim(victim(t, test.less), victim(t, test.more)) {
-				t.Error("the other is spared before it")
+				t.Error("the other is more important")
 			}
 		})
 	}

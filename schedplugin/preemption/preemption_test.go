@@ -90,7 +90,7 @@ func newRig(t *testing.T, pod *corev1.Pod) *rig {
 	return r
 }
 
-// put has other schedulers put pods on the node; gone has them gone.
+// put adds pods of other schedulers to the node; gone removes them.
 func (r *rig) put(pods ...*corev1.Pod) {
 	r.Helper()
 	for _, p := range pods {
@@ -112,7 +112,7 @@ func (r *rig) gone(p *corev1.Pod) {
 	}
 }
 
-// try is a scheduling cycle that fails; it gives what the pod is told, and who was evicted since the last.
+// try runs a scheduling cycle that fails; it returns the pod's message, and the pods evicted since the last cycle.
 func (r *rig) try() (message string, evicted []string) {
 	r.Helper()
 	state := framework.NewCycleState()
@@ -135,7 +135,7 @@ func (r *rig) try() (message string, evicted []string) {
 	return status.Message(), evicted
 }
 
-// warning is the next event that is one.
+// warning returns the next Warning event.
 func (r *rig) warning() string {
 	for {
 		if event := <-r.events.Events; strings.HasPrefix(event, corev1.EventTypeWarning) {
@@ -148,7 +148,7 @@ func (r *rig) want(wantMessage string, wantEvicted ...string) {
 	r.Helper()
 	message, evicted := r.try()
 	if message != wantMessage {
-		r.Errorf("the pod is told %q, want %q", message, wantMessage)
+		r.Errorf("message %q, want %q", message, wantMessage)
 	}
 	if diff := cmp.Diff(wantEvicted, evicted); diff != "" {
 		r.Errorf("evicted (-want, +got):\n%s", diff)
@@ -157,7 +157,7 @@ func (r *rig) want(wantMessage string, wantEvicted ...string) {
 
 func sized(p *corev1.Pod, cpu string) *corev1.Pod { return (&schedtest.Pod{Pod: p}).CPU(cpu).Obj() }
 
-// Room that was made and taken: it is told, evictions wait, and the pod is woken when the wait is over.
+// Room that was made and taken is reported, evictions wait, and the pod is woken when the wait is over.
 func TestRefilledRoom(t *testing.T) {
 	r := newRig(t, schedtest.MakePod("p").CPU("2").Obj())
 	a, b, c := sized(low("a"), "1"), sized(low("b"), "1"), sized(low("c"), "1")
@@ -165,7 +165,7 @@ func TestRefilledRoom(t *testing.T) {
 
 	r.put(a)
 	r.want(MessageEvicting, "a")
-	r.want(MessageEvicting) // the API server has no such pod any more, the node still shows it, and nobody else came
+	r.want(MessageEvicting) // the API server no longer has the pod, the node still shows it, and there is no other new pod
 	r.gone(a)
 	r.put(b)
 	const once = "the room that preemption made was taken by other pods once, last by ns/b, scheduled by default-scheduler"
@@ -175,7 +175,7 @@ func TestRefilledRoom(t *testing.T) {
 		t.Errorf("event %q, want %q…", got, want)
 	}
 	if got := testutil.ToFloat64(refillsTotal); got != before+1 {
-		t.Errorf("%v rooms were counted, want 1", got-before)
+		t.Errorf("%v refills were counted, want 1", got-before)
 	}
 
 	if len(r.activated) > 0 {
@@ -192,11 +192,11 @@ func TestRefilledRoom(t *testing.T) {
 	r.warning()
 	r.plugin.PostBind(t.Context(), nil, r.pod, "n1")
 	if len(r.plugin.refills.rooms) != 0 {
-		t.Errorf("%d places are remembered though the pod got there", len(r.plugin.refills.rooms))
+		t.Errorf("%d records exist after the pod was bound, want none", len(r.plugin.refills.rooms))
 	}
 }
 
-// A pod that may not evict is not told of rooms.
+// A pod that must not preempt gets no message about refilled room.
 func TestRefilledRoomOfOneThatNeverPreempts(t *testing.T) {
 	r := newRig(t, schedtest.MakePod("p").CPU("2").Obj())
 	a, b := sized(low("a"), "1"), sized(low("b"), "1")
@@ -216,12 +216,12 @@ func TestRefilledRoomOfOneThatNeverPreempts(t *testing.T) {
 		runtime.Gosched()
 	}
 	if message, evicted := r.try(); strings.Contains(message, "taken") || evicted != nil {
-		t.Errorf("it is told %q, and %v are evicted", message, evicted)
+		t.Errorf("message %q, evicted %v", message, evicted)
 	}
 }
 
-// Within a priority, who can run elsewhere goes first (k/k#141227).
-func TestMovableGoFirst(t *testing.T) {
+// Within a priority, pods that can run elsewhere are preempted first (k/k#141227).
+func TestMovablePodsArePreemptedFirst(t *testing.T) {
 	pinned := sized(schedtest.Twin("pinned").Owner(schedtest.OwnerRef(schedtest.Native, "uid-other")).Priority(1).Obj(), "1")
 	movable := sized((&schedtest.Pod{Pod: low("movable")}).Affinity(nil).Obj(), "1")
 	r := newRig(t, schedtest.MakePod("p").CPU("1").Obj())

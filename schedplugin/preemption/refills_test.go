@@ -16,7 +16,7 @@ import (
 
 var place = daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n1"}
 
-// low is a pod that another scheduler put on the node.
+// low returns a pod that another scheduler bound to the node.
 func low(name string) *corev1.Pod {
 	p := schedtest.Twin(name).Owner().Priority(1).Obj()
 	p.Spec.SchedulerName = corev1.DefaultSchedulerName
@@ -43,22 +43,22 @@ func TestRefills(t *testing.T) {
 	}
 	a, b, c := low("a"), low("b"), low("c")
 	tests := map[string][]step{
-		"nothing was made":               {{pods: []*corev1.Pod{a}}, {pods: []*corev1.Pod{b}}},
-		"who was there is there":         {{pods: []*corev1.Pod{a, b}, made: true}, {pods: []*corev1.Pod{b}}},
-		"the victim is terminating":      {{pods: []*corev1.Pod{a}, made: true}, {pods: []*corev1.Pod{leaving(low("a")), b}}},
-		"another one came":               {{pods: []*corev1.Pod{a}, made: true}, {pods: []*corev1.Pod{b}, want: taken(by, 1, 5*time.Second, true)}},
-		"one of the same name came":      {{pods: []*corev1.Pod{low("b")}, made: true}, {pods: []*corev1.Pod{again(low("b"))}, want: taken(by, 1, 5*time.Second, true)}},
-		"the wait is reported once":      {{pods: []*corev1.Pod{a}, made: true}, {pods: []*corev1.Pod{b}, want: taken(by, 1, 5*time.Second, true)}, {after: 2 * time.Second, pods: []*corev1.Pod{c}, want: taken(by, 1, 3*time.Second, false)}},
-		"after the wait it is recreated": {{pods: []*corev1.Pod{a}, made: true}, {pods: []*corev1.Pod{b}, want: taken(by, 1, 5*time.Second, true)}, {after: 5 * time.Second, pods: []*corev1.Pod{c}, made: true}, {pods: []*corev1.Pod{c}}},
-		"the wait doubles, to the longest": {
+		"no room was made":                 {{pods: []*corev1.Pod{a}}, {pods: []*corev1.Pod{b}}},
+		"the pods are the same":            {{pods: []*corev1.Pod{a, b}, made: true}, {pods: []*corev1.Pod{b}}},
+		"the victim is terminating":        {{pods: []*corev1.Pod{a}, made: true}, {pods: []*corev1.Pod{leaving(low("a")), b}}},
+		"another pod was bound":            {{pods: []*corev1.Pod{a}, made: true}, {pods: []*corev1.Pod{b}, want: taken(by, 1, 5*time.Second, true)}},
+		"a pod of the same name was bound": {{pods: []*corev1.Pod{low("b")}, made: true}, {pods: []*corev1.Pod{again(low("b"))}, want: taken(by, 1, 5*time.Second, true)}},
+		"the wait is reported once":        {{pods: []*corev1.Pod{a}, made: true}, {pods: []*corev1.Pod{b}, want: taken(by, 1, 5*time.Second, true)}, {after: 2 * time.Second, pods: []*corev1.Pod{c}, want: taken(by, 1, 3*time.Second, false)}},
+		"after the wait it is recreated":   {{pods: []*corev1.Pod{a}, made: true}, {pods: []*corev1.Pod{b}, want: taken(by, 1, 5*time.Second, true)}, {after: 5 * time.Second, pods: []*corev1.Pod{c}, made: true}, {pods: []*corev1.Pod{c}}},
+		"the wait doubles, up to the maximum": {
 			{pods: []*corev1.Pod{a}, made: true}, {pods: []*corev1.Pod{b}, want: taken(by, 1, 5*time.Second, true)},
 			{after: 5 * time.Second, pods: []*corev1.Pod{a}, made: true}, {pods: []*corev1.Pod{b}, want: taken(by, 2, 10*time.Second, true)},
 			{after: 10 * time.Second, pods: []*corev1.Pod{a}, made: true}, {pods: []*corev1.Pod{b}, want: taken(by, 3, 15*time.Second, true)},
 			{after: 15 * time.Second, pods: []*corev1.Pod{a}, made: true}, {pods: []*corev1.Pod{b}, want: taken(by, 4, 15*time.Second, true)},
 		},
-		// The pod it was made for was deleted; the daemon's next one finds who came since.
-		"it was made long ago": {{pods: []*corev1.Pod{a}, made: true}, {after: time.Hour, pods: []*corev1.Pod{b}}},
-		"and resets when the pod got there": {
+		// The pod that it was made for was deleted; the daemon's next pod finds other pods.
+		"the room was made long ago": {{pods: []*corev1.Pod{a}, made: true}, {after: time.Hour, pods: []*corev1.Pod{b}}},
+		"the wait resets when the pod is bound": {
 			{pods: []*corev1.Pod{a}, made: true}, {pods: []*corev1.Pod{b}, want: taken(by, 1, 5*time.Second, true), bound: true},
 			{pods: []*corev1.Pod{a}, made: true}, {pods: []*corev1.Pod{b}, want: taken(by, 1, 5*time.Second, true)},
 		},
@@ -88,7 +88,7 @@ func again(p *corev1.Pod) *corev1.Pod {
 	return (&schedtest.Pod{Pod: p}).WithUID("uid-again").Obj()
 }
 
-// A pod of the same or of higher priority that came took nothing: it has the better claim.
+// A new pod of the same or of higher priority did not take the room: it has precedence.
 func TestRefillsOfHigherPriority(t *testing.T) {
 	refills := newRefills(clocktesting.NewFakeClock(time.Now()), defaultArgs())
 	refills.Made(place, []*corev1.Pod{low("a")})
@@ -98,7 +98,7 @@ func TestRefillsOfHigherPriority(t *testing.T) {
 	}
 }
 
-// The memory of places that nobody waits for any more ends, at a cost that new ones pay.
+// Records of cells for which no pod waits are removed, when new ones are added.
 func TestRefillsForget(t *testing.T) {
 	clock := clocktesting.NewFakeClock(time.Now())
 	refills := newRefills(clock, defaultArgs())
@@ -111,6 +111,6 @@ func TestRefillsForget(t *testing.T) {
 	clock.Step(2*defaultArgs().RefillBackoffMax.Duration + time.Second)
 	make(minimumSweep, minimumSweep+1)
 	if got := len(refills.rooms); got != 1 {
-		t.Errorf("%d places are remembered, want 1", got)
+		t.Errorf("%d records, want 1", got)
 	}
 }

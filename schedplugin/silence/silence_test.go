@@ -26,9 +26,9 @@ func TestEvents(t *testing.T) {
 		kind, reason string
 		want         int
 	}{
-		"a daemon's pod is scheduled":             {daemons, corev1.EventTypeNormal, "Scheduled", 0},
-		"a daemon's pod cannot be scheduled":      {daemons, corev1.EventTypeWarning, "FailedScheduling", 1},
-		"another pod of the primary install's is": {&corev1.Pod{}, corev1.EventTypeNormal, "Scheduled", 1},
+		"a daemon's pod is scheduled":                     {daemons, corev1.EventTypeNormal, "Scheduled", 0},
+		"a daemon's pod cannot be scheduled":              {daemons, corev1.EventTypeWarning, "FailedScheduling", 1},
+		"another pod of the primary install is scheduled": {&corev1.Pod{}, corev1.EventTypeNormal, "Scheduled", 1},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

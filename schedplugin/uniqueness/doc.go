@@ -1,5 +1,5 @@
-// Package uniqueness is the scheduler plugin that limits a daemon to one pod per node (S1), whoever created the
-// pods.
+// Package uniqueness is the scheduler plugin that limits a daemon to one pod per node (S1), regardless of who created
+// the pods.
 //
 // Its unit is daemon.CellKey: namespace, UID of the controller reference, target node. For bound pods Filter
 // reads only the NodeInfo that it is given, so that preemption dry runs (which remove pods from a copy) and

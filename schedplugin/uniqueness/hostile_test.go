@@ -8,7 +8,7 @@ import (
 	"github.com/everynode/everynode/internal/hostile"
 )
 
-// What each event of anybody's pod costs for each pod that waits, both as large as may be.
+// The cost of an event of any pod for each waiting pod, both of the maximum size.
 func BenchmarkHostileHint(b *testing.B) {
 	plugin := &Uniqueness{}
 	for _, kind := range hostile.Kinds() {

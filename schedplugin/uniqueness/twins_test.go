@@ -20,7 +20,7 @@ import (
 	"github.com/everynode/everynode/internal/schedtest"
 )
 
-// knowing is a plugin whose informer holds pods.
+// knowing returns a plugin whose informer holds pods.
 func knowing(tb testing.TB, pods ...*schedtest.Pod) *Uniqueness {
 	tb.Helper()
 	unique := plugin()
@@ -32,38 +32,38 @@ func knowing(tb testing.TB, pods ...*schedtest.Pod) *Uniqueness {
 	return unique
 }
 
-// Of pods of one cell that another scheduler may be about to bind none passes, and none is preempted: whichever was
-// created first, whatever their priorities. What cannot be bound any more does not count.
+// Of several pods of a cell that another scheduler may be about to bind none passes and none is preempted, whichever
+// was created first and whatever their priorities. Pods that can no longer be bound do not count.
 func TestPendingTwins(t *testing.T) {
 	pending := func(name string) *fwk.Status {
 		return refused("pod " + name + " of the same DaemonSet is pending for this node too; waiting until one of them is deleted")
 	}
 	surge := func(name, revision string) *schedtest.Pod { return schedtest.MakePod(name).Revision(revision).Surge() }
 	tests := map[string]struct {
-		pod   *schedtest.Pod   // schedtest.MakePod("p") when nil
+		pod   *schedtest.Pod   // defaults to schedtest.MakePod("p")
 		known []*schedtest.Pod // to the informer
 		node  []*schedtest.Pod // in the snapshot
 		want  *fwk.Status
 	}{
-		"alone":                             {},
-		"itself":                            {known: []*schedtest.Pod{schedtest.MakePod("p")}},
-		"a twin":                            {known: []*schedtest.Pod{schedtest.MakePod("p"), schedtest.MakePod("t")}, want: pending("t")},
-		"a twin of lower priority":          {known: []*schedtest.Pod{schedtest.MakePod("t").Priority(1)}, want: pending("t")},
-		"a twin of higher priority":         {known: []*schedtest.Pod{schedtest.MakePod("t").Priority(1000)}, want: pending("t")},
-		"a twin that is assumed":            {known: []*schedtest.Pod{schedtest.MakePod("t")}, node: []*schedtest.Pod{schedtest.Twin("t")}, want: pending("t")},
-		"beside a bound one of lower":       {known: []*schedtest.Pod{schedtest.MakePod("t")}, node: []*schedtest.Pod{schedtest.Twin("u").Priority(1)}, want: pending("t")},
-		"one that terminates":               {known: []*schedtest.Pod{schedtest.MakePod("t").Terminating()}},
-		"another daemon's":                  {known: []*schedtest.Pod{schedtest.MakePod("t").Owner(schedtest.OwnerRef(schedtest.Ours, "uid-e"))}},
-		"another node's":                    {known: []*schedtest.Pod{schedtest.MakePod("t").Affinity(schedtest.Required(schedtest.Pinned("n2")))}},
-		"another namespace's":               {known: []*schedtest.Pod{schedtest.MakePod("t").In("other")}},
-		"nobody's":                          {known: []*schedtest.Pod{schedtest.MakePod("t").Owner()}},
-		"one for any node":                  {known: []*schedtest.Pod{schedtest.MakePod("t").Affinity(nil)}},
-		"a surge beside another revision":   {pod: surge("p", "r2"), known: []*schedtest.Pod{schedtest.MakePod("t").Revision("r1")}},
-		"a surge beside its own revision":   {pod: surge("p", "r2"), known: []*schedtest.Pod{surge("t", "r2")}, want: pending("t")},
-		"another revision beside a surge":   {pod: schedtest.MakePod("p").Revision("r1"), known: []*schedtest.Pod{surge("t", "r2")}, want: pending("t")},
-		"a surge beside two":                {pod: surge("p", "r3"), known: []*schedtest.Pod{schedtest.MakePod("t").Revision("r1"), surge("t2", "r1")}, want: pending("t")},
-		"a surge beside one, and one bound": {pod: surge("p", "r3"), known: []*schedtest.Pod{surge("t", "r2")}, node: []*schedtest.Pod{schedtest.Twin("u").Revision("r1")}, want: pending("t")},
-		"a surge beside one that is bound":  {pod: surge("p", "r2"), known: []*schedtest.Pod{surge("p", "r2")}, node: []*schedtest.Pod{schedtest.Twin("u").Revision("r1")}},
+		"alone":                                {},
+		"itself":                               {known: []*schedtest.Pod{schedtest.MakePod("p")}},
+		"a twin":                               {known: []*schedtest.Pod{schedtest.MakePod("p"), schedtest.MakePod("t")}, want: pending("t")},
+		"a twin of lower priority":             {known: []*schedtest.Pod{schedtest.MakePod("t").Priority(1)}, want: pending("t")},
+		"a twin of higher priority":            {known: []*schedtest.Pod{schedtest.MakePod("t").Priority(1000)}, want: pending("t")},
+		"a twin that is assumed":               {known: []*schedtest.Pod{schedtest.MakePod("t")}, node: []*schedtest.Pod{schedtest.Twin("t")}, want: pending("t")},
+		"beside a bound one of lower priority": {known: []*schedtest.Pod{schedtest.MakePod("t")}, node: []*schedtest.Pod{schedtest.Twin("u").Priority(1)}, want: pending("t")},
+		"one that is terminating":              {known: []*schedtest.Pod{schedtest.MakePod("t").Terminating()}},
+		"another daemon's":                     {known: []*schedtest.Pod{schedtest.MakePod("t").Owner(schedtest.OwnerRef(schedtest.Ours, "uid-e"))}},
+		"another node's":                       {known: []*schedtest.Pod{schedtest.MakePod("t").Affinity(schedtest.Required(schedtest.Pinned("n2")))}},
+		"another namespace's":                  {known: []*schedtest.Pod{schedtest.MakePod("t").In("other")}},
+		"without an owner":                     {known: []*schedtest.Pod{schedtest.MakePod("t").Owner()}},
+		"one for any node":                     {known: []*schedtest.Pod{schedtest.MakePod("t").Affinity(nil)}},
+		"a surge beside another revision":      {pod: surge("p", "r2"), known: []*schedtest.Pod{schedtest.MakePod("t").Revision("r1")}},
+		"a surge beside its own revision":      {pod: surge("p", "r2"), known: []*schedtest.Pod{surge("t", "r2")}, want: pending("t")},
+		"another revision beside a surge":      {pod: schedtest.MakePod("p").Revision("r1"), known: []*schedtest.Pod{surge("t", "r2")}, want: pending("t")},
+		"a surge beside two":                   {pod: surge("p", "r3"), known: []*schedtest.Pod{schedtest.MakePod("t").Revision("r1"), surge("t2", "r1")}, want: pending("t")},
+		"a surge beside one, and one bound":    {pod: surge("p", "r3"), known: []*schedtest.Pod{surge("t", "r2")}, node: []*schedtest.Pod{schedtest.Twin("u").Revision("r1")}, want: pending("t")},
+		"a surge beside one that is bound":     {pod: surge("p", "r2"), known: []*schedtest.Pod{surge("p", "r2")}, node: []*schedtest.Pod{schedtest.Twin("u").Revision("r1")}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -91,22 +91,22 @@ func TestPendingTwins(t *testing.T) {
 	}
 }
 
-// The informer may be ahead of the snapshot that Filter saw: Reserve looks once more.
+// The informer may be ahead of the snapshot that Filter saw: Reserve checks once more.
 func TestReserve(t *testing.T) {
 	tests := map[string]struct {
-		pod   *schedtest.Pod // schedtest.MakePod("p") when nil
+		pod   *schedtest.Pod // defaults to schedtest.MakePod("p")
 		known []*schedtest.Pod
 		want  string
 	}{
-		"alone":                           {known: []*schedtest.Pod{schedtest.MakePod("p")}},
-		"a twin is bound":                 {known: []*schedtest.Pod{schedtest.Twin("t")}, want: "already has pod t of the same DaemonSet"},
-		"one of lower priority is":        {known: []*schedtest.Pod{schedtest.Twin("t").Priority(1)}, want: "already has pod t of the same DaemonSet"},
-		"one that terminates is":          {known: []*schedtest.Pod{schedtest.Twin("t").Terminating()}, want: "pod t of the same DaemonSet is terminating; waiting until it is gone"},
-		"one is on another node":          {known: []*schedtest.Pod{schedtest.Twin("t").On("n2")}},
-		"another daemon's is bound":       {known: []*schedtest.Pod{schedtest.Twin("t").Owner(schedtest.OwnerRef(schedtest.Native, "uid-e"))}},
-		"a twin is pending":               {known: []*schedtest.Pod{schedtest.MakePod("t")}, want: "pod t of the same DaemonSet is pending for this node too; waiting until one of them is deleted"},
-		"a surge beside an old one":       {pod: schedtest.MakePod("p").Revision("r2").Surge(), known: []*schedtest.Pod{schedtest.Twin("t").Revision("r1")}},
-		"a surge beside an old and a new": {pod: schedtest.MakePod("p").Revision("r2").Surge(), known: []*schedtest.Pod{schedtest.Twin("t").Revision("r1"), schedtest.MakePod("u").Revision("r3").Surge()}, want: "already has pod t of the same DaemonSet"},
+		"alone":                             {known: []*schedtest.Pod{schedtest.MakePod("p")}},
+		"a twin is bound":                   {known: []*schedtest.Pod{schedtest.Twin("t")}, want: "already has pod t of the same DaemonSet"},
+		"a twin of lower priority is bound": {known: []*schedtest.Pod{schedtest.Twin("t").Priority(1)}, want: "already has pod t of the same DaemonSet"},
+		"a terminating twin is bound":       {known: []*schedtest.Pod{schedtest.Twin("t").Terminating()}, want: "pod t of the same DaemonSet is terminating; waiting until it is gone"},
+		"a twin is bound to another node":   {known: []*schedtest.Pod{schedtest.Twin("t").On("n2")}},
+		"another daemon's is bound":         {known: []*schedtest.Pod{schedtest.Twin("t").Owner(schedtest.OwnerRef(schedtest.Native, "uid-e"))}},
+		"a twin is pending":                 {known: []*schedtest.Pod{schedtest.MakePod("t")}, want: "pod t of the same DaemonSet is pending for this node too; waiting until one of them is deleted"},
+		"a surge beside an old one":         {pod: schedtest.MakePod("p").Revision("r2").Surge(), known: []*schedtest.Pod{schedtest.Twin("t").Revision("r1")}},
+		"a surge beside an old and a new":   {pod: schedtest.MakePod("p").Revision("r2").Surge(), known: []*schedtest.Pod{schedtest.Twin("t").Revision("r1"), schedtest.MakePod("u").Revision("r3").Surge()}, want: "already has pod t of the same DaemonSet"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -128,7 +128,7 @@ func TestReserve(t *testing.T) {
 	}
 }
 
-// A pod that stopped waiting has the last ones of its cell tried again, and only those.
+// When a pod stops waiting, the last pods of its cell are retried, and no others.
 func TestWaker(t *testing.T) {
 	twin := func() *schedtest.Pod { return schedtest.MakePod("t") }
 	tests := map[string]struct {
@@ -136,17 +136,17 @@ func TestWaker(t *testing.T) {
 		known []*schedtest.Pod
 		want  []string
 	}{
-		"deleted":             {event: func(w *waker) { w.OnDelete(twin().Obj()) }, known: []*schedtest.Pod{schedtest.MakePod("p")}, want: []string{"ns/p"}},
-		"deleted unseen":      {event: func(w *waker) { w.OnDelete(cache.DeletedFinalStateUnknown{Obj: twin().Obj()}) }, known: []*schedtest.Pod{schedtest.MakePod("p")}, want: []string{"ns/p"}},
-		"terminates":          {event: func(w *waker) { w.OnUpdate(twin().Obj(), twin().Terminating().Obj()) }, known: []*schedtest.Pod{schedtest.MakePod("p")}, want: []string{"ns/p"}},
-		"bound":               {event: func(w *waker) { w.OnUpdate(twin().Obj(), schedtest.Twin("t").Obj()) }, known: []*schedtest.Pod{schedtest.MakePod("p")}, want: []string{"ns/p"}},
-		"released":            {event: func(w *waker) { w.OnUpdate(twin().Obj(), twin().Owner().Obj()) }, known: []*schedtest.Pod{schedtest.MakePod("p")}, want: []string{"ns/p"}},
-		"nobody else waits":   {event: func(w *waker) { w.OnDelete(twin().Obj()) }},
-		"another cell waits":  {event: func(w *waker) { w.OnDelete(twin().Obj()) }, known: []*schedtest.Pod{schedtest.MakePod("p").In("other")}},
-		"changed":             {event: func(w *waker) { w.OnUpdate(twin().Obj(), twin().Priority(7).Obj()) }, known: []*schedtest.Pod{schedtest.MakePod("p")}},
-		"added":               {event: func(w *waker) { w.OnAdd(twin().Obj(), false) }, known: []*schedtest.Pod{schedtest.MakePod("p")}},
-		"a bound one deleted": {event: func(w *waker) { w.OnDelete(schedtest.Twin("t").Obj()) }, known: []*schedtest.Pod{schedtest.MakePod("p")}},
-		"nobody's deleted":    {event: func(w *waker) { w.OnDelete(twin().Owner().Obj()) }, known: []*schedtest.Pod{schedtest.MakePod("p")}},
+		"deleted":                      {event: func(w *waker) { w.OnDelete(twin().Obj()) }, known: []*schedtest.Pod{schedtest.MakePod("p")}, want: []string{"ns/p"}},
+		"deleted unseen":               {event: func(w *waker) { w.OnDelete(cache.DeletedFinalStateUnknown{Obj: twin().Obj()}) }, known: []*schedtest.Pod{schedtest.MakePod("p")}, want: []string{"ns/p"}},
+		"terminates":                   {event: func(w *waker) { w.OnUpdate(twin().Obj(), twin().Terminating().Obj()) }, known: []*schedtest.Pod{schedtest.MakePod("p")}, want: []string{"ns/p"}},
+		"bound":                        {event: func(w *waker) { w.OnUpdate(twin().Obj(), schedtest.Twin("t").Obj()) }, known: []*schedtest.Pod{schedtest.MakePod("p")}, want: []string{"ns/p"}},
+		"released":                     {event: func(w *waker) { w.OnUpdate(twin().Obj(), twin().Owner().Obj()) }, known: []*schedtest.Pod{schedtest.MakePod("p")}, want: []string{"ns/p"}},
+		"no other pod waits":           {event: func(w *waker) { w.OnDelete(twin().Obj()) }},
+		"another cell waits":           {event: func(w *waker) { w.OnDelete(twin().Obj()) }, known: []*schedtest.Pod{schedtest.MakePod("p").In("other")}},
+		"changed":                      {event: func(w *waker) { w.OnUpdate(twin().Obj(), twin().Priority(7).Obj()) }, known: []*schedtest.Pod{schedtest.MakePod("p")}},
+		"added":                        {event: func(w *waker) { w.OnAdd(twin().Obj(), false) }, known: []*schedtest.Pod{schedtest.MakePod("p")}},
+		"a bound one deleted":          {event: func(w *waker) { w.OnDelete(schedtest.Twin("t").Obj()) }, known: []*schedtest.Pod{schedtest.MakePod("p")}},
+		"one without an owner deleted": {event: func(w *waker) { w.OnDelete(twin().Owner().Obj()) }, known: []*schedtest.Pod{schedtest.MakePod("p")}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -157,13 +157,13 @@ func TestWaker(t *testing.T) {
 				}
 			}})
 			if diff := cmp.Diff(test.want, got); diff != "" {
-				t.Errorf("tried again (-want, +got):\n%s", diff)
+				t.Errorf("retried (-want, +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-// A twin that Reserve saw before the scheduler's cache did may be one to preempt.
+// A twin that Reserve saw before the scheduler's cache did may be preempted.
 func TestQueueingHintOfPlacedPods(t *testing.T) {
 	for name, test := range map[string]struct {
 		placed *schedtest.Pod
@@ -184,7 +184,7 @@ func TestQueueingHintOfPlacedPods(t *testing.T) {
 	}
 }
 
-// crowded is a plugin whose informer holds very many pods of one cell, which is what somebody who may create pods can make.
+// crowded returns a plugin whose informer holds very many pods of one cell, which a user who may create pods can create.
 func crowded(tb testing.TB, pods int) *Uniqueness {
 	unique := plugin()
 	for i := range pods {
@@ -195,7 +195,7 @@ func crowded(tb testing.TB, pods int) *Uniqueness {
 	return unique
 }
 
-// However many pods wait for one cell, a look reads a part of them and returns a few.
+// However many pods wait for one cell, a lookup reads a part of them and returns a few.
 func TestManyPendingTwins(t *testing.T) {
 	const many = 4800
 	unique, pod := crowded(t, many), schedtest.MakePod("p").Obj()
@@ -213,7 +213,7 @@ func TestManyPendingTwins(t *testing.T) {
 	if len(values) != shards || largest > 2*many/shards {
 		t.Errorf("the pods are in %d parts of up to %d, want %d of about %d", len(values), largest, shards, many/shards)
 	}
-	// Pods that are bound and at rest are in no part.
+	// Bound pods are in no part.
 	for _, object := range slices.Clone(unique.twins.pods.List()) {
 		placed := object.(*corev1.Pod).DeepCopy()
 		placed.Spec.NodeName = "n1"
@@ -226,7 +226,7 @@ func TestManyPendingTwins(t *testing.T) {
 	}
 }
 
-// BenchmarkWaiting is one look, in a cell of one pod and in one of 100,000.
+// BenchmarkWaiting measures one lookup, in a cell of one pod and in one of 100,000.
 func BenchmarkWaiting(b *testing.B) {
 	for _, pods := range []int{1, 100_000} {
 		b.Run(fmt.Sprint(pods), func(b *testing.B) {
@@ -241,22 +241,22 @@ func BenchmarkWaiting(b *testing.B) {
 	}
 }
 
-// none is a client-go without features.
+// none disables all features of client-go.
 type none struct{}
 
 func (none) Enabled(clientfeatures.Feature) bool { return false }
 
-// The plugin does not work on a store that takes up a list pod by pod.
+// The plugin refuses a store that processes a list pod by pod.
 func TestNewWithoutWholeLists(t *testing.T) {
 	gates := clientfeatures.FeatureGates()
 	t.Cleanup(func() { clientfeatures.ReplaceFeatureGates(gates) })
 	clientfeatures.ReplaceFeatureGates(none{})
 	if _, err := New(t.Context(), nil, handle{snapshot: plugin().snapshot}); err == nil || !strings.Contains(err.Error(), "AtomicFIFO") {
-		t.Errorf("New: %v, want the feature that is missing", err)
+		t.Errorf("New: %v, want an error that names the missing feature", err)
 	}
 }
 
-// BenchmarkIndexes is the memory that the indexes take for a pod that is bound, with 20 daemons on 5,000 nodes.
+// BenchmarkIndexes measures the memory that the indexes take for a bound pod, with 20 daemons on 5,000 nodes.
 func BenchmarkIndexes(b *testing.B) {
 	const nodes, daemons = 5000, 20
 	pods := make([]*corev1.Pod, 0, nodes*daemons)

@@ -45,7 +45,7 @@ const ReasonNoNode = "does not exist; the pod is placed when it appears"
 
 const stateKey = "PreFilter" + Name
 
-// place is PreFilter's state for Filter: the cell that the pod wants, and the other pods that wait for it.
+// place is PreFilter's state for Filter: the pod's cell, and the other pods that wait for it.
 type place struct {
 	daemon.CellKey
 	Waiting []*corev1.Pod

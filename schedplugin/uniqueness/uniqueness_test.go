@@ -22,7 +22,7 @@ import (
 	"github.com/everynode/everynode/internal/schedtest"
 )
 
-// plugin is one that knows the nodes n1 and n2.
+// plugin returns one that knows the nodes n1 and n2.
 func plugin() *Uniqueness {
 	return &Uniqueness{
 		snapshot: internalcache.NewSnapshot(nil, []*corev1.Node{st.MakeNode().Name("n1").Obj(), st.MakeNode().Name("n2").Obj()}),
@@ -45,7 +45,7 @@ func TestPreFilter(t *testing.T) {
 		wantPlace  daemon.CellKey
 		wantStatus *fwk.Status
 	}{
-		"owned by ours":              {pod: schedtest.MakePod("p").Obj(), wantPlace: served},
+		"owned by everynode.dev":     {pod: schedtest.MakePod("p").Obj(), wantPlace: served},
 		"owned by apps":              {pod: schedtest.MakePod("p").Owner(schedtest.OwnerRef(schedtest.Native, "uid-d")).Obj(), wantPlace: served},
 		"several agreeing pins":      {pod: schedtest.MakePod("p").Affinity(schedtest.Required(zoned(schedtest.Pinned("n1")), schedtest.Pinned("n1"))).Obj(), wantPlace: served},
 		"a pin beside an empty term": {pod: schedtest.MakePod("p").Affinity(schedtest.Required(corev1.NodeSelectorTerm{}, schedtest.Pinned("n1"))).Obj(), wantPlace: served},
@@ -53,16 +53,16 @@ func TestPreFilter(t *testing.T) {
 		"another namespace":          {pod: schedtest.MakePod("p").In("other").Obj(), wantPlace: daemon.CellKey{Namespace: "other", Owner: "uid-d", Node: "n1"}},
 		"beside another owner":       {pod: schedtest.MakePod("p").Owner(noController, schedtest.OwnerRef(schedtest.Ours, "uid-e")).Obj(), wantPlace: daemon.CellKey{Namespace: "ns", Owner: "uid-e", Node: "n1"}},
 
-		"no owner":                    {pod: schedtest.MakePod("p").Owner().Obj(), wantStatus: refused(ReasonNotOwned)},
-		"of a ReplicaSet":             {pod: schedtest.MakePod("p").Owner(replicaSet).Obj(), wantStatus: refused(ReasonNotOwned)},
-		"owner, not controller":       {pod: schedtest.MakePod("p").Owner(noController).Obj(), wantStatus: refused(ReasonNotOwned)},
-		"another group's":             {pod: schedtest.MakePod("p").Owner(schedtest.OwnerRef("apps.kruise.io/v1alpha1", "uid-d")).Obj(), wantStatus: refused(ReasonNotOwned)},
-		"neither owned nor pinned":    {pod: schedtest.MakePod("p").Owner().Affinity(nil).Obj(), wantStatus: refused(ReasonNotOwned)},
-		"of a node that is not there": {pod: schedtest.MakePod("p").Affinity(schedtest.Required(schedtest.Pinned("n3"))).Obj(), wantStatus: refused(ReasonNoNode)},
-		"not pinned":                  {pod: schedtest.MakePod("p").Affinity(nil).Obj(), wantStatus: refused(ReasonNotPinned)},
-		"a term that is not":          {pod: schedtest.MakePod("p").Affinity(schedtest.Required(schedtest.Pinned("n1"), zoned(corev1.NodeSelectorTerm{}))).Obj(), wantStatus: refused(ReasonNotPinned)},
-		"pins that differ":            {pod: schedtest.MakePod("p").Affinity(schedtest.Required(schedtest.Pinned("n1"), schedtest.Pinned("n2"))).Obj(), wantStatus: refused(ReasonNotPinned)},
-		"a choice of two":             {pod: schedtest.MakePod("p").Affinity(schedtest.Required(schedtest.Pinned("n1", "n2"))).Obj(), wantStatus: refused(ReasonNotPinned)},
+		"no owner":                      {pod: schedtest.MakePod("p").Owner().Obj(), wantStatus: refused(ReasonNotOwned)},
+		"of a ReplicaSet":               {pod: schedtest.MakePod("p").Owner(replicaSet).Obj(), wantStatus: refused(ReasonNotOwned)},
+		"owner, not controller":         {pod: schedtest.MakePod("p").Owner(noController).Obj(), wantStatus: refused(ReasonNotOwned)},
+		"another group's":               {pod: schedtest.MakePod("p").Owner(schedtest.OwnerRef("apps.kruise.io/v1alpha1", "uid-d")).Obj(), wantStatus: refused(ReasonNotOwned)},
+		"neither owned nor pinned":      {pod: schedtest.MakePod("p").Owner().Affinity(nil).Obj(), wantStatus: refused(ReasonNotOwned)},
+		"of a node that does not exist": {pod: schedtest.MakePod("p").Affinity(schedtest.Required(schedtest.Pinned("n3"))).Obj(), wantStatus: refused(ReasonNoNode)},
+		"not pinned":                    {pod: schedtest.MakePod("p").Affinity(nil).Obj(), wantStatus: refused(ReasonNotPinned)},
+		"a term without a pin":          {pod: schedtest.MakePod("p").Affinity(schedtest.Required(schedtest.Pinned("n1"), zoned(corev1.NodeSelectorTerm{}))).Obj(), wantStatus: refused(ReasonNotPinned)},
+		"pins that differ":              {pod: schedtest.MakePod("p").Affinity(schedtest.Required(schedtest.Pinned("n1"), schedtest.Pinned("n2"))).Obj(), wantStatus: refused(ReasonNotPinned)},
+		"pinned to one of two":          {pod: schedtest.MakePod("p").Affinity(schedtest.Required(schedtest.Pinned("n1", "n2"))).Obj(), wantStatus: refused(ReasonNotPinned)},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -74,7 +74,7 @@ func TestPreFilter(t *testing.T) {
 			data, err := state.Read(stateKey)
 			if test.wantStatus != nil {
 				if gotResult != nil || err == nil {
-					t.Errorf("a refused pod leaves result %v and state %v, want neither", gotResult, data)
+					t.Errorf("result %v and state %v after a refusal, want neither", gotResult, data)
 				}
 				return
 			}
@@ -109,10 +109,10 @@ func TestFilter(t *testing.T) {
 	replicaSet.Kind = "ReplicaSet"
 
 	tests := map[string]struct {
-		pod  *corev1.Pod // schedtest.MakePod("p") when nil
-		node string      // n1 when empty
+		pod  *corev1.Pod // defaults to schedtest.MakePod("p")
+		node string      // defaults to n1
 		pods []*schedtest.Pod
-		want *fwk.Status // nil: the pod may go there
+		want *fwk.Status // nil: the pod is admitted
 	}{
 		"an empty node":                             {},
 		"twin of equal priority":                    {pods: []*schedtest.Pod{schedtest.Twin("t")}, want: already("t")},
@@ -129,34 +129,34 @@ func TestFilter(t *testing.T) {
 		"terminating, higher priority": {pods: []*schedtest.Pod{schedtest.Twin("t").Priority(101).Terminating()}, want: leaving("t")},
 		"terminating, lower priority":  {pods: []*schedtest.Pod{schedtest.Twin("t").Priority(99).Terminating()}, want: victim("t")}, // it may be this pod's own victim
 
-		"several twins, all lower":           {pods: []*schedtest.Pod{schedtest.Twin("t").Priority(98), schedtest.Twin("u").Priority(99)}, want: lower("t")},
-		"several twins, the first equal":     {pods: []*schedtest.Pod{schedtest.Twin("t"), schedtest.Twin("u").Priority(99)}, want: already("t")},
-		"several twins, the last equal":      {pods: []*schedtest.Pod{schedtest.Twin("t").Priority(99), schedtest.Twin("u")}, want: already("u")},
-		"several twins, the last terminates": {pods: []*schedtest.Pod{schedtest.Twin("t").Priority(99), schedtest.Twin("u").Priority(99).Terminating()}, want: lower("t")},
-		"several twins, the last ends":       {pods: []*schedtest.Pod{schedtest.Twin("t").Priority(99).Terminating(), schedtest.Twin("u").Terminating()}, want: leaving("u")},
-		"a twin among strangers":             {pods: []*schedtest.Pod{schedtest.Twin("s").Owner(), schedtest.Twin("t"), schedtest.Twin("u").In("other")}, want: already("t")},
+		"several twins, all lower":            {pods: []*schedtest.Pod{schedtest.Twin("t").Priority(98), schedtest.Twin("u").Priority(99)}, want: lower("t")},
+		"several twins, the first equal":      {pods: []*schedtest.Pod{schedtest.Twin("t"), schedtest.Twin("u").Priority(99)}, want: already("t")},
+		"several twins, the last equal":       {pods: []*schedtest.Pod{schedtest.Twin("t").Priority(99), schedtest.Twin("u")}, want: already("u")},
+		"several twins, the last terminating": {pods: []*schedtest.Pod{schedtest.Twin("t").Priority(99), schedtest.Twin("u").Priority(99).Terminating()}, want: lower("t")},
+		"several twins, the last finished":    {pods: []*schedtest.Pod{schedtest.Twin("t").Priority(99).Terminating(), schedtest.Twin("u").Terminating()}, want: leaving("u")},
+		"a twin among other pods":             {pods: []*schedtest.Pod{schedtest.Twin("s").Owner(), schedtest.Twin("t"), schedtest.Twin("u").In("other")}, want: already("t")},
 
-		"a surge beside the old revision":    {pod: schedtest.MakePod("p").Revision("r2").Surge().Obj(), pods: []*schedtest.Pod{schedtest.Twin("t").Revision("r1")}},
-		"a surge beside a higher old one":    {pod: schedtest.MakePod("p").Revision("r2").Surge().Obj(), pods: []*schedtest.Pod{schedtest.Twin("t").Revision("r1").Priority(101)}},
-		"a surge beside one that terminates": {pod: schedtest.MakePod("p").Revision("r2").Surge().Obj(), pods: []*schedtest.Pod{schedtest.Twin("t").Revision("r1").Terminating()}},
-		"a surge beside its own revision":    {pod: schedtest.MakePod("p").Revision("r2").Surge().Obj(), pods: []*schedtest.Pod{schedtest.Twin("t").Revision("r2")}, want: already("t")},
-		"a surge beside two":                 {pod: schedtest.MakePod("p").Revision("r3").Surge().Obj(), pods: []*schedtest.Pod{schedtest.Twin("t").Revision("r1"), schedtest.Twin("u").Revision("r2")}, want: already("t")},
-		"another revision, no surge":         {pod: schedtest.MakePod("p").Revision("r2").Obj(), pods: []*schedtest.Pod{schedtest.Twin("t").Revision("r1").Surge()}, want: already("t")},
+		"a surge beside the old revision":  {pod: schedtest.MakePod("p").Revision("r2").Surge().Obj(), pods: []*schedtest.Pod{schedtest.Twin("t").Revision("r1")}},
+		"a surge beside a higher old one":  {pod: schedtest.MakePod("p").Revision("r2").Surge().Obj(), pods: []*schedtest.Pod{schedtest.Twin("t").Revision("r1").Priority(101)}},
+		"a surge beside a terminating one": {pod: schedtest.MakePod("p").Revision("r2").Surge().Obj(), pods: []*schedtest.Pod{schedtest.Twin("t").Revision("r1").Terminating()}},
+		"a surge beside its own revision":  {pod: schedtest.MakePod("p").Revision("r2").Surge().Obj(), pods: []*schedtest.Pod{schedtest.Twin("t").Revision("r2")}, want: already("t")},
+		"a surge beside two":               {pod: schedtest.MakePod("p").Revision("r3").Surge().Obj(), pods: []*schedtest.Pod{schedtest.Twin("t").Revision("r1"), schedtest.Twin("u").Revision("r2")}, want: already("t")},
+		"another revision, no surge":       {pod: schedtest.MakePod("p").Revision("r2").Obj(), pods: []*schedtest.Pod{schedtest.Twin("t").Revision("r1").Surge()}, want: already("t")},
 
 		"another namespace's":        {pods: []*schedtest.Pod{schedtest.Twin("t").In("other")}},
 		"another daemon's":           {pods: []*schedtest.Pod{schedtest.Twin("t").Owner(schedtest.OwnerRef(schedtest.Ours, "uid-e"))}},
 		"a ReplicaSet's":             {pods: []*schedtest.Pod{schedtest.Twin("t").Owner(replicaSet)}},
-		"nobody's":                   {pods: []*schedtest.Pod{schedtest.Twin("t").Owner()}},
+		"without an owner":           {pods: []*schedtest.Pod{schedtest.Twin("t").Owner()}},
 		"itself":                     {pods: []*schedtest.Pod{schedtest.Twin("p")}},
 		"itself and a twin":          {pods: []*schedtest.Pod{schedtest.Twin("p"), schedtest.Twin("t")}, want: already("t")},
 		"an earlier pod of its name": {pods: []*schedtest.Pod{schedtest.Twin("p").WithUID("earlier")}, want: already("p")},
 
-		// The scheduler's informer drops finished pods. Should a NodeInfo show one all the same, it
-		// holds its place as any object does (S1); its deletion wakes the pod.
+		// The scheduler's informer drops finished pods. If a NodeInfo shows one nevertheless,
+		// it occupies its cell like any object (S1); its deletion wakes the pod.
 		"a finished twin that is still shown": {pods: []*schedtest.Pod{schedtest.Twin("t").Phase(corev1.PodSucceeded)}, want: already("t")},
 
-		// The place is on n1: what is on another node does not matter to it. That the pod cannot
-		// go there is NodeAffinity's to say.
+		// The cell is on n1: pods of other nodes do not matter. NodeAffinity
+		// refuses the other node.
 		"the daemon's pod on another node": {node: "n2", pods: []*schedtest.Pod{schedtest.Twin("t").On("n2")}},
 	}
 	for name, test := range tests {
@@ -188,12 +188,12 @@ func TestFilter(t *testing.T) {
 	}
 }
 
-// strange is state that is not a place.
+// strange is a state that is not a place.
 type strange struct{}
 
 func (strange) Clone() fwk.StateData { return strange{} }
 
-// A state that PreFilter did not leave is an error, never a yes.
+// A state that PreFilter did not write is an error, never an admission.
 func TestFilterWithoutState(t *testing.T) {
 	foreign := framework.NewCycleState()
 	foreign.Write(stateKey, strange{})
@@ -210,27 +210,27 @@ func TestFilterWithoutState(t *testing.T) {
 
 func TestQueueingHint(t *testing.T) {
 	tests := map[string]struct {
-		pod     *corev1.Pod // schedtest.MakePod("p") when nil
+		pod     *corev1.Pod // defaults to schedtest.MakePod("p")
 		gone    any
 		want    fwk.QueueingHint
 		wantErr bool
 	}{
-		"its twin":                      {gone: schedtest.Twin("t").Obj(), want: fwk.Queue},
-		"a terminating twin":            {gone: schedtest.Twin("t").Terminating().Obj(), want: fwk.Queue},
-		"a twin of higher priority":     {gone: schedtest.Twin("t").Priority(101).Obj(), want: fwk.Queue},
-		"a finished twin":               {gone: schedtest.Twin("t").Phase(corev1.PodFailed).Obj(), want: fwk.Queue},
-		"a nominated twin":              {gone: schedtest.MakePod("t").Obj(), want: fwk.Queue},
-		"its twin, seen too late":       {gone: cache.DeletedFinalStateUnknown{Key: "ns/t", Obj: schedtest.Twin("t").Obj()}, want: fwk.Queue},
-		"another daemon's, too late":    {gone: cache.DeletedFinalStateUnknown{Key: "ns/t", Obj: schedtest.Twin("t").Owner(schedtest.OwnerRef(schedtest.Ours, "uid-e")).Obj()}, want: fwk.QueueSkip},
-		"another daemon's":              {gone: schedtest.Twin("t").Owner(schedtest.OwnerRef(schedtest.Ours, "uid-e")).Obj(), want: fwk.QueueSkip},
-		"nobody's":                      {gone: schedtest.Twin("t").Owner().Obj(), want: fwk.QueueSkip},
-		"another namespace's":           {gone: schedtest.Twin("t").In("other").Obj(), want: fwk.QueueSkip},
-		"another node's":                {gone: schedtest.Twin("t").On("n2").Obj(), want: fwk.QueueSkip},
-		"a pod that nobody serves":      {pod: schedtest.MakePod("p").Owner().Obj(), gone: schedtest.Twin("t").Owner().Obj(), want: fwk.QueueSkip},
-		"a pod that is not pinned":      {pod: schedtest.MakePod("p").Affinity(nil).Obj(), gone: schedtest.Twin("t").Obj(), want: fwk.QueueSkip},
-		"pods without places":           {pod: schedtest.MakePod("p").Affinity(nil).Obj(), gone: schedtest.MakePod("t").Affinity(nil).Obj(), want: fwk.QueueSkip},
-		"what is no pod":                {gone: st.MakeNode().Name("n1").Obj(), want: fwk.Queue, wantErr: true},
-		"what is no pod, seen too late": {gone: cache.DeletedFinalStateUnknown{Key: "n1", Obj: st.MakeNode().Name("n1").Obj()}, want: fwk.Queue, wantErr: true},
+		"its twin":                         {gone: schedtest.Twin("t").Obj(), want: fwk.Queue},
+		"a terminating twin":               {gone: schedtest.Twin("t").Terminating().Obj(), want: fwk.Queue},
+		"a twin of higher priority":        {gone: schedtest.Twin("t").Priority(101).Obj(), want: fwk.Queue},
+		"a finished twin":                  {gone: schedtest.Twin("t").Phase(corev1.PodFailed).Obj(), want: fwk.Queue},
+		"a nominated twin":                 {gone: schedtest.MakePod("t").Obj(), want: fwk.Queue},
+		"its twin, in a tombstone":         {gone: cache.DeletedFinalStateUnknown{Key: "ns/t", Obj: schedtest.Twin("t").Obj()}, want: fwk.Queue},
+		"another daemon's, in a tombstone": {gone: cache.DeletedFinalStateUnknown{Key: "ns/t", Obj: schedtest.Twin("t").Owner(schedtest.OwnerRef(schedtest.Ours, "uid-e")).Obj()}, want: fwk.QueueSkip},
+		"another daemon's":                 {gone: schedtest.Twin("t").Owner(schedtest.OwnerRef(schedtest.Ours, "uid-e")).Obj(), want: fwk.QueueSkip},
+		"without an owner":                 {gone: schedtest.Twin("t").Owner().Obj(), want: fwk.QueueSkip},
+		"another namespace's":              {gone: schedtest.Twin("t").In("other").Obj(), want: fwk.QueueSkip},
+		"another node's":                   {gone: schedtest.Twin("t").On("n2").Obj(), want: fwk.QueueSkip},
+		"a pod that is not served":         {pod: schedtest.MakePod("p").Owner().Obj(), gone: schedtest.Twin("t").Owner().Obj(), want: fwk.QueueSkip},
+		"a pod that is not pinned":         {pod: schedtest.MakePod("p").Affinity(nil).Obj(), gone: schedtest.Twin("t").Obj(), want: fwk.QueueSkip},
+		"pods without cells":               {pod: schedtest.MakePod("p").Affinity(nil).Obj(), gone: schedtest.MakePod("t").Affinity(nil).Obj(), want: fwk.QueueSkip},
+		"not a pod":                        {gone: st.MakeNode().Name("n1").Obj(), want: fwk.Queue, wantErr: true},
+		"not a pod, in a tombstone":        {gone: cache.DeletedFinalStateUnknown{Key: "n1", Obj: st.MakeNode().Name("n1").Obj()}, want: fwk.Queue, wantErr: true},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -247,8 +247,8 @@ func TestQueueingHint(t *testing.T) {
 	}
 }
 
-// The place of a pod is its owner's: it becomes free when a twin is released, and wanted when the
-// pod itself is adopted.
+// A pod's cell depends on its owner: it becomes free when a twin is released, and wanted when
+// the pod itself is adopted.
 func TestQueueingHintOfUpdates(t *testing.T) {
 	released := schedtest.Twin("t").Owner().Obj()
 	tests := map[string]struct {
@@ -258,17 +258,17 @@ func TestQueueingHintOfUpdates(t *testing.T) {
 		want     fwk.QueueingHint
 		wantErr  bool
 	}{
-		"its twin is released":             {resource: fwk.AssignedPod, before: schedtest.Twin("t").Obj(), after: released, want: fwk.Queue},
-		"its twin goes to another daemon":  {resource: fwk.AssignedPod, before: schedtest.Twin("t").Obj(), after: schedtest.Twin("t").Owner(schedtest.OwnerRef(schedtest.Ours, "uid-e")).Obj(), want: fwk.Queue},
-		"its twin changes":                 {resource: fwk.AssignedPod, before: schedtest.Twin("t").Obj(), after: schedtest.Twin("t").Priority(7).Obj(), want: fwk.QueueSkip},
-		"a twin is adopted":                {resource: fwk.AssignedPod, before: released, after: schedtest.Twin("t").Obj(), want: fwk.QueueSkip},
-		"another node's is released":       {resource: fwk.AssignedPod, before: schedtest.Twin("t").On("n2").Obj(), after: schedtest.Twin("t").On("n2").Owner().Obj(), want: fwk.QueueSkip},
-		"what is no pod changes":           {resource: fwk.AssignedPod, before: st.MakeNode().Obj(), after: released, want: fwk.Queue, wantErr: true},
-		"it is adopted":                    {resource: fwk.TargetPod, before: schedtest.MakePod("p").Owner().Obj(), after: schedtest.MakePod("p").Obj(), want: fwk.Queue},
-		"it changes, and was served":       {resource: fwk.TargetPod, before: schedtest.MakePod("p").Obj(), after: schedtest.MakePod("p").Priority(7).Obj(), want: fwk.QueueSkip},
-		"it changes, and is not served":    {resource: fwk.TargetPod, before: schedtest.MakePod("p").Owner().Obj(), after: schedtest.MakePod("p").Owner().Priority(7).Obj(), want: fwk.QueueSkip},
-		"it is released":                   {resource: fwk.TargetPod, before: schedtest.MakePod("p").Obj(), after: schedtest.MakePod("p").Owner().Obj(), want: fwk.QueueSkip},
-		"what is no pod is the pod itself": {resource: fwk.TargetPod, before: st.MakeNode().Obj(), after: released, want: fwk.Queue, wantErr: true},
+		"its twin is released":                {resource: fwk.AssignedPod, before: schedtest.Twin("t").Obj(), after: released, want: fwk.Queue},
+		"another daemon adopts its twin":      {resource: fwk.AssignedPod, before: schedtest.Twin("t").Obj(), after: schedtest.Twin("t").Owner(schedtest.OwnerRef(schedtest.Ours, "uid-e")).Obj(), want: fwk.Queue},
+		"its twin changes":                    {resource: fwk.AssignedPod, before: schedtest.Twin("t").Obj(), after: schedtest.Twin("t").Priority(7).Obj(), want: fwk.QueueSkip},
+		"a twin is adopted":                   {resource: fwk.AssignedPod, before: released, after: schedtest.Twin("t").Obj(), want: fwk.QueueSkip},
+		"another node's is released":          {resource: fwk.AssignedPod, before: schedtest.Twin("t").On("n2").Obj(), after: schedtest.Twin("t").On("n2").Owner().Obj(), want: fwk.QueueSkip},
+		"an object that is not a pod changes": {resource: fwk.AssignedPod, before: st.MakeNode().Obj(), after: released, want: fwk.Queue, wantErr: true},
+		"it is adopted":                       {resource: fwk.TargetPod, before: schedtest.MakePod("p").Owner().Obj(), after: schedtest.MakePod("p").Obj(), want: fwk.Queue},
+		"it changes, and was served before":   {resource: fwk.TargetPod, before: schedtest.MakePod("p").Obj(), after: schedtest.MakePod("p").Priority(7).Obj(), want: fwk.QueueSkip},
+		"it changes, and is still not served": {resource: fwk.TargetPod, before: schedtest.MakePod("p").Owner().Obj(), after: schedtest.MakePod("p").Owner().Priority(7).Obj(), want: fwk.QueueSkip},
+		"it is released":                      {resource: fwk.TargetPod, before: schedtest.MakePod("p").Obj(), after: schedtest.MakePod("p").Owner().Obj(), want: fwk.QueueSkip},
+		"the pod itself is not a pod":         {resource: fwk.TargetPod, before: st.MakeNode().Obj(), after: released, want: fwk.Queue, wantErr: true},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -281,7 +281,7 @@ func TestQueueingHintOfUpdates(t *testing.T) {
 	}
 }
 
-// A pod may be made before the scheduler sees its node.
+// A pod may be created before the scheduler sees its node.
 func TestQueueingHintOfNodes(t *testing.T) {
 	tests := map[string]struct {
 		pod     *schedtest.Pod
@@ -289,10 +289,10 @@ func TestQueueingHintOfNodes(t *testing.T) {
 		want    fwk.QueueingHint
 		wantErr bool
 	}{
-		"its node":                    {pod: schedtest.MakePod("p"), added: st.MakeNode().Name("n1").Obj(), want: fwk.Queue},
-		"another node":                {pod: schedtest.MakePod("p"), added: st.MakeNode().Name("n2").Obj(), want: fwk.QueueSkip},
-		"a node, of a pod for no one": {pod: schedtest.MakePod("p").Affinity(nil), added: st.MakeNode().Name("n1").Obj(), want: fwk.QueueSkip},
-		"what is no node":             {pod: schedtest.MakePod("p"), added: schedtest.MakePod("q").Obj(), want: fwk.Queue, wantErr: true},
+		"its node":                             {pod: schedtest.MakePod("p"), added: st.MakeNode().Name("n1").Obj(), want: fwk.Queue},
+		"another node":                         {pod: schedtest.MakePod("p"), added: st.MakeNode().Name("n2").Obj(), want: fwk.QueueSkip},
+		"a node, for a pod that is not pinned": {pod: schedtest.MakePod("p").Affinity(nil), added: st.MakeNode().Name("n1").Obj(), want: fwk.QueueSkip},
+		"not a node":                           {pod: schedtest.MakePod("p"), added: schedtest.MakePod("q").Obj(), want: fwk.Queue, wantErr: true},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -305,17 +305,17 @@ func TestQueueingHintOfNodes(t *testing.T) {
 	}
 }
 
-// In a profile of all pods the plugin holds daemons' pods to S1, and neither others nor batching
-// notice it.
+// In a profile of all pods the plugin enforces S1 for daemons' pods, and does not affect other pods
+// or batching.
 func TestShared(t *testing.T) {
 	tests := map[string]struct {
 		pod     *schedtest.Pod
 		ignored bool
 	}{
-		"a daemon's":                    {pod: schedtest.MakePod("p")},
-		"nobody's":                      {pod: schedtest.MakePod("p").Owner(), ignored: true},
-		"a daemon's without a node":     {pod: schedtest.MakePod("p").Affinity(nil), ignored: true},
-		"a daemon's with two to choose": {pod: schedtest.MakePod("p").Affinity(schedtest.Required(schedtest.Pinned("n1", "n2"))), ignored: true},
+		"a daemon's":                      {pod: schedtest.MakePod("p")},
+		"without an owner":                {pod: schedtest.MakePod("p").Owner(), ignored: true},
+		"a daemon's without a node":       {pod: schedtest.MakePod("p").Affinity(nil), ignored: true},
+		"a daemon's for one of two nodes": {pod: schedtest.MakePod("p").Affinity(schedtest.Required(schedtest.Pinned("n1", "n2"))), ignored: true},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -359,11 +359,11 @@ func TestNew(t *testing.T) {
 		wantSigns bool
 		wantError string
 	}{
-		"no args":        {},
-		"to refuse":      {args: "{otherPods: Refuse}"},
-		"to ignore":      {args: "{otherPods: Ignore}", wantSigns: true},
-		"another value":  {args: "{otherPods: Allow}", wantError: `plugin EverynodeUniqueness: otherPods: "Allow" is neither Refuse nor Ignore: correct its args under pluginConfig`},
-		"a misspelt one": {args: "{otherPod: Ignore}", wantError: `unknown field "otherPod"`},
+		"no args":             {},
+		"to refuse":           {args: "{otherPods: Refuse}"},
+		"to ignore":           {args: "{otherPods: Ignore}", wantSigns: true},
+		"another value":       {args: "{otherPods: Allow}", wantError: `plugin EverynodeUniqueness: otherPods: "Allow" is neither Refuse nor Ignore: correct its args under pluginConfig`},
+		"a misspelt argument": {args: "{otherPod: Ignore}", wantError: `unknown field "otherPod"`},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

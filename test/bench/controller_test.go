@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// BenchmarkPodStatusEvent is what a pod's status event costs the controller, from the network to
-// the status of its DaemonSet: decoding, cache, plan and garbage collection included; and what it
-// costs client-go's informer alone.
+// BenchmarkPodStatusEvent measures the cost of a pod's status event in the controller, from the
+// network to the status of its DaemonSet, including decoding, cache, plan and garbage collection; and
+// its cost in client-go's informer alone.
 func BenchmarkPodStatusEvent(b *testing.B) {
 	const rounds, events = 20, 1000
 	subjects := []struct {
@@ -23,15 +23,15 @@ func BenchmarkPodStatusEvent(b *testing.B) {
 	each := cpuPerEvent(b, rounds, events, subjects[0].subject, subjects[1].subject, subjects[2].subject)
 	for i, s := range subjects {
 		b.Run(s.name, func(b *testing.B) {
-			b.ReportMetric(0, "ns/op") // it was measured, in turns with the others
+			b.ReportMetric(0, "ns/op") // measured in turns with the others
 			b.ReportMetric(float64(each[i].Nanoseconds())/1000, "µs-cpu/event")
 			b.ReportMetric(float64(each[i])/float64(each[0]), "x-nodes=1000")
 		})
 	}
 }
 
-// BenchmarkControllerMemory is what the controller takes with 300,000 pods: at most on the way to
-// having seen them all, then idle, then in a storm of events.
+// BenchmarkControllerMemory measures the controller's memory with 300,000 pods: the peak
+// while it loads them, then idle, then in a storm of events.
 func BenchmarkControllerMemory(b *testing.B) {
 	for b.Loop() {
 		begun := time.Now()
@@ -48,9 +48,9 @@ func BenchmarkControllerMemory(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// A storm of events costs status writes alone, no more than one a second of each daemon, and the
-// last of them is right. It is what the benchmarks stand on.
-func TestStormCostsStatusWritesAlone(t *testing.T) {
+// A storm of events causes only status writes, at most one a second for each daemon,
+// and the last one is correct. The benchmarks rely on this.
+func TestStormCostsOnlyStatusWrites(t *testing.T) {
 	const nodes, daemons, rounds = 50, 3, 2
 	s := startController(t, nodes, daemons)
 	begun, before := time.Now(), s.Counters()

@@ -15,7 +15,7 @@ import (
 
 const nodes = 50
 
-// BenchmarkLabStart is the time from nothing to a control plane with 50 Ready nodes.
+// BenchmarkLabStart measures the start of a control plane with 50 Ready nodes.
 func BenchmarkLabStart(b *testing.B) {
 	for b.Loop() {
 		l, err := lab.New(b.Context(), lab.Options{Nodes: nodes})
@@ -30,8 +30,8 @@ func BenchmarkLabStart(b *testing.B) {
 	}
 }
 
-// BenchmarkComplete is the time from the creation of a DaemonSet to a Ready pod on each of 50
-// nodes; "written" goes on until the status says so.
+// BenchmarkComplete measures the time from the creation of a DaemonSet to a Ready pod on each of 50
+// nodes; "written" is the time until the status reports it.
 func BenchmarkComplete(b *testing.B) {
 	c := labtest.Start(b, lab.Options{Nodes: nodes})
 	var written time.Duration

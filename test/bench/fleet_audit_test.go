@@ -18,7 +18,7 @@ import (
 	"github.com/everynode/everynode/test/lab"
 )
 
-// auditPolicy notes every request but those that nothing of a DaemonSet causes.
+// auditPolicy records all requests that DaemonSets may cause.
 const auditPolicy = `apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived, ResponseStarted]
@@ -50,7 +50,7 @@ func audited(tb testing.TB, options *lab.Options) *auditLog {
 	return log
 }
 
-// next are the requests that were answered since the call before.
+// next returns the requests that were answered since the last call.
 func (l *auditLog) next() []auditv1.Event {
 	l.tb.Helper()
 	file, err := os.Open(l.path)
@@ -65,7 +65,7 @@ func (l *auditLog) next() []auditv1.Event {
 	for reader := bufio.NewReaderSize(file, 1<<20); ; {
 		line, err := reader.ReadBytes('\n')
 		if err != nil {
-			return events // what is left is not yet a line
+			return events // the rest is not a whole line yet
 		}
 		l.read += int64(len(line))
 		var event auditv1.Event
@@ -76,7 +76,7 @@ func (l *auditLog) next() []auditv1.Event {
 	}
 }
 
-// requestKind is what requests are counted by.
+// requestKind is the key by which requests are counted.
 type requestKind struct{ user, verb, resource string }
 
 func kindOf(event *auditv1.Event) requestKind {
@@ -96,7 +96,7 @@ func kindOf(event *auditv1.Event) requestKind {
 	return kind
 }
 
-// countRequests is a table of requests, the most frequent ones first, as a number for each pod.
+// countRequests returns a table of requests for each pod, the most frequent ones first.
 func countRequests(events []auditv1.Event, pods int) string {
 	counts := map[requestKind]int{}
 	for i := range events {
@@ -114,10 +114,10 @@ func countRequests(events []auditv1.Event, pods int) string {
 	return table.String()
 }
 
-// request is when the API server received and answered one.
+// request is when the API server received and answered a request.
 type request struct{ received, answered time.Time }
 
-// podRequests are the requests of one verb that concern pods, by name.
+// podRequests returns the requests of one verb that concern pods, by name.
 func podRequests(events []auditv1.Event, verb, subresource string) map[string]request {
 	found := map[string]request{}
 	for i := range events {

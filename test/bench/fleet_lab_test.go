@@ -25,7 +25,7 @@ type fleet struct {
 	fast  kubernetes.Interface // a client in protobuf
 	nodes int
 
-	// idle is what the programs took, and idleFor how long, while nothing happened.
+	// idle is the processor time of the programs in a period idleFor without changes.
 	idle    map[string]time.Duration
 	idleFor time.Duration
 }
@@ -35,9 +35,9 @@ func startFleet(tb testing.TB, options lab.Options) *fleet {
 	if options.ExtraArgs == nil {
 		options.ExtraArgs = map[string][]string{}
 	}
-	// As kube-controller-manager has it in the lab, and as the chart has it for ours.
+	// As for kube-controller-manager in the lab, and as in the chart.
 	options.ExtraArgs[lab.Scheduler] = append(options.ExtraArgs[lab.Scheduler], "--kube-api-qps=1000", "--kube-api-burst=2000")
-	// As the lab has it for the stock ones; on a machine that is too busy for seconds, a leader would exit.
+	// As in the lab for the stock ones; on a machine that is overloaded for seconds, a leader would exit.
 	options.ExtraArgs[lab.APIServer] = append(options.ExtraArgs[lab.APIServer], "--delete-collection-workers=8")
 	for _, name := range []string{lab.Controller, lab.EverynodeScheduler} {
 		options.ExtraArgs[name] = append(options.ExtraArgs[name], "--leader-elect=false")
@@ -50,7 +50,7 @@ func startFleet(tb testing.TB, options lab.Options) *fleet {
 	return &fleet{Cluster: c, tb: tb, fast: fast, nodes: options.Nodes, idle: map[string]time.Duration{}}
 }
 
-// cpu is the processor time of every program that runs in the lab.
+// cpu returns the processor time of every program that runs in the lab.
 func (f *fleet) cpu() map[string]time.Duration {
 	f.tb.Helper()
 	times := map[string]time.Duration{}
@@ -62,12 +62,12 @@ func (f *fleet) cpu() map[string]time.Duration {
 	return times
 }
 
-// measure is what a phase takes beyond what the programs take when nothing happens.
+// measure returns the cost of a phase, without what the programs use when idle.
 func (f *fleet) measure(phase func(context.Context)) cost {
 	f.tb.Helper()
 	ctx, cancel := context.WithTimeoutCause(f.tb.Context(), patience, fmt.Errorf("not within %s", patience))
 	defer cancel()
-	time.Sleep(settling) // for what was before
+	time.Sleep(settling) // until the previous phase is finished
 	idle, idleSince := f.cpu(), time.Now()
 	time.Sleep(settling)
 	before, begun := f.cpu(), time.Now()
@@ -84,7 +84,7 @@ func (f *fleet) measure(phase func(context.Context)) cost {
 	return took
 }
 
-// fleetDaemon is a DaemonSet of one side, and what a watch has shown of its pods.
+// fleetDaemon is a DaemonSet of one side, and its pods as a watch has shown them.
 type fleetDaemon struct {
 	*fleet
 	side
@@ -128,7 +128,7 @@ func (d *fleetDaemon) remove() {
 	defer cancel()
 	none := int64(0)
 	d.Must(d.deleteSet(ctx))
-	// On a busy machine the API server may take longer than it lets a request last: ask again.
+	// On a busy machine the API server may exceed its own request timeout: retry.
 	d.Eventually("the pods are deleted", func(ctx context.Context) (string, error) {
 		return "", d.fast.CoreV1().Pods(d.set.Namespace).DeleteCollection(ctx, metav1.DeleteOptions{GracePeriodSeconds: &none}, d.selector())
 	})
@@ -141,7 +141,7 @@ func (d *fleetDaemon) selector() metav1.ListOptions {
 	return metav1.ListOptions{LabelSelector: "app=" + d.set.Name}
 }
 
-// deleteSet deletes the DaemonSet alone; the garbage collector would take its pods one by one.
+// deleteSet deletes only the DaemonSet; the garbage collector would delete its pods one by one.
 func (d *fleetDaemon) deleteSet(ctx context.Context) error {
 	orphan := metav1.DeletePropagationOrphan
 	options := metav1.DeleteOptions{PropagationPolicy: &orphan}

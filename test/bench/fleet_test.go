@@ -22,7 +22,7 @@ var (
 	fleetAlone       = flag.Bool("fleet-alone", true, "measure the stock components in a lab without Everynode as well")
 )
 
-// side is one of those compared: a kind of DaemonSet, and the programs that work for its pods.
+// side is one side of a comparison: a kind of DaemonSet, and the programs that handle its pods.
 type side struct {
 	name                  string
 	kind                  schema.GroupVersionKind
@@ -35,16 +35,16 @@ var (
 	upstream  = side{"stock", labtest.Apps, lab.ControllerManager, lab.Scheduler, nil}
 )
 
-// phases of a DaemonSet's life that are measured.
+// The measured phases of a DaemonSet's life.
 const (
 	fanOut        = "fan-out"
 	rollingUpdate = "rolling-update"
 )
 
-// cost is what a phase takes.
+// cost is the cost of a phase.
 type cost struct {
 	wall time.Duration            // until every node has a ready pod of the template
-	cpu  map[string]time.Duration // by program, and what follows within a few seconds included
+	cpu  map[string]time.Duration // by program, including the seconds that follow
 }
 
 func (c cost) all(s side) time.Duration {
@@ -55,7 +55,7 @@ func (c cost) all(s side) time.Duration {
 	return sum
 }
 
-// round is what each phase takes one side.
+// round is the cost of each phase for one side.
 type round map[string]cost
 
 // entrant is a side in a lab.
@@ -65,10 +65,10 @@ type entrant struct {
 	title string
 }
 
-// BenchmarkFleet compares what everynode-controller, everynode-scheduler and everynode-webhook take for a DaemonSet on every
-// node of a cluster with what kube-controller-manager and kube-scheduler take for the same: its creation, and a rolling
-// update. Both take turns in one lab. In a second lab, where nothing of Everynode runs, the stock components do it again:
-// in the first one each of them also follows what the others do.
+// BenchmarkFleet compares the processor time of everynode-controller, everynode-scheduler and everynode-webhook for a DaemonSet
+// on every node of a cluster with that of kube-controller-manager and kube-scheduler for the same: its creation, and a
+// rolling update. Both take turns in one lab. A second lab without Everynode measures the stock components again, because in
+// the first lab each of them also receives the events of the others.
 func BenchmarkFleet(b *testing.B) {
 	shared := startFleet(b, lab.Options{Nodes: *fleetNodes})
 	entrants := []entrant{{shared, everynode, "everynode"}, {shared, upstream, "stock"}}
@@ -105,8 +105,8 @@ func BenchmarkFleetPlacement(b *testing.B) {
 	}
 }
 
-// alternate has the entrants take turns, after one turn each that does not count: processes grow to the memory that they go
-// on to use, and caches fill.
+// alternate lets the entrants take turns, after one turn each that does not count, in which processes allocate their
+// working memory and caches fill.
 func alternate(b *testing.B, entrants []entrant) map[string][]round {
 	b.Helper()
 	rounds := map[string][]round{}
@@ -118,7 +118,7 @@ func alternate(b *testing.B, entrants []entrant) map[string][]round {
 		for _, e := range turn {
 			took := e.turn(e.side, fmt.Sprintf("%s-%d", e.name, number))
 			if number > 0 {
-				tell("round %d of %s:%s", number, e.title, took)
+				show("round %d of %s:%s", number, e.title, took)
 				rounds[e.title] = append(rounds[e.title], took)
 			}
 		}
@@ -152,7 +152,7 @@ func reportRatios(b *testing.B, of entrant, rounds []round, against entrant, oth
 		slices.Sort(values)
 		b.ReportMetric(values[len(values)/2], unit)
 	}
-	b.ReportMetric(0, "ns/op") // it was measured, in turns
+	b.ReportMetric(0, "ns/op") // measured in turns
 	ratio("x-controller", func(e entrant, c cost) time.Duration { return c.cpu[e.controller] })
 	ratio("x-scheduler", func(e entrant, c cost) time.Duration { return c.cpu[e.scheduler] })
 	ratio("x-all", func(e entrant, c cost) time.Duration { return c.all(e.side) })

@@ -36,7 +36,7 @@ func BenchmarkFleetTimeline(b *testing.B) {
 				b.ReportMetric(time.Since(begun).Seconds(), "s-"+name)
 				time.Sleep(settling) // events and statuses follow
 				events := log.next()
-				tell("%s of %s: requests for each pod%s", name, s.name, countRequests(events, f.nodes))
+				show("%s of %s: requests for each pod%s", name, s.name, countRequests(events, f.nodes))
 				return events
 			}
 			phase(fanOut, d.create)
@@ -45,16 +45,16 @@ func BenchmarkFleetTimeline(b *testing.B) {
 			unavailable := intstr.Parse(*fleetUnavailable)
 			window, err := intstr.GetScaledValueFromIntOrPercent(&unavailable, f.nodes, true)
 			d.Must(err)
-			tell("%s of %s, ms:%s", rollingUpdate, s.name, newTimeline(events, d.of("example.com/fleet:v1"), d.of("example.com/fleet:v2"), window))
+			show("%s of %s, ms:%s", rollingUpdate, s.name, newTimeline(events, d.of("example.com/fleet:v1"), d.of("example.com/fleet:v2"), window))
 			d.remove()
 		})
 	}
 }
 
-// tell writes what a benchmark has no metric for. The testing package cuts what a benchmark logs after ten lines.
-func tell(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
+// show prints results that have no metric. The testing package truncates the log of a benchmark after ten lines.
+func show(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
 
-// bytesPerPod is the mean size of a stored pod, in protobuf as etcd has it.
+// bytesPerPod returns the mean size of a stored pod, in protobuf as in etcd.
 func (d *fleetDaemon) bytesPerPod(ctx context.Context) float64 {
 	d.tb.Helper()
 	pods, err := d.fast.CoreV1().Pods(d.set.Namespace).List(ctx, d.selector())
@@ -66,7 +66,7 @@ func (d *fleetDaemon) bytesPerPod(ctx context.Context) float64 {
 	return float64(size) / float64(max(1, len(pods.Items)))
 }
 
-// stage is one part of the time that the replacement of a pod takes.
+// stage is one part of the time to replace a pod.
 type stage struct {
 	name  string
 	times []time.Duration
@@ -78,12 +78,12 @@ func (s *stage) add(from, to time.Time) {
 	}
 }
 
-// timeline are the stages, in their order.
+// timeline is a list of stages, in order.
 type timeline []*stage
 
 // newTimeline follows each old pod and its successor on the same node. Of a window of nodes that may be without a pod each
 // ready pod allows one more delete, so the k-th ready pod is followed by the delete number k+window. kube-controller-manager
-// leaves the names of pods to the API server, so that its creates are not known one by one.
+// leaves the names of pods to the API server, so its individual creates are not known.
 func newTimeline(events []auditv1.Event, old, successors []sighting, window int) timeline {
 	var (
 		deletes, creates, bindings = podRequests(events, "delete", ""), podRequests(events, "create", ""), podRequests(events, "create", "binding")
@@ -140,7 +140,7 @@ func (t timeline) String() string {
 	return table.String()
 }
 
-// The k-th ready pod allows the delete number k+window, and what is not known of a pod is left out.
+// The k-th ready pod allows the delete number k+window, and unknown times of a pod are omitted.
 func TestTimeline(t *testing.T) {
 	at := func(ms int) time.Time { return time.UnixMilli(int64(ms)) }
 	request := func(verb, subresource, name string, received, answered int) auditv1.Event {

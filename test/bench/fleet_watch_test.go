@@ -29,13 +29,13 @@ type sightings struct {
 	stop func()
 
 	mu     sync.Mutex
-	pods   map[types.UID]*sighting // those that are gone too; names of random letters come twice
+	pods   map[types.UID]*sighting // including deleted pods; random names may be reused
 	alive  int
 	ready  map[string]int // pods that are ready and not terminating, by image
 	events int
 }
 
-// watchPods follows the pods with the label app=<name>. What it costs the API server it costs for each side.
+// watchPods watches the pods with the label app=<name>. Its cost for the API server is the same for each side.
 func (f *fleet) watchPods(name string) *sightings {
 	f.tb.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -44,7 +44,7 @@ func (f *fleet) watchPods(name string) *sightings {
 	options := metav1.ListOptions{LabelSelector: "app=" + name}
 	list, err := pods.List(ctx, options)
 	f.Must(err)
-	// It goes on where it was when the API server ends a watch that is too slow.
+	// It resumes when the API server ends a watch that is too slow.
 	events, err := watchtools.NewRetryWatcherWithContext(ctx, list.ResourceVersion, &cache.ListWatch{
 		WatchFuncWithContext: func(ctx context.Context, more metav1.ListOptions) (watch.Interface, error) {
 			more.LabelSelector = options.LabelSelector
@@ -95,7 +95,7 @@ func (s *sightings) see(event watch.EventType, pod *corev1.Pod, now time.Time) {
 	}
 }
 
-// await waits until there are so many pods, and all of them ready and of an image.
+// await waits until there are this many pods, all of them ready and of an image.
 func (s *sightings) await(ctx context.Context, tb testing.TB, image string, want int) {
 	tb.Helper()
 	for ticker := time.NewTicker(5 * time.Millisecond); ; {
@@ -114,7 +114,7 @@ func (s *sightings) await(ctx context.Context, tb testing.TB, image string, want
 	}
 }
 
-// of are the pods of an image, in the order in which they were stored.
+// of returns the pods of an image, in the order in which they were stored.
 func (s *sightings) of(image string) []sighting {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -14,10 +14,10 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// informerFlag makes the test's own program the one that startInformer starts.
+// informerFlag turns the test binary into the program that startInformer starts.
 const informerFlag = "informer"
 
-var informerOf = flag.String(informerFlag, "", "run no test, but an informer of pods with this kubeconfig")
+var informerOf = flag.String(informerFlag, "", "run an informer of pods with this kubeconfig instead of tests")
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -30,8 +30,8 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// informPods keeps every pod in a cache until the process is ended, as cheaply as controllers
-// usually do: in protobuf, and without managed fields.
+// informPods caches every pod until the process is stopped, in protobuf and
+// without managed fields, as controllers usually do.
 func informPods(kubeconfig string) error {
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {

@@ -23,30 +23,30 @@ import (
 	"github.com/everynode/everynode/test/lab"
 )
 
-// apiWorkers is how many requests the test has under way at a time.
+// apiWorkers is the number of concurrent requests of the test.
 const apiWorkers = 16
 
-// contender is a scheduler whose work is measured, in a process of its own.
+// contender is a scheduler that is measured, in its own process.
 type contender struct {
 	component string // of the lab
-	profile   string // what pods name as their scheduler
+	profile   string // the pods' spec.schedulerName
 }
 
-// The stock one is kube-scheduler with its default profile; ours is what the chart ships.
+// The stock one is kube-scheduler with its default profile; ours is everynode-scheduler as in the chart.
 var (
 	ours  = contender{lab.EverynodeScheduler, "everynode-scheduler"}
 	stock = contender{lab.Scheduler, corev1.DefaultSchedulerName}
 )
 
-// rig is a cluster of an API server with etcd and nothing else: what a contender costs and how fast it
-// is depends on these two alone. Nodes have no kubelet, so that a pod's way ends when it is bound.
+// rig is a cluster that consists only of an API server with etcd: the cost and speed of a contender
+// depend on no other component. Nodes have no kubelet, so a pod's life ends with its binding.
 type rig struct {
 	*lab.Lab
 	tb         testing.TB
 	client     kubernetes.Interface
 	metrics    *http.Client
 	nodes      int
-	namespaces int // made so far
+	namespaces int // created so far
 }
 
 func startRig(tb testing.TB, nodes int) *rig {
@@ -56,11 +56,11 @@ func startRig(tb testing.TB, nodes int) *rig {
 		Placement: lab.PlacementDirect,
 		Without:   []string{lab.ControllerManager, lab.Scheduler, lab.Kwok, lab.Controller, lab.Webhook, lab.EverynodeScheduler},
 		ExtraArgs: map[string][]string{
-			// New nodes are born with the taint not-ready, and nobody is there to take it from them.
+			// New nodes get the taint not-ready, and no controller removes it.
 			lab.APIServer: {"--disable-admission-plugins=TaintNodesByCondition", "--delete-collection-workers=8"},
-			// As the chart has it for ours.
+			// As in the chart.
 			lab.Scheduler: {"--kube-api-qps=1000", "--kube-api-burst=2000", allowProfiling},
-			// As the lab has it for the stock one.
+			// As in the lab for the stock one.
 			lab.EverynodeScheduler: {"--leader-elect=false", allowProfiling},
 		},
 	})
@@ -78,7 +78,7 @@ func startRig(tb testing.TB, nodes int) *rig {
 	}
 }
 
-// inParallel does something n times, a few at a time.
+// inParallel calls a function n times, a few at a time.
 func (r *rig) inParallel(n int, do func(ctx context.Context, i int) error) {
 	r.tb.Helper()
 	group, ctx := errgroup.WithContext(r.tb.Context())
@@ -91,7 +91,7 @@ func (r *rig) inParallel(n int, do func(ctx context.Context, i int) error) {
 	}
 }
 
-// namespace makes one in which pods can be created.
+// namespace creates a namespace in which pods can be created.
 func (r *rig) namespace() string {
 	r.tb.Helper()
 	r.namespaces++
@@ -100,7 +100,7 @@ func (r *rig) namespace() string {
 	if _, err := r.client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}); err != nil {
 		r.tb.Fatal(err)
 	}
-	// kube-controller-manager would make it; admission wants it.
+	// usually created by kube-controller-manager; admission requires it
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "default"}}
 	if _, err := r.client.CoreV1().ServiceAccounts(name).Create(ctx, account, metav1.CreateOptions{}); err != nil {
 		r.tb.Fatal(err)
@@ -116,7 +116,7 @@ func (r *rig) create(pods ...*corev1.Pod) {
 	})
 }
 
-// clear deletes the pods of a namespace at once, as a kubelet would at last.
+// clear deletes the pods of a namespace immediately, as a kubelet finally does.
 func (r *rig) clear(namespace string) {
 	r.tb.Helper()
 	now := int64(0)
@@ -126,8 +126,8 @@ func (r *rig) clear(namespace string) {
 	}
 }
 
-// awaitPods waits until the pods are as wanted; want may fail the test. The watch costs the API server as
-// much whoever schedules.
+// awaitPods waits until the pods satisfy want, which may fail the test. The watch costs the API server the
+// same for every contender.
 func (r *rig) awaitPods(pods []*corev1.Pod, want func(*corev1.Pod) bool) {
 	r.tb.Helper()
 	ctx, cancel := context.WithTimeoutCause(r.tb.Context(), patience, fmt.Errorf("not within %s", patience))
@@ -137,11 +137,11 @@ func (r *rig) awaitPods(pods []*corev1.Pod, want func(*corev1.Pod) bool) {
 		missing[pod.Name] = true
 	}
 	for len(missing) > 0 {
-		// From no version on: what there is already comes as events first, also when a watch was cut off
-		// because the test was too slow for it.
+		// Without a resourceVersion, existing pods arrive as events first, also after a watch
+		// was closed because the test was too slow.
 		watch, err := r.client.CoreV1().Pods(pods[0].Namespace).Watch(ctx, metav1.ListOptions{})
 		if err != nil {
-			r.tb.Fatalf("%d of %d pods in %s are not as wanted: %v: %v", len(missing), len(pods), pods[0].Namespace, err, context.Cause(ctx))
+			r.tb.Fatalf("%d of %d pods in %s do not satisfy the condition: %v: %v", len(missing), len(pods), pods[0].Namespace, err, context.Cause(ctx))
 		}
 		for event := range watch.ResultChan() {
 			if pod, isPod := event.Object.(*corev1.Pod); isPod && want(pod) {
@@ -155,13 +155,13 @@ func (r *rig) awaitPods(pods []*corev1.Pod, want func(*corev1.Pod) bool) {
 	}
 }
 
-// started is a contender that runs and has seen the cluster.
+// started is a running contender that has received all objects.
 type started struct {
 	*rig
 	*lab.Component
 }
 
-// start gives a contender that is ready.
+// start returns a contender that is ready.
 func (r *rig) start(c contender) started {
 	r.tb.Helper()
 	s := started{r, r.Component(c.component)}
@@ -180,8 +180,8 @@ func (s started) stop() {
 	}
 }
 
-// settle waits until the process has nothing to do, and gives the processor time that it took so far. What
-// follows a binding, like its event, is in it.
+// settle waits until the process is idle, and returns its processor time so far, including work
+// that follows a binding, such as its event.
 func (s started) settle() time.Duration {
 	s.tb.Helper()
 	const pause, idle = 500 * time.Millisecond, tick
@@ -198,7 +198,7 @@ func (s started) settle() time.Duration {
 	return 0
 }
 
-// counter is the sum of a counter's series with one of the labels, or of all when none is given.
+// counter returns the sum of a counter's series with one of the labels, or of all if there are none.
 func (s started) counter(name string, labels ...string) float64 {
 	s.tb.Helper()
 	body := s.get("/metrics")
@@ -228,11 +228,11 @@ func containsAny(text string, parts []string) bool {
 	return false
 }
 
-// cycles are the scheduling cycles so far, whatever they came to.
+// cycles returns the number of scheduling cycles so far, with any result.
 func (s started) cycles() float64 { return s.counter("scheduler_schedule_attempts_total") }
 
-// writes are the requests so far that change something. There is no lease among them: nothing is
-// elected here.
+// writes returns the number of write requests so far. None is for a lease, because leader
+// election is off.
 func (s started) writes() float64 {
 	return s.counter("rest_client_requests_total", `method="POST"`, `method="PUT"`, `method="PATCH"`, `method="DELETE"`)
 }
@@ -249,5 +249,5 @@ func (s started) get(path string) io.ReadCloser {
 	return response.Body
 }
 
-// allowProfiling lets everybody on this machine profile a scheduler.
+// allowProfiling lets all users of this machine profile a scheduler.
 const allowProfiling = "--authorization-always-allow-paths=/debug/pprof/*"

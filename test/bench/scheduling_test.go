@@ -20,16 +20,16 @@ import (
 )
 
 var (
-	schedulingNodes = flag.String("scheduling-nodes", "500,5000", "cluster sizes of BenchmarkSchedulingDaemon; all are up at once")
+	schedulingNodes = flag.String("scheduling-nodes", "500,5000", "cluster sizes of BenchmarkSchedulingDaemon; all clusters run at the same time")
 	schedulingPairs = flag.Int("scheduling-pairs", 3, "rounds of each scheduler in the benchmarks of scheduling")
 )
 
-// daemonSet is the owner of pods; it need not be stored.
+// daemonSet returns an owner of pods; it need not be stored.
 func daemonSet(namespace, name string) *appsv1.DaemonSet {
 	return &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, UID: uuid.NewUUID()}}
 }
 
-// podsOf are a DaemonSet's pods for the nodes, as its controller makes them.
+// podsOf returns a DaemonSet's pods for the nodes, as its controller creates them.
 func podsOf(set *appsv1.DaemonSet, c contender, nodes ...string) []*corev1.Pod {
 	owner := metav1.NewControllerRef(set, appsv1.SchemeGroupVersion.WithKind("DaemonSet"))
 	pods := make([]*corev1.Pod, len(nodes))
@@ -57,7 +57,7 @@ func newPod(namespace, name, cpu string) *corev1.Pod {
 	}
 }
 
-// boundPod is a pod that somebody else has scheduled.
+// boundPod returns a pod that another scheduler has bound.
 func boundPod(namespace, name, cpu, node string) *corev1.Pod {
 	pod := newPod(namespace, name, cpu)
 	pod.Spec.NodeName = node
@@ -72,10 +72,10 @@ func nodeNames(first, n int) []string {
 	return names
 }
 
-// slice is how many pods a contender gets before it is the other's turn.
+// slice is the number of pods that a contender gets in one turn.
 const slice = 500
 
-// result is what a contender's pods cost.
+// result is the cost of a contender's pods.
 type result struct {
 	cpu  time.Duration // processor time of its process
 	took time.Duration // until the last one is bound
@@ -85,9 +85,9 @@ type result struct {
 func (r result) cpuPerPod() float64   { return float64(r.cpu.Microseconds()) / float64(r.pods) }
 func (r result) podsASecond() float64 { return float64(r.pods) / r.took.Seconds() }
 
-// schedule has a contender bind pods, and adds what they cost to the result. The contender is up, for what
-// a start costs has nothing to do with pods; and it is held while they are created, so that it gets them as a
-// burst: else the API server's speed in creating pods would be measured, on a machine that both share.
+// schedule lets a contender bind pods, and adds their cost to the result. The contender is already running,
+// because the cost of a start has nothing to do with pods. It is paused while they are created, so that it gets them
+// as a burst; otherwise the speed of the API server in creating pods would be measured, on the same machine.
 func (s started) schedule(pods []*corev1.Pod, sum *result) {
 	s.tb.Helper()
 	before := s.settle()
@@ -100,7 +100,7 @@ func (s started) schedule(pods []*corev1.Pod, sum *result) {
 		s.tb.Fatal(err)
 	}
 	s.awaitPods(pods, func(pod *corev1.Pod) bool {
-		// Pods of a DaemonSet have distinct nodes, so that no two can be on one.
+		// Pods of a DaemonSet have distinct nodes, so no two can be on one node.
 		if node := pod.Spec.NodeName; node != "" && !strings.HasSuffix(pod.Name, "-"+node) {
 			s.tb.Fatalf("pod %s is bound to %s", pod.Name, node)
 		}
@@ -111,10 +111,10 @@ func (s started) schedule(pods []*corev1.Pod, sum *result) {
 	sum.pods += len(pods)
 }
 
-// pair is the same pods in turn for both.
+// pair has the results of both for the same pods.
 type pair struct{ ours, stock result }
 
-// duel is both contenders on one cluster. Each sees the other's pods come and go, as it would those of
+// duel is both contenders on one cluster. Each receives the events of the other's pods, as of
 // any other scheduler, but not in its own turns.
 type duel struct {
 	*rig
@@ -123,14 +123,14 @@ type duel struct {
 
 func startDuel(r *rig) duel { return duel{r, r.start(ours), r.start(stock)} }
 
-// enough pods are in a round, at the least, in DaemonSets as many as that takes: a few hundred say little.
+// enough is the minimum number of pods in a round, in as many DaemonSets as necessary: the result of a few hundred means little.
 const enough = 2000
 
-// warm lets both grow the memory that they go on to use; it is no cost of a pod.
+// warm lets both allocate their working memory, which is not part of a pod's cost.
 func (d duel) warm() { d.roll(max(1, enough/d.nodes)) }
 
-// roll has both roll out DaemonSets of their own, slice by slice in turns: what else the machine does then
-// weighs on both alike.
+// roll lets both roll out their own DaemonSets in turns, one slice at a time, so that other load on the
+// machine affects both equally.
 func (d duel) roll(daemons int) pair {
 	d.tb.Helper()
 	var p pair
@@ -170,7 +170,7 @@ func median(pairs []pair, of func(pair) float64) float64 {
 }
 
 func report(b *testing.B, pairs []pair) {
-	b.ReportMetric(0, "ns/op") // it was measured, in turns
+	b.ReportMetric(0, "ns/op") // measured in turns
 	b.ReportMetric(median(pairs, func(p pair) float64 { return p.ours.cpuPerPod() }), "µs-cpu/pod")
 	b.ReportMetric(median(pairs, func(p pair) float64 { return p.stock.cpuPerPod() }), "stock-µs-cpu/pod")
 	b.ReportMetric(median(pairs, func(p pair) float64 { return p.ours.cpuPerPod() / p.stock.cpuPerPod() }), "cpu-ratio")
@@ -178,8 +178,8 @@ func report(b *testing.B, pairs []pair) {
 	b.ReportMetric(median(pairs, func(p pair) float64 { return p.ours.podsASecond() / p.stock.podsASecond() }), "throughput-ratio")
 }
 
-// BenchmarkSchedulingDaemon is what scheduling a daemon's pod costs the scheduler's process, ours and the
-// stock one on the same pods: a pod for each node of an otherwise empty cluster.
+// BenchmarkSchedulingDaemon measures the cost of a daemon's pod in the scheduler's process, for everynode-scheduler
+// and kube-scheduler with the same pods: one for each node of an otherwise empty cluster.
 func BenchmarkSchedulingDaemon(b *testing.B) {
 	var duels []duel
 	for size := range strings.SplitSeq(*schedulingNodes, ",") {
@@ -208,8 +208,8 @@ func BenchmarkSchedulingDaemon(b *testing.B) {
 	}
 }
 
-// BenchmarkSchedulingAntiAffinity is the same among 2,000 pods of others that keep each other away from
-// their nodes, as those of Kubernetes' own scheduler_perf do.
+// BenchmarkSchedulingAntiAffinity measures the same with 2,000 other pods that have anti-affinity
+// to each other, as in Kubernetes' own scheduler_perf.
 func BenchmarkSchedulingAntiAffinity(b *testing.B) {
 	const nodes = 2000
 	r := startRig(b, nodes)
@@ -240,9 +240,9 @@ func BenchmarkSchedulingAntiAffinity(b *testing.B) {
 // stuckWindow is how long pods are deleted while others are stuck.
 const stuckWindow = 20 * time.Second
 
-// BenchmarkSchedulingStuck is what 1,000 daemons' pods cost that do not fit on their nodes, full of pods of
-// the same priority, while 50 pods a second go from other nodes: no cycle, for nothing happens
-// that could help them, and no write.
+// BenchmarkSchedulingStuck measures the cost of 1,000 daemons' pods that do not fit on their nodes, which are full of
+// pods of the same priority, while 50 pods a second are deleted on other nodes: there should be no cycles, because
+// no event could help them, and no writes.
 func BenchmarkSchedulingStuck(b *testing.B) {
 	const full, busy, deletions = 1000, 100, 50
 	r := startRig(b, full+busy)
@@ -267,17 +267,17 @@ func BenchmarkSchedulingStuck(b *testing.B) {
 		b.Errorf("%.0f cycles, want no more than %.0f, a hundredth of the stock scheduler's", idle[ours].cycles, limit)
 	}
 	if idle[ours].writes > 0 {
-		b.Errorf("%.0f writes, want none: nothing has changed for the stuck pods", idle[ours].writes)
+		b.Errorf("%.0f writes, want none: no event concerns the stuck pods", idle[ours].writes)
 	}
 }
 
-// idling is what a contender does that can do nothing.
+// idling is the cost of a contender that cannot bind any pod.
 type idling struct {
 	cycles, writes float64
 	cpu            time.Duration
 }
 
-// stuck has a contender try a daemon's pods on full nodes, and measures what it does when then pods
+// stuck lets a contender try a daemon's pods on full nodes, and then measures its work while pods
 // are deleted from busy ones.
 func (r *rig) stuck(c contender, full, busy []string, perSecond int) idling {
 	r.tb.Helper()

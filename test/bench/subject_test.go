@@ -12,26 +12,26 @@ import (
 )
 
 const (
-	// eventRate is how many events a second are sent: far more than a cluster of this size has, few
-	// enough for each to go its way alone.
+	// eventRate is how many events a second are sent: far more than a cluster of this size has, but
+	// few enough that each is processed by itself.
 	eventRate = 2000
-	// settling is how long a program without work is left alone before its processor time is read.
+	// settling is how long a program stays idle before its processor time is read.
 	settling = 3 * time.Second
-	// patience bounds a start on a busy machine, and how long a program may be behind.
+	// patience bounds a start on a busy machine, and how far a program may lag behind.
 	patience = 5 * time.Minute
 )
 
-// subject is a program in front of a stand-in for an API server that has a whole cluster. It is a
-// process of its own, so that what it costs can be told from what the stand-in and the test cost.
+// subject is a program that uses a stand-in for an API server with a whole cluster. It is a
+// separate process, so that its cost can be distinguished from that of the stand-in and the test.
 type subject struct {
 	*standin.Server
 	tb      testing.TB
 	nodes   int
 	process *lab.Component
-	stormed int // pods that had their turn in storms before
+	stormed int // pods that had events in earlier storms
 }
 
-// startController gives everynode-controller when it has seen everything and has nothing to do.
+// startController returns everynode-controller once it has received all objects and is idle.
 func startController(tb testing.TB, nodes, daemons int) *subject {
 	tb.Helper()
 	s := &subject{Server: standin.Start(tb, nodes, daemons), tb: tb, nodes: nodes}
@@ -42,8 +42,8 @@ func startController(tb testing.TB, nodes, daemons int) *subject {
 	return s
 }
 
-// startInformer gives a program that does no more than any controller must: it keeps every pod in
-// a cache of client-go's.
+// startInformer returns a program that only does what every controller has to: it keeps every
+// pod in a cache of client-go.
 func startInformer(tb testing.TB, nodes, daemons int) *subject {
 	tb.Helper()
 	self, err := os.Executable()
@@ -52,7 +52,7 @@ func startInformer(tb testing.TB, nodes, daemons int) *subject {
 	}
 	s := &subject{Server: standin.Start(tb, nodes, daemons), tb: tb, nodes: nodes}
 	s.process = lab.StartProgram(tb, self, "-"+informerFlag+"="+s.Kubeconfig(tb))
-	s.await("it has seen every pod", func() string {
+	s.await("it has received every pod", func() string {
 		if s.Watches() == 0 {
 			return "not yet"
 		}
@@ -61,7 +61,7 @@ func startInformer(tb testing.TB, nodes, daemons int) *subject {
 	return s
 }
 
-// await waits until what is missing is "".
+// await waits until the answer is "", which otherwise states what is missing.
 func (s *subject) await(what string, missing func() string) {
 	s.tb.Helper()
 	ctx, cancel := context.WithTimeoutCause(s.tb.Context(), patience, fmt.Errorf("not within %s", patience))
@@ -89,16 +89,16 @@ func (s *subject) awaitAllReady() {
 	})
 }
 
-// storm sends events at a rate, one by one: pods spread over the cluster become unready one after
-// the other, then ready again in the same order; a cluster with fewer pods has several rounds of
-// it. At the end every pod is ready. The next storm begins with other pods.
+// storm sends events at a rate, one by one: pods spread over the cluster become unready one
+// after the other, then ready again in the same order; a cluster with fewer pods has several such
+// rounds. At the end every pod is ready. The next storm begins with other pods.
 func (s *subject) storm(events, perSecond int) {
 	s.tb.Helper()
 	round := min(s.Pods(), events/2)
 	begun := time.Now()
 	for i := range events / (2 * round) * 2 * round {
 		time.Sleep(time.Until(begun.Add(time.Duration(i) * time.Second / time.Duration(perSecond))))
-		// The stride is a prime that divides no number of pods here, so that a round meets each pod once.
+		// The stride is a prime that divides no number of pods here, so that a round visits each pod once.
 		if err := s.Toggle((s.stormed + i%round) * 7919 % s.Pods()); err != nil {
 			s.tb.Fatal(err)
 		}
@@ -106,17 +106,17 @@ func (s *subject) storm(events, perSecond int) {
 	s.stormed += round
 }
 
-// checkWork fails the test when the program did anything but write statuses.
+// checkWork fails the test if the program did anything but write statuses.
 func (s *subject) checkWork() {
 	s.tb.Helper()
 	if did := s.Counters(); did.Creates != 0 || did.Deletes != 0 || len(did.Other) != 0 {
-		s.tb.Errorf("%d pods were to be created, %d to be deleted, and %q asked for; want nothing of it", did.Creates, did.Deletes, did.Other)
+		s.tb.Errorf("%d creates of pods, %d deletes, and the requests %q; want none", did.Creates, did.Deletes, did.Other)
 	}
 }
 
-// cpuPerEvent is the processor time that each subject takes for an event, with all that follows
-// from it, beyond what it takes when nothing happens. Each has a storm in every round: when the
-// machine does other things too, that weighs on all of them alike.
+// cpuPerEvent returns the processor time of each subject for an event and all its
+// consequences, without what it uses when idle. Each has a storm in every round, so
+// that other load on the machine affects all of them equally.
 func cpuPerEvent(tb testing.TB, rounds, events int, subjects ...*subject) []time.Duration {
 	tb.Helper()
 	cpu := func() []time.Duration {

@@ -9,17 +9,17 @@ import (
 	"time"
 )
 
-// tick is the unit in which Linux tells of processor time, on every architecture that Go has.
+// tick is the unit in which Linux reports processor time, on every architecture that Go supports.
 const tick = time.Second / 100
 
-// cpuTime is the processor time that a process took so far, its own and the kernel's for it.
+// cpuTime returns the processor time of a process so far, in user and kernel mode.
 func cpuTime(tb testing.TB, pid int) time.Duration {
 	tb.Helper()
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		tb.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(stat), ") ") // the name before it may have spaces
+	_, rest, _ := strings.Cut(string(stat), ") ") // the name before it may contain spaces
 	fields := strings.Fields(rest)
 	if len(fields) < 13 {
 		tb.Fatalf("/proc/%d/stat: %q", pid, stat)
@@ -35,7 +35,7 @@ func cpuTime(tb testing.TB, pid int) time.Duration {
 	return time.Duration(ticks) * tick
 }
 
-// memory is a line of /proc/<pid>/status in MB: VmRSS, what is resident, or VmHWM, its peak.
+// memory returns a line of /proc/<pid>/status in MB: VmRSS, the resident memory, or VmHWM, its peak.
 func memory(tb testing.TB, pid int, line string) float64 {
 	tb.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))

@@ -40,22 +40,22 @@ import (
 // loadTime is how long BenchmarkWebhook sends requests, at eventRate.
 const loadTime = 10 * time.Second
 
-// BenchmarkWebhook is the program everynode-webhook under 2,000 placements a second, over TLS and HTTP/2
-// on loopback, as the API server sends them. Requests are sent when it is their time, whether or not
-// earlier ones were answered, and the round trip counts from then. The handler's times are those of
-// the program's own histogram, whose buckets they are read from.
+// BenchmarkWebhook measures everynode-webhook under 2,000 placements a second, over TLS and HTTP/2
+// on loopback, as the API server sends them. Requests are sent at their scheduled time,
+// whether or not earlier ones were answered, and the round trip counts from then. The handler's
+// times are read from the buckets of the program's own histogram.
 func BenchmarkWebhook(b *testing.B) {
 	w := startWebhook(b)
 	body := placementReview(b)
 	for b.Loop() {
-		w.load(time.Second, body) // connections, and the first growth of the heap
+		w.load(time.Second, body) // opens connections, and grows the heap
 		time.Sleep(settling)
 		before, cpu := w.handled(), cpuTime(b, w.process.PID())
 		trips, failed := w.load(loadTime, body)
 		cpu = cpuTime(b, w.process.PID()) - cpu
 		handler := w.handled().since(before)
 		b.ReportMetric(0, "ns/op")
-		b.ReportMetric(float64(failed), "failed") // a machine that is too busy for the program's own time limits
+		b.ReportMetric(float64(failed), "failed") // the machine was too busy for the program's own time limits
 		b.ReportMetric(float64(len(body)), "B/request")
 		b.ReportMetric(float64(len(trips))/loadTime.Seconds(), "requests/s")
 		b.ReportMetric(us(cpu)/float64(len(trips)), "µs-cpu/request")
@@ -71,7 +71,7 @@ func BenchmarkWebhook(b *testing.B) {
 
 func us(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 }
 
-// webhookServer is the program, and a client of it.
+// webhookServer is the program and a client.
 type webhookServer struct {
 	b                        *testing.B
 	process                  *lab.Component
@@ -104,7 +104,7 @@ func startWebhook(b *testing.B) *webhookServer {
 	return w
 }
 
-// load sends requests for a time, and gives their round trips, sorted, and how many failed.
+// load sends requests for a time, and returns their round trips, sorted, and the number of failures.
 func (w *webhookServer) load(duration time.Duration, body []byte) (trips []time.Duration, failed int64) {
 	w.b.Helper()
 	trips = make([]time.Duration, int(duration.Seconds()*eventRate))
@@ -118,7 +118,7 @@ func (w *webhookServer) load(duration time.Duration, body []byte) (trips []time.
 		time.Sleep(time.Until(due))
 		all.Go(func() {
 			if err := w.send(body); err != nil && failures.Add(1) == 1 {
-				w.b.Log("the first that failed:", err)
+				w.b.Log("the first failure:", err)
 			}
 			trips[i] = time.Since(due)
 		})
@@ -144,7 +144,7 @@ func (w *webhookServer) send(body []byte) error {
 	return nil
 }
 
-// buckets are a histogram: how many answers took no longer than each limit.
+// buckets is a histogram: the number of answers within each limit.
 type buckets []bucket
 
 type bucket struct {
@@ -198,8 +198,8 @@ func (h buckets) count() int {
 	return h[len(h)-1].count
 }
 
-// quantile is read off linearly between the limits of its bucket; the whole is the upper limit of the last
-// bucket that has something.
+// quantile interpolates linearly between the limits of a bucket; the maximum is the upper limit of the
+// last bucket that is not empty.
 func (h buckets) quantile(q float64) time.Duration {
 	rank := q * float64(h.count())
 	lower, below := time.Duration(0), 0
@@ -212,8 +212,8 @@ func (h buckets) quantile(q float64) time.Duration {
 	return lower
 }
 
-// placementReview is the review of a daemon's pod of two containers, with the managed fields and the
-// volume that the API server adds before it asks.
+// placementReview returns the review of a daemon's pod with two containers, with the managed fields and the volume
+// that the API server adds before it calls the webhook.
 func placementReview(b *testing.B) []byte {
 	b.Helper()
 	read := func(file string, into any) {
@@ -289,7 +289,7 @@ func serverCertificate(b *testing.B) (certFile, keyFile string, roots *x509.Cert
 	return certFile, keyFile, roots
 }
 
-// freeAddress is an address on loopback that nobody listens on at the moment.
+// freeAddress returns an address on loopback that is not in use at the moment.
 func freeAddress(b *testing.B) string {
 	b.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -29,9 +29,9 @@ const (
 	webhookCertificate = "everynode-webhook"
 )
 
-// cert-manager and its cainjector do what they do in a cluster: issue, inject, renew the certificate
-// and the CA. Then the CA gets another key, and who makes the certificate changes twice. All the
-// while pods and DaemonSets are made, each through a new connection.
+// cert-manager and its cainjector work as in a cluster: they issue, inject, and renew the certificate
+// and the CA. Then the CA gets another key, and the source of the certificate changes twice. In the
+// meantime pods and DaemonSets are created, each through a new connection.
 func TestCertManager(t *testing.T) {
 	c := labtest.Start(t, lab.Options{
 		Nodes: 1, Certificates: lab.CertificatesAuto, Without: []string{lab.Controller, lab.Webhook},
@@ -45,7 +45,7 @@ func TestCertManager(t *testing.T) {
 	waitUntilInjected(c)
 	waitUntilAdmitted(c)
 	if log, err := os.ReadFile(c.Component(lab.Controller).LogPath()); err != nil || !strings.Contains(string(log), `mode="cert-manager"`) {
-		t.Errorf("the controller's log does not say that it took cert-manager (%v)", err)
+		t.Errorf("the controller's log does not report that it selected cert-manager (%v)", err)
 	}
 
 	load := startLoad(c)
@@ -83,7 +83,7 @@ func TestCertManager(t *testing.T) {
 	})
 	phase("back to cert-manager", func() {
 		c.Must(c.Component(lab.Controller).Restart(t.Context()))
-		// cert-manager takes over a good certificate that it finds, and makes its own when that is due.
+		// cert-manager adopts a valid certificate that it finds, and issues its own when renewal is due.
 		rotateLeafTo(c, servers, func() { renew(c, webhookCertificate) })
 		waitUntilInjected(c)
 	})
@@ -107,19 +107,19 @@ func startCertManager(c *labtest.Cluster) {
 	c.T.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil && !errors.Is(err, context.Canceled) {
-			c.T.Errorf("cert-manager ended: %v", err)
+			c.T.Errorf("cert-manager exited: %v", err)
 		}
 	})
 }
 
-// renew does what cmctl renew does, once cert-manager is done with what it did before.
+// renew does the same as cmctl renew, once cert-manager has finished earlier work.
 func renew(c *labtest.Cluster, name string) {
 	c.T.Helper()
 	scheme := runtime.NewScheme()
 	c.Must(certmanagerv1.AddToScheme(scheme))
 	objects, err := client.New(c.Config, client.Options{Scheme: scheme})
 	c.Must(err)
-	c.Eventually(name+" is asked to be renewed", func(ctx context.Context) (string, error) {
+	c.Eventually(name+" is marked for renewal", func(ctx context.Context) (string, error) {
 		certificate := &certmanagerv1.Certificate{}
 		if err := objects.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, certificate); err != nil {
 			return "", err
@@ -127,7 +127,7 @@ func renew(c *labtest.Cluster, name string) {
 		if util.GetCertificateCondition(certificate, certmanagerv1.CertificateConditionIssuing) != nil {
 			return "it is being issued", nil
 		}
-		util.SetCertificateCondition(certificate, certificate.Generation, certmanagerv1.CertificateConditionIssuing, certmanagermeta.ConditionTrue, "ManuallyTriggered", "a test asks for it")
+		util.SetCertificateCondition(certificate, certificate.Generation, certmanagerv1.CertificateConditionIssuing, certmanagermeta.ConditionTrue, "ManuallyTriggered", "requested by a test")
 		return "", objects.Status().Update(ctx, certificate)
 	})
 }
@@ -140,8 +140,8 @@ func renewLeaf(c *labtest.Cluster, r *replicas) {
 	r.waitForAnother(c, before)
 }
 
-// renewAuthority gives the CA another certificate and the key that it had, and has the webhook's
-// made by it.
+// renewAuthority gives the CA another certificate with the same key, which then signs the webhook's
+// certificate.
 func renewAuthority(c *labtest.Cluster, r *replicas) {
 	c.T.Helper()
 	before := secretData(c, certs.IssuerSecret)
@@ -166,24 +166,24 @@ func secretData(c *labtest.Cluster, name string) map[string][]byte {
 	return secret.Data
 }
 
-// waitForSettle is the time that the manual says to wait before what is served is replaced manually.
+// waitForSettle is how long the manual recommends to wait before the served certificate is replaced manually.
 func waitForSettle() { time.Sleep(time.Second) }
 
 func waitUntilInjected(c *labtest.Cluster) {
 	c.T.Helper()
-	c.Eventually("the bundles are left to cainjector", func(ctx context.Context) (string, error) {
+	c.Eventually("cainjector maintains the bundles", func(ctx context.Context) (string, error) {
 		placing, validating, err := webhookConfigurations(ctx, c)
 		if err != nil {
 			return "", err
 		}
 		if placing.Annotations[injectAnnotation] == "" || validating.Annotations[injectAnnotation] == "" {
-			return "they are not", nil
+			return "it does not", nil
 		}
 		return eachTrusts(ctx, c, func(bundle []byte) bool { return len(bundle) > 0 })
 	})
 }
 
-// waitUntilIssuerTrusted waits until cert-manager's CA is another one than before, and every entry trusts
+// waitUntilIssuerTrusted waits until cert-manager has a new CA, and every entry trusts
 // it.
 func waitUntilIssuerTrusted(c *labtest.Cluster, before map[string][]byte) {
 	c.T.Helper()

@@ -18,8 +18,8 @@ import (
 
 const nodes = 2
 
-// A certificate that is no good is said to be, keeps no daemon from its nodes, and once it is good
-// again nobody has to do more. The test makes the certificates: the controller would fix them.
+// An invalid certificate is reported and keeps no daemon from its nodes, and once it is valid again no
+// further action is needed. The test creates the certificates, because the controller would fix them.
 func TestBadCertificates(t *testing.T) {
 	cluster := labtest.Start(t, lab.Options{
 		Nodes: nodes, Certificates: lab.CertificatesSelfManaged, Without: []string{lab.Webhook},
@@ -68,7 +68,7 @@ func TestBadCertificates(t *testing.T) {
 			good(c)
 			fixed := time.Now()
 			c.WaitForStatus(set, conditionSays(metav1.ConditionTrue, ""))
-			t.Logf("placement by admission again %s after the certificate was good", time.Since(fixed).Round(10*time.Millisecond))
+			t.Logf("placement by admission works again %s after the certificate became valid", time.Since(fixed).Round(10*time.Millisecond))
 			c.Make(after)
 			checkPlacedBy(c, after, v1alpha1.PlacedByWebhook)
 		})
@@ -81,7 +81,7 @@ func TestBadCertificates(t *testing.T) {
 // A fault is a certificate that the API server does not accept.
 type fault struct {
 	inflict func(*labtest.Cluster)
-	// refusal is what the API server says then, says what the controller makes of it.
+	// refusal is the API server's answer, says the controller's message.
 	refusal, says string
 }
 
@@ -90,7 +90,7 @@ func (f fault) checkReported(c *labtest.Cluster, set *v1alpha1.DaemonSet) {
 	c.T.Helper()
 	c.Eventually("pods are refused", func(ctx context.Context) (string, error) {
 		if err := admit(ctx, c); err == nil || !strings.Contains(err.Error(), f.refusal) {
-			return fmt.Sprintf("the answer is %v, want %q", err, f.refusal), nil
+			return fmt.Sprintf("error %v, want one with %q", err, f.refusal), nil
 		}
 		return "", nil
 	})
@@ -100,14 +100,14 @@ func (f fault) checkReported(c *labtest.Cluster, set *v1alpha1.DaemonSet) {
 	c.WaitForEvent(set, "PlacementAdmissionNotEffective", f.says)
 }
 
-// restart ends the connections that the API server has, which go on whatever becomes of the
-// certificate, and a former certificate in memory.
+// restart closes the API server's connections, which would outlive the certificate,
+// and drops the former certificate from memory.
 func restart(c *labtest.Cluster) {
 	c.T.Helper()
 	c.Must(c.Component(lab.Webhook).Restart(c.T.Context()))
 }
 
-// restartUnready starts a webhook that is not ready before there is a certificate; what it returns
+// restartUnready starts a webhook that is not ready until there is a certificate; the returned function
 // waits until it is.
 func restartUnready(c *labtest.Cluster) (wait func()) {
 	ended := make(chan error, 1)
@@ -118,7 +118,7 @@ func restartUnready(c *labtest.Cluster) (wait func()) {
 	}()
 	return func() {
 		if err := <-ended; err != nil {
-			c.T.Errorf("the webhook is not ready though there is a certificate: %v", err)
+			c.T.Errorf("the webhook is not ready although there is a certificate: %v", err)
 		}
 	}
 }

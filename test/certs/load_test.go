@@ -45,10 +45,10 @@ func rotations(t testing.TB) int {
 	return n
 }
 
-// replicas are two webhooks at one address: the product's handler and the product's source of
-// certificates, each with its own watch of the Secret. They take turns, and end every connection
-// after one answer; the API server would keep it, and notice nothing for hours. So each admission is
-// a handshake: with what is served, checked against what is trusted, at that moment.
+// replicas are two webhooks at one address, with the product's handler and source of
+// certificates, each with its own watch of the Secret. They take turns, and close every connection after
+// one answer, because the API server would keep it for hours. So each admission is a handshake, which
+// verifies the certificate that is served at that moment with the CAs that are trusted.
 type replicas struct {
 	url        string
 	sources    []certs.Source
@@ -77,7 +77,7 @@ func startReplicas(c *labtest.Cluster) *replicas {
 				return r.sources[r.handshakes.Add(1)%int64(len(r.sources))].GetCertificate(hello)
 			},
 		},
-		// HTTP/2 would share connections, and lose requests to one that ends.
+		// HTTP/2 would share connections, and lose requests when one is closed.
 		Protocols: &http.Protocols{},
 	}
 	server.Protocols.SetHTTP1(true)
@@ -92,8 +92,8 @@ func startReplicas(c *labtest.Cluster) *replicas {
 	return r
 }
 
-// register has every entry of both configurations call the replicas, and leaves what it trusts to others.
-// A call that fails refuses what was sent, also where the product's configuration would ignore it.
+// register makes every entry of both configurations call the replicas, without changing caBundle. A
+// failed call refuses the object, also where the product's configuration would ignore the failure.
 func (r *replicas) register(c *labtest.Cluster) {
 	c.T.Helper()
 	c.Eventually("the webhook configurations call the replicas", func(ctx context.Context) (string, error) {
@@ -127,7 +127,7 @@ func webhookConfigurations(ctx context.Context, c *labtest.Cluster) (*admissionr
 		c.Get(ctx, types.NamespacedName{Name: validation}, validating))
 }
 
-// eachTrusts says which entry of the two configurations does not trust as wanted.
+// eachTrusts names the entry of the two configurations that does not satisfy the condition.
 func eachTrusts(ctx context.Context, c *labtest.Cluster, wanted func(bundle []byte) bool) (string, error) {
 	placing, validating, err := webhookConfigurations(ctx, c)
 	if err != nil {
@@ -170,14 +170,14 @@ func (r *replicas) waitForAnother(c *labtest.Cluster, before []string) {
 	c.Eventually("another certificate is served", func(context.Context) (string, error) {
 		for i, serial := range r.serials(c.T) {
 			if serial == before[i] {
-				return "the former is", nil
+				return "the former one is", nil
 			}
 		}
 		return "", nil
 	})
 }
 
-// rotateLeafTo waits until what is done has another CA's certificate served.
+// rotateLeafTo runs a function and waits until a certificate of another CA is served.
 func rotateLeafTo(c *labtest.Cluster, r *replicas, do func()) {
 	c.T.Helper()
 	before := r.leaf(c.T, 0).AuthorityKeyId
@@ -192,7 +192,7 @@ func rotateLeafTo(c *labtest.Cluster, r *replicas, do func()) {
 	})
 }
 
-// load makes pods and DaemonSets, one after the other from several sides, until it is ended.
+// load creates pods and DaemonSets, from several goroutines, until it is stopped.
 type load struct {
 	stop     chan struct{}
 	all      sync.WaitGroup
@@ -226,7 +226,7 @@ func startLoad(c *labtest.Cluster) *load {
 	return l
 }
 
-// end says how many of both were admitted, and fails the test for each that was not.
+// end returns how many of both were admitted, and fails the test for each that was not.
 func (l *load) end(t testing.TB) int64 {
 	t.Helper()
 	close(l.stop)
@@ -241,7 +241,7 @@ func (l *load) end(t testing.TB) int64 {
 	return l.admitted.Load()
 }
 
-// admit makes a daemon's pod and a DaemonSet by dry runs, which go the whole way through admission.
+// admit creates a daemon's pod and a DaemonSet by dry runs, which pass all of admission.
 // Without the webhook the interlock refuses the pod.
 func admit(ctx context.Context, c *labtest.Cluster) error {
 	if err := c.Create(ctx, labtest.Emitted(), client.DryRunAll); err != nil {
@@ -250,7 +250,7 @@ func admit(ctx context.Context, c *labtest.Cluster) error {
 	return c.Create(ctx, labtest.DaemonSet("validated"), client.DryRunAll)
 }
 
-// waitUntilAdmitted waits until a pod is; what the API server was told takes it a moment to act on.
+// waitUntilAdmitted waits until a pod is admitted; a changed configuration takes a moment to become effective.
 func waitUntilAdmitted(c *labtest.Cluster) {
 	c.T.Helper()
 	c.Eventually("a pod is admitted", func(ctx context.Context) (string, error) { return "", admit(ctx, c) })

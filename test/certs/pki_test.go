@@ -23,7 +23,7 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// authority is a CA of a test, for certificates that nobody in their right mind would make.
+// authority is a CA of a test, for invalid certificates.
 type authority struct {
 	certificate *x509.Certificate
 	key         *ecdsa.PrivateKey
@@ -39,7 +39,7 @@ func newAuthority(t testing.TB, name string) *authority {
 	return a
 }
 
-// serving is the data of a webhook's Secret.
+// serving returns the data of a webhook's Secret.
 func (a *authority) serving(t testing.TB, lifetime time.Duration) map[string][]byte {
 	t.Helper()
 	certificate, key := a.sign(t, &x509.Certificate{
@@ -82,7 +82,7 @@ func pemOf(certificate *x509.Certificate) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Raw})
 }
 
-// trust has every entry of the webhook configuration trust a CA.
+// trust makes every entry of the webhook configuration trust a CA.
 func trust(c *labtest.Cluster, ca *authority) {
 	c.T.Helper()
 	c.Eventually("the webhook configuration trusts the CA", func(ctx context.Context) (string, error) {
@@ -97,7 +97,7 @@ func trust(c *labtest.Cluster, ca *authority) {
 	})
 }
 
-// putSecret makes the webhook's Secret, or replaces what is in it.
+// putSecret creates the webhook's Secret, or replaces its data.
 func putSecret(c *labtest.Cluster, data map[string][]byte) {
 	c.T.Helper()
 	secret := &corev1.Secret{

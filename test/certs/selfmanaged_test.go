@@ -13,11 +13,11 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// A CA is rotated after every so many certificates.
+// The number of certificates after which the CA is rotated.
 const perAuthority = 10
 
-// The certificate is replaced again and again, and its CA with every tenth, by the ways that a user
-// has, while pods and DaemonSets are made all the time and every one of them is a new connection.
+// The certificate is replaced repeatedly, and its CA with every tenth, in the ways that a
+// user has, while pods and DaemonSets are created continuously, each through a new connection.
 func TestSelfManagedRotation(t *testing.T) {
 	c := labtest.Start(t, lab.Options{
 		Nodes: 1, Certificates: lab.CertificatesSelfManaged,
@@ -44,10 +44,10 @@ func TestSelfManagedRotation(t *testing.T) {
 	t.Logf("%d certificates and %d CAs in %s: %d pods and DaemonSets admitted by %d handshakes, %d not",
 		leafRotations, leafRotations/perAuthority, took.Round(time.Millisecond), admitted, servers.handshakes.Load(), len(load.failures))
 	if handshakes := servers.handshakes.Load(); handshakes < 2*admitted { // a pod and a DaemonSet each
-		t.Errorf("%d handshakes for %d pods and as many DaemonSets: connections were not closed, so this proves nothing", handshakes, admitted)
+		t.Errorf("%d handshakes for %d pods and as many DaemonSets: connections were not closed, so the test proves nothing", handshakes, admitted)
 	}
 	if admitted < int64(leafRotations) {
-		t.Errorf("%d pods and DaemonSets were admitted during %d rotations, want more: this proves nothing", admitted, leafRotations)
+		t.Errorf("%d pods and DaemonSets were admitted during %d rotations, want more: the test proves nothing", admitted, leafRotations)
 	}
 	c.NothingForbidden()
 }

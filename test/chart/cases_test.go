@@ -20,7 +20,7 @@ var valueCases = map[string]valueCase{
 			arg("controller", "webhook-certificates"):                                      "--webhook-certificates=none",
 		},
 		gone: webhookObjects},
-	"the controller alone places": {of: "placement.admission", options: setting("placement.admission=none"),
+	"only the controller places": {of: "placement.admission", options: setting("placement.admission=none"),
 		want: map[string]string{
 			arg("controller", "placement"):            "--placement=direct",
 			arg("controller", "webhook-certificates"): "--webhook-certificates=none",
@@ -63,7 +63,7 @@ var valueCases = map[string]valueCase{
 			arg("controller", "workloads"):                                     "--workloads=everynode,apps",
 			"ClusterRoleBinding/everynode-controller-apps {.subjects[0].name}": "everynode-controller",
 		}},
-	"in the place of kube-scheduler": {of: "scheduler.install", options: setting("scheduler.install=primary"),
+	"in place of kube-scheduler": {of: "scheduler.install", options: setting("scheduler.install=primary"),
 		want: map[string]string{
 			"Role/everynode-scheduler {.metadata.namespace}":                                   "kube-system",
 			"Role/everynode-scheduler {.rules[1].resourceNames}":                               `["kube-scheduler"]`,
@@ -87,8 +87,8 @@ var valueCases = map[string]valueCase{
 	"controller arguments": extraArgs("controller"),
 	"webhook arguments":    extraArgs("webhook"),
 	"JSON":                 {of: "logging.format", options: setting("logging.format=json"), want: everyArg("logging-format", "json")},
-	"more is logged":       {of: "logging.verbosity", options: setting("logging.verbosity=4"), want: everyArg("v", "4")},
-	"metrics for everybody": {of: "metrics.secure", options: setting("metrics.secure=false"),
+	"more verbose logs":    {of: "logging.verbosity", options: setting("logging.verbosity=4"), want: everyArg("v", "4")},
+	"metrics for all clients": {of: "metrics.secure", options: setting("metrics.secure=false"),
 		want: map[string]string{
 			arg("controller", "metrics-secure"): "--metrics-secure=false",
 			arg("webhook", "metrics-secure"):    "--metrics-secure=false",
@@ -97,7 +97,7 @@ var valueCases = map[string]valueCase{
 			`ClusterRole/everynode-webhook {.rules[?(@.resources[0]=="tokenreviews")].verbs}`:            "",
 			`ClusterRole/everynode-webhook {.rules[?(@.resources[0]=="subjectaccessreviews")].verbs}`:    "",
 		}},
-	"a ServiceMonitor of metrics for everybody": {of: "metrics.secure", against: setting("metrics.serviceMonitor.enabled=true"),
+	"a ServiceMonitor of metrics for all clients": {of: "metrics.secure", against: setting("metrics.serviceMonitor.enabled=true"),
 		options: setting("metrics.serviceMonitor.enabled=true", "metrics.secure=false"),
 		want: map[string]string{
 			"ServiceMonitor/everynode {.spec.endpoints[*].port}":         "http-metrics https-metrics",
@@ -105,7 +105,7 @@ var valueCases = map[string]valueCase{
 			"Service/everynode-webhook-metrics {.spec.ports[0].port}":    "80",
 			"Service/everynode-controller-metrics {.spec.ports[0].name}": "http-metrics",
 		}},
-	"metrics for everybody of a webhook without a token": {of: "metrics.secure", against: files, options: append(setting("metrics.secure=false"), files...),
+	"metrics for all clients of a webhook without a token": {of: "metrics.secure", against: files, options: append(setting("metrics.secure=false"), files...),
 		want: map[string]string{
 			arg("webhook", "metrics-secure"):                                   "--metrics-secure=false",
 			"NetworkPolicy/everynode-webhook {.spec.ingress[0].ports[*].port}": "webhook metrics",
@@ -181,13 +181,13 @@ var valueCases = map[string]valueCase{
 			arg("scheduler", "permit-port-sharing"):                                                                   "--permit-port-sharing=true",
 			"Deployment/everynode-scheduler {.spec.template.spec.containers[0].ports}":                                "",
 		}},
-	"where the API server is": {of: "bootstrap.apiServer.host", options: append(bootstrap[:len(bootstrap):len(bootstrap)], setting("bootstrap.apiServer.host=10.0.0.1")...), against: bootstrap,
+	"the API server's address": {of: "bootstrap.apiServer.host", options: append(bootstrap[:len(bootstrap):len(bootstrap)], setting("bootstrap.apiServer.host=10.0.0.1")...), against: bootstrap,
 		want: map[string]string{
 			"Deployment/everynode-controller {.spec.template.spec.containers[0].env[0].value}": "10.0.0.1",
 			"Deployment/everynode-scheduler {.spec.template.spec.containers[0].env[0].value}":  "10.0.0.1",
 			"Deployment/everynode-scheduler {.spec.template.spec.nodeSelector}":                `{"kubernetes.io/os":"linux"}`,
 		}},
-	"at which port": {of: "bootstrap.apiServer.port", options: append(bootstrap[:len(bootstrap):len(bootstrap)], setting("bootstrap.apiServer.port=443")...), against: bootstrap,
+	"the API server's port": {of: "bootstrap.apiServer.port", options: append(bootstrap[:len(bootstrap):len(bootstrap)], setting("bootstrap.apiServer.port=443")...), against: bootstrap,
 		want: map[string]string{
 			"Deployment/everynode-controller {.spec.template.spec.containers[0].env[1].value}": "443",
 			"Deployment/everynode-scheduler {.spec.template.spec.containers[0].env[1].value}":  "443",

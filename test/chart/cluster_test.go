@@ -22,8 +22,8 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// A release is what helm keeps on a lab. Pods are simulated, and run nothing: what is tested is that
-// the API server takes every object, that all pods may be made, and that helm changes what it should.
+// A release is a Helm release on a lab. Pods are simulated and run nothing: the tests verify that
+// the API server accepts every object, that all pods can be created, and that helm changes what it should.
 type release struct{ *labtest.Cluster }
 
 func (r release) helm(args ...string) {
@@ -37,7 +37,7 @@ func (r release) helm(args ...string) {
 	}
 }
 
-// manual runs the first commands below a heading of the manual, word for word, as in the root of a clone.
+// manual runs the first commands below a heading of the manual, verbatim, as in the root of a clone.
 func (r release) manual(heading string) {
 	r.T.Helper()
 	binaries, err := filepath.Abs(root + "/bin")
@@ -51,7 +51,7 @@ func (r release) manual(heading string) {
 	}
 }
 
-// columns are those that kubectl shows of DaemonSets, which the CRD says.
+// columns returns those that kubectl prints for DaemonSets, which the CRD defines.
 func (r release) columns() string {
 	r.T.Helper()
 	out, _, err := r.Kubectl(r.T.Context(), "", "get", "crd", "daemonsets.everynode.dev", "-o", "jsonpath={.spec.versions[0].additionalPrinterColumns[*].name}")
@@ -59,7 +59,7 @@ func (r release) columns() string {
 	return out
 }
 
-// clear takes away what the lab has applied, but for what helm install leaves alone.
+// clear removes what the lab has applied, except for what helm install does not touch.
 func (r release) clear() {
 	r.T.Helper()
 	objects, err := deploy.Objects(deploy.Install)
@@ -71,7 +71,7 @@ func (r release) clear() {
 	}
 }
 
-// available waits until all replicas of the Deployments are there.
+// available waits until all replicas of the Deployments are available.
 func (r release) available(names ...string) {
 	r.T.Helper()
 	for _, name := range names {
@@ -90,14 +90,14 @@ func (r release) available(names ...string) {
 	}
 }
 
-// enforce has Pod Security hold the namespace to a level.
+// enforce sets the namespace's Pod Security level.
 func (r release) enforce(level string) {
 	r.T.Helper()
 	_, _, err := r.Kubectl(r.T.Context(), "", "label", "namespace", v1alpha1.SystemNamespace, "--overwrite", "pod-security.kubernetes.io/enforce="+level)
 	r.Must(err)
 }
 
-// has says which of the objects are there.
+// has returns which of the objects exist.
 func (r release) has(kind schema.GroupVersionKind, name string) bool {
 	r.T.Helper()
 	object := &unstructured.Unstructured{}
@@ -113,7 +113,7 @@ var (
 	crds     = schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"}
 )
 
-// A life of a release on a real API server, from the install to its end.
+// The life of a release on a real API server, from the install to the uninstall.
 func TestRelease(t *testing.T) {
 	r := release{labtest.Start(t, lab.Options{Nodes: 2, Placement: lab.PlacementDirect, Without: []string{lab.Controller, lab.Webhook, lab.EverynodeScheduler}})}
 	step := func(name string, test func(release)) {
@@ -133,15 +133,15 @@ func TestRelease(t *testing.T) {
 		_, _, err := r.Kubectl(r.T.Context(), "", "patch", "crd", "daemonsets.everynode.dev", "--type=json", `--patch=[{"op":"remove","path":"/spec/versions/0/additionalPrinterColumns/0"}]`)
 		r.Must(err)
 		if r.columns() == want {
-			r.T.Fatal("the CRD is not changed")
+			r.T.Fatal("the CRD was not changed")
 		}
 		r.manual("## Upgrade")
 		if got := r.columns(); got != want {
-			r.T.Errorf("after an upgrade by the manual the CRD has the columns %q, want %q", got, want)
+			r.T.Errorf("columns of the CRD after the upgrade in the manual: %q, want %q", got, want)
 		}
 		r.Must(r.Get(r.T.Context(), client.ObjectKey{Namespace: labtest.Namespace, Name: "kept"}, &v1alpha1.DaemonSet{}))
 	})
-	step("who trusts the webhook is not helm's", func(r release) {
+	step("helm does not manage caBundle", func(r release) {
 		const trust = `[{"op":"add","path":"/webhooks/0/clientConfig/caBundle","value":"LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1BPT0KLS0tLS1FTkQgQ0VSVElGSUNBVEUtLS0tLQo="}]`
 		_, _, err := r.Kubectl(r.T.Context(), "", "patch", "mutatingwebhookconfiguration", "everynode-placement", "--type=json", "--patch="+trust)
 		r.Must(err)
@@ -150,22 +150,22 @@ func TestRelease(t *testing.T) {
 		out, _, err := r.Kubectl(r.T.Context(), "", "get", "mutatingwebhookconfiguration", "everynode-placement", "-o", "jsonpath={.webhooks[0].clientConfig.caBundle}")
 		r.Must(err)
 		if out == "" {
-			r.T.Error("an upgrade took the CA away that the controller had written")
+			r.T.Error("an upgrade removed the CA that the controller had written")
 		}
 	})
 	step("policies place", func(r release) {
 		r.upgrade("placement.admission=policy")
 		if r.has(webhooks, "everynode-placement") || !r.has(policies, "everynode-placement") {
-			r.T.Error("the webhook is still there, or the policy is not")
+			r.T.Error("the webhook still exists, or the policy does not")
 		}
 	})
-	step("and the webhook again, with files", func(r release) {
+	step("the webhook again, with files", func(r release) {
 		r.upgrade("placement.admission=webhook", "certificates.source=files", "certificates.secretName=mine")
 		if !r.has(webhooks, "everynode-placement") || r.has(policies, "everynode-placement") {
-			r.T.Error("the policy is still there, or the webhook is not")
+			r.T.Error("the policy still exists, or the webhook does not")
 		}
 	})
-	step("in the place of kube-scheduler, for native DaemonSets", func(r release) {
+	step("in place of kube-scheduler, for native DaemonSets", func(r release) {
 		r.upgrade("scheduler.install=primary", `workloads=everynode\,apps`)
 		r.available("everynode-controller", "everynode-scheduler")
 	})
@@ -180,11 +180,11 @@ func TestRelease(t *testing.T) {
 		r.helm("uninstall", "everynode", "--wait=legacy")
 		r.Must(r.Get(r.T.Context(), client.ObjectKey{Namespace: labtest.Namespace, Name: "kept"}, &v1alpha1.DaemonSet{}))
 		if r.has(webhooks, "everynode-placement") || !r.has(crds, "daemonsets.everynode.dev") {
-			r.T.Error("helm left the webhook's configuration, or took the CRD")
+			r.T.Error("helm left the webhook's configuration, or deleted the CRD")
 		}
 		err := r.Get(r.T.Context(), client.ObjectKey{Namespace: v1alpha1.SystemNamespace, Name: "everynode-controller"}, &appsv1.Deployment{})
 		if !apierrors.IsNotFound(err) {
-			r.T.Errorf("the controller's Deployment: %v, want it gone", err)
+			r.T.Errorf("the controller's Deployment: %v, want it deleted", err)
 		}
 	})
 	step("without Helm", func(r release) {
@@ -199,7 +199,7 @@ func TestRelease(t *testing.T) {
 			err := r.Get(r.T.Context(), client.ObjectKeyFromObject(object), object)
 			r.Must(client.IgnoreNotFound(err))
 			if left := err == nil; left != (object.GetKind() == "CustomResourceDefinition") {
-				r.T.Errorf("%s %s is left: %t; want the CRD left, and nothing else", object.GetKind(), object.GetName(), left)
+				r.T.Errorf("%s %s exists: %t; want only the CRD to remain", object.GetKind(), object.GetName(), left)
 			}
 		}
 	})

@@ -17,7 +17,7 @@ const (
 	end    = "<!-- /values -->\n"
 )
 
-// The table of values in the manual is what values.yaml says.
+// The table of values in the manual is that of values.yaml.
 func TestTableOfValues(t *testing.T) {
 	text, err := os.ReadFile(manual)
 	if err != nil {
@@ -39,6 +39,6 @@ func TestTableOfValues(t *testing.T) {
 		return
 	}
 	if diff := cmp.Diff(want, table); diff != "" {
-		t.Errorf("the table of %s is not fresh: go test ./test/chart -run Table -update (-want, +got):\n%s", manual, diff)
+		t.Errorf("the table in %s is out of date: go test ./test/chart -run Table -update (-want, +got):\n%s", manual, diff)
 	}
 }

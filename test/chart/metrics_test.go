@@ -17,10 +17,10 @@ import (
 	_ "github.com/everynode/everynode/webhook"
 )
 
-// ours are the names of all metrics of Everynode's in a text.
+// ours returns the names of all Everynode metrics in a text.
 var ours = regexp.MustCompile(`\beverynode_\w+`)
 
-// registered are the metrics of the three programs.
+// registered returns the metrics of the three programs.
 func registered(t *testing.T) map[string]bool {
 	t.Helper()
 	known := map[string]bool{}
@@ -33,12 +33,12 @@ func registered(t *testing.T) map[string]bool {
 	return known
 }
 
-// checkMetrics holds an expression to metrics that there are.
+// checkMetrics verifies that all metrics of an expression exist.
 func checkMetrics(t *testing.T, known map[string]bool, where, expression string) {
 	t.Helper()
 	for _, name := range ours.FindAllString(expression, -1) {
 		if !known[strings.TrimSuffix(name, "_bucket")] {
-			t.Errorf("%s is about %s, which nobody has", where, name)
+			t.Errorf("%s uses the metric %s, which does not exist", where, name)
 		}
 	}
 }
@@ -65,7 +65,7 @@ func TestAlerts(t *testing.T) {
 		for _, rule := range group.Rules {
 			alerts++
 			if !ours.MatchString(rule.Expr) {
-				t.Errorf("alert %s is about none of our metrics: %s", rule.Alert, rule.Expr)
+				t.Errorf("alert %s uses no Everynode metric: %s", rule.Alert, rule.Expr)
 			}
 			checkMetrics(t, known, "alert "+rule.Alert, rule.Expr)
 			if rule.Labels["severity"] == "" || rule.Annotations["summary"] == "" || rule.Annotations["description"] == "" {
@@ -78,10 +78,10 @@ func TestAlerts(t *testing.T) {
 	}
 }
 
-// info states what a program is, and changes with releases only.
+// info describes a program, and changes only with releases.
 const info = "everynode_build_info"
 
-// The dashboard is about metrics that there are, and about each of ours whose value changes.
+// The dashboard uses metrics that exist, and shows each Everynode metric whose value changes.
 func TestDashboard(t *testing.T) {
 	text, err := os.ReadFile(chart + "/files/dashboard.json")
 	if err != nil {

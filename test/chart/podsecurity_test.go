@@ -17,8 +17,8 @@ import (
 
 var restricted = api.LevelVersion{Level: api.LevelRestricted, Version: api.LatestVersion()}
 
-// podViolations are the controls of Pod Security "restricted" that the pods of a Deployment do not
-// hold, by Kubernetes' own evaluator.
+// podViolations returns the controls of Pod Security "restricted" that the pods of a Deployment
+// violate, by Kubernetes' own evaluator.
 func podViolations(t *testing.T, deployment objects, name string) []string {
 	t.Helper()
 	evaluator, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
@@ -30,7 +30,7 @@ func podViolations(t *testing.T, deployment objects, name string) []string {
 		t.Fatalf("%s: %v", name, err)
 	}
 	pod := &corev1.Pod{ObjectMeta: typed.Spec.Template.ObjectMeta, Spec: typed.Spec.Template.Spec}
-	legacyscheme.Scheme.Default(pod) // as the API server does before admission: in the host's network ports are the host's
+	legacyscheme.Scheme.Default(pod) // as the API server does before admission: in the host network ports are host ports
 	var violations []string
 	for _, result := range evaluator.EvaluatePod(restricted, &pod.ObjectMeta, &pod.Spec) {
 		if !result.Allowed {
@@ -41,7 +41,7 @@ func podViolations(t *testing.T, deployment objects, name string) []string {
 	return violations
 }
 
-// checkPodSecurity holds every pod to "restricted", but for those of bootstrap to what that is for.
+// checkPodSecurity verifies that every pod satisfies "restricted"; those of bootstrap may violate the necessary controls.
 func checkPodSecurity(t *testing.T, rendered objects) {
 	t.Helper()
 	for name, object := range rendered {
@@ -56,13 +56,13 @@ func checkPodSecurity(t *testing.T, rendered objects) {
 			}
 		}
 		if diff := cmp.Diff(want, podViolations(t, rendered, name)); diff != "" {
-			t.Errorf("%s: Pod Security restricted is violated otherwise than it should (-want, +got):\n%s", name, diff)
+			t.Errorf("%s: violations of Pod Security restricted (-want, +got):\n%s", name, diff)
 		}
 	}
 }
 
-// Every container is closed beyond what "restricted" asks for, whatever the values.
-func TestContainersAreClosed(t *testing.T) {
+// Every container is restricted further than "restricted" requires, whatever the values.
+func TestContainersAreRestricted(t *testing.T) {
 	for _, options := range [][]string{nil, setting("bootstrap.enabled=true"), setting("certificates.source=files", "certificates.secretName=mine")} {
 		_, rendered := render(t, options...)
 		for _, part := range parts {
@@ -88,13 +88,13 @@ func TestContainersAreClosed(t *testing.T) {
 	}
 }
 
-// Bootstrap leaves the webhook as it is: it waits for the network.
-func TestBootstrapLeavesTheWebhook(t *testing.T) {
+// Bootstrap does not change the webhook, which waits for the network.
+func TestBootstrapDoesNotChangeTheWebhook(t *testing.T) {
 	_, rendered := render(t, setting("bootstrap.enabled=true", "namespace.create=true")...)
 	if got := podViolations(t, rendered, "Deployment/everynode-webhook"); len(got) > 0 {
 		t.Errorf("the webhook violates %s", strings.Join(got, ", "))
 	}
 	if got := rendered.field(t, `Namespace/everynode-system {.metadata.labels.pod-security\.kubernetes\.io/enforce}`); got != "privileged" {
-		t.Errorf("the namespace enforces %q: the pods could not be made", got)
+		t.Errorf("the namespace enforces %q, which refuses the pods", got)
 	}
 }

@@ -8,15 +8,15 @@ import (
 	"testing"
 )
 
-// releaseChart has the chart of a release made as make release makes it, and returns where it is.
-func releaseChart(t *testing.T, version, repository string) (dir, says string, err error) {
+// releaseChart packages the chart of a release as make release does, and returns its path.
+func releaseChart(t *testing.T, version, repository string) (dir, output string, err error) {
 	t.Helper()
 	dir = t.TempDir()
 	out, err := exec.CommandContext(t.Context(), "bash", root+"/hack/release-chart.sh", version, repository, dir).CombinedOutput()
 	return dir, string(out), err
 }
 
-// Whoever installs what a release has, by Helm or without, gets the images of that release.
+// An install from a release, with Helm or without, uses the images of that release.
 func TestChartOfARelease(t *testing.T) {
 	tests := map[string]struct{ version, chart string }{
 		"a tag":       {"v1.2.3", "everynode-1.2.3.tgz"},
@@ -26,9 +26,9 @@ func TestChartOfARelease(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			dir, says, err := releaseChart(t, test.version, "registry.example.com:5000/us/everynode")
+			dir, output, err := releaseChart(t, test.version, "registry.example.com:5000/us/everynode")
 			if err != nil {
-				t.Fatalf("%v: %s", err, says)
+				t.Fatalf("%v: %s", err, output)
 			}
 			packaged, err := exec.CommandContext(t.Context(), helmPath(t), "template", "everynode", filepath.Join(dir, test.chart), "--namespace", "everynode-system").Output()
 			if err != nil {
@@ -51,7 +51,7 @@ func TestChartOfARelease(t *testing.T) {
 			}
 		})
 	}
-	if _, says, err := releaseChart(t, "v1.2.3", "registry.example.com/us"); err == nil || !strings.Contains(says, "registry.example.com/us has to end in /everynode") {
-		t.Errorf("a repository that the chart cannot name: %v, %s", err, says)
+	if _, output, err := releaseChart(t, "v1.2.3", "registry.example.com/us"); err == nil || !strings.Contains(output, "registry.example.com/us has to end in /everynode") {
+		t.Errorf("a repository that the chart cannot name: %v, %s", err, output)
 	}
 }

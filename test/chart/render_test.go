@@ -19,7 +19,7 @@ const (
 	chart = root + "/deploy/chart/everynode"
 )
 
-// tool is the path of a program that tools/<name>/go.mod names; the first use of all builds it.
+// tool returns the path of a program that tools/<name>/go.mod names, and builds it once.
 func tool(t *testing.T, name string) string {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), "go", "tool", "-n", "-modfile="+filepath.Join(root, "tools", name, "go.mod"), name).Output()
@@ -40,7 +40,7 @@ func helmPath(t *testing.T) string {
 	return helm.path
 }
 
-// template is what helm makes of the chart with these options, or what it says against them.
+// template returns the manifests that helm renders from the chart with these options, or its error.
 func template(t *testing.T, options ...string) ([]byte, error) {
 	t.Helper()
 	args := append([]string{"template", "everynode", chart, "--namespace", "everynode-system"}, options...)
@@ -53,7 +53,7 @@ func template(t *testing.T, options ...string) ([]byte, error) {
 	return stdout.Bytes(), nil
 }
 
-// objects are the rendered objects of a manifest, by kind and name.
+// objects returns the rendered objects of a manifest, by kind and name.
 type objects map[string]*unstructured.Unstructured
 
 func render(t *testing.T, options ...string) ([]byte, objects) {
@@ -82,7 +82,7 @@ func parse(t *testing.T, manifest []byte) objects {
 	return found
 }
 
-// setting makes --set options of assignments.
+// setting returns assignments as --set options.
 func setting(assignments ...string) []string {
 	var options []string
 	for _, assignment := range assignments {

@@ -11,11 +11,11 @@ import (
 	"testing"
 )
 
-// The schemas are those of the Kubernetes version that Everynode is built from, as its module has
-// them. A field that they do not know is refused.
+// The schemas are those of the Kubernetes version that Everynode is built from,
+// in its module. Unknown fields are refused.
 const swagger = "api/openapi-spec/swagger.json"
 
-// ownSchemas are the kinds of others, which hack/verify-chart.sh checks by their own types.
+// ownSchemas are kinds of other projects, which hack/verify-chart.sh checks with their own types.
 const ownSchemas = "ServiceMonitor,PrometheusRule"
 
 type jsonSchema = map[string]any
@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// checkSchemas holds manifests, by their names, to the schemas.
+// checkSchemas verifies named manifests against the schemas.
 func checkSchemas(t *testing.T, manifests map[string][]byte) {
 	t.Helper()
 	folder := t.TempDir()
@@ -52,7 +52,7 @@ func checkSchemas(t *testing.T, manifests map[string][]byte) {
 	}
 }
 
-// validate checks the files of a folder at once, for reading the schemas takes seconds.
+// validate checks all files of a folder in one call, because reading the schemas takes seconds.
 func validate(t *testing.T, folder string) (string, error) {
 	t.Helper()
 	conform.once.Do(func() {
@@ -64,8 +64,8 @@ func validate(t *testing.T, folder string) (string, error) {
 	return string(out), err
 }
 
-// writeSchemas makes of the swagger of the API one JSON schema a kind, by the names that kubeconform
-// asks for, and one file of what they share.
+// writeSchemas converts the swagger of the API into one JSON schema for each kind, with the file names that kubeconform
+// expects, and one file with the shared definitions.
 func writeSchemas(t *testing.T, folder string) {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "k8s.io/kubernetes").Output()
@@ -99,7 +99,7 @@ func writeSchemas(t *testing.T, folder string) {
 	write("definitions.json", jsonSchema{"definitions": api.Definitions})
 }
 
-// kinds are the names of the files for the kinds that a definition is of.
+// kinds returns the file names for the kinds of a definition.
 func kinds(definition jsonSchema) []string {
 	var names []string
 	list, _ := definition["x-kubernetes-group-version-kind"].([]any)
@@ -115,8 +115,8 @@ func kinds(definition jsonSchema) []string {
 	return names
 }
 
-// strict refuses fields that a schema does not have, and says in JSON schema's words what swagger says
-// by a format.
+// strict makes a schema refuse unknown fields, and translates swagger's formats into
+// JSON schema.
 func strict(node jsonSchema) {
 	properties, is := node["properties"].(jsonSchema)
 	if is && node["additionalProperties"] == nil && node["type"] == "object" {
@@ -140,7 +140,7 @@ func strict(node jsonSchema) {
 	}
 }
 
-// What the check of schemas is worth: it refuses what the API server would.
+// The check of schemas refuses what the API server would refuse.
 func TestSchemasRefuse(t *testing.T) {
 	const valid = "apiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata: {name: a}\nspec: {maxUnavailable: 1}\n"
 	tests := map[string]struct{ manifest, want string }{

@@ -18,7 +18,7 @@ type value struct {
 	path, comment, initial string
 }
 
-// documented are the values of values.yaml, in its order: what has a comment, or nothing below it.
+// documented returns the values of values.yaml, in its order: those with a comment, and leaves.
 func documented(t *testing.T) []value {
 	t.Helper()
 	text, err := os.ReadFile(chart + "/values.yaml")
@@ -45,7 +45,7 @@ func documented(t *testing.T) []value {
 	return values
 }
 
-// comment is the last paragraph of a comment, in one line.
+// comment returns the last paragraph of a comment, as one line.
 func comment(head string) string {
 	paragraphs := strings.Split(head, "\n\n")
 	var words []string
@@ -55,7 +55,7 @@ func comment(head string) string {
 	return strings.Join(words, " ")
 }
 
-// flow writes a node in one line.
+// flow formats a node on one line.
 func flow(t *testing.T, node *yaml.Node) string {
 	t.Helper()
 	var plain func(node *yaml.Node)
@@ -76,22 +76,22 @@ func flow(t *testing.T, node *yaml.Node) string {
 	return strings.Join(strings.Fields(string(text)), " ")
 }
 
-// A valueCase is what becomes of one value, or of one choice of it.
+// A valueCase tests the effect of one value, or of one of its choices.
 type valueCase struct {
 	// of is the value's path in values.yaml.
 	of string
 	// options are given to helm.
 	options []string
-	// against are the options that it is compared with; none are the chart's defaults.
+	// against are the options that it is compared with; by default the chart's defaults.
 	against []string
-	// want are fields of objects: "Kind/name {jsonpath}" to their text.
+	// want has the expected text of fields by "Kind/name {jsonpath}".
 	want map[string]string
-	// gone are objects that are not there any more.
+	// gone are objects that must not exist.
 	gone []string
 }
 
-// field is the text of a field, "Kind/name {jsonpath}", or of an argument, "Kind/name --flag"; nothing
-// when there is none.
+// field returns the text of a field, "Kind/name {jsonpath}", or of an argument, "Kind/name --flag";
+// empty if there is none.
 func (o objects) field(t *testing.T, key string) string {
 	t.Helper()
 	name, path, _ := strings.Cut(key, " ")
@@ -118,7 +118,7 @@ func (o objects) field(t *testing.T, key string) string {
 	return text.String()
 }
 
-// Every value that is documented does what it says, and is documented, in words.
+// Every value has a description, and a case that tests its effect.
 func TestValues(t *testing.T) {
 	known := map[string]bool{}
 	for _, value := range documented(t) {
@@ -127,7 +127,7 @@ func TestValues(t *testing.T) {
 			t.Errorf("values.yaml: %s has no comment", value.path)
 		}
 		if !slices.ContainsFunc(slices.Collect(maps.Values(valueCases)), func(c valueCase) bool { return c.of == value.path }) {
-			t.Errorf("no case says what becomes of the value %s", value.path)
+			t.Errorf("no case tests the value %s", value.path)
 		}
 	}
 	_, defaults := render(t)
@@ -156,7 +156,7 @@ func TestValues(t *testing.T) {
 	checkSchemas(t, manifests)
 }
 
-// check holds what is wanted, and that it is the value's doing.
+// check verifies the expected fields, and that the value causes them.
 func (c valueCase) check(t *testing.T, before, after objects) {
 	t.Helper()
 	for key, want := range c.want {
@@ -164,15 +164,15 @@ func (c valueCase) check(t *testing.T, before, after objects) {
 			t.Errorf("%s is %q, want %q", key, got, want)
 		}
 		if before.field(t, key) == want {
-			t.Errorf("%s is %q without the value too", key, want)
+			t.Errorf("%s is %q without the value as well", key, want)
 		}
 	}
 	for _, key := range c.gone {
 		if before[key] == nil {
-			t.Errorf("there is no %s without the value either", key)
+			t.Errorf("%s does not exist without the value either", key)
 		}
 		if after[key] != nil {
-			t.Errorf("%s is still there", key)
+			t.Errorf("%s still exists", key)
 		}
 	}
 }

@@ -10,7 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// report is what Ginkgo writes, less what nobody reads.
+// report is a Ginkgo report, reduced to the fields that are read.
 const report = `[{"SuiteDescription": "Kubernetes e2e suite", "SpecReports": [
 	{"LeafNodeType": "SynchronizedBeforeSuite", "LeafNodeText": "", "State": "passed", "RunTime": 1000000},
 	{"ContainerHierarchyTexts": ["[sig-apps] Daemon set [Serial]"], "LeafNodeType": "It", "LeafNodeText": "should run [Conformance]",
@@ -43,13 +43,13 @@ func TestVerdict(t *testing.T) {
 		report, text string
 		want         result
 	}{
-		"a case that passed":                {report, "[sig-apps] Daemon set [Serial] should stop", result{state: passed}},
-		"a case that failed":                {report, "[sig-apps] Daemon set [Serial] should run [Conformance]", result{state: "failed", why: "error waiting for daemon pod to start: timed out"}},
-		"a case that did not take part":     {report, "[sig-apps] Job should complete", result{state: "skipped"}},
-		"a case that is not there":          {report, "no such case", result{state: "not run"}},
-		"what comes before the cases fails": {broken, "A b", result{state: "skipped", why: "no such cluster"}},
-		"what comes after the cases fails":  {brokenAfter, "A b", result{state: "failed", why: "cannot clean up"}},
-		"a report of nothing":               {`[]`, "A b", result{state: "not run"}},
+		"a case that passed":      {report, "[sig-apps] Daemon set [Serial] should stop", result{state: passed}},
+		"a case that failed":      {report, "[sig-apps] Daemon set [Serial] should run [Conformance]", result{state: "failed", why: "error waiting for daemon pod to start: timed out"}},
+		"a case that was skipped": {report, "[sig-apps] Job should complete", result{state: "skipped"}},
+		"an unknown case":         {report, "no such case", result{state: "not run"}},
+		"the setup fails":         {broken, "A b", result{state: "skipped", why: "no such cluster"}},
+		"the teardown fails":      {brokenAfter, "A b", result{state: "failed", why: "cannot clean up"}},
+		"an empty report":         {`[]`, "A b", result{state: "not run"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -65,14 +65,14 @@ func TestMatch(t *testing.T) {
 	tests := map[string]struct {
 		known  []testCase
 		report string
-		// wantErr is part of the error; "" means that all are found.
+		// wantErr is a part of the error; "" means that all cases are found.
 		wantErr string
 	}{
-		"all are known":         {[]testCase{run, stop}, report, ""},
-		"one is new":            {[]testCase{run}, report, `does not list: "Daemon set should stop"`},
-		"one is gone":           {[]testCase{run, stop, {name: "Daemon set should fly"}}, report, `no case "Daemon set should fly" any more`},
-		"the suite lists none":  {[]testCase{run, stop}, `[]`, `no case "Daemon set should run" any more`},
-		"a new group of theirs": {[]testCase{run, stop}, strings.Replace(report, "[sig-apps] Job", "DaemonSet rollouts", 1), `does not list: "DaemonSet rollouts should complete"`},
+		"all cases are known":      {[]testCase{run, stop}, report, ""},
+		"a new case":               {[]testCase{run}, report, `does not list: "Daemon set should stop"`},
+		"a removed case":           {[]testCase{run, stop, {name: "Daemon set should fly"}}, report, `no case "Daemon set should fly" any more`},
+		"the suite lists no cases": {[]testCase{run, stop}, `[]`, `no case "Daemon set should run" any more`},
+		"a new group":              {[]testCase{run, stop}, strings.Replace(report, "[sig-apps] Job", "DaemonSet rollouts", 1), `does not list: "DaemonSet rollouts should complete"`},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

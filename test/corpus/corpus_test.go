@@ -30,8 +30,8 @@ const folderVariable = "EVERYNODE_CORPUS"
 
 const ourVersion = "everynode.dev/v1alpha1"
 
-// Every DaemonSet's pods are exactly where apps/v1's rules put them, one each, all bound by
-// everynode-scheduler.
+// Every DaemonSet has exactly one pod on each node where apps/v1's rules place one, all bound
+// by everynode-scheduler.
 func TestPodsAreWhereAppsWouldPutThem(t *testing.T) {
 	manifests := accepted(t)
 	var sets []*appsv1.DaemonSet
@@ -56,7 +56,7 @@ func TestPodsAreWhereAppsWouldPutThem(t *testing.T) {
 	cluster.Verdict(witness, total)
 }
 
-// accepted are the manifests of the corpus, when there is one, and this package's own.
+// accepted returns the manifests of the corpus, if it is set, and this package's own.
 func accepted(t *testing.T) []*manifest {
 	t.Helper()
 	manifests, err := readManifests(filepath.Join("testdata", "accepted"))
@@ -88,8 +88,8 @@ func addNodes(c *labtest.Cluster, sets []*appsv1.DaemonSet) []corev1.Node {
 	return nodes.Items
 }
 
-// checkManifest applies a file's DaemonSets as ours, all of them together, for their pods may need each other, and returns
-// how many pods that made.
+// checkManifest applies a file's DaemonSets as those of everynode.dev, all of them together, because their pods may need each other,
+// and returns the number of pods.
 func checkManifest(c *labtest.Cluster, m *manifest, nodes []corev1.Node) (pods int) {
 	if left := m.summary(); left != "" {
 		c.T.Logf("left out: %s", left)
@@ -118,13 +118,13 @@ func checkManifest(c *labtest.Cluster, m *manifest, nodes []corev1.Node) (pods i
 	return pods
 }
 
-// placement is a DaemonSet of ours and the nodes that its pods have to come to.
+// placement is a DaemonSet of everynode.dev and the nodes that have to run its pods.
 type placement struct {
 	set      v1alpha1.DaemonSet
 	eligible []string
 }
 
-// apply makes the DaemonSet of a document as ours.
+// apply creates the DaemonSet of a document as one of everynode.dev.
 func apply(c *labtest.Cluster, doc document, nodes []corev1.Node) placement {
 	c.T.Helper()
 	want, err := doc.daemonSet()
@@ -134,12 +134,12 @@ func apply(c *labtest.Cluster, doc document, nodes []corev1.Node) placement {
 	made := placement{eligible: oracle(want, nodes)}
 	c.Must(c.Get(c.T.Context(), client.ObjectKeyFromObject(want), &made.set))
 	if len(made.eligible) == 0 {
-		c.T.Errorf("%s: no node is eligible, so nothing is proven: add one", want.Name)
+		c.T.Errorf("%s: no node is eligible, so the test proves nothing: add one", want.Name)
 	}
 	return made
 }
 
-// provide makes what pods of a file's DaemonSets cannot be created without: first what the file brings itself.
+// provide creates the objects that the pods of a file's DaemonSets require, beginning with those in the file.
 func provide(c *labtest.Cluster, m *manifest) {
 	c.T.Helper()
 	create := func(object client.Object) {
@@ -165,7 +165,7 @@ func provide(c *labtest.Cluster, m *manifest) {
 	}
 }
 
-// referred are what a DaemonSet's template refers to by name.
+// referred returns the objects that a DaemonSet's template refers to by name.
 func referred(set *appsv1.DaemonSet) []client.Object {
 	pod := &set.Spec.Template.Spec
 	var objects []client.Object
@@ -183,7 +183,7 @@ func referred(set *appsv1.DaemonSet) []client.Object {
 	return objects
 }
 
-// removeClasses leaves no class to the next file, which may bring another of the same name.
+// removeClasses deletes all classes, because the next file may contain another one of the same name.
 func removeClasses(c *labtest.Cluster) {
 	c.T.Helper()
 	var priorities schedulingv1.PriorityClassList
@@ -196,7 +196,7 @@ func removeClasses(c *labtest.Cluster) {
 	c.Must(c.DeleteAllOf(c.T.Context(), &nodev1.RuntimeClass{}))
 }
 
-// oracle is where upstream's own predicate wants pods.
+// oracle returns the nodes on which upstream's own predicate wants pods.
 func oracle(set *appsv1.DaemonSet, nodes []corev1.Node) []string {
 	var eligible []string
 	for i := range nodes {
@@ -207,7 +207,7 @@ func oracle(set *appsv1.DaemonSet, nodes []corev1.Node) []string {
 	return eligible
 }
 
-// checkBoundBy asks the events who bound each pod.
+// checkBoundBy verifies by the events which scheduler bound each pod.
 func checkBoundBy(c *labtest.Cluster, pods map[string]corev1.Pod) {
 	c.T.Helper()
 	waiting := map[string]string{}
@@ -241,7 +241,7 @@ func checkBoundBy(c *labtest.Cluster, pods map[string]corev1.Pod) {
 // removePods does not wait for grace periods: host ports must be free for the next file.
 func removePods(c *labtest.Cluster, set *v1alpha1.DaemonSet) {
 	c.T.Helper()
-	c.Eventually("the pods of "+set.Name+" are gone", func(ctx context.Context) (string, error) {
+	c.Eventually("the pods of "+set.Name+" are deleted", func(ctx context.Context) (string, error) {
 		pods, err := c.PodsOf(ctx, set)
 		if err != nil || len(pods) == 0 {
 			return "", err
@@ -251,11 +251,11 @@ func removePods(c *labtest.Cluster, set *v1alpha1.DaemonSet) {
 				return "", err
 			}
 		}
-		return fmt.Sprintf("%d are there", len(pods)), nil
+		return fmt.Sprintf("%d exist", len(pods)), nil
 	})
 }
 
-// What apps/v1 refuses is refused, in a message that names the same field.
+// DaemonSets that apps/v1 refuses are refused, with a message that names the same field.
 func TestWhatAppsRefusesIsRefused(t *testing.T) {
 	folders := []string{filepath.Join("testdata", "refused")}
 	if folder := os.Getenv(folderVariable); folder != "" {
@@ -283,7 +283,7 @@ func TestWhatAppsRefusesIsRefused(t *testing.T) {
 				for _, doc := range m.daemonSets {
 					_, theirs, err := c.Kubectl(t.Context(), doc.as("apps/v1"), "apply", "-f", "-")
 					if err == nil {
-						t.Error("apps/v1 takes it, so it proves nothing")
+						t.Error("apps/v1 accepts it, so the test proves nothing")
 					}
 					_, ours, err := c.Kubectl(t.Context(), doc.as(ourVersion), "apply", "-f", "-")
 					if err == nil || fields[m.file] == "" || !strings.Contains(ours, fields[m.file]) {

@@ -24,7 +24,7 @@ spec:
         ports: [{containerPort: PORT}]
 `
 
-// A list that apps/v1 would merge is replaced here: whoever replaces that of another manager is warned.
+// A list that apps/v1 would merge is replaced here: a manager that replaces another manager's list gets a warning.
 func TestReplacedListsReachTheUser(t *testing.T) {
 	c := labtest.Start(t, lab.Options{Without: []string{lab.Controller, lab.EverynodeScheduler}})
 	apply := func(manager, port string) string {

@@ -25,10 +25,10 @@ import (
 // mistake is one change of testdata/lawful.yaml that apps/v1 refuses.
 type mistake struct {
 	path, value string // what is added by a JSON patch; the path is below spec.template.spec unless it begins with /
-	// ours are the fields that we name where they differ from apps/v1's, and why is why.
+	// ours are the fields that everynode.dev names where they differ from apps/v1's; why is the reason.
 	ours []string
 	why  string
-	// until is the first release of Kubernetes in which they do not differ any more; "" means that there is none.
+	// until is the first release of Kubernetes in which they no longer differ; "" if there is none.
 	until string
 }
 
@@ -73,7 +73,7 @@ var mistakes = map[string]mistake{
 	"hook of nothing":                     {path: container + "/lifecycle", value: `{"postStart":{}}`},
 	"request above the limit":             {path: container + "/resources", value: `{"requests":{"cpu":"2"},"limits":{"cpu":"1"}}`},
 	"request below zero":                  {path: container + "/resources", value: `{"requests":{"cpu":"-1"}}`},
-	"resource that is none":               {path: container + "/resources", value: `{"requests":{"a b":"1"}}`},
+	"resource with an invalid name":       {path: container + "/resources", value: `{"requests":{"a b":"1"}}`},
 	"user below zero":                     {path: container + "/securityContext", value: `{"runAsUser":-1}`},
 	"privileged without escalation":       {path: container + "/securityContext", value: `{"privileged":true,"allowPrivilegeEscalation":false}`},
 	"toleration of no key":                {path: "tolerations", value: `[{"operator":"Equal","value":"a"}]`},
@@ -93,7 +93,7 @@ var mistakes = map[string]mistake{
 	"runtime class name":                  {path: "runtimeClassName", value: `"A b"`},
 	"scheduling gate":                     {path: "schedulingGates", value: `[{"name":"a b"}]`},
 	"readiness gate":                      {path: "readinessGates", value: `[{"conditionType":"a b"}]`},
-	"processes shared and the host's":     {path: "shareProcessNamespace", value: `true`, ours: []string{"spec.template.spec.shareProcessNamespace"}, why: "apps/v1 looked for it in the security context", until: "v1.37.0"},
+	"processes shared and the host's":     {path: "shareProcessNamespace", value: `true`, ours: []string{"spec.template.spec.shareProcessNamespace"}, why: "apps/v1 reported it in the security context", until: "v1.37.0"},
 	"operating system":                    {path: "os", value: `{"name":"plan9"}`},
 	"sysctl":                              {path: "securityContext", value: `{"sysctls":[{"name":"a b","value":"1"}]}`},
 	"label value":                         {path: "/spec/template/metadata/labels/b", value: `"b c"`},
@@ -103,7 +103,7 @@ var mistakes = map[string]mistake{
 	"active deadline":          {path: "activeDeadlineSeconds", value: `1`},
 	"empty selector":           {path: "/spec/selector", value: `{}`},
 	"selector of other labels": {path: "/spec/selector", value: `{"matchLabels":{"app":"other"}}`},
-	"selector operator":        {path: "/spec/selector", value: `{"matchExpressions":[{"key":"app","operator":"Like"}]}`, ours: []string{"spec.selector.matchExpressions", "spec.template.metadata.labels"}, why: "a rule in CEL cannot name an entry of a list, and every rule is asked"},
+	"selector operator":        {path: "/spec/selector", value: `{"matchExpressions":[{"key":"app","operator":"Like"}]}`, ours: []string{"spec.selector.matchExpressions", "spec.template.metadata.labels"}, why: "a CEL rule cannot name an entry of a list, and every rule is evaluated"},
 	"two limits":               {path: "/spec/updateStrategy/rollingUpdate", value: `{"maxSurge":1,"maxUnavailable":1}`},
 	"no limit":                 {path: "/spec/updateStrategy/rollingUpdate", value: `{"maxSurge":0,"maxUnavailable":0}`},
 	"limit above all nodes":    {path: "/spec/updateStrategy/rollingUpdate", value: `{"maxUnavailable":"101%"}`},
@@ -113,8 +113,8 @@ var mistakes = map[string]mistake{
 	"history below zero":       {path: "/spec/revisionHistoryLimit", value: `-1`},
 }
 
-// What apps/v1 refuses is refused here, with the same fields in the causes: by the CRD's rules, or by the
-// webhook where these end.
+// DaemonSets that apps/v1 refuses are refused here with the same fields in the causes, by the CRD's
+// rules or else by the webhook.
 func TestRefusalsNameTheSameFields(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join("testdata", "lawful.yaml"))
 	if err != nil {
@@ -127,7 +127,7 @@ func TestRefusalsNameTheSameFields(t *testing.T) {
 	c := labtest.Start(t, lab.Options{})
 	for _, version := range []string{"apps/v1", ourVersion} {
 		if fields := refusal(c, lawful, version); fields != nil {
-			t.Fatalf("%s refuses what is to be lawful: %v", version, fields)
+			t.Fatalf("%s refuses the valid manifest: %v", version, fields)
 		}
 	}
 	for name, mistake := range mistakes {
@@ -142,17 +142,17 @@ func TestRefusalsNameTheSameFields(t *testing.T) {
 			if mistake.ours != nil && (mistake.until == "" || c.Before(mistake.until)) {
 				want = mistake.ours
 				if slices.Equal(theirs, ours) {
-					t.Errorf("both name %v: take out that they differ because %s", theirs, mistake.why)
+					t.Errorf("both name %v: remove the difference because %s", theirs, mistake.why)
 				}
 			}
 			if diff := cmp.Diff(want, ours); diff != "" {
-				t.Errorf("fields that are named (-want, +got):\n%s", diff)
+				t.Errorf("named fields (-want, +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-// in makes the mistake.
+// in applies the mistake.
 func (m mistake) in(t *testing.T, manifest []byte) []byte {
 	t.Helper()
 	path := m.path
@@ -170,8 +170,8 @@ func (m mistake) in(t *testing.T, manifest []byte) []byte {
 	return changed
 }
 
-// refusal is the fields that the API server names when it is asked, in a dry run, for a DaemonSet of a
-// version; nil when it would take it.
+// refusal returns the fields that the API server names when a DaemonSet of a version is created
+// in a dry run; nil if it is accepted.
 func refusal(c *labtest.Cluster, manifest []byte, version string) []string {
 	c.T.Helper()
 	object := &unstructured.Unstructured{}
@@ -187,7 +187,7 @@ func refusal(c *labtest.Cluster, manifest []byte, version string) []string {
 	}
 	named := map[string]bool{}
 	for _, cause := range status.Status().Details.Causes {
-		if cause.Field != "<nil>" { // the API server says that it left rules out
+		if cause.Field != "<nil>" { // the API server reports that it did not evaluate all rules
 			named[cause.Field] = true
 		}
 	}

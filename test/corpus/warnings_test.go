@@ -12,7 +12,7 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// kubectl prints what the webhook warns of, and the webhook may see the DaemonSets that it compares with.
+// kubectl prints the webhook's warnings, and the webhook has permission to read the DaemonSets that it compares with.
 func TestWarningsReachTheUser(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join("testdata", "lawful.yaml"))
 	if err != nil {
@@ -27,7 +27,7 @@ func TestWarningsReachTheUser(t *testing.T) {
 		return said
 	}
 	if said := warnings(t.Context(), lawful, "create", "--dry-run=server"); said != "" {
-		t.Errorf("a DaemonSet with nothing wrong: %s", said)
+		t.Errorf("a DaemonSet without problems: %s", said)
 	}
 	if said := warnings(t.Context(), unranked, "create", "--dry-run=server"); !strings.Contains(said, "Warning: spec.template.spec: without priorityClassName") {
 		t.Errorf("kubectl prints %q, want a warning", said)

@@ -15,7 +15,7 @@ import (
 	"github.com/everynode/everynode/test/docs/reference"
 )
 
-// docs/reference/api.md is fresh: what the CRD states of every field, the fields of the embedded pod template left out.
+// docs/reference/api.md is up to date: it has every field of the CRD except those of the embedded pod template.
 func TestReferenceOfAPI(t *testing.T) {
 	raw, err := os.ReadFile(filepath.Join(root, "deploy", "chart", "everynode", "crds", "everynode.dev_daemonsets.yaml"))
 	if err != nil {
@@ -52,7 +52,7 @@ func TestReferenceOfAPI(t *testing.T) {
 	reference.Check(t, "api.md", page)
 }
 
-// fields are the rows of a field and those below it.
+// fields returns the rows of a field and those below it.
 type fields struct{ rows, rules [][]string }
 
 func (f *fields) add(at string, schema *apiextensionsv1.JSONSchemaProps, required bool) {
@@ -96,7 +96,7 @@ func (f *fields) addBelow(at string, schema *apiextensionsv1.JSONSchemaProps) {
 	}
 }
 
-// typeOf is a type as kubectl explain has it.
+// typeOf returns a type as kubectl explain prints it.
 func typeOf(schema *apiextensionsv1.JSONSchemaProps) string {
 	switch {
 	case schema.XIntOrString:

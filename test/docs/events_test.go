@@ -15,7 +15,7 @@ import (
 
 var api = filepath.Join(root, "api", "v1alpha1")
 
-// docs/reference/events.md is fresh.
+// docs/reference/events.md is up to date.
 func TestReferenceOfEvents(t *testing.T) {
 	page := reference.New("Conditions and events", "the comments in api/v1alpha1/reasons.go and names.go")
 	page.Line("## Conditions of a DaemonSet")
@@ -41,7 +41,7 @@ func TestReferenceOfEvents(t *testing.T) {
 	reference.Check(t, "events.md", page)
 }
 
-// table has the status of a condition in a column of its own.
+// table has a column for the status of a condition.
 func table(constants []reference.Constant) (head []string, rows [][]string) {
 	head = []string{"reason", "meaning"}
 	for _, constant := range constants {
@@ -67,11 +67,11 @@ func constants(t *testing.T, file string) []reference.Group {
 	return groups
 }
 
-// reasonName is how constants with the reason of a condition or an event are named.
+// reasonName matches the names of constants with the reason of a condition or an event.
 var reasonName = regexp.MustCompile(`^(event|reason|Reason)[A-Z]`)
 
-// What users may see as the reason of a condition or an event is declared in api/v1alpha1/reasons.go, with its meaning:
-// no other file has a literal for one. Reasons of a type of their own are those of plans, and of no condition.
+// Every reason of a condition or an event is declared in api/v1alpha1/reasons.go, with its meaning, and no
+// other file contains a literal for one. Reasons with their own type belong to plans, not to conditions.
 func TestReasonsAreDeclaredOnce(t *testing.T) {
 	declared := map[string]bool{}
 	for _, group := range constants(t, "reasons.go") {

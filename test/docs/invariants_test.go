@@ -18,7 +18,7 @@ var (
 	defined = regexp.MustCompile(`(?m)^\| ([SL][1-9]) \|`)
 )
 
-// Every invariant that the code cites has a row in docs/design.md, and every row names something.
+// Every invariant that the code cites has a row in docs/design.md, and every row is cited.
 func TestCitedInvariantsAreDefined(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(root, "docs", "design.md"))
 	if err != nil {
@@ -43,7 +43,7 @@ func TestCitedInvariantsAreDefined(t *testing.T) {
 	}
 }
 
-// The tests that the table names exist.
+// The tests named in the table exist.
 func TestInvariantsAreShownByTestsThatExist(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(root, "docs", "design.md"))
 	if err != nil {
@@ -61,18 +61,18 @@ func TestInvariantsAreShownByTestsThatExist(t *testing.T) {
 		}
 		for _, name := range named.FindAllStringSubmatch(line, -1) {
 			if !strings.Contains(all.String(), "func "+name[1]+"(") {
-				t.Errorf("docs/design.md names %s, which no Go file has:\n%s", name[1], line)
+				t.Errorf("docs/design.md names %s, which does not exist in any Go file:\n%s", name[1], line)
 			}
 		}
 		for _, path := range paths.FindAllStringSubmatch(line, -1) {
 			if found, err := filepath.Glob(filepath.Join(root, path[1])); err != nil || len(found) == 0 {
-				t.Errorf("docs/design.md names %s, which is not there:\n%s", path[1], line)
+				t.Errorf("docs/design.md names %s, which does not exist:\n%s", path[1], line)
 			}
 		}
 	}
 }
 
-// sources are the Go files of the repository, by path.
+// sources returns the Go files of the repository, by path.
 func sources(t *testing.T) map[string]string {
 	t.Helper()
 	found := map[string]string{}

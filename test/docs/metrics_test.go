@@ -17,7 +17,7 @@ import (
 	_ "github.com/everynode/everynode/webhook"
 )
 
-// docs/reference/metrics.md is fresh.
+// docs/reference/metrics.md is up to date.
 func TestReferenceOfMetrics(t *testing.T) {
 	page := reference.New("Metrics", "their declarations, through internal/metric")
 	page.Line("The programs serve these at %s, beside the metrics of controller-runtime, client-go and, in everynode-scheduler, kube-scheduler. "+
@@ -38,7 +38,7 @@ func TestReferenceOfMetrics(t *testing.T) {
 	reference.Check(t, "metrics.md", page)
 }
 
-// Names, units, types and help of metrics are as Prometheus recommends, and every label has known values or a meaning.
+// Names, units, types and help of metrics follow Prometheus' recommendations, and every label has known values or a meaning.
 func TestMetricsAreWellNamed(t *testing.T) {
 	var families []*dto.MetricFamily
 	types := map[metric.Type]dto.MetricType{metric.Counter: dto.MetricType_COUNTER, metric.Gauge: dto.MetricType_GAUGE, metric.Histogram: dto.MetricType_HISTOGRAM}

@@ -19,7 +19,7 @@ const (
 	shownLongFunctions = 25
 )
 
-// sized is a function or a file, and how many lines it has.
+// sized is a function or a file with its number of lines.
 type sized struct {
 	where string
 	lines int
@@ -27,7 +27,7 @@ type sized struct {
 
 func (s sized) String() string { return fmt.Sprintf("%4d lines: %s", s.lines, s.where) }
 
-// Functions and files outside tests are short: what is generated is not counted.
+// Functions and files outside tests are short; generated files are not counted.
 func TestFunctionsAndFilesAreShort(t *testing.T) {
 	functions, files := measure(t)
 	if len(functions) == 0 || len(files) == 0 {

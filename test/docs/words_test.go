@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// A phrase is one that a reader stumbles over, and what to write instead.
+// A phrase is one that is not idiomatic English, and what to write instead.
 type phrase struct {
 	found   *regexp.Regexp
 	instead string
@@ -53,7 +53,7 @@ func TestWords(t *testing.T) {
 	}
 }
 
-// Every pattern finds what it is for, and the check reads comments and messages of Go.
+// Patterns match, and the check reads the comments and strings of Go files.
 func TestWordsAreFound(t *testing.T) {
 	source := "package p\n\n// It is made anew.\nvar message = \"it waits for ever\"\nvar lacks = 1\n"
 	texts := proseOfGo([]byte(source))
@@ -66,16 +66,16 @@ func TestWordsAreFound(t *testing.T) {
 		}
 	}
 	if found != 2 {
-		t.Errorf("%d phrases in %q, want 2: those of the comment and the message, and not the identifier", found, texts)
+		t.Errorf("%d phrases in %q, want 2: in the comment and the message, not the identifier", found, texts)
 	}
 }
 
-// written are the texts of all files of the repository that people write, by path.
+// written returns the texts of all files of the repository that are not generated, by path.
 func written(t *testing.T) map[string][]string {
 	t.Helper()
 	listed, err := exec.CommandContext(t.Context(), "git", "-C", root, "ls-files").Output()
 	if err != nil {
-		t.Skipf("this is no clone: %v", err)
+		t.Skipf("not a clone: %v", err)
 	}
 	texts := map[string][]string{}
 	for path := range strings.Lines(string(listed)) {

@@ -15,8 +15,8 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// TestBeside installs Everynode with its webhook beside what there is, uses it, and then changes how it is
-// installed under a daemon that goes on all the time.
+// TestBeside installs Everynode with its webhook beside the built-in components, uses it, and then
+// changes the installation while a daemon keeps running.
 func TestBeside(t *testing.T) {
 	shape := kind.Shapes["beside"]
 	s := newStage(t, "beside", shape)
@@ -44,12 +44,12 @@ func TestBeside(t *testing.T) {
 	s.run("policy", toPolicy(stands, shape.Values))
 	s.run("cert-manager", toCertManager(stands, shape.Values))
 	s.run("uninstall", uninstall(stands, shape.Values))
-	s.run("first by policy", firstByPolicy(stands, shape.Values))
-	s.run("first by cert-manager", firstByCertManager(stands))
+	s.run("install with the policy", firstByPolicy(stands, shape.Values))
+	s.run("install with cert-manager", firstByCertManager(stands))
 	s.Verdict(witness, len(s.workers))
 }
 
-// byReadme installs Everynode by the commands of the README, word for word.
+// byReadme installs Everynode with the commands of the README, verbatim.
 func byReadme(s *stage) {
 	script := s.Commands("../../README.md", "## Install")
 	s.T.Cleanup(func() { _, _ = s.kind.Kubectl(context.Background(), "delete", "--filename=examples/", "--wait=false") })
@@ -57,10 +57,10 @@ func byReadme(s *stage) {
 	s.Must(err)
 	nodes, err := s.kind.Nodes(s.T.Context())
 	s.Must(err)
-	// The images may not be at hand; where the pods are is to be seen without.
+	// The images may not be available; the nodes of the pods are visible without them.
 	for daemon, wanted := range map[string][]string{"log-collector": nodes, "metrics-exporter": s.workers, "storage-agent": nil} {
 		if !strings.Contains(out, "\n"+daemon+" ") {
-			s.T.Errorf("the last command shows no daemon %s:\n%s", daemon, out)
+			s.T.Errorf("the last command does not print the daemon %s:\n%s", daemon, out)
 		}
 		s.bound(client.ObjectKey{Namespace: "default", Name: daemon}, wanted)
 	}
@@ -68,7 +68,7 @@ func byReadme(s *stage) {
 	s.Must(s.kind.AwaitNetwork(s.T.Context()))
 }
 
-// bound waits until each of the nodes has a pod of a daemon, and no other has.
+// bound waits until each of the nodes has a pod of a daemon, and no other node does.
 func (s *stage) bound(key client.ObjectKey, nodes []string) {
 	s.T.Helper()
 	var set v1alpha1.DaemonSet
@@ -93,10 +93,10 @@ func (s *stage) install(values kind.Values) {
 	s.Must(s.kind.AwaitNetwork(s.T.Context()))
 }
 
-// placedBy makes a daemon whose pods come to all workers, placed at admission by whom it should be.
+// placedBy creates a daemon on all workers, and waits until its pods are placed by the expected component.
 func placedBy(who string) func(*stage) {
 	return func(s *stage) {
-		// Just after an install the controller may place by itself, until it knows that admission works.
+		// Shortly after an install the controller may place pods itself, until it knows that admission works.
 		s.Eventually("placement is by "+who, func(ctx context.Context) (string, error) {
 			probe := serving("placed")
 			if err := s.Create(ctx, probe); err != nil {
@@ -117,8 +117,8 @@ func placedBy(who string) func(*stage) {
 	}
 }
 
-// undisturbed has something happen, and then wants a daemon's pods to be what they were: the same pods, whose
-// processes were not started again, and which answer.
+// undisturbed runs a function, and then verifies that a daemon's pods are the same, that their
+// processes were not restarted, and that they answer.
 func (s *stage) undisturbed(set *v1alpha1.DaemonSet, happens func()) {
 	s.T.Helper()
 	before := s.WaitForPods(set, s.workers...)
@@ -126,14 +126,14 @@ func (s *stage) undisturbed(set *v1alpha1.DaemonSet, happens func()) {
 	for node, pod := range s.WaitForPods(set, s.workers...) {
 		was := before[node]
 		if pod.UID != was.UID || restarts(&pod) != restarts(&was) {
-			s.T.Errorf("the pod on %s did not simply go on: it is %s (%s, %d restarts), and was %s (%s, %d)", node,
+			s.T.Errorf("the pod on %s was disturbed: it is %s (%s, %d restarts), and was %s (%s, %d)", node,
 				pod.Name, pod.UID, restarts(&pod), was.Name, was.UID, restarts(&was))
 		}
 		s.ask(pod.Name)
 	}
 }
 
-// programs are the containers' images of Everynode's pods that are there, sorted.
+// programs returns the images of the containers of Everynode's pods, sorted.
 func (s *stage) programs(ctx context.Context) (map[string]int, error) {
 	var pods corev1.PodList
 	if err := s.List(ctx, &pods, client.InNamespace(kind.Namespace)); err != nil {

@@ -22,7 +22,7 @@ const nextTag = "next"
 
 var next = kind.Values{"images": kind.Values{"tag": nextTag}}
 
-// upgrade goes to the next release of all three programs, one pod after the other.
+// upgrade updates all three programs to the next release, one pod after the other.
 func upgrade(stands *v1alpha1.DaemonSet, values kind.Values) func(*stage) {
 	return func(s *stage) {
 		archives, err := filepath.Glob("../../bin/image/next-*.tar")
@@ -48,7 +48,7 @@ func upgrade(stands *v1alpha1.DaemonSet, values kind.Values) func(*stage) {
 	}
 }
 
-// toPolicy has policies of the API server place in the webhook's stead, and the webhook go.
+// toPolicy replaces the webhook with policies of the API server.
 func toPolicy(stands *v1alpha1.DaemonSet, values kind.Values) func(*stage) {
 	return func(s *stage) {
 		s.undisturbed(stands, func() {
@@ -57,13 +57,13 @@ func toPolicy(stands *v1alpha1.DaemonSet, values kind.Values) func(*stage) {
 		var configurations admissionv1.MutatingWebhookConfigurationList
 		s.Must(s.List(s.T.Context(), &configurations))
 		if len(configurations.Items) > 0 {
-			s.T.Errorf("the webhook's configuration %s is still there", configurations.Items[0].Name)
+			s.T.Errorf("the webhook's configuration %s still exists", configurations.Items[0].Name)
 		}
 		placedBy(v1alpha1.PlacedByPolicy)(s)
 	}
 }
 
-// toCertManager goes back to the webhook, whose certificate is now the real cert-manager's.
+// toCertManager switches back to the webhook, now with a certificate of the real cert-manager.
 func toCertManager(stands *v1alpha1.DaemonSet, values kind.Values) func(*stage) {
 	return func(s *stage) {
 		crds, err := certmanager.CRDs(s.T.Context())
@@ -91,24 +91,24 @@ func (s *stage) certificateIsCertManagers() {
 	}
 }
 
-// uninstall removes Everynode: its daemons go on, and when it is installed again it takes them up where it left them.
+// uninstall removes Everynode: its daemons keep running, and a new install continues to manage them.
 func uninstall(stands *v1alpha1.DaemonSet, values kind.Values) func(*stage) {
 	return func(s *stage) {
 		s.undisturbed(stands, func() {
 			s.Must(s.kind.Uninstall(s.T.Context()))
-			s.Eventually("no program of Everynode's is left", func(ctx context.Context) (string, error) {
+			s.Eventually("no program of Everynode is left", func(ctx context.Context) (string, error) {
 				images, err := s.programs(ctx)
 				if len(images) > 0 {
 					return fmt.Sprint(images), err
 				}
 				return "", err
 			})
-			// Were it to go, the daemons would go with it, a moment later.
+			// If the CRD were deleted, the daemons would be deleted shortly after.
 			crd := &metav1.PartialObjectMetadata{}
 			crd.SetGroupVersionKind(apiextensionsv1.SchemeGroupVersion.WithKind("CustomResourceDefinition"))
 			s.Must(s.Get(s.T.Context(), client.ObjectKey{Name: "daemonsets.everynode.dev"}, crd))
 			if crd.DeletionTimestamp != nil {
-				s.T.Error("uninstalling deletes the CRD, and every daemon with it")
+				s.T.Error("uninstalling deleted the CRD, and with it every daemon")
 			}
 		})
 		s.undisturbed(stands, func() { s.install(values) })
@@ -116,14 +116,14 @@ func uninstall(stands *v1alpha1.DaemonSet, values kind.Values) func(*stage) {
 	}
 }
 
-// emptied takes all of an installation away, but for the CRD and what stands.
+// emptied removes an installation, except for the CRD and the standing daemon.
 func (s *stage) emptied() {
 	s.T.Helper()
 	s.Must(s.kind.Uninstall(s.T.Context()))
 	s.kubectl("delete", "namespace", kind.Namespace, "--timeout="+patience.String())
 }
 
-// firstByPolicy installs Everynode with policies where it is not, or not any more.
+// firstByPolicy installs Everynode with policies where it is not installed.
 func firstByPolicy(stands *v1alpha1.DaemonSet, values kind.Values) func(*stage) {
 	return func(s *stage) {
 		s.undisturbed(stands, func() {
@@ -134,8 +134,8 @@ func firstByPolicy(stands *v1alpha1.DaemonSet, values kind.Values) func(*stage) 
 	}
 }
 
-// firstByCertManager installs Everynode without Helm, by the manifest that has cert-manager make the certificate; cert-manager is
-// there already.
+// firstByCertManager installs Everynode without Helm, with the manifest that uses cert-manager, which is
+// already installed.
 func firstByCertManager(stands *v1alpha1.DaemonSet) func(*stage) {
 	return func(s *stage) {
 		s.undisturbed(stands, func() {

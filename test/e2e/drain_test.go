@@ -15,12 +15,12 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// drain is what docs/drain.md says: kubectl drain leaves native daemons alone, whoever serves them. A daemon of
-// everynode.dev is to it a pod like any other: it is evicted and comes back at once, for daemons tolerate that a node is closed;
-// and --pod-selector leaves it alone too. Ordinary pods go, and come back with uncordon.
+// drain tests docs/drain.md: kubectl drain ignores native daemons, whichever controller serves them. A
+// pod of an everynode.dev daemon is evicted like any other pod and recreated at once, because daemons tolerate cordoned nodes;
+// --pod-selector excludes it too. Ordinary pods are evicted, and return after uncordon.
 func drain(s *stage) {
 	node := s.workers[1]
-	s.cleared() // drain refuses to evict pods that nobody would make again
+	s.cleared() // drain refuses to evict pods without a controller
 	ours := s.MakeWorkload(labtest.Everynode, serving("ours"))
 	native := s.MakeWorkload(labtest.Apps, serving("native"))
 	guest := s.guest(node)
@@ -31,11 +31,11 @@ func drain(s *stage) {
 	drained := s.drain(node)
 	s.T.Cleanup(func() { _, _ = s.kind.Kubectl(context.Background(), "uncordon", node) })
 	if name := nativeBefore[node].Name; !strings.Contains(drained, "ignoring DaemonSet-managed Pods") || !strings.Contains(drained, name) {
-		s.T.Errorf("kubectl drain does not say that it ignores pod %s:\n%s", name, drained)
+		s.T.Errorf("kubectl drain does not report that it ignores pod %s:\n%s", name, drained)
 	}
 	oursAfter := s.WaitForPods(ours, s.workers...)
 	if oursAfter[node].UID == oursBefore[node].UID {
-		s.T.Errorf("the pod of an everynode.dev daemon was not evicted; docs/drain.md says that it is")
+		s.T.Errorf("the pod of an everynode.dev daemon was not evicted, as docs/drain.md states")
 	}
 	if nativeAfter := s.WaitForPods(native, s.workers...); nativeAfter[node].UID != nativeBefore[node].UID {
 		s.T.Errorf("the pod of a native daemon was replaced")
@@ -43,10 +43,10 @@ func drain(s *stage) {
 	s.waitGone(&guestBefore)
 
 	late := s.MakeWorkload(labtest.Everynode, serving("late"))
-	s.WaitForPods(late, s.workers...) // a closed node gets new daemons too
+	s.WaitForPods(late, s.workers...) // a cordoned node gets new daemons too
 	s.drain(node, "--pod-selector=app notin (ours, late)")
 	if again := s.WaitForPods(ours, s.workers...); again[node].UID != oursAfter[node].UID {
-		s.T.Errorf("the pod of a daemon that --pod-selector leaves out was evicted")
+		s.T.Errorf("the pod of a daemon that --pod-selector excludes was evicted")
 	}
 
 	s.kubectl("uncordon", node)
@@ -57,13 +57,13 @@ func drain(s *stage) {
 	s.everynodeWorks()
 }
 
-// drain drains a node as docs/drain.md has it, and returns what kubectl says.
+// drain drains a node as in docs/drain.md, and returns kubectl's output.
 func (s *stage) drain(node string, more ...string) string {
 	s.T.Helper()
 	return s.kubectl(slices.Concat([]string{"drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=" + patience.String()}, more)...)
 }
 
-// guest is a Deployment whose one pod can be on one node alone.
+// guest returns a Deployment with one pod, which can run on only one node.
 func (s *stage) guest(node string) *appsv1.Deployment {
 	pod := barePod("guest").Spec
 	pod.NodeSelector = map[string]string{corev1.LabelHostname: node}
@@ -87,7 +87,7 @@ func (s *stage) runningOf(app string) corev1.Pod {
 			return "", err
 		}
 		if len(pods.Items) != 1 || pods.Items[0].DeletionTimestamp != nil || !lab.PodReady(&pods.Items[0]) {
-			return fmt.Sprintf("there are %d pods, and not one alone that is ready", len(pods.Items)), nil
+			return fmt.Sprintf("there are %d pods, want one that is ready", len(pods.Items)), nil
 		}
 		found = pods.Items[0]
 		return "", nil

@@ -20,7 +20,7 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// film is all that happens to the pods of an app from a moment on.
+// film records all events of an app's pods from a moment on.
 type film struct {
 	stage *stage
 	query metav1.ListOptions
@@ -29,11 +29,11 @@ type film struct {
 
 	mu     sync.Mutex
 	events []watch.Event
-	// live are the versions of the pods that are there, as far as the film goes.
+	// live are the versions of the existing pods, as recorded so far.
 	live map[types.UID]string
 }
 
-// film begins with the pods that are there, as if they were made now.
+// film begins with the existing pods, as if they were created now.
 func (s *stage) film(app string) *film {
 	s.T.Helper()
 	f := &film{
@@ -65,7 +65,7 @@ func (s *stage) film(app string) *film {
 func (f *film) add(event watch.Event) {
 	pod, ok := event.Object.(*corev1.Pod)
 	if !ok {
-		return // the watch ends, or is to go on elsewhere: cut says so
+		return // the watch ended, or cut was called
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -77,7 +77,7 @@ func (f *film) add(event watch.Event) {
 	}
 }
 
-// cut ends the film, when it has caught up with what there is, and returns it.
+// cut ends the film once it has caught up with the cluster, and returns it.
 func (f *film) cut() []watch.Event {
 	f.stage.T.Helper()
 	f.stage.Eventually("the film has caught up", func(ctx context.Context) (string, error) {
@@ -92,7 +92,7 @@ func (f *film) cut() []watch.Event {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		if !maps.Equal(versions, f.live) {
-			return fmt.Sprintf("there is %v, and it shows %v", versions, f.live), nil
+			return fmt.Sprintf("the cluster has %v, the film %v", versions, f.live), nil
 		}
 		return "", nil
 	})
@@ -101,7 +101,7 @@ func (f *film) cut() []watch.Event {
 	return slices.Clone(f.events)
 }
 
-// leastServed is the smallest number of nodes that had a ready pod which was to stay, at any time of a film.
+// leastServed returns the smallest number of nodes with a ready pod that was not terminating, at any time of a film.
 func leastServed(events []watch.Event, nodes int) int {
 	least, all := nodes, map[types.UID]*corev1.Pod{}
 	complete := false
@@ -118,7 +118,7 @@ func leastServed(events []watch.Event, nodes int) int {
 				served[pod.Spec.NodeName] = true
 			}
 		}
-		// The pods that were there from the start are told one after the other.
+		// The initial pods are recorded one after the other.
 		if complete = complete || len(served) == nodes; complete {
 			least = min(least, len(served))
 		}
@@ -126,18 +126,18 @@ func leastServed(events []watch.Event, nodes int) int {
 	return least
 }
 
-// story tells a film, a line an event.
+// story prints a film, one line for each event.
 func story(events []watch.Event) string {
 	var lines strings.Builder
 	for _, event := range events {
 		pod := event.Object.(*corev1.Pod)
-		fmt.Fprintf(&lines, "%s %s %s (%.8s): %s, ready %t, ends %t\n", event.Type, pod.ResourceVersion, pod.Name, pod.UID,
+		fmt.Fprintf(&lines, "%s %s %s (%.8s): %s, ready %t, terminating %t\n", event.Type, pod.ResourceVersion, pod.Name, pod.UID,
 			pod.Status.Phase, lab.PodReady(pod), pod.DeletionTimestamp != nil)
 	}
 	return lines.String()
 }
 
-// last is each pod of a film as it was seen last.
+// last returns the last recorded version of each pod.
 func last(events []watch.Event) map[types.UID]*corev1.Pod {
 	pods := map[types.UID]*corev1.Pod{}
 	for _, event := range events {

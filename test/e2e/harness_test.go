@@ -21,22 +21,22 @@ import (
 )
 
 const (
-	// dirVariable names the folder of the clusters' kubeconfigs and logs. make e2e sets it; without it there is
-	// nothing to test.
+	// dirVariable names the folder of the clusters' kubeconfigs and logs. make e2e sets it; without it the
+	// tests are skipped.
 	dirVariable = "EVERYNODE_E2E"
 	// imageVariable names the nodes' image; "" means kind's own.
 	imageVariable = "KIND_NODE_IMAGE"
 	// keepVariable, when set, keeps the clusters.
 	keepVariable = "EVERYNODE_E2E_KEEP"
 
-	// patience bounds every wait: machines are slow, kubelets restart, and only what never comes shall fail.
+	// patience bounds every wait. It is long, because machines are slow and kubelets restart.
 	patience = 3 * time.Minute
-	// cleanUpLimit bounds what comes after a test.
+	// cleanUpLimit bounds the clean-up after a test.
 	cleanUpLimit = 5 * time.Minute
 
-	// standing is the daemon that goes on through all cases.
+	// standing is the daemon that keeps running through all cases.
 	standing = "standing"
-	// image is what the pods of tests run: examples/server.
+	// image is the image of the test pods: examples/server.
 	image = "everynode/example-server:dev"
 )
 
@@ -44,11 +44,11 @@ const (
 type stage struct {
 	*labtest.Cluster
 	kind *kind.Cluster
-	// workers are the nodes that take any pod.
+	// workers are the nodes without taints.
 	workers []string
 }
 
-// newStage makes a cluster for a test; it is deleted with the test. Nothing is installed yet.
+// newStage creates a cluster for a test, and deletes it after the test. Everynode is not installed yet.
 func newStage(t *testing.T, name string, shape kind.Shape) *stage {
 	t.Helper()
 	dir := os.Getenv(dirVariable)
@@ -63,7 +63,7 @@ func newStage(t *testing.T, name string, shape kind.Shape) *stage {
 	}
 	t.Cleanup(func() {
 		if os.Getenv(keepVariable) != "" {
-			t.Logf("the cluster stays: export KUBECONFIG=%s; to delete it: bin/kind delete cluster --name %s", cluster.Kubeconfig, cluster.Name)
+			t.Logf("the cluster is kept: export KUBECONFIG=%s; to delete it: bin/kind delete cluster --name %s", cluster.Kubeconfig, cluster.Name)
 			return
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), cleanUpLimit)
@@ -85,7 +85,7 @@ func newStage(t *testing.T, name string, shape kind.Shape) *stage {
 	return s
 }
 
-// run runs a case. What explains its failure is collected before its objects go.
+// run runs a case. Diagnostics of a failure are collected before its objects are deleted.
 func (s *stage) run(name string, test func(*stage)) bool {
 	return s.T.(*testing.T).Run(name, func(t *testing.T) {
 		sub := &stage{Cluster: s.With(t), kind: s.kind, workers: s.workers}
@@ -104,12 +104,12 @@ func (s *stage) collect() {
 	ctx, cancel := context.WithTimeout(context.Background(), cleanUpLimit)
 	defer cancel()
 	if err := s.kind.Collect(ctx, s.T.Name()); err != nil {
-		s.T.Logf("not all logs could be had: %v", err)
+		s.T.Logf("some logs could not be collected: %v", err)
 	}
 	s.T.Logf("logs: %s", s.kind.LogsOf(s.T.Name()))
 }
 
-// kubectl runs kubectl and returns what it wrote; it has to succeed.
+// kubectl runs kubectl, which has to succeed, and returns its output.
 func (s *stage) kubectl(args ...string) string {
 	s.T.Helper()
 	out, err := s.kind.Kubectl(s.T.Context(), args...)
@@ -125,7 +125,7 @@ func (s *stage) onNode(node string, command ...string) string {
 	return out
 }
 
-// serving is a daemon whose pods answer at port 8080 and are ready once they do.
+// serving returns a daemon whose pods answer at port 8080 and are ready once they do.
 func serving(name string, mutators ...func(*v1alpha1.DaemonSet)) *v1alpha1.DaemonSet {
 	return labtest.DaemonSet(name, append([]func(*v1alpha1.DaemonSet){func(set *v1alpha1.DaemonSet) {
 		pod := &set.Spec.Template.Spec
@@ -143,21 +143,21 @@ func serverContainer(args ...string) corev1.Container {
 	return corev1.Container{Name: "main", Image: image, ImagePullPolicy: corev1.PullNever, Args: args}
 }
 
-// revised gives a daemon's template a revision that its pods show.
+// revised sets a revision in a daemon's template, which its pods return.
 func revised(revision string) func(*v1alpha1.DaemonSet) {
 	return func(set *v1alpha1.DaemonSet) {
 		set.Spec.Template.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "REVISION", Value: revision}}
 	}
 }
 
-// onlyOn keeps a daemon to one node.
+// onlyOn restricts a daemon to one node.
 func onlyOn(node string) func(*v1alpha1.DaemonSet) {
 	return func(set *v1alpha1.DaemonSet) {
 		set.Spec.Template.Spec.NodeSelector = map[string]string{corev1.LabelHostname: node}
 	}
 }
 
-// requesting sets what a pod of a daemon asks for of a resource.
+// requesting sets a resource request of a daemon's pods.
 func requesting(name corev1.ResourceName, quantity resource.Quantity) func(*v1alpha1.DaemonSet) {
 	return func(set *v1alpha1.DaemonSet) { request(&set.Spec.Template.Spec, name, quantity) }
 }
@@ -166,7 +166,7 @@ func request(pod *corev1.PodSpec, name corev1.ResourceName, quantity resource.Qu
 	pod.Containers[0].Resources.Requests = corev1.ResourceList{name: quantity}
 }
 
-// barePod is a pod of nobody's.
+// barePod returns a pod without a controller.
 func barePod(name string, mutators ...func(*corev1.Pod)) *corev1.Pod {
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: labtest.Namespace, Name: name},
@@ -178,7 +178,7 @@ func barePod(name string, mutators ...func(*corev1.Pod)) *corev1.Pod {
 	return pod
 }
 
-// cleared waits until the pods of former cases are gone, and with them what they request.
+// cleared waits until the pods of former cases are gone, and their requests with them.
 func (s *stage) cleared() {
 	s.T.Helper()
 	s.Eventually("the pods of former cases are gone", func(ctx context.Context) (string, error) {
@@ -188,14 +188,14 @@ func (s *stage) cleared() {
 		}
 		for _, pod := range pods.Items {
 			if pod.Labels["app"] != standing {
-				return pod.Name + " is there", nil
+				return pod.Name + " still exists", nil
 			}
 		}
 		return "", nil
 	})
 }
 
-// free is how much memory of a node no pod has requested.
+// free returns how much memory of a node is not requested.
 func (s *stage) free(node string) int64 {
 	s.T.Helper()
 	var read corev1.Node
@@ -228,13 +228,13 @@ func (s *stage) waitReady(pod *corev1.Pod) {
 	})
 }
 
-// waitGone waits until an object is no more.
+// waitGone waits until an object is deleted.
 func (s *stage) waitGone(object client.Object) {
 	s.T.Helper()
 	s.Eventually(object.GetName()+" is gone", func(ctx context.Context) (string, error) {
 		err := s.Get(ctx, client.ObjectKeyFromObject(object), object)
 		if err == nil {
-			return "it is there", nil
+			return "it still exists", nil
 		}
 		return "", client.IgnoreNotFound(err)
 	})
@@ -249,5 +249,5 @@ func nodeReady(node *corev1.Node) string {
 			return ""
 		}
 	}
-	return "its kubelet has not said anything"
+	return "its kubelet has not reported a status"
 }

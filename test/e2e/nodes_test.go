@@ -12,7 +12,7 @@ import (
 	"github.com/everynode/everynode/test/lab"
 )
 
-// nodeRestarts switches a node off and on: its daemon's pod stays the same pod and runs again, and so does
+// nodeRestarts restarts a node: its daemon's pod remains the same object and runs again, and so does
 // Everynode itself.
 func nodeRestarts(s *stage) {
 	set := serving("restarted")
@@ -20,7 +20,7 @@ func nodeRestarts(s *stage) {
 	before := s.WaitForPods(set, s.workers...)
 	away := s.workers[1]
 	s.Must(s.kind.Restart(s.T.Context(), away))
-	s.Eventually("the pod on "+away+" was started again", func(ctx context.Context) (string, error) {
+	s.Eventually("the pod on "+away+" was restarted", func(ctx context.Context) (string, error) {
 		was := before[away]
 		var pod corev1.Pod
 		if err := s.Get(ctx, client.ObjectKeyFromObject(&was), &pod); err != nil {
@@ -38,7 +38,7 @@ func nodeRestarts(s *stage) {
 	for node, pod := range after {
 		was := before[node]
 		if pod.UID != was.UID || (node != away && restarts(&pod) != restarts(&was)) {
-			s.T.Errorf("pod %s on %s did not simply go on: %s, %d restarts; before %s, %d", pod.Name, node, pod.UID, restarts(&pod), was.UID, restarts(&was))
+			s.T.Errorf("pod %s on %s was disturbed: %s, %d restarts; before %s, %d", pod.Name, node, pod.UID, restarts(&pod), was.UID, restarts(&was))
 		}
 	}
 	if answer := s.ask(after[away].Name); !strings.Contains(answer, "client=") {
@@ -55,8 +55,8 @@ func restarts(pod *corev1.Pod) int32 {
 	return sum
 }
 
-// nodeLeaves takes a node out of the cluster and lets another join under its name: its pod goes with it, and the node
-// that came gets one of its own, although that has the old one's name.
+// nodeLeaves removes a node from the cluster, and adds another one of the same name: the old node's pod is deleted
+// with it, and the new node gets its own, although the name is the same.
 func nodeLeaves(s *stage) {
 	set := serving("following")
 	s.Make(set)
@@ -65,7 +65,7 @@ func nodeLeaves(s *stage) {
 	s.onNode(leaves, "systemctl", "stop", "kubelet")
 	s.kubectl("delete", "node", leaves)
 	s.WaitForPods(set, stays)
-	// What comes has no network yet. Else its first pods might get addresses that were the other node's.
+	// The new node has no network yet. Otherwise its first pods could get addresses of the old node.
 	s.onNode(leaves, "sh", "-c", "rm /etc/cni/net.d/*")
 	s.onNode(leaves, "systemctl", "start", "kubelet")
 	after := s.WaitForPods(set, s.workers...)
@@ -73,13 +73,13 @@ func nodeLeaves(s *stage) {
 	s.Must(s.Get(s.T.Context(), client.ObjectKey{Name: leaves}, &node))
 	came, went := after[leaves], before[leaves]
 	if came.UID == went.UID {
-		s.T.Errorf("the pod on %s is the one from before", leaves)
+		s.T.Errorf("the pod on %s is the old one", leaves)
 	}
 	if got := came.Annotations[v1alpha1.NodeUIDAnnotation]; got != string(node.UID) {
-		s.T.Errorf("the pod on %s was made for node %s, want %s, the one that came", leaves, got, node.UID)
+		s.T.Errorf("the pod on %s was created for node %s, want %s, the new one", leaves, got, node.UID)
 	}
 	if stayed := after[stays]; stayed.UID != before[stays].UID || restarts(&stayed) > 0 {
-		s.T.Errorf("the pod on %s did not simply go on", stays)
+		s.T.Errorf("the pod on %s was disturbed", stays)
 	}
 	s.Must(s.kind.AwaitNetwork(s.T.Context()))
 	s.everynodeWorks()
@@ -88,7 +88,7 @@ func nodeLeaves(s *stage) {
 	}
 }
 
-// everynodeWorks waits until all parts of Everynode are as many as they should be.
+// everynodeWorks waits until all replicas of Everynode's components are available.
 func (s *stage) everynodeWorks() {
 	s.T.Helper()
 	s.kubectl("--namespace=everynode-system", "wait", "--for=condition=Available", "deployments", "--all", "--timeout="+patience.String())

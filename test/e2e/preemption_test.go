@@ -19,15 +19,15 @@ const (
 	high = "e2e-high"
 )
 
-// killed is the status of a process that SIGKILL ended.
+// killed is the exit status of a process that was killed by SIGKILL.
 const killed = 137
 
 // fillers is how many pods fill a node.
 const fillers = 3
 
-// preemption has a daemon of high priority come to a node that is full of others. Their processes ignore that they are to end,
-// so the kubelet kills them; as few as will do have to go. With contenders, those who were evicted want the
-// room back, and do not get it: that takes a scheduler that knows of both.
+// preemption creates a daemon of high priority for a node that is full of other pods. Their processes ignore SIGTERM, so the kubelet
+// kills them; no more pods than necessary are evicted. With contenders, successors of the evicted pods try to
+// get the room back, and do not get it: that requires a single scheduler for both.
 func preemption(kind schema.GroupVersionKind, contenders bool) func(*stage) {
 	return func(s *stage) {
 		node := s.workers[0]
@@ -53,12 +53,12 @@ func preemption(kind schema.GroupVersionKind, contenders bool) func(*stage) {
 				evicted++
 			}
 			if code := exitCode(pod); code != killed {
-				s.T.Errorf("the process of pod %s ended with status %d, want %d: it was to be killed", pod.Name, code, killed)
+				s.T.Errorf("the process of pod %s exited with status %d, want %d: it should have been killed", pod.Name, code, killed)
 			}
 		}
-		// Half of the room is more than a third, and no more than two.
+		// Half of the room is more than one third, and at most two thirds.
 		if evicted != 2 || went != 2 {
-			s.T.Errorf("%d pods went, %d of them evicted by preemption; want 2", went, evicted)
+			s.T.Errorf("%d pods were deleted, %d of them by preemption; want 2", went, evicted)
 		}
 	}
 }
@@ -94,7 +94,7 @@ func (s *stage) fill(node string, room int64, contenders bool) {
 	}
 }
 
-// exitCode is what the process of a pod ended with; -1 when it has not ended.
+// exitCode returns the exit status of a pod's process; -1 if it has not exited.
 func exitCode(pod *corev1.Pod) int32 {
 	for _, container := range pod.Status.ContainerStatuses {
 		if ended := container.State.Terminated; ended != nil {
@@ -104,7 +104,7 @@ func exitCode(pod *corev1.Pod) int32 {
 	return -1
 }
 
-// disrupted says whether a pod was evicted by preemption.
+// disrupted reports whether a pod was preempted.
 func disrupted(pod *corev1.Pod) bool {
 	for _, condition := range pod.Status.Conditions {
 		if condition.Type == corev1.DisruptionTarget && condition.Reason == corev1.PodReasonPreemptionByScheduler {

@@ -15,15 +15,15 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// outOfMemory is the kubelet's reason when it has no room for a pod that is bound to its node.
+// outOfMemory is the kubelet's reason when it has no memory for a pod that is bound to its node.
 const outOfMemory = "OutOfmemory"
 
-// race has two schedulers give the last memory of a node to two pods at once. The kubelet takes the older one, which is the other
-// scheduler's, and rejects the daemon's. So it goes with the successors, which the other scheduler binds too, as if it had not seen its
-// own: each is made after twice the time of the one before. When the other pod has gone the daemon runs.
+// race lets two schedulers give the last memory of a node to two pods at once. The kubelet admits the older one, which is the other
+// scheduler's, and rejects the daemon's. The same happens to its successors, which the other scheduler binds too, as if it did not know its own pod: the
+// controller creates each after twice the time of the one before. Once the other pod is deleted, the daemon runs.
 //
-// That the first two bindings come at the same time is arranged: the kubelet is stopped while they are made, and
-// finds both when it comes back.
+// To make the first two bindings concurrent, the kubelet is stopped in the meantime, and
+// finds both after its restart.
 func race(s *stage) {
 	node := s.workers[0]
 	s.cleared()
@@ -58,22 +58,22 @@ func race(s *stage) {
 	}
 	for i := range made {
 		if !rejected[made[i].UID] {
-			s.T.Errorf("pod %s was not rejected for want of memory", made[i].Name)
+			s.T.Errorf("pod %s was not rejected with the reason OutOfmemory", made[i].Name)
 		}
 	}
 	if pods := last(events); len(pods) != len(made)+1 || rejected[runs.UID] {
-		s.T.Errorf("%d pods were made, and %d of them rejected; want %d and %d", len(pods), len(rejected), len(made)+1, len(made))
+		s.T.Errorf("%d pods were created, and %d of them rejected; want %d and %d", len(pods), len(rejected), len(made)+1, len(made))
 	}
-	// The first successor comes at once, and the others when 1, 2 and 4 s have passed since the one before. The API server says whole seconds.
+	// The first successor is created at once, and the others 1, 2 and 4 s after the one before. The API server's timestamps have whole seconds.
 	made = append(made, runs)
 	for i, wait := range []time.Duration{0, 1, 2, 4} {
 		if waited := made[i+1].CreationTimestamp.Sub(made[i].CreationTimestamp.Time); waited < (wait-1)*time.Second {
-			s.T.Errorf("pod %s was made %s after %s, want %d s or more", made[i+1].Name, waited, made[i].Name, wait)
+			s.T.Errorf("pod %s was created %s after %s, want %d s or more", made[i+1].Name, waited, made[i].Name, wait)
 		}
 	}
 }
 
-// rival is a pod for a scheduler that knows nothing of others.
+// rival returns a pod for a scheduler that does not know of others.
 func (s *stage) rival(name, node string, room resource.Quantity) *corev1.Pod {
 	s.T.Helper()
 	pod := barePod(name, func(pod *corev1.Pod) {
@@ -85,7 +85,7 @@ func (s *stage) rival(name, node string, room resource.Quantity) *corev1.Pod {
 	return pod
 }
 
-// bind does what that scheduler does.
+// bind binds a pod as that scheduler does.
 func (s *stage) bind(pod *corev1.Pod, node string) {
 	s.T.Helper()
 	s.Must(s.API.CoreV1().Pods(pod.Namespace).Bind(s.T.Context(), &corev1.Binding{
@@ -94,8 +94,8 @@ func (s *stage) bind(pod *corev1.Pod, node string) {
 	}, metav1.CreateOptions{}))
 }
 
-// nextSecond waits until what is made is younger than a moment, in the API server's seconds: the kubelet goes
-// by them.
+// nextSecond waits until a new object is younger than the given time in the API server's whole seconds, by which the kubelet
+// orders pods.
 func (s *stage) nextSecond(moment metav1.Time) {
 	s.T.Helper()
 	s.Eventually("another second has begun", func(ctx context.Context) (string, error) {
@@ -122,7 +122,7 @@ func (s *stage) startKubelet(node string) {
 	s.onNode(node, "systemctl", "start", "kubelet")
 }
 
-// successor waits until a daemon has a pod that is none of the former ones and of which something holds.
+// successor waits until a daemon has a pod that is not one of the former ones and satisfies a condition.
 func (s *stage) successor(set *v1alpha1.DaemonSet, former []corev1.Pod, holds func(*corev1.Pod) bool) corev1.Pod {
 	s.T.Helper()
 	var found corev1.Pod

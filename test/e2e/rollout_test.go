@@ -13,7 +13,7 @@ import (
 
 func intOrString(n int32) intstr.IntOrString { return intstr.FromInt32(n) }
 
-// rolls is a strategy.
+// rolls sets the update strategy.
 func rolls(maxUnavailable, maxSurge int32) func(*v1alpha1.DaemonSet) {
 	return func(set *v1alpha1.DaemonSet) {
 		set.Spec.UpdateStrategy = v1alpha1.DaemonSetUpdateStrategy{
@@ -25,13 +25,13 @@ func rolls(maxUnavailable, maxSurge int32) func(*v1alpha1.DaemonSet) {
 	}
 }
 
-// settling has a pod count when it has been ready for a while. Just after a start the kubelet may take "ready" back for a moment: a
-// status that says no sets off a probe, and is written after the probe's yes when that is the quicker one (k8s.io/kubernetes
+// settling is minReadySeconds. Shortly after a start the kubelet may revert Ready for a moment: a status that is
+// not ready triggers a probe, and is written after the probe's result if the probe is faster (k8s.io/kubernetes
 // pkg/kubelet: SyncPod, prober UpdatePodStatus, status SetContainerReadiness).
 func settling(set *v1alpha1.DaemonSet) { set.Spec.MinReadySeconds = 2 }
 
-// rollout changes the template of a daemon of a kind, and takes it back: never more nodes than allowed are without
-// a pod that serves, and in the end every node serves what was asked for.
+// rollout changes the template of a daemon of a kind, and reverts it: never are more nodes than allowed without
+// a serving pod, and finally every node serves the requested revision.
 func rollout(kind schema.GroupVersionKind, maxUnavailable, maxSurge int32) func(*stage) {
 	return func(s *stage) {
 		set := s.MakeWorkload(kind, serving("rolling", revised("one"), rolls(maxUnavailable, maxSurge), settling))
@@ -49,27 +49,27 @@ func rollout(kind schema.GroupVersionKind, maxUnavailable, maxSurge int32) func(
 
 		nodes := len(s.workers)
 		if least := leastServed(events, nodes); least < nodes-int(maxUnavailable) {
-			s.T.Errorf("once only %d of %d nodes were served, and maxUnavailable is %d:\n%s", least, nodes, maxUnavailable, story(events))
+			s.T.Errorf("only %d of %d nodes were served at one time, and maxUnavailable is %d:\n%s", least, nodes, maxUnavailable, story(events))
 		}
 		if made, want := len(last(events)), 3*nodes; made != want {
-			s.T.Errorf("there were %d pods in all, want %d: one a node and revision", made, want)
+			s.T.Errorf("there were %d pods in all, want %d: one for each node and revision", made, want)
 		}
 		for node, pod := range s.WaitForPods(set, s.workers...) {
 			was := first[node]
 			if is, want := pod.Labels[appsv1.ControllerRevisionHashLabelKey], was.Labels[appsv1.ControllerRevisionHashLabelKey]; is != want {
-				s.T.Errorf("pod %s is of revision %s, want %s, the first", pod.Name, is, want)
+				s.T.Errorf("pod %s has revision %s, want %s, the first", pod.Name, is, want)
 			}
 		}
 		revisions, err := s.RevisionsOf(s.T.Context(), set)
 		s.Must(err)
 		if len(revisions) != 2 {
-			s.T.Errorf("there are %d records of templates, want 2: the first came back", len(revisions))
+			s.T.Errorf("there are %d ControllerRevisions, want 2: the first is used again", len(revisions))
 		}
 	}
 }
 
-// rollBack goes back to the template before: by kubectl where it knows the kind, else as the user has it in
-// their manifest.
+// rollBack restores the previous template: with kubectl where it knows the kind, else from the
+// user's manifest.
 func (s *stage) rollBack(set *labtest.Workload) {
 	s.T.Helper()
 	if set.Kind != labtest.Apps {
@@ -78,7 +78,7 @@ func (s *stage) rollBack(set *labtest.Workload) {
 	}
 	s.kubectl("rollout", "undo", "daemonset/"+set.Name)
 	if out := s.kubectl("rollout", "status", "daemonset/"+set.Name, "--timeout="+patience.String()); !strings.Contains(out, "successfully rolled out") {
-		s.T.Errorf("kubectl rollout status says %q", out)
+		s.T.Errorf("kubectl rollout status prints %q", out)
 	}
 	s.Must(s.ReadWorkload(s.T.Context(), set))
 }
@@ -89,10 +89,10 @@ func (s *stage) waitRolled(set *labtest.Workload) {
 	s.WaitForWorkload(set, "the end of the rollout", func(status *v1alpha1.DaemonSetStatus) bool {
 		return status.UpdatedNumberScheduled == nodes && status.NumberAvailable == nodes && status.CurrentNumberScheduled == nodes
 	})
-	s.WaitForPods(set, s.workers...) // the old ones have gone
+	s.WaitForPods(set, s.workers...) // the old pods are gone
 }
 
-// wantAnswers asks every pod of a daemon, and wants text in its answer.
+// wantAnswers queries every pod of a daemon, and expects a text in its answer.
 func (s *stage) wantAnswers(set *labtest.Workload, text string) {
 	s.T.Helper()
 	for _, pod := range s.WaitForPods(set, s.workers...) {
@@ -102,7 +102,7 @@ func (s *stage) wantAnswers(set *labtest.Workload, text string) {
 	}
 }
 
-// ask asks a pod at port 8080, through the API server.
+// ask queries a pod at port 8080, through the API server.
 func (s *stage) ask(pod string) string {
 	s.T.Helper()
 	answer, err := s.API.CoreV1().RESTClient().Get().Namespace(labtest.Namespace).Resource("pods").Name(pod + ":8080").SubResource("proxy").DoRaw(s.T.Context())

@@ -27,13 +27,13 @@ func TestLeastServed(t *testing.T) {
 		then []watch.Event
 		want int
 	}{
-		"nothing happens":   {nil, 2},
-		"one ends":          {[]watch.Event{event(watch.Modified, "1", "a", ready, ends)}, 1},
-		"one is not ready":  {[]watch.Event{event(watch.Modified, "1", "a")}, 1},
-		"one vanishes":      {[]watch.Event{event(watch.Deleted, "2", "b", ready)}, 1},
-		"both, in turn":     {[]watch.Event{event(watch.Modified, "1", "a"), event(watch.Modified, "1", "a", ready), event(watch.Modified, "2", "b")}, 1},
-		"both at once":      {[]watch.Event{event(watch.Modified, "1", "a"), event(watch.Modified, "2", "b")}, 0},
-		"another one first": {[]watch.Event{event(watch.Added, "3", "a", ready), event(watch.Modified, "1", "a", ready, ends), event(watch.Deleted, "1", "a")}, 2},
+		"nothing happens":           {nil, 2},
+		"one ends":                  {[]watch.Event{event(watch.Modified, "1", "a", ready, ends)}, 1},
+		"one is not ready":          {[]watch.Event{event(watch.Modified, "1", "a")}, 1},
+		"one vanishes":              {[]watch.Event{event(watch.Deleted, "2", "b", ready)}, 1},
+		"both, one after the other": {[]watch.Event{event(watch.Modified, "1", "a"), event(watch.Modified, "1", "a", ready), event(watch.Modified, "2", "b")}, 1},
+		"both at the same time":     {[]watch.Event{event(watch.Modified, "1", "a"), event(watch.Modified, "2", "b")}, 0},
+		"another one first":         {[]watch.Event{event(watch.Added, "3", "a", ready), event(watch.Modified, "1", "a", ready, ends), event(watch.Deleted, "1", "a")}, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := leastServed(slices.Concat(there, test.then), 2); got != test.want {

@@ -19,11 +19,11 @@ import (
 
 const system = "kube-system"
 
-// primary has everynode-scheduler in the place of kube-scheduler.
+// primary installs everynode-scheduler in place of kube-scheduler.
 var primary = kind.Values{"scheduler": kind.Values{"install": "primary"}}
 
-// TestTakeover has Everynode in the place of the built-in DaemonSet controller, which was never there, and of
-// kube-scheduler. It begins in a cluster without any network.
+// TestTakeover runs Everynode in place of the built-in DaemonSet controller, which never ran, and of
+// kube-scheduler. It begins in a cluster without a network.
 func TestTakeover(t *testing.T) {
 	shape := kind.Shapes["takeover"]
 	s := newStage(t, "takeover", shape)
@@ -45,14 +45,14 @@ func TestTakeover(t *testing.T) {
 	s.Verdict(witness, len(s.workers))
 }
 
-// bootstrap installs Everynode where no node is ready and nobody places the network's daemons, and has it take
-// kube-scheduler's place. Then everything comes up.
+// bootstrap installs Everynode in a cluster without ready nodes and without another component that places the network's daemons,
+// and replaces kube-scheduler. Then all nodes become ready.
 func bootstrap(s *stage, values kind.Values) {
 	var nodes corev1.NodeList
 	s.Must(s.List(s.T.Context(), &nodes))
 	for i := range nodes.Items {
 		if nodeReady(&nodes.Items[i]) == "" {
-			s.T.Fatalf("node %s is ready, and there is no network yet", nodes.Items[i].Name)
+			s.T.Fatalf("node %s is ready although there is no network yet", nodes.Items[i].Name)
 		}
 	}
 	if sets, pods := s.nativeDaemons(s.T.Context()); len(sets) < 2 || len(pods) > 0 {
@@ -65,7 +65,7 @@ func bootstrap(s *stage, values kind.Values) {
 	s.everynodeWorks()
 }
 
-// retireKubeScheduler takes kube-scheduler away, as docs/scheduler.md has it; its lease is everynode-scheduler's then.
+// retireKubeScheduler removes kube-scheduler as in docs/scheduler.md; everynode-scheduler then acquires its lease.
 func (s *stage) retireKubeScheduler() {
 	s.T.Helper()
 	plane := s.kind.Name + "-control-plane"
@@ -73,7 +73,7 @@ func (s *stage) retireKubeScheduler() {
 	s.waitGone(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: system, Name: "kube-scheduler-" + plane}})
 }
 
-// nativeDaemons are the DaemonSets of apps/v1 in kube-system, and their pods.
+// nativeDaemons returns the DaemonSets of apps/v1 in kube-system, and their pods.
 func (s *stage) nativeDaemons(ctx context.Context) ([]appsv1.DaemonSet, []corev1.Pod) {
 	s.T.Helper()
 	var sets appsv1.DaemonSetList
@@ -87,8 +87,8 @@ func (s *stage) nativeDaemons(ctx context.Context) ([]appsv1.DaemonSet, []corev1
 	return sets.Items, all
 }
 
-// networkIsOurs: the daemons that make the network are there, each on every node, made by Everynode and placed by its scheduler;
-// those that were to come later went through admission.
+// networkIsOurs verifies that the network's daemons run on every node, created by Everynode and placed by its
+// scheduler, and that later pods passed admission.
 func networkIsOurs(s *stage) {
 	nodes, err := s.kind.Nodes(s.T.Context())
 	s.Must(err)
@@ -96,10 +96,10 @@ func networkIsOurs(s *stage) {
 	for i := range sets {
 		for node, pod := range s.WaitForPods(&sets[i], nodes...) {
 			if pod.Annotations[v1alpha1.NodeUIDAnnotation] == "" || pod.Spec.SchedulerName != v1alpha1.SchedulerName {
-				s.T.Errorf("pod %s on %s was not made by Everynode: scheduler %s, annotations %v", pod.Name, node, pod.Spec.SchedulerName, pod.Annotations)
+				s.T.Errorf("pod %s on %s was not created by Everynode: scheduler %s, annotations %v", pod.Name, node, pod.Spec.SchedulerName, pod.Annotations)
 			}
 			if target, _ := daemon.Target(&pod); target != node || !lab.PodReady(&pod) {
-				s.T.Errorf("pod %s was made for %s and is on %s", pod.Name, target, node)
+				s.T.Errorf("pod %s was created for %s and is on %s", pod.Name, target, node)
 			}
 		}
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// example applies a file of examples/talking, and takes it away when the case ends.
+// example applies a file of examples/talking, and deletes its objects when the case ends.
 func (s *stage) example(name string) {
 	s.T.Helper()
 	file := "examples/talking/" + name + ".yaml"
@@ -24,7 +24,7 @@ func (s *stage) example(name string) {
 	s.kubectl("apply", "--filename="+file)
 }
 
-// push: every node's daemon reports to the collector, and goes on doing so.
+// push: every node's daemon reports to the collector repeatedly.
 func push(s *stage) {
 	s.example("push")
 	type report struct {
@@ -56,7 +56,7 @@ func push(s *stage) {
 	})
 }
 
-// hostPort: who knows a node's address reaches that node's daemon: a pod on its own node, and this machine on any.
+// hostPort: a client that knows a node's address reaches that node's daemon: a pod on its own node, and this machine on any node.
 func hostPort(s *stage) {
 	s.example("host-port")
 	var set v1alpha1.DaemonSet
@@ -84,7 +84,7 @@ func hostPort(s *stage) {
 	}
 }
 
-// headless: the Service's name stands for all daemons, and each of them answers.
+// headless: the Service's name resolves to all daemons, and each of them answers.
 func headless(s *stage) {
 	s.example("headless")
 	asks, _ := s.clientPod("headless-client")
@@ -96,8 +96,8 @@ func headless(s *stage) {
 	})
 }
 
-// service: one address stands for all daemons, and connections come to each of them; with internalTrafficPolicy Local
-// they only come to the client's own node's.
+// service: one address represents all daemons, and connections reach each of them; with internalTrafficPolicy Local
+// they reach only that of the client's own node.
 func service(s *stage) {
 	s.example("service")
 	asks, node := s.clientPod("service-client")
@@ -115,7 +115,7 @@ func service(s *stage) {
 	})
 }
 
-// clientPod waits for the pod of an example's client, and says where it is.
+// clientPod waits for the pod of an example's client, and returns its node.
 func (s *stage) clientPod(app string) (pod, node string) {
 	s.T.Helper()
 	found := s.runningOf(app)
@@ -124,7 +124,7 @@ func (s *stage) clientPod(app string) (pod, node string) {
 
 var answered = regexp.MustCompile(`(http://\S+): node=(\S+) pod=\S+ client=`)
 
-// waitAnswers reads what a client wrote until nothing is missing of the nodes whose daemons answered it at a URL, sorted.
+// waitAnswers reads a client's log until the sorted nodes that answered at a URL are the expected ones.
 func (s *stage) waitAnswers(pod, url string, missing func(nodes []string) string) {
 	s.T.Helper()
 	s.Eventually("the client at "+url+" has its answers", func(ctx context.Context) (string, error) {
@@ -139,7 +139,7 @@ func (s *stage) waitAnswers(pod, url string, missing func(nodes []string) string
 			}
 		}
 		if len(nodes) == 0 {
-			return "nobody has answered", nil
+			return "no daemon has answered", nil
 		}
 		return missing(slices.Sorted(maps.Keys(nodes))), nil
 	})

@@ -27,7 +27,7 @@ import (
 
 const nodes = 2
 
-// hostile are what is wrong in a DaemonSet, as a patch of one that is right, and the reason of its condition.
+// hostile are invalid DaemonSets, as patches of a valid one, with the reason of the condition.
 func hostile() map[string]struct{ patch, reason string } {
 	limits := func(quantity string) string {
 		return fmt.Sprintf(`{"spec":{"template":{"spec":{"containers":[{"name":"main","image":"example.com/x","resources":{"limits":{"cpu":%q}}}]}}}}`, quantity)
@@ -48,8 +48,8 @@ func hostile() map[string]struct{ patch, reason string } {
 
 var setKind = v1alpha1.DaemonSetKind
 
-// TestHostile stores what is hostile while the CRD has no bounds and no webhook is there, as another version's
-// CRD may have let it in. Whoever else has a DaemonSet must not notice.
+// TestHostile stores hostile objects while the CRD has no bounds and there is no webhook, as with the
+// CRD of another version. Other users' DaemonSets must not be affected.
 func TestHostile(t *testing.T) {
 	c := labtest.Start(t, lab.Options{Nodes: nodes, Placement: lab.PlacementDirect})
 	unbound(c)
@@ -75,12 +75,12 @@ func TestHostile(t *testing.T) {
 		}
 	}
 
-	spoilAndMend(c, right, before)
+	breakAndFix(c, right, before)
 	remove(c)
 	c.NothingForbidden()
 }
 
-// unbound has the API server take whatever is in spec.
+// unbound makes the API server accept anything in spec.
 func unbound(c *labtest.Cluster) {
 	c.T.Helper()
 	crd := &unstructured.Unstructured{}
@@ -95,7 +95,7 @@ func unbound(c *labtest.Cluster) {
 	})
 }
 
-// object is a DaemonSet that is right but for a patch. Nobody decodes it here.
+// object returns a valid DaemonSet with a patch applied. It is not decoded here.
 func object(name, patch string) *unstructured.Unstructured {
 	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(labtest.DaemonSet(name))
 	if err != nil {
@@ -112,7 +112,7 @@ func object(name, patch string) *unstructured.Unstructured {
 	return set
 }
 
-// merge is a merge patch, with whole numbers.
+// merge applies a merge patch, and keeps whole numbers.
 func merge(into, change map[string]any) {
 	for name, value := range change {
 		inner, isMap := value.(map[string]any)
@@ -137,14 +137,14 @@ func store(c *labtest.Cluster, name, patch string) *unstructured.Unstructured {
 	return set
 }
 
-// read is a DaemonSet as it is stored.
+// read returns a DaemonSet as it is stored.
 func read(ctx context.Context, c *labtest.Cluster, name string) (*unstructured.Unstructured, error) {
 	set := &unstructured.Unstructured{}
 	set.SetGroupVersionKind(setKind)
 	return set, c.Get(ctx, client.ObjectKey{Namespace: labtest.Namespace, Name: name}, set)
 }
 
-// condition is one of a DaemonSet's, as status and reason.
+// condition returns a condition of a DaemonSet, as status and reason.
 func condition(set *unstructured.Unstructured, kind string) string {
 	conditions, _, _ := unstructured.NestedSlice(set.Object, "status", "conditions")
 	for _, of := range conditions {
@@ -155,7 +155,7 @@ func condition(set *unstructured.Unstructured, kind string) string {
 	return ""
 }
 
-// degraded waits until a DaemonSet says, of its present generation, why it is not served.
+// degraded waits until a DaemonSet reports, for its current generation, why it is not served.
 func degraded(c *labtest.Cluster, name, reason string) {
 	c.T.Helper()
 	c.Eventually(name+" is Degraded: "+reason, func(ctx context.Context) (string, error) {
@@ -170,13 +170,13 @@ func degraded(c *labtest.Cluster, name, reason string) {
 			}
 		}
 		if observed != set.GetGeneration() {
-			return fmt.Sprintf("of generation %d", observed), nil
+			return fmt.Sprintf("for generation %d", observed), nil
 		}
 		return "", nil
 	})
 }
 
-// others makes somebody else's daemon, whose pods have to come and whose status has to say so.
+// others creates another user's daemon, which has to become available.
 func others(c *labtest.Cluster, name string) {
 	c.T.Helper()
 	set := c.MakeWorkload(labtest.Everynode, labtest.DaemonSet(name))
@@ -184,7 +184,7 @@ func others(c *labtest.Cluster, name string) {
 	c.WaitForWorkload(set, "it is available", func(status *v1alpha1.DaemonSetStatus) bool { return status.NumberAvailable == nodes })
 }
 
-// untouched checks that of what was stored nothing but the status was written.
+// untouched verifies that only the status of the stored objects was written.
 func untouched(c *labtest.Cluster, was *unstructured.Unstructured) {
 	c.T.Helper()
 	now, err := read(c.T.Context(), c, was.GetName())
@@ -215,7 +215,7 @@ func eventsOf(c *labtest.Cluster, uid types.UID) (found []string) {
 	return found
 }
 
-// revisions stores ControllerRevisions with what is hostile in their data: one that a daemon controls, and one
+// revisions stores ControllerRevisions with hostile data: one that a daemon controls, and one
 // that it may adopt.
 func revisions(c *labtest.Cluster, of *labtest.Workload) {
 	c.T.Helper()
@@ -234,8 +234,8 @@ func revisions(c *labtest.Cluster, of *labtest.Workload) {
 	}
 }
 
-// spoilAndMend makes a daemon that is served one that cannot be, and right again: no pod is touched.
-func spoilAndMend(c *labtest.Cluster, set *labtest.Workload, before map[string]corev1.Pod) {
+// breakAndFix makes a daemon's spec invalid, and then valid again: no pod is changed.
+func breakAndFix(c *labtest.Cluster, set *labtest.Workload, before map[string]corev1.Pod) {
 	c.T.Helper()
 	patch := func(text string) {
 		object := &unstructured.Unstructured{}
@@ -258,17 +258,17 @@ func spoilAndMend(c *labtest.Cluster, set *labtest.Workload, before map[string]c
 	same(c, set, before)
 }
 
-// same checks that a daemon has the pods that it had.
+// same verifies that a daemon has the same pods as before.
 func same(c *labtest.Cluster, set *labtest.Workload, before map[string]corev1.Pod) {
 	c.T.Helper()
 	for node, pod := range c.WaitForPods(set, labtest.NodeNames(nodes)...) {
 		if pod.UID != before[node].UID {
-			c.T.Errorf("the pod on %s is another one", node)
+			c.T.Errorf("the pod on %s was replaced", node)
 		}
 	}
 }
 
-// remove deletes DaemonSets that cannot be decoded, in the foreground: they go.
+// remove deletes DaemonSets that cannot be decoded, in the foreground, and waits until they are gone.
 func remove(c *labtest.Cluster) {
 	c.T.Helper()
 	for name := range hostile() {
@@ -279,15 +279,15 @@ func remove(c *labtest.Cluster) {
 			if apierrors.IsNotFound(err) {
 				return "", nil
 			}
-			return "it is there", err
+			return "it still exists", err
 		})
 	}
 }
 
-// ready waits until the controller's /readyz answers: that it is ready, or, with a check's name, that this fails.
+// ready waits until the controller's /readyz succeeds or, with the name of a check, until that check fails.
 func ready(c *labtest.Cluster, failing string) {
 	c.T.Helper()
-	c.Eventually("/readyz says "+failing, func(ctx context.Context) (string, error) {
+	c.Eventually("/readyz reports "+failing, func(ctx context.Context) (string, error) {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.Component(lab.Controller).Address()+"/readyz", nil)
 		if err != nil {
 			return "", err
@@ -305,8 +305,8 @@ func ready(c *labtest.Cluster, failing string) {
 	})
 }
 
-// TestCacheThatIsNotFilled takes the right to list a kind away: a controller that starts then is alive, not
-// ready, and says which kind it is; once it may list it, it works.
+// TestCacheThatIsNotFilled removes the permission to list a kind: a controller that is started then is alive,
+// not ready, and names the kind; once it has the permission, it works.
 func TestCacheThatIsNotFilled(t *testing.T) {
 	c := labtest.Start(t, lab.Options{Nodes: 1, Placement: lab.PlacementDirect})
 	ready(c, "")
@@ -325,7 +325,7 @@ func TestCacheThatIsNotFilled(t *testing.T) {
 	c.Must(c.Update(t.Context(), without))
 	controller := c.Component(lab.Controller)
 	c.Must(controller.Stop(t.Context()))
-	go func() { _ = controller.Restart(t.Context()) }() // which waits until it is ready
+	go func() { _ = controller.Restart(t.Context()) }() // waits until it is ready
 	ready(c, "cache-ResourceQuota")
 	response, err := http.Get("http://" + controller.Address() + "/healthz")
 	c.Must(err)
@@ -346,7 +346,7 @@ func TestCacheThatIsNotFilled(t *testing.T) {
 	c.WaitForPods(c.MakeWorkload(labtest.Everynode, labtest.DaemonSet("works")), labtest.NodeNames(1)...)
 }
 
-// metric is a value that the controller serves.
+// metric returns the value of a metric of the controller.
 func metric(c *labtest.Cluster, name string) string {
 	c.T.Helper()
 	response, err := http.Get("http://" + c.Component(lab.Controller).PortAddress(1) + "/metrics")

@@ -18,8 +18,8 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// TestProbeOfRefusedDaemons has more DaemonSets than are asked at a time refused for reasons of their own, the first
-// by name, when admission comes back: by a quota, which is an answer, and for want of a service account, which is none.
+// TestProbeOfRefusedDaemons has more DaemonSets than one probe includes, the first by name, whose pods are refused for other
+// reasons when admission works again: by a quota, which counts as an answer, and because a service account does not exist, which does not.
 func TestProbeOfRefusedDaemons(t *testing.T) {
 	c := labtest.Start(t, lab.Options{Nodes: nodes})
 	for name, account := range map[string]string{"aaa": "", "aab": "missing"} {
@@ -47,11 +47,11 @@ func TestProbeOfRefusedDaemons(t *testing.T) {
 	var set v1alpha1.DaemonSet
 	c.Must(c.Get(t.Context(), client.ObjectKey{Namespace: "aaa", Name: "refused-0"}, &set))
 	if pods, err := c.PodsOf(t.Context(), &set); err != nil || len(pods) != 0 {
-		t.Errorf("%d pods, %v: the quota refuses none", len(pods), err)
+		t.Errorf("%d pods, %v: the quota did not refuse any", len(pods), err)
 	}
 }
 
-// quotaHolds waits until the API server refuses pods of a namespace for their quota, which it does a moment after it was made.
+// quotaHolds waits until the API server refuses pods of a namespace because of the quota, which takes a moment after its creation.
 func quotaHolds(c *labtest.Cluster, namespace string) {
 	c.T.Helper()
 	c.Eventually("the quota refuses pods", func(ctx context.Context) (string, error) {
@@ -60,13 +60,13 @@ func quotaHolds(c *labtest.Cluster, namespace string) {
 			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "pause"}}},
 		}
 		if err := c.Create(ctx, pod, client.DryRunAll); !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "exceeded quota") {
-			return fmt.Sprintf("it says %v", err), nil
+			return fmt.Sprintf("the error is %v", err), nil
 		}
 		return "", nil
 	})
 }
 
-// placed waits until the condition PlacementAdmission is so.
+// placed waits until the condition PlacementAdmission has a status.
 func placed(c *labtest.Cluster, set *labtest.Workload, want metav1.ConditionStatus) {
 	c.T.Helper()
 	c.Eventually("PlacementAdmission is "+string(want), func(ctx context.Context) (string, error) {

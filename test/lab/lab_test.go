@@ -21,7 +21,7 @@ import (
 	"github.com/everynode/everynode/test/race"
 )
 
-// patience bounds waits for what comes within a moment unless it never comes.
+// patience bounds waits for conditions that are met within moments.
 var patience = race.Limit(60 * time.Second)
 
 func TestOptionsAreRefusedByName(t *testing.T) {
@@ -29,16 +29,16 @@ func TestOptionsAreRefusedByName(t *testing.T) {
 		options Options
 		want    string
 	}{
-		"workloads unknown":               {Options{Workloads: "apps,everynode"}, "workloads=apps,everynode is unknown; supported: everynode, apps, everynode,apps"},
-		"scheduler unknown":               {Options{Scheduler: "third"}, "scheduler=third is unknown; supported: secondary, primary"},
-		"placement unknown":               {Options{Placement: "magic"}, "placement=magic is unknown; supported: auto, webhook, policy, direct"},
-		"certificates unknown":            {Options{Certificates: "magic"}, "certificates=magic is unknown; supported: files, self-managed, cert-manager, auto"},
-		"kubernetes no release":           {Options{Kubernetes: "1.36"}, "kubernetes=1.36 (EVERYNODE_LAB_KUBERNETES): set a release, such as v1.36.3"},
-		"kubernetes not built":            {Options{Kubernetes: "v1.2.3"}, "not built yet: kube-apiserver, kube-controller-manager, kube-scheduler; run: make components build && bash hack/build-kubernetes.sh v1.2.3"},
-		"negative nodes":                  {Options{Nodes: -1}, "nodes=-1"},
-		"unknown component":               {Options{Without: []string{"etcdd"}}, "no such component; there are etcd"},
-		"component nothing lives without": {Options{Without: []string{Etcd}}, "no lab starts without it"},
-		"arguments for nobody":            {Options{ExtraArgs: map[string][]string{"nobody": nil}}, "no such component"},
+		"workloads unknown":                   {Options{Workloads: "apps,everynode"}, "workloads=apps,everynode is unknown; supported: everynode, apps, everynode,apps"},
+		"scheduler unknown":                   {Options{Scheduler: "third"}, "scheduler=third is unknown; supported: secondary, primary"},
+		"placement unknown":                   {Options{Placement: "magic"}, "placement=magic is unknown; supported: auto, webhook, policy, direct"},
+		"certificates unknown":                {Options{Certificates: "magic"}, "certificates=magic is unknown; supported: files, self-managed, cert-manager, auto"},
+		"kubernetes no release":               {Options{Kubernetes: "1.36"}, "kubernetes=1.36 (EVERYNODE_LAB_KUBERNETES): set a release, such as v1.36.3"},
+		"kubernetes not built":                {Options{Kubernetes: "v1.2.3"}, "not built yet: kube-apiserver, kube-controller-manager, kube-scheduler; run: make components build && bash hack/build-kubernetes.sh v1.2.3"},
+		"negative nodes":                      {Options{Nodes: -1}, "nodes=-1"},
+		"unknown component":                   {Options{Without: []string{"etcdd"}}, "no such component; there are etcd"},
+		"a component that is always required": {Options{Without: []string{Etcd}}, "no lab starts without it"},
+		"arguments for an unknown component":  {Options{ExtraArgs: map[string][]string{"nobody": nil}}, "no such component"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -53,14 +53,14 @@ func TestOptionsAreRefusedByName(t *testing.T) {
 func TestChangesAreRefusedByName(t *testing.T) {
 	l := &Lab{}
 	if err := l.HandOver(t.Context(), "batch"); err == nil || !strings.Contains(err.Error(), "workloads=batch is unknown") {
-		t.Errorf("HandOver: %v, want the workloads refused", err)
+		t.Errorf("HandOver: %v, want an error about the workloads", err)
 	}
 	if _, err := l.Replica(t.Context(), Etcd); err == nil || !strings.Contains(err.Error(), "only Everynode's own components") {
-		t.Errorf("Replica: %v, want etcd refused", err)
+		t.Errorf("Replica: %v, want an error about etcd", err)
 	}
 }
 
-// Two labs side by side, one of them in a folder of its own that a third cannot take.
+// Two labs side by side, one of them in a given folder, which a third lab cannot use.
 func TestTwoLabsSideBySide(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "lab")
 	first := Start(t, Options{Nodes: 2, Dir: dir})
@@ -75,7 +75,7 @@ func TestTwoLabsSideBySide(t *testing.T) {
 		}
 	}
 	if _, err := New(t.Context(), Options{Dir: dir}); err == nil || !strings.Contains(err.Error(), "in use by another lab") {
-		t.Errorf("a third lab in the folder of the first: %v, want it refused", err)
+		t.Errorf("a third lab in the folder of the first: %v, want an error", err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "kubeconfig")); err != nil {
 		t.Errorf("the refused lab touched the folder: %v", err)
@@ -91,22 +91,22 @@ func TestTwoLabsSideBySide(t *testing.T) {
 	}
 }
 
-func TestFolderOfSomebodyElseIsRefused(t *testing.T) {
+func TestFolderWithOtherFilesIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	precious := filepath.Join(dir, "precious")
 	if err := os.WriteFile(precious, []byte("data"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := New(t.Context(), Options{Dir: dir}); err == nil || !strings.Contains(err.Error(), "not a lab's") {
-		t.Errorf("New: %v, want the folder refused", err)
+		t.Errorf("New: %v, want an error about the folder", err)
 	}
 	if _, err := os.Stat(precious); err != nil {
 		t.Error(err)
 	}
 }
 
-// Every component can be stopped, killed, paused and started again, and nodes go through what a
-// cluster's nodes do.
+// Every component can be stopped, killed, paused and restarted, and nodes change
+// as in a cluster.
 func TestComponentsAndNodes(t *testing.T) {
 	l := Start(t, Options{Nodes: 1})
 	ctx, cancel := context.WithTimeout(t.Context(), 4*patience)
@@ -118,7 +118,7 @@ func TestComponentsAndNodes(t *testing.T) {
 			t.Errorf("%s runs after Kill", name)
 		}
 		if err := c.Pause(); err == nil {
-			t.Errorf("%s was paused though it does not run", name)
+			t.Errorf("%s was paused although it does not run", name)
 		}
 	}
 	for _, name := range ComponentNames {
@@ -127,7 +127,7 @@ func TestComponentsAndNodes(t *testing.T) {
 		}
 	}
 	for exit := range len(l.Exits()) {
-		t.Errorf("an end that was asked for counts as a crash (%d)", exit)
+		t.Errorf("a requested stop counts as a crash (%d)", exit)
 	}
 	webhook := l.Component(Webhook)
 	if err := webhook.Pause(); err != nil {
@@ -180,7 +180,7 @@ func checkNodes(ctx context.Context, t *testing.T, l *Lab) {
 	}
 }
 
-// A pod waits for an image of the tag non-existent, and beside it others run.
+// A pod waits for an image with the tag non-existent, while other pods run.
 func TestImagesThatDoNotExistAreWaitedFor(t *testing.T) {
 	l := Start(t, Options{Nodes: 1, Without: []string{Controller, Webhook, EverynodeScheduler}})
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -198,14 +198,14 @@ func TestImagesThatDoNotExistAreWaitedFor(t *testing.T) {
 	err := Eventually(ctx, "one pod runs and the other waits", func(ctx context.Context) (string, error) {
 		runs, err := pods.Get(ctx, "runs", metav1.GetOptions{})
 		if err != nil || !PodReady(runs) {
-			return "the one does not run", err
+			return "the first does not run", err
 		}
 		waits, err := pods.Get(ctx, "waits", metav1.GetOptions{})
 		if err != nil || len(waits.Status.ContainerStatuses) == 0 {
-			return "the other was not looked at", err
+			return "the second has no container status", err
 		}
 		if waiting := waits.Status.ContainerStatuses[0].State.Waiting; waiting == nil || PodReady(waits) || waits.Status.Phase != corev1.PodPending {
-			t.Errorf("the other is %+v, want it Pending and its container waiting", waits.Status)
+			t.Errorf("the second is %+v, want it Pending and its container waiting", waits.Status)
 		}
 		return "", nil
 	})
@@ -214,7 +214,7 @@ func TestImagesThatDoNotExistAreWaitedFor(t *testing.T) {
 	}
 }
 
-// A deleted pod stays for its grace period and then goes.
+// A deleted pod terminates for its grace period and is then gone.
 func TestDeletesHonourTheGracePeriod(t *testing.T) {
 	l := Start(t, Options{Nodes: 1, Without: []string{Controller, Webhook, EverynodeScheduler}})
 	grace := int64(2)
@@ -250,7 +250,7 @@ func TestDeletesHonourTheGracePeriod(t *testing.T) {
 	err = Eventually(ctx, "the pod is gone", func(ctx context.Context) (string, error) {
 		pods, err := l.Client.CoreV1().Pods("default").List(ctx, metav1.ListOptions{})
 		if err != nil || len(pods.Items) > 0 {
-			return "it is there", err
+			return "it still exists", err
 		}
 		return "", nil
 	})
@@ -258,13 +258,13 @@ func TestDeletesHonourTheGracePeriod(t *testing.T) {
 		t.Fatal(err)
 	}
 	if took := time.Since(begun); took < time.Duration(grace)*time.Second {
-		t.Errorf("the pod went after %s, want at least its grace period of %d s", took, grace)
+		t.Errorf("the pod was gone after %s, want at least its grace period of %d s", took, grace)
 	}
 }
 
-// An immediate deletion whose client dies half-way leaves a pod that is marked and stays, until
-// its kubelet removes it.
-func TestDeletesThatDieHalfWayAreFinished(t *testing.T) {
+// An immediate deletion whose client disconnects half-way leaves a pod with a deletion timestamp,
+// until its kubelet removes it.
+func TestInterruptedDeletesAreFinished(t *testing.T) {
 	l := Start(t, Options{Nodes: 1, Without: []string{Controller, Webhook, EverynodeScheduler}})
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -291,15 +291,15 @@ func TestDeletesThatDieHalfWayAreFinished(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for i := range tries { // each client gives up a little later than the one before
+	for i := range tries { // each client disconnects a little later than the one before
 		short, cancel := context.WithTimeout(ctx, 500*time.Microsecond+time.Duration(i)*40*time.Microsecond)
 		_ = pods.Delete(short, fmt.Sprintf("halfway-%d", i), metav1.DeleteOptions{})
 		cancel()
 	}
 	if count, err := marked(ctx); err != nil || count == 0 {
-		t.Fatalf("%d deletes died half-way (%v): nothing is proven", count, err)
+		t.Fatalf("%d deletes were interrupted half-way (%v): the test proves nothing", count, err)
 	}
-	err := Eventually(ctx, "no pod is left half-way", func(ctx context.Context) (string, error) {
+	err := Eventually(ctx, "no pod is left terminating", func(ctx context.Context) (string, error) {
 		count, err := marked(ctx)
 		if err != nil || count > 0 {
 			return fmt.Sprintf("%d are", count), err
@@ -311,8 +311,8 @@ func TestDeletesThatDieHalfWayAreFinished(t *testing.T) {
 	}
 }
 
-// The command ends all its processes when it is asked to, and the kernel ends them when it is
-// killed.
+// The command ends all its processes on a signal, and the kernel ends them when it
+// is killed.
 func TestNoProcessOutlivesTheCommand(t *testing.T) {
 	here, err := os.Getwd()
 	if err != nil {
@@ -334,7 +334,7 @@ func TestNoProcessOutlivesTheCommand(t *testing.T) {
 			}
 			err := command.Wait()
 			if killed := signal == syscall.SIGKILL; (err != nil) != killed {
-				t.Errorf("the command ended with %v", err)
+				t.Errorf("the command exited with %v", err)
 			}
 			deadline := time.Now().Add(patience)
 			for name, pid := range pids {
@@ -349,7 +349,7 @@ func TestNoProcessOutlivesTheCommand(t *testing.T) {
 	}
 }
 
-// startCommand runs the lab's command and reads from its table which processes it started.
+// startCommand runs the lab's command, and reads its processes from the printed table.
 func startCommand(t *testing.T, binary, root string) (map[string]int, *exec.Cmd) {
 	t.Helper()
 	command := exec.Command(binary, "--nodes=1", "--dir="+filepath.Join(t.TempDir(), "lab"))
@@ -381,7 +381,7 @@ func startCommand(t *testing.T, binary, root string) (map[string]int, *exec.Cmd)
 	return pids, command
 }
 
-// alive says whether a process runs; one that is dead and only not yet collected does not.
+// alive reports whether a process runs; a zombie does not.
 func alive(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {

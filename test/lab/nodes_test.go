@@ -20,12 +20,12 @@ func TestLeaseDuration(t *testing.T) {
 	}
 }
 
-// What the node lifecycle controller writes when a lease expires is undone; a pod whose containers are not ready stays unready.
+// The conditions that the node lifecycle controller writes when a lease expires are reverted; a pod whose containers are not ready stays unready.
 func TestUnreadyPodsAreReadyAgain(t *testing.T) {
 	l := Start(t, Options{Nodes: 1, Without: []string{Controller, Webhook, EverynodeScheduler}})
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	names := []string{"broken", "ready"} // kwok sees what is written first first
+	names := []string{"broken", "ready"} // kwok processes writes in order
 	for _, name := range names {
 		pod := &corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{Name: name},

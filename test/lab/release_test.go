@@ -13,8 +13,8 @@ import (
 	"github.com/everynode/everynode/test/race"
 )
 
-// A program of another release is not given what it would end on.
-func TestArgumentsThatAProgramUnderstands(t *testing.T) {
+// A program of another release gets no arguments that it does not know.
+func TestArgumentsThatAProgramKnows(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "program")
 	help := "#!/bin/sh\ncat >&2 <<'.'\nUsage of program:\n  -workloads string\n    \tkinds to serve, see --placement-of-old\n  -leader-elect\n      --config string\n.\nexit 2\n"
 	if err := os.WriteFile(program, []byte(help), 0o755); err != nil {
@@ -28,15 +28,15 @@ func TestArgumentsThatAProgramUnderstands(t *testing.T) {
 		t.Errorf("arguments (-want, +got):\n%s", diff)
 	}
 	if _, err := understood(filepath.Join(t.TempDir(), "nothing"), nil); err == nil {
-		t.Error("a program that is not there understands everything")
+		t.Error("no error for a program that does not exist")
 	}
 }
 
-// A release that is not whole is refused, and one is what was left in its folder.
+// An incomplete release is refused; a complete one has the files of its folder.
 func TestReadRelease(t *testing.T) {
 	dir := t.TempDir()
 	if _, err := ReadRelease(dir); err == nil {
-		t.Error("an empty folder is a release")
+		t.Error("an empty folder is accepted as a release")
 	}
 	for _, file := range []string{"install-selfmanaged.yaml", "variants/apps.yaml", "variants/policy.yaml", "variants/primary.yaml"} {
 		path := filepath.Join(dir, "deploy", file)

@@ -13,7 +13,7 @@ import (
 func Eventually(ctx context.Context, what string, missing func(context.Context) (string, error)) error {
 	tick := time.NewTicker(conditionPoll)
 	defer tick.Stop()
-	last := "nothing was asked"
+	last := "not checked"
 	for {
 		answer, err := missing(ctx)
 		switch {

@@ -66,7 +66,7 @@ func (c *Cluster) Watch(kinds ...schema.GroupVersionKind) *Witness {
 		for event := range events.ResultChan() {
 			if pod, ok := event.Object.(*corev1.Pod); ok {
 				w.note(event.Type, pod)
-			} else if !w.ended.Load() { // after Stop the last event is cut short
+			} else if !w.ended.Load() { // after Stop the last event may be incomplete
 				w.fail("the watch ended: %v", event.Object)
 			}
 		}
@@ -81,7 +81,7 @@ func (w *Witness) note(event watch.EventType, pod *corev1.Pod) {
 	uid := string(pod.UID)
 	delete(w.bound[w.placeOf[uid]], uid) // it may have lost its owner
 	owner, ours := daemon.OwnedByDaemon(pod)
-	if !ours || !w.minds(owner) {
+	if !ours || !w.observes(owner) {
 		return
 	}
 	w.noteDeed(event, owner.UID, pod)
@@ -111,8 +111,8 @@ func (w *Witness) note(event watch.EventType, pod *corev1.Pod) {
 	}
 }
 
-// minds reports whether the witness observes the pods of an owner.
-func (w *Witness) minds(owner *metav1.OwnerReference) bool {
+// observes reports whether the witness observes the pods of an owner.
+func (w *Witness) observes(owner *metav1.OwnerReference) bool {
 	return len(w.kinds) == 0 || slices.Contains(w.kinds, schema.FromAPIVersionAndKind(owner.APIVersion, owner.Kind))
 }
 

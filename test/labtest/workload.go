@@ -64,7 +64,7 @@ func (c *Cluster) DeleteWorkload(w *Workload) {
 	c.Must(c.Delete(c.T.Context(), w.object(), client.PropagationPolicy(metav1.DeletePropagationForeground)))
 	c.Eventually("DaemonSet "+w.Name+" is gone", func(ctx context.Context) (string, error) {
 		if err := c.Get(ctx, client.ObjectKeyFromObject(w.object()), w.object()); !apierrors.IsNotFound(err) {
-			return "it is there", err
+			return "it still exists", err
 		}
 		return "", nil
 	})
@@ -92,7 +92,7 @@ func (c *Cluster) ChangeWorkload(w *Workload, mutate func(*v1alpha1.DaemonSet)) 
 	c.Must(w.take(object))
 }
 
-// WaitForWorkload waits until a condition holds for a workload's status of its present generation.
+// WaitForWorkload waits until a condition holds for a workload's status of its current generation.
 func (c *Cluster) WaitForWorkload(w *Workload, what string, holds func(*v1alpha1.DaemonSetStatus) bool) {
 	c.T.Helper()
 	c.Eventually("the status of "+w.Name+" shows "+what, func(ctx context.Context) (string, error) {

@@ -18,7 +18,7 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// denyOn is a policy that denies the pods of one DaemonSet for one node.
+// denyOn returns a policy that denies the pods of one DaemonSet for one node.
 func denyOn(namespace, daemon, node string) (*admissionregistrationv1.ValidatingAdmissionPolicy, *admissionregistrationv1.ValidatingAdmissionPolicyBinding) {
 	fail, name := admissionregistrationv1.Fail, "not-on-"+node+"-"+namespace
 	policy := &admissionregistrationv1.ValidatingAdmissionPolicy{
@@ -46,7 +46,7 @@ func denyOn(namespace, daemon, node string) (*admissionregistrationv1.Validating
 	return policy, binding
 }
 
-// A policy denies one node's pod, again and again: a healthy node's lost pod is replaced before that node is asked for once more.
+// A policy denies one node's pod repeatedly: the lost pod of a healthy node is replaced before the denied one is retried.
 func policyOfOneNode(c *labtest.Cluster) {
 	for _, kind := range bothKinds {
 		namespace := makeNamespace(c, "denied", kind, nil)
@@ -56,7 +56,7 @@ func policyOfOneNode(c *labtest.Cluster) {
 			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "denied-" + lab.NodeName(0) + "-probe"}}
 			pod.Spec.Containers = []corev1.Container{{Name: "main", Image: "example.com/probe"}}
 			if err := c.Create(ctx, pod, client.DryRunAll); err == nil || !strings.Contains(err.Error(), "not on") {
-				return fmt.Sprintf("it says %v", err), nil
+				return fmt.Sprintf("the error is %v", err), nil
 			}
 			return "", nil
 		})
@@ -64,7 +64,7 @@ func policyOfOneNode(c *labtest.Cluster) {
 		others := []string{lab.NodeName(1), lab.NodeName(2)}
 		c.WaitForPods(w, others...)
 		degraded(c, w, "not on "+lab.NodeName(0), 1)
-		time.Sleep(8 * time.Second) // so that the denied node is to wait for 4 or 8 s: a daemon that waited with it would be seen
+		time.Sleep(8 * time.Second) // the denied node then has to wait for 4 or 8 s: a daemon that waited with it would be noticed
 		pod := c.WaitForPods(w, others...)[lab.NodeName(1)]
 		lost := metav1.Now()
 		c.Must(c.Delete(c.T.Context(), &pod, client.GracePeriodSeconds(0)))
@@ -75,8 +75,8 @@ func policyOfOneNode(c *labtest.Cluster) {
 	}
 }
 
-// A selector that asks for a label of the controller's, which apps/v1 takes, and everynode.dev took once: nothing is made, and the
-// DaemonSet says what to do.
+// A selector that requires a label of the controller, which apps/v1 accepts, and everynode.dev formerly did: nothing is created, and
+// the DaemonSet reports what to do.
 func selectorOfOurLabels(c *labtest.Cluster) {
 	w := c.MakeWorkload(labtest.Apps, labtest.DaemonSet("ours", onFirst, func(set *v1alpha1.DaemonSet) {
 		set.Spec.Selector.MatchLabels[appsv1.ControllerRevisionHashLabelKey] = "mine"
@@ -90,11 +90,11 @@ func selectorOfOurLabels(c *labtest.Cluster) {
 	c.Must(c.List(c.T.Context(), &records, client.InNamespace(w.Namespace), client.MatchingLabels{"app": w.Name}))
 	c.Must(c.ReadWorkload(c.T.Context(), w))
 	if len(pods.Items) > 0 || len(records.Items) > 0 || w.Status.CollisionCount != nil {
-		c.T.Errorf("%d pods, %d ControllerRevisions, collisionCount %v; want nothing made", len(pods.Items), len(records.Items), w.Status.CollisionCount)
+		c.T.Errorf("%d pods, %d ControllerRevisions, collisionCount %v; want none", len(pods.Items), len(records.Items), w.Status.CollisionCount)
 	}
 }
 
-// A node fails each pod as soon as it is ready, as one does that shuts down: few are made, with growing pauses.
+// A node fails each pod as soon as it is ready, as a node does that shuts down: few pods are created, at growing intervals.
 func endsSoon(c *labtest.Cluster) {
 	const span = 20 * time.Second
 	for _, kind := range bothKinds {
@@ -113,9 +113,9 @@ func endsSoon(c *labtest.Cluster) {
 				}
 			}
 		}
-		// At once, and after 1, 2, 4 and 8 s.
+		// Immediately, and after 1, 2, 4 and 8 s.
 		if len(ended) < 2 || len(ended) > 6 {
-			c.T.Errorf("%s: %d pods ended in %s, want at most 6", kind.Group, len(ended), span)
+			c.T.Errorf("%s: %d pods failed in %s, want at most 6", kind.Group, len(ended), span)
 		}
 	}
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// A PodDisruptionBudget that the disruption controller cannot compute for pods of a DaemonSet is said by condition and
-// event, and corrected: then evictions are allowed, and nothing of it is left.
+// A PodDisruptionBudget that the disruption controller cannot compute for pods of a DaemonSet is reported by a condition and
+// an event. Once it is corrected, evictions are allowed and the condition is removed.
 func budgetNotComputable(c *labtest.Cluster) {
 	for _, kind := range bothKinds {
 		namespace := makeNamespace(c, "budget", kind, nil)
@@ -34,11 +34,11 @@ func budgetNotComputable(c *labtest.Cluster) {
 			budget.Spec.MaxUnavailable, budget.Spec.MinAvailable = nil, &minAvailable
 			c.Must(c.Patch(c.T.Context(), budget, client.MergeFrom(before)))
 		}
-		budgetSaid(c, guarded, "maxUnavailable")
+		waitForBudget(c, guarded, "maxUnavailable")
 		change(intstr.FromString("50%"))
-		budgetSaid(c, guarded, "a percentage as minAvailable")
+		waitForBudget(c, guarded, "a percentage as minAvailable")
 		change(intstr.FromInt32(0))
-		budgetSaid(c, guarded, "")
+		waitForBudget(c, guarded, "")
 		c.Eventually("the corrected budget allows an eviction", func(ctx context.Context) (string, error) {
 			err := c.Get(ctx, client.ObjectKeyFromObject(budget), budget)
 			if budget.Status.DisruptionsAllowed == 0 {
@@ -47,15 +47,15 @@ func budgetNotComputable(c *labtest.Cluster) {
 			return "", err
 		})
 		change(intstr.FromString("50%"))
-		budgetSaid(c, guarded, "a percentage as minAvailable")
+		waitForBudget(c, guarded, "a percentage as minAvailable")
 		c.Must(c.Delete(c.T.Context(), budget))
-		budgetSaid(c, guarded, "")
+		waitForBudget(c, guarded, "")
 		checkBudgetEvents(c, guarded, other)
 	}
 }
 
-// budgetSaid waits until the condition DisruptionBudget says something, or is gone.
-func budgetSaid(c *labtest.Cluster, w *labtest.Workload, text string) {
+// waitForBudget waits until the condition DisruptionBudget has a message, or is removed.
+func waitForBudget(c *labtest.Cluster, w *labtest.Workload, text string) {
 	c.T.Helper()
 	const head = "PodDisruptionBudget guard allows no evictions: "
 	c.WaitForWorkload(w, fmt.Sprintf("the condition DisruptionBudget with %q", text), func(status *v1alpha1.DaemonSetStatus) bool {
@@ -68,8 +68,8 @@ func budgetSaid(c *labtest.Cluster, w *labtest.Workload, text string) {
 	})
 }
 
-// checkBudgetEvents counts the events: one each time the condition said something else, none of a daemon that the budget does
-// not select.
+// checkBudgetEvents counts the events: one for each change of the condition, and none for a daemon that the budget
+// does not select.
 func checkBudgetEvents(c *labtest.Cluster, guarded, other *labtest.Workload) {
 	c.T.Helper()
 	c.Eventually("each problem with the budget of "+guarded.Namespace+" has its event", func(ctx context.Context) (string, error) {
@@ -81,7 +81,7 @@ func checkBudgetEvents(c *labtest.Cluster, guarded, other *labtest.Workload) {
 		for i := range events.Items {
 			if event := &events.Items[i]; event.Reason == daemon.ReasonBudgetNotComputable {
 				if event.InvolvedObject.UID == other.UID {
-					c.T.Errorf("the budget does not select %s, and an event of it says: %s", other.Name, event.Message)
+					c.T.Errorf("the budget does not select %s, which has the event: %s", other.Name, event.Message)
 				}
 				told[event.Message]++
 			}

@@ -18,8 +18,8 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// Every pod that a burst creates and that a rollout deletes is named in an event of its DaemonSet, in either kind,
-// at a fraction of a write for a pod.
+// Every pod that a burst creates and that a rollout deletes is named in an event of its DaemonSet, for both kinds,
+// at a fraction of a write for each pod.
 func TestEventsNameEveryPod(t *testing.T) {
 	const many = 50
 	c := labtest.Start(t, lab.Options{Nodes: many, Workloads: lab.WorkloadsBoth})
@@ -39,19 +39,19 @@ func TestEventsNameEveryPod(t *testing.T) {
 		deeds := c.Since(witness, mark)
 		c.Eventually("every pod is named", func(ctx context.Context) (string, error) { return unnamed(ctx, c, w, deeds) })
 		if len(deeds) != 3*many {
-			t.Errorf("%s: %d pods were made or deleted, want %d", kind, len(deeds), 3*many)
+			t.Errorf("%s: %d pods were created or deleted, want %d", kind, len(deeds), 3*many)
 		}
 		writes := eventWrites(c) - before
-		t.Logf("%s: %d writes of events for %d pods made or deleted", kind, writes, len(deeds))
+		t.Logf("%s: %d writes of events for %d pods created or deleted", kind, writes, len(deeds))
 		if writes > len(deeds)/2 {
-			t.Errorf("%s: %d writes of events for %d pods made or deleted, want half as many at most", kind, writes, len(deeds))
+			t.Errorf("%s: %d writes of events for %d pods created or deleted, want at most half as many", kind, writes, len(deeds))
 		}
 	}
 	c.Verdict(witness, 4*many)
 	c.NothingForbidden()
 }
 
-// unnamed says which pod is not told of in the events of a DaemonSet.
+// unnamed returns a pod that no event of a DaemonSet names.
 func unnamed(ctx context.Context, c *labtest.Cluster, w *labtest.Workload, deeds []labtest.Deed) (string, error) {
 	var events corev1.EventList
 	if err := c.List(ctx, &events, client.InNamespace(w.Namespace)); err != nil {
@@ -72,7 +72,7 @@ func unnamed(ctx context.Context, c *labtest.Cluster, w *labtest.Workload, deeds
 	return "", nil
 }
 
-// eventWrites is how many events the API server was asked to write so far, by its own count.
+// eventWrites returns the number of write requests for events so far, by the API server's own count.
 func eventWrites(c *labtest.Cluster) (writes int) {
 	c.T.Helper()
 	metrics, err := c.API.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(c.T.Context())

@@ -22,7 +22,7 @@ import (
 
 const historyNodes = 2
 
-// Images that tests give daemons, in this order; each makes a template of its own.
+// Images of the daemons' templates, in this order; each gives another revision.
 const (
 	firstImage  = "example.com/first"
 	secondImage = "example.com/second"
@@ -32,20 +32,20 @@ const (
 func TestHistory(t *testing.T) {
 	cluster := labtest.Start(t, lab.Options{Nodes: historyNodes})
 	for name, test := range map[string]func(*labtest.Cluster){
-		"numbers go up, and a template that comes back gets the highest": historyNumbers,
-		"the oldest go beyond the limit":                                 historyLimit,
-		"what a pod has is kept":                                         historyKeepsWhatPodsHave,
-		"a record that was deleted is recreated":                         historyMadeAnew,
-		"orphans are adopted":                                            historyAdopted,
-		"a name that is taken does not stop pods":                        historyNameTaken,
-		"deletion takes the history":                                     historyDeleted,
+		"numbers increase, and a restored template gets the highest": historyNumbers,
+		"the oldest are deleted beyond the limit":                    historyLimit,
+		"a pod's revision is kept":                                   historyKeepsWhatPodsHave,
+		"a record that was deleted is recreated":                     historyMadeAnew,
+		"orphans are adopted":                                        historyAdopted,
+		"a taken name does not stop pods":                            historyNameTaken,
+		"deletion removes the history":                               historyDeleted,
 	} {
 		t.Run(name, func(t *testing.T) { test(cluster.With(t)) })
 	}
 	cluster.NothingForbidden()
 }
 
-// historical is a daemon of the first image.
+// historical creates a daemon with the first image.
 func historical(name string, mutators ...func(*v1alpha1.DaemonSet)) *v1alpha1.DaemonSet {
 	first := func(set *v1alpha1.DaemonSet) { set.Spec.Template.Spec.Containers[0].Image = firstImage }
 	return labtest.DaemonSet(name, append(mutators, first)...)
@@ -55,12 +55,12 @@ func historyLimitOf(limit int32) func(*v1alpha1.DaemonSet) {
 	return func(set *v1alpha1.DaemonSet) { set.Spec.RevisionHistoryLimit = &limit }
 }
 
-// onNoNode is for tests that want no pods.
+// onNoNode makes no node eligible, for tests without pods.
 func onNoNode(set *v1alpha1.DaemonSet) {
 	set.Spec.Template.Spec.NodeSelector = map[string]string{"no": "node"}
 }
 
-// revisionsOf are the ControllerRevisions of a name that begins with the daemon's, by number.
+// revisionsOf returns the ControllerRevisions whose names begin with the daemon's, by number.
 func revisionsOf(ctx context.Context, c *labtest.Cluster, set *v1alpha1.DaemonSet) ([]appsv1.ControllerRevision, error) {
 	var list appsv1.ControllerRevisionList
 	if err := c.List(ctx, &list, client.InNamespace(set.Namespace)); err != nil {
@@ -71,8 +71,8 @@ func revisionsOf(ctx context.Context, c *labtest.Cluster, set *v1alpha1.DaemonSe
 	return found, nil
 }
 
-// waitForHistory waits until a daemon's history is as wanted, "<number> <image>" from the oldest
-// on, and gives it.
+// waitForHistory waits until a daemon has the given history, "<number> <image>" from the oldest
+// on, and returns it.
 func waitForHistory(c *labtest.Cluster, set *v1alpha1.DaemonSet, want ...string) []appsv1.ControllerRevision {
 	c.T.Helper()
 	var found []appsv1.ControllerRevision
@@ -109,10 +109,10 @@ func historyNumbers(c *labtest.Cluster) {
 	for _, object := range waitForHistory(c, set, "1 "+firstImage, "2 "+secondImage, "3 "+thirdImage) {
 		content := daemon.ContentsOf(object.Data.Raw).For(daemon.Everynode)
 		if content != object.Labels[appsv1.ControllerRevisionHashLabelKey] || object.Name != "numbers-"+content || object.Labels["app"] != "numbers" {
-			c.T.Errorf("%s has labels %v and holds template %s", object.Name, object.Labels, content)
+			c.T.Errorf("%s has labels %v and the template %s", object.Name, object.Labels, content)
 		}
 		if owner := metav1.GetControllerOf(&object); owner.BlockOwnerDeletion == nil || !*owner.BlockOwnerDeletion {
-			c.T.Errorf("%s does not hold up a deletion in the foreground", object.Name)
+			c.T.Errorf("%s does not block a deletion in the foreground", object.Name)
 		}
 	}
 	setImage(c, set, firstImage)
@@ -120,12 +120,12 @@ func historyNumbers(c *labtest.Cluster) {
 	if again.UID != recorded.UID {
 		c.T.Errorf("number 4 is ControllerRevision %s, want number 1's %s", again.Name, recorded.Name)
 	}
-	// What a user sees.
+	// The output of kubectl.
 	out, _, err := c.Kubectl(c.T.Context(), "", "get", "controllerrevisions", "--namespace="+set.Namespace, "--selector=app=numbers", "--sort-by=.revision")
 	c.Must(err)
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	if fields := strings.Fields(lines[len(lines)-1]); len(lines) != 4 || fields[0] != again.Name || fields[1] != "daemonset.everynode.dev/numbers" || fields[2] != "4" {
-		c.T.Errorf("kubectl get controllerrevisions shows\n%s", out)
+		c.T.Errorf("kubectl get controllerrevisions prints\n%s", out)
 	}
 }
 
@@ -154,7 +154,7 @@ func historyKeepsWhatPodsHave(c *labtest.Cluster) {
 	setImage(c, set, secondImage)
 	waitForHistory(c, set, "1 "+firstImage, "2 "+secondImage)
 	setImage(c, set, thirdImage)
-	waitForHistory(c, set, "1 "+firstImage, "3 "+thirdImage) // no pod was ever of the second
+	waitForHistory(c, set, "1 "+firstImage, "3 "+thirdImage) // no pod ever had the second
 	left := len(pods)
 	for _, pod := range pods {
 		c.Must(c.Delete(c.T.Context(), &corev1.Pod{ObjectMeta: pod.ObjectMeta}))
@@ -193,9 +193,9 @@ func historyAdopted(c *labtest.Cluster) {
 	setImage(c, set, secondImage)
 	before := waitForHistory(c, set, "1 "+firstImage, "2 "+secondImage)
 	c.Must(c.Delete(c.T.Context(), set, client.PropagationPolicy(metav1.DeletePropagationOrphan)))
-	c.Eventually("the daemon is gone and they are orphans", func(ctx context.Context) (string, error) {
+	c.Eventually("the daemon is deleted and its ControllerRevisions are orphans", func(ctx context.Context) (string, error) {
 		if err := c.Get(ctx, client.ObjectKeyFromObject(set), set.DeepCopy()); !apierrors.IsNotFound(err) {
-			return "it is there", err
+			return "it still exists", err
 		}
 		found, err := revisionsOf(ctx, c, set)
 		if err != nil || len(found) != 2 || len(found[0].OwnerReferences)+len(found[1].OwnerReferences) > 0 {
@@ -238,7 +238,7 @@ func historyDeleted(c *labtest.Cluster) {
 		waitForHistory(c, set)
 		c.Eventually("the daemon is gone", func(ctx context.Context) (string, error) {
 			if err := c.Get(ctx, client.ObjectKeyFromObject(set), set); !apierrors.IsNotFound(err) {
-				return "it is there", err
+				return "it still exists", err
 			}
 			return "", nil
 		})

@@ -1,5 +1,5 @@
-// Package lifecycle tests on a real control plane what a DaemonSet promises: nodes that come, go
-// and change, pods that end, are too many or belong to somebody else, and deletion.
+// Package lifecycle tests the contract of a DaemonSet on a real control plane: nodes that join,
+// leave and change, pods that end, are in excess or have another owner, and deletion.
 package lifecycle
 
 import (
@@ -26,8 +26,8 @@ import (
 
 const nodes = 3
 
-// One lab serves all: each test uses its own daemons, and nodes that it adds itself when it
-// changes nodes, which the others' daemons leave alone by the label role.
+// All tests share a lab. Each has its own daemons, and tests that change nodes
+// add their own, which the label role excludes for other daemons.
 func TestLifecycle(t *testing.T) {
 	cluster := labtest.Start(t, lab.Options{Nodes: nodes, Workloads: lab.WorkloadsBoth})
 	witness := cluster.Watch()
@@ -40,27 +40,27 @@ func TestLifecycle(t *testing.T) {
 		{"a node that is not ready keeps its pod", nodeNotReady},
 		{"a deleted pod is replaced", podDeleted},
 		{"lower priority makes room, higher does not", preemption},
-		{"an excess pod waits, says why, and is removed", excessPod},
-		{"a foreign pod keeps its name until it goes", nameTaken},
+		{"an excess pod waits, with the reason, and is removed", excessPod},
+		{"another owner's pod keeps its name until it is deleted", nameTaken},
 		{"a name vanishes with its pod", namesVanish},
 		{"a claim outlives its pod", ephemeralVolume},
 		{"orphans are adopted without a restart", adoption},
 		{"a relabelled pod is released and replaced", release},
 		{"a DaemonSet recreated never overlaps with the former", recreated},
-		{"deletion in the background takes the pods", deleteBackground},
-		{"deletion in the foreground takes the pods first", deleteForeground},
-		{"deletion that orphans leaves the pods", deleteOrphan},
+		{"deletion in the background deletes the pods", deleteBackground},
+		{"deletion in the foreground deletes the pods first", deleteForeground},
+		{"deletion with orphaning keeps the pods", deleteOrphan},
 		{"availability waits for minReadySeconds", minReadySeconds},
-		{"a pod the API server refuses is said so", podRefused},
-		{"a quota that is raised lets all pods in at once", quotaExhausted},
-		{"Pod Security lets pods in when the namespace does", podSecurity},
-		{"a budget that cannot be computed is said so, and corrected", budgetNotComputable},
-		{"a namespace that goes takes its daemon along", namespaceDeleted},
+		{"a refusal by the API server is reported", podRefused},
+		{"a raised quota admits all pods at once", quotaExhausted},
+		{"Pod Security admits pods when the namespace permits them", podSecurity},
+		{"a budget that cannot be computed is reported, and corrected", budgetNotComputable},
+		{"a deleted namespace deletes its daemon", namespaceDeleted},
 		{"a policy that denies one node's pod delays no other", policyOfOneNode},
-		{"a selector of the controller's own labels makes nothing", selectorOfOurLabels},
-		{"a node that ends each pod soon gets few", endsSoon},
-		{"a template that names a node runs there alone", templateNamesNode},
-		{"a template that is wrong is said so, and corrected", templateInvalid},
+		{"a selector of the controller's own labels creates nothing", selectorOfOurLabels},
+		{"a node that fails each pod soon gets few", endsSoon},
+		{"a template that names a node runs only there", templateNamesNode},
+		{"an invalid template is reported, and corrected", templateInvalid},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(cluster.With(t)) })
 	}
@@ -68,14 +68,14 @@ func TestLifecycle(t *testing.T) {
 	cluster.NothingForbidden()
 }
 
-// onRole keeps a daemon to nodes of a role of the test's own.
+// onRole restricts a daemon to nodes with a role of the test.
 func onRole(role string) func(*v1alpha1.DaemonSet) {
 	return func(set *v1alpha1.DaemonSet) {
 		set.Spec.Template.Spec.NodeSelector = map[string]string{"role": role}
 	}
 }
 
-// onFirst keeps a daemon to the nodes that the lab starts with and no test changes.
+// onFirst restricts a daemon to the initial nodes of the lab, which no test changes.
 func onFirst(set *v1alpha1.DaemonSet) {
 	set.Spec.Template.Spec.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{
 		RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{
@@ -100,16 +100,16 @@ func nodesJoinAndLeave(c *labtest.Cluster) {
 	addNode(c, "join-2", "join")
 	before := c.WaitForPods(set, "join-1", "join-2")["join-1"]
 	if got := before.Annotations[v1alpha1.NodeUIDAnnotation]; got != string(first.UID) {
-		c.T.Errorf("the pod was made for node incarnation %q, want %q", got, first.UID)
+		c.T.Errorf("the pod was created for node incarnation %q, want %q", got, first.UID)
 	}
 
 	c.Must(c.DeleteNode(c.T.Context(), "join-2"))
 	c.WaitForPods(set, "join-1")
 
-	// The same name again, before anybody may have cleaned up: another incarnation, another pod.
+	// The same name again, before the old pods may have been cleaned up: another incarnation gets another pod.
 	c.Must(c.DeleteNode(c.T.Context(), "join-1"))
 	second := addNode(c, "join-1", "join")
-	c.Eventually("the new incarnation has a pod of its own", func(ctx context.Context) (string, error) {
+	c.Eventually("the new incarnation has its own pod", func(ctx context.Context) (string, error) {
 		pods, err := c.PodsOf(ctx, set)
 		if err != nil || len(pods) != 1 {
 			return fmt.Sprintf("%d pods", len(pods)), err
@@ -178,7 +178,7 @@ func podDeleted(c *labtest.Cluster) {
 	c.Must(c.Delete(c.T.Context(), &pod))
 	waitUntilGone(c, &pod)
 	if again := c.WaitForPods(set, labtest.NodeNames(nodes)...)[lab.NodeName(1)]; again.Name == pod.Name {
-		c.T.Errorf("pod %s is followed by one of its name", pod.Name)
+		c.T.Errorf("the successor of pod %s has the same name", pod.Name)
 	}
 }
 
@@ -196,7 +196,7 @@ func preemption(c *labtest.Cluster) {
 		set.Spec.Template.Spec.Containers[0].Resources.Requests = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1")}
 	})
 	c.Make(set)
-	c.Eventually("one pod preempts, the other waits and says why", func(ctx context.Context) (string, error) {
+	c.Eventually("one pod preempts, the other waits and has the reason", func(ctx context.Context) (string, error) {
 		pods, err := c.PodsOf(ctx, set)
 		if err != nil || len(pods) != 2 {
 			return fmt.Sprintf("%d pods", len(pods)), err
@@ -214,11 +214,11 @@ func preemption(c *labtest.Cluster) {
 	})
 	var victim corev1.Pod
 	if err := c.Get(c.T.Context(), client.ObjectKeyFromObject(filler("full-below", "")), &victim); !apierrors.IsNotFound(err) {
-		c.T.Errorf("the lower-priority pod is still there (%v), want it preempted", err)
+		c.T.Errorf("the lower-priority pod still exists (%v), want it preempted", err)
 	}
 }
 
-// filler is a pod that takes a whole node; kube-scheduler has nothing to do with it.
+// filler returns a pod that takes a whole node, without kube-scheduler.
 func filler(node, class string) *corev1.Pod {
 	no := int64(0)
 	return &corev1.Pod{
@@ -233,7 +233,7 @@ func filler(node, class string) *corev1.Pod {
 	}
 }
 
-// waitsFor says whether a pod is Pending with a message that contains text.
+// waitsFor reports whether a pod is Pending with a message that contains text.
 func waitsFor(pod *corev1.Pod, text string) bool {
 	for _, condition := range pod.Status.Conditions {
 		if condition.Type == corev1.PodScheduled && condition.Status == corev1.ConditionFalse {
@@ -250,7 +250,7 @@ func excessPod(c *labtest.Cluster) {
 	c.Must(c.Component(lab.Controller).Stop(c.T.Context()))
 	twin := twinOf(c, set, &first, "excess-by-hand")
 	c.Make(twin)
-	c.Eventually("the second pod waits and says why", func(ctx context.Context) (string, error) {
+	c.Eventually("the second pod waits and has the reason", func(ctx context.Context) (string, error) {
 		if err := c.Get(ctx, client.ObjectKeyFromObject(twin), twin); err != nil {
 			return "", err
 		}
@@ -262,12 +262,12 @@ func excessPod(c *labtest.Cluster) {
 	c.Must(c.Component(lab.Controller).Restart(c.T.Context()))
 	after := c.WaitForPods(set, labtest.NodeNames(nodes)...)[lab.NodeName(2)]
 	if after.UID != first.UID {
-		c.T.Errorf("pod %s stands, want the first one, %s", after.Name, first.Name)
+		c.T.Errorf("pod %s is bound, want the first one, %s", after.Name, first.Name)
 	}
 	c.WaitForEvent(set, "SuccessfulDelete", "has pod "+first.Name+" already")
 }
 
-// twinOf is a hand-made pod of a daemon for the node that pod is on.
+// twinOf returns another pod of a daemon for the node of a pod.
 func twinOf(c *labtest.Cluster, set *v1alpha1.DaemonSet, pod *corev1.Pod, name string) *corev1.Pod {
 	c.T.Helper()
 	twin := &corev1.Pod{
@@ -314,18 +314,18 @@ func release(c *labtest.Cluster) {
 		return "", nil
 	})
 	if again := c.WaitForPods(set, labtest.NodeNames(nodes)...)[lab.NodeName(1)]; again.UID == pod.UID {
-		c.T.Error("the pod is the daemon's still")
+		c.T.Error("the daemon still owns the pod")
 	}
 	var released corev1.Pod
 	c.Must(c.Get(c.T.Context(), client.ObjectKeyFromObject(&pod), &released))
 	if released.UID != pod.UID || released.DeletionTimestamp != nil || len(released.OwnerReferences) > 0 {
-		c.T.Errorf("the released pod is %+v, want it to live on by itself", released.ObjectMeta)
+		c.T.Errorf("the released pod is %+v, want it to keep running without an owner", released.ObjectMeta)
 	}
 	c.Must(c.Delete(c.T.Context(), &released))
 }
 
-// A DaemonSet that is deleted and recreated under its name never has two pods on a node: the
-// former one's pods go first (k/k#131684).
+// A DaemonSet that is deleted and recreated under its name never has two pods on a node: the pods of
+// the former one are deleted first (k/k#131684).
 func recreated(c *labtest.Cluster) {
 	grace := int64(1)
 	slow := func(set *v1alpha1.DaemonSet) { set.Spec.Template.Spec.TerminationGracePeriodSeconds = &grace }
@@ -338,7 +338,7 @@ func recreated(c *labtest.Cluster) {
 	c.Must(c.Delete(c.T.Context(), set, client.PropagationPolicy(metav1.DeletePropagationBackground)))
 	again := labtest.DaemonSet("recreated", onFirst, slow)
 	c.Make(again)
-	former, successors := map[string]string{}, 0 // the former daemon's pods that are there, by node
+	former, successors := map[string]string{}, 0 // the former daemon's pods that exist, by node
 	for successors < nodes {
 		event, more := <-watching.ResultChan()
 		pod, ok := event.Object.(*corev1.Pod)
@@ -364,7 +364,7 @@ func waitUntilGone(c *labtest.Cluster, object client.Object) {
 	c.T.Helper()
 	c.Eventually(object.GetName()+" is gone", func(ctx context.Context) (string, error) {
 		if err := c.Get(ctx, client.ObjectKeyFromObject(object), object); !apierrors.IsNotFound(err) {
-			return "it is there", err
+			return "it still exists", err
 		}
 		return "", nil
 	})
@@ -397,7 +397,7 @@ func deleteOrphan(c *labtest.Cluster) {
 		var orphan corev1.Pod
 		c.Must(c.Get(c.T.Context(), client.ObjectKeyFromObject(&pod), &orphan))
 		if orphan.UID != pod.UID || orphan.DeletionTimestamp != nil || len(orphan.OwnerReferences) > 0 {
-			c.T.Errorf("the pod on %s is not the orphan of before: %+v", node, orphan.ObjectMeta)
+			c.T.Errorf("the pod on %s is not the orphan: %+v", node, orphan.ObjectMeta)
 		}
 		c.Must(c.Delete(c.T.Context(), &orphan))
 	}
@@ -410,7 +410,7 @@ func minReadySeconds(c *labtest.Cluster) {
 	pods := c.WaitForPods(set, labtest.NodeNames(nodes)...)
 	c.WaitForStatus(set, func(status *v1alpha1.DaemonSetStatus) bool { return status.NumberReady == nodes })
 	if set.Status.NumberAvailable == nodes {
-		c.T.Error("every pod is available as soon as it is ready, want minReadySeconds to count")
+		c.T.Error("every pod is available as soon as it is ready, want it available after minReadySeconds")
 	}
 	c.WaitForStatus(set, func(status *v1alpha1.DaemonSetStatus) bool { return status.NumberAvailable == nodes })
 	for _, pod := range pods {
@@ -433,7 +433,7 @@ func podRefused(c *labtest.Cluster) {
 		return degraded != nil && degraded.Status == metav1.ConditionTrue && strings.Contains(degraded.Message, "no-such-class") &&
 			meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionStalled)
 	})
-	// Once the cause is gone it comes right by itself.
+	// Once the cause is gone, the DaemonSet recovers by itself.
 	c.Make(&schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{Name: "no-such-class"}, Value: 5})
 	c.WaitForPods(set, labtest.NodeNames(nodes)...)
 	c.WaitForStatus(set, func(status *v1alpha1.DaemonSetStatus) bool {

@@ -17,11 +17,11 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// kinds are those that the lab serves.
+// kinds are the kinds that the lab serves.
 var kinds = []schema.GroupVersionKind{labtest.Everynode, labtest.Apps}
 
-// namesVanish: no pod has the name of one that was there before, neither when it is deleted, nor when it was deleted while no
-// controller ran, nor when its DaemonSet is created again.
+// namesVanish: no pod has the name of an earlier one, neither after a deletion, nor after one while no
+// controller ran, nor when its DaemonSet is recreated.
 func namesVanish(c *labtest.Cluster) {
 	names := map[string]bool{}
 	for _, kind := range kinds {
@@ -48,12 +48,12 @@ func namesVanish(c *labtest.Cluster) {
 			pod = follow("deleted without a controller", w)
 		}
 		c.DeleteWorkload(w)
-		follow("of a DaemonSet that was created again", c.MakeWorkload(kind, labtest.DaemonSet("vanishing", onFirst)))
+		follow("of a recreated DaemonSet", c.MakeWorkload(kind, labtest.DaemonSet("vanishing", onFirst)))
 	}
 }
 
-// nameTaken: whoever has the name that a pod needs keeps it, and the pod gets the spare one. When both are taken, event and
-// condition name it.
+// nameTaken: an object with the name that a pod needs keeps it, and the pod gets the alternative name. When both are taken, the event
+// and the condition name it.
 func nameTaken(c *labtest.Cluster) {
 	set := labtest.DaemonSet("taken", onFirst)
 	c.Make(set)
@@ -79,12 +79,12 @@ func nameTaken(c *labtest.Cluster) {
 	}
 	var still corev1.Pod
 	if err := c.Get(c.T.Context(), client.ObjectKeyFromObject(first), &still); err != nil || still.UID != first.UID {
-		c.T.Errorf("the foreign pod was touched: %v", err)
+		c.T.Errorf("the other owner's pod was changed: %v", err)
 	}
 }
 
-// ephemeralVolume: the claim of an ephemeral volume has the name of its pod. While somebody still holds the claim of a pod that
-// is gone, the successor has one of its own, and runs.
+// ephemeralVolume: the claim of an ephemeral volume has the name of its pod. While the claim of a deleted pod
+// still exists, the successor has its own, and runs.
 func ephemeralVolume(c *labtest.Cluster) {
 	class := &storagev1.StorageClass{
 		ObjectMeta: metav1.ObjectMeta{Name: "lifecycle-local"}, Provisioner: "kubernetes.io/no-provisioner",

@@ -18,15 +18,15 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// bothKinds are the kinds that a template's problem is the same for.
+// bothKinds are the kinds for which a problem of the template has the same effect.
 var bothKinds = []schema.GroupVersionKind{labtest.Everynode, labtest.Apps}
 
-// makeNamespace makes one for a test and a kind.
+// makeNamespace creates a namespace for a test and a kind.
 func makeNamespace(c *labtest.Cluster, name string, kind schema.GroupVersionKind, labels map[string]string) string {
 	c.T.Helper()
 	name += "-" + strings.Trim(strings.Split(kind.Group, ".")[0], "-")
 	c.Make(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}})
-	c.Eventually("pods may be made in "+name, func(ctx context.Context) (string, error) {
+	c.Eventually("pods can be created in "+name, func(ctx context.Context) (string, error) {
 		return "", c.Get(ctx, client.ObjectKey{Namespace: name, Name: "default"}, &corev1.ServiceAccount{})
 	})
 	return name
@@ -36,7 +36,7 @@ func inNamespace(name string) func(*v1alpha1.DaemonSet) {
 	return func(set *v1alpha1.DaemonSet) { set.Namespace = name }
 }
 
-// degraded waits until the condition Degraded tells of something on some nodes, or of nothing.
+// degraded waits until the condition Degraded has a reason on a number of nodes, or is False.
 func degraded(c *labtest.Cluster, w *labtest.Workload, text string, nodes int) {
 	c.T.Helper()
 	c.WaitForWorkload(w, fmt.Sprintf("%d nodes are degraded by %q", nodes, text), func(status *v1alpha1.DaemonSetStatus) bool {
@@ -49,7 +49,7 @@ func degraded(c *labtest.Cluster, w *labtest.Workload, text string, nodes int) {
 	})
 }
 
-// A quota that is exhausted, and raised: the pods come at once, not when a back-off is over.
+// An exhausted quota is raised: the pods are created at once, not after the back-off.
 func quotaExhausted(c *labtest.Cluster) {
 	for _, kind := range bothKinds {
 		namespace := makeNamespace(c, "quota", kind, nil)
@@ -58,7 +58,7 @@ func quotaExhausted(c *labtest.Cluster) {
 			Spec:       corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{corev1.ResourcePods: resource.MustParse("1")}},
 		}
 		c.Make(quota)
-		c.Eventually("the quota counts", func(ctx context.Context) (string, error) {
+		c.Eventually("the quota has its status", func(ctx context.Context) (string, error) {
 			if err := c.Get(ctx, client.ObjectKeyFromObject(quota), quota); err != nil || len(quota.Status.Hard) == 0 {
 				return "not yet", err
 			}
@@ -75,7 +75,7 @@ func quotaExhausted(c *labtest.Cluster) {
 	}
 }
 
-// Pod Security lets no pod in until the namespace's labels do.
+// Pod Security refuses pods until the namespace's labels permit them.
 func podSecurity(c *labtest.Cluster) {
 	for _, kind := range bothKinds {
 		namespace := makeNamespace(c, "restricted", kind, map[string]string{"pod-security.kubernetes.io/enforce": "baseline"})
@@ -91,8 +91,8 @@ func podSecurity(c *labtest.Cluster) {
 	}
 }
 
-// A namespace that is being deleted takes its daemon along. As long as a pod there does not end, as
-// here somebody's, the daemon says why it has none on any node.
+// The daemon of a namespace that is being deleted is deleted with it. While another pod there
+// does not terminate, the daemon reports why it has no pods.
 func namespaceDeleted(c *labtest.Cluster) {
 	for _, kind := range bothKinds {
 		namespace := makeNamespace(c, "leaving", kind, nil)
@@ -108,7 +108,7 @@ func namespaceDeleted(c *labtest.Cluster) {
 		c.Must(c.Create(c.T.Context(), stays))
 		c.Must(c.Delete(c.T.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}))
 		degraded(c, w, "unable to create new content", nodes)
-		told := &v1alpha1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: namespace}} // of the namespace, where events of such are
+		told := &v1alpha1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: namespace}} // about the namespace, in the namespace of such events
 		c.WaitForEvent(told, "NamespaceTerminating", namespace)
 		c.Must(c.Patch(c.T.Context(), stays, client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"finalizers":null}}`))))
 		c.Eventually("namespace "+namespace+" is gone", func(ctx context.Context) (string, error) {
@@ -116,12 +116,12 @@ func namespaceDeleted(c *labtest.Cluster) {
 			if apierrors.IsNotFound(err) {
 				return "", nil
 			}
-			return "it is there", err
+			return "it still exists", err
 		})
 	}
 }
 
-// A template that names a node runs there alone, and is scheduled there like any other (S2).
+// A template that names a node runs only there, and is scheduled like any other (S2).
 func templateNamesNode(c *labtest.Cluster) {
 	for _, kind := range bothKinds {
 		w := c.MakeWorkload(kind, labtest.DaemonSet("named-"+strings.Split(kind.Group, ".")[0], func(set *v1alpha1.DaemonSet) {
@@ -134,9 +134,9 @@ func templateNamesNode(c *labtest.Cluster) {
 	}
 }
 
-// What is wrong with a template is said: by apps/v1's own validation of a native one, by the CRD, by the
-// webhook or, when that is unreachable, by the API server when the pod is made; and a corrected template is made
-// at once.
+// An invalid template is reported: by apps/v1's own validation of a native DaemonSet, by the CRD, by the
+// webhook or, when that is unreachable, by the API server when the pod is created; and pods of a corrected template are
+// created at once.
 func templateInvalid(c *labtest.Cluster) {
 	toleration := func(operator corev1.TolerationOperator) func(*v1alpha1.DaemonSet) {
 		return func(set *v1alpha1.DaemonSet) {
@@ -145,7 +145,7 @@ func templateInvalid(c *labtest.Cluster) {
 	}
 	wrong := labtest.DaemonSet("intolerant", onFirst, toleration("Never"))
 	if err := c.Create(c.T.Context(), wrong.DeepCopy()); !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "tolerations[0].operator") {
-		c.T.Errorf("a toleration that is none: %v", err)
+		c.T.Errorf("an invalid toleration: %v", err)
 	}
 	c.Must(c.Component(lab.Webhook).Stop(c.T.Context()))
 	w := c.MakeWorkload(labtest.Everynode, wrong)
@@ -163,6 +163,6 @@ func templateInvalid(c *labtest.Cluster) {
 	manifest := `{"apiVersion":"everynode.dev/v1alpha1","kind":"DaemonSet","metadata":{"name":"typo"},"spec":{"selector":{"matchLabels":{"app":"typo"}},
 		"template":{"metadata":{"labels":{"app":"typo"}},"spec":{"containers":[{"name":"main","image":"example.com/typo"}],"toleration":[]}}}}`
 	if _, _, err := c.Kubectl(c.T.Context(), manifest, "apply", "-f", "-"); err == nil || !strings.Contains(err.Error(), `unknown field "spec.template.spec.toleration"`) {
-		c.T.Errorf("a field that is not there: %v", err)
+		c.T.Errorf("an unknown field: %v", err)
 	}
 }

@@ -23,8 +23,8 @@ func TestRollout(t *testing.T) {
 	witness := cluster.Watch()
 	for name, test := range map[string]struct {
 		rolling v1alpha1.RollingUpdateDaemonSet
-		// wantServing is how many nodes have an available pod all the time; wantPods how many
-		// pods there are at most.
+		// wantServing is the minimum number of nodes with an available pod at any time; wantPods
+		// is the maximum number of pods.
 		wantServing, wantPods int
 	}{
 		"two unavailable":   {rolling: limits("2", "0"), wantServing: 8, wantPods: 10},
@@ -49,7 +49,7 @@ func TestRollout(t *testing.T) {
 				}
 			}
 			if watch.serving < test.wantServing || watch.pods > test.wantPods {
-				t.Errorf("%d nodes served at the least and there were %d pods at the most, want %d and %d (S4; %d looks)",
+				t.Errorf("at least %d nodes served and there were at most %d pods, want %d and %d (S4; %d observations)",
 					watch.serving, watch.pods, test.wantServing, test.wantPods, watch.looks)
 			}
 		})
@@ -79,7 +79,7 @@ func waitForUpdated(c *labtest.Cluster, set *v1alpha1.DaemonSet) {
 	})
 }
 
-// serving looks again and again at how many nodes a daemon serves, and how many pods it has.
+// serving repeatedly observes how many nodes a daemon serves, and how many pods it has.
 type serving struct {
 	serving, pods, looks int
 
@@ -122,8 +122,8 @@ func (s *serving) end() {
 	<-s.done
 }
 
-// A controller that is killed in the middle of a rollout, and comes back, finishes it within the
-// limits: its permits are in the cluster, not in its memory.
+// A controller that is killed in the middle of a rollout, and restarted, finishes it within the
+// limits: it derives its permits from the cluster, not from memory.
 func crashes(c *labtest.Cluster) {
 	rolling := limits("2", "0")
 	set := labtest.DaemonSet("crashing", func(set *v1alpha1.DaemonSet) { set.Spec.UpdateStrategy.RollingUpdate = &rolling })
@@ -131,7 +131,7 @@ func crashes(c *labtest.Cluster) {
 	c.WaitForPods(set, labtest.NodeNames(rolloutNodes)...)
 	watch := startServing(c, set.DeepCopy())
 	setImage(c, set, "example.com/second")
-	c.Eventually("the rollout is on its way", func(ctx context.Context) (string, error) {
+	c.Eventually("the rollout is in progress", func(ctx context.Context) (string, error) {
 		pods, err := c.PodsOf(ctx, set)
 		for i := range pods {
 			if pods[i].Spec.Containers[0].Image == "example.com/second" {
@@ -145,7 +145,7 @@ func crashes(c *labtest.Cluster) {
 	waitForUpdated(c, set)
 	watch.end()
 	if watch.serving < rolloutNodes-2 || watch.pods > rolloutNodes {
-		c.T.Errorf("%d nodes served at the least and there were %d pods at the most, want %d and %d (S4)", watch.serving, watch.pods, rolloutNodes-2, rolloutNodes)
+		c.T.Errorf("at least %d nodes served and there were at most %d pods, want %d and %d (S4)", watch.serving, watch.pods, rolloutNodes-2, rolloutNodes)
 	}
 }
 

@@ -31,9 +31,9 @@ type API struct {
 	client.Client
 	// Admit is mutating admission of a create; nil for none.
 	Admit func(client.Object) error
-	// Fault decides what becomes of a request; nil for Served always.
+	// Fault decides the outcome of a request; nil means Served.
 	Fault func(verb string, object client.Object) Fault
-	// Log takes a line for each request.
+	// Log receives a line for each request.
 	Log func(format string, args ...any)
 
 	now      func() time.Time
@@ -48,36 +48,36 @@ type API struct {
 type Event struct {
 	Type   watch.EventType
 	Kind   string
-	Object client.Object // nobody may change it
+	Object client.Object // must not be changed
 }
 
-// Fault is what becomes of a request.
+// Fault is the outcome of a request.
 type Fault int
 
 const (
-	// Served is the usual course.
+	// Served means that the request is executed and answered.
 	Served Fault = iota
-	// LostRequest never reaches the API server.
+	// LostRequest means that the request never reaches the API server.
 	LostRequest
-	// LostAnswer is carried out, and nobody knows.
+	// LostAnswer means that the request is executed, and its answer lost.
 	LostAnswer
-	// Refused is answered by a quota.
+	// Refused means that a quota refuses the request.
 	Refused
 )
 
-// New makes an API server without objects, for the types of a scheme.
+// New returns an API server without objects, for the types of a scheme.
 func New(scheme *runtime.Scheme, now func() time.Time) *API {
 	return &API{now: now, scheme: scheme, Log: func(string, ...any) {}, objects: map[string]map[types.NamespacedName]client.Object{}}
 }
 
-// Events takes the events that nobody took yet, in their order.
+// Events returns the events since the last call, in order.
 func (a *API) Events() []Event {
 	events := a.events
 	a.events = nil
 	return events
 }
 
-// Objects are copies of all objects of a kind, by namespace and name.
+// Objects returns copies of all objects of a kind, by namespace and name.
 func (a *API) Objects(kind string) []client.Object {
 	keys := slices.SortedFunc(maps.Keys(a.objects[kind]), func(a, b types.NamespacedName) int {
 		return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
@@ -89,7 +89,7 @@ func (a *API) Objects(kind string) []client.Object {
 	return objects
 }
 
-// Change changes an object as somebody else would, and bumps its generation when that is asked for.
+// Change changes an object as another client would, and optionally increments its generation.
 func (a *API) Change(object client.Object, change func(client.Object), generation bool) {
 	kind := a.kindOf(object)
 	stored, there := a.objects[kind][client.ObjectKeyFromObject(object)]
@@ -104,7 +104,7 @@ func (a *API) Change(object client.Object, change func(client.Object), generatio
 	a.store(kind, next, watch.Modified)
 }
 
-// Remove removes an object, and whatever would keep it.
+// Remove removes an object, regardless of finalizers and grace periods.
 func (a *API) Remove(object client.Object) {
 	kind, key := a.kindOf(object), client.ObjectKeyFromObject(object)
 	if stored, there := a.objects[kind][key]; there {
@@ -199,7 +199,7 @@ func (a *API) Status() client.SubResourceWriter { return status{api: a} }
 // Scheme implements client.Client.
 func (a *API) Scheme() *runtime.Scheme { return a.scheme }
 
-// serve has a request carried out, unless a fault is in the way, and logs it.
+// serve executes a request, unless a fault prevents it, and logs it.
 func (a *API) serve(verb, kind string, key types.NamespacedName, body any, object client.Object, do func() error) error {
 	fault := Served
 	if a.Fault != nil {
@@ -244,7 +244,7 @@ func (a *API) match(kind string, stored client.Object, uid *types.UID, version *
 	return nil
 }
 
-// store stores an object, and tells of it, unless nothing changed.
+// store stores an object and adds an event, unless nothing changed.
 func (a *API) store(kind string, object client.Object, event watch.EventType) {
 	if former, there := a.objects[kind][client.ObjectKeyFromObject(object)]; there {
 		object.SetResourceVersion(former.GetResourceVersion())
@@ -268,7 +268,7 @@ func (a *API) remove(kind string, object client.Object) {
 	a.events = append(a.events, Event{watch.Deleted, kind, object})
 }
 
-// kindOf is the kind of an object, with its group where several groups have it.
+// kindOf returns the kind of an object, with its group where several groups have it.
 func (a *API) kindOf(object client.Object) string {
 	kind := object.GetObjectKind().GroupVersionKind()
 	if kind.Empty() {
@@ -291,7 +291,7 @@ func resource(kind string) schema.GroupResource {
 
 func clone(object client.Object) client.Object { return object.DeepCopyObject().(client.Object) }
 
-// into copies an object into another one, which may be of fewer fields.
+// into copies an object into another one, whose type may have fewer fields.
 func into(from, to client.Object) error {
 	if reflect.TypeOf(from) == reflect.TypeOf(to) {
 		reflect.ValueOf(to).Elem().Set(reflect.ValueOf(clone(from)).Elem())

@@ -15,7 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// status writes the status of an object and nothing else.
+// status writes only the status of an object.
 type status struct {
 	client.SubResourceWriter
 	api *API

@@ -1,6 +1,6 @@
-// Package parity holds Everynode to upstream's DaemonSet. README.md says for each test of
-// upstream's suites which of ours asserts the same, and is checked against both sides here;
-// the integration suite is re-expressed for both kinds of workload on a lab.
+// Package parity compares Everynode with upstream's DaemonSet. README.md lists for each test of
+// upstream's suites the tests of this repository that assert the same, and is checked against both sides
+// here; the integration suite is re-implemented for both kinds of workload on a lab.
 package parity
 
 import (
@@ -29,7 +29,7 @@ type row struct {
 	note string
 }
 
-// rows reads the tables: a heading that is a path in code font begins those of a file of upstream.
+// rows reads the tables: a heading that is a path in code font begins the table of a file of upstream.
 func rows(t *testing.T) []row {
 	t.Helper()
 	var (
@@ -62,8 +62,8 @@ func rows(t *testing.T) []row {
 	return found
 }
 
-// Every test of upstream's suites has a row, and every row a test of upstream: an update of
-// Kubernetes shows what is new.
+// Every test of upstream's suites has a row, and every row a test of upstream, so that an update
+// of Kubernetes reveals new tests.
 func TestCatalogueIsComplete(t *testing.T) {
 	root := kubernetes(t)
 	listed := map[string][]string{} // by file
@@ -98,7 +98,7 @@ func TestCatalogueIsComplete(t *testing.T) {
 	}
 }
 
-// Every test that the catalogue names is there, and where there is none a reason is given.
+// Every test that the catalogue names exists, and rows without one have a reason.
 func TestCatalogueNamesOurTests(t *testing.T) {
 	seen := map[string]bool{}
 	for _, r := range rows(t) {
@@ -108,7 +108,7 @@ func TestCatalogueNamesOurTests(t *testing.T) {
 			seen[key] = true
 		}
 		if len(r.ours) == 0 && !strings.HasPrefix(r.note, "n/a: ") && !strings.HasPrefix(r.note, "open: ") {
-			t.Errorf("%s: name a test of ours, or say why there is none (n/a: …, open: …)", r.name)
+			t.Errorf("%s: name a test of this repository, or the reason why there is none (n/a: …, open: …)", r.name)
 		}
 		for _, name := range r.ours {
 			if problem := missing(t, name); problem != "" {
@@ -118,8 +118,8 @@ func TestCatalogueNamesOurTests(t *testing.T) {
 	}
 }
 
-// missing says what is not there of a test of ours, "<folder>:<function>" or, with a case of its
-// table or a subtest, "<folder>:<function>/<case>".
+// missing returns what does not exist of a test of this repository, "<folder>:<function>" or, with a case
+// of its table or a subtest, "<folder>:<function>/<case>".
 func missing(t *testing.T, name string) string {
 	t.Helper()
 	dir, test, ok := strings.Cut(name, ":")
@@ -146,7 +146,7 @@ func missing(t *testing.T, name string) string {
 
 var parsed = map[string]map[string][]string{}
 
-// testsIn are the test functions of a file, with the strings that are written in each.
+// testsIn returns the test functions of a file, with the string literals in each.
 func testsIn(t *testing.T, path string) map[string][]string {
 	t.Helper()
 	if tests, done := parsed[path]; done {
@@ -177,12 +177,12 @@ func testsIn(t *testing.T, path string) map[string][]string {
 	return tests
 }
 
-// kubernetes is the folder of the Kubernetes module that this build uses.
+// kubernetes returns the folder of the Kubernetes module that this build uses.
 func kubernetes(t *testing.T) string {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "k8s.io/kubernetes").Output()
 	if err != nil {
-		t.Fatalf("asking for the Kubernetes module: %v", err)
+		t.Fatalf("finding the Kubernetes module: %v", err)
 	}
 	return strings.TrimSpace(string(out))
 }

@@ -21,20 +21,20 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// EVERYNODE_PARITY=builtin leaves the apps/v1 DaemonSets of the lab to kube-controller-manager, by
-// which the tests themselves are tested.
+// EVERYNODE_PARITY=builtin lets kube-controller-manager serve the apps/v1 DaemonSets of the
+// lab, which verifies the tests themselves.
 var builtin = os.Getenv("EVERYNODE_PARITY") == "builtin"
 
-// What upstream's integration tests (k8s.io/kubernetes test/integration/daemonset) assert, on a
-// lab that serves both kinds of workload. Each test has daemons of its own, one for every kind and
-// strategy, and nodes of its own that all of them share.
+// The assertions of upstream's integration tests (k8s.io/kubernetes test/integration/daemonset),
+// on a lab that serves both kinds of workload. Each test has its own daemons, one for every
+// kind and strategy, and its own nodes, which these share.
 func TestIntegration(t *testing.T) {
 	options := lab.Options{Workloads: lab.WorkloadsBoth}
 	if builtin {
 		options.Workloads = lab.WorkloadsEverynode
 	}
 	cluster := labtest.Start(t, options)
-	if !builtin { // upstream's surge pods do not say that they are
+	if !builtin { // upstream's surge pods are not marked
 		witness := cluster.Watch()
 		defer func() { cluster.Verdict(witness, 100) }()
 	}
@@ -48,12 +48,12 @@ func TestIntegration(t *testing.T) {
 		{"terms", "terms of affinity are ORed", nodeSelector},
 		{"notready", "a node that is not ready gets a pod", notReadyNode},
 		{"room", "a pod without room waits for it", insufficientCapacity},
-		{"tainted", "taints keep pods away, let them stay, or end them", taintedNode},
+		{"tainted", "taints keep pods away, let them stay, or evict them", taintedNode},
 		{"cordoned", "cordoned nodes and nodes without network get a pod", unschedulableNode},
-		{"quota", "status tells of what there is when pods are refused", podCreationFailure},
+		{"quota", "the status counts existing pods when pods are refused", podCreationFailure},
 		{"zones", "new tolerations move the pods", rollingUpdateWithTolerations},
-		{"surge", "while surging, a deleted pod's successor does not wait for its end", surgeBesideDeleted},
-		{"collision", "a name that another template's record has is no obstacle", hashCollision},
+		{"surge", "while surging, a deleted pod's successor does not wait until it is gone", surgeBesideDeleted},
+		{"collision", "a collision with another template's record is resolved", hashCollision},
 		{"duplicate", "two records of one template become one", duplicateHistories},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(&trial{Cluster: cluster.With(t), name: test.as}) })
@@ -63,11 +63,11 @@ func TestIntegration(t *testing.T) {
 // trial is one test's share of the lab.
 type trial struct {
 	*labtest.Cluster
-	name  string // of its daemons, with what tells them apart, and of its nodes
+	name  string // of its daemons, with a suffix, and of its nodes
 	nodes int
 }
 
-// variants are the kinds and strategies that each test is about.
+// variants are the kinds and strategies that each test covers.
 var variants = []struct {
 	name     string
 	kind     schema.GroupVersionKind
@@ -87,13 +87,13 @@ func rolling(unavailable, surge string) v1alpha1.DaemonSetUpdateStrategy {
 	}
 }
 
-// subject is a workload in a test of its own.
+// subject is a workload in its own subtest.
 type subject struct {
 	*labtest.Cluster
 	*labtest.Workload
 }
 
-// daemons makes one workload of each variant, kept to the trial's nodes.
+// daemons creates one workload of each variant, restricted to the trial's nodes.
 func (t *trial) daemons(mutators ...func(*v1alpha1.DaemonSet)) []*labtest.Workload {
 	t.T.Helper()
 	var workloads []*labtest.Workload
@@ -111,14 +111,14 @@ func (t *trial) daemon(kind schema.GroupVersionKind, suffix string, strategy v1a
 	return t.MakeWorkload(kind, set)
 }
 
-// each checks every workload in a test of its own, so that one that fails does not hide the others.
+// each checks every workload in its own subtest, so that one failure does not hide others.
 func (t *trial) each(what string, workloads []*labtest.Workload, check func(*subject)) {
 	for _, w := range workloads {
 		t.T.(*testing.T).Run(what+"/"+w.Name, func(tt *testing.T) { check(&subject{t.With(tt), w}) })
 	}
 }
 
-// node adds a node of the trial's, ready or not, and gives its name.
+// node adds a node of the trial, ready or not, and returns its name.
 func (t *trial) node(mutators ...func(*corev1.Node)) string {
 	t.T.Helper()
 	t.nodes++
@@ -133,7 +133,7 @@ func (t *trial) node(mutators ...func(*corev1.Node)) string {
 	return name
 }
 
-// readyNodes adds nodes that take pods.
+// readyNodes adds ready nodes.
 func (t *trial) readyNodes(count int, mutators ...func(*corev1.Node)) []string {
 	t.T.Helper()
 	var names []string
@@ -144,8 +144,8 @@ func (t *trial) readyNodes(count int, mutators ...func(*corev1.Node)) []string {
 	return names
 }
 
-// runsOn waits until a workload has one ready pod on each of the nodes and no other, and says so
-// in its status.
+// runsOn waits until a workload has one ready pod on each of the nodes and no other, and its
+// status reports it.
 func (s *subject) runsOn(nodes ...string) map[string]corev1.Pod {
 	s.T.Helper()
 	pods := s.WaitForPods(s.Workload, nodes...)
@@ -155,7 +155,7 @@ func (s *subject) runsOn(nodes ...string) map[string]corev1.Pod {
 	return pods
 }
 
-// look has the controller look at a workload, for upstream's sees to a DaemonSet when it changes.
+// look triggers a sync of a workload by a change, as upstream's controller needs.
 func (s *subject) look() {
 	s.T.Helper()
 	s.ChangeWorkload(s.Workload, func(set *v1alpha1.DaemonSet) {
@@ -198,7 +198,7 @@ func terminalPhase(t *trial) {
 		s.Must(s.Patch(s.T.Context(), &held, client.MergeFrom(seen)))
 		finish(s, &held, corev1.PodSucceeded)
 
-		s.Eventually("the pod that is held ends, and the others are replaced", func(ctx context.Context) (string, error) {
+		s.Eventually("the held pod is terminating, and the others are replaced", func(ctx context.Context) (string, error) {
 			found, err := s.PodsOf(ctx, s.Workload)
 			if err != nil {
 				return "", err
@@ -209,17 +209,17 @@ func terminalPhase(t *trial) {
 				case pod.UID == held.UID && pod.DeletionTimestamp != nil:
 					ending++
 				case pod.UID == succeeded.UID, pod.UID == failed.UID:
-					return "pod " + pod.Name + " is there", nil
+					return "pod " + pod.Name + " exists", nil
 				case lab.PodReady(pod) && pod.DeletionTimestamp == nil:
 					live[pod.Spec.NodeName] = true
 				}
 			}
 			if ending != 1 || !live[nodes[0]] || !live[nodes[1]] || !live[nodes[2]] {
-				return fmt.Sprintf("%d end, ready on %v", ending, live), nil
+				return fmt.Sprintf("%d terminating, ready on %v", ending, live), nil
 			}
 			return "", nil
 		})
-		why := "" // upstream's event does not say
+		why := "" // upstream's event has no reason
 		if s.Kind == labtest.Everynode {
 			why = "the pod has finished"
 		}
@@ -246,8 +246,8 @@ func nodeSelector(t *trial) {
 	t.each("runs", t.daemons(either), func(s *subject) { s.runsOn(append(zone, nodes[1])...) })
 }
 
-// Upstream's test has a node without taints. In a cluster one that is not ready has them, and the
-// daemon has to tolerate that no pod may start there; that its pods stay it tolerates anyway.
+// Upstream's test has a node without taints. In a cluster a node that is not ready has them:
+// the daemon has to tolerate NoSchedule to start there, and tolerates NoExecute in any case.
 func notReadyNode(t *trial) {
 	node := t.node(func(node *corev1.Node) {
 		node.Annotations = map[string]string{lab.NotReadyAnnotation: "true"}
@@ -274,7 +274,7 @@ func notReadyNode(t *trial) {
 	})
 }
 
-// waitForTaints waits until a node has taints, which kube-controller-manager makes of conditions.
+// waitForTaints waits until a node has taints, which kube-controller-manager derives from conditions.
 func (t *trial) waitForTaints(node string, keys ...string) {
 	t.T.Helper()
 	t.Eventually("node "+node+" is tainted", func(ctx context.Context) (string, error) {
@@ -295,7 +295,7 @@ func (t *trial) waitForTaints(node string, keys ...string) {
 	})
 }
 
-// A pod is made for every node, and the scheduler binds those that fit.
+// A pod is created for every node, and the scheduler binds those that fit.
 func insufficientCapacity(t *trial) {
 	room := func(memory string) func(*corev1.Node) {
 		return func(node *corev1.Node) {
@@ -322,7 +322,7 @@ func insufficientCapacity(t *trial) {
 			}
 			return fmt.Sprintf("none of %d pods", len(pods)), nil
 		})
-		s.WaitForWorkload(s.Workload, "that one waits", func(status *v1alpha1.DaemonSetStatus) bool {
+		s.WaitForWorkload(s.Workload, "one pod waits", func(status *v1alpha1.DaemonSetStatus) bool {
 			return int(status.CurrentNumberScheduled) == ready+1 && int(status.NumberReady) == ready
 		})
 	}
@@ -349,11 +349,11 @@ func taintedNode(t *trial) {
 
 	t.Must(t.UntaintNode(t.T.Context(), closed, busy))
 	before := map[string]corev1.Pod{}
-	t.each("comes when the taint goes", daemons, func(s *subject) { before[s.Name] = s.runsOn(open, closed)[closed] })
+	t.each("is created when the taint is removed", daemons, func(s *subject) { before[s.Name] = s.runsOn(open, closed)[closed] })
 
 	t.Must(t.TaintNode(t.T.Context(), closed, busy))
-	t.each("stays when it comes", daemons, func(s *subject) {
-		s.look() // upstream does not by itself, where nothing has to be made or deleted
+	t.each("stays when the taint is added", daemons, func(s *subject) {
+		s.look() // upstream does not by itself when nothing has to be created or deleted
 		s.WaitForWorkload(s.Workload, "one misplaced pod", func(status *v1alpha1.DaemonSetStatus) bool {
 			return status.DesiredNumberScheduled == 1 && status.NumberMisscheduled == 1
 		})
@@ -361,7 +361,7 @@ func taintedNode(t *trial) {
 		if pod.UID != before[s.Name].UID {
 			s.T.Errorf("pod %s was replaced", pod.Name)
 		}
-		// It may stay, but not start again.
+		// It may stay, but must not be restarted.
 		s.Must(s.Delete(s.T.Context(), &pod))
 		s.runsOn(open)
 	})
@@ -381,7 +381,7 @@ func unschedulableNode(t *trial) {
 	t.each("runs", daemons, func(s *subject) { s.runsOn(cordoned, isolated) })
 }
 
-// A quota that takes two pods of three.
+// A quota admits two pods of three.
 func podCreationFailure(t *trial) {
 	t.readyNodes(3)
 	var daemons []*labtest.Workload
@@ -398,7 +398,7 @@ func podCreationFailure(t *trial) {
 	})
 }
 
-// quota makes a namespace that takes so many pods.
+// quota creates a namespace that admits a number of pods.
 func (t *trial) quota(namespace string, pods int64) {
 	t.T.Helper()
 	t.Must(t.Create(t.T.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}))
@@ -407,7 +407,7 @@ func (t *trial) quota(namespace string, pods int64) {
 		Spec:       corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{corev1.ResourcePods: *resource.NewQuantity(pods, resource.DecimalSI)}},
 	}
 	t.Must(t.Create(t.T.Context(), quota))
-	t.Eventually("the quota of "+namespace+" is counted, and its service account is there", func(ctx context.Context) (string, error) {
+	t.Eventually("the quota of "+namespace+" has its status, and its service account exists", func(ctx context.Context) (string, error) {
 		if err := t.Get(ctx, client.ObjectKeyFromObject(quota), quota); err != nil || len(quota.Status.Hard) == 0 {
 			return "not counted", err
 		}

@@ -18,10 +18,10 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// A surge rollout to other tolerations. Nodes that the new template may go to and the old one might
-// not get their pod at once, nodes that both may go to surge one by one. On a node that only the
-// old one may go to, the old pod of an apps/v1 DaemonSet goes when as many pods are available as
-// nodes want one; ours stays, as on any node where no new one could start, and is misplaced.
+// A surge rollout to other tolerations. Nodes that only the new template tolerates get their pod
+// at once, nodes that both tolerate surge one by one. On a node that only the old one tolerates,
+// the old pod of an apps/v1 DaemonSet is deleted when as many pods are available as nodes want one;
+// that of everynode.dev stays, as on any node where no new pod could start, and is misplaced.
 func rollingUpdateWithTolerations(t *trial) {
 	var nodes []string
 	for _, zone := range []string{"zone-y", "zone-z", "zone-common"} {
@@ -68,7 +68,7 @@ func rollingUpdateWithTolerations(t *trial) {
 
 func (s *subject) hasPodsBeforeReady(want int) {
 	s.T.Helper()
-	s.Eventually(fmt.Sprintf("%d pods are there before the new ones are ready", want), func(ctx context.Context) (string, error) {
+	s.Eventually(fmt.Sprintf("%d pods exist before the new ones are ready", want), func(ctx context.Context) (string, error) {
 		pods, err := s.PodsOf(ctx, s.Workload)
 		if err != nil || len(pods) != want {
 			return fmt.Sprintf("there are %d", len(pods)), err
@@ -80,7 +80,7 @@ func (s *subject) hasPodsBeforeReady(want int) {
 // becomeReadyIn releases the pods until those that tolerate the zones are ready, and no others exist.
 func (s *subject) becomeReadyIn(zones []string, want int) {
 	s.T.Helper()
-	s.Eventually(fmt.Sprintf("%d pods are ready with tolerations %v, and none is left elsewhere", want, zones), func(ctx context.Context) (string, error) {
+	s.Eventually(fmt.Sprintf("%d pods are ready with tolerations %v, and there are no others", want, zones), func(ctx context.Context) (string, error) {
 		pods, err := s.Release(ctx, s.Workload)
 		if err != nil {
 			return "", err
@@ -98,7 +98,7 @@ func (s *subject) becomeReadyIn(zones []string, want int) {
 	})
 }
 
-// zonesOf are the zones that a pod tolerates.
+// zonesOf returns the zones that a pod tolerates.
 func zonesOf(pod *corev1.Pod) (zones []string) {
 	for _, toleration := range pod.Spec.Tolerations {
 		if strings.HasPrefix(toleration.Key, "zone-") {
@@ -108,8 +108,8 @@ func zonesOf(pod *corev1.Pod) (zones []string) {
 	return zones
 }
 
-// One node surges, and that is all that may. On another one somebody deletes the old pod, which takes
-// its time to end: the node gets its new pod all the same, beside the one that ends.
+// One node surges, which is the limit. On another one a user deletes the old pod, which terminates
+// slowly: the node gets its new pod nevertheless, beside the terminating one.
 func surgeBesideDeleted(t *trial) {
 	nodes := t.readyNodes(2)
 	slow := grace(30)
@@ -135,7 +135,7 @@ func surgeBesideDeleted(t *trial) {
 		})
 		deleted := before[old]
 		s.Must(s.Delete(s.T.Context(), &corev1.Pod{ObjectMeta: deleted.ObjectMeta}))
-		s.Eventually("the new pod is ready beside the one that ends", func(ctx context.Context) (string, error) {
+		s.Eventually("the new pod is ready beside the terminating one", func(ctx context.Context) (string, error) {
 			pods, err := s.Release(ctx, s.Workload)
 			if err != nil {
 				return "", err
@@ -147,14 +147,14 @@ func surgeBesideDeleted(t *trial) {
 				runs = runs || pod.UID != deleted.UID && pod.Spec.NodeName == old && lab.PodReady(pod)
 			}
 			if !ends || !runs {
-				return fmt.Sprintf("the old one ends: %t, the new one runs: %t", ends, runs), nil
+				return fmt.Sprintf("the old one is terminating: %t, the new one runs: %t", ends, runs), nil
 			}
 			return "", nil
 		})
 	})
 }
 
-// historical are workloads whose history is to be tampered with, on one node.
+// historical creates workloads whose history the test modifies, on one node.
 func (t *trial) historical() ([]*labtest.Workload, string) {
 	t.T.Helper()
 	node := t.readyNodes(1)[0]
@@ -164,7 +164,7 @@ func (t *trial) historical() ([]*labtest.Workload, string) {
 	}, node
 }
 
-// recorded waits until the highest of a workload's ControllerRevisions is of a number and holds its template.
+// recorded waits until the highest of a workload's ControllerRevisions has a number and holds its template.
 func (s *subject) recorded(number int64) *appsv1.ControllerRevision {
 	s.T.Helper()
 	var current appsv1.ControllerRevision
@@ -182,7 +182,7 @@ func (s *subject) recorded(number int64) *appsv1.ControllerRevision {
 	return &current
 }
 
-// holds says whether a ControllerRevision is one of a template, whose grace period tells it apart.
+// holds reports whether a ControllerRevision is that of a template, which is identified by its grace period.
 func holds(object *appsv1.ControllerRevision, template *corev1.PodTemplateSpec) bool {
 	return bytes.Contains(object.Data.Raw, fmt.Appendf(nil, `"terminationGracePeriodSeconds":%d`, *template.Spec.TerminationGracePeriodSeconds))
 }
@@ -191,8 +191,8 @@ func grace(seconds int64) func(*v1alpha1.DaemonSet) {
 	return func(set *v1alpha1.DaemonSet) { set.Spec.Template.Spec.TerminationGracePeriodSeconds = &seconds }
 }
 
-// The name that a template's record must have is that of another template's. How names are made is
-// the controller's own affair, so it is asked for one: the template is given and taken back.
+// The name that a template's record must have belongs to another template's record. Only the controller
+// knows how names are derived, so the test obtains one by applying the template and reverting it.
 func hashCollision(t *trial) {
 	daemons, node := t.historical()
 	t.each("goes on", daemons, func(s *subject) {
@@ -217,7 +217,7 @@ func hashCollision(t *trial) {
 		if current.Name == forged.Name || pod.Labels[appsv1.ControllerRevisionHashLabelKey] != current.Labels[appsv1.ControllerRevisionHashLabelKey] {
 			s.T.Errorf("the template is recorded as %s with labels %v, the pod has labels %v", current.Name, current.Labels, pod.Labels)
 		}
-		s.WaitForWorkload(s.Workload, "one collision more", func(status *v1alpha1.DaemonSetStatus) bool {
+		s.WaitForWorkload(s.Workload, "one more collision", func(status *v1alpha1.DaemonSetStatus) bool {
 			return status.UpdatedNumberScheduled == 1 && collisionsOf(s.Workload) == collisions+1
 		})
 	})
@@ -230,7 +230,7 @@ func collisionsOf(w *labtest.Workload) int32 {
 	return *w.Status.CollisionCount
 }
 
-// waitForGrace waits until the pod on a node is of the template with that grace period.
+// waitForGrace waits until the pod on a node has the template with that grace period.
 func (s *subject) waitForGrace(node string, seconds int64) corev1.Pod {
 	s.T.Helper()
 	s.Eventually(fmt.Sprintf("the pod of %s has a grace period of %d s", s.Name, seconds), func(ctx context.Context) (string, error) {
@@ -243,8 +243,8 @@ func (s *subject) waitForGrace(node string, seconds int64) corev1.Pod {
 	return s.WaitForPods(s.Workload, node)[node]
 }
 
-// Somebody made a second record of the current template, with a higher number: it is the one that
-// stays, and the pod is labelled as its own, without a restart.
+// A second record of the current template exists, with a higher number: it is
+// kept, and the pod gets its label, without a restart.
 func duplicateHistories(t *trial) {
 	daemons, node := t.historical()
 	t.each("are one", daemons, func(s *subject) {
@@ -257,7 +257,7 @@ func duplicateHistories(t *trial) {
 		s.Must(s.Create(s.T.Context(), second))
 
 		s.Eventually("only the second record is left", func(ctx context.Context) (string, error) {
-			s.look() // again and again: DaemonSets and records come by two watches, and a look may overtake the record
+			s.look() // repeatedly: DaemonSets and records arrive by two watches, and a sync may overtake the record
 			found, err := s.RevisionsOf(ctx, s.Workload)
 			if err != nil || len(found) != 1 || found[0].Name != second.Name {
 				names, _ := json.Marshal(found)

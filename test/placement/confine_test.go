@@ -24,21 +24,21 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// What the policies that confine it say (templates/controller/confine.yaml of the chart).
+// Messages of the policies that confine the controller (templates/controller/confine.yaml of the chart).
 const (
-	saysNodeName  = "spec.nodeName bypasses the scheduler"
-	saysScheduler = "spec.schedulerName must be everynode-scheduler"
-	saysPin       = "every required node affinity term must begin with matchFields metadata.name In one node"
-	saysOwner     = "metadata.ownerReferences must be one controller reference to a DaemonSet"
-	saysParts     = "with the labels of Everynode's own components"
-	saysGate      = "the scheduling gate everynode.dev/placement requires spec.nodeName"
-	saysForeign   = "no DaemonSet controls the pod before or after the change"
-	saysSpec      = "may only change the controller reference and the revision label of a pod"
-	saysLabel     = "may only change the label controller-revision-hash of a pod"
-	saysDelete    = "may only delete pods of daemons"
+	refusalNodeName  = "spec.nodeName bypasses the scheduler"
+	refusalScheduler = "spec.schedulerName must be everynode-scheduler"
+	refusalPin       = "every required node affinity term must begin with matchFields metadata.name In one node"
+	refusalOwner     = "metadata.ownerReferences must be one controller reference to a DaemonSet"
+	refusalParts     = "with the labels of Everynode's own components"
+	refusalGate      = "the scheduling gate everynode.dev/placement requires spec.nodeName"
+	refusalForeign   = "no DaemonSet controls the pod before or after the change"
+	refusalSpec      = "may only change the controller reference and the revision label of a pod"
+	refusalLabel     = "may only change the label controller-revision-hash of a pod"
+	refusalDelete    = "may only delete pods of daemons"
 )
 
-// placed is a pod as the controller pins it itself.
+// placed returns a pod as the controller pins it itself.
 func placed(c *labtest.Cluster, change ...func(*corev1.Pod)) *corev1.Pod {
 	c.T.Helper()
 	pod := labtest.Emitted()
@@ -58,21 +58,21 @@ func name(operator corev1.NodeSelectorOperator, values ...string) corev1.NodeSel
 	return corev1.NodeSelectorRequirement{Key: metav1.ObjectNameField, Operator: operator, Values: values}
 }
 
-// withTerms has a pod's required terms be these.
+// withTerms sets a pod's required terms.
 func withTerms(terms ...corev1.NodeSelectorTerm) func(*corev1.Pod) {
 	return func(pod *corev1.Pod) {
 		pod.Spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms = terms
 	}
 }
 
-// ownedBy has a pod's owner be of another kind.
+// ownedBy sets the kind of a pod's owner.
 func ownedBy(apiVersion, kind string) func(*corev1.Pod) {
 	return func(pod *corev1.Pod) {
 		pod.OwnerReferences[0].APIVersion, pod.OwnerReferences[0].Kind = apiVersion, kind
 	}
 }
 
-// filled has values of every kind that are compared when a pod is changed.
+// filled sets values in every field that is compared when a pod is changed.
 func filled(pod *corev1.Pod) {
 	limit := resource.MustParse("0.5Gi")
 	pod.Finalizers = []string{"example.com/kept"}
@@ -84,13 +84,13 @@ func filled(pod *corev1.Pod) {
 	container.SecurityContext = &corev1.SecurityContext{Privileged: new(true), Capabilities: &corev1.Capabilities{Add: []corev1.Capability{"NET_ADMIN"}}}
 }
 
-// orphaned is a pod of nobody.
+// orphaned removes a pod's owners.
 func orphaned(pod *corev1.Pod) { pod.OwnerReferences = nil }
 
-// Whoever has the controller's token can make, change and delete pods of daemons, and no others.
+// With the controller's token pods of daemons can be created, changed and deleted, and no others.
 func TestControllerIsConfined(t *testing.T) {
 	c := labtest.Start(t, lab.Options{Placement: lab.PlacementDirect, Without: []string{lab.Scheduler, lab.Kwok, lab.Controller, lab.EverynodeScheduler},
-		// The owners of the pods are not there, and the pods are to stay.
+		// The owners of the pods do not exist; the garbage collector must not delete the pods.
 		ExtraArgs: map[string][]string{lab.ControllerManager: {"--controllers=*,-garbage-collector-controller"}}})
 	config, err := clientcmd.BuildConfigFromFlags("", filepath.Join(c.Dir, "kubeconfigs", lab.Controller))
 	c.Must(err)
@@ -107,10 +107,10 @@ func confinedCreates(c *labtest.Cluster, thief client.Client) {
 	ssd := corev1.NodeSelectorRequirement{Key: "disk", Operator: corev1.NodeSelectorOpExists}
 	tests := map[string]struct {
 		change func(*corev1.Pod)
-		want   string // "": it may
+		want   string // "" if it is permitted
 	}{
-		"as the controller makes it": {change: func(*corev1.Pod) {}},
-		"a native DaemonSet's":       {change: ownedBy("apps/v1", "DaemonSet")},
+		"as the controller creates it": {change: func(*corev1.Pod) {}},
+		"a native DaemonSet's":         {change: ownedBy("apps/v1", "DaemonSet")},
 		"with a template's gate": {change: func(pod *corev1.Pod) {
 			pod.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: "example.com/wait"}}
 		}},
@@ -118,33 +118,33 @@ func confinedCreates(c *labtest.Cluster, thief client.Client) {
 			corev1.NodeSelectorTerm{MatchExpressions: []corev1.NodeSelectorRequirement{ssd}, MatchFields: []corev1.NodeSelectorRequirement{name("In", here)}},
 			corev1.NodeSelectorTerm{}, term(name("In", here), name("NotIn", "other")))},
 
-		"nodeName":                                {change: func(pod *corev1.Pod) { pod.Spec.NodeName = here }, want: saysNodeName},
-		"nodeName and no affinity":                {change: func(pod *corev1.Pod) { pod.Spec.NodeName, pod.Spec.Affinity = here, nil }, want: saysNodeName},
-		"the default scheduler":                   {change: func(pod *corev1.Pod) { pod.Spec.SchedulerName = "" }, want: saysScheduler},
-		"another scheduler":                       {change: func(pod *corev1.Pod) { pod.Spec.SchedulerName = "example" }, want: saysScheduler},
-		"no affinity":                             {change: func(pod *corev1.Pod) { pod.Spec.Affinity = nil }, want: saysPin},
-		"no required affinity":                    {change: func(pod *corev1.Pod) { pod.Spec.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{}} }, want: saysPin},
-		"no pin":                                  {change: withTerms(corev1.NodeSelectorTerm{MatchExpressions: []corev1.NodeSelectorRequirement{ssd}}), want: saysPin},
-		"a term without requirements":             {change: withTerms(corev1.NodeSelectorTerm{}), want: saysPin},
-		"a pin that excludes":                     {change: withTerms(term(name("NotIn", here))), want: saysPin},
-		"a second term without pin":               {change: withTerms(term(name("In", here)), corev1.NodeSelectorTerm{MatchExpressions: []corev1.NodeSelectorRequirement{ssd}}), want: saysPin},
-		"a second term of another node":           {change: withTerms(term(name("In", here)), term(name("In", "other"))), want: saysPin},
-		"a pin behind another field":              {change: withTerms(term(name("NotIn", "other"), name("In", here))), want: saysPin},
-		"nobody's":                                {change: orphaned, want: saysOwner},
-		"a ReplicaSet's":                          {change: ownedBy("apps/v1", "ReplicaSet"), want: saysOwner},
-		"another group's DaemonSet's":             {change: ownedBy("apps.example.com/v1", "DaemonSet"), want: saysOwner},
-		"a DaemonSet that is no controller of it": {change: func(pod *corev1.Pod) { pod.OwnerReferences[0].Controller = new(false) }, want: saysOwner},
-		"a further owner": {change: func(pod *corev1.Pod) {
+		"nodeName":                             {change: func(pod *corev1.Pod) { pod.Spec.NodeName = here }, want: refusalNodeName},
+		"nodeName and no affinity":             {change: func(pod *corev1.Pod) { pod.Spec.NodeName, pod.Spec.Affinity = here, nil }, want: refusalNodeName},
+		"the default scheduler":                {change: func(pod *corev1.Pod) { pod.Spec.SchedulerName = "" }, want: refusalScheduler},
+		"another scheduler":                    {change: func(pod *corev1.Pod) { pod.Spec.SchedulerName = "example" }, want: refusalScheduler},
+		"no affinity":                          {change: func(pod *corev1.Pod) { pod.Spec.Affinity = nil }, want: refusalPin},
+		"no required affinity":                 {change: func(pod *corev1.Pod) { pod.Spec.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{}} }, want: refusalPin},
+		"no pin":                               {change: withTerms(corev1.NodeSelectorTerm{MatchExpressions: []corev1.NodeSelectorRequirement{ssd}}), want: refusalPin},
+		"a term without requirements":          {change: withTerms(corev1.NodeSelectorTerm{}), want: refusalPin},
+		"a pin that excludes":                  {change: withTerms(term(name("NotIn", here))), want: refusalPin},
+		"a second term without pin":            {change: withTerms(term(name("In", here)), corev1.NodeSelectorTerm{MatchExpressions: []corev1.NodeSelectorRequirement{ssd}}), want: refusalPin},
+		"a second term of another node":        {change: withTerms(term(name("In", here)), term(name("In", "other"))), want: refusalPin},
+		"a pin behind another field":           {change: withTerms(term(name("NotIn", "other"), name("In", here))), want: refusalPin},
+		"without an owner":                     {change: orphaned, want: refusalOwner},
+		"a ReplicaSet's":                       {change: ownedBy("apps/v1", "ReplicaSet"), want: refusalOwner},
+		"another group's DaemonSet's":          {change: ownedBy("apps.example.com/v1", "DaemonSet"), want: refusalOwner},
+		"a DaemonSet that does not control it": {change: func(pod *corev1.Pod) { pod.OwnerReferences[0].Controller = new(false) }, want: refusalOwner},
+		"an additional owner": {change: func(pod *corev1.Pod) {
 			pod.OwnerReferences = append(pod.OwnerReferences, metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: "c", UID: "1"})
-		}, want: saysOwner},
+		}, want: refusalOwner},
 		"a pod behind the webhook's Service": {change: func(pod *corev1.Pod) {
 			pod.Namespace, pod.Labels["app.kubernetes.io/name"] = v1alpha1.SystemNamespace, "everynode-webhook"
-		}, want: saysParts},
-		"such a label elsewhere":    {change: func(pod *corev1.Pod) { pod.Labels["app.kubernetes.io/name"] = "everynode-webhook" }},
-		"another of that namespace": {change: func(pod *corev1.Pod) { pod.Namespace = v1alpha1.SystemNamespace }},
+		}, want: refusalParts},
+		"such a label in another namespace": {change: func(pod *corev1.Pod) { pod.Labels["app.kubernetes.io/name"] = "everynode-webhook" }},
+		"another pod of that namespace":     {change: func(pod *corev1.Pod) { pod.Namespace = v1alpha1.SystemNamespace }},
 		"our gate indefinitely": {change: func(pod *corev1.Pod) {
 			pod.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: v1alpha1.PlacementGate}}
-		}, want: saysGate},
+		}, want: refusalGate},
 	}
 	for test, want := range tests {
 		err := thief.Create(c.T.Context(), placed(c, want.change), client.DryRunAll)
@@ -152,22 +152,22 @@ func confinedCreates(c *labtest.Cluster, thief client.Client) {
 			c.T.Errorf("%s: %v", test, err)
 		}
 	}
-	// Two values cannot be had: the API server's own validation refuses them.
+	// Two values are impossible: the API server's own validation refuses them.
 	if err := thief.Create(c.T.Context(), placed(c, withTerms(term(name("In", here, "other")))), client.DryRunAll); !apierrors.IsInvalid(err) {
-		c.T.Errorf("a pin to two nodes: %v, want it invalid", err)
+		c.T.Errorf("a pin to two nodes: %v, want an invalid object", err)
 	}
-	c.Must(c.Create(c.T.Context(), placed(c, orphaned, func(pod *corev1.Pod) { pod.Spec.NodeName = here }), client.DryRunAll)) // others may
+	c.Must(c.Create(c.T.Context(), placed(c, orphaned, func(pod *corev1.Pod) { pod.Spec.NodeName = here }), client.DryRunAll)) // other users may
 }
 
-// change is one of a stored pod.
+// change is a change of a stored pod.
 type change struct {
-	of   func(*corev1.Pod) // how the pod is before; nil: a daemon's
+	of   func(*corev1.Pod) // the pod before; nil for a daemon's pod
 	kind types.PatchType
 	data func(*corev1.Pod) any
 	want string
 }
 
-// merge is the merge patch that sets a field.
+// merge returns the merge patch that sets a field.
 func merge(value any, path ...string) func(*corev1.Pod) any {
 	for _, key := range slices.Backward(path) {
 		value = map[string]any{key: value}
@@ -192,21 +192,21 @@ func confinedChanges(c *labtest.Cluster, thief client.Client) {
 		}},
 		"relabels": {kind: types.MergePatchType, data: merge("other", "metadata", "labels", hash)},
 
-		"adopts for a ReplicaSet": {of: orphaned, kind: types.StrategicMergePatchType, data: owners(foreign), want: saysForeign},
-		"takes a ReplicaSet's":    {of: ownedBy("apps/v1", "ReplicaSet"), kind: types.MergePatchType, data: owners(reference), want: saysForeign},
-		"relabels nobody's":       {of: orphaned, kind: types.MergePatchType, data: merge("other", "metadata", "labels", hash), want: saysForeign},
-		"relabels a ReplicaSet's": {of: ownedBy("apps/v1", "ReplicaSet"), kind: types.MergePatchType, data: merge("other", "metadata", "labels", hash), want: saysForeign},
-		"changes the image":       {kind: types.StrategicMergePatchType, data: merge([]any{map[string]any{"name": "main", "image": "evil"}}, "spec", "containers"), want: saysSpec},
-		"changes the deadline":    {kind: types.MergePatchType, data: merge(1, "spec", "activeDeadlineSeconds"), want: saysSpec},
+		"adopts for a ReplicaSet":         {of: orphaned, kind: types.StrategicMergePatchType, data: owners(foreign), want: refusalForeign},
+		"adopts a ReplicaSet's":           {of: ownedBy("apps/v1", "ReplicaSet"), kind: types.MergePatchType, data: owners(reference), want: refusalForeign},
+		"relabels a pod without an owner": {of: orphaned, kind: types.MergePatchType, data: merge("other", "metadata", "labels", hash), want: refusalForeign},
+		"relabels a ReplicaSet's":         {of: ownedBy("apps/v1", "ReplicaSet"), kind: types.MergePatchType, data: merge("other", "metadata", "labels", hash), want: refusalForeign},
+		"changes the image":               {kind: types.StrategicMergePatchType, data: merge([]any{map[string]any{"name": "main", "image": "evil"}}, "spec", "containers"), want: refusalSpec},
+		"changes the deadline":            {kind: types.MergePatchType, data: merge(1, "spec", "activeDeadlineSeconds"), want: refusalSpec},
 		"adds a toleration": {kind: types.JSONPatchType, data: func(*corev1.Pod) any {
 			return []any{map[string]any{"op": "add", "path": "/spec/tolerations/-", "value": map[string]any{"operator": "Exists"}}}
-		}, want: saysSpec},
-		"adds an annotation": {kind: types.MergePatchType, data: merge("b", "metadata", "annotations", "example.com/a"), want: saysSpec},
-		"adds another owner": {kind: types.MergePatchType, data: owners(reference, metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: "c", UID: "3"}), want: saysSpec},
-		"adds a finalizer":   {kind: types.MergePatchType, data: merge([]string{"example.com/f"}, "metadata", "finalizers"), want: saysSpec},
-		"adds a label":       {kind: types.MergePatchType, data: merge("x", "metadata", "labels", "evil"), want: saysLabel},
-		"changes a label":    {kind: types.MergePatchType, data: merge("x", "metadata", "labels", "app"), want: saysLabel},
-		"removes a label":    {kind: types.MergePatchType, data: merge(nil, "metadata", "labels", "app"), want: saysLabel},
+		}, want: refusalSpec},
+		"adds an annotation": {kind: types.MergePatchType, data: merge("b", "metadata", "annotations", "example.com/a"), want: refusalSpec},
+		"adds another owner": {kind: types.MergePatchType, data: owners(reference, metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: "c", UID: "3"}), want: refusalSpec},
+		"adds a finalizer":   {kind: types.MergePatchType, data: merge([]string{"example.com/f"}, "metadata", "finalizers"), want: refusalSpec},
+		"adds a label":       {kind: types.MergePatchType, data: merge("x", "metadata", "labels", "evil"), want: refusalLabel},
+		"changes a label":    {kind: types.MergePatchType, data: merge("x", "metadata", "labels", "app"), want: refusalLabel},
+		"removes a label":    {kind: types.MergePatchType, data: merge(nil, "metadata", "labels", "app"), want: refusalLabel},
 	}
 	for name, test := range tests {
 		pod := placed(c, filled)
@@ -231,9 +231,9 @@ func confinedDeletes(c *labtest.Cluster, thief client.Client) {
 	}{
 		"a daemon's":             {of: func(*corev1.Pod) {}},
 		"a native daemon's":      {of: ownedBy("apps/v1", "DaemonSet")},
-		"nobody's":               {of: orphaned, want: saysDelete},
-		"a ReplicaSet's":         {of: ownedBy("apps/v1", "ReplicaSet"), want: saysDelete},
-		"only owned by a daemon": {of: func(pod *corev1.Pod) { pod.OwnerReferences[0].Controller = nil }, want: saysDelete},
+		"without an owner":       {of: orphaned, want: refusalDelete},
+		"a ReplicaSet's":         {of: ownedBy("apps/v1", "ReplicaSet"), want: refusalDelete},
+		"only owned by a daemon": {of: func(pod *corev1.Pod) { pod.OwnerReferences[0].Controller = nil }, want: refusalDelete},
 	}
 	for name, test := range tests {
 		pod := placed(c, test.of)
@@ -245,16 +245,16 @@ func confinedDeletes(c *labtest.Cluster, thief client.Client) {
 	}
 }
 
-// denied says what is wrong with an answer: with a text it has to be a policy's that says so.
+// denied returns what is wrong with an answer: with a text it has to be a policy's refusal with that text.
 func denied(err error, text string) error {
 	if text == "" {
 		return err
 	}
 	if err == nil {
-		return fmt.Errorf("it was done, want it denied: %s", text)
+		return fmt.Errorf("no error, want a denial: %s", text)
 	}
 	if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "ValidatingAdmissionPolicy 'everynode-controller-") || !strings.Contains(err.Error(), text) {
-		return fmt.Errorf("got %w, want it denied: %s", err, text)
+		return fmt.Errorf("got %w, want a denial: %s", err, text)
 	}
 	return nil
 }

@@ -23,7 +23,7 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// What decides where a pod can run is the pod as it is stored, not the template alone.
+// The stored pod decides where it can run, not only the template.
 func TestPlacementOfOthers(t *testing.T) {
 	cluster := labtest.Start(t, lab.Options{Nodes: 4, Workloads: lab.WorkloadsBoth})
 	witness := cluster.Watch(labtest.Everynode, labtest.Apps)
@@ -52,13 +52,13 @@ func label(c *labtest.Cluster, name, key, value string) {
 	patchNode(c, name, fmt.Sprintf(`{"metadata":{"labels":{%q:%q}}}`, key, value), fmt.Sprintf(`{"metadata":{"labels":{%q:null}}}`, key))
 }
 
-// says reports whether a condition has a status and a reason, and its message a text.
-func says(status *v1alpha1.DaemonSetStatus, kind string, is metav1.ConditionStatus, reason, text string) bool {
+// reports returns whether a condition has a status, a reason, and a text in its message.
+func reports(status *v1alpha1.DaemonSetStatus, kind string, is metav1.ConditionStatus, reason, text string) bool {
 	condition := meta.FindStatusCondition(status.Conditions, kind)
 	return condition != nil && condition.Status == is && condition.Reason == reason && strings.Contains(condition.Message, text)
 }
 
-// boundAndWaiting are the pods of a workload by node, once so many are there.
+// boundAndWaiting returns the pods of a workload by node, once it has these numbers of ready and waiting pods.
 func boundAndWaiting(c *labtest.Cluster, w *labtest.Workload, bound, waiting int) (running, waits map[string]corev1.Pod) {
 	c.T.Helper()
 	c.Eventually(fmt.Sprintf("%s has %d pods that are ready and %d that wait", w.Name, bound, waiting), func(ctx context.Context) (string, error) {
@@ -106,14 +106,14 @@ func ofClass(set *v1alpha1.DaemonSet) {
 	set.Spec.Template.Spec.RuntimeClassName = &name
 }
 
-// A RuntimeClass decides which nodes get a pod, and ends none that runs, whatever becomes of it.
+// A RuntimeClass decides which nodes get a pod, and never ends a running pod, however it changes.
 func runtimeClass(c *labtest.Cluster) {
 	names := labtest.NodeNames(4)
 	class := sandboxed(c, names[0])
 	w := c.MakeWorkload(labtest.Everynode, labtest.DaemonSet("sandbox", ofClass))
 	before := c.WaitForPods(w, names[0])
 	c.WaitForWorkload(w, "one node is eligible", func(status *v1alpha1.DaemonSetStatus) bool {
-		return status.DesiredNumberScheduled == 1 && status.NumberReady == 1 && says(status, "Progressing", metav1.ConditionFalse, "Complete", "1 of 1")
+		return status.DesiredNumberScheduled == 1 && status.NumberReady == 1 && reports(status, "Progressing", metav1.ConditionFalse, "Complete", "1 of 1")
 	})
 
 	wider := class.DeepCopy()
@@ -130,7 +130,7 @@ func runtimeClass(c *labtest.Cluster) {
 		return status.DesiredNumberScheduled == 0 && status.NumberMisscheduled == 4
 	})
 	c.Must(c.Delete(c.T.Context(), narrow))
-	c.WaitForWorkload(w, "without the class the template alone decides", func(status *v1alpha1.DaemonSetStatus) bool {
+	c.WaitForWorkload(w, "without the class only the template decides", func(status *v1alpha1.DaemonSetStatus) bool {
 		return status.DesiredNumberScheduled == 3 && status.NumberMisscheduled == 1
 	})
 	if running, _ := boundAndWaiting(c, w, 4, 0); !slices.Equal(uids(running), uids(all)) {
@@ -138,22 +138,22 @@ func runtimeClass(c *labtest.Cluster) {
 	}
 }
 
-// apps/v1 does not know of it: every node that the template allows counts, and pods wait.
+// In apps/v1 the class has no effect: every node that the template permits counts, and pods wait.
 func nativeRuntimeClass(c *labtest.Cluster) {
 	sandboxed(c, labtest.NodeNames(2)...)
 	w := c.MakeWorkload(labtest.Apps, labtest.DaemonSet("native-sandbox", ofClass))
 	boundAndWaiting(c, w, 1, 2)
 	c.WaitForWorkload(w, "the numbers are those of apps/v1", func(status *v1alpha1.DaemonSetStatus) bool {
 		return status.DesiredNumberScheduled == 3 && status.CurrentNumberScheduled == 3 && status.NumberReady == 1 && status.NumberUnavailable == 2 &&
-			says(status, "Degraded", metav1.ConditionFalse, "AsExpected", "")
+			reports(status, "Degraded", metav1.ConditionFalse, "AsExpected", "")
 	})
 }
 
-// tenantsOnly has admission add a node selector to the pods of a namespace, until the policy is deleted.
+// tenantsOnly makes admission add a node selector to the pods of a namespace, until the policy is deleted.
 func tenantsOnly(c *labtest.Cluster, namespace string) (binding *unstructured.Unstructured) {
 	c.T.Helper()
 	c.Make(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
-	c.Eventually("pods may be made in "+namespace, func(ctx context.Context) (string, error) {
+	c.Eventually("pods can be created in "+namespace, func(ctx context.Context) (string, error) {
 		return "", c.Get(ctx, client.ObjectKey{Namespace: namespace, Name: "default"}, &corev1.ServiceAccount{})
 	})
 	object := func(kind string, spec map[string]any) *unstructured.Unstructured {
@@ -185,7 +185,7 @@ func tenantsOnly(c *labtest.Cluster, namespace string) (binding *unstructured.Un
 	return binding
 }
 
-// Nodes that admission keeps pods off are blocked: they say why, hold up nothing, and cost a dry run now and then.
+// Nodes that admission excludes are blocked: the reason is reported, the rollout continues, and they cost an occasional dry run.
 func nodeSelector(c *labtest.Cluster) {
 	names := labtest.NodeNames(4)
 	label(c, names[0], "tenant", "blue")
@@ -194,10 +194,10 @@ func nodeSelector(c *labtest.Cluster) {
 	w := c.MakeWorkload(labtest.Everynode, labtest.DaemonSet("tenant", func(set *v1alpha1.DaemonSet) { set.Namespace = "blue" }))
 	_, waits := boundAndWaiting(c, w, 2, 2)
 	excluded := func(status *v1alpha1.DaemonSetStatus) bool {
-		return says(status, "Degraded", metav1.ConditionTrue, "PlacementExcludesNode", "nodeSelector tenant=blue") &&
-			says(status, "Degraded", metav1.ConditionTrue, "PlacementExcludesNode", "(2 nodes: "+names[2]+", "+names[3]+")") &&
-			says(status, "Available", metav1.ConditionTrue, "AllNodesAvailable", "2 are blocked") &&
-			says(status, "Progressing", metav1.ConditionFalse, "Complete", "2 are blocked")
+		return reports(status, "Degraded", metav1.ConditionTrue, "PlacementExcludesNode", "nodeSelector tenant=blue") &&
+			reports(status, "Degraded", metav1.ConditionTrue, "PlacementExcludesNode", "(2 nodes: "+names[2]+", "+names[3]+")") &&
+			reports(status, "Available", metav1.ConditionTrue, "AllNodesAvailable", "2 are blocked") &&
+			reports(status, "Progressing", metav1.ConditionFalse, "Complete", "2 are blocked")
 	}
 	c.WaitForWorkload(w, "two nodes are blocked", excluded)
 
@@ -207,18 +207,18 @@ func nodeSelector(c *labtest.Cluster) {
 		return status.UpdatedNumberScheduled == 2 && status.NumberAvailable == 2 && status.DesiredNumberScheduled == 4 && excluded(status)
 	})
 	if _, still := boundAndWaiting(c, w, 2, 2); !slices.Equal(uids(still), uids(waits)) {
-		c.T.Error("pods that wait in vain were replaced")
+		c.T.Error("waiting pods of blocked nodes were replaced")
 	}
 
-	// When the policy is gone a dry run shows it, and the nodes get their pods.
+	// When the policy is deleted, a dry run detects it, and the nodes get their pods.
 	c.Must(c.Delete(c.T.Context(), binding))
 	c.WaitForPods(w, names...)
 	c.WaitForWorkload(w, "nothing is blocked", func(status *v1alpha1.DaemonSetStatus) bool {
-		return status.NumberAvailable == 4 && status.UpdatedNumberScheduled == 4 && says(status, "Degraded", metav1.ConditionFalse, "AsExpected", "")
+		return status.NumberAvailable == 4 && status.UpdatedNumberScheduled == 4 && reports(status, "Degraded", metav1.ConditionFalse, "AsExpected", "")
 	})
 }
 
-// Native ones are as apps/v1 has them: pods wait, count as unavailable, and hold up the rollout.
+// Native DaemonSets behave as in apps/v1: pods wait, count as unavailable, and hold up the rollout.
 func nativeNodeSelector(c *labtest.Cluster) {
 	names := labtest.NodeNames(4)
 	label(c, names[0], "tenant", "blue")
@@ -227,15 +227,15 @@ func nativeNodeSelector(c *labtest.Cluster) {
 	w := c.MakeWorkload(labtest.Apps, labtest.DaemonSet("tenant", func(set *v1alpha1.DaemonSet) { set.Namespace = "native-blue" }))
 	running, _ := boundAndWaiting(c, w, 2, 2)
 	c.ChangeWorkload(w, func(set *v1alpha1.DaemonSet) { set.Spec.Template.Spec.Containers[0].Image = "example.com/tenant:v2" })
-	c.WaitForWorkload(w, "the pods that wait are replaced, and no more", func(status *v1alpha1.DaemonSetStatus) bool {
+	c.WaitForWorkload(w, "only the waiting pods are replaced", func(status *v1alpha1.DaemonSetStatus) bool {
 		return status.UpdatedNumberScheduled == 2 && status.DesiredNumberScheduled == 4 && status.CurrentNumberScheduled == 4 && status.NumberAvailable == 2 && status.NumberUnavailable == 2
 	})
 	if still, _ := boundAndWaiting(c, w, 2, 2); !slices.Equal(uids(still), uids(running)) {
-		c.T.Error("a pod that runs was replaced although two nodes are without one")
+		c.T.Error("a running pod was replaced although two nodes have none")
 	}
 }
 
-// A surge that finds no room says so on the DaemonSet, with the scheduler's reason.
+// A surge pod without room is reported by the DaemonSet, with the scheduler's reason.
 func surgeThatDoesNotFit(c *labtest.Cluster) {
 	w := c.MakeWorkload(labtest.Everynode, labtest.DaemonSet("large", func(set *v1alpha1.DaemonSet) {
 		zero, one := intstr.FromInt32(0), intstr.FromInt32(1)
@@ -245,8 +245,8 @@ func surgeThatDoesNotFit(c *labtest.Cluster) {
 	}))
 	c.WaitForPods(w, labtest.NodeNames(4)...)
 	c.ChangeWorkload(w, func(set *v1alpha1.DaemonSet) { set.Spec.Template.Spec.Containers[0].Image = "example.com/large:v2" })
-	c.WaitForWorkload(w, "the DaemonSet says what its pod waits for", func(status *v1alpha1.DaemonSetStatus) bool {
-		return says(status, "Progressing", metav1.ConditionTrue, "RollingOut", "insufficient cpu") &&
-			says(status, "Degraded", metav1.ConditionFalse, "PodsPending", "insufficient cpu") && status.NumberAvailable == 4
+	c.WaitForWorkload(w, "the DaemonSet reports what its pod waits for", func(status *v1alpha1.DaemonSetStatus) bool {
+		return reports(status, "Progressing", metav1.ConditionTrue, "RollingOut", "insufficient cpu") &&
+			reports(status, "Degraded", metav1.ConditionFalse, "PodsPending", "insufficient cpu") && status.NumberAvailable == 4
 	})
 }

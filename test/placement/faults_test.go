@@ -27,11 +27,11 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// A fault takes the webhook away; repair restores it.
+// A fault makes the webhook fail; repair restores it.
 type fault struct {
 	inflict func(*labtest.Cluster)
 	repair  func(*labtest.Cluster)
-	// refusal is what the API server says to an emitted pod meanwhile.
+	// refusal checks the API server's answer to an emitted pod during the fault.
 	refusal func(error) error
 }
 
@@ -58,7 +58,7 @@ func (f fault) checkSurvived(c *labtest.Cluster, name string, others *others, pl
 	c.T.Logf("admission places pods again %v after the fault ended", time.Since(fixed).Round(time.Millisecond))
 }
 
-// The refusals of an emitted pod that nobody rewrote.
+// The refusals of an emitted pod that was not rewritten.
 func interlock(err error) error {
 	if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "cannot be set until all schedulingGates have been cleared") {
 		return fmt.Errorf("got %w, want the interlock's 422", err)
@@ -113,7 +113,7 @@ func faults() map[string]fault {
 	}
 }
 
-// ignoring is a fault under failurePolicy Ignore, where the interlock alone holds the pod.
+// ignoring is a fault under failurePolicy Ignore, where only the interlock refuses the pod.
 func ignoring(f fault) fault {
 	return fault{
 		inflict: func(c *labtest.Cluster) {
@@ -128,7 +128,7 @@ func ignoring(f fault) fault {
 	}
 }
 
-// standIn is a fault in which a server of the test answers in the webhook's place.
+// standIn is a fault in which a server of the test answers in place of the webhook.
 func standIn(start func(testing.TB) *httptest.Server, refusal func(error) error) fault {
 	var before []admissionregistrationv1.MutatingWebhook
 	return fault{
@@ -145,7 +145,7 @@ func standIn(start func(testing.TB) *httptest.Server, refusal func(error) error)
 	}
 }
 
-// pointTo has every entry call a server of a test.
+// pointTo makes every entry call a server of a test.
 func pointTo(c *labtest.Cluster, server *httptest.Server) {
 	c.T.Helper()
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
@@ -176,7 +176,7 @@ func garbage(t testing.TB) *httptest.Server {
 	return server
 }
 
-// failing is a webhook that has a fault of its own.
+// failing is a webhook that returns an error.
 func failing(t testing.TB) *httptest.Server {
 	t.Helper()
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -186,7 +186,7 @@ func failing(t testing.TB) *httptest.Server {
 	return server
 }
 
-// outOfDate is a webhook whose certificate nobody renewed.
+// outOfDate is a webhook whose certificate has expired.
 func outOfDate(t testing.TB) *httptest.Server {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

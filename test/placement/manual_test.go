@@ -19,10 +19,10 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// yamlBlock is a block of YAML in a manual.
+// yamlBlock matches a block of YAML in a manual.
 var yamlBlock = regexp.MustCompile("(?s)```yaml\n(.*?)```")
 
-// fromManual is the first block and what the second says is stored.
+// fromManual returns the pod of the first block, and the stored form in the second.
 func fromManual(t *testing.T) (manifest string, stored map[string]any) {
 	t.Helper()
 	manual, err := os.ReadFile("../../docs/admission.md")
@@ -39,11 +39,11 @@ func fromManual(t *testing.T) (manifest string, stored map[string]any) {
 	return string(blocks[0][1]), stored
 }
 
-// checkBarePod: the bare pod of the manual is stored as the manual says, waits while its node takes no pods,
-// which it would not have with nodeName, and is bound by the scheduler that it names.
+// checkBarePod: the bare pod of the manual is stored as the manual states, waits while its node is cordoned,
+// which a pod with nodeName would not, and is bound by the scheduler that it names.
 func checkBarePod(t *testing.T, c *labtest.Cluster) {
 	manifest, stored := fromManual(t)
-	c.Must(c.Component(lab.Scheduler).Stop(t.Context())) // nobody decides yet
+	c.Must(c.Component(lab.Scheduler).Stop(t.Context())) // not decided yet
 	pod := &corev1.Pod{}
 	c.Must(yaml.UnmarshalStrict([]byte(manifest), pod))
 	node := &corev1.Node{}

@@ -13,7 +13,7 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// others creates pods that are none of the webhook's business, one after the other (S7).
+// others creates pods that do not concern the webhook, one after the other (S7).
 type others struct {
 	c     *labtest.Cluster
 	stop  context.CancelFunc
@@ -24,7 +24,7 @@ type others struct {
 	failed  []error
 }
 
-// createOthers begins. Most are dry runs, which admission does not tell from others.
+// createOthers starts. Most creates are dry runs, which admission treats like others.
 func createOthers(c *labtest.Cluster) *others {
 	ctx, stop := context.WithCancel(c.T.Context())
 	o := &others{c: c, stop: stop}
@@ -40,22 +40,22 @@ func createOthers(c *labtest.Cluster) *others {
 				o.created++
 				o.slowest = max(o.slowest, time.Since(begun))
 			}
-			time.Sleep(10 * time.Millisecond) // others want to use the API server too
+			time.Sleep(10 * time.Millisecond) // other clients use the API server too
 		}
 	})
 	return o
 }
 
-// check ends it: not one may have failed.
+// check stops it: none may have failed.
 func (o *others) check() {
 	o.c.T.Helper()
 	o.stop()
 	o.ended.Wait()
 	for _, err := range o.failed {
-		o.c.T.Errorf("a pod that is none of the webhook's business: %v", err)
+		o.c.T.Errorf("a pod that does not concern the webhook: %v", err)
 	}
 	if o.created == 0 {
-		o.c.T.Error("no other pod was created, so nothing is proven")
+		o.c.T.Error("no other pod was created, so the test proves nothing")
 	}
 	o.c.T.Logf("%d other pods were created meanwhile, the slowest within %v", o.created, o.slowest.Round(time.Millisecond))
 	for _, pod := range unrelated() {
@@ -63,7 +63,7 @@ func (o *others) check() {
 	}
 }
 
-// unrelated are a pod for any scheduler, and one that names its node and does not ask for placement.
+// unrelated returns a pod for any scheduler, and one that names its node and does not opt in to placement.
 func unrelated() []*corev1.Pod {
 	spec := corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: "example.com/other"}}}
 	plain := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: labtest.Namespace, GenerateName: "plain-"}, Spec: spec}

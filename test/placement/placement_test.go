@@ -1,5 +1,5 @@
-// Package placement tests the interlock and the fallback on a real API server: whatever happens
-// to the webhook, no pod is ever stored with spec.nodeName, and every node gets its pod.
+// Package placement tests the interlock and the fallback on a real API server: however the
+// webhook fails, no pod is ever stored with spec.nodeName, and every node gets its pod.
 package placement
 
 import (
@@ -70,8 +70,8 @@ func TestPlacementSurvivesItsWebhook(t *testing.T) {
 	cluster.Verdict(witness, made)
 }
 
-// With placement left to admission alone, no pod is made while it is unreachable, and all are once it
-// is back.
+// With placement only by admission, no pod is created while it is unreachable, and all are once it
+// works again.
 func TestPlacementByWebhookAlone(t *testing.T) {
 	c := labtest.Start(t, lab.Options{Nodes: nodes, Placement: lab.PlacementWebhook, Without: []string{lab.Webhook}})
 	witness := c.Watch()
@@ -84,7 +84,7 @@ func TestPlacementByWebhookAlone(t *testing.T) {
 	fixed := time.Now()
 	c.Must(c.Component(lab.Webhook).Restart(t.Context()))
 	checkPlacedBy(c, c.WaitForPods(set, labtest.NodeNames(nodes)...), v1alpha1.PlacedByWebhook)
-	t.Logf("every pod is made and ready %v after admission was started", time.Since(fixed).Round(time.Millisecond))
+	t.Logf("every pod is created and ready %v after admission was started", time.Since(fixed).Round(time.Millisecond))
 	waitForCondition(c, set, metav1.ConditionTrue)
 	c.Verdict(witness, nodes)
 }
@@ -98,17 +98,17 @@ func TestPlacementDirect(t *testing.T) {
 	checkPlacedBy(c, c.WaitForPods(set, labtest.NodeNames(nodes)...), v1alpha1.PlacedByController)
 	c.Must(c.Get(t.Context(), client.ObjectKeyFromObject(set), set))
 	if condition := meta.FindStatusCondition(set.Status.Conditions, v1alpha1.ConditionPlacementAdmission); condition != nil {
-		t.Errorf("condition %+v, want none: nobody asks admission", condition)
+		t.Errorf("condition %+v, want none: admission is not used", condition)
 	}
 	c.Verdict(witness, nodes)
 }
 
-// waitUntilAdmission waits until the API server answers an emitted pod as wanted; what it was
-// told of webhooks takes it a moment to act on. The pod is sent as a dry run, with an owner that
-// makes it a daemon's.
+// waitUntilAdmission waits until the API server gives an emitted pod the expected answer; a changed
+// webhook configuration takes a moment to become effective. The pod is sent as a dry run, with an owner
+// that makes it a daemon's.
 func waitUntilAdmission(c *labtest.Cluster, wanted func(error) error) {
 	c.T.Helper()
-	c.Eventually("the API server acts on its webhook configuration", func(ctx context.Context) (string, error) {
+	c.Eventually("the webhook configuration is effective", func(ctx context.Context) (string, error) {
 		return "", wanted(c.Create(ctx, labtest.Emitted(), client.DryRunAll))
 	})
 }
@@ -158,6 +158,6 @@ func checkEffective(c *labtest.Cluster, want string) {
 				return "", nil
 			}
 		}
-		return "it is not there", nil
+		return "it does not exist", nil
 	})
 }

@@ -18,10 +18,10 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// failedPolicy is the refusal of a pod by a policy that cannot do its part.
+// failedPolicy checks the refusal of a pod by a policy that fails.
 func failedPolicy(err error) error {
 	if err == nil || !strings.Contains(err.Error(), "policy 'everynode-placement") || strings.Contains(err.Error(), "ValidatingAdmissionPolicy") {
-		return fmt.Errorf("got %w, want a policy that failed", err)
+		return fmt.Errorf("got %w, want a refusal by a failed policy", err)
 	}
 	return nil
 }
@@ -34,7 +34,7 @@ func policyList(api, kind string) *unstructured.UnstructuredList {
 	return list
 }
 
-// deleteAll deletes what there is of a list's kind; the list becomes that.
+// deleteAll deletes all objects of a list's kind, and keeps them in the list.
 func deleteAll(c *labtest.Cluster, list *unstructured.UnstructuredList) {
 	c.Must(c.List(c.T.Context(), list))
 	for i := range list.Items {
@@ -42,7 +42,7 @@ func deleteAll(c *labtest.Cluster, list *unstructured.UnstructuredList) {
 	}
 }
 
-// createAll makes the objects of a list again.
+// createAll recreates the objects of a list.
 func createAll(c *labtest.Cluster, list *unstructured.UnstructuredList) {
 	for _, item := range list.Items {
 		fresh := item.DeepCopy()
@@ -51,7 +51,7 @@ func createAll(c *labtest.Cluster, list *unstructured.UnstructuredList) {
 	}
 }
 
-// policyFaults take the policies that place away.
+// policyFaults disable the policies that place pods.
 func policyFaults(api string) map[string]fault {
 	policies, bindings := policyList(api, "MutatingAdmissionPolicy"), policyList(api, "MutatingAdmissionPolicyBinding")
 	return map[string]fault{
@@ -91,12 +91,12 @@ func policyFaults(api string) map[string]fault {
 	}
 }
 
-// Without a webhook the policies place, and what holds of a webhook that is unreachable holds of them.
+// Without a webhook the policies place pods, and their failures have the same effects as those of a webhook.
 func TestPlacementSurvivesItsPolicy(t *testing.T) {
 	cluster := labtest.Start(t, lab.Options{Nodes: nodes, Placement: lab.PlacementPolicy})
 	witness := cluster.Watch()
 	if cluster.Component(lab.Webhook).Running() {
-		t.Error("everynode-webhook runs, and nobody asks it")
+		t.Error("everynode-webhook runs although it is not used")
 	}
 	waitUntilAdmission(cluster, func(err error) error { return err })
 	made := 0
@@ -110,14 +110,14 @@ func TestPlacementSurvivesItsPolicy(t *testing.T) {
 		})
 		made += 2 * nodes
 	}
-	t.Run("pods that ask", func(t *testing.T) { podsThatAsk(cluster.With(t)) })
+	t.Run("pods that opt in", func(t *testing.T) { podsThatAsk(cluster.With(t)) })
 	t.Run("a kubelet's mirror pod", func(t *testing.T) { mirrorPod(cluster.With(t)) })
-	t.Run("pods that ask while nobody places", func(t *testing.T) { podsNobodyPlaces(cluster.With(t)) })
+	t.Run("pods that opt in without placement", func(t *testing.T) { podsWithoutPlacement(cluster.With(t)) })
 	cluster.Verdict(witness, made)
 	cluster.NothingForbidden()
 }
 
-// barePod is a pod that names a node by itself.
+// barePod returns a pod without an owner that names a node.
 func barePod(namespace, name string, change ...func(*corev1.Pod)) *corev1.Pod {
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
@@ -133,7 +133,7 @@ func asking(pod *corev1.Pod) {
 	metav1.SetMetaDataLabel(&pod.ObjectMeta, v1alpha1.PlacementLabel, v1alpha1.PlacementScheduler)
 }
 
-// pinned asks for a node by affinity.
+// pinned requires a node by affinity.
 func pinned(node string) func(*corev1.Pod) {
 	return func(pod *corev1.Pod) {
 		pod.Spec.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{
@@ -144,17 +144,17 @@ func pinned(node string) func(*corev1.Pod) {
 	}
 }
 
-// askingNamespace makes a namespace whose pods ask.
+// askingNamespace creates a namespace whose pods opt in.
 func askingNamespace(c *labtest.Cluster, name string) {
 	c.T.Helper()
 	c.Make(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{v1alpha1.PlacementLabel: v1alpha1.PlacementScheduler}}})
-	c.Eventually("pods can be made in "+name, func(ctx context.Context) (string, error) {
+	c.Eventually("pods can be created in "+name, func(ctx context.Context) (string, error) {
 		return "", c.Get(ctx, client.ObjectKey{Namespace: name, Name: "default"}, &corev1.ServiceAccount{})
 	})
 }
 
-// A bare pod that asks, by its label or its namespace's, goes through the scheduler that it names; one
-// that contradicts itself is told what to do.
+// A bare pod that opts in, by its label or its namespace's, is scheduled by the scheduler that it names; one
+// that contradicts itself is refused with instructions.
 func podsThatAsk(c *labtest.Cluster) {
 	askingNamespace(c, "legacy")
 	for _, pod := range []*corev1.Pod{barePod(labtest.Namespace, "labelled", asking), barePod("legacy", "by-namespace")} {
@@ -175,12 +175,12 @@ func podsThatAsk(c *labtest.Cluster) {
 		err := c.Create(c.T.Context(), pod)
 		want := `spec.nodeName is "lab-node-1", but the required node affinity pins the pod to "elsewhere" by matchFields metadata.name: remove one of the two, or make them agree`
 		if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), want) {
-			c.T.Errorf("pod %s/%s: got %v, want it forbidden: %s", pod.Namespace, pod.Name, err, want)
+			c.T.Errorf("pod %s/%s: got %v, want a refusal: %s", pod.Namespace, pod.Name, err, want)
 		}
 	}
 }
 
-// A mirror pod tells what a kubelet runs already: it keeps its node, whatever its namespace asks.
+// A mirror pod represents a static pod that a kubelet already runs: it keeps its node, even if its namespace opts in.
 func mirrorPod(c *labtest.Cluster) {
 	askingNamespace(c, "static")
 	config := rest.CopyConfig(c.Config)
@@ -199,13 +199,13 @@ func mirrorPod(c *labtest.Cluster) {
 	}
 }
 
-// Pods of others have no gate, so no interlock holds them: the policy that validates does, for as long
-// as nobody places them.
-func podsNobodyPlaces(c *labtest.Cluster) {
+// Pods of other clients have no gate, so the interlock does not refuse them: the validating policy does
+// while placement is off.
+func podsWithoutPlacement(c *labtest.Cluster) {
 	fault := policyFaults(c.PolicyAPI())["bindings deleted"]
 	fault.inflict(c)
 	waitUntilAdmission(c, fault.refusal)
-	c.Eventually("a pod that asks is refused", func(ctx context.Context) (string, error) {
+	c.Eventually("a pod that opts in is refused", func(ctx context.Context) (string, error) {
 		err := c.Create(ctx, barePod(labtest.Namespace, "unplaced", asking), client.DryRunAll)
 		if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "restore the MutatingAdmissionPolicies everynode-placement") {
 			return fmt.Sprintf("got %v", err), nil

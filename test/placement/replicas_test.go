@@ -20,18 +20,18 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// service is what a Service is to two replicas: a connection goes to the next one that is ready, and
-// that one is not ready any more is learned a moment later.
+// service simulates a Service with two replicas: a connection goes to the next ready one,
+// and a change of readiness is noticed after a moment.
 type service struct {
 	listener net.Listener
 	ready    atomic.Pointer[[]string]
 	next     atomic.Int64
 }
 
-// learning is the time between two looks at the replicas' readiness.
+// learning is the time between two probes of the replicas' readiness.
 const learning = 200 * time.Millisecond
 
-// serveBehind puts a service in front of replicas and has every entry call it.
+// serveBehind puts a service in front of replicas and makes every entry call it.
 func serveBehind(c *labtest.Cluster, replicas ...*lab.Component) *service {
 	c.T.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -64,7 +64,7 @@ func serveBehind(c *labtest.Cluster, replicas ...*lab.Component) *service {
 	return s
 }
 
-// awaitReady waits until the service knows of n replicas.
+// awaitReady waits until the service has n replicas.
 func (s *service) awaitReady(c *labtest.Cluster, n int) {
 	c.T.Helper()
 	c.Eventually("the service has its replicas", func(context.Context) (string, error) {
@@ -104,7 +104,7 @@ func (s *service) accept(ctx context.Context) {
 	}
 }
 
-// forward carries one connection until either end closes it.
+// forward forwards one connection until either end closes it.
 func (s *service) forward(ctx context.Context, from net.Conn) {
 	defer func() { _ = from.Close() }()
 	ready := *s.ready.Load()
@@ -122,7 +122,7 @@ func (s *service) forward(ctx context.Context, from net.Conn) {
 }
 
 func TestTwoReplicas(t *testing.T) {
-	// The lame duck outlives the service's ignorance.
+	// The shutdown delay is longer than the service needs to notice.
 	c := labtest.Start(t, lab.Options{Nodes: nodes, ExtraArgs: map[string][]string{lab.Webhook: {"--shutdown-delay=2s"}}})
 	first := c.Component(lab.Webhook)
 	second, err := c.Replica(t.Context(), lab.Webhook)
@@ -134,7 +134,7 @@ func TestTwoReplicas(t *testing.T) {
 	t.Run("the second dies", func(t *testing.T) { dies(c.With(t), service, second, "second") })
 }
 
-// dies: pods go on being made, by the controller until the service knows, then by admission again.
+// dies: pods are still created, placed by the controller until the service notices, then by admission again.
 func dies(c *labtest.Cluster, service *service, replica *lab.Component, name string) {
 	witness, others, died := c.Watch(), createOthers(c), time.Now()
 	replica.Kill()
@@ -143,7 +143,7 @@ func dies(c *labtest.Cluster, service *service, replica *lab.Component, name str
 	c.WaitForPods(during, labtest.NodeNames(nodes)...)
 	service.awaitReady(c, 1)
 	waitUntilAdmission(c, func(err error) error { return err })
-	checkEffective(c, "1") // at once right, where a condition may tell of the time before
+	checkEffective(c, "1") // current at once, while a condition may be stale
 	waitForCondition(c, during, metav1.ConditionTrue)
 	after := labtest.DaemonSet(name + "-missing")
 	c.Make(after)
@@ -155,8 +155,8 @@ func dies(c *labtest.Cluster, service *service, replica *lab.Component, name str
 	c.Verdict(witness, 2*nodes)
 }
 
-// restartOneByOne: readiness fails first, and a replica serves on until that is known, so no request is
-// lost.
+// restartOneByOne: readiness fails first, and a replica continues to serve until that is noticed, so no request
+// is lost.
 func restartOneByOne(c *labtest.Cluster, service *service, replicas ...*lab.Component) {
 	ctx, stop := context.WithCancel(c.T.Context())
 	var (
@@ -180,7 +180,7 @@ func restartOneByOne(c *labtest.Cluster, service *service, replicas ...*lab.Comp
 	stop()
 	asking.Wait()
 	if asked.Load() == 0 {
-		c.T.Error("nothing was asked")
+		c.T.Error("no pod was created")
 	}
-	c.T.Logf("%d pods were asked for meanwhile", asked.Load())
+	c.T.Logf("%d pods were created meanwhile", asked.Load())
 }

@@ -16,8 +16,8 @@ import (
 )
 
 // A DaemonSet that was stored while the webhook was unreachable, and that it cannot decode, can be labelled, corrected
-// in steps and deleted in the foreground when the webhook is back. The CRD lets everything in here, as an
-// older one did; the webhook alone is asked.
+// in steps and deleted in the foreground when the webhook works again. Here the CRD accepts everything, as an
+// older one did, so only the webhook validates.
 func TestWhatIsStoredCanBeCorrectedAndDeleted(t *testing.T) {
 	c := labtest.Start(t, lab.Options{Without: []string{lab.Scheduler, lab.Kwok, lab.Controller, lab.EverynodeScheduler}})
 	relaxCRD(c)
@@ -60,7 +60,7 @@ func TestWhatIsStoredCanBeCorrectedAndDeleted(t *testing.T) {
 		}
 	}
 	if err := c.Patch(t.Context(), corrected, client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"revisionHistoryLimit":5000000000}}`))); !apierrors.IsInvalid(err) {
-		t.Errorf("bringing back what was corrected: %v, want it refused", err)
+		t.Errorf("reverting a correction: %v, want a refusal", err)
 	}
 	c.Must(c.Delete(t.Context(), deleted, client.PropagationPolicy(metav1.DeletePropagationForeground)))
 	c.Eventually("the other one is gone", func(ctx context.Context) (string, error) {
@@ -68,11 +68,11 @@ func TestWhatIsStoredCanBeCorrectedAndDeleted(t *testing.T) {
 		if apierrors.IsNotFound(err) {
 			return "", nil
 		}
-		return "it is there", err
+		return "it still exists", err
 	})
 }
 
-// relaxCRD has the API server take any spec.
+// relaxCRD makes the API server accept any spec.
 func relaxCRD(c *labtest.Cluster) {
 	c.T.Helper()
 	crd := &unstructured.Unstructured{}

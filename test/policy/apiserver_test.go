@@ -38,9 +38,9 @@ import (
 	"github.com/everynode/everynode/deploy"
 )
 
-// apiServer is the part of an API server that policies live in: its own two plugins for policies,
-// made, fed by informers and asked as the API server does it, without the rest around them. So
-// compilation, matching, cost limits, patching and defaulting are not this test's but upstream's.
+// apiServer is the part of an API server that evaluates policies: its own two plugins for policies,
+// created, fed by informers and called as in the API server, without the rest. So compilation,
+// matching, cost limits, patching and defaulting are upstream's, not reimplemented by this test.
 type apiServer struct {
 	mutating   admission.MutationInterface
 	validating admission.ValidationInterface
@@ -81,8 +81,8 @@ func newAPIServer(t testing.TB, manifest []byte, namespaces ...*corev1.Namespace
 	return s
 }
 
-// waitUntilReady waits until pods are patched at all: the plugin fetches the schema of pods in its own
-// time, and until it has it the API server asks clients to come again.
+// waitUntilReady waits until pods are patched: the plugin fetches the schema of pods
+// asynchronously, and until then the API server asks clients to retry.
 func (s *apiServer) waitUntilReady(t testing.TB) {
 	t.Helper()
 	asks := request{namespace: "everynode-test-ready", pod: &corev1.Pod{}}
@@ -101,7 +101,7 @@ func (s *apiServer) waitUntilReady(t testing.TB) {
 	}
 }
 
-// request is the creation of a pod, with what admission may look at besides it.
+// request is the creation of a pod, with the other data that admission reads.
 type request struct {
 	namespace string
 	groups    []string // of the user
@@ -109,8 +109,8 @@ type request struct {
 	pod       *corev1.Pod
 }
 
-// admit is what becomes of a pod that is created: what mutating admission makes of it, the API server's
-// own validation, of which the interlock is all that matters here, and validating admission.
+// admit returns the result of the creation of a pod: mutating admission, the API server's
+// own validation, of which only the interlock matters here, and validating admission.
 func (s *apiServer) admit(ctx context.Context, r request) (*corev1.Pod, error) {
 	placed, err := s.mutate(ctx, r)
 	if err != nil {
@@ -142,7 +142,7 @@ func (s *apiServer) mutate(ctx context.Context, r request) (*corev1.Pod, error) 
 	return placed, nil
 }
 
-// attributes are what the API server hands to admission: the pod in its internal form.
+// attributes returns what the API server passes to admission: the pod in its internal form.
 func (r request) attributes() (admission.Attributes, error) {
 	internal := &core.Pod{}
 	if err := legacyscheme.Scheme.Convert(r.pod.DeepCopy(), internal, nil); err != nil {
@@ -155,8 +155,8 @@ func (r request) attributes() (admission.Attributes, error) {
 
 var errInterlock = errors.New("spec.nodeName: Forbidden: cannot be set until all schedulingGates have been cleared")
 
-// interlock is the rule of ValidatePodCreate (k8s.io/kubernetes pkg/apis/core/validation) that the
-// design stands on.
+// interlock is the rule of ValidatePodCreate (k8s.io/kubernetes pkg/apis/core/validation) that
+// the design relies on.
 func interlock(pod *corev1.Pod) error {
 	if pod.Spec.NodeName != "" && len(pod.Spec.SchedulingGates) > 0 {
 		return errInterlock

@@ -21,8 +21,8 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// seeds is how many random sequences of pods are tried side by side, each of as many pods as
-// -rapid.checks says: 5000, unless it is given.
+// seeds is the number of random sequences of pods that are tried in parallel. Each
+// has -rapid.checks pods, by default 5000.
 const seeds = 4
 
 func TestMain(m *testing.M) {
@@ -33,17 +33,17 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// An admission is what answers the creation of a pod.
+// An admission answers the creation of a pod.
 type admissionOf interface {
 	admit(ctx context.Context, r request) (*corev1.Pod, error)
 }
 
-// rewrite is daemon.Rewrite for the pods that ask.
+// rewrite applies daemon.Rewrite to the pods that opt in.
 type rewrite struct{ placedBy string }
 
 func (by rewrite) admit(_ context.Context, r request) (*corev1.Pod, error) {
 	pod := r.pod.DeepCopy()
-	if r.asks() {
+	if r.optsIn() {
 		if _, err := daemon.Rewrite(pod, by.placedBy); err != nil {
 			return nil, err
 		}
@@ -51,7 +51,7 @@ func (by rewrite) admit(_ context.Context, r request) (*corev1.Pod, error) {
 	return pod, interlock(pod)
 }
 
-// agree says how an implementation differs from daemon.Rewrite on a pod, and on what it made of it.
+// agree returns how an implementation differs from daemon.Rewrite on a pod, and on its own result.
 func agree(ctx context.Context, placedBy string, got admissionOf, r request) error {
 	want := rewrite{placedBy}
 	before := encode(r.pod)
@@ -59,10 +59,10 @@ func agree(ctx context.Context, placedBy string, got admissionOf, r request) err
 	if after := encode(r.pod); err == nil && before != after {
 		return fmt.Errorf("the request itself was changed, from %s to %s", before, after)
 	}
-	if err != nil || placed == nil || !r.asks() {
+	if err != nil || placed == nil || !r.optsIn() {
 		return err
 	}
-	// Twice is once, whether the pod is as it was placed or somebody names the node again.
+	// A second pass changes nothing, whether the pod is as placed or names the node again.
 	again := r
 	again.pod = placed
 	if _, err := agreeOn(ctx, want, got, again); err != nil {
@@ -83,8 +83,8 @@ func agreeOn(ctx context.Context, want, got admissionOf, r request) (*corev1.Pod
 	var contradiction *daemon.ContradictoryPinError
 	switch {
 	case errors.As(wantErr, &contradiction):
-		// A policy that mutates cannot refuse; the interlock holds what has our gate, before the policy
-		// that could say why is asked.
+		// A mutating policy cannot refuse a pod. One with our gate is refused by the interlock, before
+		// the validating policy is evaluated.
 		told := gotErr != nil && strings.HasSuffix(gotErr.Error(), contradiction.Error())
 		held := len(r.pod.Spec.SchedulingGates) > 0 && errors.Is(gotErr, errInterlock)
 		if !told && !held {
@@ -97,22 +97,22 @@ func agreeOn(ctx context.Context, want, got admissionOf, r request) (*corev1.Pod
 		}
 		return nil, nil
 	case gotErr != nil:
-		return nil, fmt.Errorf("the pod is refused, and should not be: %w", gotErr)
+		return nil, fmt.Errorf("the pod is refused, want it accepted: %w", gotErr)
 	case !same(wantPod, gotPod):
 		return nil, fmt.Errorf("the pod differs (-Rewrite, +got):\n%s", cmp.Diff(wantPod, gotPod))
 	}
 	return wantPod, nil
 }
 
-// notRefused says that a pod should have been refused in other words, or at all.
+// notRefused returns an error for a pod that is not refused with the expected message.
 func notRefused(got, want error) error {
 	if got == nil {
-		return fmt.Errorf("the pod is taken, want the refusal %w", want)
+		return fmt.Errorf("the pod is accepted, want the refusal %w", want)
 	}
 	return fmt.Errorf("the pod is refused: %w; want the refusal %w", got, want)
 }
 
-// same says whether two pods are the same, byte for byte as clients see them.
+// same reports whether the encodings of two pods are equal byte for byte.
 func same(a, b *corev1.Pod) bool { return encode(a) == encode(b) }
 
 func encode(pod *corev1.Pod) string {
@@ -123,8 +123,8 @@ func encode(pod *corev1.Pod) string {
 	return string(raw)
 }
 
-// narrows says what is wrong with a placed pod: it has to match its node exactly when it did before, no
-// other node, and be the same in everything else.
+// narrows returns what is wrong with a placed pod: it has to match its node exactly if it did before,
+// match no other node, and be the same otherwise.
 func narrows(before, placed *corev1.Pod) error {
 	target := before.Spec.NodeName
 	for _, name := range []string{"n1", "n2", "node/with~odd.name", "n3"} {
@@ -143,7 +143,7 @@ func narrows(before, placed *corev1.Pod) error {
 		return fmt.Errorf("the pod goes to scheduler %q, want %q", placed.Spec.SchedulerName, scheduler)
 	}
 	if diff := cmp.Diff(rest(before), rest(placed)); diff != "" {
-		return fmt.Errorf("placing the pod changed what is none of its business:\n%s", diff)
+		return fmt.Errorf("placing the pod changed other fields:\n%s", diff)
 	}
 	return nil
 }
@@ -153,7 +153,7 @@ func matches(pod *corev1.Pod, node *corev1.Node) bool {
 	return match && err == nil
 }
 
-// rest is a pod without what placing may change.
+// rest returns a pod without the fields that placement may change.
 func rest(pod *corev1.Pod) *corev1.Pod {
 	pod = pod.DeepCopy()
 	pod.Spec.NodeName, pod.Spec.SchedulerName = "", ""
@@ -180,8 +180,8 @@ func rest(pod *corev1.Pod) *corev1.Pod {
 	return pod
 }
 
-// The function, the webhook behind its registration and the policies in the API server's evaluator
-// give one answer, and a right one.
+// The function, the webhook behind its registration and the policies in the API server's
+// evaluator give the same, correct answer.
 func TestOneAnswer(t *testing.T) {
 	policies, webhook := newAPIServer(t, deploy.Policy, namespaces...), newRegistered(t)
 	for seed := range seeds {
@@ -196,7 +196,7 @@ func TestOneAnswer(t *testing.T) {
 					t.Fatalf("the webhook: %v\nof %+v, %s", err, r, encode(r.pod))
 				}
 				placed, err := rewrite{v1alpha1.PlacedByController}.admit(context.Background(), r)
-				if err != nil || !r.asks() {
+				if err != nil || !r.optsIn() {
 					return
 				}
 				if err := narrows(r.pod, placed); err != nil {

@@ -23,7 +23,7 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// answersOf is how many random pods each API server is asked about; EVERYNODE_ANSWERS has it be more.
+// answersOf is the number of random pods that are sent to each API server; EVERYNODE_ANSWERS changes it.
 func answersOf(t *testing.T) int {
 	text, given := os.LookupEnv("EVERYNODE_ANSWERS")
 	if !given {
@@ -31,13 +31,13 @@ func answersOf(t *testing.T) int {
 	}
 	count, err := strconv.Atoi(text)
 	if err != nil {
-		t.Fatalf("EVERYNODE_ANSWERS=%s is no number", text)
+		t.Fatalf("EVERYNODE_ANSWERS=%s is not a number", text)
 	}
 	return count
 }
 
-// A real API server makes of a pod what it makes of daemon.Rewrite's result, whether the webhook or
-// the policies place it. Pods are sent as dry runs: everything is done but storing them.
+// A real API server returns the same result for a pod as for daemon.Rewrite's result,
+// whether the webhook or the policies place it. Pods are sent as dry runs.
 func TestOneAnswerOfTheAPIServer(t *testing.T) {
 	idle := []string{lab.Scheduler, lab.Kwok, lab.Controller, lab.EverynodeScheduler}
 	for placement, placedBy := range map[string]string{lab.PlacementPolicy: v1alpha1.PlacedByPolicy, lab.PlacementWebhook: v1alpha1.PlacedByWebhook} {
@@ -48,22 +48,22 @@ func TestOneAnswerOfTheAPIServer(t *testing.T) {
 			var placed, refused, others atomic.Int64
 			parallel(8, answersOf(t), func(seed int) {
 				r := drawRequest.Example(seed)
-				r.pod, r.groups = valid(r.pod), nil // whoever asks is the lab's admin
+				r.pod, r.groups = valid(r.pod), nil // every request is the lab's admin's
 				asked, err := answers(c, placedBy, r)
 				switch {
 				case err != nil:
 					t.Errorf("seed %d: %v\nof %+v, %s", seed, err, r, encode(r.pod))
-				case asked == nil && r.asks():
+				case asked == nil && r.optsIn():
 					refused.Add(1)
-				case r.asks():
+				case r.optsIn():
 					placed.Add(1)
 				default:
 					others.Add(1)
 				}
 			})
-			t.Logf("%d pods were placed, %d refused, %d none of admission's business", placed.Load(), refused.Load(), others.Load())
+			t.Logf("%d pods were placed, %d refused, %d not affected by admission", placed.Load(), refused.Load(), others.Load())
 			if placed.Load() == 0 || refused.Load() == 0 || others.Load() == 0 {
-				t.Error("the random pods are not of every kind")
+				t.Error("the random pods do not cover every case")
 			}
 		})
 	}
@@ -79,13 +79,13 @@ func makeNamespaces(c *labtest.Cluster) {
 		c.Must(c.Create(c.T.Context(), namespace.DeepCopy()))
 	}
 	for _, namespace := range namespaces {
-		c.Eventually("pods can be made in "+namespace.Name, func(ctx context.Context) (string, error) {
+		c.Eventually("pods can be created in "+namespace.Name, func(ctx context.Context) (string, error) {
 			return "", c.Get(ctx, client.ObjectKey{Namespace: namespace.Name, Name: "default"}, &corev1.ServiceAccount{})
 		})
 	}
 }
 
-// waitUntilPlaced waits until the API server acts on each way to ask.
+// waitUntilPlaced waits until each way to opt in is effective.
 func waitUntilPlaced(c *labtest.Cluster) {
 	c.T.Helper()
 	for name, change := range map[string]func(*corev1.Pod){
@@ -108,8 +108,8 @@ func waitUntilPlaced(c *labtest.Cluster) {
 	}
 }
 
-// answers says how the API server's answer to a pod differs from its answer to what daemon.Rewrite
-// makes of it. The pod is nil when it is refused, as it should be.
+// answers returns how the API server's answer to a pod differs from its answer to
+// daemon.Rewrite's result. The pod is nil if it is refused, as expected.
 func answers(c *labtest.Cluster, placedBy string, r request) (*corev1.Pod, error) {
 	got := r.pod.DeepCopy()
 	gotErr := c.Create(context.Background(), got, client.DryRunAll)
@@ -130,7 +130,7 @@ func answers(c *labtest.Cluster, placedBy string, r request) (*corev1.Pod, error
 		return nil, fmt.Errorf("the pod is refused, and should not be: %w", gotErr)
 	}
 	for _, pod := range []*corev1.Pod{got, want} {
-		pod.UID, pod.CreationTimestamp, pod.ManagedFields, pod.Status = "", metav1.Time{}, nil, corev1.PodStatus{} // they tell the time
+		pod.UID, pod.CreationTimestamp, pod.ManagedFields, pod.Status = "", metav1.Time{}, nil, corev1.PodStatus{} // these contain times
 	}
 	if !same(want, got) {
 		return nil, fmt.Errorf("got %s, want %s", encode(got), encode(want))
@@ -138,7 +138,7 @@ func answers(c *labtest.Cluster, placedBy string, r request) (*corev1.Pod, error
 	return got, nil
 }
 
-// valid makes a random pod one that the API server takes, but for what this is about.
+// valid makes a random pod acceptable to the API server, except for the fields under test.
 func valid(pod *corev1.Pod) *corev1.Pod {
 	pod = pod.DeepCopy()
 	pod.Spec.AutomountServiceAccountToken = new(false) // its volume has a random name
@@ -149,7 +149,7 @@ func valid(pod *corev1.Pod) *corev1.Pod {
 	delete(pod.Annotations, corev1.MirrorPodAnnotationKey) // only kubelets may
 	pod.Spec.SchedulingGates = slices.CompactFunc(pod.Spec.SchedulingGates, func(a, b corev1.PodSchedulingGate) bool { return a.Name == b.Name })
 	for i := range pod.OwnerReferences {
-		pod.OwnerReferences[i].UID += "-" // of nobody
+		pod.OwnerReferences[i].UID += "-" // without an owner
 	}
 	if pod.Spec.Affinity == nil || pod.Spec.Affinity.NodeAffinity == nil {
 		return pod
@@ -178,7 +178,7 @@ func valid(pod *corev1.Pod) *corev1.Pod {
 	return pod
 }
 
-// parallel does something for each number below n, so many at a time.
+// parallel calls a function for each number below n, several at a time.
 func parallel(workers, n int, do func(int)) {
 	var next atomic.Int64
 	var all sync.WaitGroup

@@ -58,9 +58,9 @@ func TestPoliciesAreValid(t *testing.T) {
 	}
 }
 
-// An expression that costs too much fails, and a policy that fails refuses the pod. Pods that do not ask
-// must not notice, however large (S7); those that ask may be far larger than any real one.
-func TestPoliciesBearLargePods(t *testing.T) {
+// An expression that costs too much fails, and a failed policy refuses the pod. Pods that do not opt in must
+// not be affected, however large they are (S7); those that opt in may be far larger than real ones.
+func TestPoliciesAcceptLargePods(t *testing.T) {
 	policies := newAPIServer(t, deploy.Policy, namespaces...)
 	large := func(change func(*corev1.Pod)) *corev1.Pod {
 		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "plain", Name: "p"}, Spec: corev1.PodSpec{NodeName: "n1"}}
@@ -84,20 +84,20 @@ func TestPoliciesBearLargePods(t *testing.T) {
 		}
 	}
 	tests := map[string]*corev1.Pod{
-		"5,000 owners, not asking": large(func(pod *corev1.Pod) {
+		"5,000 owners, not opted in": large(func(pod *corev1.Pod) {
 			for i := range 5000 {
 				pod.OwnerReferences = append(pod.OwnerReferences, metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: fmt.Sprint("owner-", i), UID: "uid", Controller: new(false)})
 			}
 		}),
-		"5,000 labels and annotations, not asking": large(func(pod *corev1.Pod) {
+		"5,000 labels and annotations, not opted in": large(func(pod *corev1.Pod) {
 			pod.Labels, pod.Annotations = map[string]string{}, map[string]string{}
 			for i := range 5000 {
 				pod.Labels[fmt.Sprint("label-", i)], pod.Annotations[fmt.Sprint("annotation-", i)] = "value", "value"
 			}
 		}),
-		"10,000 terms, not asking":              large(terms(10000, 1)),
-		"500 terms, asking":                     large(func(pod *corev1.Pod) { terms(500, 4)(pod); asks(pod) }),
-		"one term of 2,000 expressions, asking": large(func(pod *corev1.Pod) { terms(1, 2000)(pod); asks(pod) }),
+		"10,000 terms, not opted in":              large(terms(10000, 1)),
+		"500 terms, opted in":                     large(func(pod *corev1.Pod) { terms(500, 4)(pod); asks(pod) }),
+		"one term of 2,000 expressions, opted in": large(func(pod *corev1.Pod) { terms(1, 2000)(pod); asks(pod) }),
 	}
 	for name, pod := range tests {
 		t.Run(name, func(t *testing.T) {

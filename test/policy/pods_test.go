@@ -20,8 +20,8 @@ var (
 	podResource = corev1.SchemeGroupVersion.WithResource("pods")
 )
 
-// The namespaces of the pods: one that says nothing, two whose label asks or says something else, and
-// Everynode's own, which asks and is left alone.
+// The namespaces of the pods: one without the label, two whose label opts in or has another value,
+// and Everynode's own, which opts in and is excluded.
 var namespaces = []*corev1.Namespace{
 	newNamespace("plain", ""),
 	newNamespace("asking", v1alpha1.PlacementScheduler),
@@ -37,18 +37,18 @@ func newNamespace(name, placement string) *corev1.Namespace {
 	return namespace
 }
 
-func namespaceAsks(name string) bool {
+func namespaceOptsIn(name string) bool {
 	return slices.ContainsFunc(namespaces, func(namespace *corev1.Namespace) bool {
 		return namespace.Name == name && namespace.Labels[v1alpha1.PlacementLabel] == v1alpha1.PlacementScheduler
 	})
 }
 
-// asks is the rule, in Go, of which pods are placed.
-func (r request) asks() bool {
+// optsIn is the rule, in Go, of which pods are placed.
+func (r request) optsIn() bool {
 	_, mirror := r.pod.Annotations[corev1.MirrorPodAnnotationKey]
 	_, owned := daemon.OwnedByDaemon(r.pod)
 	return r.namespace != v1alpha1.SystemNamespace && r.pod.Spec.NodeName != "" && !mirror && !slices.Contains(r.groups, "system:nodes") &&
-		(owned || r.pod.Labels[v1alpha1.PlacementLabel] == v1alpha1.PlacementScheduler || namespaceAsks(r.namespace))
+		(owned || r.pod.Labels[v1alpha1.PlacementLabel] == v1alpha1.PlacementScheduler || namespaceOptsIn(r.namespace))
 }
 
 var (
@@ -66,7 +66,7 @@ var (
 		{Key: metav1.ObjectNameField, Operator: corev1.NodeSelectorOpIn, Values: []string{"n1"}}, // a label of that name
 	})
 	drawTerm = rapid.Custom(func(t *rapid.T) corev1.NodeSelectorTerm {
-		if rapid.IntRange(0, 2).Draw(t, "a pin alone") == 0 {
+		if rapid.IntRange(0, 2).Draw(t, "only a pin") == 0 {
 			return corev1.NodeSelectorTerm{MatchFields: []corev1.NodeSelectorRequirement{{Key: metav1.ObjectNameField, Operator: corev1.NodeSelectorOpIn,
 				Values: []string{rapid.SampledFrom([]string{"n1", "n2", "n3"}).Draw(t, "pin")}}}}
 		}
@@ -92,8 +92,8 @@ var (
 	})
 )
 
-// drawRequest draws what the rewrite reads and writes, with some beside it. Pods need not be valid: what
-// admission makes of them must be the same all the same.
+// drawRequest draws the fields that the rewrite reads and writes, and some others. Pods need not be
+// valid: admission has to give the same result for them.
 var drawRequest = rapid.Custom(func(t *rapid.T) request {
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
@@ -156,8 +156,8 @@ func drawAffinity(t *rapid.T) *corev1.Affinity {
 	return affinity
 }
 
-// received is a pod as the API server has it when it asks admission: decoded, with its defaults, and
-// through its internal form.
+// received returns a pod as the API server passes it to admission: decoded, with its defaults, and
+// converted from its internal form.
 func received(pod *corev1.Pod) *corev1.Pod {
 	pod.TypeMeta = metav1.TypeMeta{}
 	internal, got := &core.Pod{}, &corev1.Pod{}

@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/go-logr/logr"
-	jsonpatch "gopkg.in/evanphx/json-patch.v4" // what the API server applies patches with
+	jsonpatch "gopkg.in/evanphx/json-patch.v4" // the library with which the API server applies patches
 	admissionv1 "k8s.io/api/admission/v1"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -30,7 +30,7 @@ import (
 )
 
 // registered is everynode-webhook behind its registration: the entries of the manifests
-// choose, by the API server's own evaluation, and its HTTP handler answers.
+// select pods, by the API server's own evaluation, and its HTTP handler answers.
 type registered struct {
 	entries  []admissionwebhook.WebhookAccessor
 	matchers []matchconditions.Matcher
@@ -66,7 +66,7 @@ func newRegistered(t testing.TB) *registered {
 	return w
 }
 
-// admit is what becomes of a pod that is created: each entry that chooses it is called in turn.
+// admit returns the result of the creation of a pod: each entry that selects it is called in turn.
 func (w *registered) admit(ctx context.Context, r request) (*corev1.Pod, error) {
 	for i, entry := range w.entries {
 		chosen, err := w.chooses(ctx, i, r)

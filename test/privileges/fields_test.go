@@ -22,17 +22,17 @@ import (
 type target struct {
 	account, policy string
 	object          map[string]any
-	// subresource by which it is changed; "": the object itself.
+	// subresource through which it is changed; "" for the object itself.
 	subresource string
-	// updates says that the rules permit update and not patch.
+	// updates means that RBAC permits update and not patch.
 	updates bool
-	// others says that the account may change nothing of the object: it is another's.
+	// others means that the object is not the account's, which may not change it at all.
 	others bool
-	// may and mayNot are changes by what they are.
+	// may and mayNot are changes by their description.
 	may, mayNot changes
 }
 
-// set is a change of one field.
+// set returns a change of one field.
 func set(value any, path ...string) func(*unstructured.Unstructured) {
 	return func(object *unstructured.Unstructured) {
 		if err := unstructured.SetNestedField(object.Object, value, path...); err != nil {
@@ -41,12 +41,12 @@ func set(value any, path ...string) func(*unstructured.Unstructured) {
 	}
 }
 
-// drop is the removal of one field.
+// drop returns the removal of one field.
 func drop(path ...string) func(*unstructured.Unstructured) {
 	return func(object *unstructured.Unstructured) { unstructured.RemoveNestedField(object.Object, path...) }
 }
 
-// metadata are the changes of metadata that others act on. No account may make one.
+// metadata are changes of metadata that other controllers act on. No account may make them.
 var metadata = changes{
 	"a label":              set("x", "metadata", "labels", "example.com/evil"),
 	"an annotation":        set("x", "metadata", "annotations", "example.com/evil"),
@@ -58,12 +58,12 @@ var metadata = changes{
 	"another label":        set("y", "metadata", "labels", "app"),
 }
 
-// reference is an owner reference to an object that is not there.
+// reference returns an owner reference to an object that does not exist.
 func reference(apiVersion, kind string) map[string]any {
 	return map[string]any{"apiVersion": apiVersion, "kind": kind, "name": "evil", "uid": "0b8a7c1e-0000-4000-8000-000000000000"}
 }
 
-// of is an object with metadata that is to stay.
+// of returns an object with metadata that must not change.
 func of(apiVersion, kind, namespace, name string, rest map[string]any) map[string]any {
 	object := map[string]any{"apiVersion": apiVersion, "kind": kind, "metadata": map[string]any{
 		"name": name, "labels": map[string]any{"app": "x"}, "annotations": map[string]any{"example.com/note": "x"}, "finalizers": []any{"example.com/kept"},
@@ -77,7 +77,7 @@ func of(apiVersion, kind, namespace, name string, rest map[string]any) map[strin
 	return object
 }
 
-// thiefOf is a client with the token of an account.
+// thiefOf returns a client with the token of an account.
 func thiefOf(c *labtest.Cluster, account string) client.Client {
 	c.T.Helper()
 	config, err := clientcmd.BuildConfigFromFlags("", filepath.Join(c.Dir, "kubeconfigs", account))
@@ -87,7 +87,7 @@ func thiefOf(c *labtest.Cluster, account string) client.Client {
 	return thief
 }
 
-// checkFields has the thief of each token change what its rules permit to patch or to update.
+// checkFields tries changes with each token of what its RBAC rules permit to patch or to update.
 func checkFields(c *labtest.Cluster, targets map[string]target) {
 	for name, target := range targets {
 		thief := thiefOf(c, target.account)
@@ -120,19 +120,19 @@ func checkFields(c *labtest.Cluster, targets map[string]target) {
 	}
 }
 
-// waitForPolicy waits until a policy refuses what it has to: none is in force before the API server's watch has brought it.
+// waitForPolicy waits until a policy is effective, which requires that the API server's watch has delivered it.
 func waitForPolicy(c *labtest.Cluster, policy string, theft func(context.Context) error) {
 	c.T.Helper()
-	c.Eventually(policy+" is in force", func(ctx context.Context) (string, error) {
+	c.Eventually(policy+" is effective", func(ctx context.Context) (string, error) {
 		err := theft(ctx)
 		if apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) {
-			c.T.Fatalf("the test's own request is wrong: %v", err)
+			c.T.Fatalf("the test's own request is invalid: %v", err)
 		}
 		return answer(err, policy), nil
 	})
 }
 
-// answer says what is wrong with an answer that has to be a policy's refusal.
+// answer returns what is wrong with an answer that has to be a policy's refusal.
 func answer(err error, policy string) string {
 	if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "ValidatingAdmissionPolicy '"+policy+"'") {
 		return fmt.Sprintf("answered %v, want a refusal by %s", err, policy)
@@ -140,7 +140,7 @@ func answer(err error, policy string) string {
 	return ""
 }
 
-// store makes the object, unless it is there already.
+// store creates the object, unless it exists.
 func (t *target) store(c *labtest.Cluster) *unstructured.Unstructured {
 	c.T.Helper()
 	object := &unstructured.Unstructured{Object: t.object}
@@ -157,10 +157,10 @@ func (t *target) store(c *labtest.Cluster) *unstructured.Unstructured {
 	return object
 }
 
-// errWithoutEffect is that the API server itself takes nothing of a change, from nobody.
+// errWithoutEffect means that the API server itself ignores a change, from any client.
 var errWithoutEffect = errors.New("the change has no effect")
 
-// try has the thief make a change. Nothing is stored.
+// try tries a change in a dry run.
 func (t *target) try(ctx context.Context, thief client.Client, stored *unstructured.Unstructured, change func(*unstructured.Unstructured)) error {
 	object := stored.DeepCopy()
 	change(object)
@@ -190,11 +190,11 @@ func (t *target) try(ctx context.Context, thief client.Client, stored *unstructu
 type creation struct {
 	account, policy string
 	object          map[string]any
-	// why is part of the refusal.
+	// why is a part of the refusal.
 	why string
 }
 
-// checkCreations has the thief of each token create what its rules permit.
+// checkCreations tries with each token to create what its RBAC rules permit.
 func checkCreations(c *labtest.Cluster, creations map[string]creation) {
 	for name, creation := range creations {
 		thief := thiefOf(c, creation.account)
@@ -208,7 +208,7 @@ func checkCreations(c *labtest.Cluster, creations map[string]creation) {
 	}
 }
 
-// checkStatus has the thief write metadata by the status of a DaemonSet of everynode.dev, where no policy is needed.
+// checkStatus tries to write metadata through the status of a DaemonSet of everynode.dev, where no policy is needed.
 func checkStatus(c *labtest.Cluster) {
 	c.T.Helper()
 	thief := thiefOf(c, lab.Controller)
@@ -224,12 +224,12 @@ func checkStatus(c *labtest.Cluster) {
 		c.Must(thief.Status().Patch(c.T.Context(), &now, client.MergeFrom(stored)))
 		c.Must(c.Get(c.T.Context(), client.ObjectKeyFromObject(set), set))
 		if set.ResourceVersion != before.ResourceVersion {
-			c.T.Errorf("%s by the status of a DaemonSet of everynode.dev was stored: %v", what, set.ObjectMeta)
+			c.T.Errorf("%s was stored through the status of a DaemonSet of everynode.dev: %v", what, set.ObjectMeta)
 		}
 	}
 }
 
-// checkBinding checks that a binding brings a pod no labels and annotations of the thief's.
+// checkBinding verifies that a binding cannot add labels and annotations to a pod.
 func checkBinding(c *labtest.Cluster) {
 	c.T.Helper()
 	thief := thiefOf(c, lab.EverynodeScheduler)
@@ -254,7 +254,7 @@ func checkBinding(c *labtest.Cluster) {
 	c.Must(thief.SubResource("binding").Create(c.T.Context(), pod, binding(), client.DryRunAll))
 }
 
-// checkDeletions has the thieves delete what is not theirs to delete.
+// checkDeletions tries deletes that are not permitted.
 func checkDeletions(c *labtest.Cluster) {
 	c.T.Helper()
 	critical := daemonsPod()

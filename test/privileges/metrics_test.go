@@ -18,7 +18,7 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// Metrics are read by clients whose token may get them, over TLS alone, and nowhere else.
+// Metrics are served only over TLS, to clients whose token may get them, and at no other port.
 func TestWhoReadsMetrics(t *testing.T) {
 	secure := []string{"--metrics-secure=true"}
 	c := labtest.Start(t, lab.Options{
@@ -33,7 +33,7 @@ func TestWhoReadsMetrics(t *testing.T) {
 	})
 	health := map[string]string{lab.Controller: c.Component(lab.Controller).PortAddress(0), lab.Webhook: c.Component(lab.Webhook).PortAddress(1)}
 	for program, address := range map[string]string{lab.Controller: c.Component(lab.Controller).PortAddress(1), lab.Webhook: c.Component(lab.Webhook).PortAddress(2)} {
-		c.Eventually(program+" serves metrics", func(context.Context) (string, error) { // it makes a key first
+		c.Eventually(program+" serves metrics", func(context.Context) (string, error) { // it generates a key first
 			connection, err := net.Dial("tcp", address)
 			if err != nil {
 				return err.Error(), nil
@@ -42,15 +42,15 @@ func TestWhoReadsMetrics(t *testing.T) {
 		})
 		for name, test := range map[string]struct {
 			url, token string
-			want       int // 0 for no answer at all
+			want       int // 0 for no answer
 		}{
-			"nobody":                {"https://" + address + "/metrics", "", http.StatusUnauthorized},
-			"a token that is none":  {"https://" + address + "/metrics", "forged", http.StatusInternalServerError},
-			"who may not":           {"https://" + address + "/metrics", stranger, http.StatusForbidden},
-			"who may":               {"https://" + address + "/metrics", reader, http.StatusOK},
-			"who may, another path": {"https://" + address + "/debug/pprof/", reader, http.StatusNotFound},
-			"without TLS":           {"http://" + address + "/metrics", reader, 0},
-			"at the port of health": {"http://" + health[program] + "/metrics", "", http.StatusNotFound},
+			"no token":                      {"https://" + address + "/metrics", "", http.StatusUnauthorized},
+			"an invalid token":              {"https://" + address + "/metrics", "forged", http.StatusInternalServerError},
+			"without permission":            {"https://" + address + "/metrics", stranger, http.StatusForbidden},
+			"who may":                       {"https://" + address + "/metrics", reader, http.StatusOK},
+			"with permission, another path": {"https://" + address + "/debug/pprof/", reader, http.StatusNotFound},
+			"without TLS":                   {"http://" + address + "/metrics", reader, 0},
+			"at the health port":            {"http://" + health[program] + "/metrics", "", http.StatusNotFound},
 		} {
 			t.Run(program+"/"+name, func(t *testing.T) {
 				code, body := get(t, test.url, test.token)
@@ -62,7 +62,7 @@ func TestWhoReadsMetrics(t *testing.T) {
 	}
 }
 
-// tokenFor makes a service account and gives a token of it.
+// tokenFor creates a service account and returns a token of it.
 func tokenFor(c *labtest.Cluster, name string) string {
 	c.T.Helper()
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: labtest.Namespace, Name: name}}
@@ -81,10 +81,10 @@ func get(t *testing.T, url, token string) (code int, body string) {
 	if token != "" {
 		request.Header.Set("Authorization", "Bearer "+token)
 	}
-	// Its certificate is made at the start: nobody could know it.
+	// The certificate is generated at startup, so clients cannot verify it.
 	transport := &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}}
 	response, err := (&http.Client{Transport: transport}).Do(request)
-	if err != nil { // no answer, as of a server that expects TLS
+	if err != nil { // no answer, because the server expects TLS
 		return 0, err.Error()
 	}
 	defer func() { _ = response.Body.Close() }()

@@ -18,7 +18,7 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// ranks are how the API server ranked the last request.
+// ranks are the priority level and the FlowSchema of the last request.
 type ranks struct {
 	next          http.RoundTripper
 	mu            sync.Mutex
@@ -35,16 +35,16 @@ func (r *ranks) RoundTrip(request *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-// Leases are renewed before other requests are answered, and no request of Everynode's waits with
-// everybody's.
+// Lease renewals have precedence over other requests, and no request of Everynode shares a priority level with
+// all other clients.
 func TestRequestsAreRanked(t *testing.T) {
 	tests := map[string]struct {
 		options lab.Options
-		// leases are the namespaces of what leads.
+		// leases are the namespaces of the leases.
 		leases map[string]string
 	}{
-		"beside kube-scheduler":     {lab.Options{Without: idle}, map[string]string{lab.Controller: own, lab.EverynodeScheduler: own}},
-		"in kube-scheduler's place": {lab.Options{Without: idle, Scheduler: lab.SchedulerPrimary}, map[string]string{lab.Controller: own, lab.EverynodeScheduler: system}},
+		"beside kube-scheduler":      {lab.Options{Without: idle}, map[string]string{lab.Controller: own, lab.EverynodeScheduler: own}},
+		"in place of kube-scheduler": {lab.Options{Without: idle, Scheduler: lab.SchedulerPrimary}, map[string]string{lab.Controller: own, lab.EverynodeScheduler: system}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -57,9 +57,9 @@ func TestRequestsAreRanked(t *testing.T) {
 				config.Wrap(func(next http.RoundTripper) http.RoundTripper { last.next = next; return last })
 				as, err := kubernetes.NewForConfig(config)
 				c.Must(err)
-				// Requests are ranked before they are answered, with a refusal too.
+				// Refused requests are classified as well.
 				ranked := func(what, wantSchema, wantLevel string, request func(context.Context)) {
-					c.Eventually(account+": "+what+" is ranked", func(ctx context.Context) (string, error) {
+					c.Eventually(account+": "+what+" is classified", func(ctx context.Context) (string, error) {
 						request(ctx)
 						if schema, level := schemas[last.schema], levels[last.level]; schema != wantSchema || level != wantLevel {
 							return fmt.Sprintf("by %s as %s, want by %s as %s", schema, level, wantSchema, wantLevel), nil
@@ -70,7 +70,7 @@ func TestRequestsAreRanked(t *testing.T) {
 				ranked("a list", "everynode", "workload-high", func(ctx context.Context) {
 					_, _ = as.CoreV1().Pods(theirs).List(ctx, metav1.ListOptions{})
 				})
-				ranked("a lease of others", "everynode", "workload-high", func(ctx context.Context) {
+				ranked("another lease", "everynode", "workload-high", func(ctx context.Context) {
 					_, _ = as.CoordinationV1().Leases(theirs).Get(ctx, "others", metav1.GetOptions{})
 				})
 				if namespace, leads := test.leases[account]; leads {
@@ -83,7 +83,7 @@ func TestRequestsAreRanked(t *testing.T) {
 	}
 }
 
-// rankNames are the names of FlowSchemas and PriorityLevelConfigurations by their UIDs.
+// rankNames returns the names of FlowSchemas and PriorityLevelConfigurations by their UIDs.
 func rankNames(c *labtest.Cluster) (schemas, levels map[string]string) {
 	c.T.Helper()
 	schemas, levels = map[string]string{}, map[string]string{}

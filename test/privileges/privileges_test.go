@@ -22,10 +22,10 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// idle are the components that no thief needs.
+// idle are the components that the tests do not need.
 var idle = []string{lab.Scheduler, lab.Kwok, lab.Controller, lab.Webhook, lab.EverynodeScheduler}
 
-// ownerless leaves pods alone whose owner is not there.
+// ownerless keeps the garbage collector from deleting pods whose owner does not exist.
 var ownerless = map[string][]string{lab.ControllerManager: {"--controllers=*,-garbage-collector-controller,-daemonset-controller"}}
 
 func join(tables ...map[string]deed) map[string]deed {
@@ -45,7 +45,7 @@ func user(name string) (string, []string) {
 	return "system:serviceaccount:" + own + ":" + name, []string{"system:serviceaccounts", "system:serviceaccounts:" + own, "system:authenticated"}
 }
 
-// may asks the API server whether an account may do something.
+// may reports whether an account has a permission, by the API server's answer.
 func may(c *labtest.Cluster, name string, d deed) bool {
 	c.T.Helper()
 	name, groups := user(name)
@@ -57,7 +57,7 @@ func may(c *labtest.Cluster, name string, d deed) bool {
 	return review.Status.Allowed
 }
 
-// What is asked for has to be there, or the answer no would mean nothing.
+// The resource has to exist, or the answer no would mean nothing.
 func checkExistence(c *labtest.Cluster, deeds map[string]deed) {
 	c.T.Helper()
 	_, lists, err := c.Lab.Client.Discovery().ServerGroupsAndResources()
@@ -72,7 +72,7 @@ func checkExistence(c *labtest.Cluster, deeds map[string]deed) {
 			verbs[group+" "+resource.Name] = append(verbs[group+" "+resource.Name], resource.Verbs...)
 		}
 	}
-	// Verbs and resources that authorization knows and no request names.
+	// Verbs and resources that exist only in authorization.
 	for _, virtual := range []string{" users", " groups", " serviceaccounts"} {
 		verbs[virtual] = append(verbs[virtual], "impersonate")
 	}
@@ -84,12 +84,12 @@ func checkExistence(c *labtest.Cluster, deeds map[string]deed) {
 	}
 	for name, d := range deeds {
 		if !slices.Contains(verbs[d.group+" "+d.resource], d.verb) {
-			c.T.Errorf("%s: the API server has no %s of %s %q: it cannot be an abuse", name, d.verb, d.resource, d.group)
+			c.T.Errorf("%s: the API server does not support %s of %s %q: it cannot be an abuse", name, d.verb, d.resource, d.group)
 		}
 	}
 }
 
-// Each account may do what it needs and none of the abuses.
+// Each account has the permissions that it needs and none of those for abuses.
 func TestStolenTokens(t *testing.T) {
 	tests := map[string]struct {
 		options  lab.Options
@@ -97,8 +97,8 @@ func TestStolenTokens(t *testing.T) {
 		// lease is that of the scheduler.
 		lease client.ObjectKey
 	}{
-		"everynode.dev, beside kube-scheduler":         {lab.Options{Without: idle, Placement: lab.PlacementDirect, ExtraArgs: ownerless}, []account{controller, webhook, scheduler}, client.ObjectKey{Namespace: own, Name: "everynode-scheduler"}},
-		"native DaemonSets, in kube-scheduler's place": {lab.Options{Without: idle, Placement: lab.PlacementDirect, ExtraArgs: ownerless, Workloads: lab.WorkloadsBoth, Scheduler: lab.SchedulerPrimary}, []account{nativeController, webhook, primaryScheduler}, client.ObjectKey{Namespace: system, Name: "kube-scheduler"}},
+		"everynode.dev, beside kube-scheduler":          {lab.Options{Without: idle, Placement: lab.PlacementDirect, ExtraArgs: ownerless}, []account{controller, webhook, scheduler}, client.ObjectKey{Namespace: own, Name: "everynode-scheduler"}},
+		"native DaemonSets, in place of kube-scheduler": {lab.Options{Without: idle, Placement: lab.PlacementDirect, ExtraArgs: ownerless, Workloads: lab.WorkloadsBoth, Scheduler: lab.SchedulerPrimary}, []account{nativeController, webhook, primaryScheduler}, client.ObjectKey{Namespace: system, Name: "kube-scheduler"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -108,12 +108,12 @@ func TestStolenTokens(t *testing.T) {
 				checkExistence(c, join(denied, account.needs))
 				for what, deed := range account.needs {
 					if !may(c, account.name, deed) {
-						t.Errorf("%s may not %s, which it needs: %+v", account.name, what, deed)
+						t.Errorf("%s must be able to %s: %+v", account.name, what, deed)
 					}
 				}
 				for what, deed := range denied {
 					if may(c, account.name, deed) {
-						t.Errorf("whoever steals the token of %s may %s: %+v", account.name, what, deed)
+						t.Errorf("the token of %s permits to %s: %+v", account.name, what, deed)
 					}
 				}
 				t.Logf("%s: %d abuses are denied, %d needs allowed", account.name, len(denied), len(account.needs))
@@ -137,7 +137,7 @@ func TestStolenTokens(t *testing.T) {
 	}
 }
 
-// checkConfined has the thief of the controller's token do what the rules cannot refuse.
+// checkConfined tries abuses with the controller's token that RBAC cannot refuse.
 func checkConfined(c *labtest.Cluster) {
 	config, err := clientcmd.BuildConfigFromFlags("", filepath.Join(c.Dir, "kubeconfigs", lab.Controller))
 	c.Must(err)
@@ -149,7 +149,7 @@ func checkConfined(c *labtest.Cluster) {
 	c.WaitForConfinement(thief)
 	for name, abuse := range confinedAbuses {
 		if need, known := controllerNeeds[abuse.needs]; !known || !may(c, lab.Controller, need) {
-			c.T.Errorf("%s: the rules refuse it already: that the policy does is not shown", name)
+			c.T.Errorf("%s: RBAC refuses it already, so the test proves nothing about the policy", name)
 		}
 		daemons := daemonsPod()
 		daemons.Name, daemons.GenerateName = "", "daemons-"
@@ -160,19 +160,19 @@ func checkConfined(c *labtest.Cluster) {
 	}
 }
 
-// refused says what is wrong with an answer that should be a policy's no.
+// refused returns what is wrong with an answer that should be a policy's refusal.
 func refused(err error, text string) error {
 	if err == nil {
-		return fmt.Errorf("it was done, want it denied: %s", text)
+		return fmt.Errorf("no error, want a denial: %s", text)
 	}
 	if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "ValidatingAdmissionPolicy 'everynode-controller-") || !strings.Contains(err.Error(), text) {
-		return fmt.Errorf("got %w, want it denied: %s", err, text)
+		return fmt.Errorf("got %w, want a denial: %s", err, text)
 	}
 	return nil
 }
 
-// checkWebhook reads all rules of the webhook's account: its one Secret, DaemonSets, nodes, and what
-// every service account may know of itself and of CAs that are told to all.
+// checkWebhook verifies all rules of the webhook's account: its Secret, DaemonSets, nodes,
+// and what every service account may read about itself and public CAs.
 func checkWebhook(c *labtest.Cluster) {
 	config := rest.CopyConfig(c.Config)
 	config.Impersonate.UserName, config.Impersonate.Groups = user(lab.Webhook)
@@ -205,7 +205,7 @@ func checkWebhook(c *labtest.Cluster) {
 		slices.Sort(got)
 		slices.Sort(want)
 		if diff := cmp.Diff(want, slices.Compact(got)); diff != "" {
-			c.T.Errorf("what the webhook may do in namespace %s (-want, +got):\n%s", namespace, diff)
+			c.T.Errorf("permissions of the webhook in namespace %s (-want, +got):\n%s", namespace, diff)
 		}
 	}
 }

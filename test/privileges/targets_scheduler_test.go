@@ -9,7 +9,7 @@ import (
 
 type changes = map[string]func(*unstructured.Unstructured)
 
-// schedulerTargets are what the token of everynode-scheduler may change in part; its lease is where it leads.
+// schedulerTargets returns the objects that the token of everynode-scheduler may change in part, including its lease.
 func schedulerTargets(lease client.ObjectKey) map[string]target {
 	pod := map[string]any{"containers": []any{map[string]any{"name": "main", "image": "x"}}}
 	claim := map[string]any{
@@ -20,14 +20,14 @@ func schedulerTargets(lease client.ObjectKey) map[string]target {
 		"a pod's status": {account: lab.EverynodeScheduler, policy: "everynode-scheduler-status", subresource: "status",
 			object: of("v1", "Pod", theirs, "served", map[string]any{"spec": pod, "status": map[string]any{"phase": "Running", "conditions": []any{condition("Ready", "False")}}}),
 			may: changes{
-				"why it waits":          set([]any{condition("Ready", "False"), condition("PodScheduled", "False")}, "status", "conditions"),
-				"that it is preempted":  set([]any{condition("Ready", "False"), condition("DisruptionTarget", "True")}, "status", "conditions"),
-				"the node it waits for": set("n1", "status", "nominatedNodeName"),
+				"the condition PodScheduled":     set([]any{condition("Ready", "False"), condition("PodScheduled", "False")}, "status", "conditions"),
+				"the condition DisruptionTarget": set([]any{condition("Ready", "False"), condition("DisruptionTarget", "True")}, "status", "conditions"),
+				"the nominated node":             set("n1", "status", "nominatedNodeName"),
 			},
 			mayNot: changes{
 				"its address":         set("10.0.0.66", "status", "podIP"),
 				"its phase":           set("Succeeded", "status", "phase"),
-				"that it is ready":    set([]any{condition("Ready", "True")}, "status", "conditions"),
+				"the condition Ready": set([]any{condition("Ready", "True")}, "status", "conditions"),
 				"a removed condition": set([]any{}, "status", "conditions"),
 				"a message":           set("x", "status", "message"),
 			},
@@ -44,13 +44,13 @@ func schedulerTargets(lease client.ObjectKey) map[string]target {
 				set("yes", "metadata", "annotations", "pv.kubernetes.io/bound-by-controller")(object)
 			}},
 			mayNot: changes{
-				"what becomes of it": set("Delete", "spec", "persistentVolumeReclaimPolicy"),
+				"its reclaim policy": set("Delete", "spec", "persistentVolumeReclaimPolicy"),
 				"its size":           set("9Gi", "spec", "capacity", "storage"),
 				"its class":          set("other", "spec", "storageClassName"),
 				"its options":        set([]any{"ro"}, "spec", "mountOptions"),
 			},
 		},
-		"a volume that was made for a claim": {account: lab.EverynodeScheduler, policy: "everynode-scheduler-volumes",
+		"a volume reserved for a claim": {account: lab.EverynodeScheduler, policy: "everynode-scheduler-volumes",
 			object: volume("prebound", map[string]any{"namespace": theirs, "name": "c"}),
 			may:    changes{"its claim's UID": set("1", "spec", "claimRef", "uid")},
 			mayNot: changes{"another claim": set("evil", "spec", "claimRef", "name"), "no claim": drop("spec", "claimRef")},
@@ -61,7 +61,7 @@ func schedulerTargets(lease client.ObjectKey) map[string]target {
 		},
 		"devices": {account: lab.EverynodeScheduler, policy: "everynode-scheduler-devices",
 			object: of("resource.k8s.io/v1", "ResourceClaim", theirs, "devices", map[string]any{"spec": map[string]any{}}),
-			may:    changes{"that it is allocated": set([]any{"example.com/kept", "resource.kubernetes.io/delete-protection"}, "metadata", "finalizers")},
+			may:    changes{"its finalizers": set([]any{"example.com/kept", "resource.kubernetes.io/delete-protection"}, "metadata", "finalizers")},
 		},
 		"its lease": {account: lab.EverynodeScheduler, policy: "everynode-scheduler-leases", updates: true,
 			object: of("coordination.k8s.io/v1", "Lease", lease.Namespace, lease.Name, nil),
@@ -87,7 +87,7 @@ func volume(name string, claim map[string]any) map[string]any {
 	return of("v1", "PersistentVolume", "", name, map[string]any{"spec": spec})
 }
 
-// creations are what the tokens must not be used to create, where the rules cannot say so.
+// creations returns objects that the tokens must not create, although RBAC permits it.
 func creations(leaseNamespace string) map[string]creation {
 	revision := revisionOf("evil", controlledBy("apps/v1", "StatefulSet"))
 	joint := revisionOf("joint", map[string]any{"apiVersion": "everynode.dev/v1alpha1", "kind": "DaemonSet", "name": "d", "uid": "1", "controller": true})
@@ -109,12 +109,12 @@ func creations(leaseNamespace string) map[string]creation {
 	}
 	const issuance = "everynode-controller-issuance"
 	return map[string]creation{
-		"a StatefulSet's record":       {lab.Controller, "everynode-controller-revisions", revision, "no DaemonSet controls"},
-		"a record of nobody's":         {lab.Controller, "everynode-controller-revisions", bare("apps/v1", "ControllerRevision", theirs, "nobodys", map[string]any{"revision": int64(1), "data": map[string]any{}}), "no DaemonSet controls"},
-		"a record with two owners":     {lab.Controller, "everynode-controller-revisions", joint, "may not add another owner"},
-		"a kubelet's event":            {lab.Controller, "everynode-controller-events", eventOf(lab.Controller, "kubelet", true).object, "reports itself"},
-		"its scheduler's lease":        {lab.Controller, "everynode-controller-leases", bare("coordination.k8s.io/v1", "Lease", own, "everynode-scheduler", nil), "may only write the lease"},
-		"a Secret that is copied into": {lab.Controller, "everynode-controller-secrets", of("v1", "Secret", own, "everynode-webhook-ca", map[string]any{"type": "Opaque"}), "not their metadata"},
+		"a StatefulSet's record":                 {lab.Controller, "everynode-controller-revisions", revision, "no DaemonSet controls"},
+		"a record without a controller":          {lab.Controller, "everynode-controller-revisions", bare("apps/v1", "ControllerRevision", theirs, "nobodys", map[string]any{"revision": int64(1), "data": map[string]any{}}), "no DaemonSet controls"},
+		"a record with two owners":               {lab.Controller, "everynode-controller-revisions", joint, "may not add another owner"},
+		"a kubelet's event":                      {lab.Controller, "everynode-controller-events", eventOf(lab.Controller, "kubelet", true).object, "reports itself"},
+		"its scheduler's lease":                  {lab.Controller, "everynode-controller-leases", bare("coordination.k8s.io/v1", "Lease", own, "everynode-scheduler", nil), "may only write the lease"},
+		"a Secret that another controller fills": {lab.Controller, "everynode-controller-secrets", of("v1", "Secret", own, "everynode-webhook-ca", map[string]any{"type": "Opaque"}), "not their metadata"},
 
 		"a certificate of the cluster's CA": {lab.Controller, issuance, certificate("everynode-webhook", "everynode-webhook-tls", "company", "ClusterIssuer"), "may only request the Certificates"},
 		"a certificate of another issuer":   {lab.Controller, issuance, certificate("everynode-webhook", "everynode-webhook-tls", "company", "Issuer"), "may only request the Certificates"},
@@ -122,16 +122,16 @@ func creations(leaseNamespace string) map[string]creation {
 		"a certificate of another name":     {lab.Controller, issuance, certificate("evil", "everynode-webhook-tls", "everynode-webhook-issuer", "Issuer"), "may only request the Certificates"},
 		"a certificate with a template":     {lab.Controller, issuance, templated, "secretTemplate"},
 		"an issuer of another Secret":       {lab.Controller, issuance, issuer("everynode-webhook-issuer", map[string]any{"ca": map[string]any{"secretName": "registry"}}), "may only create the Issuers"},
-		"an issuer with somebody's account": {lab.Controller, issuance, issuer("everynode-webhook-self-signed", map[string]any{"selfSigned": map[string]any{}, "vault": map[string]any{"server": "x"}}), "may only create the Issuers"},
+		"an issuer with an account":         {lab.Controller, issuance, issuer("everynode-webhook-self-signed", map[string]any{"selfSigned": map[string]any{}, "vault": map[string]any{"server": "x"}}), "may only create the Issuers"},
 		"an issuer of another name":         {lab.Controller, issuance, issuer("evil", map[string]any{"selfSigned": map[string]any{}}), "may only create the Issuers"},
 
 		"another component's lease": {lab.EverynodeScheduler, "everynode-scheduler-leases", bare("coordination.k8s.io/v1", "Lease", leaseNamespace, "kube-controller-manager", nil), "may only write the lease"},
 		"another's event":           {lab.EverynodeScheduler, "everynode-scheduler-events", eventOf(lab.EverynodeScheduler, "kubelet", true).object, "reports itself"},
-		"a claim of nobody's":       {lab.EverynodeScheduler, "everynode-scheduler-devices", bare("resource.k8s.io/v1", "ResourceClaim", theirs, "evil", map[string]any{"spec": map[string]any{}}), "may only create and delete claims of that kind"},
+		"a claim without an owner":  {lab.EverynodeScheduler, "everynode-scheduler-devices", bare("resource.k8s.io/v1", "ResourceClaim", theirs, "evil", map[string]any{"spec": map[string]any{}}), "may only create and delete claims of that kind"},
 	}
 }
 
-// certManagerKinds are the CRDs of what is asked of cert-manager, as far as the API server has to know them.
+// certManagerKinds returns minimal CRDs of the kinds that are requested from cert-manager.
 func certManagerKinds() []map[string]any {
 	var crds []map[string]any
 	for kind, plural := range map[string]string{"Certificate": "certificates", "Issuer": "issuers"} {

@@ -10,13 +10,13 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// controllerTargets are what the token of everynode-controller may change in part.
+// controllerTargets returns the objects that the token of everynode-controller may change in part.
 func controllerTargets(c *labtest.Cluster, native bool) map[string]target {
 	targets := map[string]target{
 		"its Secret": {account: lab.Controller, policy: "everynode-controller-secrets", updates: true,
 			object: of("v1", "Secret", own, "everynode-webhook-tls", map[string]any{"type": "kubernetes.io/tls", "data": map[string]any{"tls.crt": "", "tls.key": ""}}),
 			may:    changes{"the certificate": set("YQ==", "data", "tls.crt")},
-			mayNot: changes{"whether it is immutable": set(true, "immutable"), "where another is copied from": set("kube-system/bootstrap", "metadata", "annotations", "replicator.v1.mittwald.de/replicate-from")},
+			mayNot: changes{"the field immutable": set(true, "immutable"), "an annotation of a replicator": set("kube-system/bootstrap", "metadata", "annotations", "replicator.v1.mittwald.de/replicate-from")},
 		},
 		"its lease": {account: lab.Controller, policy: "everynode-controller-leases", updates: true,
 			object: of("coordination.k8s.io/v1", "Lease", own, "everynode-controller", nil),
@@ -27,7 +27,7 @@ func controllerTargets(c *labtest.Cluster, native bool) map[string]target {
 		"a DaemonSet's record": {account: lab.Controller, policy: "everynode-controller-revisions",
 			object: revisionOf("daemons", map[string]any{"apiVersion": "everynode.dev/v1alpha1", "kind": "DaemonSet", "name": "d", "uid": "1", "controller": true}),
 			may:    changes{"the number": set(int64(2), "revision"), "its owner": drop("metadata", "ownerReferences")},
-			mayNot: changes{"for a StatefulSet": set([]any{controlledBy("apps/v1", "StatefulSet")}, "metadata", "ownerReferences")},
+			mayNot: changes{"a StatefulSet as owner": set([]any{controlledBy("apps/v1", "StatefulSet")}, "metadata", "ownerReferences")},
 		},
 		"a StatefulSet's record": {account: lab.Controller, policy: "everynode-controller-revisions", others: true,
 			object: revisionOf("statefuls", controlledBy("apps/v1", "StatefulSet")),
@@ -63,7 +63,7 @@ func revisionOf(name string, owner map[string]any) map[string]any {
 	return object
 }
 
-// eventOf is an event that somebody reported, for an account to change.
+// eventOf returns an event of a reporter, for an account to change.
 func eventOf(account, reporter string, others bool) target {
 	return target{account: account, policy: account + "-events", others: others,
 		object: of("events.k8s.io/v1", "Event", theirs, "told-to-"+account+"-by-"+reporter, map[string]any{
@@ -74,7 +74,7 @@ func eventOf(account, reporter string, others bool) target {
 	}
 }
 
-// configuration is a webhook configuration, of which the caBundle may change.
+// configuration returns a webhook configuration, of which only the caBundle may change.
 func configuration(object *unstructured.Unstructured) target {
 	const ca = "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCi0tLS0tRU5EIENFUlRJRklDQVRFLS0tLS0K"
 	entry := func(change func(map[string]any)) func(*unstructured.Unstructured) {
@@ -97,18 +97,18 @@ func configuration(object *unstructured.Unstructured) target {
 	}
 	t := target{account: lab.Controller, policy: "everynode-controller-webhooks", object: object.Object,
 		may: changes{
-			"the caBundle":        field(ca, "clientConfig", "caBundle"),
-			"cert-manager's duty": set("everynode-system/everynode-webhook", "metadata", "annotations", "cert-manager.io/inject-ca-from"),
+			"the caBundle":              field(ca, "clientConfig", "caBundle"),
+			"cert-manager's annotation": set("everynode-system/everynode-webhook", "metadata", "annotations", "cert-manager.io/inject-ca-from"),
 		},
 		mayNot: changes{
 			"every Secret sent to the thief": entry(steal), // attacks on a cluster, in one patch
 			"the rules":                      field(everything, "rules"),
-			"where it is":                    entry(func(entry map[string]any) { entry["clientConfig"] = map[string]any{"url": "https://127.0.0.1:19443/x"} }),
+			"the URL":                        entry(func(entry map[string]any) { entry["clientConfig"] = map[string]any{"url": "https://127.0.0.1:19443/x"} }),
 			"the service":                    field("evil", "clientConfig", "service", "name"),
 			"the service's namespace":        field("default", "clientConfig", "service", "namespace"),
 			"the service's port":             field(int64(8443), "clientConfig", "service", "port"),
 			"the path":                       field("/x", "clientConfig", "service", "path"),
-			"a further condition":            field([]any{map[string]any{"name": "x", "expression": "true"}}, "matchConditions"),
+			"an additional condition":        field([]any{map[string]any{"name": "x", "expression": "true"}}, "matchConditions"),
 			"the namespaces":                 field(map[string]any{"matchLabels": map[string]any{"a": "b"}}, "namespaceSelector"),
 			"the objects":                    field(map[string]any{"matchLabels": map[string]any{"a": "b"}}, "objectSelector"),
 			"the versions of reviews":        field([]any{"v1", "v1beta1"}, "admissionReviewVersions"),
@@ -116,14 +116,14 @@ func configuration(object *unstructured.Unstructured) target {
 			"side effects":                   field("NoneOnDryRun", "sideEffects"),
 			"the timeout":                    field(int64(30), "timeoutSeconds"),
 			"the name":                       field("x.everynode.dev", "name"),
-			"a further webhook": func(object *unstructured.Unstructured) {
+			"an additional webhook": func(object *unstructured.Unstructured) {
 				webhooks := object.Object["webhooks"].([]any)
 				another := (&unstructured.Unstructured{Object: map[string]any{"x": webhooks[0]}}).DeepCopy().Object["x"].(map[string]any)
 				another["name"] = "another.everynode.dev"
 				object.Object["webhooks"] = append(webhooks, another)
 			},
-			"no webhooks":                        func(object *unstructured.Unstructured) { object.Object["webhooks"] = []any{} },
-			"cert-manager's duty for another CA": set("default/evil", "metadata", "annotations", "cert-manager.io/inject-ca-from"),
+			"no webhooks": func(object *unstructured.Unstructured) { object.Object["webhooks"] = []any{} },
+			"cert-manager's annotation for another CA": set("default/evil", "metadata", "annotations", "cert-manager.io/inject-ca-from"),
 		},
 	}
 	if object.GetKind() == "MutatingWebhookConfiguration" {

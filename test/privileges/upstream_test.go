@@ -13,23 +13,23 @@ import (
 	"github.com/everynode/everynode/deploy"
 )
 
-// In kube-scheduler's place the scheduler has a role of its own, which does not follow Kubernetes' by
-// itself: what kube-scheduler's role has and ours has not is what is known here, no more and no less.
+// In the primary install the scheduler has its own role, which does not follow Kubernetes'
+// automatically: this test lists all permissions of kube-scheduler's role that it does not have.
 func TestSchedulerRoleFollowsUpstream(t *testing.T) {
 	want := []string{
 		"create  bindings",                              // before pods/binding
-		"create coordination.k8s.io leases",             // in the namespace of its lease alone
+		"create coordination.k8s.io leases",             // only in the namespace of its lease
 		"get coordination.k8s.io leases kube-scheduler", // the same
 		"list coordination.k8s.io leases kube-scheduler",
 		"update coordination.k8s.io leases kube-scheduler",
 		"watch coordination.k8s.io leases kube-scheduler",
-		"get extensions replicasets", "list extensions replicasets", "watch extensions replicasets", // not served any more
+		"get extensions replicasets", "list extensions replicasets", "watch extensions replicasets", // no longer served
 	}
 	for _, verb := range []string{"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"} {
 		want = append(want, verb+" coordination.k8s.io leasecandidates") // coordinated leader election, which is off
 	}
 	for _, verb := range []string{"list", "watch"} {
-		want = append(want, verb+" resource.k8s.io resourceclaims/status") // no request of a client does that to a status
+		want = append(want, verb+" resource.k8s.io resourceclaims/status") // clients do not send such requests for a status
 	}
 	var got []string
 	ours := clusterRole(t)
@@ -52,11 +52,11 @@ func TestSchedulerRoleFollowsUpstream(t *testing.T) {
 	slices.Sort(want)
 	slices.Sort(got)
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("what kube-scheduler may and everynode-scheduler in its place may not (-want, +got):\n%s", diff)
+		t.Errorf("permissions of kube-scheduler that everynode-scheduler does not have (-want, +got):\n%s", diff)
 	}
 }
 
-// clusterRole are the rules of everynode-scheduler in kube-scheduler's place.
+// clusterRole returns the rules of everynode-scheduler in the primary install.
 func clusterRole(t *testing.T) []rbacv1.PolicyRule {
 	t.Helper()
 	objects, err := deploy.Objects(deploy.Primary, "ClusterRole")

@@ -15,18 +15,18 @@ import (
 	"github.com/everynode/everynode/test/lab"
 )
 
-// unconfined are the writes that no policy confines, and why none has to.
+// unconfined are the writes that no policy confines, with the reasons.
 var unconfined = map[string]string{
-	lab.Controller + " UPDATE everynode.dev daemonsets/status":                "the API server takes nothing but the status, as from everybody: checkStatus",
+	lab.Controller + " UPDATE everynode.dev daemonsets/status":                "the API server accepts only the status, from all clients: checkStatus",
 	lab.Controller + " UPDATE everynode.dev daemonsets/finalizers":            "nothing is served there: it permits blockOwnerDeletion",
 	lab.Controller + " UPDATE apps daemonsets/finalizers":                     "nothing is served there: it permits blockOwnerDeletion",
-	lab.Controller + " DELETE cert-manager.io certificates":                   "by names, and nothing is read or written",
-	lab.Controller + " DELETE cert-manager.io issuers":                        "by names, and nothing is read or written",
+	lab.Controller + " DELETE cert-manager.io certificates":                   "by name, and no data is read or written",
+	lab.Controller + " DELETE cert-manager.io issuers":                        "by name, and no data is read or written",
 	lab.EverynodeScheduler + " UPDATE  pods/finalizers":                       "nothing is served there: it permits blockOwnerDeletion",
-	lab.EverynodeScheduler + " UPDATE resource.k8s.io resourceclaims/binding": "nothing is served there: it permits to allocate",
+	lab.EverynodeScheduler + " UPDATE resource.k8s.io resourceclaims/binding": "nothing is served there: it permits allocation",
 }
 
-// operations are those of admission by verb. What is created to be answered is not stored.
+// operations maps verbs to admission operations. Reviews, which are not stored, are excluded.
 var operations = map[string]admissionregistrationv1.OperationType{
 	"create": admissionregistrationv1.Create, "update": admissionregistrationv1.Update, "patch": admissionregistrationv1.Update,
 	"delete": admissionregistrationv1.Delete, "deletecollection": admissionregistrationv1.Delete,
@@ -37,7 +37,7 @@ var answered = []string{"tokenreviews", "subjectaccessreviews"}
 // equivalent are API groups that serve the objects of another one (matchPolicy Equivalent).
 var equivalent = map[string]string{"events.k8s.io": ""}
 
-// Every write that a rule of RBAC permits is confined by a policy of the same install, or is known to need none.
+// Every write that RBAC permits is confined by a policy of the same install, or listed as unconfined.
 func TestEveryWriteIsConfined(t *testing.T) {
 	withCertManager, err := os.ReadFile("../../deploy/install.yaml")
 	if err != nil {
@@ -52,7 +52,7 @@ func TestEveryWriteIsConfined(t *testing.T) {
 			install := installed(t, manifests)
 			writes := install.writes(t)
 			if len(writes) < 20 {
-				t.Fatalf("%d writes are permitted, want 20 or more: they are not found", len(writes))
+				t.Fatalf("found %d permitted writes, want 20 or more", len(writes))
 			}
 			for _, write := range writes {
 				if _, exempt := unconfined[write.String()]; exempt {
@@ -61,7 +61,7 @@ func TestEveryWriteIsConfined(t *testing.T) {
 					t.Errorf("%q is permitted, and no policy confines it", write)
 				}
 			}
-			t.Logf("%d writes are permitted: %d known to need no policy", len(writes), len(unconfined))
+			t.Logf("%d writes are permitted, %d of them without a policy", len(writes), len(unconfined))
 		})
 	}
 	for write := range known {
@@ -69,7 +69,7 @@ func TestEveryWriteIsConfined(t *testing.T) {
 	}
 }
 
-// write is what a rule of RBAC permits an account.
+// write is a write that RBAC permits an account.
 type write struct {
 	account, group, resource string
 	operation                admissionregistrationv1.OperationType
@@ -79,7 +79,7 @@ func (w write) String() string {
 	return strings.Join([]string{w.account, string(w.operation), w.group, w.resource}, " ")
 }
 
-// install is what an install brings, by kind and name; what comes later takes the place of what is there.
+// install has the objects of an install by kind and name; later ones replace earlier ones.
 type install map[string]map[string]map[string]any
 
 func installed(t *testing.T, manifests [][]byte) install {
@@ -110,20 +110,20 @@ func decode[T any](t *testing.T, object map[string]any) *T {
 	return decoded
 }
 
-// writes are all that service accounts of the install may write.
+// writes returns all writes that RBAC permits the service accounts of the install.
 func (i install) writes(t *testing.T) []write {
 	t.Helper()
 	found := map[write]bool{}
 	for _, kind := range []string{"ClusterRoleBinding", "RoleBinding"} {
 		for name, object := range i[kind] {
-			binding := decode[rbacv1.RoleBinding](t, object) // of one shape with ClusterRoleBinding
+			binding := decode[rbacv1.RoleBinding](t, object) // has the same fields as ClusterRoleBinding
 			namespace := strings.Split(name, "/")[0]
 			if binding.RoleRef.Kind == "ClusterRole" {
 				namespace = ""
 			}
 			role, ok := i[binding.RoleRef.Kind][namespace+"/"+binding.RoleRef.Name]
 			if !ok {
-				t.Logf("%s is not one of ours: %s only reads", binding.RoleRef.Name, name)
+				t.Logf("%s is not part of the install: %s only reads", binding.RoleRef.Name, name)
 				continue
 			}
 			for _, subject := range binding.Subjects {
@@ -156,7 +156,7 @@ func writesOf(account string, rule rbacv1.PolicyRule) []write {
 	return writes
 }
 
-// confines finds a policy with a binding that sees a write.
+// confines returns a bound policy that matches a write.
 func (i install) confines(w write) bool {
 	if of, ok := equivalent[w.group]; ok {
 		w.group = of

@@ -3,8 +3,8 @@ package race
 
 import "time"
 
-// Limit is a time limit of a test: with the race detector everything takes several times as long.
+// Limit scales a time limit of a test: with the race detector everything takes several times as long.
 func Limit(limit time.Duration) time.Duration { return factor * limit }
 
-// ExitCode is what a program ends with in which the race detector found a data race (GORACE's default exitcode).
+// ExitCode is the exit status of a program in which the race detector found a data race (GORACE's default exitcode).
 const ExitCode = 66

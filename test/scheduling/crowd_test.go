@@ -26,33 +26,33 @@ import (
 const (
 	crowdNodes = 200
 
-	// creationsVariable says how many pods the emitters create; the whole proof is of 10,000.
+	// creationsVariable sets how many pods the emitters create; the full test uses 10,000.
 	creationsVariable = "EVERYNODE_RACE_CREATIONS"
 	fewCreations      = 2000
 )
 
-// Many nodes, and nothing but what binds pods to them: no kubelet runs them, and no controller
-// minds that.
+// Many nodes, and only the components that bind pods to them: there is no kubelet, and no controller that
+// reacts to that.
 func TestCrowd(t *testing.T) {
 	cluster := labtest.Start(t, lab.Options{
 		Nodes: crowdNodes, Placement: lab.PlacementDirect,
 		Without:   []string{lab.Controller, lab.ControllerManager, lab.Scheduler, lab.Kwok},
 		ExtraArgs: map[string][]string{lab.EverynodeScheduler: {alone}},
 	})
-	// kube-controller-manager would make it.
+	// usually created by kube-controller-manager
 	cluster.Make(&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: labtest.Namespace, Name: "default"}})
 	all := &stage{Cluster: cluster}
 	t.Run("two emitters race", func(t *testing.T) { race(t, all) })
 	t.Run("the scheduler is killed", func(t *testing.T) { killed(t, all) })
 }
 
-// tolerant lets a pod go to a node that nobody called ready.
+// tolerant makes a pod tolerate nodes that are not ready.
 func tolerant(pod *corev1.Pod) {
 	pod.Spec.Tolerations = []corev1.Toleration{{Operator: corev1.TolerationOpExists}}
 }
 
-// Two emitters make pods of one daemon for the same nodes, take them away again, bound or not,
-// and know nothing of each other. At no event of the history a node has two of them.
+// Two independent emitters create pods of one daemon for the same nodes, and delete them
+// again, bound or not. At no event of the history does a node have two bound pods.
 func race(t *testing.T, all *stage) {
 	s, creations := all.with(t, "race"), int64(fewCreations)
 	if wanted := os.Getenv(creationsVariable); wanted != "" {
@@ -79,10 +79,10 @@ func race(t *testing.T, all *stage) {
 	}
 	s.oneEach(labtest.NodeNames(crowdNodes))
 	bindings := s.Bound(witness)
-	t.Logf("%d pods were made, %d of them bound at some time", creations, bindings)
-	// Of pods that are pending for one place at once none is bound, so that most never are.
+	t.Logf("%d pods were created, %d of them were bound", creations, bindings)
+	// Of several pending pods of a cell none is bound, so most pods never are.
 	if want := crowdNodes + crowdNodes/4; bindings < want {
-		t.Errorf("%d pods were bound at some time, want at least %d: the places were hardly raced for", bindings, want)
+		t.Errorf("%d pods were bound, want at least %d: there was hardly a race", bindings, want)
 	}
 	s.Verdict(witness, int(creations))
 }
@@ -90,16 +90,16 @@ func race(t *testing.T, all *stage) {
 // workers are the goroutines of one emitter; each has its share of the nodes.
 const workers = 4
 
-// emitter is a goroutine of one of the two.
+// emitter is a goroutine of one of the two emitters.
 type emitter struct {
 	*stage
 	name   string
 	random *rand.Rand
-	pods   map[string][]*corev1.Pod // that it made and did not delete, by node
-	dying  []*corev1.Pod            // bound or not, they stay until they are let go
+	pods   map[string][]*corev1.Pod // that it created and did not delete, by node
+	dying  []*corev1.Pod            // bound or not, they exist until their finalizer is removed
 }
 
-// run makes pods until there were as many creations. For each node it leaves one at least.
+// run creates pods up to a number of creations. For each node it leaves at least one.
 func (e *emitter) run(ctx context.Context, made *atomic.Int64, creations int64, share int) error {
 	for made.Add(1) <= creations {
 		node := lab.NodeName(e.random.IntN(crowdNodes/workers)*workers + share)
@@ -118,8 +118,8 @@ func (e *emitter) run(ctx context.Context, made *atomic.Int64, creations int64, 
 	return e.reap(ctx, 0)
 }
 
-// remove deletes one of the pods of a node, every other one gracefully: it holds its place for some
-// time longer.
+// remove deletes one of the pods of a node, every other one gracefully: it then occupies its cell for
+// some time longer.
 func (e *emitter) remove(ctx context.Context, node string) error {
 	at := e.random.IntN(len(e.pods[node]))
 	pod := e.pods[node][at]
@@ -134,7 +134,7 @@ func (e *emitter) remove(ctx context.Context, node string) error {
 	return e.reap(ctx, 8)
 }
 
-// reap ends the oldest dying pods, as a kubelet does, but for some. One that was not bound is gone.
+// reap finishes the oldest terminating pods, as a kubelet does, except for some. One that was not bound is already gone.
 func (e *emitter) reap(ctx context.Context, butFor int) error {
 	for len(e.dying) > butFor {
 		pod := e.dying[0]
@@ -146,8 +146,8 @@ func (e *emitter) reap(ctx context.Context, butFor int) error {
 	return nil
 }
 
-// excess deletes what the daemon's controller would delete: of pods that wait for each other on a node that has none,
-// all but one.
+// excess deletes excess pods as the daemon's controller would: all but one of the pods that block each other on a node
+// without a pod.
 func (s *stage) excess(ctx context.Context, pods []corev1.Pod) error {
 	taken, stays := map[string]bool{}, map[string]bool{}
 	for i := range pods {
@@ -169,8 +169,8 @@ func (s *stage) excess(ctx context.Context, pods []corev1.Pod) error {
 	return nil
 }
 
-// oneEach waits until the daemon has one bound pod on each of the nodes, and every other pod of it
-// waits for that one. It does the controller's part.
+// oneEach waits until the daemon has one bound pod on each of the nodes, and every other pod waits for that
+// one. It also deletes excess pods, in place of the controller.
 func (s *stage) oneEach(nodes []string) {
 	s.T.Helper()
 	s.Eventually("each node has one pod, and the others wait", func(ctx context.Context) (string, error) {
@@ -195,15 +195,15 @@ func (s *stage) oneEach(nodes []string) {
 		}
 		for i := range pods {
 			if pod := &pods[i]; !bound(pod) && !strings.HasSuffix(message(pod), " of the same DaemonSet.") {
-				return fmt.Sprintf("pod %s says %q", pod.Name, message(pod)), nil
+				return fmt.Sprintf("the message of pod %s is %q", pod.Name, message(pod)), nil
 			}
 		}
 		return "", nil
 	})
 }
 
-// A scheduler that is killed again and again leaves nothing wrong behind: each node has its pod, and
-// only one of two.
+// A scheduler that is killed repeatedly leaves no inconsistent state: each node has its pod,
+// and only one of two.
 func killed(t *testing.T, all *stage) {
 	s, scheduler := all.with(t, "killed"), all.Component(lab.EverynodeScheduler)
 	const kills = 6
@@ -220,7 +220,7 @@ func killed(t *testing.T, all *stage) {
 		}
 	}()
 	for kill := range kills {
-		s.Eventually("the scheduler has placed some more pods", func(ctx context.Context) (string, error) {
+		s.Eventually("the scheduler has bound more pods", func(ctx context.Context) (string, error) {
 			pods, err := s.PodsOf(ctx, s.owner)
 			placed := 0
 			for i := range pods {

@@ -21,17 +21,17 @@ import (
 	"github.com/everynode/everynode/test/lab"
 )
 
-// gate stands between a scheduler and the API server. It holds up the scheduler's bindings, and interrupts its watch of pods.
+// gate is a proxy between a scheduler and the API server. It delays the scheduler's bindings, and interrupts its watch of pods.
 type gate struct {
 	*httptest.Server
-	reached chan string // pods whose binding is held up
+	reached chan string // pods whose binding is delayed
 
 	mu      sync.Mutex
 	open    chan struct{} // closed while bindings pass
 	watch   chan struct{} // closed while watches pass
 	cut     context.CancelFunc
 	watched context.Context
-	missed  bool // the next watch is told that it missed too much
+	missed  bool // the next watch is refused as expired
 }
 
 func newGate(t *testing.T, s *stage) *gate {
@@ -39,7 +39,7 @@ func newGate(t *testing.T, s *stage) *gate {
 	config := s.Config
 	target, err := url.Parse(config.Host)
 	s.Must(err)
-	// client-go sends a token to nobody whom it does not reach by TLS.
+	// client-go sends tokens only over TLS.
 	user, err := clientcmd.LoadFromFile(filepath.Join(s.Dir, "kubeconfigs", lab.EverynodeScheduler))
 	s.Must(err)
 	token := user.AuthInfos[user.Contexts[user.CurrentContext].AuthInfo].Token
@@ -87,7 +87,7 @@ func newGate(t *testing.T, s *stage) *gate {
 	return g
 }
 
-// through is the argument that has a scheduler use the gate.
+// through returns the argument that makes a scheduler use the gate.
 func (g *gate) through() string { return "--master=" + g.URL }
 
 func closed() chan struct{} {
@@ -96,7 +96,7 @@ func closed() chan struct{} {
 	return open
 }
 
-// hold has bindings wait from now on, until release.
+// hold delays bindings from now on, until release.
 func (g *gate) hold() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -113,7 +113,7 @@ func (g *gate) release() {
 	}
 }
 
-// pass waits until a binding may pass; false when its scheduler does not wait any more.
+// pass waits until a binding may pass; it returns false if its scheduler has given up.
 func (g *gate) pass(r *http.Request) bool {
 	g.mu.Lock()
 	open := g.open
@@ -168,7 +168,7 @@ func (g *gate) mayWatch(r *http.Request) (ctx context.Context, expired bool) {
 	return ctx, false
 }
 
-// refuseAsExpired answers as the API server does when it has not kept the events that a watch asks for.
+// refuseAsExpired answers as the API server does when it no longer has the requested events.
 func refuseAsExpired(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusGone)

@@ -15,9 +15,9 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// Of two schedulers one works. One that ends in order gives the lease back, so that the other need not
-// wait until it has run out; of one that was killed the other takes it then. Pods that came meanwhile
-// are bound by the new leader, each once.
+// Only one of two schedulers is active. On a graceful stop it releases the lease, so that the other one need
+// not wait until it expires; after a kill the other one acquires the expired lease. Pods that were created
+// meanwhile are bound by the new leader, each once.
 func TestHandOver(t *testing.T) {
 	const nodes = 8
 	s := newStage(t, lab.Options{
@@ -32,18 +32,18 @@ func TestHandOver(t *testing.T) {
 	s.placed(s.podsFor("before", names)...)
 	s.standsBy(second)
 
-	// The other one stands still, so that it cannot take at once what is given back.
+	// The other one is paused, so that it cannot acquire the released lease at once.
 	s.Must(second.Pause())
 	s.Must(first.Stop(t.Context()))
 	if holder := s.holder(); holder != "" {
-		t.Errorf("the lease is held by %q after its holder ended, want it given back", holder)
+		t.Errorf("the lease is held by %q after its holder stopped, want it released", holder)
 	}
 	between := s.with(t, "between").podsFor("between", names)
 	s.make(between...)
 	begun := time.Now()
 	s.Must(second.Resume())
 	s.bound(between)
-	t.Logf("given back: bound by the other within %.1f s", time.Since(begun).Seconds())
+	t.Logf("released: bound by the other within %.1f s", time.Since(begun).Seconds())
 	s.leads(second)
 
 	s.Must(first.Restart(t.Context()))
@@ -58,7 +58,7 @@ func TestHandOver(t *testing.T) {
 	s.Verdict(witness, 3*nodes)
 }
 
-// podsFor are pods of the stage's daemon, one for each node.
+// podsFor returns pods of the stage's daemon, one for each node.
 func (s *stage) podsFor(prefix string, nodes []string) []*corev1.Pod {
 	pods := make([]*corev1.Pod, len(nodes))
 	for i, node := range nodes {
@@ -74,19 +74,19 @@ func (s *stage) bound(pods []*corev1.Pod) {
 	}
 }
 
-// leads waits until a scheduler says that it leads.
+// leads waits until a scheduler's metric reports that it leads.
 func (s *stage) leads(scheduler *lab.Component) {
 	s.T.Helper()
 	s.Eventually(scheduler.Name()+" leads", func(ctx context.Context) (string, error) {
 		leads, err := s.metric(ctx, scheduler, "leader_election_master_status")
 		if err != nil || leads != 1 {
-			return fmt.Sprintf("its metric says %v", leads), err
+			return fmt.Sprintf("its metric is %v", leads), err
 		}
 		return "", nil
 	})
 }
 
-// standsBy sees that a scheduler does not lead and has tried no pod.
+// standsBy verifies that a scheduler does not lead and has tried no pod.
 func (s *stage) standsBy(scheduler *lab.Component) {
 	s.T.Helper()
 	for _, metric := range []string{"leader_election_master_status", "scheduler_schedule_attempts_total"} {
@@ -98,7 +98,7 @@ func (s *stage) standsBy(scheduler *lab.Component) {
 	}
 }
 
-// holder is who the lease says leads.
+// holder returns the holder of the lease.
 func (s *stage) holder() string {
 	s.T.Helper()
 	lease := &coordinationv1.Lease{}

@@ -12,8 +12,8 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// A DaemonSet of apps/v1 that kube-controller-manager serves and that names the scheduler in its
-// template: its pods are placed and rolled out one to a node, and one made manually waits.
+// A DaemonSet of apps/v1 that kube-controller-manager serves and that names the scheduler in its template:
+// its pods are placed and rolled out, one for each node, and one that is created manually waits.
 func native(t *testing.T, all *stage) {
 	s := &stage{Cluster: all.With(t)}
 	nodes := []string{s.node("native-0"), s.node("native-1"), s.node("native-2")}
@@ -30,7 +30,7 @@ func native(t *testing.T, all *stage) {
 	s.ChangeWorkload(w, func(set *v1alpha1.DaemonSet) {
 		set.Spec.Template.Spec.Containers[0].Image = "example.com/native:2"
 	})
-	s.WaitForWorkload(w, "that every pod is up to date", func(status *v1alpha1.DaemonSetStatus) bool {
+	s.WaitForWorkload(w, "that every pod is updated", func(status *v1alpha1.DaemonSetStatus) bool {
 		return status.UpdatedNumberScheduled == 3 && status.NumberAvailable == 3
 	})
 	pods := s.WaitForPods(w, nodes...)
@@ -40,7 +40,7 @@ func native(t *testing.T, all *stage) {
 		}
 	}
 
-	// kube-controller-manager takes away what is too much; while it is unreachable nobody does.
+	// kube-controller-manager deletes excess pods; it is stopped for this part.
 	manager := s.Component(lab.ControllerManager)
 	s.Must(manager.Pause())
 	twin := bare("native-by-hand")

@@ -12,7 +12,7 @@ import (
 	"github.com/everynode/everynode/test/lab"
 )
 
-// A pod whose node is not there says so, and is placed when the node comes.
+// A pod whose node does not exist reports that, and is placed when the node is added.
 func missingNode(t *testing.T, all *stage) {
 	s := all.with(t, "early")
 	pod := s.daemonPod("early", "node-of-tomorrow")
@@ -22,7 +22,7 @@ func missingNode(t *testing.T, all *stage) {
 	s.waitUntil(pod, "bound", bound)
 }
 
-// A pod that the scheduler does not serve is told what to do, and is served once that is done.
+// A pod that the scheduler does not serve gets instructions, and is served once these are followed.
 func notServed(t *testing.T, all *stage) {
 	s := all.with(t, "not-served")
 	node := s.node("not-served")
@@ -31,7 +31,7 @@ func notServed(t *testing.T, all *stage) {
 	s.make(nobodys, anywhere)
 	s.waitFor(anywhere, uniqueness.ReasonNotPinned+".")
 	orphan := s.waitFor(nobodys, uniqueness.ReasonNotOwned+".")
-	s.Eventually("an event tells it too", func(ctx context.Context) (string, error) {
+	s.Eventually("an event has the message too", func(ctx context.Context) (string, error) {
 		told, err := s.events(ctx, orphan, "FailedScheduling")
 		if err == nil && len(told) == 0 {
 			return "there is none", nil
@@ -45,8 +45,8 @@ func notServed(t *testing.T, all *stage) {
 	s.waitUntil(nobodys, "bound", bound)
 }
 
-// Whoever waits for a node costs nothing while others come and go: neither a scheduling cycle, nor
-// a write. Nor does a retry cost a write that ends as the last one did.
+// A pod that waits for its node causes neither scheduling cycles nor writes while other nodes and pods
+// are added and deleted. A retry with the same result causes no write either.
 func stuck(t *testing.T, all *stage) {
 	s := all.with(t, "stuck")
 	node, scheduler := s.node("full"), s.Component(lab.EverynodeScheduler)
@@ -85,15 +85,15 @@ func stuck(t *testing.T, all *stage) {
 		s.Must(s.Delete(t.Context(), pod))
 		s.Must(s.DeleteNode(t.Context(), other))
 	}
-	// The scheduler hears of pods, and of nodes, in their order: it has heard of all of the above.
+	// The scheduler receives events of pods, and of nodes, in order: it has received all of the above.
 	s.placed(s.daemonPod("last", s.node("last")))
-	unchanged("nodes and pods came and went")
+	unchanged("nodes and pods were added and deleted")
 	if got := s.unschedulable(scheduler); got != attempts {
-		t.Errorf("pods that nothing happened to were tried %v times more", got-attempts)
+		t.Errorf("pods without relevant events were tried %v more times", got-attempts)
 	}
 
 	s.Must(scheduler.Restart(t.Context()))
-	s.Eventually("the scheduler has tried the pods again", func(context.Context) (string, error) {
+	s.Eventually("the scheduler has retried the pods", func(context.Context) (string, error) {
 		if got := s.unschedulable(scheduler); got < float64(len(pods)) {
 			return fmt.Sprintf("it has tried %v times", got), nil
 		}
@@ -103,7 +103,7 @@ func stuck(t *testing.T, all *stage) {
 	unchanged("the scheduler was restarted")
 }
 
-// unschedulable counts the attempts of a scheduler that found no place.
+// unschedulable returns the number of a scheduler's unsuccessful attempts.
 func (s *stage) unschedulable(scheduler *lab.Component) float64 {
 	s.T.Helper()
 	attempts, err := s.metric(s.T.Context(), scheduler, "scheduler_schedule_attempts_total", `result="unschedulable"`)

@@ -20,10 +20,10 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// A resident is a pod that is on the node before the daemon's pod comes.
+// A resident is a pod that is on the node before the daemon's pod is created.
 type resident struct {
 	name string
-	kind // none: a pod that could run elsewhere
+	kind // no owner: a pod that could run elsewhere
 	mutators
 }
 
@@ -41,7 +41,7 @@ const (
 // protected pods may not be disrupted, by their budget.
 func protected(pod *corev1.Pod) { metav1.SetMetaDataLabel(&pod.ObjectMeta, "protected", "true") }
 
-// deleted pods are asked to go before the daemon's pod comes.
+// deleted pods are terminating before the daemon's pod is created.
 func deleted(pod *corev1.Pod) {
 	clinging(pod)
 	metav1.SetMetaDataLabel(&pod.ObjectMeta, "deleted", "true")
@@ -53,20 +53,20 @@ func revision(hash string) func(*corev1.Pod) {
 	}
 }
 
-// surge makes a pod one that may stand beside a twin of another revision.
+// surge marks a pod that may run beside a twin of another revision.
 func surge(pod *corev1.Pod) {
 	metav1.SetMetaDataAnnotation(&pod.ObjectMeta, v1alpha1.SurgeAnnotation, "true")
 }
 
-// trial is one combination: who is there, who comes, and what that comes to.
+// trial is one combination of residents and a pod, with the expected result.
 type trial struct {
 	there []resident
 	pod   mutators
-	// evicted are the names of those who have to go, and nobody else may.
+	// evicted are the names of the expected victims; there must be no others.
 	evicted []string
-	// says is what the pod says while it waits; "" when it need not wait.
+	// says is the pod's message while it waits; "" if it need not wait.
 	says string
-	// waits says that the pod is not bound in the end, when everybody has gone who has to.
+	// waits means that the pod is not bound even when all victims are gone.
 	waits bool
 }
 
@@ -88,7 +88,7 @@ var trials = map[string]trial{
 		there: []resident{{"l", movable, mutators{priority(low), cpu("1")}}, {"e", movable, mutators{priority(middle), cpu("3")}}}, pod: mutators{priority(middle), cpu("2")},
 		says: "insufficient cpu: needs 2000m, 0m free; 1 lower-priority pod does not free enough.", waits: true,
 	},
-	"as few as will do": {
+	"as few as possible": {
 		there: []resident{
 			{"a", movable, mutators{priority(low), cpu("1")}}, {"b", movable, mutators{priority(low), cpu("1")}}, {"c", movable, mutators{priority(middle), cpu("2")}},
 		},
@@ -98,51 +98,51 @@ var trials = map[string]trial{
 		there: []resident{{"l", movable, mutators{priority(low), cpu("3")}}}, pod: mutators{priority(never), cpu("2")},
 		says: "insufficient cpu: needs 2000m, 1000m free; preemptionPolicy Never: no pods are evicted for it.", waits: true,
 	},
-	"lower, and it takes its time": {
+	"lower, terminating slowly": {
 		there: []resident{{"l", movable, mutators{priority(low), cpu("3"), clinging}}}, pod: mutators{priority(high), cpu("2")},
 		evicted: []string{"l"}, says: "insufficient cpu: needs 2000m, 1000m free; pods of lower priority are being evicted for it.",
 	},
 
-	"lower twin":                {there: []resident{{"t", twin, mutators{priority(low)}}}, pod: mutators{priority(high)}, evicted: []string{"t"}},
-	"equal twin":                {there: []resident{{"t", twin, mutators{priority(low)}}}, pod: mutators{priority(low)}, says: "already has pod t of the same DaemonSet.", waits: true},
-	"higher twin":               {there: []resident{{"t", twin, mutators{priority(high)}}}, pod: mutators{priority(low)}, says: "already has pod t of the same DaemonSet.", waits: true},
-	"lower twin, never":         {there: []resident{{"t", twin, mutators{priority(low)}}}, pod: mutators{priority(never)}, says: "has lower-priority pod t of the same DaemonSet; preemptionPolicy Never: no pods are evicted for it.", waits: true},
-	"lower twin, terminating":   {there: []resident{{"t", twin, mutators{priority(low), deleted}}}, pod: mutators{priority(high)}, says: "pod t of the same DaemonSet is terminating; waiting until it is gone; pods of lower priority are being evicted for it."},
-	"equal twin, terminating":   {there: []resident{{"t", twin, mutators{priority(high), deleted}}}, pod: mutators{priority(high)}, says: "pod t of the same DaemonSet is terminating; waiting until it is gone."},
-	"higher twin, terminating":  {there: []resident{{"t", twin, mutators{priority(high), deleted}}}, pod: mutators{priority(low)}, says: "pod t of the same DaemonSet is terminating; waiting until it is gone."},
-	"equal twin, no room":       {there: []resident{{"t", twin, mutators{priority(high)}}, {"l", movable, mutators{priority(low), cpu("4")}}}, pod: mutators{priority(high), cpu("2")}, says: "already has pod t of the same DaemonSet.", waits: true},
-	"lower twin, room besides":  {there: []resident{{"t", twin, mutators{priority(middle), cpu("1")}}, {"l", movable, mutators{priority(low), cpu("2")}}}, pod: mutators{priority(high), cpu("1")}, evicted: []string{"t"}},
-	"lower twin, room too":      {there: []resident{{"t", twin, mutators{priority(middle), cpu("2")}}, {"l", movable, mutators{priority(low), cpu("2")}}}, pod: mutators{priority(high), cpu("3")}, evicted: []string{"l", "t"}},
-	"surge beside a twin":       {there: []resident{{"t", twin, mutators{priority(high), revision("1")}}}, pod: mutators{priority(high), revision("2"), surge}},
-	"surge beside a lower one":  {there: []resident{{"t", twin, mutators{priority(low), revision("1")}}}, pod: mutators{priority(high), revision("2"), surge}},
-	"surge of the same":         {there: []resident{{"t", twin, mutators{priority(high), revision("1")}}}, pod: mutators{priority(high), revision("1"), surge}, says: "already has pod t of the same DaemonSet.", waits: true},
-	"not surge, of another":     {there: []resident{{"t", twin, mutators{priority(high), revision("1")}}}, pod: mutators{priority(high), revision("2")}, says: "already has pod t of the same DaemonSet.", waits: true},
-	"surge, no room":            {there: []resident{{"t", twin, mutators{priority(low), revision("1"), cpu("2")}}, {"l", movable, mutators{priority(low), cpu("2")}}}, pod: mutators{priority(high), revision("2"), surge, cpu("2")}, evicted: []string{"l"}},
-	"surge, terminating twin":   {there: []resident{{"t", twin, mutators{priority(high), revision("1"), deleted}}}, pod: mutators{priority(high), revision("2"), surge}},
-	"surge, no room but a twin": {there: []resident{{"t", twin, mutators{priority(high), revision("1"), cpu("3")}}}, pod: mutators{priority(high), revision("2"), surge, cpu("2")}, says: "insufficient cpu: needs 2000m, 1000m free; no pod of lower priority can make room.", waits: true},
+	"lower twin":                       {there: []resident{{"t", twin, mutators{priority(low)}}}, pod: mutators{priority(high)}, evicted: []string{"t"}},
+	"equal twin":                       {there: []resident{{"t", twin, mutators{priority(low)}}}, pod: mutators{priority(low)}, says: "already has pod t of the same DaemonSet.", waits: true},
+	"higher twin":                      {there: []resident{{"t", twin, mutators{priority(high)}}}, pod: mutators{priority(low)}, says: "already has pod t of the same DaemonSet.", waits: true},
+	"lower twin, never":                {there: []resident{{"t", twin, mutators{priority(low)}}}, pod: mutators{priority(never)}, says: "has lower-priority pod t of the same DaemonSet; preemptionPolicy Never: no pods are evicted for it.", waits: true},
+	"lower twin, terminating":          {there: []resident{{"t", twin, mutators{priority(low), deleted}}}, pod: mutators{priority(high)}, says: "pod t of the same DaemonSet is terminating; waiting until it is gone; pods of lower priority are being evicted for it."},
+	"equal twin, terminating":          {there: []resident{{"t", twin, mutators{priority(high), deleted}}}, pod: mutators{priority(high)}, says: "pod t of the same DaemonSet is terminating; waiting until it is gone."},
+	"higher twin, terminating":         {there: []resident{{"t", twin, mutators{priority(high), deleted}}}, pod: mutators{priority(low)}, says: "pod t of the same DaemonSet is terminating; waiting until it is gone."},
+	"equal twin, no room":              {there: []resident{{"t", twin, mutators{priority(high)}}, {"l", movable, mutators{priority(low), cpu("4")}}}, pod: mutators{priority(high), cpu("2")}, says: "already has pod t of the same DaemonSet.", waits: true},
+	"lower twin, and other room":       {there: []resident{{"t", twin, mutators{priority(middle), cpu("1")}}, {"l", movable, mutators{priority(low), cpu("2")}}}, pod: mutators{priority(high), cpu("1")}, evicted: []string{"t"}},
+	"lower twin, and more room needed": {there: []resident{{"t", twin, mutators{priority(middle), cpu("2")}}, {"l", movable, mutators{priority(low), cpu("2")}}}, pod: mutators{priority(high), cpu("3")}, evicted: []string{"l", "t"}},
+	"surge beside a twin":              {there: []resident{{"t", twin, mutators{priority(high), revision("1")}}}, pod: mutators{priority(high), revision("2"), surge}},
+	"surge beside a lower one":         {there: []resident{{"t", twin, mutators{priority(low), revision("1")}}}, pod: mutators{priority(high), revision("2"), surge}},
+	"surge of the same revision":       {there: []resident{{"t", twin, mutators{priority(high), revision("1")}}}, pod: mutators{priority(high), revision("1"), surge}, says: "already has pod t of the same DaemonSet.", waits: true},
+	"not a surge, of another revision": {there: []resident{{"t", twin, mutators{priority(high), revision("1")}}}, pod: mutators{priority(high), revision("2")}, says: "already has pod t of the same DaemonSet.", waits: true},
+	"surge, no room":                   {there: []resident{{"t", twin, mutators{priority(low), revision("1"), cpu("2")}}, {"l", movable, mutators{priority(low), cpu("2")}}}, pod: mutators{priority(high), revision("2"), surge, cpu("2")}, evicted: []string{"l"}},
+	"surge, terminating twin":          {there: []resident{{"t", twin, mutators{priority(high), revision("1"), deleted}}}, pod: mutators{priority(high), revision("2"), surge}},
+	"surge, no room but a twin":        {there: []resident{{"t", twin, mutators{priority(high), revision("1"), cpu("3")}}}, pod: mutators{priority(high), revision("2"), surge, cpu("2")}, says: "insufficient cpu: needs 2000m, 1000m free; no pod of lower priority can make room.", waits: true},
 
-	"a budget, and somebody else of higher priority": {
+	"a budget, and another pod of higher priority": {
 		there: []resident{{"p", movable, mutators{priority(low), cpu("2"), protected}}, {"m", movable, mutators{priority(middle), cpu("2")}}}, pod: mutators{priority(high), cpu("2")},
 		evicted: []string{"m"},
 	},
-	"a budget, and somebody else who is pinned": {
+	"a budget, and a pinned pod": {
 		there: []resident{{"p", movable, mutators{priority(low), cpu("2"), protected}}, {"d", pinned, mutators{priority(low), cpu("2")}}}, pod: mutators{priority(high), cpu("2")},
 		evicted: []string{"d"},
 	},
-	"a budget, and nobody else": {
+	"a budget, and no other victim": {
 		there: []resident{{"p", movable, mutators{priority(low), cpu("2"), protected}}, {"e", movable, mutators{priority(high), cpu("2")}}}, pod: mutators{priority(high), cpu("2")},
 		evicted: []string{"p"},
 	},
-	"a budget, and somebody else who is not enough": {
+	"a budget, and another pod that does not free enough": {
 		there: []resident{{"p", movable, mutators{priority(low), cpu("2"), protected}}, {"m", movable, mutators{priority(middle), cpu("2")}}}, pod: mutators{priority(high), cpu("3")},
 		evicted: []string{"m", "p"},
 	},
 	"a budget of a lower twin": {there: []resident{{"t", twin, mutators{priority(low), protected}}}, pod: mutators{priority(high)}, evicted: []string{"t"}},
-	"who can move before who is pinned": {
+	"movable pods before pinned ones": {
 		there: []resident{{"d", pinned, mutators{priority(low), cpu("2")}}, {"l", movable, mutators{priority(low), cpu("2")}}}, pod: mutators{priority(high), cpu("2")},
 		evicted: []string{"l"},
 	},
-	"who is pinned before who is of higher priority": {
+	"pinned pods before those of higher priority": {
 		there: []resident{{"d", pinned, mutators{priority(low), cpu("2")}}, {"m", movable, mutators{priority(middle), cpu("2")}}}, pod: mutators{priority(high), cpu("2")},
 		evicted: []string{"d"},
 	},
@@ -150,11 +150,11 @@ var trials = map[string]trial{
 		there: []resident{{"l", movable, mutators{priority(low), port}}, {"m", movable, mutators{priority(low)}}}, pod: mutators{priority(high), port},
 		evicted: []string{"l"},
 	},
-	"anti-affinity to somebody": {
+	"anti-affinity to a pod": {
 		there: []resident{{"l", movable, mutators{priority(low), lonely}}, {"m", movable, mutators{priority(low)}}}, pod: mutators{priority(high), lonely},
 		evicted: []string{"l"},
 	},
-	"anti-affinity to somebody of higher priority": {
+	"anti-affinity to a pod of higher priority": {
 		there: []resident{{"h", movable, mutators{priority(high), lonely}}, {"m", movable, mutators{priority(low)}}}, pod: mutators{priority(middle), lonely},
 		says: "didn't match pod anti-affinity rules; 1 lower-priority pod does not free enough.", waits: true,
 	},
@@ -165,7 +165,7 @@ func port(pod *corev1.Pod) {
 	pod.Spec.Containers[0].Ports = []corev1.ContainerPort{{ContainerPort: 8080, HostPort: 8080}}
 }
 
-// lonely pods stand on no node that has another one.
+// lonely pods have anti-affinity to each other.
 func lonely(pod *corev1.Pod) {
 	metav1.SetMetaDataLabel(&pod.ObjectMeta, "lonely", "true")
 	if pod.Spec.Affinity == nil {
@@ -176,8 +176,8 @@ func lonely(pod *corev1.Pod) {
 	}}}
 }
 
-// preemption tries the combinations beside each other, each on a node, with budgets and pods of a
-// namespace, of its own.
+// preemption tries the combinations in parallel, each on its own node and
+// in its own namespace.
 func preemption(t *testing.T, all *stage) {
 	for name, trial := range trials {
 		t.Run(name, func(t *testing.T) {
@@ -187,13 +187,13 @@ func preemption(t *testing.T, all *stage) {
 	}
 }
 
-// inNamespace is the stage with a namespace of a subtest's own.
+// inNamespace returns the stage with a namespace for a subtest.
 func (s *stage) inNamespace(t testing.TB, name string) *stage {
 	t.Helper()
 	sub := &stage{Cluster: s.With(t), owner: labtest.DaemonSet("daemon")}
 	sub.owner.Namespace = strings.ReplaceAll(strings.ReplaceAll(name, ",", ""), " ", "-")
 	sub.Make(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: sub.owner.Namespace}})
-	sub.Eventually("its service account is there", func(ctx context.Context) (string, error) {
+	sub.Eventually("its service account exists", func(ctx context.Context) (string, error) {
 		return "", sub.Get(ctx, client.ObjectKey{Namespace: sub.owner.Namespace, Name: "default"}, &corev1.ServiceAccount{})
 	})
 	sub.Make(sub.owner)
@@ -209,7 +209,7 @@ func (trial *trial) run(s *stage) {
 	if trial.says != "" {
 		waits := s.waitFor(pod, "node "+node+": "+trial.says)
 		if nominated := waits.Status.NominatedNodeName; (nominated != "") != (len(trial.evicted) > 0) && nominated != node {
-			t.Errorf("the pod is nominated for %q, and %v have to go", nominated, trial.evicted)
+			t.Errorf("the pod is nominated for %q, and %v have to be evicted", nominated, trial.evicted)
 		}
 	}
 	s.wantEvicted(residents, trial.evicted)
@@ -224,7 +224,7 @@ func (trial *trial) run(s *stage) {
 	}
 }
 
-// wantEvicted waits until those that have to go were evicted, and fails when others were.
+// wantEvicted waits until the given pods were evicted, and fails if others were.
 func (s *stage) wantEvicted(residents []*corev1.Pod, want []string) {
 	s.T.Helper()
 	s.Eventually(fmt.Sprintf("%v are evicted", want), func(context.Context) (string, error) {
@@ -243,7 +243,7 @@ func (s *stage) wantEvicted(residents []*corev1.Pod, want []string) {
 	})
 }
 
-// settle puts the residents on a node.
+// settle binds the residents to a node.
 func (s *stage) settle(node string, there []resident) []*corev1.Pod {
 	s.T.Helper()
 	var residents []*corev1.Pod
@@ -283,7 +283,7 @@ func (s *stage) settle(node string, there []resident) []*corev1.Pod {
 	return residents
 }
 
-// now is a pod as it is, nil when it is gone.
+// now returns the current pod, nil if it is gone.
 func (s *stage) now(pod *corev1.Pod) *corev1.Pod {
 	s.T.Helper()
 	read := &corev1.Pod{}
@@ -294,17 +294,17 @@ func (s *stage) now(pod *corev1.Pod) *corev1.Pod {
 	return read
 }
 
-// A pod that waits with a nomination holds the room that it waits for: others of its priority neither
-// get it nor evict anybody, and one of higher priority has it and evicts only what it needs besides.
+// A waiting pod with a nomination reserves its room: others of its priority neither get it nor
+// preempt any pod, and one of higher priority gets it and preempts only what it needs in addition.
 func nominated(t *testing.T, all *stage) {
 	for name, comes := range map[string]struct {
 		class, cpu string
 		takes      bool
-		evicted    []string // besides the first pod's victim
+		evicted    []string // in addition to the first pod's victim
 	}{
-		"one of equal priority comes":                  {class: middle, cpu: "2"},
-		"one of higher priority comes":                 {class: high, cpu: "2", takes: true},
-		"one of higher priority comes that needs more": {class: high, cpu: "4", takes: true, evicted: []string{"m"}},
+		"a pod of equal priority":                  {class: middle, cpu: "2"},
+		"a pod of higher priority":                 {class: high, cpu: "2", takes: true},
+		"a pod of higher priority that needs more": {class: high, cpu: "4", takes: true, evicted: []string{"m"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -324,7 +324,7 @@ func nominated(t *testing.T, all *stage) {
 			}
 			s.waitUntil(winner, "bound", bound)
 			words := "node " + node + ": insufficient cpu: needs 2000m, 0m free; no pod of lower priority can make room."
-			s.waitUntil(loser, fmt.Sprintf("pending without a nomination, and says %q", words), func(pod *corev1.Pod) bool {
+			s.waitUntil(loser, fmt.Sprintf("pending without a nomination, with the message %q", words), func(pod *corev1.Pod) bool {
 				return !bound(pod) && pod.Status.NominatedNodeName == "" && message(pod) == prefix+words
 			})
 			s.wantEvicted(residents, slices.Concat([]string{"l"}, comes.evicted))
@@ -332,14 +332,14 @@ func nominated(t *testing.T, all *stage) {
 	}
 }
 
-// nominate makes a pod and waits until it waits for room on a node.
+// nominate creates a pod and waits until it is nominated for a node.
 func (s *stage) nominate(pod *corev1.Pod, node string) {
 	s.T.Helper()
 	s.make(pod)
 	s.waitUntil(pod, "nominated", func(pod *corev1.Pod) bool { return pod.Status.NominatedNodeName == node })
 }
 
-// besides is the stage with another daemon in the same namespace.
+// besides returns the stage with another daemon in the same namespace.
 func (s *stage) besides(daemon string) *stage {
 	s.T.Helper()
 	other := &stage{s.Cluster, labtest.DaemonSet(daemon)}
@@ -348,7 +348,7 @@ func (s *stage) besides(daemon string) *stage {
 	return other
 }
 
-// The node goes while room is made on it: the pod waits for the node, and is nominated no more.
+// The node is deleted while room is made on it: the pod waits for the node, and loses its nomination.
 func nodeGoes(t *testing.T, all *stage) {
 	s := all.inNamespace(t, "node-goes")
 	node := s.node("node-goes")
@@ -358,14 +358,14 @@ func nodeGoes(t *testing.T, all *stage) {
 	s.wantEvicted(residents, []string{"l"})
 	s.Must(s.DeleteNode(t.Context(), node))
 	s.letGo(residents[0])
-	s.waitUntil(pod, "nominated no more, and waits for the node", func(pod *corev1.Pod) bool {
+	s.waitUntil(pod, "no longer nominated, and waiting for the node", func(pod *corev1.Pod) bool {
 		return pod.Status.NominatedNodeName == "" && message(pod) == prefix+"node node-goes: does not exist; the pod is placed when it appears."
 	})
 	s.node(node)
 	s.waitUntil(pod, "bound", bound)
 }
 
-// A volume that one pod at a time may use is room too.
+// A volume that only one pod at a time may use is freed by preemption too.
 func volumes(t *testing.T, all *stage) {
 	for name, test := range map[string]struct {
 		there   []resident
@@ -380,7 +380,7 @@ func volumes(t *testing.T, all *stage) {
 			there:  []resident{{"l", movable, mutators{priority(low), uses("a")}}, {"m", movable, mutators{priority(low), uses("b")}}},
 			claims: []string{"a", "b"}, evicted: []string{"l", "m"},
 		},
-		"one pod with two": {
+		"one pod with two volumes": {
 			there:  []resident{{"l", movable, mutators{priority(low), uses("a", "b")}}, {"m", movable, mutators{priority(low)}}},
 			claims: []string{"a", "b"}, evicted: []string{"l"},
 		},
@@ -410,7 +410,7 @@ func uses(claims ...string) func(*corev1.Pod) {
 	}
 }
 
-// claim makes a claim, and the volume that it is for.
+// claim creates a claim and its volume.
 func (s *stage) claim(name string) {
 	s.T.Helper()
 	storage, modes := corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}, []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOncePod}

@@ -14,9 +14,9 @@ import (
 	"github.com/everynode/everynode/test/lab"
 )
 
-// crowding is a node full of pods of low priority that default-scheduler placed, with more of them
-// waiting than one eviction makes room for: whatever room there is, one of them takes it. They are
-// as a Deployment's, which is given another one for each that is evicted.
+// crowding is a node full of pods of low priority that default-scheduler placed, with more
+// of them waiting than one eviction makes room for, so that one of them takes any free room. They
+// behave like those of a Deployment, which replaces each evicted pod.
 type crowding struct {
 	*stage
 	node    string
@@ -26,7 +26,7 @@ type crowding struct {
 
 const room = 4 // pods of a crowding on a node
 
-// crowdOut fills a node. Each of the pods clings to it when it is evicted.
+// crowdOut fills a node. Each of the pods keeps terminating when it is evicted.
 func (s *stage) crowdOut(node string) *crowding {
 	s.T.Helper()
 	c := &crowding{stage: s, node: s.node(node)}
@@ -39,12 +39,12 @@ func (s *stage) crowdOut(node string) *crowding {
 	return c
 }
 
-// refused is a pod that default-scheduler has no room for.
+// refused reports whether default-scheduler has found no room for a pod.
 func refused(pod *corev1.Pod) bool {
 	return !bound(pod) && strings.Contains(message(pod), "Insufficient cpu")
 }
 
-// more makes one pod more.
+// more creates one more pod.
 func (c *crowding) more() *corev1.Pod {
 	c.T.Helper()
 	pod := bare(fmt.Sprintf("%s-low-%d", c.node, len(c.made)), on(c.node), cpu("1"), priority(low), clinging)
@@ -53,7 +53,7 @@ func (c *crowding) more() *corev1.Pod {
 	return pod
 }
 
-// look gives the pods that are evicted or gone, those that are on the node, and those that wait.
+// look returns the pods that are evicted or gone, those that are on the node, and those that wait.
 func (c *crowding) look(ctx context.Context) (evicted, there, waiting []*corev1.Pod, err error) {
 	for _, pod := range c.made {
 		now := &corev1.Pod{}
@@ -72,7 +72,7 @@ func (c *crowding) look(ctx context.Context) (evicted, there, waiting []*corev1.
 	return evicted, there, waiting, nil
 }
 
-// evictions waits until n more pods were evicted, gives them, and fails when there are more.
+// evictions waits until n more pods were evicted, returns them, and fails if there are more.
 func (c *crowding) evictions(n int) []*corev1.Pod {
 	c.T.Helper()
 	before := len(c.victims)
@@ -87,7 +87,7 @@ func (c *crowding) evictions(n int) []*corev1.Pod {
 	return c.victims[before:]
 }
 
-// wantVictims fails the test unless so many pods were evicted in all.
+// wantVictims fails the test unless this many pods were evicted in all.
 func (c *crowding) wantVictims(want int) {
 	c.T.Helper()
 	evicted, _, _, err := c.look(c.T.Context())
@@ -102,7 +102,7 @@ func (c *crowding) wantVictims(want int) {
 	}
 }
 
-// there waits until so many pods are on the node.
+// there waits until this many pods are on the node.
 func (c *crowding) there(want int) {
 	c.T.Helper()
 	c.Eventually(fmt.Sprintf("node %s has %d pods", c.node, want), func(ctx context.Context) (string, error) {
@@ -114,7 +114,7 @@ func (c *crowding) there(want int) {
 	})
 }
 
-// giveUp takes away the pods that wait.
+// giveUp deletes the waiting pods.
 func (c *crowding) giveUp() {
 	c.T.Helper()
 	_, _, waiting, err := c.look(c.T.Context())
@@ -127,9 +127,9 @@ func (c *crowding) giveUp() {
 }
 
 // Beside default-scheduler the room that preemption makes may be taken. Here it always is: the pod
-// needs the room of two, and the first to go makes room for one of the others before the second is
-// gone. That is told, and each time the next evictions wait twice as long. The pod is bound as soon as
-// nobody takes the room.
+// needs the room of two, and the first evicted pod makes room for one of the others before the second is
+// gone. That is reported, and each time the next evictions wait twice as long. The pod is bound as soon as no
+// other pod takes the room.
 func takenBySecondary(t *testing.T, all *stage) {
 	s := all.with(t, "taken")
 	crowd := s.crowdOut("taken")
@@ -144,13 +144,13 @@ func takenBySecondary(t *testing.T, all *stage) {
 		crowd.there(room - 1)
 		taken := time.Now()
 		s.letGo(victims[1])
-		s.waitUntil(pod, "told that its room was taken "+times, func(pod *corev1.Pod) bool {
+		s.waitUntil(pod, "reported that its room was taken "+times, func(pod *corev1.Pod) bool {
 			return strings.Contains(message(pod), "; the room that preemption made was taken by other pods "+times+", last by default/taken-low-")
 		})
-		s.Eventually("an event and a metric tell it too", func(ctx context.Context) (string, error) {
+		s.Eventually("an event and a metric report it too", func(ctx context.Context) (string, error) {
 			told, err := s.events(ctx, pod, "PreemptionRefilled")
 			if got := s.refills(ctx) - before; err != nil || got != float64(i+1) || len(told) != i+1 {
-				return fmt.Sprintf("the metric counts %v, and there are the events %q", got, told), err
+				return fmt.Sprintf("the metric is %v, and the events are %q", got, told), err
 			}
 			return "", nil
 		})
@@ -160,7 +160,7 @@ func takenBySecondary(t *testing.T, all *stage) {
 		}
 		victims = crowd.evictions(2)
 		if waited, wait := time.Since(taken), 5*time.Second<<i; waited < wait {
-			t.Errorf("room was taken %s, and after %s the next pods were evicted, want %s at least", times, waited, wait)
+			t.Errorf("room was taken %s, and the next pods were evicted after %s, want at least %s", times, waited, wait)
 		}
 	}
 	s.letGo(victims[0])
@@ -169,8 +169,8 @@ func takenBySecondary(t *testing.T, all *stage) {
 	crowd.wantVictims(6)
 }
 
-// As the cluster's scheduler it keeps the room for the pod that it was made for, also half of it
-// while the other half is still to come: the first evictions are the only ones, however many wait.
+// As the cluster's scheduler it reserves the room for the pod that it was made for,
+// even while only half of it is free: there are no other evictions, however many pods wait.
 func keptByPrimary(t *testing.T, all *stage) {
 	s := all.with(t, "kept")
 	crowd := s.crowdOut("kept")
@@ -179,7 +179,7 @@ func keptByPrimary(t *testing.T, all *stage) {
 		s.make(pod)
 		victims := crowd.evictions(2)
 		s.letGo(victims[0])
-		// This one is tried when there is room that is not its own, and is refused.
+		// This pod is tried while there is room that is reserved for another, and is refused.
 		s.waitUntil(crowd.more(), "refused", refused)
 		crowd.more()
 		s.letGo(victims[1])
@@ -190,14 +190,14 @@ func keptByPrimary(t *testing.T, all *stage) {
 			t.Errorf("events %q (%v), want none", told, err)
 		}
 		s.Must(s.Delete(t.Context(), pod))
-		crowd.there(room) // and the others have the room when the pod needs it no more
+		crowd.there(room) // the others get the room when the pod no longer needs it
 	}
 	if got := s.refills(t.Context()); got != 0 {
-		t.Errorf("the metric counts %v rooms that were taken, want none", got)
+		t.Errorf("the metric is %v, want no refills", got)
 	}
 }
 
-// refills is how often the scheduler found that room was taken.
+// refills returns how often the scheduler found that room was taken.
 func (s *stage) refills(ctx context.Context) float64 {
 	s.T.Helper()
 	count, err := s.metric(ctx, s.Component(lab.EverynodeScheduler), "everynode_scheduler_preemption_refills_total")
@@ -205,7 +205,7 @@ func (s *stage) refills(ctx context.Context) float64 {
 	return count
 }
 
-// In the place of kube-scheduler.
+// In the primary install.
 func TestPrimary(t *testing.T) {
 	s := newStage(t, lab.Options{
 		Scheduler: lab.SchedulerPrimary, Placement: lab.PlacementDirect, Without: []string{lab.Controller},

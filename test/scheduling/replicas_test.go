@@ -15,8 +15,8 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// Two schedulers that both believe to lead. What one has bound the other may not know yet. They keep S1 for what the controller
-// makes, and for twins of a controller that does not know what others made: of pods of one cell that are pending at once
+// Two schedulers are active at the same time, and each may not yet know what the other has bound. They maintain S1 for the
+// controller's pods, and for twins of a controller that does not know of other pods: of several pending pods of a cell
 // none is bound (TestTwinsOfTwoSchedulers).
 func TestTwoActiveSchedulers(t *testing.T) {
 	const nodes = 12
@@ -56,13 +56,13 @@ func TestTwoActiveSchedulers(t *testing.T) {
 	c.Verdict(witness, nodes*(rollouts+3))
 }
 
-// twins has two pods of the daemon made for each node at once, while it has none. When neither is bound it takes the
-// controller to delete one.
+// twins creates two pods of the daemon for each node at the same time, while it has none. When neither is bound, the
+// controller has to delete one.
 func twins(s *stage, nodes []string) {
 	controller := s.Component(lab.Controller)
 	s.Must(controller.Stop(s.T.Context()))
 	s.Must(s.DeleteAllOf(s.T.Context(), &corev1.Pod{}, client.InNamespace(labtest.Namespace), client.MatchingLabels(s.owner.Labels), client.GracePeriodSeconds(0)))
-	s.Eventually("no pod is there", func(ctx context.Context) (string, error) {
+	s.Eventually("no pod exists", func(ctx context.Context) (string, error) {
 		pods, err := s.PodsOf(ctx, s.owner)
 		if len(pods) > 0 {
 			return fmt.Sprintf("%d are", len(pods)), err
@@ -87,7 +87,7 @@ func twins(s *stage, nodes []string) {
 		s.Must(err)
 	}
 	waiting := 0
-	s.Eventually("each node has a pod, or two that wait for each other", func(ctx context.Context) (string, error) {
+	s.Eventually("each node has a pod, or two that block each other", func(ctx context.Context) (string, error) {
 		pods, err := s.PodsOf(ctx, s.owner)
 		if err != nil {
 			return "", err
@@ -101,7 +101,7 @@ func twins(s *stage, nodes []string) {
 			case strings.Contains(said, "is pending for this node too"):
 				waiting++
 			case !strings.HasSuffix(said, " of the same DaemonSet."):
-				return fmt.Sprintf("pod %s says %q", pods[i].Name, said), nil
+				return fmt.Sprintf("the message of pod %s is %q", pods[i].Name, said), nil
 			}
 		}
 		if len(on)+waiting/2 < len(nodes) {
@@ -109,7 +109,7 @@ func twins(s *stage, nodes []string) {
 		}
 		return "", nil
 	})
-	s.T.Logf("%d pods wait for each other", waiting)
+	s.T.Logf("%d pods block each other", waiting)
 	s.Must(controller.Restart(s.T.Context()))
 	s.WaitForPods(s.owner, nodes...)
 }

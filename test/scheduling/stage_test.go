@@ -1,5 +1,5 @@
-// Package scheduling tests everynode-scheduler as a process, on a real API server, with pods made
-// manually: the DaemonSets that own them exist, and no controller of Everynode's serves them.
+// Package scheduling tests everynode-scheduler as a process, on a real API server, with pods that
+// are created manually: the DaemonSets that own them exist, and no everynode-controller serves them.
 package scheduling
 
 import (
@@ -28,8 +28,8 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// Tests wait for the control plane most of the time: more of them run side by side than there are
-// processors.
+// Tests wait for the control plane most of the time, so more of them run in parallel than there
+// are processors.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if err := flag.Set("test.parallel", "8"); err != nil {
@@ -38,22 +38,22 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// alone has a process work from its start on, and not when the lease of one that was killed or
-// paused has run out.
+// alone makes a process active from its start, without waiting until the lease of a killed or
+// paused one has expired.
 const alone = "--leader-elect=false"
 
 // prefix is the framework's own, and counts the one node of a pod.
 const prefix = "0/1 nodes are available: "
 
-// The priorities of tests. A pod has one by its class only.
+// The priorities of tests. A pod gets one by its class.
 const (
 	low    = "low"
 	middle = "middle"
 	high   = "high"
-	never  = "never" // as high as high, and evicts nobody
+	never  = "never" // as high as high, but never preempts
 )
 
-// stage is a lab with the priorities, an owner of pods, and, in its subtests, their nodes.
+// stage is a lab with the priorities, an owner of pods and, in subtests, their nodes.
 type stage struct {
 	*labtest.Cluster
 	owner *v1alpha1.DaemonSet
@@ -70,7 +70,7 @@ func newStage(t testing.TB, options lab.Options) *stage {
 	return s
 }
 
-// with is the same stage for a subtest, with a DaemonSet of its own.
+// with returns the same stage for a subtest, with its own DaemonSet.
 func (s *stage) with(t testing.TB, daemon string) *stage {
 	t.Helper()
 	sub := &stage{s.With(t), labtest.DaemonSet(daemon)}
@@ -78,7 +78,7 @@ func (s *stage) with(t testing.TB, daemon string) *stage {
 	return sub
 }
 
-// node adds a node of 4 CPUs, which goes when the test ends.
+// node adds a node with 4 CPUs, which is deleted when the test ends.
 func (s *stage) node(name string) string {
 	s.T.Helper()
 	_, err := s.AddNode(s.T.Context(), name)
@@ -88,7 +88,7 @@ func (s *stage) node(name string) string {
 	return name
 }
 
-// bare is a pod that no daemon owns.
+// bare returns a pod without an owner.
 func bare(name string, mutators ...func(*corev1.Pod)) *corev1.Pod {
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: labtest.Namespace, Name: name},
@@ -103,7 +103,7 @@ func bare(name string, mutators ...func(*corev1.Pod)) *corev1.Pod {
 	return pod
 }
 
-// daemonPod is a pod of the stage's daemon, as its emitter would make it for a node.
+// daemonPod returns a pod of the stage's daemon for a node, as the controller would create it.
 func (s *stage) daemonPod(name, node string, mutators ...func(*corev1.Pod)) *corev1.Pod {
 	pod := bare(name, func(pod *corev1.Pod) {
 		pod.Namespace = s.owner.Namespace
@@ -128,7 +128,7 @@ func cpu(request string) func(*corev1.Pod) {
 	}
 }
 
-// on has default-scheduler put a pod on a node, which could go elsewhere by all it can see.
+// on makes default-scheduler bind a pod to a node, although the pod could run elsewhere by its spec.
 func on(node string) func(*corev1.Pod) {
 	return func(pod *corev1.Pod) { pod.Spec.NodeSelector = map[string]string{corev1.LabelHostname: node} }
 }
@@ -138,13 +138,13 @@ const clings = "everynode.dev/test"
 
 func clinging(pod *corev1.Pod) { pod.Finalizers = []string{clings} }
 
-// letGo lets a terminating pod go.
+// letGo lets a terminating pod disappear.
 func (s *stage) letGo(pod *corev1.Pod) {
 	s.T.Helper()
 	s.Must(client.IgnoreNotFound(s.Patch(s.T.Context(), pod.DeepCopy(), client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"finalizers":null}}`)))))
 }
 
-// make creates pods; they go when the test ends, also those that cling.
+// make creates pods, and deletes them when the test ends, including clinging ones.
 func (s *stage) make(pods ...*corev1.Pod) {
 	s.T.Helper()
 	for _, pod := range pods {
@@ -166,7 +166,7 @@ func (s *stage) placed(pods ...*corev1.Pod) {
 	}
 }
 
-// waitUntil reads a pod until something holds of it, and gives what it was then.
+// waitUntil reads a pod until a condition holds, and returns that state.
 func (s *stage) waitUntil(pod *corev1.Pod, what string, holds func(*corev1.Pod) bool) *corev1.Pod {
 	s.T.Helper()
 	read := &corev1.Pod{}
@@ -175,7 +175,7 @@ func (s *stage) waitUntil(pod *corev1.Pod, what string, holds func(*corev1.Pod) 
 			return "", err
 		}
 		if !holds(read) {
-			return fmt.Sprintf("node %q, nominated %q, deleted %v, says %q", read.Spec.NodeName, read.Status.NominatedNodeName, read.DeletionTimestamp, message(read)), nil
+			return fmt.Sprintf("node %q, nominated %q, deleted %v, message %q", read.Spec.NodeName, read.Status.NominatedNodeName, read.DeletionTimestamp, message(read)), nil
 		}
 		return "", nil
 	})
@@ -186,15 +186,15 @@ func bound(pod *corev1.Pod) bool { return pod.Spec.NodeName != "" }
 
 func terminating(pod *corev1.Pod) bool { return pod.DeletionTimestamp != nil }
 
-// waitFor waits until a pod says why it is pending, in these words.
+// waitFor waits until a pod is pending with this message.
 func (s *stage) waitFor(pod *corev1.Pod, words string) *corev1.Pod {
 	s.T.Helper()
-	return s.waitUntil(pod, fmt.Sprintf("pending, and says %q", prefix+words), func(pod *corev1.Pod) bool {
+	return s.waitUntil(pod, fmt.Sprintf("pending, with the message %q", prefix+words), func(pod *corev1.Pod) bool {
 		return !bound(pod) && message(pod) == prefix+words
 	})
 }
 
-// message is what a pod says of its being placed.
+// message returns the message of a pod's condition PodScheduled.
 func message(pod *corev1.Pod) string {
 	at := slices.IndexFunc(pod.Status.Conditions, func(condition corev1.PodCondition) bool { return condition.Type == corev1.PodScheduled })
 	if at < 0 {
@@ -203,7 +203,7 @@ func message(pod *corev1.Pod) string {
 	return pod.Status.Conditions[at].Message
 }
 
-// events are the messages of a pod's events of a reason.
+// events returns the messages of a pod's events with a reason.
 func (s *stage) events(ctx context.Context, pod *corev1.Pod, reason string) ([]string, error) {
 	var list corev1.EventList
 	if err := s.List(ctx, &list, client.InNamespace(pod.Namespace)); err != nil {
@@ -218,7 +218,7 @@ func (s *stage) events(ctx context.Context, pod *corev1.Pod, reason string) ([]s
 	return messages, nil
 }
 
-// metric adds up a scheduler's series of a name whose labels contain all of the texts.
+// metric returns the sum of a scheduler's series of a name whose labels contain all of the texts.
 func (s *stage) metric(ctx context.Context, scheduler *lab.Component, name string, labels ...string) (float64, error) {
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(s.Config.CAData)

@@ -14,9 +14,9 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// Two schedulers, one of which was stopped between its decision about a pod and its binding, and two pods of one cell,
-// as a controller makes them that does not know yet that it lost its lease. Whichever of them is decided about last is
-// decided about by one who knows of the other.
+// Two schedulers, one of which was paused between its decision about a pod and its binding, and two
+// pods of one cell, as created by a controller that does not know yet that it lost its lease. The scheduler
+// that decides last knows of both pods.
 func TestTwinsOfTwoSchedulers(t *testing.T) {
 	s := newStage(t, lab.Options{
 		Nodes: 1, Without: []string{lab.Scheduler, lab.Webhook, lab.Controller, lab.EverynodeScheduler}, Placement: lab.PlacementDirect,
@@ -31,7 +31,7 @@ func TestTwinsOfTwoSchedulers(t *testing.T) {
 	witness := c.Watch()
 	const rounds = 10
 	for round := range rounds {
-		// By its priority the younger pod is the first that the second scheduler decides about.
+		// Because of its priority, the second scheduler tries the younger pod first.
 		older, younger := s.daemonPod(fmt.Sprintf("round-%d-older", round), lab.NodeName(0)), s.daemonPod(fmt.Sprintf("round-%d-younger", round), lab.NodeName(0), priority(never))
 		s.Must(second.Stop(t.Context()))
 		gate.hold()
@@ -52,7 +52,7 @@ func TestTwinsOfTwoSchedulers(t *testing.T) {
 	c.Verdict(witness, 2*rounds)
 }
 
-// A pod that waits for its twin is placed when that is deleted, which is all that a controller has to do.
+// A pod that waits for its twin is placed when the controller deletes that one.
 func TestPendingTwinsWake(t *testing.T) {
 	s := newStage(t, lab.Options{Nodes: 1, Without: []string{lab.Controller, lab.Scheduler, lab.Webhook}, Placement: lab.PlacementDirect, ExtraArgs: map[string][]string{lab.EverynodeScheduler: {alone}}})
 	scheduler := s.Component(lab.EverynodeScheduler)
@@ -82,8 +82,8 @@ func TestPendingTwinsWake(t *testing.T) {
 	s.Verdict(witness, 6)
 }
 
-// eitherBoundOr waits until one of two pods is bound, because the scheduler saw it before the other, or both wait for
-// each other.
+// eitherBoundOr waits until one of two pods is bound, because the scheduler saw it before the other, or both
+// block each other.
 func (s *stage) eitherBoundOr(pods ...*corev1.Pod) {
 	s.T.Helper()
 	s.Eventually("one is bound, or both wait", func(ctx context.Context) (string, error) {
@@ -114,15 +114,15 @@ func (s *stage) remove(pods ...*corev1.Pod) {
 		s.Must(client.IgnoreNotFound(s.Delete(s.T.Context(), pod, client.GracePeriodSeconds(0))))
 		s.Eventually("pod "+pod.Name+" is gone", func(ctx context.Context) (string, error) {
 			if err := s.Get(ctx, client.ObjectKeyFromObject(pod), &corev1.Pod{}); client.IgnoreNotFound(err) != nil || err == nil {
-				return "it is there", err
+				return "it still exists", err
 			}
 			return "", nil
 		})
 	}
 }
 
-// While the scheduler's watch is interrupted a pod is deleted and another one of its name is created. The scheduler, which
-// saw a bound pod become one that is not, goes on and places it (podevents).
+// While the scheduler's watch is interrupted, a pod is deleted and another one of its name is created. The scheduler, whose
+// watch reports that a bound pod became unbound, continues and places it (podevents).
 func TestSuccessorOfTheSameName(t *testing.T) {
 	c := labtest.Start(t, lab.Options{
 		Nodes: 2, Without: []string{lab.Scheduler, lab.Webhook, lab.Controller, lab.EverynodeScheduler}, Placement: lab.PlacementDirect,

@@ -20,8 +20,8 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// budget bounds how long one object may take its reader. Honest ones take a millisecond or two; the
-// rest is for a machine that does other things as well.
+// budget bounds the time to read one object. Ordinary objects take one or two
+// milliseconds; the rest allows for a busy machine.
 const budget = time.Second
 
 func mustServer(t testing.TB) *server {
@@ -33,7 +33,7 @@ func mustServer(t testing.TB) *server {
 	return s
 }
 
-// least is a small DaemonSet.
+// least returns a small DaemonSet.
 func least() map[string]any {
 	var object map[string]any
 	if err := json.Unmarshal([]byte(`{"apiVersion":"everynode.dev/v1alpha1","kind":"DaemonSet","metadata":{"name":"agent"},
@@ -44,7 +44,7 @@ func least() map[string]any {
 	return object
 }
 
-// hostile are values that some decoder cannot take, or takes for seconds.
+// hostile are values that some decoder refuses, or needs seconds for.
 func hostile() map[string]json.RawMessage {
 	text := func(s string) json.RawMessage { return encode(s) }
 	values := map[string]json.RawMessage{
@@ -76,8 +76,8 @@ func hostile() map[string]json.RawMessage {
 	return values
 }
 
-// Whatever the schema lets in a typed client decodes within the budget. Places of one kind, those that
-// the schema says the same of and that are decoded into the same Go type, are tried once.
+// A typed client decodes everything that the schema accepts within the budget. Places
+// of one kind, with the same schema and the same Go type, are tried once.
 func TestWhatIsStoredCanBeDecoded(t *testing.T) {
 	s, values := mustServer(t), hostile()
 	places, accepted, kinds := 0, 0, map[string]bool{}
@@ -94,7 +94,7 @@ func TestWhatIsStoredCanBeDecoded(t *testing.T) {
 	}
 }
 
-// kindOf is what counts for a value at a place.
+// kindOf returns the properties of a place that matter for its values.
 func kindOf(t *testing.T, at place, schema *apiextensions.JSONSchemaProps) string {
 	goType, err := typeAt(at)
 	if err != nil {
@@ -108,7 +108,7 @@ func kindOf(t *testing.T, at place, schema *apiextensions.JSONSchemaProps) strin
 // try gives a place every value, and returns how many the schema accepts.
 func (s *server) try(t *testing.T, at place, schema *apiextensions.JSONSchemaProps, values map[string]json.RawMessage) (accepted int) {
 	if _, err := s.create(encode(s.with(least(), at, sample(schema)))); err != nil && !ruled(at) {
-		t.Errorf("%s: a sample is refused, so that nothing is tried there: %v", at, err)
+		t.Errorf("%s: a sample is refused, so this place is not tested: %v", at, err)
 	}
 	leaf := len(schema.Properties) == 0 && schema.Items == nil && schema.AdditionalProperties == nil
 	for name, value := range values {
@@ -127,15 +127,15 @@ func (s *server) try(t *testing.T, at place, schema *apiextensions.JSONSchemaPro
 	return accepted
 }
 
-// ruled reports whether a CEL rule says what may be at a place, so that a sample may be refused: what
-// contains the selector or the labels, what is in the selector, and fields with one lawful value.
+// ruled reports whether a CEL rule restricts a place, so that a sample may be refused: places that
+// contain the selector or the labels or are within the selector, and fields with one valid value.
 func ruled(at place) bool {
 	path := at.String()
 	return strings.HasPrefix(path, "spec.selector") || strings.HasPrefix("spec.template.metadata.labels", path) ||
 		path == "spec.template.spec.restartPolicy" || path == "spec.template.spec.activeDeadlineSeconds" || path == "spec.updateStrategy.rollingUpdate.maxSurge"
 }
 
-// decodes reads an object as a client does, and does with it what every reader of it does.
+// decodes reads an object and processes it as every reader does.
 func decodes(stored []byte) error {
 	var took time.Duration
 	for range 3 { // the machine may have been busy
@@ -165,7 +165,7 @@ func use(stored []byte) error {
 	return err
 }
 
-// calculate does with every quantity what schedulers, quotas and printers do.
+// calculate processes every quantity as schedulers, quotas and printers do.
 func calculate(value reflect.Value) {
 	if quantity, ok := value.Interface().(resource.Quantity); ok {
 		sum := resource.MustParse("1n")
@@ -201,7 +201,7 @@ func calculate(value reflect.Value) {
 	}
 }
 
-// What an API server that has the schema stores, whatever it was sent, is decoded within the budget.
+// Whatever an API server with the schema stores is decoded within the budget.
 func FuzzStored(f *testing.F) {
 	s := mustServer(f)
 	for _, pattern := range []string{"accepted/*.yaml", "refused/*.yaml", "lawful.yaml"} {

@@ -19,7 +19,7 @@ func TestFieldsAreDescribed(t *testing.T) {
 		isElement := slices.Contains([]string{"[]", "{}"}, at[len(at)-1])
 		switch {
 		case inTemplate && schema.Description != "":
-			t.Errorf("%s has a description, which makes the CRD larger than client-side kubectl apply takes", at)
+			t.Errorf("%s has a description, which makes the CRD too large for client-side kubectl apply", at)
 		case !inTemplate && !isElement && schema.Description == "":
 			t.Errorf("%s has no description", at)
 		}

@@ -38,7 +38,7 @@ func TestListsAreShared(t *testing.T) {
 		}
 		atom, ok := value.Schema().Resolve(ref)
 		if !ok || atom.List == nil {
-			t.Fatalf("%s: it is no list in apps/v1", at)
+			t.Fatalf("%s: it is not a list in apps/v1", at)
 		}
 		return fmt.Sprint(atom.List.ElementRelationship, atom.Keys)
 	}

@@ -22,8 +22,8 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// The schema has the fields of the Go types, and these have those of the schema: what apps/v1 knows is no
-// unknown field here.
+// The schema and the Go types have the same fields, so no field of apps/v1
+// is unknown here.
 func TestSchemaHasEveryField(t *testing.T) {
 	mustServer(t).visit(func(at place, schema *apiextensions.JSONSchemaProps) {
 		goType, err := typeAt(at)
@@ -68,7 +68,7 @@ func TestNullIsAbsent(t *testing.T) {
 			return
 		}
 		if last := at[len(at)-1]; last == "[]" || last == "{}" {
-			return // an item is there, and empty
+			return // one empty item
 		}
 		stored, err := s.create(encode(object))
 		if err != nil {
@@ -89,7 +89,7 @@ func TestNullIsAbsent(t *testing.T) {
 	}
 }
 
-// absent takes a property out of a document.
+// absent removes a property from a document.
 func absent(document map[string]any, at place) map[string]any {
 	var here any = document
 	for _, step := range at[:len(at)-1] {
@@ -120,7 +120,7 @@ func revision(t *testing.T, stored []byte) string {
 	return id.Revision
 }
 
-// On an API server: what apps/v1 accepts with nulls in every optional field of an object is accepted here, by
+// On an API server: objects with nulls in all optional fields that apps/v1 accepts are accepted here, by
 // create, merge patch and server-side apply.
 func TestNullsOnAnAPIServer(t *testing.T) {
 	s := mustServer(t)
@@ -152,7 +152,7 @@ func TestNullsOnAnAPIServer(t *testing.T) {
 	}
 }
 
-// nulls is an object with its required fields, and null in all others.
+// nulls returns an object with its required fields, and null in all others.
 func nulls(schema *apiextensions.JSONSchemaProps) map[string]any {
 	object := sample(schema).(map[string]any)
 	for name := range schema.Properties {
@@ -183,7 +183,7 @@ var ways = map[string]func(*labtest.Cluster, *unstructured.Unstructured) error{
 	},
 }
 
-// Two managers of one list: each has its entries, where the list is keyed.
+// Two managers of one list: where the list is keyed, each owns its entries.
 func TestManagersShareLists(t *testing.T) {
 	s := mustServer(t)
 	c := labtest.Start(t, lab.Options{Placement: "direct", Without: []string{lab.Controller, lab.EverynodeScheduler}})
@@ -200,6 +200,6 @@ func TestManagersShareLists(t *testing.T) {
 	apply(second, "proxy")
 	last := apply(first, "platform")
 	if got := string(encode(last.Object["spec"])); !strings.Contains(got, "HTTPS_PROXY") || !strings.Contains(got, `"MODE"`) || !strings.Contains(got, "24443") {
-		t.Errorf("the managers' entries are not all there: %s", got)
+		t.Errorf("entries of the managers are missing: %s", got)
 	}
 }

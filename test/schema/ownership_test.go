@@ -21,10 +21,10 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// onceAtomic are the lists that the first release's CRD had as atomic ones.
+// onceAtomic are the lists that were atomic in the first release's CRD.
 var onceAtomic = []string{"env", "imagePullSecrets", "hostAliases", "finalizers", "evictionResponders"}
 
-// crdSpec is the CRD's spec, as it is or with the lists of the first release.
+// crdSpec returns the CRD's spec, unchanged or with the lists of the first release.
 func crdSpec(t *testing.T, former bool) map[string]any {
 	t.Helper()
 	raw, err := os.ReadFile(crdFile)
@@ -37,13 +37,13 @@ func crdSpec(t *testing.T, former bool) map[string]any {
 	}
 	if former {
 		if changed := unkey(crd); changed < len(onceAtomic) {
-			t.Fatalf("%d lists were atomic; want one of each name at least", changed)
+			t.Fatalf("%d lists were atomic; want at least one of each name", changed)
 		}
 	}
 	return crd["spec"].(map[string]any)
 }
 
-// unkey makes the lists atomic that once were, and returns how many it found.
+// unkey makes the formerly atomic lists atomic again, and returns their number.
 func unkey(value any) (changed int) {
 	switch value := value.(type) {
 	case []any:
@@ -64,7 +64,7 @@ func unkey(value any) (changed int) {
 	return changed
 }
 
-// serve updates the CRD, and waits until the API server writes by it.
+// serve updates the CRD, and waits until it is effective for writes.
 func serve(c *labtest.Cluster, t *testing.T, former bool) {
 	t.Helper()
 	served := "today's"
@@ -81,13 +81,13 @@ func serve(c *labtest.Cluster, t *testing.T, former bool) {
 	c.Eventually(served+" CRD is served", func(ctx context.Context) (string, error) {
 		err := c.Create(ctx, twice.DeepCopy(), client.DryRunAll)
 		if accepted := err == nil; accepted != former {
-			return "another one is", nil
+			return "another one is served", nil
 		}
 		return "", nil
 	})
 }
 
-// shaped is a DaemonSet with more fields in its container and in its pod.
+// shaped returns a DaemonSet with more fields in its container and in its pod.
 func shaped(t *testing.T, container, pod string) map[string]any {
 	t.Helper()
 	object := least()
@@ -102,7 +102,7 @@ func shaped(t *testing.T, container, pod string) map[string]any {
 	return object
 }
 
-// listed is what each of the lists that once were atomic has in a stored object, by the entries' names.
+// listed returns the entries' names in each of the formerly atomic lists of a stored object.
 func listed(c *labtest.Cluster, t *testing.T, name string) map[string]string {
 	t.Helper()
 	var set v1alpha1.DaemonSet
@@ -128,7 +128,7 @@ func listed(c *labtest.Cluster, t *testing.T, name string) map[string]string {
 	return lists
 }
 
-// names are what listed returns for entries, each the variable's name and value.
+// names returns the result of listed for entries, each with a variable's name and value.
 func names(entries ...string) map[string]string {
 	lists := map[string]string{"env": strings.Join(entries, " ")}
 	var hosts, domains, plain []string
@@ -145,7 +145,7 @@ func names(entries ...string) map[string]string {
 func host(name string) string   { return fmt.Sprintf("10.0.0.%d", name[0]) }
 func domain(name string) string { return "example.com/" + name }
 
-// having is a DaemonSet with entries in each of the lists, as a manager applies it.
+// having returns a DaemonSet with entries in each of the lists, as a manager applies it.
 func having(t *testing.T, entries ...string) map[string]any {
 	t.Helper()
 	var env, aliases, secrets, finalizers, responders []any
@@ -163,9 +163,9 @@ func having(t *testing.T, entries ...string) map[string]any {
 	return object
 }
 
-// A DaemonSet that server-side apply wrote by the first release's CRD, in which five lists were atomic,
-// outlives the CRD's update and its way back: nothing is lost, and once its manager has applied what it
-// applied before, an entry that the manager removes goes.
+// A DaemonSet that was written by server-side apply with the first release's CRD, in which five lists were
+// atomic, survives the CRD's update and downgrade: nothing is lost, and once its manager has applied the same
+// manifest again, entries that the manager removes are removed.
 func TestOwnershipOutlivesTheCRD(t *testing.T) {
 	o := owners{labtest.Start(t, lab.Options{Placement: "direct", Without: []string{lab.Controller, lab.EverynodeScheduler}}), t}
 	serve(o.Cluster, t, true)
@@ -185,7 +185,7 @@ func TestOwnershipOutlivesTheCRD(t *testing.T) {
 	o.holds("after the second update", "shared", "a=2", "c=2", "x=1")
 }
 
-// owners writes as managers do.
+// owners writes as several managers.
 type owners struct {
 	*labtest.Cluster
 	t *testing.T
@@ -207,7 +207,7 @@ func (o owners) holds(when, name string, entries ...string) {
 	}
 }
 
-// updated is what managers do after atomic lists became keyed ones.
+// updated tests the writes of managers after atomic lists became keyed.
 func (o owners) updated() {
 	for _, name := range []string{"alone", "shared"} {
 		o.Must(o.apply(name, "platform", "a=1", "b=1"))
@@ -222,31 +222,31 @@ func (o owners) updated() {
 	o.Must(o.apply("agreed", "platform", "a=1", "b=1"))
 	o.Must(o.apply("agreed", "tenant", "a=1", "b=1"))
 	o.Must(o.apply("agreed", "platform", "a=1"))
-	o.holds("what one of two managers removes", "agreed", "a=1", "b=1")
+	o.holds("removed by one of two managers", "agreed", "a=1", "b=1")
 	o.Must(o.apply("agreed", "tenant", "a=1"))
-	o.holds("what both removed", "agreed", "a=1")
+	o.holds("removed by both", "agreed", "a=1")
 
 	// The API server does not infer who owns entries of a list that was owned as a whole (its
 	// documentation of server-side apply, "Compatibility across topology changes").
 	o.Must(o.apply("hasty", "platform", "a=2"))
-	o.holds("what is removed by the first apply stays", "hasty", "a=2", "b=1")
+	o.holds("an entry removed by the first apply stays", "hasty", "a=2", "b=1")
 }
 
-// wentBack is what managers do after keyed lists became atomic ones again.
+// wentBack tests the writes of managers after keyed lists became atomic again.
 func (o owners) wentBack() {
-	o.holds("after the way back", "shared", "a=2", "c=2", "x=1")
+	o.holds("after the downgrade", "shared", "a=2", "c=2", "x=1")
 	o.Must(o.apply("alone", "platform", "a=3", "d=3"))
-	o.holds("after the way back", "alone", "a=3", "d=3")
+	o.holds("after the downgrade", "alone", "a=3", "d=3")
 	if err := o.apply("shared", "platform", "a=2", "c=2"); !apierrors.IsConflict(err) {
 		o.t.Errorf("atomic lists in which another manager has entries: %v, want a conflict", err)
 	}
 	o.holds("after a conflict", "shared", "a=2", "c=2", "x=1")
 	o.Must(o.patch("shared", "platform", having(o.t, "a=2", "c=2"), client.ForceOwnership))
-	o.holds("after the way back, by force", "shared", "a=2", "c=2")
+	o.holds("after the downgrade, by force", "shared", "a=2", "c=2")
 }
 
-// Two entries of one key that were stored while the list was atomic keep nobody from changing another
-// field, from applying, or from removing one of them.
+// Two entries of one key that were stored while the list was atomic do not prevent changes of
+// other fields, applying, or the removal of one of them.
 func TestStoredDuplicatesStayCorrectable(t *testing.T) {
 	c := labtest.Start(t, lab.Options{Placement: "direct", Without: []string{lab.Controller, lab.EverynodeScheduler}})
 	serve(c, t, true)

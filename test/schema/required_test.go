@@ -20,9 +20,9 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// The schema requires no field that apps/v1 does not: with each of them absent, apps/v1 finds another fault
-// than with a value. What apps/v1 requires beyond the schema, such as a container's image, the webhook refuses
-// by the same functions.
+// The schema requires no field that apps/v1 does not: with each of them absent, apps/v1 reports another
+// error than with a value. Fields that only apps/v1 requires, such as a container's image, are checked by the webhook
+// with the same functions.
 func TestRequiredIsWhatAppsRequires(t *testing.T) {
 	s := mustServer(t)
 	tried := 0
@@ -36,7 +36,7 @@ func TestRequiredIsWhatAppsRequires(t *testing.T) {
 			child := schema.Properties[name]
 			with, without := faults(t, s.with(s.around(missing), missing, sample(&child))), faults(t, absent(s.with(s.around(missing), missing, nil), missing))
 			if slices.Equal(with, without) && !strings.Contains(strings.Join(without, "\n"), strings.ReplaceAll(missing.String(), "[]", "[0]")) {
-				t.Errorf("%s is required, and apps/v1 finds the same without it: %v", missing, with)
+				t.Errorf("%s is required, and apps/v1 reports the same errors without it: %v", missing, with)
 			}
 		}
 	})
@@ -45,14 +45,14 @@ func TestRequiredIsWhatAppsRequires(t *testing.T) {
 	}
 }
 
-// unproven are fields in what apps/v1 refuses as a whole in a template, which is tried elsewhere, or in a
-// feature that is off in this process.
+// unproven are fields of objects that apps/v1 refuses as a whole in a template, which is tested elsewhere, or
+// of a feature that is off in this process.
 func unproven(path string) bool {
 	return strings.Contains(path, "ephemeralContainers[].") || strings.Contains(path, "initContainers[].") ||
 		strings.Contains(path, "evictionResponders") || strings.HasPrefix(path, "spec.template.spec.resources.claims")
 }
 
-// around is a small DaemonSet with what apps/v1 looks for before it looks for a field.
+// around returns a small DaemonSet with the fields that apps/v1 checks before a given one.
 func (s *server) around(missing place) map[string]any {
 	object := least()
 	for of, value := range map[string]string{"resourceFieldRef.containerName": "main", "clusterTrustBundle.signerName": "example.com/signer"} {
@@ -64,7 +64,7 @@ func (s *server) around(missing place) map[string]any {
 	return object
 }
 
-// faults are what apps/v1 refuses an object for (k8s.io/kubernetes pkg/registry/apps/daemonset/strategy.go).
+// faults returns the errors for which apps/v1 refuses an object (k8s.io/kubernetes pkg/registry/apps/daemonset/strategy.go).
 func faults(t *testing.T, object map[string]any) []string {
 	t.Helper()
 	var set appsv1.DaemonSet
@@ -83,8 +83,8 @@ func faults(t *testing.T, object map[string]any) []string {
 	return found
 }
 
-// On an API server: fields that controller-gen took for required, and that apps/v1 takes as absent and as
-// null, in all ways of writing.
+// On an API server: fields that controller-gen considers required, and that apps/v1 accepts absent and
+// null, with all kinds of writes.
 func TestOptionalInApps(t *testing.T) {
 	s := mustServer(t)
 	c := labtest.Start(t, lab.Options{Placement: "direct", Without: []string{lab.Controller, lab.EverynodeScheduler}})

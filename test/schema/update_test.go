@@ -6,13 +6,13 @@ import (
 	"testing"
 )
 
-// at is a place in least, or what is not there yet.
+// at is a place in least, which need not exist.
 func at(path string) place { return strings.Split(path, ".") }
 
 const container = "spec.template.spec.containers.[]."
 
-// What the schema refuses of a new object never keeps anybody from correcting a stored one: it may stay as
-// it is, another field may change, and it may be corrected.
+// Values that the schema refuses in a new object do not prevent the correction of a stored one: they may
+// stay, another field may change, and they may be corrected.
 func TestStoredObjectsStayCorrectable(t *testing.T) {
 	s := mustServer(t)
 	for name, stored := range map[string]map[string]any{
@@ -26,29 +26,29 @@ func TestStoredObjectsStayCorrectable(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			raw := encode(stored)
 			if _, err := s.create(raw); err == nil {
-				t.Fatal("it is accepted as a new object, so it proves nothing")
+				t.Fatal("it is accepted as a new object, so the test proves nothing")
 			}
 			if err := s.update(raw, raw); err != nil {
-				t.Errorf("nothing in spec changes: %v", err)
+				t.Errorf("without a change in spec: %v", err)
 			}
 			changed := encode(s.with(stored, at(container+"image"), "another"))
 			if err := s.update(changed, raw); err != nil {
-				t.Errorf("another field changes: %v", err)
+				t.Errorf("with a change of another field: %v", err)
 			}
 			if name == "a reserved selector" {
 				return // a selector never changes
 			}
 			if err := s.update(encode(least()), raw); err != nil {
-				t.Errorf("it is corrected: %v", err)
+				t.Errorf("with the correction: %v", err)
 			}
 			if err := s.update(raw, encode(least())); err == nil {
-				t.Error("an update brings what a new object may not have")
+				t.Error("an update introduces a value that a new object must not have")
 			}
 		})
 	}
 }
 
-// reserved is a DaemonSet that selects its pods by a label that controllers set.
+// reserved returns a DaemonSet that selects its pods by a label that controllers set.
 func reserved(s *server, label string) map[string]any {
 	labels := map[string]any{"app": "agent", label: "a"}
 	return s.with(s.with(least(), at("spec.template.metadata.labels"), labels), at("spec.selector.matchLabels"), labels)
@@ -76,7 +76,7 @@ func TestReservedLabelsAreRefused(t *testing.T) {
 	}
 }
 
-// A selector never changes what it means; null, empty and absent mean the same.
+// The meaning of a selector never changes; null, empty and absent mean the same.
 func TestSelectorIsImmutable(t *testing.T) {
 	s := mustServer(t)
 	with := func(selector string) []byte {
@@ -88,19 +88,19 @@ func TestSelectorIsImmutable(t *testing.T) {
 		old, new string
 		refused  bool
 	}{
-		"the same":               {old: `{"matchLabels":{"app":"agent"}}`, new: `{"matchLabels":{"app":"agent"}}`},
-		"empty expressions":      {old: `{"matchLabels":{"app":"agent"}}`, new: `{"matchLabels":{"app":"agent"},"matchExpressions":[]}`},
-		"null expressions":       {old: `{"matchLabels":{"app":"agent"},"matchExpressions":null}`, new: `{"matchLabels":{"app":"agent"}}`},
-		"empty labels":           {old: `{"matchExpressions":[` + in + `]}`, new: `{"matchLabels":{},"matchExpressions":[` + in + `]}`},
-		"empty values":           {old: `{"matchExpressions":[` + exists + `]}`, new: `{"matchExpressions":[{"key":"tier","operator":"Exists","values":[]}]}`},
-		"another label":          {old: `{"matchLabels":{"app":"agent"}}`, new: `{"matchLabels":{"tier":"node"}}`, refused: true},
-		"one label more":         {old: `{"matchLabels":{"app":"agent"}}`, new: `{"matchLabels":{"app":"agent","tier":"node"}}`, refused: true},
-		"one label less":         {old: `{"matchLabels":{"app":"agent","tier":"node"}}`, new: `{"matchLabels":{"app":"agent"}}`, refused: true},
-		"labels to expressions":  {old: `{"matchLabels":{"app":"agent"}}`, new: `{"matchExpressions":[` + in + `]}`, refused: true},
-		"one expression more":    {old: `{"matchExpressions":[` + in + `]}`, new: `{"matchExpressions":[` + in + `,` + exists + `]}`, refused: true},
-		"one expression for two": {old: `{"matchExpressions":[` + in + `,` + exists + `]}`, new: `{"matchExpressions":[` + in + `,` + in + `]}`, refused: true},
-		"other values":           {old: `{"matchExpressions":[` + in + `]}`, new: `{"matchExpressions":[{"key":"app","operator":"In","values":["agent","other"]}]}`, refused: true},
-		"another operator":       {old: `{"matchExpressions":[{"key":"app","operator":"Exists"}]}`, new: `{"matchExpressions":[` + in + `]}`, refused: true},
+		"the same":                 {old: `{"matchLabels":{"app":"agent"}}`, new: `{"matchLabels":{"app":"agent"}}`},
+		"empty expressions":        {old: `{"matchLabels":{"app":"agent"}}`, new: `{"matchLabels":{"app":"agent"},"matchExpressions":[]}`},
+		"null expressions":         {old: `{"matchLabels":{"app":"agent"},"matchExpressions":null}`, new: `{"matchLabels":{"app":"agent"}}`},
+		"empty labels":             {old: `{"matchExpressions":[` + in + `]}`, new: `{"matchLabels":{},"matchExpressions":[` + in + `]}`},
+		"empty values":             {old: `{"matchExpressions":[` + exists + `]}`, new: `{"matchExpressions":[{"key":"tier","operator":"Exists","values":[]}]}`},
+		"another label":            {old: `{"matchLabels":{"app":"agent"}}`, new: `{"matchLabels":{"tier":"node"}}`, refused: true},
+		"an additional label":      {old: `{"matchLabels":{"app":"agent"}}`, new: `{"matchLabels":{"app":"agent","tier":"node"}}`, refused: true},
+		"a removed label":          {old: `{"matchLabels":{"app":"agent","tier":"node"}}`, new: `{"matchLabels":{"app":"agent"}}`, refused: true},
+		"labels to expressions":    {old: `{"matchLabels":{"app":"agent"}}`, new: `{"matchExpressions":[` + in + `]}`, refused: true},
+		"an additional expression": {old: `{"matchExpressions":[` + in + `]}`, new: `{"matchExpressions":[` + in + `,` + exists + `]}`, refused: true},
+		"one expression for two":   {old: `{"matchExpressions":[` + in + `,` + exists + `]}`, new: `{"matchExpressions":[` + in + `,` + in + `]}`, refused: true},
+		"other values":             {old: `{"matchExpressions":[` + in + `]}`, new: `{"matchExpressions":[{"key":"app","operator":"In","values":["agent","other"]}]}`, refused: true},
+		"another operator":         {old: `{"matchExpressions":[{"key":"app","operator":"Exists"}]}`, new: `{"matchExpressions":[` + in + `]}`, refused: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, selector := range []string{test.old, test.new} {

@@ -12,10 +12,10 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// aged is a DaemonSet of a cluster that came from Kubernetes 1.33 or older. These recorded
-// "creationTimestamp": null, and later ones do not (k/k#134773). A kube-controller-manager that is
-// upgraded therefore does not know the record any more. It makes another one of the same template
-// and leaves its pods alone, for they carry the template's generation.
+// aged is a DaemonSet of a cluster that was upgraded from Kubernetes 1.33 or older. These releases
+// recorded "creationTimestamp": null, and later ones do not (k/k#134773). An upgraded kube-controller-manager
+// therefore does not recognize the record any more. It creates another one of the same template,
+// and does not replace the pods, because they have the template's generation.
 type aged struct {
 	*labtest.Workload
 	pods map[string]types.UID
@@ -37,24 +37,24 @@ func (a *aged) age(t *trial) {
 	t.Must(t.Create(t.T.Context(), old))
 }
 
-// knownByItsRecord: Everynode knows the record, and the pods by it.
+// knownByItsRecord: Everynode recognizes the record and its pods.
 func (a *aged) knownByItsRecord(t *trial) { a.check(t, 1) }
 
-// recordedAnew: the built-in controller does what an upgrade has it do.
-func (a *aged) recordedAnew(t *trial) { a.check(t, 2) }
+// recordedAgain: the built-in controller creates a second record, as after an upgrade.
+func (a *aged) recordedAgain(t *trial) { a.check(t, 2) }
 
-// recordedOnce: Everynode makes one of the two records, and calls the pods by it.
+// recordedOnce: Everynode merges the two records, and labels the pods accordingly.
 func (a *aged) recordedOnce(t *trial) {
 	record := a.check(t, 1)
 	for _, pod := range t.WaitForPods(a.Workload, fleetNodes...) {
 		if got, want := pod.Labels[appsv1.ControllerRevisionHashLabelKey], record.Labels[appsv1.ControllerRevisionHashLabelKey]; got != want {
-			t.T.Errorf("pod %s is of revision %s, want %s", pod.Name, got, want)
+			t.T.Errorf("pod %s has revision %s, want %s", pod.Name, got, want)
 		}
 	}
 }
 
-// check waits until a controller has seen to the DaemonSet and its records are so many, and gives
-// the last of them. No pod was replaced.
+// check waits until a controller has synced the DaemonSet and there are this many records, and returns
+// the last one. No pod may have been replaced.
 func (a *aged) check(t *trial, records int) *appsv1.ControllerRevision {
 	t.T.Helper()
 	t.nextGeneration(a.Workload)

@@ -12,11 +12,11 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// state is what must be the same of a daemon before and after it changes hands.
+// state is the state of a daemon that must not change in a handover.
 type state struct {
 	Pods    map[types.UID]metav1.ObjectMeta
 	Status  v1alpha1.DaemonSetStatus
-	Records []appsv1.ControllerRevision // to their resourceVersion: nobody touched them
+	Records []appsv1.ControllerRevision // to their resourceVersion: they were not changed
 }
 
 func (t *trial) states() map[string]state {
@@ -38,9 +38,9 @@ func (t *trial) states() map[string]state {
 	return found
 }
 
-// change has native DaemonSets change hands. The witness sees no pod of the fleet made or deleted,
-// and all about the fleet is as it was. When something is to happen meanwhile, there is time in
-// which nobody serves them.
+// change hands native DaemonSets over. The witness sees no pod of the fleet created or deleted, and
+// the fleet's state is unchanged. If there are changes meanwhile, there is a period in which neither
+// controller serves the DaemonSets.
 func (t *trial) change(what, workloads string, meanwhile func(*trial)) {
 	t.alone(what, func(t *trial) {
 		before, mark := t.states(), t.Mark(t.witness)
@@ -60,19 +60,19 @@ func (t *trial) change(what, workloads string, meanwhile func(*trial)) {
 		for _, deed := range t.Since(t.witness, mark) {
 			for name, m := range t.fleet {
 				if deed.Daemon == m.UID {
-					t.T.Errorf("pod %s of %s was made (%t) or deleted (%t)", deed.Pod, name, deed.Made, !deed.Made)
+					t.T.Errorf("pod %s of %s was created (%t) or deleted (%t)", deed.Pod, name, deed.Made, !deed.Made)
 				}
 			}
 		}
 		if diff := cmp.Diff(before, t.states()); diff != "" {
-			t.T.Errorf("what changed with the hands (-before, +after):\n%s", diff)
+			t.T.Errorf("changes by the handover (-before, +after):\n%s", diff)
 		}
 	})
 }
 
-// waitUntilSynced has whoever serves the fleet look at all of it: each gets a new generation, which
-// is observed. What the built-in controller has to do it did before it says so; Everynode has it
-// planned then. The status that says so is right at once.
+// waitUntilSynced makes the current controller sync the whole fleet: each member gets a new generation, which
+// the controller observes. The built-in controller does so after it has finished all work, Everynode once it has
+// planned it. The status with the new generation has to be correct.
 func (t *trial) waitUntilSynced() {
 	t.T.Helper()
 	for _, m := range t.fleet {
@@ -86,13 +86,13 @@ func (t *trial) waitUntilSynced() {
 	}
 }
 
-// nextGeneration changes what is of no consequence.
+// nextGeneration makes a change without consequences.
 func (t *trial) nextGeneration(w *labtest.Workload) {
 	t.T.Helper()
 	t.ChangeWorkload(w, func(set *v1alpha1.DaemonSet) { *set.Spec.RevisionHistoryLimit++ })
 }
 
-// meanwhile is what happens to DaemonSets while nobody serves them.
+// meanwhile changes DaemonSets while neither controller serves them.
 type meanwhile struct {
 	robbed, edited *labtest.Workload
 	pods           map[string]corev1.Pod // of robbed
@@ -104,7 +104,7 @@ func (m *meanwhile) prepare(t *trial) {
 	t.waitForComplete(m.edited)
 }
 
-// happen: a pod is deleted, a template is changed.
+// happen deletes a pod and changes a template.
 func (m *meanwhile) happen(t *trial) {
 	pod := m.pods[fleetNodes[1]]
 	t.Must(t.Delete(t.T.Context(), &pod))
@@ -126,7 +126,7 @@ func (m *meanwhile) caughtUp(t *trial) {
 	}
 }
 
-// lasting makes a DaemonSet on the fleet's nodes that outlives the test that makes it.
+// lasting creates a DaemonSet on the fleet's nodes that outlives its test.
 func (t *trial) lasting(name string, mutators ...func(*v1alpha1.DaemonSet)) *labtest.Workload {
 	t.T.Helper()
 	native := labtest.DaemonSet(name, append(mutators, onFleet)...).ToApps()

@@ -8,7 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// deletion takes pods and history along.
+// deletion deletes pods and history.
 func deletion(how string) func(*trial) {
 	return func(t *trial) {
 		w := t.lasting("deleted-" + how)
@@ -16,15 +16,15 @@ func deletion(how string) func(*trial) {
 		_, _, err := t.Kubectl(t.T.Context(), "", "delete", "daemonset", w.Name, "--cascade="+how, "--timeout=60s")
 		t.Must(err)
 		t.WaitForPods(w)
-		t.Eventually("its history is gone", func(ctx context.Context) (string, error) {
+		t.Eventually("its history is deleted", func(ctx context.Context) (string, error) {
 			records, err := t.RevisionsOf(ctx, w)
 			return missingUnless(len(records) == 0, "%d records", len(records)), err
 		})
 	}
 }
 
-// orphans are pods and a record whose DaemonSet was deleted without them, to be adopted by one of
-// its name.
+// orphans are pods and a record whose DaemonSet was deleted with orphaning, to be adopted by one of
+// the same name.
 type orphans struct {
 	name    string
 	pods    map[string]types.UID

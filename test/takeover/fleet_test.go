@@ -22,15 +22,15 @@ var fleetNodes = []string{"fleet-1", "fleet-2", "fleet-3"}
 
 const closedNode = "closed"
 
-// member is one DaemonSet of the fleet, which changes hands in a state of its own.
+// member is one DaemonSet of the fleet, which is handed over in a particular state.
 type member struct {
 	*labtest.Workload
 	mutate func(*v1alpha1.DaemonSet)
-	// prepare brings it into that state, whoever serves it; nil: it is as soon as it is made.
+	// prepare brings it into that state, under either controller; nil if it has that state once it is created.
 	prepare func(*trial, *member)
-	// want is its status then, whoever serves it.
+	// want is its status in that state, under either controller.
 	want v1alpha1.DaemonSetStatus
-	// images is how many it had.
+	// images is the number of images that it had.
 	images int
 }
 
@@ -60,7 +60,7 @@ func newFleet() map[string]*member {
 	}
 }
 
-// counts is a status on the fleet's nodes, each of which has a pod.
+// counts returns a status on the fleet's nodes, each of which has a pod.
 func counts(updated, ready, available int32) v1alpha1.DaemonSetStatus {
 	return v1alpha1.DaemonSetStatus{
 		DesiredNumberScheduled: 3, CurrentNumberScheduled: 3, UpdatedNumberScheduled: updated, NumberReady: ready,
@@ -75,8 +75,8 @@ func rolling(unavailable, surge string) func(*v1alpha1.DaemonSet) {
 	}
 }
 
-// withoutRoom has pods wait indefinitely. The template names its nodes, so that where a pod waits for is
-// to be told from where its template lets it go.
+// withoutRoom makes pods wait indefinitely. The template also names nodes, so that a pod's
+// target has to be distinguished from them.
 func withoutRoom(set *v1alpha1.DaemonSet) {
 	set.Spec.Template.Spec.Containers[0].Resources.Requests = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1000")}
 	required := &corev1.NodeSelector{}
@@ -92,12 +92,12 @@ func minReadySeconds(seconds int32) func(*v1alpha1.DaemonSet) {
 	return func(set *v1alpha1.DaemonSet) { set.Spec.MinReadySeconds = seconds }
 }
 
-// onFleet keeps a daemon to the fleet's nodes.
+// onFleet restricts a daemon to the fleet's nodes.
 func onFleet(set *v1alpha1.DaemonSet) {
 	set.Spec.Template.Spec.NodeSelector = map[string]string{"role": "fleet"}
 }
 
-// makeFleet makes the nodes and the DaemonSets, which live as long as the lab.
+// makeFleet creates the nodes and the DaemonSets, which exist as long as the lab.
 func (t *trial) makeFleet() {
 	t.T.Helper()
 	for _, name := range fleetNodes {
@@ -136,7 +136,7 @@ func prepareFleet(t *trial) {
 	}
 }
 
-// halfwayAgain are the members whose state has to be recreated before hands change.
+// halfwayAgain recreates the state of members with a rollout in progress before the next handover.
 var halfwayAgain = map[string]func(*trial){
 	"halfway":         func(t *trial) { t.prepare(t.fleet["halfway"]) },
 	"halfway-surging": func(t *trial) { t.prepare(t.fleet["halfway-surging"]) },
@@ -147,10 +147,10 @@ func (t *trial) prepare(m *member) {
 	if m.prepare != nil {
 		m.prepare(t, m)
 	}
-	t.WaitForWorkload(m.Workload, "what it is to change hands in", func(status *v1alpha1.DaemonSetStatus) bool { return sameCounts(status, &m.want) })
+	t.WaitForWorkload(m.Workload, "its state for the handover", func(status *v1alpha1.DaemonSetStatus) bool { return sameCounts(status, &m.want) })
 }
 
-// countsOf is all that a status says, but for conditions and the generation.
+// countsOf returns a status without conditions and the generation.
 func countsOf(status *v1alpha1.DaemonSetStatus) v1alpha1.DaemonSetStatus {
 	counted := *status
 	counted.ObservedGeneration, counted.Conditions = 0, nil
@@ -161,20 +161,20 @@ func sameCounts(a, b *v1alpha1.DaemonSetStatus) bool {
 	return equality.Semantic.DeepEqual(countsOf(a), countsOf(b))
 }
 
-// nextImage is a template that a member never had, but for its image.
+// nextImage sets an image that a member never had.
 func (m *member) nextImage(set *v1alpha1.DaemonSet) {
 	m.images++
 	set.Spec.Template.Spec.Containers[0].Image = fmt.Sprintf("example.com/%s:%d", m.Name, m.images)
 }
 
-// roll has a member replace its pods.
+// roll makes a member replace its pods.
 func (t *trial) roll(m *member) {
 	t.T.Helper()
 	t.ChangeWorkload(m.Workload, m.nextImage)
 	t.waitForComplete(m.Workload)
 }
 
-// waitForComplete waits until a daemon has all pods of its template, available.
+// waitForComplete waits until all pods of a daemon have its template and are available.
 func (t *trial) waitForComplete(w *labtest.Workload) {
 	t.T.Helper()
 	t.WaitForWorkload(w, "a complete rollout", func(status *v1alpha1.DaemonSetStatus) bool {
@@ -184,7 +184,7 @@ func (t *trial) waitForComplete(w *labtest.Workload) {
 	})
 }
 
-// makeHistory ends in the first of three templates, whose record has the highest number then.
+// makeHistory ends with the first of three templates, whose record then has the highest number.
 func makeHistory(t *trial, m *member) {
 	t.waitForComplete(m.Workload)
 	image := m.Spec.Template.Spec.Containers[0].Image
@@ -194,8 +194,8 @@ func makeHistory(t *trial, m *member) {
 	t.waitForComplete(m.Workload)
 }
 
-// collide ends in a template that was recorded before another one's name collided: today's rules
-// would call it otherwise. What the other is called is seen first, for releases of Kubernetes differ in it.
+// collide ends with a template that was recorded before the name of another one collided: by the current collisionCount
+// it would have another name. The name of the other one is determined first, because releases of Kubernetes differ in it.
 func collide(t *trial, m *member) {
 	t.waitForComplete(m.Workload)
 	first, second := m.Spec.Template.Spec.Containers[0].Image, m.DeepCopy()
@@ -235,7 +235,7 @@ func rollHalfway(t *trial, m *member) {
 	})
 }
 
-// held are a daemon's pods that are held.
+// held returns the held pods of a daemon.
 func (t *trial) held(ctx context.Context, w *labtest.Workload) (held []corev1.Pod, err error) {
 	pods, err := t.PodsOf(ctx, w)
 	for _, pod := range pods {
@@ -250,7 +250,7 @@ func (t *trial) held(ctx context.Context, w *labtest.Workload) (held []corev1.Po
 func closeNode(t *trial, m *member) {
 	t.WaitForPods(m.Workload, closedNode)
 	t.Must(t.TaintNode(t.T.Context(), closedNode, corev1.Taint{Key: closedNode, Effect: corev1.TaintEffectNoSchedule}))
-	// The built-in controller looks at a daemon when it changes.
+	// The built-in controller syncs a daemon when it changes.
 	t.ChangeWorkload(m.Workload, func(set *v1alpha1.DaemonSet) { metav1.SetMetaDataAnnotation(&set.ObjectMeta, "takeover", "look") })
 }
 

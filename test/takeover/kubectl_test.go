@@ -13,11 +13,11 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// script is a session of kubectl, which must read the same whoever serves its DaemonSet.
+// script is a session of kubectl, whose output must be the same under both controllers.
 type script struct {
 	name  string
 	steps func(*terminal)
-	// builtin is what was read under the built-in controller.
+	// builtin is the output under the built-in controller.
 	builtin string
 }
 
@@ -25,7 +25,7 @@ func (s *script) underBuiltin(t *trial) { s.builtin = s.play(t, s.name+"-before"
 
 func (s *script) underEverynode(t *trial) {
 	if diff := cmp.Diff(s.builtin, s.play(t, s.name+"-after")); diff != "" {
-		t.T.Errorf("what kubectl says (-built-in, +Everynode):\n%s", diff)
+		t.T.Errorf("output of kubectl (-built-in, +Everynode):\n%s", diff)
 	}
 }
 
@@ -36,14 +36,14 @@ func (s *script) play(t *trial, set string) string {
 	return regexp.MustCompile(`\b(default|pod)/\S*NAME-[a-z0-9-]+`).ReplaceAllString(text, "$1/POD")
 }
 
-// terminal is where a session is typed.
+// terminal runs a session.
 type terminal struct {
 	*trial
 	set  string
 	text strings.Builder
 }
 
-// kubectl runs a command and keeps what it says; of one that reports progress, the last line.
+// kubectl runs a command and keeps its output; for a command that reports progress, only the last line.
 func (t *terminal) kubectl(stdin string, args ...string) {
 	t.T.Helper()
 	stdout, stderr, err := t.Kubectl(t.T.Context(), stdin, args...)
@@ -56,7 +56,7 @@ func (t *terminal) kubectl(stdin string, args ...string) {
 	}
 }
 
-// manifest is a DaemonSet as its user has it.
+// manifest is the user's manifest of a DaemonSet.
 func (t *terminal) manifest(image, cause string) string {
 	return strings.NewReplacer("NAME", t.set, "IMAGE", image, "CAUSE", cause).Replace(`
 apiVersion: apps/v1
@@ -95,7 +95,7 @@ func rolloutSteps(t *terminal) {
 	t.kubectl("", "delete", set, "--wait=false")
 }
 
-// drainSteps empty a node that has a daemon's pod and a guest.
+// drainSteps drains a node that has a daemon's pod and a guest.
 func drainSteps(t *terminal) {
 	node := "node-of-" + t.set
 	t.addNode(node, node)
@@ -119,7 +119,7 @@ func drainSteps(t *terminal) {
 	t.kubectl("", "delete", "daemonset", t.set, "--wait=false")
 }
 
-// guest is a ReplicaSet whose pod is on a node.
+// guest returns a ReplicaSet with a pod on a node.
 func (t *terminal) guest(node string) *appsv1.ReplicaSet {
 	t.T.Helper()
 	labels, now := map[string]string{"app": "guest-of-" + t.set}, int64(0)

@@ -10,20 +10,20 @@ import (
 	"github.com/everynode/everynode/api/v1alpha1"
 )
 
-// What the manual says takes away what Everynode leaves behind.
+// The commands of the manual that remove what Everynode leaves behind.
 const (
 	forgetConditions = `kubectl get daemonsets --all-namespaces --output=json | ` +
 		`kubectl patch --filename=- --subresource=status --type=merge --patch='{"status":{"conditions":null}}'`
 	deleteWaiting = `kubectl delete pods --all-namespaces --field-selector=spec.schedulerName=everynode-scheduler,status.phase=Pending`
 )
 
-// byTheBook types a command that is in the manual.
+// byTheBook runs a command of the manual.
 func (t *trial) byTheBook(command string) {
 	t.T.Helper()
 	manual, err := os.ReadFile("../../docs/takeover.md")
 	t.Must(err)
 	if !strings.Contains(string(manual), command+"\n") {
-		t.T.Errorf("docs/takeover.md does not say: %s", command)
+		t.T.Errorf("docs/takeover.md does not contain: %s", command)
 	}
 	text := ""
 	for part := range strings.SplitSeq(command, " | ") {
@@ -34,12 +34,12 @@ func (t *trial) byTheBook(command string) {
 }
 
 // cleanUp: the built-in controller keeps conditions that it does not know, and pods that wait for
-// Everynode's scheduler. The manual takes both away for good.
+// everynode-scheduler. The commands of the manual remove both permanently.
 func cleanUp(t *trial) {
 	manual, waiting := t.fleet["manual"], t.fleet["waiting"]
 	t.Must(t.ReadWorkload(t.T.Context(), manual.Workload))
 	if len(manual.Status.Conditions) == 0 {
-		t.T.Error("there are no conditions to take away")
+		t.T.Error("there are no conditions to remove")
 	}
 	t.byTheBook(forgetConditions)
 	t.byTheBook(deleteWaiting)

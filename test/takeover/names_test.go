@@ -14,15 +14,15 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// namesVanish: a pod that is replaced, by whoever and however often, is never followed by one of
-// its name.
+// namesVanish: the successor of a pod never has its name, whichever controller replaces it and
+// however often.
 func namesVanish(t *trial) {
 	w := t.MakeWorkload(labtest.Apps, labtest.DaemonSet("named", onFleet))
 	node, names := fleetNodes[0], map[string]bool{}
 	follows := func(how string) corev1.Pod {
 		pod := t.WaitForPods(w, fleetNodes...)[node]
 		if names[pod.Name] {
-			t.T.Errorf("%s: the pod is called %s, as a former one", how, pod.Name)
+			t.T.Errorf("%s: the pod has the name %s of a former one", how, pod.Name)
 		}
 		names[pod.Name] = true
 		return pod
@@ -43,12 +43,12 @@ func namesVanish(t *trial) {
 	for name := range names {
 		err := t.Get(t.T.Context(), types.NamespacedName{Namespace: w.Namespace, Name: name}, &corev1.Pod{})
 		if name != last.Name && !apierrors.IsNotFound(err) {
-			t.T.Errorf("pod %s is there again: %v", name, err)
+			t.T.Errorf("pod %s exists again: %v", name, err)
 		}
 	}
 }
 
-// namesakes: DaemonSets of both kinds may have one name.
+// namesakes: DaemonSets of both kinds may have the same name.
 func namesakes(t *trial) {
 	for _, kind := range []schema.GroupVersionKind{labtest.Everynode, labtest.Apps} {
 		w := t.MakeWorkload(kind, labtest.DaemonSet("namesake", onFleet))
@@ -57,19 +57,19 @@ func namesakes(t *trial) {
 	}
 }
 
-// waitUntilGone waits until nothing has an object's name.
+// waitUntilGone waits until no object has this name.
 func (t *trial) waitUntilGone(object client.Object) {
 	t.T.Helper()
 	t.Eventually(object.GetName()+" is gone", func(ctx context.Context) (string, error) {
 		if err := t.Get(ctx, client.ObjectKeyFromObject(object), object); !apierrors.IsNotFound(err) {
-			return "it is there", err
+			return "it still exists", err
 		}
 		return "", nil
 	})
 }
 
-// race: two controllers that know nothing of each other replace the same pods, and meet at one
-// name. The witness holds them to one pod a node (S1).
+// race: two independent controllers replace the same pods, and derive the same names. The
+// witness verifies that there is one pod for each node (S1).
 func race(t *trial) {
 	rival, err := t.Replica(t.T.Context(), lab.Controller, "--leader-elect=false")
 	t.Must(err)
@@ -84,7 +84,7 @@ func race(t *trial) {
 			pods, err := t.PodsOf(ctx, w)
 			for i := range pods {
 				if hasPod(before, pods[i].UID) {
-					return pods[i].Name + " is there", err
+					return pods[i].Name + " exists", err
 				}
 			}
 			return missingUnless(len(pods) == 3, "%d pods", len(pods)), err
@@ -98,10 +98,10 @@ func race(t *trial) {
 			made++
 		}
 	}
-	// One that is late by a whole round may make a pod under a name of that round. Controllers that
-	// do not meet at names make twice as many.
-	if t.T.Logf("%d pods were made, where %d were due", made, due); made > due+due/3 {
-		t.T.Error("the controllers do not meet")
+	// A controller that is late by a whole round may create a pod under a name of that round. Controllers that
+	// derive different names create twice as many pods.
+	if t.T.Logf("%d pods were created, want %d", made, due); made > due+due/3 {
+		t.T.Error("the controllers do not derive the same names")
 	}
 	t.Must(rival.Stop(t.T.Context()))
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// rolloutsGoOn: what was rolling out when hands changed is finished, and the node that had its new
-// pod keeps it.
+// rolloutsGoOn: rollouts in progress at the handover are completed, and the node with a
+// new pod keeps it.
 func rolloutsGoOn(t *trial) {
 	for _, name := range []string{"halfway", "halfway-surging"} {
 		m := t.fleet[name]
@@ -38,7 +38,7 @@ func rolloutsGoOn(t *trial) {
 func (t *trial) finish(m *member) {
 	t.T.Helper()
 	image := m.Spec.Template.Spec.Containers[0].Image
-	t.Eventually(m.Name+" has new pods alone", func(ctx context.Context) (string, error) {
+	t.Eventually(m.Name+" has only new pods", func(ctx context.Context) (string, error) {
 		pods, err := t.Release(ctx, m.Workload)
 		if err != nil {
 			return "", err
@@ -71,8 +71,8 @@ func uidsOf(pods map[string]corev1.Pod) map[string]types.UID {
 	return uids
 }
 
-// fleetRollsOut: Everynode replaces what others made, by pods that admission pins and its
-// scheduler binds.
+// fleetRollsOut: Everynode replaces pods of the other controller with pods that admission pins and
+// its scheduler binds.
 func fleetRollsOut(t *trial) {
 	patient := t.fleet["patient"]
 	before := uidsOf(t.WaitForPods(patient.Workload, fleetNodes...))
@@ -89,9 +89,9 @@ func fleetRollsOut(t *trial) {
 			if by := pod.Annotations[v1alpha1.PlacedByAnnotation]; by != v1alpha1.PlacedByWebhook || pod.Spec.SchedulerName != v1alpha1.SchedulerName {
 				t.T.Errorf("%s: pod %s was placed by %q and scheduled by %s", name, pod.Name, by, pod.Spec.SchedulerName)
 			}
-			// The built-in controller takes a pod with this label for one of the template, whatever it is called.
+			// The built-in controller treats a pod with this label as updated, whatever its revision.
 			if got, want := pod.Labels["pod-template-generation"], m.Annotations[appsv1.DeprecatedTemplateGeneration]; got == "" || got != want {
-				t.T.Errorf("%s: pod %s is of generation %q, want %q", name, pod.Name, got, want)
+				t.T.Errorf("%s: pod %s has generation %q, want %q", name, pod.Name, got, want)
 			}
 		}
 		if available := meta.FindStatusCondition(m.Status.Conditions, v1alpha1.ConditionAvailable); available == nil {
@@ -100,7 +100,7 @@ func fleetRollsOut(t *trial) {
 	}
 }
 
-// builtinRollsOut: the built-in controller replaces what Everynode made.
+// builtinRollsOut: the built-in controller replaces Everynode's pods.
 func builtinRollsOut(t *trial) {
 	for name, pods := range t.rollAll("plain", "surging") {
 		for _, pod := range pods {
@@ -111,7 +111,7 @@ func builtinRollsOut(t *trial) {
 	}
 }
 
-// rollAll has members replace all their pods, and gives the new ones.
+// rollAll makes members replace all their pods, and returns the new ones.
 func (t *trial) rollAll(names ...string) map[string]map[string]corev1.Pod {
 	t.T.Helper()
 	before, after := map[string]map[string]corev1.Pod{}, map[string]map[string]corev1.Pod{}
@@ -133,14 +133,14 @@ func (t *trial) rollAll(names ...string) map[string]map[string]corev1.Pod {
 	return after
 }
 
-// deletesCount: with OnDelete nothing but the user replaces pods.
+// deletesCount: with OnDelete pods are replaced only when the user deletes them.
 func deletesCount(t *trial) {
 	m := t.fleet["manual"]
 	before := t.WaitForPods(m.Workload, fleetNodes...)
 	gone := before[fleetNodes[1]]
 	t.Must(t.Delete(t.T.Context(), &gone))
 	m.want = counts(2, 3, 3)
-	t.WaitForWorkload(m.Workload, "one pod more of the template", func(status *v1alpha1.DaemonSetStatus) bool { return sameCounts(status, &m.want) })
+	t.WaitForWorkload(m.Workload, "one more updated pod", func(status *v1alpha1.DaemonSetStatus) bool { return sameCounts(status, &m.want) })
 	for node, pod := range t.WaitForPods(m.Workload, fleetNodes...) {
 		if kept := pod.UID == before[node].UID; kept != (node != gone.Spec.NodeName) {
 			t.T.Errorf("%s: the pod was kept: %t", node, kept)
@@ -148,8 +148,8 @@ func deletesCount(t *trial) {
 	}
 }
 
-// historyGoesOn: a user goes back to a template that was recorded before hands changed; its record
-// gets the highest number, and none is made.
+// historyGoesOn: a user restores a template that was recorded before the handover; its record gets
+// the highest number, and no record is created.
 func historyGoesOn(t *trial) {
 	m := t.fleet["historic"]
 	before := t.records(m.Workload)
@@ -162,7 +162,7 @@ func historyGoesOn(t *trial) {
 	t.checkLabels(m, &back)
 }
 
-// undo has a user go back, and waits until that is done.
+// undo restores a template as a user would, and waits for the rollout.
 func (t *trial) undo(m *member, args ...string) {
 	t.T.Helper()
 	_, _, err := t.Kubectl(t.T.Context(), "", append([]string{"rollout", "undo", "daemonset/" + m.Name}, args...)...)
@@ -186,22 +186,22 @@ func describe(records []appsv1.ControllerRevision) string {
 	return strings.Join(text, ", ")
 }
 
-// checkLabels checks that a member's pods are called as a record of its template is.
+// checkLabels verifies that a member's pods have the revision of its template's record.
 func (t *trial) checkLabels(m *member, record *appsv1.ControllerRevision) {
 	t.T.Helper()
 	want := record.Labels[appsv1.ControllerRevisionHashLabelKey]
 	for _, pod := range t.WaitForPods(m.Workload, fleetNodes...) {
 		if got := pod.Labels[appsv1.ControllerRevisionHashLabelKey]; got != want {
-			t.T.Errorf("pod %s is of revision %s, want %s", pod.Name, got, want)
+			t.T.Errorf("pod %s has revision %s, want %s", pod.Name, got, want)
 		}
 	}
 }
 
-// trickyComesBack: a template that can be written in many ways is known when it comes back from
-// its record.
+// trickyComesBack: a template that can be written in many ways is recognized when it is restored
+// from its record.
 func trickyComesBack(t *trial) { comesBack(t, t.fleet["tricky"]) }
 
-// collidedComesBack: a template keeps the name that it was recorded under.
+// collidedComesBack: a template keeps the name under which it was recorded.
 func collidedComesBack(t *trial) { comesBack(t, t.fleet["collided"]) }
 
 func comesBack(t *trial, m *member) {
@@ -213,11 +213,11 @@ func comesBack(t *trial, m *member) {
 		t.T.Errorf("the history was %s and is %s", describe(before), describe(after))
 	}
 	t.checkLabels(m, &current)
-	t.WaitForWorkload(m.Workload, "no collision more", func(status *v1alpha1.DaemonSetStatus) bool { return sameCounts(status, &m.want) })
+	t.WaitForWorkload(m.Workload, "no further collision", func(status *v1alpha1.DaemonSetStatus) bool { return sameCounts(status, &m.want) })
 }
 
-// undoRestartsLittle: a rollout that is taken back on its way has replaced one pod, which alone is
-// replaced again.
+// undoRestartsLittle: a rollout that is reverted after one pod was replaced only replaces
+// that pod again.
 func undoRestartsLittle(t *trial) {
 	m := &member{Workload: t.MakeWorkload(labtest.Apps, labtest.DaemonSet("undone", onFleet))}
 	t.waitForComplete(m.Workload)
@@ -236,11 +236,11 @@ func undoRestartsLittle(t *trial) {
 	t.checkLabels(m, &t.records(m.Workload)[1])
 }
 
-// waitersWait: pods that have no room are as good as any, until somebody deletes them.
+// waitersWait: pending pods are kept until they are deleted.
 func waitersWait(t *trial) {
 	m := t.fleet["waiting"]
 	t.Must(t.DeleteAllOf(t.T.Context(), &corev1.Pod{}, client.InNamespace(m.Namespace), client.MatchingLabels{"app": m.Name}))
-	t.Eventually("others wait for our scheduler", func(ctx context.Context) (string, error) {
+	t.Eventually("their successors wait for everynode-scheduler", func(ctx context.Context) (string, error) {
 		pods, err := t.PodsOf(ctx, m.Workload)
 		ours := 0
 		for i := range pods {

@@ -19,8 +19,8 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// Programs that are replaced leave daemons alone. When Everynode is uninstalled its daemons stay, and
-// are handed over or cleaned up as docs/install.md says.
+// Replacing Everynode's programs does not affect daemons. When Everynode is uninstalled, its daemons
+// stay, and are handed over or cleaned up as in docs/install.md.
 func TestUninstall(t *testing.T) {
 	const nodes = 3
 	c := labtest.Start(t, lab.Options{Nodes: nodes})
@@ -43,7 +43,7 @@ func TestUninstall(t *testing.T) {
 	})
 	uninstall(c)
 
-	t.Run("nothing is in the way", func(t *testing.T) {
+	t.Run("no webhook remains", func(t *testing.T) {
 		c := c.With(t)
 		pod := labtest.Emitted()
 		pod.Spec.SchedulingGates, pod.Spec.NodeName = nil, lab.NodeName(0)
@@ -57,7 +57,7 @@ func TestUninstall(t *testing.T) {
 		c := c.With(t)
 		_, _, err := c.Kubectl(t.Context(), "", "delete", "customresourcedefinition", "daemonsets.everynode.dev")
 		c.Must(err)
-		c.Eventually("its pods are gone", func(ctx context.Context) (string, error) {
+		c.Eventually("its pods are deleted", func(ctx context.Context) (string, error) {
 			left, err := c.PodsOf(ctx, cleaned)
 			return missingUnless(len(left) == 0, "%d pods are left", len(left)), err
 		})
@@ -68,22 +68,22 @@ func TestUninstall(t *testing.T) {
 func handOver(c *labtest.Cluster, kept *v1alpha1.DaemonSet, nodes int) {
 	c.T.Helper()
 	c.Must(c.Delete(c.T.Context(), kept, client.PropagationPolicy(metav1.DeletePropagationOrphan)))
-	c.Eventually("the DaemonSet is gone, its pods are not", func(ctx context.Context) (string, error) {
+	c.Eventually("the DaemonSet is deleted, its pods are not", func(ctx context.Context) (string, error) {
 		err := c.Get(ctx, client.ObjectKeyFromObject(kept), &v1alpha1.DaemonSet{})
-		return missingUnless(apierrors.IsNotFound(err), "it is there: %v", err), client.IgnoreNotFound(err)
+		return missingUnless(apierrors.IsNotFound(err), "it still exists: %v", err), client.IgnoreNotFound(err)
 	})
 	native := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: kept.Namespace, Name: kept.Name}}
 	native.Spec = appsv1.DaemonSetSpec{Selector: kept.Spec.Selector, Template: kept.Spec.Template}
-	native.Spec.UpdateStrategy.Type = appsv1.OnDeleteDaemonSetStrategyType // its record of the template is another
+	native.Spec.UpdateStrategy.Type = appsv1.OnDeleteDaemonSetStrategyType // it creates its own record of the template
 	c.Must(c.Create(c.T.Context(), native))
-	c.Eventually("kube-controller-manager has the daemon", func(ctx context.Context) (string, error) {
+	c.Eventually("kube-controller-manager serves the daemon", func(ctx context.Context) (string, error) {
 		err := c.Get(ctx, client.ObjectKeyFromObject(native), native)
 		owned, listErr := c.PodsOf(ctx, native)
 		return missingUnless(int(native.Status.NumberReady) == nodes && len(owned) == nodes, "%+v, %d pods", native.Status, len(owned)), errors.Join(err, listErr)
 	})
 }
 
-// identities are the pods that there are.
+// identities returns the identities of the existing pods.
 func identities(c *labtest.Cluster) map[string]types.UID {
 	c.T.Helper()
 	var pods corev1.PodList
@@ -95,7 +95,7 @@ func identities(c *labtest.Cluster) map[string]types.UID {
 	return found
 }
 
-// uninstall takes away what helm uninstall does: every object but the CRD and the namespace.
+// uninstall deletes the same objects as helm uninstall: all but the CRD and the namespace.
 func uninstall(c *labtest.Cluster) {
 	c.T.Helper()
 	for _, name := range []string{lab.Controller, lab.Webhook, lab.EverynodeScheduler} {

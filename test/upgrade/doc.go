@@ -1,4 +1,4 @@
-// Package upgrade tests on a real control plane that Everynode moves from a former commit to this one, and
-// back, without a restart of any pod, while an observer watches. make test-upgrade builds the former programs
+// Package upgrade tests on a real control plane that Everynode is upgraded from an earlier commit to this one,
+// and downgraded, without a restart of any pod, while an observer watches. make test-upgrade builds the earlier programs
 // first.
 package upgrade

@@ -19,31 +19,31 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-// formerEnv names the folder that hack/build-former.sh made.
+// formerEnv names the output folder of hack/build-former.sh.
 const formerEnv = "EVERYNODE_FORMER"
 
 const nodes = 3
 
-// member is a DaemonSet that lives through every move.
+// member is a DaemonSet that exists during every move.
 type member struct {
 	*labtest.Workload
 	strategy v1alpha1.DaemonSetUpdateStrategy
 	rolls    int // templates that it had
 }
 
-// fleet is a cluster with members of both kinds, an observer, and what was there before the last move.
+// fleet is a cluster with members of both kinds, an observer, and the state before the last move.
 type fleet struct {
 	*labtest.Cluster
 	observer *labtest.Witness
 	members  []*member
 }
 
-// Everynode moves to this commit, back, and here again. No move deletes, creates or restarts a pod or loses a
-// ControllerRevision, and after each one a deleted pod is replaced and a template rolls out.
+// Everynode moves to this commit, back, and to this commit again. No move deletes, creates or restarts a pod or
+// loses a ControllerRevision, and after each one a deleted pod is replaced and a template is rolled out.
 func TestUpgrade(t *testing.T) {
 	dir := os.Getenv(formerEnv)
 	if dir == "" {
-		t.Skipf("%s is not set: run make test-upgrade, which builds the programs of a former commit", formerEnv)
+		t.Skipf("%s is not set: run make test-upgrade, which builds the programs of an earlier commit", formerEnv)
 	}
 	former, err := lab.ReadRelease(dir)
 	if err != nil {
@@ -55,7 +55,7 @@ func TestUpgrade(t *testing.T) {
 	for _, move := range []struct {
 		name string
 		to   *lab.Release
-	}{{"to this commit", lab.Present()}, {"back to the former", former}, {"to this commit again", lab.Present()}} {
+	}{{"to this commit", lab.Present()}, {"back to the earlier commit", former}, {"to this commit again", lab.Present()}} {
 		if !t.Run(move.name, func(t *testing.T) {
 			step := &fleet{f.With(t), f.observer, f.members}
 			step.move(move.to)
@@ -67,8 +67,8 @@ func TestUpgrade(t *testing.T) {
 	f.Verdict(f.observer, nodes*len(f.members))
 }
 
-// makeMembers makes the fleet: every strategy in both kinds, each with a history of three templates. One under
-// OnDelete has pods of two of them.
+// makeMembers creates the fleet: every strategy for both kinds, each with a history of three templates. The one
+// with OnDelete has pods of two of them.
 func (f *fleet) makeMembers() {
 	for _, kind := range []schema.GroupVersionKind{labtest.Everynode, labtest.Apps} {
 		for name, strategy := range map[string]v1alpha1.DaemonSetUpdateStrategy{
@@ -77,7 +77,7 @@ func (f *fleet) makeMembers() {
 			"on-delete": {Type: appsv1.OnDeleteDaemonSetStrategyType},
 		} {
 			m := &member{strategy: strategy}
-			// Under a template that is rolled out by rolling; the strategy is the last thing that changes.
+			// The templates are rolled out with RollingUpdate; the strategy changes last.
 			m.Workload = f.MakeWorkload(kind, labtest.DaemonSet(fmt.Sprintf("%s-%s", name, kindName(kind)), func(set *v1alpha1.DaemonSet) {
 				set.Spec.UpdateStrategy = rolling(intstr.FromString("100%"), intstr.FromInt32(0))
 			}))
@@ -120,7 +120,7 @@ func (m *member) nextTemplate(set *v1alpha1.DaemonSet) {
 	set.Spec.Template.Spec.Containers[0].Image = fmt.Sprintf("example.com/%s:%d", m.Name, m.rolls)
 }
 
-// complete waits until every node has an available pod of the present template; under OnDelete, of any.
+// complete waits until every node has an available pod of the current template; with OnDelete, of any.
 func (f *fleet) complete(m *member) {
 	f.T.Helper()
 	f.WaitForWorkload(m.Workload, "a complete rollout", func(status *v1alpha1.DaemonSetStatus) bool {
@@ -143,7 +143,7 @@ func (f *fleet) replaceOne(m *member) {
 		pods, err := f.PodsOf(ctx, m.Workload)
 		for i := range pods {
 			if pods[i].UID == pod.UID {
-				return "it is there", err
+				return "it still exists", err
 			}
 		}
 		return "", err
@@ -151,17 +151,17 @@ func (f *fleet) replaceOne(m *member) {
 	f.WaitForPods(m.Workload, labtest.NodeNames(nodes)...)
 }
 
-// settle waits until the controller has nothing to do any more.
+// settle waits until the controller is idle.
 func (f *fleet) settle() {
 	f.T.Helper()
 	f.WaitForIdle(f.Component(lab.Controller))
 }
 
-// move replaces Everynode, has the controller look at every DaemonSet, and holds what is there to what was there.
+// move replaces Everynode, makes the controller plan every DaemonSet, and compares the state with that before.
 func (f *fleet) move(to *lab.Release) {
 	f.settle()
 	before, mark := f.everything(), f.Mark(f.observer)
-	defer func() { f.unchanged(before, mark) }() // whatever else goes wrong
+	defer func() { f.unchanged(before, mark) }() // even if the test fails later
 	f.Must(f.Move(f.T.Context(), to))
 	f.settle()
 	for i, m := range f.members { // every cell is planned when its DaemonSet changes
@@ -177,17 +177,17 @@ func (f *fleet) move(to *lab.Release) {
 	f.settle()
 }
 
-// unchanged holds what is there to what was there, and to what the observer saw meanwhile.
+// unchanged verifies that the state is that before the move, and that the observer saw no changes.
 func (f *fleet) unchanged(before map[string]state, mark int) {
 	if deeds := f.Since(f.observer, mark); len(deeds) > 0 {
-		f.T.Errorf("pods were made or deleted: %+v", deeds)
+		f.T.Errorf("pods were created or deleted: %+v", deeds)
 	}
 	if diff := cmp.Diff(before, f.everything()); diff != "" {
-		f.T.Errorf("not everything is as it was (-before, +after):\n%s", diff)
+		f.T.Errorf("the state changed (-before, +after):\n%s", diff)
 	}
 }
 
-// state is what a move has to leave alone.
+// state is the state that a move must not change.
 type state struct {
 	Pods      map[types.UID]podState
 	Revisions map[types.UID]int64
@@ -214,7 +214,7 @@ func (f *fleet) everything() map[string]state {
 			of.Revisions[revisions[i].UID] = revisions[i].Revision
 		}
 		if len(of.Pods) != nodes || len(of.Revisions) < 3 {
-			f.T.Fatalf("%s has %d pods and %d revisions, want %d and 3 at least", m.Name, len(of.Pods), len(of.Revisions), nodes)
+			f.T.Fatalf("%s has %d pods and %d revisions, want %d and at least 3", m.Name, len(of.Pods), len(of.Revisions), nodes)
 		}
 		all[m.Name] = of
 	}
@@ -229,7 +229,7 @@ func observed(pod *corev1.Pod) podState {
 	return now
 }
 
-// works shows that whoever has the fleet now keeps it up, and does no more than it is asked to.
+// works verifies that the current release maintains the fleet, and makes no other changes.
 func (f *fleet) works() {
 	mark := f.Mark(f.observer)
 	want := 0
@@ -243,9 +243,9 @@ func (f *fleet) works() {
 	}
 	f.settle()
 	if deeds := f.Since(f.observer, mark); len(deeds) != want {
-		f.T.Errorf("%d pods were made or deleted, want %d: %+v", len(deeds), want, deeds)
+		f.T.Errorf("%d pods were created or deleted, want %d: %+v", len(deeds), want, deeds)
 	}
-	// A template that comes back is known by its record: whoever made that.
+	// A restored template is recognized by its record, whichever release created that.
 	for _, m := range f.members {
 		if m.onDelete() {
 			continue
@@ -260,7 +260,7 @@ func (f *fleet) works() {
 		after, err := f.RevisionsOf(f.T.Context(), m.Workload)
 		f.Must(err)
 		if last := after[len(after)-1]; last.UID != before[len(before)-1].UID {
-			f.T.Errorf("%s: the template that came back has record %s, want %s", m.Name, client.ObjectKeyFromObject(&last), before[len(before)-1].Name)
+			f.T.Errorf("%s: the restored template has record %s, want %s", m.Name, client.ObjectKeyFromObject(&last), before[len(before)-1].Name)
 		}
 	}
 }

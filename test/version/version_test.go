@@ -1,4 +1,4 @@
-// Package version has the programs, as they were built, say what they are and what they run on.
+// Package version tests the version reports of the built programs.
 package version
 
 import (
@@ -25,8 +25,8 @@ import (
 
 var programs = []string{lab.Controller, lab.Webhook, lab.EverynodeScheduler}
 
-// Each program says by the word version what make build made it of.
-func TestProgramsSayWhatTheyAre(t *testing.T) {
+// Each program prints with the argument version what make build recorded in it.
+func TestVersionCommand(t *testing.T) {
 	for _, name := range programs {
 		t.Run(name, func(t *testing.T) {
 			path := lab.Program(t, name)
@@ -43,19 +43,19 @@ func TestProgramsSayWhatTheyAre(t *testing.T) {
 				t.Fatalf("%d lines, want 4:\n%s", len(lines), out)
 			}
 			if said, version, _ := strings.Cut(lines[0], " "); said != name || version == "" || version == "unknown" {
-				t.Errorf("it calls itself %q, want %s and the version that make build gave it", lines[0], name)
+				t.Errorf("the first line is %q, want %s and the version that make build set", lines[0], name)
 			}
 			if want := "built by:   " + build.GoVersion + " for "; !strings.HasPrefix(lines[2], want) {
-				t.Errorf("it says %q, want %q first", lines[2], want)
+				t.Errorf("the line is %q, want %q first", lines[2], want)
 			}
 			if want := "kubernetes: libraries of " + libraries(t, build); lines[3] != want {
-				t.Errorf("it says %q, want %q", lines[3], want)
+				t.Errorf("the line is %q, want %q", lines[3], want)
 			}
 		})
 	}
 }
 
-// libraries is the Kubernetes release that is linked.
+// libraries returns the Kubernetes release that is linked.
 func libraries(t *testing.T, build *buildinfo.BuildInfo) string {
 	t.Helper()
 	for _, module := range build.Deps {
@@ -67,8 +67,8 @@ func libraries(t *testing.T, build *buildinfo.BuildInfo) string {
 	return ""
 }
 
-// What runs says it as well, in its log and as a metric, and what those who ask know of the API server.
-func TestWhatRunsSaysWhatItIs(t *testing.T) {
+// Running programs report their version in the log and as a metric, and log the API server's version if they query it.
+func TestVersionOfRunningPrograms(t *testing.T) {
 	c := labtest.Start(t, lab.Options{})
 	release, err := c.Lab.Client.Discovery().ServerVersion()
 	c.Must(err)
@@ -76,7 +76,7 @@ func TestWhatRunsSaysWhatItIs(t *testing.T) {
 		out, err := exec.CommandContext(t.Context(), lab.Program(t, name), "version").Output()
 		c.Must(err)
 		version := strings.TrimPrefix(strings.SplitN(string(out), "\n", 2)[0], name+" ")
-		c.Eventually(name+" says what it is", func(ctx context.Context) (string, error) {
+		c.Eventually(name+" reports its version", func(ctx context.Context) (string, error) {
 			metrics, err := scrape(ctx, c, name)
 			if err != nil {
 				return "", err
@@ -93,16 +93,16 @@ func TestWhatRunsSaysWhatItIs(t *testing.T) {
 			t.Errorf("the log of %s does not begin with its version", name)
 		}
 		if name == lab.Webhook {
-			continue // it gets along without an API server, and asks none
+			continue // it works without an API server, and does not query it
 		}
 		if !strings.Contains(log, fmt.Sprintf("Queried the API server's version\" version=%q", release.GitVersion)) {
-			t.Errorf("the log of %s does not say which API server it has:\n%.2000s", name, log)
+			t.Errorf("the log of %s does not contain the API server's version:\n%.2000s", name, log)
 		}
 	}
 }
 
-// On an API server that is as one of 1.35 a policy cannot have been installed, and whoever wanted one is told
-// why nothing places pods.
+// On an API server that emulates 1.35 the policies cannot be installed, and the log reports that
+// no policy can place pods.
 func TestPolicyThatCannotBe(t *testing.T) {
 	const why = "serves no MutatingAdmissionPolicy, which is GA since Kubernetes 1.36"
 	c := labtest.Start(t, lab.Options{
@@ -110,10 +110,10 @@ func TestPolicyThatCannotBe(t *testing.T) {
 		ExtraArgs: map[string][]string{lab.APIServer: {"--emulated-version=1.35"}},
 	})
 	if !strings.Contains(readLog(t, c, lab.Controller), why) {
-		t.Error("everynode-controller does not say at its start that no policy can place pods")
+		t.Error("everynode-controller does not log at startup that no policy can place pods")
 	}
 	c.Must(c.Delete(t.Context(), &admissionregistrationv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "everynode-placement"}}))
-	set := labtest.DaemonSet("nobody-places")
+	set := labtest.DaemonSet("not-placed")
 	c.Make(set)
 	c.WaitForPods(set, labtest.NodeNames(1)...)
 	c.WaitForStatus(set, func(status *v1alpha1.DaemonSetStatus) bool {
@@ -131,7 +131,7 @@ func readLog(t *testing.T, c *labtest.Cluster, name string) string {
 	return string(log)
 }
 
-// scrape asks a program for its metrics.
+// scrape reads a program's metrics.
 func scrape(ctx context.Context, c *labtest.Cluster, name string) (string, error) {
 	url := "https://" + c.Component(name).Address() + "/metrics"
 	switch name {

@@ -11,7 +11,7 @@ import (
 const maxDescriptions = 16 << 10
 
 // describe keeps the descriptions of a DaemonSet's own fields, for kubectl explain, and removes those of the embedded
-// pod template: they are core's, have 250 KiB, and kubectl explain pod shows them.
+// pod template: they are core's, take 250 KiB, and kubectl explain pod shows them.
 func describe(root *apiextensionsv1.JSONSchemaProps) error {
 	const template path = ".spec.template"
 	size := 0
@@ -28,7 +28,7 @@ func describe(root *apiextensionsv1.JSONSchemaProps) error {
 	case missing != "":
 		return fmt.Errorf("%s has no description: add a comment to the field in api", missing)
 	case size > maxDescriptions:
-		return fmt.Errorf("the descriptions have %d bytes, more than %d: shorten the comments in api", size, maxDescriptions)
+		return fmt.Errorf("the descriptions take %d bytes, more than %d: shorten the comments in api", size, maxDescriptions)
 	}
 	return nil
 }

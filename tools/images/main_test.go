@@ -58,12 +58,12 @@ func TestStatic(t *testing.T) {
 		want    string
 		wantErr string
 	}{
-		"static":               {program(t, elf.EM_X86_64, elf.PT_LOAD), "amd64", ""},
-		"for another machine":  {program(t, elf.EM_AARCH64, elf.PT_LOAD), "arm64", ""},
-		"for one that is rare": {program(t, elf.EM_S390, elf.PT_LOAD), "", "use amd64 or arm64"},
-		"dynamic":              {program(t, elf.EM_X86_64, elf.PT_LOAD, elf.PT_INTERP), "", "build it with CGO_ENABLED=0"},
-		"no program":           {script, "", "is not a program for Linux"},
-		"nothing":              {none, "", "no such file"},
+		"static":                          {program(t, elf.EM_X86_64, elf.PT_LOAD), "amd64", ""},
+		"for another architecture":        {program(t, elf.EM_AARCH64, elf.PT_LOAD), "arm64", ""},
+		"for an unsupported architecture": {program(t, elf.EM_S390, elf.PT_LOAD), "", "use amd64 or arm64"},
+		"dynamic":                         {program(t, elf.EM_X86_64, elf.PT_LOAD, elf.PT_INTERP), "", "build it with CGO_ENABLED=0"},
+		"no program":                      {script, "", "is not a program for Linux"},
+		"nothing":                         {none, "", "no such file"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -108,7 +108,7 @@ func TestPack(t *testing.T) {
 		}
 	}
 	if len(slices.Compact(digests)) != 1 {
-		t.Errorf("the same program makes different images: %v", digests)
+		t.Errorf("packing is not reproducible: %v", digests)
 	}
 }
 
@@ -143,17 +143,17 @@ func checkImage(t *testing.T, image v1.Image) {
 	files := tar.NewReader(content)
 	entry, err := files.Next()
 	if err != nil || entry.Name != "daemon" || entry.Mode != 0o755 {
-		t.Fatalf("the first file is %+v (%v), want the program for everybody to run", entry, err)
+		t.Fatalf("the first file is %+v (%v), want the program, executable by all users", entry, err)
 	}
 	if next, err := files.Next(); err != io.EOF {
-		t.Errorf("beside the program there is %+v (%v)", next, err)
+		t.Errorf("unexpected file beside the program: %+v (%v)", next, err)
 	}
 }
 
 func TestLabelsAreRefused(t *testing.T) {
 	for _, label := range []string{"", "key", "=value"} {
 		if err := (labels{}).Set(label); err == nil {
-			t.Errorf("label %q was taken", label)
+			t.Errorf("label %q is accepted, want an error", label)
 		}
 	}
 }

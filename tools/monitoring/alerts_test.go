@@ -20,7 +20,7 @@ import (
 	"github.com/prometheus/prometheus/util/annotations"
 )
 
-// episode is a course of events, as promtool test rules has it: series, and when an alert fires.
+// episode is a sequence of samples, as in promtool test rules: series, and when an alert fires.
 type episode struct {
 	series string // one sample a minute
 	at     time.Duration
@@ -35,17 +35,17 @@ func TestAlerts(t *testing.T) {
 	const drift = `everynode_cell_drift_total{instance="a"} `
 	tests := map[string]map[string]episode{
 		"EverynodeCacheNotSynced": {
-			"a cache that follows":                    {cache + "1x60", time.Hour, ""},
-			"one that does not, for less than 10 min": {cache + "1x5 0x60", 15 * time.Minute, ""},
-			"one that does not, for longer":           {cache + "1x5 0x60", 17 * time.Minute, "list or watch Pod for 10 minutes"},
-			"one that follows again":                  {cache + "0x30 1x60", 32 * time.Minute, ""},
-			"one that was interrupted twice":          {cache + "0x8 1x1 0x8", 17 * time.Minute, ""},
-			"a replica that does not lead":            {`up{instance="a"} 1x60`, time.Hour, ""},
+			"a synced cache":                  {cache + "1x60", time.Hour, ""},
+			"not synced for less than 10 min": {cache + "1x5 0x60", 15 * time.Minute, ""},
+			"not synced for longer":           {cache + "1x5 0x60", 17 * time.Minute, "list or watch Pod for 10 minutes"},
+			"synced again":                    {cache + "0x30 1x60", 32 * time.Minute, ""},
+			"interrupted twice":               {cache + "0x8 1x1 0x8", 17 * time.Minute, ""},
+			"a replica that does not lead":    {`up{instance="a"} 1x60`, time.Hour, ""},
 		},
 		"EverynodeCellsDrift": {
-			"no difference":    {drift + "0x90", time.Hour, ""},
-			"one is found":     {drift + "0x30 1x60", time.Hour, "found and corrected"},
-			"it is long since": {drift + "0x10 1x90", 90 * time.Minute, ""},
+			"no difference":          {drift + "0x90", time.Hour, ""},
+			"a difference was found": {drift + "0x30 1x60", time.Hour, "found and corrected"},
+			"found long ago":         {drift + "0x10 1x90", 90 * time.Minute, ""},
 		},
 		"EverynodeWebhookCertificateExpiresSoon": {
 			"in a month":                    {expiry + "2592000x60", time.Hour, ""},
@@ -57,9 +57,9 @@ func TestAlerts(t *testing.T) {
 			"a minute ago": {expiry + "3540x60", time.Hour, "refuses"},
 		},
 		"EverynodeWebhookCertificateRenewalFails": {
-			"never":           {errors + "0x60", time.Hour, ""},
-			"once":            {errors + "0x30 1x60", time.Hour, ""},
-			"again and again": {errors + "0+1x60", time.Hour, "failed for 15 minutes"},
+			"never":      {errors + "0x60", time.Hour, ""},
+			"once":       {errors + "0x30 1x60", time.Hour, ""},
+			"repeatedly": {errors + "0+1x60", time.Hour, "failed for 15 minutes"},
 		},
 	}
 	for name, rule := range alerts(t) {
@@ -83,7 +83,7 @@ func (e *episode) check(t *testing.T, rule rulefmt.Rule) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var active time.Duration // for how long the expression has had a result without interruption
+	var active time.Duration // how long the expression has had a result without interruption
 	var result promql.Vector
 	for at := time.Duration(0); at <= e.at; at += time.Minute {
 		query, err := engine.NewInstantQuery(t.Context(), series, nil, rule.Expr, time.Unix(0, 0).Add(at))
@@ -117,7 +117,7 @@ func (e *episode) describes(t *testing.T, rule rulefmt.Rule, of promql.Sample) {
 	}
 }
 
-// one is a Queryable, and its Querier, of one series.
+// one is a Queryable, and its Querier, with a single series.
 type one struct {
 	storage.MockQuerier
 	labels  labels.Labels

@@ -50,7 +50,7 @@ func constantOf(spec *ast.ValueSpec) (Constant, error) {
 	}
 	literal, ok := spec.Values[0].(*ast.BasicLit)
 	if !ok || literal.Kind != token.STRING {
-		return Constant{}, fmt.Errorf("%s is no literal string", name)
+		return Constant{}, fmt.Errorf("%s is not a string literal", name)
 	}
 	value, err := strconv.Unquote(literal.Value)
 	if err != nil {

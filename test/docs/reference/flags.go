@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// Flags writes a table of flags, which are a program's own.
+// Flags writes a table of a program's flags.
 func (p *Page) Flags(flags *pflag.FlagSet) {
 	var rows [][]string
 	flags.VisitAll(func(of *pflag.Flag) {
@@ -16,7 +16,7 @@ func (p *Page) Flags(flags *pflag.FlagSet) {
 			return
 		}
 		kind, usage := pflag.UnquoteUsage(of)
-		usage, _, _ = strings.Cut(usage, "Options are:") // those of feature gates are a page for each release
+		usage, _, _ = strings.Cut(usage, "Options are:") // the values of feature gates differ for each release
 		if of.Deprecated != "" {
 			usage = "Deprecated: " + of.Deprecated + " " + usage
 		}

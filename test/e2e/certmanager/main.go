@@ -31,5 +31,5 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return certmanager.Run(ctx, "", config) // the controllers find the cluster as config was found
+	return certmanager.Run(ctx, "", config) // the controllers find the cluster as config did
 }
