@@ -187,7 +187,7 @@ func wellFormed(t *testing.T, handler http.Handler, path string, body []byte) *a
 // ambiguous reports whether a body has a duplicate key, on whose meaning decoders need not agree. The API
 // server never sends one, because it encodes its own types.
 func ambiguous(body []byte) bool {
-	var any any
-	twice, err := kjson.UnmarshalStrict(body, &any, kjson.DisallowDuplicateFields)
+	var value any
+	twice, err := kjson.UnmarshalStrict(body, &value, kjson.DisallowDuplicateFields)
 	return err != nil || len(twice) > 0
 }

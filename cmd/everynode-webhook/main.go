@@ -134,7 +134,8 @@ func run(ctx context.Context, o options) error {
 	group, failed := errgroup.WithContext(context.WithoutCancel(ctx))
 	background, end := context.WithCancel(failed)
 	serving, drain := context.WithCancel(ctx)
-	defer context.AfterFunc(failed, drain)()
+	stop := context.AfterFunc(failed, drain)
+	defer stop()
 	group.Go(func() error { return source.Start(background) })
 	group.Go(func() error {
 		return webhook.ServeHealth(background, healthListener, webhook.Health(serving, source.Ready))

@@ -50,8 +50,9 @@ func namesNode(resource fwk.EventResource) bool {
 	switch resource {
 	case fwk.Node, fwk.AssignedPod, fwk.CSINode, fwk.VolumeAttachment:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 // ofItsNode only calls a hint for events of the pod's own node. An event without a hint wakes the pod.

@@ -27,6 +27,7 @@ func (p *PodAffinity) EventsToRegister(ctx context.Context) ([]fwk.ClusterEventW
 			event.QueueingHintFn = p.afterPod(event.QueueingHintFn)
 		case fwk.Node:
 			event.QueueingHintFn = afterNode(event.QueueingHintFn)
+		default: // the in-tree hint
 		}
 		ours[i] = event
 	}

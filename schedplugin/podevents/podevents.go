@@ -48,8 +48,8 @@ func (v version) Pods() corev1informers.TypedPodInformer {
 func (p pods) Informer() cache.SharedIndexInformer { return informer{p.PodInformer.Informer()} }
 
 // InformerFor is another path to it.
-func (f factory) InformerFor(object runtime.Object, make internalinterfaces.NewInformerFunc) cache.SharedIndexInformer {
-	shared := f.SharedInformerFactory.InformerFor(object, make)
+func (f factory) InformerFor(object runtime.Object, create internalinterfaces.NewInformerFunc) cache.SharedIndexInformer {
+	shared := f.SharedInformerFactory.InformerFor(object, create)
 	if _, ok := object.(*corev1.Pod); ok {
 		return informer{shared}
 	}

@@ -102,14 +102,14 @@ func TestRefillsOfHigherPriority(t *testing.T) {
 func TestRefillsForget(t *testing.T) {
 	clock := clocktesting.NewFakeClock(time.Now())
 	refills := newRefills(clock, defaultArgs())
-	make := func(from, to int) {
+	fill := func(from, to int) {
 		for i := from; i < to; i++ {
 			refills.Made(daemon.CellKey{Node: fmt.Sprint(i)}, nil)
 		}
 	}
-	make(0, minimumSweep)
+	fill(0, minimumSweep)
 	clock.Step(2*defaultArgs().RefillBackoffMax.Duration + time.Second)
-	make(minimumSweep, minimumSweep+1)
+	fill(minimumSweep, minimumSweep+1)
 	if got := len(refills.rooms); got != 1 {
 		t.Errorf("%d records, want 1", got)
 	}

@@ -14,10 +14,8 @@ func TestExplain(t *testing.T) {
 	c := labtest.Start(t, lab.Options{Without: []string{lab.ControllerManager, lab.Scheduler, lab.Controller, lab.Webhook, lab.EverynodeScheduler, lab.Kwok}})
 	// An API server publishes the schema of a CustomResourceDefinition a moment after it serves it.
 	c.Eventually("kubectl explain knows DaemonSets of everynode.dev", func(ctx context.Context) (string, error) {
-		if _, _, err := c.Kubectl(ctx, "", "explain", "nds"); err != nil {
-			return err.Error(), nil
-		}
-		return "", nil
+		_, _, err := c.Kubectl(ctx, "", "explain", "nds")
+		return "", err
 	})
 	for field, want := range map[string]string{
 		"nds":                                 "runs one copy of a pod on every eligible node",

@@ -100,6 +100,9 @@ func wantedLabels(pod *corev1.PodSpec) map[string]string {
 			wanted[requirement.Key] = requirement.Values[0]
 		case corev1.NodeSelectorOpExists:
 			wanted[requirement.Key] = "true"
+		case corev1.NodeSelectorOpNotIn, corev1.NodeSelectorOpDoesNotExist: // satisfied without the label
+		default:
+			panic("no label is known for the operator " + requirement.Operator)
 		}
 	}
 	return wanted

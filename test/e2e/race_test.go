@@ -66,9 +66,9 @@ func race(s *stage) {
 	}
 	// The first successor is created at once, and the others 1, 2 and 4 s after the one before. The API server's timestamps have whole seconds.
 	made = append(made, runs)
-	for i, wait := range []time.Duration{0, 1, 2, 4} {
-		if waited := made[i+1].CreationTimestamp.Sub(made[i].CreationTimestamp.Time); waited < (wait-1)*time.Second {
-			s.T.Errorf("pod %s was created %s after %s, want %d s or more", made[i+1].Name, waited, made[i].Name, wait)
+	for i, wait := range []time.Duration{0, time.Second, 2 * time.Second, 4 * time.Second} {
+		if waited := made[i+1].CreationTimestamp.Sub(made[i].CreationTimestamp.Time); waited < wait-time.Second {
+			s.T.Errorf("pod %s was created %s after %s, want %s or more", made[i+1].Name, waited, made[i].Name, wait)
 		}
 	}
 }

@@ -53,7 +53,7 @@ func (l *Lab) grantApps(ctx context.Context) error {
 	}
 	for _, object := range objects {
 		if l.options.servesApps() {
-			_, err = installer.apply(ctx, object)
+			err = installer.apply(ctx, object)
 		} else {
 			err = installer.remove(ctx, object)
 		}

@@ -125,17 +125,16 @@ func (l *Lab) newInstaller() (*installer, error) {
 	return &installer{client: client, mapper: mapper}, nil
 }
 
-// apply sends one manifest and returns the stored object.
-func (i *installer) apply(ctx context.Context, object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+// apply sends one manifest.
+func (i *installer) apply(ctx context.Context, object *unstructured.Unstructured) error {
 	resource, err := i.resource(object)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	stored, err := resource.Apply(ctx, object.GetName(), object, metav1.ApplyOptions{FieldManager: fieldManager, Force: true})
-	if err != nil {
-		return nil, fmt.Errorf("installing %s %s: %w", object.GetKind(), object.GetName(), err)
+	if _, err := resource.Apply(ctx, object.GetName(), object, metav1.ApplyOptions{FieldManager: fieldManager, Force: true}); err != nil {
+		return fmt.Errorf("installing %s %s: %w", object.GetKind(), object.GetName(), err)
 	}
-	return stored, nil
+	return nil
 }
 
 // remove deletes the object of a manifest.
@@ -203,7 +202,7 @@ func (l *Lab) install(ctx context.Context, manifest []byte) error {
 		if adapted == nil {
 			continue
 		}
-		if _, err := installer.apply(ctx, adapted); err != nil {
+		if err := installer.apply(ctx, adapted); err != nil {
 			return err
 		}
 		if object.GetKind() == "ConfigMap" && object.GetName() == schedulerConfigMap {

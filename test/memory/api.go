@@ -213,7 +213,7 @@ func (a *API) serve(verb, kind string, key types.NamespacedName, body any, objec
 		}
 		text = " " + string(data)
 	}
-	err := error(nil)
+	var err error
 	switch fault {
 	case LostRequest:
 		err = errors.New("connection refused")

@@ -116,7 +116,8 @@ func (s *service) forward(ctx context.Context, from net.Conn) {
 		return
 	}
 	defer func() { _ = to.Close() }()
-	defer context.AfterFunc(ctx, func() { _, _ = from.Close(), to.Close() })()
+	stop := context.AfterFunc(ctx, func() { _, _ = from.Close(), to.Close() })
+	defer stop()
 	go func() { _, _ = io.Copy(to, from); _ = to.Close() }()
 	_, _ = io.Copy(from, to)
 }

@@ -36,7 +36,7 @@ func TestWhoReadsMetrics(t *testing.T) {
 		c.Eventually(program+" serves metrics", func(context.Context) (string, error) { // it generates a key first
 			connection, err := net.Dial("tcp", address)
 			if err != nil {
-				return err.Error(), nil
+				return "", err
 			}
 			return "", connection.Close()
 		})

@@ -61,7 +61,7 @@ func startRegistry(t *testing.T) (repository, base string) {
 	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 	t.Cleanup(server.Close)
 	host := strings.TrimPrefix(server.URL, "http://")
-	var index v1.ImageIndex = mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
+	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 	for architecture := range platforms {
 		config, err := empty.Image.ConfigFile()
 		if err != nil {
