@@ -28,17 +28,17 @@ type spawn struct {
 var spawner = anchor{requests: make(chan spawn)}
 
 func (a *anchor) start(cmd *exec.Cmd) error {
-	a.once.Do(func() {
-		go func() {
-			runtime.LockOSThread()
-			for request := range a.requests {
-				request.done <- request.cmd.Start()
-			}
-		}()
-	})
+	a.once.Do(func() { go a.serve() })
 	done := make(chan error)
 	a.requests <- spawn{cmd, done}
 	return <-done
+}
+
+func (a *anchor) serve() {
+	runtime.LockOSThread()
+	for request := range a.requests {
+		request.done <- request.cmd.Start()
+	}
 }
 
 // process is one run of a component.
