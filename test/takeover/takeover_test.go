@@ -5,7 +5,6 @@ package takeover
 
 import (
 	"flag"
-	"os"
 	"testing"
 
 	"github.com/everynode/everynode/test/lab"
@@ -19,7 +18,7 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "8"); err != nil {
 		panic(err)
 	}
-	os.Exit(m.Run())
+	labtest.VerifyMain(m)
 }
 
 // trial is a test's share of the lab.
