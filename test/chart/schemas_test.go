@@ -9,6 +9,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/everynode/everynode/test/labtest"
 )
 
 // The schemas are those of the Kubernetes version that Everynode is built from,
@@ -27,15 +31,15 @@ var conform = struct {
 
 // TestMain keeps the schemas for all tests.
 func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		folder, err := os.MkdirTemp("", "schemas")
-		if err != nil {
-			panic(err)
-		}
-		defer func() { _ = os.RemoveAll(folder) }()
-		conform.schemas = folder
-		return m.Run()
-	}())
+	folder, err := os.MkdirTemp("", "schemas")
+	if err != nil {
+		panic(err)
+	}
+	conform.schemas = folder
+	labtest.VerifyMain(m, goleak.Cleanup(func(code int) {
+		_ = os.RemoveAll(folder)
+		os.Exit(code)
+	}))
 }
 
 // checkSchemas verifies named manifests against the schemas.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
@@ -19,6 +18,7 @@ import (
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/deploy"
 	"github.com/everynode/everynode/internal/daemon"
+	"github.com/everynode/everynode/test/labtest"
 )
 
 // seeds is the number of random sequences of pods that are tried in parallel. Each
@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	flag.Parse()
-	os.Exit(m.Run())
+	labtest.VerifyMain(m)
 }
 
 // An admission answers the creation of a pod.
