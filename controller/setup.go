@@ -15,7 +15,6 @@ import (
 	"github.com/everynode/everynode/controller/caches"
 	"github.com/everynode/everynode/controller/cells"
 	"github.com/everynode/everynode/controller/engine"
-	"github.com/everynode/everynode/controller/model"
 	"github.com/everynode/everynode/controller/placement"
 	"github.com/everynode/everynode/internal/daemon"
 )
@@ -65,14 +64,14 @@ func (s *sources) attach(mgr manager.Manager, workers int) error {
 	if err := cellController.Watch(cellSource{s}); err != nil {
 		return fmt.Errorf("watching for cells: %w", err)
 	}
-	if err := s.attachDaemons(mgr, s.status, controller.TypedOptions[model.DaemonKey]{
-		Reconciler: reconcile.TypedFunc[model.DaemonKey](s.engine.ReconcileStatus),
+	if err := s.attachDaemons(mgr, s.status, controller.TypedOptions[daemon.WorkloadKey]{
+		Reconciler: reconcile.TypedFunc[daemon.WorkloadKey](s.engine.ReconcileStatus),
 	}); err != nil {
 		return err
 	}
-	if err := s.attachDaemons(mgr, s.history, controller.TypedOptions[model.DaemonKey]{
-		RateLimiter: answers.Refused[model.DaemonKey](),
-		Reconciler:  reconcile.TypedFunc[model.DaemonKey](s.engine.ReconcileHistory),
+	if err := s.attachDaemons(mgr, s.history, controller.TypedOptions[daemon.WorkloadKey]{
+		RateLimiter: answers.Refused[daemon.WorkloadKey](),
+		Reconciler:  reconcile.TypedFunc[daemon.WorkloadKey](s.engine.ReconcileHistory),
 	}); err != nil {
 		return err
 	}
@@ -89,7 +88,7 @@ func (s *sources) attach(mgr manager.Manager, workers int) error {
 }
 
 // attachDaemons adds a controller whose keys are daemons.
-func (s *sources) attachDaemons(mgr manager.Manager, queue *daemonQueue, options controller.TypedOptions[model.DaemonKey]) error {
+func (s *sources) attachDaemons(mgr manager.Manager, queue *daemonQueue, options controller.TypedOptions[daemon.WorkloadKey]) error {
 	options.MaxConcurrentReconciles = 2
 	daemons, err := controller.NewTyped(queue.name, mgr, options)
 	if err != nil {

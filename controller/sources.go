@@ -19,7 +19,6 @@ import (
 
 	"github.com/everynode/everynode/controller/caches"
 	"github.com/everynode/everynode/controller/engine"
-	"github.com/everynode/everynode/controller/model"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -53,8 +52,8 @@ func newSources(caches *caches.Caches, informers cache.Cache) *sources {
 func (s *sources) queues() engine.Queues {
 	return engine.Queues{
 		Cell:    s.addCell,
-		Status:  func(key model.DaemonKey, after time.Duration) { s.status.AddAfter(key, after) },
-		History: func(key model.DaemonKey) { s.history.Add(key) },
+		Status:  func(key daemon.WorkloadKey, after time.Duration) { s.status.AddAfter(key, after) },
+		History: func(key daemon.WorkloadKey) { s.history.Add(key) },
 	}
 }
 
@@ -185,7 +184,7 @@ func (s cellSource) WaitForSync(ctx context.Context) error {
 
 // daemonQueue is a queue of daemons, which is there once its controller has started.
 type daemonQueue struct {
-	workqueue.TypedRateLimitingInterface[model.DaemonKey]
+	workqueue.TypedRateLimitingInterface[daemon.WorkloadKey]
 	name    string
 	started chan struct{}
 }
@@ -201,7 +200,7 @@ type daemonSource struct {
 }
 
 // Start implements source.TypedSource.
-func (s daemonSource) Start(_ context.Context, queue workqueue.TypedRateLimitingInterface[model.DaemonKey]) error {
+func (s daemonSource) Start(_ context.Context, queue workqueue.TypedRateLimitingInterface[daemon.WorkloadKey]) error {
 	s.queue.TypedRateLimitingInterface = queue
 	close(s.queue.started)
 	return nil

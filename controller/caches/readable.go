@@ -10,6 +10,7 @@ import (
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/internal/bounded"
+	"github.com/everynode/everynode/internal/daemon"
 )
 
 // ReadSet is a DaemonSet of everynode.dev as the API server sends it. Decoding one never fails, whatever
@@ -80,24 +81,23 @@ func (l *ReadSetList) DeepCopyObject() runtime.Object {
 	return &copied
 }
 
-// Set is the part of a DaemonSet of either kind that the cache keeps, in the form of everynode.dev. It is
-// immutable.
+// Set is the part of a DaemonSet of any kind that the cache keeps. It is immutable.
 type Set struct {
-	*v1alpha1.DaemonSet
-	Wrong error // why its spec could not be decoded; then there is none
+	metav1.Object
+	Workload *daemon.Workload
 }
 
 // TrimSet is the transform of DaemonSets.
 func TrimSet(object any) (any, error) {
-	var seen *Set
 	switch set := object.(type) {
 	case *ReadSet:
-		seen = &Set{&set.DaemonSet, set.Wrong}
+		set.ManagedFields = nil
+		workload := daemon.FromEverynode(&set.DaemonSet)
+		workload.Undecodable = set.Wrong
+		return &Set{&set.DaemonSet, workload}, nil
 	case *appsv1.DaemonSet:
-		seen = &Set{v1alpha1.FromApps(set), nil}
-	default: // trimmed already, or a tombstone
-		return object, nil
+		set.ManagedFields = nil
+		return &Set{set, daemon.FromApps(set)}, nil
 	}
-	seen.ManagedFields = nil
-	return seen, nil
+	return object, nil // trimmed already, or a tombstone
 }

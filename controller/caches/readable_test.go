@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
@@ -12,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/internal/daemon"
 )
 
 // setOf is a DaemonSet in JSON with this spec and status.
@@ -60,18 +62,18 @@ func TestReadSetKeepsWhatCanBeDecoded(t *testing.T) {
 	for name, spec := range hostile() {
 		t.Run(name, func(t *testing.T) {
 			got := seenOf(t, setOf("d", spec, goodStatus))
-			if got.Wrong == nil {
+			if got.Workload.Undecodable == nil {
 				t.Fatal("no error")
 			}
 			want := seenOf(t, setOf("d", `{}`, goodStatus))
-			if want.Wrong != nil {
-				t.Fatal(want.Wrong)
+			if want.Workload.Undecodable != nil {
+				t.Fatal(want.Workload.Undecodable)
 			}
-			if diff := cmp.Diff(want.DaemonSet, got.DaemonSet); diff != "" {
+			if diff := cmp.Diff(want.Object, got.Object); diff != "" {
 				t.Errorf("what is kept (-of one without a spec, +got):\n%s", diff)
 			}
-			if got.UID != "uid-d" || got.DeletionTimestamp == nil || got.Status.DesiredNumberScheduled != 3 || got.ManagedFields != nil || got.Native() {
-				t.Errorf("kept: %+v", got.DaemonSet)
+			if w := got.Workload; w.Key.UID != "uid-d" || !w.Terminating || w.Status.DesiredNumberScheduled != 3 || got.GetManagedFields() != nil || w.Kind != daemon.Everynode {
+				t.Errorf("kept: %+v", w)
 			}
 		})
 	}
@@ -90,8 +92,8 @@ func TestReadSetOfWhatIsWhole(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := seenOf(t, setOf("d", goodSpec, tc.status))
-			if got.Wrong != nil || got.Spec.MinReadySeconds != 7 || got.Generation != 2 || got.Status.DesiredNumberScheduled != tc.wantDesired {
-				t.Errorf("kept %+v, %v", got.DaemonSet, got.Wrong)
+			if w := got.Workload; w.Undecodable != nil || w.MinReady != 7*time.Second || w.Generation != 2 || w.Status.DesiredNumberScheduled != tc.wantDesired {
+				t.Errorf("kept %+v", w)
 			}
 		})
 	}
@@ -118,9 +120,9 @@ func TestReadSetList(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		set := seen.(*Set)
-		if whole := i == 0 || i == len(items)-1; whole != (set.Wrong == nil && set.Spec.MinReadySeconds == 7) {
-			t.Errorf("item %d, %s: %v", i, set.Name, set.Wrong)
+		w := seen.(*Set).Workload
+		if whole := i == 0 || i == len(items)-1; whole != (w.Undecodable == nil && w.MinReady == 7*time.Second) {
+			t.Errorf("item %d, %s: %v", i, w.Name, w.Undecodable)
 		}
 		if again, err := TrimSet(seen); err != nil || again != seen {
 			t.Errorf("trimmed twice: %v, %v", again, err)
@@ -139,11 +141,10 @@ func TestReadSetOfBookmark(t *testing.T) {
 	}
 }
 
-// Native ones are kept in the same form.
-func TestTrimSetOfNative(t *testing.T) {
-	native := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Name: "d", ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "m"}}}}
-	seen, err := TrimSet(native)
-	if err != nil || !seen.(*Set).Native() || seen.(*Set).ManagedFields != nil {
+func TestTrimSetOfApps(t *testing.T) {
+	set := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Name: "d", ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "m"}}}}
+	seen, err := TrimSet(set)
+	if err != nil || seen.(*Set).Workload.Kind != daemon.Apps || seen.(*Set).GetManagedFields() != nil {
 		t.Errorf("%+v, %v", seen, err)
 	}
 	if other, err := TrimSet(&appsv1.Deployment{}); err != nil || !cmp.Equal(other, &appsv1.Deployment{}) {

@@ -90,7 +90,7 @@ func New(deps Deps) *Reconciler {
 }
 
 // Forget forgets what was read of a DaemonSet that is gone.
-func (r *Reconciler) Forget(key model.DaemonKey) { r.owners.forget(key) }
+func (r *Reconciler) Forget(key daemon.WorkloadKey) { r.owners.forget(key) }
 
 // Reconcile plans a cell and acts. An error is an answer of the API server that will be the same
 // for a while; it costs a growing delay.
@@ -143,7 +143,7 @@ func (r *Reconciler) setProblem(cell daemon.CellKey, problem daemon.Problem) {
 // are done the cell is another one, and planned again.
 func (r *Reconciler) doAll(ctx context.Context, key daemon.CellKey, task *task) error {
 	for _, due := range task.Claims {
-		if err := r.claim(ctx, task.Object, due); err != nil {
+		if err := r.claim(ctx, task.Workload, due); err != nil {
 			return err
 		}
 	}
@@ -189,13 +189,13 @@ func (r *Reconciler) deletePlanned(ctx context.Context, cell daemon.CellKey, tas
 			return err
 		}
 	}
-	deleted, err := r.delete(ctx, cell, task.Object, action)
+	deleted, err := r.delete(ctx, cell, task.Workload, action)
 	if deleted {
 		r.state.Update(func(u model.Update) { u.Deleted(cell, action.Pod.UID) })
 	}
 	if deleted && action.Reason == daemon.ReasonFinished {
 		r.state.Update(func(u model.Update) { u.Replaced(cell) })
-		r.tellOfEnd(task.Object, cell.Node, &action.Pod)
+		r.tellOfEnd(task.Workload, cell.Node, &action.Pod)
 	}
 	return err
 }
@@ -211,7 +211,7 @@ func (r *Reconciler) create(ctx context.Context, cell daemon.CellKey, task *task
 	if err == nil || errors.As(err, &held) || answers.NoAnswer(err) {
 		return err
 	}
-	r.tellRefused(task.Object, task.Node.Name, err)
+	r.tellRefused(task.Workload, task.Node.Name, err)
 	return err
 }
 
@@ -229,7 +229,7 @@ func (r *Reconciler) createAs(ctx context.Context, cell daemon.CellKey, task *ta
 		return fmt.Errorf("pod %s/%s: %w", pod.Namespace, task.Former, answers.ErrFormer)
 	}
 	if action.AskOwner {
-		if there, err := r.owners.there(ctx, task.Object); err != nil || !there {
+		if there, err := r.owners.there(ctx, task.Workload); err != nil || !there {
 			return err
 		}
 	}
@@ -248,10 +248,10 @@ func (r *Reconciler) createAs(ctx context.Context, cell daemon.CellKey, task *ta
 	switch {
 	case err == nil:
 		podsCreated.WithLabelValues(placedBy).Inc()
-		r.tellCreated(task.Object, task.Node.Name, pod, &action)
+		r.tellCreated(task.Workload, task.Node.Name, pod, &action)
 		return nil
 	case apierrors.IsAlreadyExists(err):
-		return r.meet(ctx, task.Object, pod)
+		return r.meet(ctx, task.Workload, pod)
 	}
 	err = &answers.PodError{Doing: "creating", Pod: pod.Name, Node: task.Node.Name, Err: err}
 	if about := answers.Of(answers.Create, err).Concerns; about == answers.Daemon || about == answers.Node {
@@ -289,13 +289,13 @@ func (r *Reconciler) make(ctx context.Context, task *task, pod *corev1.Pod) (pla
 
 // meet looks who has the name that a pod of ours needs. Our own pod is no news: the cache does
 // not show it yet. Somebody else's is never touched.
-func (r *Reconciler) meet(ctx context.Context, owner *v1alpha1.DaemonSet, pod *corev1.Pod) error {
+func (r *Reconciler) meet(ctx context.Context, owner *daemon.Workload, pod *corev1.Pod) error {
 	var holder corev1.Pod
 	if err := r.reader.Get(ctx, client.ObjectKeyFromObject(pod), &holder); err != nil {
 		return fmt.Errorf("looking who has the name of pod %s: %w", pod.Name, err)
 	}
 	switch {
-	case metav1.IsControlledBy(&holder, owner):
+	case owner.Controls(&holder):
 		return nil
 	case r.kinds.Owns(&holder) && holder.Spec.NodeName != "": // it runs, of a DaemonSet that had this name: the two must not overlap on a node
 		return fmt.Errorf("pod %s/%s: %w", pod.Namespace, pod.Name, answers.ErrFormer)
@@ -305,8 +305,8 @@ func (r *Reconciler) meet(ctx context.Context, owner *v1alpha1.DaemonSet, pod *c
 
 // delete removes just the pod that the plan means, and says whether it did; one that is gone, or
 // another of the same name, is left alone.
-func (r *Reconciler) delete(ctx context.Context, cell daemon.CellKey, owner *v1alpha1.DaemonSet, action daemon.Action) (deleted bool, err error) {
-	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: owner.Namespace, Name: action.Pod.Name}}
+func (r *Reconciler) delete(ctx context.Context, cell daemon.CellKey, owner *daemon.Workload, action daemon.Action) (deleted bool, err error) {
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: owner.Key.Namespace, Name: action.Pod.Name}}
 	preconditions := client.Preconditions{UID: &action.Pod.UID}
 	if action.IfUnchanged {
 		preconditions.ResourceVersion = &action.Pod.Version

@@ -18,7 +18,6 @@ import (
 	"github.com/everynode/everynode/controller/answers"
 	"github.com/everynode/everynode/controller/fixture"
 	"github.com/everynode/everynode/controller/fixture/statetest"
-	"github.com/everynode/everynode/controller/model"
 	"github.com/everynode/everynode/controller/placement"
 	"github.com/everynode/everynode/internal/daemon"
 )
@@ -191,7 +190,7 @@ func TestActFollowsTheAPIServer(t *testing.T) {
 func TestActTellsOfTrouble(t *testing.T) {
 	s := newStage(t)
 	problem := func() daemon.Problem {
-		_, health := s.state.Health(model.KeyOf(s.set))
+		_, health := s.state.Health(fixture.Key(s.set))
 		return health.Problems["n1"]
 	}
 	s.Refuse = errQuota()
@@ -280,7 +279,7 @@ func TestActBothNamesAreTaken(t *testing.T) {
 		t.Errorf("Reconcile = %s, want %s", got, failed)
 	}
 	wantStrings(t, "events", []string{"d: Warning PodNameTaken"}, s.Drain())
-	if _, health := s.state.Health(model.KeyOf(s.set)); health.Problems["n1"].Reason != answers.ReasonNameTaken || len(s.Deletes) > 0 {
+	if _, health := s.state.Health(fixture.Key(s.set)); health.Problems["n1"].Reason != answers.ReasonNameTaken || len(s.Deletes) > 0 {
 		t.Errorf("problems %+v, deletes %v", health.Problems, s.Deletes)
 	}
 }

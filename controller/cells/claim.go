@@ -10,7 +10,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/controller/answers"
 	"github.com/everynode/everynode/controller/daemonset"
 	"github.com/everynode/everynode/controller/model"
@@ -19,16 +18,16 @@ import (
 
 // claim adopts or releases a pod, if both it and the daemon are unchanged: the daemon is read again, because
 // pods adopted by a daemon that is being deleted would be deleted with it.
-func (r *Reconciler) claim(ctx context.Context, owner *v1alpha1.DaemonSet, due model.Claim) error {
+func (r *Reconciler) claim(ctx context.Context, owner *daemon.Workload, due model.Claim) error {
 	if !due.Adopt && !due.Pod.Bound {
 		return r.deleteUnbound(ctx, owner, due.Pod)
 	}
-	did, why, references := "released", "the selector does not match its labels", any([]map[string]any{{"$patch": "delete", "uid": owner.UID}})
+	did, why, references := "released", "the selector does not match its labels", any([]map[string]any{{"$patch": "delete", "uid": owner.Key.UID}})
 	if due.Adopt {
 		if there, err := daemonset.Exists(ctx, r.reader, owner); err != nil || !there {
 			return err
 		}
-		did, why, references = "adopted", "it has no controller and the selector matches its labels", []metav1.OwnerReference{*metav1.NewControllerRef(owner, owner.GVK())}
+		did, why, references = "adopted", "it has no controller and the selector matches its labels", []metav1.OwnerReference{owner.OwnerReference()}
 	}
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": due.Pod.UID, "ownerReferences": references}})
 	if err != nil {
@@ -52,7 +51,7 @@ func (r *Reconciler) claim(ctx context.Context, owner *v1alpha1.DaemonSet, due m
 
 // deleteUnbound deletes a pod that has to be released and waits for its node: our scheduler serves no pod
 // without a DaemonSet, so it would wait indefinitely. A pod that was bound or relabelled in the meantime stays.
-func (r *Reconciler) deleteUnbound(ctx context.Context, owner *v1alpha1.DaemonSet, pod *model.Pod) error {
+func (r *Reconciler) deleteUnbound(ctx context.Context, owner *daemon.Workload, pod *model.Pod) error {
 	_, err := r.delete(ctx, pod.Cell(), owner, daemon.Action{
 		Op: daemon.Delete, Pod: pod.Pod, IfUnchanged: true,
 		Message: "the selector does not match its labels, and without its DaemonSet it would not be scheduled",

@@ -12,7 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/everynode/everynode/api/v1alpha1"
-	"github.com/everynode/everynode/controller/model"
+	"github.com/everynode/everynode/controller/fixture"
 )
 
 func TestActClaims(t *testing.T) {
@@ -98,7 +98,7 @@ func TestActClaimIsRefused(t *testing.T) {
 			if test.want == failed {
 				want = eventFailedClaim
 			}
-			if _, health := s.state.Health(model.KeyOf(s.set)); health.Problems["n1"].Reason != want {
+			if _, health := s.state.Health(fixture.Key(s.set)); health.Problems["n1"].Reason != want {
 				t.Errorf("problem %+v, want the reason %q", health.Problems["n1"], want)
 			}
 		})

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/everynode/everynode/controller/model"
+	"github.com/everynode/everynode/controller/fixture"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -40,7 +40,7 @@ func TestLostAnswerToADeleteCounts(t *testing.T) {
 				t.Fatalf("S4: the pod on n2 is deleted while it is not known whether n1 has one")
 			}
 			_, _ = s.reconciler.Reconcile(t.Context(), stageKey) // reads
-			_, health := s.state.Health(model.KeyOf(s.set))
+			_, health := s.state.Health(fixture.Key(s.set))
 			if pods := s.state.Task(stageKey).Doubts; len(pods) > 0 || health.Desired != 2 {
 				t.Fatalf("%d pods are in doubt still", len(pods))
 			}

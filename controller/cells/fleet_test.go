@@ -12,7 +12,7 @@ import (
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/controller/answers"
-	"github.com/everynode/everynode/controller/model"
+	"github.com/everynode/everynode/controller/fixture"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -52,7 +52,7 @@ func (f *fleet) pass(t *testing.T) (answers map[string]int) {
 	t.Helper()
 	answers = map[string]int{}
 	for _, node := range f.nodes {
-		answers[outcome(f.reconciler.Reconcile(t.Context(), model.KeyOf(f.set).On(node)))]++
+		answers[outcome(f.reconciler.Reconcile(t.Context(), fixture.Key(f.set).On(node)))]++
 	}
 	return answers
 }
@@ -197,7 +197,7 @@ func (f *fleet) wantOneEach(t *testing.T, made, noLongerSelected int) {
 			t.Errorf("pod %s is one of %d on %q", pod.Name, on[node], node)
 		}
 	}
-	_, health := f.state.Health(model.KeyOf(f.set))
+	_, health := f.state.Health(fixture.Key(f.set))
 	counters := health.Counters
 	if len(on) != counters.Desired || counters.Current != counters.Desired || counters.Misscheduled > 0 {
 		t.Errorf("pods on %d nodes, counters %+v; want one on each", len(on), counters)
@@ -216,12 +216,12 @@ func TestFleetUnderAQuota(t *testing.T) {
 		if i == 10 {
 			f.Refuse = errQuota()
 		}
-		if outcome(f.reconciler.Reconcile(t.Context(), model.KeyOf(f.set).On(node))) == failed {
+		if outcome(f.reconciler.Reconcile(t.Context(), fixture.Key(f.set).On(node))) == failed {
 			refused++
 		}
 	}
 	f.inform(t)
-	_, health := f.state.Health(model.KeyOf(f.set))
+	_, health := f.state.Health(fixture.Key(f.set))
 	want := daemon.Counters{Desired: 100, Current: 10, Updated: 10, Pending: 10}
 	if health.Counters != want || refused != 1 || len(f.Requests) != 11 || len(health.Problems) != 90 {
 		t.Errorf("counters %+v, %d refused, %d requests, %d problems; want %+v, 1, 11 and 90", health.Counters, refused, len(f.Requests), len(health.Problems), want)

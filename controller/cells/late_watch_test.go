@@ -13,7 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/everynode/everynode/api/v1alpha1"
-	"github.com/everynode/everynode/controller/model"
+	"github.com/everynode/everynode/controller/fixture"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -125,7 +125,7 @@ func TestFormerPodIsNamed(t *testing.T) {
 	if got := outcome(s.reconciler.Reconcile(t.Context(), stageKey)); got != failed {
 		t.Fatalf("Reconcile = %s", got)
 	}
-	_, health := s.state.Health(model.KeyOf(s.set))
+	_, health := s.state.Health(fixture.Key(s.set))
 	if message := health.Problems["n1"].Message; !strings.Contains(message, "ns/d-x7k2p") {
 		t.Errorf("the problem is %q, which does not name the pod", message)
 	}
@@ -138,7 +138,7 @@ func TestOthersWebhookDownIsTold(t *testing.T) {
 	for range 20 {
 		_, _ = s.reconciler.Reconcile(t.Context(), stageKey)
 	}
-	_, health := s.state.Health(model.KeyOf(s.set))
+	_, health := s.state.Health(fixture.Key(s.set))
 	for _, condition := range health.Conditions() {
 		if condition.Type == v1alpha1.ConditionDegraded && condition.Status == metav1.ConditionFalse {
 			t.Error("nothing is said to keep pods from being made")
@@ -156,7 +156,7 @@ func TestRefusedDeleteIsCalledThat(t *testing.T) {
 	s.state.ForgetNode("n1")
 	s.OnDelete = apierrors.NewForbidden(podsResource, "p", fmt.Errorf("a policy says no"))
 	_, _ = s.reconciler.Reconcile(t.Context(), stageKey)
-	_, health := s.state.Health(model.KeyOf(s.set))
+	_, health := s.state.Health(fixture.Key(s.set))
 	for _, condition := range health.Conditions() {
 		if condition.Type == v1alpha1.ConditionDegraded {
 			if condition.Reason != eventFailedDelete {

@@ -7,10 +7,10 @@ import (
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/controller/daemonset"
 	"github.com/everynode/everynode/controller/model"
 	"github.com/everynode/everynode/controller/state"
+	"github.com/everynode/everynode/internal/daemon"
 )
 
 // readOwnerEvery is how long an answer about a DaemonSet is valid: a node pool that is drained costs one
@@ -24,7 +24,7 @@ type owners struct {
 	reader client.Reader // of the API server, not of the cache
 
 	mu    sync.Mutex
-	known map[model.DaemonKey]*owner
+	known map[daemon.WorkloadKey]*owner
 }
 
 // owner is the result for one DaemonSet. It is locked during a read, so that concurrent callers get the same
@@ -36,20 +36,20 @@ type owner struct {
 }
 
 func newOwners(of *state.State, reader client.Reader) *owners {
-	return &owners{state: of, reader: reader, known: map[model.DaemonKey]*owner{}}
+	return &owners{state: of, reader: reader, known: map[daemon.WorkloadKey]*owner{}}
 }
 
 // there reports whether a DaemonSet exists and is not being deleted. For any other, nothing is planned any
 // more.
-func (o *owners) there(ctx context.Context, set *v1alpha1.DaemonSet) (bool, error) {
-	key := model.KeyOf(set)
+func (o *owners) there(ctx context.Context, owner *daemon.Workload) (bool, error) {
+	key := owner.Key
 	of := o.of(key)
 	of.mu.Lock()
 	defer of.mu.Unlock()
 	if of.there && o.state.Now().Sub(of.at) < readOwnerEvery {
 		return true, nil
 	}
-	there, err := daemonset.Exists(ctx, o.reader, set)
+	there, err := daemonset.Exists(ctx, o.reader, owner)
 	if err != nil {
 		return false, err
 	}
@@ -61,7 +61,7 @@ func (o *owners) there(ctx context.Context, set *v1alpha1.DaemonSet) (bool, erro
 	return there, nil
 }
 
-func (o *owners) of(key model.DaemonKey) *owner {
+func (o *owners) of(key daemon.WorkloadKey) *owner {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	of, known := o.known[key]
@@ -72,7 +72,7 @@ func (o *owners) of(key model.DaemonKey) *owner {
 	return of
 }
 
-func (o *owners) forget(key model.DaemonKey) {
+func (o *owners) forget(key daemon.WorkloadKey) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	delete(o.known, key)

@@ -10,7 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/everynode/everynode/controller/model"
+	"github.com/everynode/everynode/controller/fixture"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -46,7 +46,7 @@ func newVanishingStage(t *testing.T, nodes int) *vanishingStage {
 	for n := range nodes {
 		node := makeNode(fmt.Sprintf("node-%d", n))
 		s.state.SeeNode(node)
-		s.cells = append(s.cells, model.KeyOf(s.set).On(node.Name))
+		s.cells = append(s.cells, fixture.Key(s.set).On(node.Name))
 	}
 	return s
 }

@@ -9,7 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/everynode/everynode/controller/model"
+	"github.com/everynode/everynode/controller/fixture"
 )
 
 const dryRunOfEmitted = "emitted, dry run"
@@ -17,7 +17,7 @@ const dryRunOfEmitted = "emitted, dry run"
 func blueOnly(pod *corev1.Pod) { pod.Spec.NodeSelector = map[string]string{"color": "blue"} }
 
 func (f *fleet) blockedNodes() int {
-	_, health := f.state.Health(model.KeyOf(f.set))
+	_, health := f.state.Health(fixture.Key(f.set))
 	blocked := 0
 	for _, group := range health.Excluded {
 		blocked += group.Total

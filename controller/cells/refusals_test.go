@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/everynode/everynode/controller/answers"
-	"github.com/everynode/everynode/controller/model"
+	"github.com/everynode/everynode/controller/fixture"
 	"github.com/everynode/everynode/controller/pace"
 	"github.com/everynode/everynode/internal/daemon"
 )
@@ -27,7 +27,7 @@ func asksOneAtATime(t *testing.T, refuse error, reason string) {
 	for n := 1; n < nodes; n++ {
 		node := makeNode(fmt.Sprintf("more-%d", n))
 		s.state.SeeNode(node)
-		cells = append(cells, model.KeyOf(s.set).On(node.Name))
+		cells = append(cells, fixture.Key(s.set).On(node.Name))
 	}
 	s.Refuse = refuse
 	due := map[daemon.CellKey]time.Time{}
@@ -47,7 +47,7 @@ func asksOneAtATime(t *testing.T, refuse error, reason string) {
 	if got := len(s.Requests); got < 10 || got > 14 {
 		t.Errorf("%d requests in an hour, want the 10 to 14 of one back-off", got)
 	}
-	_, health := s.state.Health(model.KeyOf(s.set))
+	_, health := s.state.Health(fixture.Key(s.set))
 	problems := map[string]int{}
 	for _, problem := range health.Problems {
 		problems[problem.Reason]++

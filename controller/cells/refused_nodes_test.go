@@ -8,7 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/everynode/everynode/controller/model"
+	"github.com/everynode/everynode/controller/fixture"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -26,7 +26,7 @@ func TestRefusedNodesDelayNoOther(t *testing.T) {
 			for n := range bad {
 				node := makeNode(fmt.Sprintf("bad-%d", n))
 				s.state.SeeNode(node)
-				cells = append(cells, model.KeyOf(s.set).On(node.Name))
+				cells = append(cells, fixture.Key(s.set).On(node.Name))
 			}
 			s.RefusePod = func(pod *corev1.Pod) error {
 				if node, _ := daemon.Target(pod); node != "n1" {

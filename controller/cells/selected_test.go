@@ -19,7 +19,7 @@ func TestSelectorsOfLabelsThatAreOurs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newStage(t, test.Change...)
 			s.reconciler.kinds = model.Kinds{Everynode: true, Apps: true}
-			if s.set.Native() && test.Recorded { // its template is settled by its record, see package history
+			if fixture.Native(s.set) && test.Recorded { // its template is settled by its record, see package history
 				return
 			}
 			for range 720 {
@@ -30,7 +30,7 @@ func TestSelectorsOfLabelsThatAreOurs(t *testing.T) {
 			if (len(pods) == 1) != test.Match || !test.Match && len(pods)+len(s.Requests) > 0 {
 				t.Errorf("%d pods after %d requests; want one: %v", len(pods), len(s.Requests), test.Match)
 			}
-			_, health := s.state.Health(model.KeyOf(s.set))
+			_, health := s.state.Health(fixture.Key(s.set))
 			if got := health.Problems["n1"]; (got.Reason == answers.ReasonUnselected) == test.Match {
 				t.Errorf("the problem is %+v", got)
 			}
@@ -56,7 +56,7 @@ func TestAdmissionChangesLabels(t *testing.T) {
 	if made, deleted := len(s.Requests), len(s.Deletes); made < 9 || made > 14 || deleted != made {
 		t.Errorf("%d pods were made and %d deleted in an hour, want the 9 to 14 of one back-off", made, deleted)
 	}
-	if _, health := s.state.Health(model.KeyOf(s.set)); health.Problems["n1"].Reason != answers.ReasonUnselected {
+	if _, health := s.state.Health(fixture.Key(s.set)); health.Problems["n1"].Reason != answers.ReasonUnselected {
 		t.Errorf("the problem is %+v", health.Problems["n1"])
 	}
 	s.Relabel = nil

@@ -6,7 +6,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/controller/answers"
 	"github.com/everynode/everynode/controller/model"
 	"github.com/everynode/everynode/controller/notify"
@@ -16,22 +15,22 @@ import (
 // Events about pods. Every entry has two texts: for one pod, and for many that have something in common.
 
 // tellCreated reports a created pod. A node without a pod needs no explanation.
-func (r *Reconciler) tellCreated(owner *v1alpha1.DaemonSet, node string, pod *corev1.Pod, action *daemon.Action) {
+func (r *Reconciler) tellCreated(owner *daemon.Workload, node string, pod *corev1.Pod, action *daemon.Action) {
 	told := notify.Entry{Related: notify.Reference(pod), One: fmt.Sprintf("Created pod %s for node %s", pod.Name, node), Many: "Created %s"}
 	if action.Reason != daemon.ReasonMissing {
 		told.One += ": " + action.Message
 		told.Why = action.Why
 	}
-	r.events.Note(owner, corev1.EventTypeNormal, eventCreated, actionCreate, told)
+	r.events.Note(owner.Metadata(), corev1.EventTypeNormal, eventCreated, actionCreate, told)
 }
 
 // tellRefused reports a pod that was not created. A namespace that is being deleted accepts no events: then the
 // event regards the namespace, and is stored in another one.
-func (r *Reconciler) tellRefused(owner *v1alpha1.DaemonSet, node string, err error) {
+func (r *Reconciler) tellRefused(owner *daemon.Workload, node string, err error) {
 	problem := answers.Problem(err)
 	told := notify.Entry{One: fmt.Sprintf("The pod for node %s was not created: %s", node, problem.Message)}
 	if refused := new(answers.PodError); errors.As(err, &refused) {
-		told.Related = notify.PodReference(owner.Namespace, refused.Pod, "")
+		told.Related = notify.PodReference(owner.Key.Namespace, refused.Pod, "")
 		told.Many, told.Why, told.Cause = "%s were not created", problem.Message, problem.Cause
 	}
 	if regarding, related := notify.Regarding(owner, err); related != nil {
@@ -39,50 +38,50 @@ func (r *Reconciler) tellRefused(owner *v1alpha1.DaemonSet, node string, err err
 		r.events.Note(regarding, corev1.EventTypeWarning, problem.Reason, actionCreate, told)
 		return
 	}
-	r.events.Note(owner, corev1.EventTypeWarning, problem.Reason, actionCreate, told)
+	r.events.Note(owner.Metadata(), corev1.EventTypeWarning, problem.Reason, actionCreate, told)
 }
 
-func (r *Reconciler) tellDeleted(owner *v1alpha1.DaemonSet, action *daemon.Action) {
-	r.events.Note(owner, corev1.EventTypeNormal, eventDeleted, actionDelete, notify.Entry{
-		Related: notify.PodReference(owner.Namespace, action.Pod.Name, action.Pod.UID),
+func (r *Reconciler) tellDeleted(owner *daemon.Workload, action *daemon.Action) {
+	r.events.Note(owner.Metadata(), corev1.EventTypeNormal, eventDeleted, actionDelete, notify.Entry{
+		Related: notify.PodReference(owner.Key.Namespace, action.Pod.Name, action.Pod.UID),
 		One:     fmt.Sprintf("Deleted pod %s: %s", action.Pod.Name, action.Message),
 		Many:    "Deleted %s", Why: action.Why,
 	})
 }
 
-func (r *Reconciler) tellNotDeleted(owner *v1alpha1.DaemonSet, action *daemon.Action, err error) {
+func (r *Reconciler) tellNotDeleted(owner *daemon.Workload, action *daemon.Action, err error) {
 	cause := answers.Told(err)
-	r.events.Note(owner, corev1.EventTypeWarning, eventFailedDelete, actionDelete, notify.Entry{
-		Related: notify.PodReference(owner.Namespace, action.Pod.Name, action.Pod.UID),
+	r.events.Note(owner.Metadata(), corev1.EventTypeWarning, eventFailedDelete, actionDelete, notify.Entry{
+		Related: notify.PodReference(owner.Key.Namespace, action.Pod.Name, action.Pod.UID),
 		One:     fmt.Sprintf("Pod %s was not deleted: %s. It has to go: %s", action.Pod.Name, cause, action.Message),
 		Many:    "%s were not deleted", Why: cause,
 	})
 }
 
 // tellOfEnd reports a finished pod, with apps/v1's names of such events.
-func (r *Reconciler) tellOfEnd(owner *v1alpha1.DaemonSet, node string, pod *daemon.Pod) {
+func (r *Reconciler) tellOfEnd(owner *daemon.Workload, node string, pod *daemon.Pod) {
 	eventType, reason, how := corev1.EventTypeNormal, eventPodSucceeded, "succeeded"
 	if pod.Failed {
 		eventType, reason, how = corev1.EventTypeWarning, eventPodFailed, "failed"
 	}
-	r.events.Note(owner, eventType, reason, actionDelete, notify.Entry{
-		Related: notify.PodReference(owner.Namespace, pod.Name, pod.UID),
+	r.events.Note(owner.Metadata(), eventType, reason, actionDelete, notify.Entry{
+		Related: notify.PodReference(owner.Key.Namespace, pod.Name, pod.UID),
 		One:     fmt.Sprintf("Pod %s on node %s has %s; it is replaced", pod.Name, node, how),
 		Many:    "%s have " + how + "; they are replaced",
 	})
 }
 
-func (r *Reconciler) tellClaimed(owner *v1alpha1.DaemonSet, pod *model.Pod, did, why string) {
-	r.events.Note(owner, corev1.EventTypeNormal, eventClaimed, actionClaim, notify.Entry{
+func (r *Reconciler) tellClaimed(owner *daemon.Workload, pod *model.Pod, did, why string) {
+	r.events.Note(owner.Metadata(), corev1.EventTypeNormal, eventClaimed, actionClaim, notify.Entry{
 		Related: notify.PodReference(pod.GetNamespace(), pod.Name, pod.UID),
 		One:     fmt.Sprintf("Pod %s is %s: %s", pod.Name, did, why),
 		Many:    "%s are " + did, Why: why,
 	})
 }
 
-func (r *Reconciler) tellNotClaimed(owner *v1alpha1.DaemonSet, pod *model.Pod, did, why string, err error) {
+func (r *Reconciler) tellNotClaimed(owner *daemon.Workload, pod *model.Pod, did, why string, err error) {
 	cause := answers.Told(err)
-	r.events.Note(owner, corev1.EventTypeWarning, eventFailedClaim, actionClaim, notify.Entry{
+	r.events.Note(owner.Metadata(), corev1.EventTypeWarning, eventFailedClaim, actionClaim, notify.Entry{
 		Related: notify.PodReference(pod.GetNamespace(), pod.Name, pod.UID),
 		One:     fmt.Sprintf("Pod %s was not %s: %s. It has to be, for %s", pod.Name, did, cause, why),
 		Many:    "%s were not " + did, Why: cause,

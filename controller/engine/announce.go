@@ -16,15 +16,15 @@ const actionPlace = "PlacePods"
 // effective. When it began, waiting cells are planned again.
 func announce(of *state.State, recorder events.EventRecorder) func(effective bool, cause string) {
 	return func(effective bool, cause string) {
-		for _, object := range active(of) {
+		for _, workload := range active(of) {
 			if effective {
-				recorder.Eventf(object, nil, corev1.EventTypeNormal, placement.ReasonEffective, actionPlace,
+				recorder.Eventf(workload.Metadata(), nil, corev1.EventTypeNormal, placement.ReasonEffective, actionPlace,
 					"Admission pins pods to their nodes again")
 			} else {
-				recorder.Eventf(object, nil, corev1.EventTypeWarning, placement.ReasonNotEffective, actionPlace,
+				recorder.Eventf(workload.Metadata(), nil, corev1.EventTypeWarning, placement.ReasonNotEffective, actionPlace,
 					"Placement admission is not effective: %s", cause)
 			}
-			of.Update(func(u model.Update) { u.Report(model.KeyOf(object)) })
+			of.Update(func(u model.Update) { u.Report(workload.Key) })
 		}
 		if effective {
 			of.Update(model.Update.Replan)

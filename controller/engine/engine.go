@@ -44,8 +44,8 @@ type Deps struct {
 type Queues struct {
 	Cell func(cell daemon.CellKey, priority int32)
 	// Status has a daemon worked on after a time: each of a pod's events asks for the status, which is seldom written.
-	Status  func(key model.DaemonKey, after time.Duration)
-	History func(model.DaemonKey)
+	Status  func(key daemon.WorkloadKey, after time.Duration)
+	History func(daemon.WorkloadKey)
 }
 
 // Engine is the controller without a cluster and without a goroutine: functions for what informers see, for what
@@ -68,7 +68,7 @@ func New(deps Deps) *Engine {
 	e := &Engine{log: deps.Log}
 	e.state = state.New(deps.Kinds, deps.Nonce, deps.Clock.Now, state.Queues{
 		Cell:    deps.Queues.Cell,
-		Status:  func(key model.DaemonKey) { deps.Queues.Status(key, e.status.Wait(key)) },
+		Status:  func(key daemon.WorkloadKey) { deps.Queues.Status(key, e.status.Wait(key)) },
 		History: deps.Queues.History,
 	})
 	sampler := newSampler(e.state)
@@ -100,12 +100,12 @@ func (e *Engine) ReconcileCell(ctx context.Context, key daemon.CellKey) (reconci
 }
 
 // ReconcileStatus writes a daemon's status.
-func (e *Engine) ReconcileStatus(ctx context.Context, key model.DaemonKey) (reconcile.Result, error) {
+func (e *Engine) ReconcileStatus(ctx context.Context, key daemon.WorkloadKey) (reconcile.Result, error) {
 	return e.status.Reconcile(ctx, key)
 }
 
 // ReconcileHistory keeps a daemon's ControllerRevisions.
-func (e *Engine) ReconcileHistory(ctx context.Context, key model.DaemonKey) (reconcile.Result, error) {
+func (e *Engine) ReconcileHistory(ctx context.Context, key daemon.WorkloadKey) (reconcile.Result, error) {
 	return e.history.Reconcile(ctx, key)
 }
 

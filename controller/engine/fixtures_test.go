@@ -12,8 +12,8 @@ import (
 	"github.com/everynode/everynode/controller/cells"
 	"github.com/everynode/everynode/controller/fixture"
 	"github.com/everynode/everynode/controller/fixture/statetest"
-	"github.com/everynode/everynode/controller/model"
 	"github.com/everynode/everynode/controller/placement"
+	"github.com/everynode/everynode/internal/daemon"
 )
 
 // What tests of this package share with those of others.
@@ -75,11 +75,11 @@ func newStage(t *testing.T) *stage {
 		Kinds: statetest.Everynode, Clock: s.clock, Client: s.server, Reader: s.server, Recorder: &recorder{},
 		Queues: Queues{
 			Cell: s.queues.Cell,
-			Status: func(key model.DaemonKey, after time.Duration) {
+			Status: func(key daemon.WorkloadKey, after time.Duration) {
 				s.queues.Status(key.UID)
 				s.after = append(s.after, after)
 			},
-			History: func(key model.DaemonKey) { s.queues.History(key.UID) },
+			History: func(key daemon.WorkloadKey) { s.queues.History(key.UID) },
 		},
 		Placement: placement.Auto, Workers: 4,
 	})
@@ -93,7 +93,7 @@ func newStage(t *testing.T) *stage {
 // act works on the cell of daemon d on n1.
 func (s *stage) act(t *testing.T) string {
 	t.Helper()
-	return fixture.Outcome(s.engine.ReconcileCell(t.Context(), model.KeyOf(s.set).On("n1")))
+	return fixture.Outcome(s.engine.ReconcileCell(t.Context(), fixture.Key(s.set).On("n1")))
 }
 
 // observing is an engine that only observes.
@@ -104,7 +104,7 @@ func observing(of *statetest.State) *Engine {
 func ofReplicaSet(pod *corev1.Pod) { pod.OwnerReferences[0].Kind = "ReplicaSet" }
 
 func claimsOf(of *statetest.State, set *v1alpha1.DaemonSet, node string) (due []string) {
-	for _, claim := range of.Task(model.KeyOf(set).On(node)).Claims {
+	for _, claim := range of.Task(fixture.Key(set).On(node)).Claims {
 		verb := "release"
 		if claim.Adopt {
 			verb = "adopt"
@@ -115,4 +115,6 @@ func claimsOf(of *statetest.State, set *v1alpha1.DaemonSet, node string) (due []
 }
 
 // seenAs is a daemon as the cache has it.
-func seenAs(set *v1alpha1.DaemonSet) *caches.Set { return &caches.Set{DaemonSet: set} }
+func seenAs(set *v1alpha1.DaemonSet) *caches.Set {
+	return &caches.Set{Object: set, Workload: fixture.Workload(set)}
+}

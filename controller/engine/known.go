@@ -6,19 +6,19 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/controller/model"
 	"github.com/everynode/everynode/controller/placement"
 	"github.com/everynode/everynode/controller/state"
+	"github.com/everynode/everynode/internal/daemon"
 )
 
 // active returns all daemons that are kept up, sorted by namespace and name.
-func active(of *state.State) (objects []*v1alpha1.DaemonSet) {
-	of.Run(model.Active(&objects))
-	slices.SortFunc(objects, func(a, b *v1alpha1.DaemonSet) int {
-		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name), cmp.Compare(a.UID, b.UID))
+func active(of *state.State) (workloads []*daemon.Workload) {
+	of.Run(model.Active(&workloads))
+	slices.SortFunc(workloads, func(a, b *daemon.Workload) int {
+		return cmp.Or(cmp.Compare(a.Key.Namespace, b.Key.Namespace), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Key.UID, b.Key.UID))
 	})
-	return objects
+	return workloads
 }
 
 // newSampler returns a sampler of the pods that are emitted for daemons that are kept up.

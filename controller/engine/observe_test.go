@@ -95,22 +95,22 @@ func TestHandlersTellUpdatesFromReplacements(t *testing.T) {
 	first, second := statetest.Everynode.ObservePod(makePod(set, node, podUID("1"))), statetest.Everynode.ObservePod(makePod(set, node, podUID("2")))
 	pods.Added(first)
 	pods.Updated(first, second)
-	cluster.WantSteps(t, model.KeyOf(set).On("n1")) // one pod, no excess
+	cluster.WantSteps(t, fixture.Key(set).On("n1")) // one pod, no excess
 	pods.Deleted(second)
-	cluster.WantSteps(t, model.KeyOf(set).On("n1"), createStep)
+	cluster.WantSteps(t, fixture.Key(set).On("n1"), createStep)
 
 	again := makeDaemon("d")
 	again.UID = "uid-d-again"
 	o.DaemonSets().Updated(seenAs(set), seenAs(again))
 	cluster.SeeRevision(fixture.Record(again))
-	cluster.WantSteps(t, model.KeyOf(set).On("n1"))
-	cluster.WantSteps(t, model.KeyOf(again).On("n1"), createStep)
+	cluster.WantSteps(t, fixture.Key(set).On("n1"))
+	cluster.WantSteps(t, fixture.Key(again).On("n1"), createStep)
 }
 
 // While a daemon's status may not be written, asking for it costs no pass of the queue.
 func TestStatusWaitsInItsQueue(t *testing.T) {
 	s := newStage(t)
-	key := model.KeyOf(s.set)
+	key := fixture.Key(s.set)
 	if _, err := s.engine.ReconcileStatus(t.Context(), key); err != nil || s.Statuses != 1 {
 		t.Fatalf("%d writes, %v; want one", s.Statuses, err)
 	}

@@ -26,21 +26,21 @@ type Observer[T any] struct {
 // DaemonSets observes DaemonSets of either kind.
 func (e *Engine) DaemonSets() Observer[*caches.Set] {
 	seen := func(set *caches.Set) {
-		work := &model.SeeDaemon{Object: set.DaemonSet, Wrong: set.Wrong}
+		work := &model.SeeDaemon{Workload: set.Workload}
 		e.state.Run(work)
 		if work.News != nil {
-			e.log.Info("a DaemonSet cannot be served", "namespace", set.Namespace, "name", set.Name, "kind", set.GVK(), "reason", work.News.Error())
+			e.log.Info("a DaemonSet cannot be served", "namespace", set.GetNamespace(), "name", set.GetName(), "kind", set.Workload.Kind.GroupVersionKind(), "reason", work.News.Error())
 		}
 	}
 	gone := func(set *caches.Set) {
-		key := model.KeyOf(set.DaemonSet)
+		key := set.Workload.Key
 		e.state.Update(func(u model.Update) { u.ForgetDaemon(key) })
 		e.cells.Forget(key)
 	}
 	return Observer[*caches.Set]{
 		Added: seen,
 		Updated: func(former, set *caches.Set) {
-			if former.UID != set.UID {
+			if former.GetUID() != set.GetUID() {
 				gone(former)
 			}
 			seen(set)

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/everynode/everynode/controller/answers"
+	"github.com/everynode/everynode/controller/fixture"
 	"github.com/everynode/everynode/controller/model"
 )
 
@@ -132,12 +133,12 @@ func TestRefusalsAreForgotten(t *testing.T) {
 			s.Refuse, s.WhileRefusing = errQuota(), func() { end(s) }
 			s.act(t)
 			s.act(t) // an error brings it back
-			_, health := s.state.Health(model.KeyOf(s.set))
+			_, health := s.state.Health(fixture.Key(s.set))
 			if _, there := health.Problems["n1"]; there {
 				t.Error("the problem of its cell is remembered")
 			}
 			s.state.Update(func(u model.Update) {
-				if wait, because := u.MayAsk(model.KeyOf(s.set).On("n2")); because != nil {
+				if wait, because := u.MayAsk(fixture.Key(s.set).On("n2")); because != nil {
 					t.Errorf("another cell is held back for %s because of %v", wait, because)
 				}
 			})

@@ -9,7 +9,7 @@ import (
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/controller/fixture"
 	"github.com/everynode/everynode/controller/fixture/statetest"
-	"github.com/everynode/everynode/controller/model"
+	"github.com/everynode/everynode/internal/daemon"
 )
 
 func selecting(set *v1alpha1.DaemonSet) {
@@ -73,7 +73,7 @@ func TestRevisionsWake(t *testing.T) {
 	}
 	handler.Deleted(free)
 	handler.Deleted(early)
-	for _, key := range []model.DaemonKey{{Namespace: "ns", UID: "uid-d"}, {Namespace: "ns", UID: "uid-e"}, {Namespace: "elsewhere", UID: "uid-elsewhere"}, {Namespace: "ns", UID: "uid-leaving"}} {
+	for _, key := range []daemon.WorkloadKey{{Namespace: "ns", UID: "uid-d"}, {Namespace: "ns", UID: "uid-e"}, {Namespace: "elsewhere", UID: "uid-elsewhere"}, {Namespace: "ns", UID: "uid-leaving"}} {
 		cluster.ForgetDaemon(key)
 	}
 	if size := cluster.Size(); size > 0 {

@@ -7,8 +7,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/controller/fixture"
 	"github.com/everynode/everynode/controller/fixture/statetest"
-	"github.com/everynode/everynode/controller/model"
 	"github.com/everynode/everynode/controller/placement"
 	"github.com/everynode/everynode/internal/daemon"
 )
@@ -76,7 +76,7 @@ func TestSampleOfWhoHadAnAnswerComesFirst(t *testing.T) {
 	s.Answered(s.Samples(3)[2])
 	wantStrings(t, "samples", []string{"ns/c", "ns/d"}, sampled(s.Samples(2)))
 	wantStrings(t, "samples", []string{"ns/c", "ns/a"}, sampled(s.Samples(2)))
-	cluster.ForgetDaemon(model.KeyOf(makeDaemon("c")))
+	cluster.ForgetDaemon(fixture.Key(makeDaemon("c")))
 	wantStrings(t, "samples without it", []string{"ns/b", "ns/d"}, sampled(s.Samples(2)))
 }
 

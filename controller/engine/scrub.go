@@ -11,6 +11,7 @@ import (
 
 	"github.com/everynode/everynode/controller/model"
 	"github.com/everynode/everynode/controller/state"
+	"github.com/everynode/everynode/internal/daemon"
 )
 
 // ScrubInterval is the time between two steps of the scrub. scrubPatience is how long a change in the cache may
@@ -31,7 +32,7 @@ type PodStore interface {
 type scrubber struct {
 	state *state.State
 	pods  PodStore
-	round []model.DaemonKey // still to be checked
+	round []daemon.WorkloadKey // still to be checked
 
 	// suspects are pods on which the model and the cache disagree, and since when. A pod that changed is
 	// another suspect, because the event of a frequently changing one may be in flight at every check.
@@ -41,9 +42,9 @@ type scrubber struct {
 // step checks the pods, or the next daemon.
 func (s *scrubber) step(ctx context.Context) {
 	if len(s.round) == 0 {
-		s.tell(ctx, model.DaemonKey{}, s.compare())
-		for _, object := range active(s.state) {
-			s.round = append(s.round, model.KeyOf(object))
+		s.tell(ctx, daemon.WorkloadKey{}, s.compare())
+		for _, workload := range active(s.state) {
+			s.round = append(s.round, workload.Key)
 		}
 		return
 	}
@@ -51,7 +52,7 @@ func (s *scrubber) step(ctx context.Context) {
 	s.round = s.round[1:]
 }
 
-func (s *scrubber) tell(ctx context.Context, key model.DaemonKey, wrong []string) {
+func (s *scrubber) tell(ctx context.Context, key daemon.WorkloadKey, wrong []string) {
 	if len(wrong) == 0 {
 		return
 	}
@@ -110,7 +111,7 @@ func (s *scrubber) knows(pod *model.Pod) (knows bool) {
 	return knows
 }
 
-func (s *scrubber) audit(key model.DaemonKey) (wrong []string) {
+func (s *scrubber) audit(key daemon.WorkloadKey) (wrong []string) {
 	s.state.Update(func(u model.Update) { u.Audit(key, &wrong) })
 	return wrong
 }

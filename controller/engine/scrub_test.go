@@ -31,7 +31,7 @@ func scrubbed(t *testing.T) (*scrubber, *statetest.State, *fixture.Queues, *cloc
 	return &scrubber{state: cluster.State, pods: store}, cluster, q, c, store, pod
 }
 
-var scrubbedKey = model.DaemonKey{Namespace: "ns", UID: "uid-d"}
+var scrubbedKey = daemon.WorkloadKey{Namespace: "ns", UID: "uid-d"}
 
 func TestScrubFindsNothing(t *testing.T) {
 	s, _, q, _, _, _ := scrubbed(t)

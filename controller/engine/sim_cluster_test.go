@@ -192,7 +192,7 @@ func (s *sim) checkEligible(pod *corev1.Pod) {
 		node, there = s.seen["Node"]["/"+target].(*corev1.Node)
 	}
 	set, known := s.seen["DaemonSet.everynode.dev"][pod.Namespace+"/"+pod.OwnerReferences[0].Name].(*caches.Set)
-	if !there || !known || !daemon.NewRules(&set.Spec.Template).Evaluate(node).ShouldRun || s.closed(node.Name) {
+	if !there || !known || !daemon.NewRules(set.Workload.Template).Evaluate(node).ShouldRun || s.closed(node.Name) {
 		s.logHistory()
 		s.t.Fatalf("S3: pod %s is asked for on node %q", pod.Name, target)
 	}

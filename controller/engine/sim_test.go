@@ -54,8 +54,8 @@ type sim struct {
 	told    map[string]*corev1.Pod // pods as they were delivered last
 
 	cells    *workQueue[daemon.CellKey]
-	statuses *workQueue[model.DaemonKey]
-	records  *workQueue[model.DaemonKey]
+	statuses *workQueue[daemon.WorkloadKey]
+	records  *workQueue[daemon.WorkloadKey]
 	pages    *workQueue[notify.PageKey]
 
 	ticks   time.Time          // of the last probe and step of the scrub
@@ -134,7 +134,7 @@ func newSim(t testing.TB, seed uint64, mode placement.Mode) *sim {
 	s := &sim{
 		t: t, ctx: log.IntoContext(t.Context(), logr.Discard()), random: rand.New(rand.NewPCG(seed, 1)), clock: &fixture.Clock{Time: fixture.T0}, ticks: fixture.T0,
 		pending: map[string][]memory.Event{}, seen: informers{}, told: map[string]*corev1.Pod{}, deleted: map[types.UID]bool{},
-		cells: newWorkQueue[daemon.CellKey](), statuses: newWorkQueue[model.DaemonKey](), records: newWorkQueue[model.DaemonKey](), pages: newWorkQueue[notify.PageKey](),
+		cells: newWorkQueue[daemon.CellKey](), statuses: newWorkQueue[daemon.WorkloadKey](), records: newWorkQueue[daemon.WorkloadKey](), pages: newWorkQueue[notify.PageKey](),
 	}
 	s.api = memory.New(scheme, s.clock.Now)
 	s.api.Log = s.log
@@ -152,12 +152,12 @@ func newSim(t testing.TB, seed uint64, mode placement.Mode) *sim {
 				s.log("enqueue cell %v at %d", key, priority)
 				s.cells.add(key)
 			},
-			Status: func(key model.DaemonKey, after time.Duration) {
+			Status: func(key daemon.WorkloadKey, after time.Duration) {
 				s.log("enqueue status %v after %v", key, after)
 				s.statuses.addAt(key, s.clock.Now().Add(after))
 				s.statuses.due(s.clock.Now())
 			},
-			History: func(key model.DaemonKey) {
+			History: func(key daemon.WorkloadKey) {
 				s.log("enqueue history %v", key)
 				s.records.add(key)
 			},

@@ -9,8 +9,8 @@ import (
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/controller/caches"
+	"github.com/everynode/everynode/controller/fixture"
 	"github.com/everynode/everynode/controller/fixture/statetest"
-	"github.com/everynode/everynode/controller/model"
 )
 
 func roomFor(memory string) func(*corev1.Node) {
@@ -81,7 +81,7 @@ func TestWhatANodeUpdateAsksFor(t *testing.T) {
 					t.Errorf("cells to plan %v, daemons to report %v; want them %v", plans, reports, test.want)
 				}
 				if test.want || test.steps != nil {
-					cluster.WantSteps(t, model.KeyOf(set).On("n1"), test.steps...)
+					cluster.WantSteps(t, fixture.Key(set).On("n1"), test.steps...)
 				}
 			})
 		}

@@ -15,7 +15,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -39,9 +38,6 @@ const (
 // watch was disconnected.
 const verifyAfter = time.Minute
 
-// defaultHistoryLimit is apps/v1's revisionHistoryLimit.
-const defaultHistoryLimit = 10
-
 // Deps are what a Reconciler works with.
 type Deps struct {
 	Kinds    model.Kinds
@@ -60,23 +56,23 @@ type Reconciler struct {
 	reader client.Reader // of the API server, not of the cache
 	events events.EventRecorder
 	// unanswered counts, for each daemon, the consecutive requests that got no answer.
-	unanswered workqueue.TypedRateLimiter[model.DaemonKey]
+	unanswered workqueue.TypedRateLimiter[daemon.WorkloadKey]
 }
 
-var _ reconcile.TypedReconciler[model.DaemonKey] = (*Reconciler)(nil)
+var _ reconcile.TypedReconciler[daemon.WorkloadKey] = (*Reconciler)(nil)
 
 // New returns a Reconciler that knows nothing of former requests.
 func New(deps Deps) *Reconciler {
 	return &Reconciler{
 		kinds: deps.Kinds, state: deps.State, client: deps.Client, reader: deps.Reader, events: deps.Recorder,
-		unanswered: answers.Unanswered[model.DaemonKey](),
+		unanswered: answers.Unanswered[daemon.WorkloadKey](),
 	}
 }
 
 // Reconcile plans a daemon's history and executes the plan. An error is an answer of the API server that will
 // not change for a while; retries back off. Independent steps are executed all the same: deleting old
 // ControllerRevisions may make room for the new one.
-func (r *Reconciler) Reconcile(ctx context.Context, key model.DaemonKey) (reconcile.Result, error) {
+func (r *Reconciler) Reconcile(ctx context.Context, key daemon.WorkloadKey) (reconcile.Result, error) {
 	var (
 		subject model.Subject
 		ok      bool
@@ -113,13 +109,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, key model.DaemonKey) (reconc
 	return result, nil
 }
 
-func (r *Reconciler) plan(key model.DaemonKey, subject *model.Subject) []daemon.HistoryStep {
-	limit := defaultHistoryLimit
-	if given := subject.Object.Spec.RevisionHistoryLimit; given != nil {
-		limit = int(*given)
-	}
+func (r *Reconciler) plan(key daemon.WorkloadKey, subject *model.Subject) []daemon.HistoryStep {
 	return daemon.PlanHistory(daemon.History{
-		Content: subject.ID.Content, Name: subject.ID.Record, Limit: limit, Replaced: subject.ToRecord(),
+		Content: subject.ID.Content, Name: subject.ID.Record, Limit: subject.Workload.HistoryLimit, Replaced: subject.ToRecord(),
 		Records: r.records(subject),
 		InUse: func(revision string) (uses bool) {
 			r.state.Update(func(u model.Update) { uses = u.InUse(key, revision) })
@@ -178,7 +170,7 @@ func (r *Reconciler) create(ctx context.Context, subject *model.Subject, step da
 // recordOf returns the ControllerRevision that a step creates. The DaemonSet's annotations describe its present
 // template only.
 func recordOf(subject *model.Subject, step daemon.HistoryStep) (*appsv1.ControllerRevision, error) {
-	template, annotations := *subject.Template, subject.Object.Annotations
+	template, annotations := *subject.Template, subject.Workload.Annotations
 	template.Revision = cmp.Or(template.Revision, subject.ID.Revision)
 	if step.Reason == daemon.ReasonReplacedTemplate {
 		template, annotations = *subject.Replaced, nil
@@ -198,10 +190,10 @@ func (r *Reconciler) notRecorded(subject *model.Subject, err error) {
 	case subject.Template.Revision != "":
 		consequence = "the present pods have it, and nobody could go back to it"
 	}
-	regarding, related := notify.Regarding(subject.Object, err)
+	regarding, related := notify.Regarding(subject.Workload, err)
 	r.events.Eventf(regarding, related, corev1.EventTypeWarning, eventNotRecorded, actionRecord, "The template has no record; %s: %v", consequence, err)
 	problem := daemon.NewProblem(eventNotRecorded, fmt.Sprintf("%v; %s", err, consequence))
-	r.state.Update(func(u model.Update) { u.SetNotRecorded(model.KeyOf(subject.Object), problem) })
+	r.state.Update(func(u model.Update) { u.SetNotRecorded(subject.Workload.Key, problem) })
 }
 
 // make stores a record, if the daemon's selector matches it both before and after it is stored: otherwise it
@@ -242,26 +234,26 @@ func (r *Reconciler) meet(ctx context.Context, subject *model.Subject, object *a
 // rename gives the template another revision, by a new collisionCount. That changes the daemon, which triggers
 // another call. A stale cache causes the same number to be written twice.
 func (r *Reconciler) rename(ctx context.Context, subject *model.Subject, step daemon.HistoryStep) error {
-	set := subject.Object
-	collisions := ptr.Deref(set.Status.CollisionCount, 0) + 1
+	of := subject.Workload
+	collisions := of.Collisions() + 1
 	status := map[string]any{"collisionCount": collisions}
-	if set.Status.ObservedGeneration == 0 { // it was never written, and these are required
+	if of.Status.ObservedGeneration == 0 { // it was never written, and these are required
 		for _, number := range []string{"currentNumberScheduled", "desiredNumberScheduled", "numberMisscheduled", "numberReady"} {
 			status[number] = 0
 		}
 	}
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": set.UID}, "status": status})
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": of.Key.UID}, "status": status})
 	if err != nil {
 		return fmt.Errorf("counting a collision: %w", err)
 	}
-	err = r.client.Status().Patch(ctx, daemonset.Metadata(set), client.RawPatch(types.MergePatchType, patch))
+	err = r.client.Status().Patch(ctx, of.Metadata(), client.RawPatch(types.MergePatchType, patch))
 	switch {
 	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
 		return errOutdated
 	case err != nil:
 		return fmt.Errorf("counting a collision of the name %s: %w", step.Record.Name, err)
 	}
-	r.events.Eventf(set, nil, corev1.EventTypeWarning, string(step.Reason), actionRecord, "%s", step.Message)
+	r.events.Eventf(of.Metadata(), nil, corev1.EventTypeWarning, string(step.Reason), actionRecord, "%s", step.Message)
 	return nil
 }
 
@@ -272,7 +264,7 @@ var errOutdated = errors.New("the DaemonSet has changed")
 // adopt takes control of an orphan. The cache may show a daemon that is gone or terminating, whose records
 // would be deleted with it: so the API server is asked first.
 func (r *Reconciler) adopt(ctx context.Context, subject *model.Subject, record daemon.Record) error {
-	there, err := daemonset.Exists(ctx, r.reader, subject.Object)
+	there, err := daemonset.Exists(ctx, r.reader, subject.Workload)
 	if err != nil {
 		return err
 	}
@@ -288,7 +280,7 @@ func (r *Reconciler) adopt(ctx context.Context, subject *model.Subject, record d
 // release releases a record whose labels the selector does not match any more.
 func (r *Reconciler) release(ctx context.Context, subject *model.Subject, record daemon.Record) error {
 	metadata := stateOf(record)
-	metadata["ownerReferences"] = []map[string]any{{"$patch": "delete", "uid": subject.Object.UID}}
+	metadata["ownerReferences"] = []map[string]any{{"$patch": "delete", "uid": subject.Workload.Key.UID}}
 	return r.patch(ctx, subject, record, types.StrategicMergePatchType, map[string]any{"metadata": metadata})
 }
 
@@ -300,7 +292,7 @@ func (r *Reconciler) relabel(ctx context.Context, subject *model.Subject, record
 		return errOutdated
 	}
 	var pods []*model.Pod
-	r.state.Update(func(u model.Update) { u.PodsOf(model.KeyOf(subject.Object), record.Revision, &pods) })
+	r.state.Update(func(u model.Update) { u.PodsOf(subject.Workload.Key, record.Revision, &pods) })
 	for _, pod := range pods {
 		patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
 			"uid": pod.UID, "resourceVersion": pod.Version,
@@ -321,7 +313,7 @@ func (r *Reconciler) relabel(ctx context.Context, subject *model.Subject, record
 // notRelabelled reports a pod that keeps its daemon waiting.
 func (r *Reconciler) notRelabelled(subject *model.Subject, pod *model.Pod, current *daemon.Record, err error) error {
 	if !answers.NoAnswer(err) {
-		r.events.Eventf(subject.Object, nil, corev1.EventTypeWarning, eventNotRelabelled, actionRecord,
+		r.events.Eventf(subject.Workload.Metadata(), nil, corev1.EventTypeWarning, eventNotRelabelled, actionRecord,
 			"Pod %s is of the current template, which has two records, and no pods are made or replaced until its label %s can be changed to %s, or the pod is deleted: %v",
 			pod.Name, appsv1.ControllerRevisionHashLabelKey, current.Revision, err)
 	}
@@ -364,5 +356,5 @@ func (r *Reconciler) delete(ctx context.Context, subject *model.Subject, record 
 }
 
 func named(subject *model.Subject, record daemon.Record) *appsv1.ControllerRevision {
-	return &appsv1.ControllerRevision{ObjectMeta: metav1.ObjectMeta{Namespace: subject.Object.Namespace, Name: record.Name}}
+	return &appsv1.ControllerRevision{ObjectMeta: metav1.ObjectMeta{Namespace: subject.Workload.Key.Namespace, Name: record.Name}}
 }

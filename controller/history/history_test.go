@@ -20,7 +20,6 @@ import (
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/controller/answers"
-	"github.com/everynode/everynode/controller/daemonset"
 	"github.com/everynode/everynode/controller/fixture"
 	"github.com/everynode/everynode/controller/fixture/statetest"
 	"github.com/everynode/everynode/controller/model"
@@ -51,11 +50,12 @@ func newShelf(t *testing.T, change ...func(*v1alpha1.DaemonSet)) *shelf {
 	if err := appsv1.AddToScheme(scheme); err != nil {
 		t.Fatal(err)
 	}
-	s.WithWatch = fake.NewClientBuilder().WithScheme(scheme).WithObjects(daemonset.Object(s.set.DeepCopy())).
+	s.WithWatch = fake.NewClientBuilder().WithScheme(scheme).WithObjects(fixture.Stored(s.set.DeepCopy())).
 		WithStatusSubresource(&v1alpha1.DaemonSet{}, &appsv1.DaemonSet{}).
 		WithInterceptorFuncs(interceptor.Funcs{Create: s.create, Patch: s.patch, Delete: s.delete, Get: s.get, SubResourcePatch: s.patchStatus}).Build()
 	s.reload(t)
-	kinds := model.Kinds{Everynode: !s.set.Native(), Apps: s.set.Native()}
+	native := fixture.Native(s.set)
+	kinds := model.Kinds{Everynode: !native, Apps: native}
 	s.queues = &fixture.Queues{}
 	s.state = statetest.Starting(kinds, s.queues, &fixture.Clock{Time: t0})
 	s.state.Update(model.Update.Begin)
@@ -66,23 +66,19 @@ func newShelf(t *testing.T, change ...func(*v1alpha1.DaemonSet)) *shelf {
 
 // revision is that of the daemon's template.
 func (s *shelf) revision() string {
-	subject, _ := s.state.Subject(model.KeyOf(s.set))
+	subject, _ := s.state.Subject(fixture.Key(s.set))
 	return subject.Template.Revision
 }
 
 // reload reads the daemon again.
 func (s *shelf) reload(t *testing.T) {
 	t.Helper()
-	stored := daemonset.Object(s.set.DeepCopy())
+	stored := fixture.Stored(s.set.DeepCopy())
 	if err := s.Get(t.Context(), client.ObjectKeyFromObject(s.set), stored); err != nil {
 		t.Fatal(err)
 	}
 	s.requests = nil
-	if native, ok := stored.(*appsv1.DaemonSet); ok {
-		s.set = v1alpha1.FromApps(native)
-		return
-	}
-	s.set = stored.(*v1alpha1.DaemonSet)
+	s.set = fixture.FromStored(stored)
 }
 
 // ask remembers a request, and refuses it when it is to be.
@@ -211,7 +207,7 @@ func (s *shelf) change(t *testing.T, image string) {
 func (s *shelf) look(t *testing.T) string {
 	t.Helper()
 	s.requests = nil
-	return outcome(s.reconciler.Reconcile(t.Context(), model.KeyOf(s.set)))
+	return outcome(s.reconciler.Reconcile(t.Context(), fixture.Key(s.set)))
 }
 
 // history is what is stored, as "<number> <image>".
@@ -359,7 +355,7 @@ func TestHistoryKeepsWhatPodsHave(t *testing.T) {
 
 func TestHistoryOfNoDaemon(t *testing.T) {
 	for name, leave := range map[string]func(*testing.T, *shelf){
-		"gone":        func(_ *testing.T, s *shelf) { s.state.ForgetDaemon(model.KeyOf(s.set)) },
+		"gone":        func(_ *testing.T, s *shelf) { s.state.ForgetDaemon(fixture.Key(s.set)) },
 		"terminating": func(t *testing.T, s *shelf) { deleting(s.set); s.state.SeeAlone(t, s.set) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -581,17 +577,17 @@ func TestHistoryIsWaitedFor(t *testing.T) {
 	s.refuse["create"] = errors.New("connection refused")
 	s.look(t)
 	s.state.SeeNode(makeNode("n1"))
-	s.state.WantSteps(t, model.KeyOf(s.set).On("n1"))
-	if wait, _ := s.reconciler.Reconcile(t.Context(), model.KeyOf(s.set)); wait.RequeueAfter != 2*answers.UnansweredBackOff {
+	s.state.WantSteps(t, fixture.Key(s.set).On("n1"))
+	if wait, _ := s.reconciler.Reconcile(t.Context(), fixture.Key(s.set)); wait.RequeueAfter != 2*answers.UnansweredBackOff {
 		t.Errorf("the second try waits %v, want %v", wait.RequeueAfter, 2*answers.UnansweredBackOff)
 	}
 	delete(s.refuse, "create")
 	s.look(t)
-	if got := s.reconciler.unanswered.NumRequeues(model.KeyOf(s.set)); got != 0 {
+	if got := s.reconciler.unanswered.NumRequeues(fixture.Key(s.set)); got != 0 {
 		t.Errorf("%d failures are remembered", got)
 	}
 	s.informed(t)
-	s.state.WantSteps(t, model.KeyOf(s.set).On("n1"), createStep)
+	s.state.WantSteps(t, fixture.Key(s.set).On("n1"), createStep)
 }
 
 // An orphan of the right labels in another namespace is another daemon's business.

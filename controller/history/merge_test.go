@@ -13,13 +13,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/everynode/everynode/api/v1alpha1"
-	"github.com/everynode/everynode/controller/model"
+	"github.com/everynode/everynode/controller/fixture"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
 // called is what the shelf's daemon has its pods called, empty while nothing is planned for it.
 func (s *shelf) called() string {
-	if object, _ := s.state.Health(model.KeyOf(s.set)); object == nil {
+	if object, _ := s.state.Health(fixture.Key(s.set)); object == nil {
 		return ""
 	}
 	return s.revision()
@@ -28,7 +28,7 @@ func (s *shelf) called() string {
 // putRecord stores a record of the daemon's template under a label of its own.
 func (s *shelf) putRecord(t *testing.T, called string, number int64, change ...func(*appsv1.ControllerRevision)) *appsv1.ControllerRevision {
 	t.Helper()
-	return s.keep(t, daemon.NewTemplate(s.set, called), number, change...)
+	return s.keep(t, daemon.NewTemplate(fixture.Workload(s.set), called), number, change...)
 }
 
 // A template is called as it is recorded, by whomever and by whatever rules.
@@ -70,16 +70,16 @@ func TestTemplateIsCalledAsItIsRecorded(t *testing.T) {
 func TestNativeTemplateWaitsForItsRecord(t *testing.T) {
 	s := newShelf(t, nativeKind)
 	s.state.SeeNode(makeNode("n1"))
-	cell := model.KeyOf(s.set).On("n1")
+	cell := fixture.Key(s.set).On("n1")
 	if plan := s.state.Task(cell); len(plan.Actions) > 0 || s.called() != "" {
 		t.Fatalf("called %q, planned %v before there is a record", s.called(), plan.Actions)
 	}
-	if object, _ := s.state.Health(model.KeyOf(s.set)); object != nil {
+	if object, _ := s.state.Health(fixture.Key(s.set)); object != nil {
 		t.Error("the status is told before there is a record")
 	}
 	s.look(t)
 	s.informed(t)
-	id, err := daemon.Identify(s.set)
+	id, err := daemon.Identify(fixture.Workload(s.set))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ func TestNativeTemplateWaitsForItsRecord(t *testing.T) {
 // its own there are no pods of it.
 func TestNativeTemplateCollides(t *testing.T) {
 	s := newShelf(t, nativeKind)
-	before, err := daemon.Identify(s.set)
+	before, err := daemon.Identify(fixture.Workload(s.set))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +129,7 @@ func TestTwoRecordsBecomeOne(t *testing.T) {
 	s.informed(t)
 	object := makePod(s.set, makeNode("n1"), bound("n1"), ready(t0))
 	metav1.SetMetaDataLabel(&object.ObjectMeta, appsv1.ControllerRevisionHashLabelKey, "first")
-	object.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(s.set, s.set.GVK())}
+	object.OwnerReferences = []metav1.OwnerReference{fixture.Workload(s.set).OwnerReference()}
 	if err := s.Create(t.Context(), object); err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +166,7 @@ func TestTwoRecordsBecomeOne(t *testing.T) {
 	if got := s.called(); got != "second" {
 		t.Errorf("called %q once all pods are called the same", got)
 	}
-	if plan := s.state.Task(model.KeyOf(s.set).On("n1")); len(plan.Actions) > 0 {
+	if plan := s.state.Task(fixture.Key(s.set).On("n1")); len(plan.Actions) > 0 {
 		t.Errorf("planned %v, want nothing: the pod is of the template", plan.Actions)
 	}
 	s.look(t)
@@ -191,7 +191,7 @@ func TestTwoRecordsBecomeOneWhilePodsChange(t *testing.T) {
 		s.state.SeeNode(makeNode(node))
 		pod := makePod(s.set, makeNode(node), append(change, bound(node), func(pod *corev1.Pod) {
 			pod.Labels[appsv1.ControllerRevisionHashLabelKey] = "first"
-			pod.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(s.set, s.set.GVK())}
+			pod.OwnerReferences = []metav1.OwnerReference{fixture.Workload(s.set).OwnerReference()}
 		})...)
 		if err := s.Create(t.Context(), pod); err != nil {
 			t.Fatal(err)

@@ -8,7 +8,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/everynode/everynode/controller/fixture"
-	"github.com/everynode/everynode/controller/model"
 )
 
 // Whatever labels selector and template ask for, in both kinds: no record is stored that would be released.
@@ -41,14 +40,14 @@ func TestRecordsThatAreNotSelected(t *testing.T) {
 	s.set.Spec.Template.Labels = s.set.Spec.Selector.MatchLabels
 	s.set.Generation++
 	s.state.SeeAlone(t, s.set)
-	subject, _ := s.state.Subject(model.KeyOf(s.set))
+	subject, _ := s.state.Subject(fixture.Key(s.set))
 	for range 5 {
-		if _, err := s.reconciler.Reconcile(t.Context(), model.KeyOf(s.set)); err == nil || !strings.Contains(err.Error(), "recreate it") {
+		if _, err := s.reconciler.Reconcile(t.Context(), fixture.Key(s.set)); err == nil || !strings.Contains(err.Error(), "recreate it") {
 			t.Errorf("Reconcile: %v", err)
 		}
 	}
-	if records := s.stored(t); len(records) > 0 || subject.Object.Status.CollisionCount != nil {
-		t.Errorf("%d records, collisions %v", len(records), subject.Object.Status.CollisionCount)
+	if records := s.stored(t); len(records) > 0 || subject.Workload.Status.CollisionCount != nil {
+		t.Errorf("%d records, collisions %v", len(records), subject.Workload.Status.CollisionCount)
 	}
 	if len(s.requests) > 0 {
 		t.Errorf("requests %q", s.requests)

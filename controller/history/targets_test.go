@@ -16,7 +16,7 @@ import (
 
 // made is the image of the pod that would be made on a node now; empty when none would be.
 func (s *shelf) made(node string) string {
-	task := s.state.Task(model.KeyOf(s.set).On(node))
+	task := s.state.Task(fixture.Key(s.set).On(node))
 	for _, action := range task.Actions {
 		if action.Op == daemon.Create {
 			return daemon.NewPod(task.Template, task.Node, "p").Spec.Containers[0].Image
@@ -34,7 +34,7 @@ func (s *shelf) stores(t *testing.T) {
 
 func (s *shelf) degraded(t *testing.T) string {
 	t.Helper()
-	object, health := s.state.Health(model.KeyOf(s.set))
+	object, health := s.state.Health(fixture.Key(s.set))
 	if object == nil {
 		return "nothing is reported"
 	}
@@ -75,7 +75,7 @@ func TestPodsKeepTheirTemplateUntilTheNextIsRecorded(t *testing.T) {
 			if got := s.degraded(t); !strings.HasPrefix(got, "RevisionNotRecorded: ") || !strings.Contains(got, "exceeded quota") || !strings.Contains(got, "pods keep revision") {
 				t.Errorf("Degraded = %s", got)
 			}
-			if _, health := s.state.Health(model.KeyOf(s.set)); health.Updated > 0 || health.Desired != 2 {
+			if _, health := s.state.Health(fixture.Key(s.set)); health.Updated > 0 || health.Desired != 2 {
 				t.Errorf("counters %+v, want two nodes and none updated", health.Counters)
 			}
 
@@ -110,7 +110,7 @@ func TestNewDaemonWaitsForItsRecord(t *testing.T) {
 	if got := s.degraded(t); !strings.HasPrefix(got, "RevisionNotRecorded: ") || !strings.Contains(got, "no pods are created") {
 		t.Errorf("Degraded = %s", got)
 	}
-	if _, health := s.state.Health(model.KeyOf(s.set)); health.Desired != 1 {
+	if _, health := s.state.Health(fixture.Key(s.set)); health.Desired != 1 {
 		t.Errorf("%d nodes should run a pod, want 1", health.Desired)
 	}
 }

@@ -13,8 +13,8 @@ type PodsInCells struct {
 	locked
 	Pods []*Pod
 
-	owner DaemonKey // the one that is looked at
-	cells Work      // its pods; nil before the first owner
+	owner daemon.WorkloadKey // the one that is looked at
+	cells Work               // its pods; nil before the first owner
 }
 
 func (p *PodsInCells) Step(u Update) (more bool) {
@@ -38,9 +38,9 @@ func (u Update) Knows(pod *Pod) bool {
 }
 
 // Audit derives a daemon's cells again from the nodes and the pods, corrects and collects the differences.
-func (u Update) Audit(key DaemonKey, wrong *[]string) {
+func (u Update) Audit(key daemon.WorkloadKey, wrong *[]string) {
 	known := u.daemons[key]
-	if known == nil || known.object == nil || known.rules == nil || known.judging != nil {
+	if known == nil || known.workload == nil || known.rules == nil || known.judging != nil {
 		return
 	}
 	differs := func(u Update, node, format string, args ...any) {
@@ -63,7 +63,7 @@ func (u Update) Audit(key DaemonKey, wrong *[]string) {
 // auditSums counts a daemon's cells and compares them with the sums.
 type auditSums struct {
 	locked
-	known *workload
+	known *tracked
 	wrong *[]string
 }
 
@@ -73,7 +73,7 @@ func (a *auditSums) Step(u Update) (more bool) {
 	return !done
 }
 
-func (u Update) auditNodes(key DaemonKey, known *workload, nodes []string, differs func(u Update, node, format string, args ...any)) {
+func (u Update) auditNodes(key daemon.WorkloadKey, known *tracked, nodes []string, differs func(u Update, node, format string, args ...any)) {
 	for _, name := range nodes {
 		if _, there := u.nodes[name]; !there && known.cells.RemoveNode(name, u.now) {
 			differs(u, name, "it is gone")

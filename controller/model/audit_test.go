@@ -37,21 +37,21 @@ func TestAuditPutsRight(t *testing.T) {
 			w.nodeSeen(node)
 			pod := everynodeOnly.ObservePod(makePod(set, node, bound("n1"), ready(t0)))
 			w.podIs(pod)
-			if wrong := w.audit(KeyOf(set)); len(wrong) > 0 {
+			if wrong := w.audit(keyOf(set)); len(wrong) > 0 {
 				t.Fatalf("found %q before anything was missed", wrong)
 			}
 			q.drain()
 			test.miss(w, pod)
-			if len(w.audit(KeyOf(set))) == 0 {
+			if len(w.audit(keyOf(set))) == 0 {
 				t.Fatal("nothing is found")
 			}
-			if _, got := countersOf(w, KeyOf(set)); got != test.want {
+			if _, got := countersOf(w, keyOf(set)); got != test.want {
 				t.Errorf("counters are %+v, want %+v", got, test.want)
 			}
 			if plans, _ := q.drain(); len(plans) == 0 {
 				t.Error("no cell is planned")
 			}
-			if wrong := w.audit(KeyOf(set)); len(wrong) > 0 {
+			if wrong := w.audit(keyOf(set)); len(wrong) > 0 {
 				t.Errorf("found again: %q", wrong)
 			}
 		})

@@ -24,7 +24,7 @@ type Probe struct {
 const probeLater = time.Minute
 
 // noteProbe keeps when to probe a cell, if ever.
-func (u Update) noteProbe(cell daemon.CellKey, known *workload) {
+func (u Update) noteProbe(cell daemon.CellKey, known *tracked) {
 	if known == nil || known.cells.Blocked() == 0 && u.probes.Len() == 0 {
 		return
 	}
@@ -43,7 +43,7 @@ func (u Update) NextProbe() (next Probe, due bool) {
 		if !due {
 			return Probe{}, false
 		}
-		known, node := u.daemons[OwnerOf(cell)], u.nodes[cell.Node]
+		known, node := u.daemons[cell.Workload()], u.nodes[cell.Node]
 		if !known.keptUp() || node == nil {
 			u.probes.Set(cell, u.now.Add(probeLater))
 			continue
@@ -63,7 +63,7 @@ const others = 2
 // Probed notes what a probe showed: the node is still excluded, or there was no answer; or the stored pod is to be
 // replaced.
 func (u Update) Probed(probe *Probe, excluded bool) {
-	key := OwnerOf(probe.Cell)
+	key := probe.Cell.Workload()
 	known := u.daemons[key]
 	if known == nil {
 		return
@@ -81,7 +81,7 @@ func (u Update) Probed(probe *Probe, excluded bool) {
 
 // Foresee notes that a node would be blocked if its pod were replaced.
 func (u Update) Foresee(cell daemon.CellKey, why string) {
-	if known := u.daemons[OwnerOf(cell)]; known != nil {
+	if known := u.daemons[cell.Workload()]; known != nil {
 		known.cells.Foresee(cell.Node, why, u.now)
 		u.changed(cell)
 	}

@@ -10,7 +10,7 @@ import (
 // is being deleted, the other one does.
 func TestTheOtherWaitingPodBlocksItsNode(t *testing.T) {
 	node, set := makeNode("n1"), makeDaemon("d")
-	cell := KeyOf(set).On("n1")
+	cell := keyOf(set).On("n1")
 	elsewhere := func(pod *corev1.Pod) { pod.Spec.NodeSelector = map[string]string{"color": "blue"} }
 	better := func(change ...func(*corev1.Pod)) *corev1.Pod {
 		return makePod(set, node, append(change, podUID("a"), func(pod *corev1.Pod) { pod.Name = "a" })...)
@@ -27,7 +27,7 @@ func TestTheOtherWaitingPodBlocksItsNode(t *testing.T) {
 			see(t, w, set)
 			w.podSeen(better())
 			w.podSeen(makePod(set, node, elsewhere, podUID("b"), func(pod *corev1.Pod) { pod.Name = "b" }))
-			blocked := func() int { return w.daemons[OwnerOf(cell)].cells.Blocked() }
+			blocked := func() int { return w.daemons[cell.Workload()].cells.Blocked() }
 			if blocked() != 0 {
 				t.Fatal("the node is blocked while a pod waits that can run there")
 			}

@@ -87,7 +87,7 @@ type findOwner struct {
 
 // candidate is a daemon that may adopt a pod.
 type candidate struct {
-	key      DaemonKey
+	key      daemon.WorkloadKey
 	name     string
 	selector labels.Selector
 }
@@ -102,7 +102,7 @@ func (f *findOwner) Step(u Update) (more bool) {
 	}
 	for _, key := range inOrder(u.index.byNamespace[f.pod.GetNamespace()]) {
 		if known := u.daemons[key]; known.active() {
-			f.candidates = append(f.candidates, candidate{key, known.name, known.selector})
+			f.candidates = append(f.candidates, candidate{key, known.workload.Name, known.selector})
 		}
 	}
 	return len(f.candidates) > 0
@@ -118,7 +118,7 @@ func (f *findOwner) Compute() {
 }
 
 // claimOrphan makes a daemon adopt a pod, unless either changed in the meantime or another daemon adopts it.
-func (u Update) claimOrphan(key DaemonKey, pod *Pod) {
+func (u Update) claimOrphan(key daemon.WorkloadKey, pod *Pod) {
 	_, taken := u.claims.cellOf[pod.UID]
 	if taken || u.claims.orphans[pod.GetNamespace()][pod.UID] != pod || !u.daemons[key].active() {
 		return
@@ -131,8 +131,8 @@ func (u Update) claimOrphan(key DaemonKey, pod *Pod) {
 // claimAll finds the pods that a new daemon has to adopt and to release: first the orphans of its namespace,
 // then the pods in its cells, a batch at a time.
 type claimAll struct {
-	key   DaemonKey
-	known *workload
+	key   daemon.WorkloadKey
+	known *tracked
 
 	selector labels.Selector
 	orphans  []*Pod // not processed yet
@@ -196,13 +196,13 @@ func (c *claimAll) Compute() {
 // that it did not release are still its own.
 type releaseClaims struct {
 	locked
-	key DaemonKey
+	key daemon.WorkloadKey
 }
 
 func (r *releaseClaims) Step(u Update) (more bool) {
 	cells := u.claims.cells.after(r.key.On(""), Batch)
 	for _, cell := range cells {
-		if OwnerOf(cell) != r.key {
+		if cell.Workload() != r.key {
 			return false
 		}
 		for _, due := range u.claims.of(cell) {
@@ -219,6 +219,6 @@ func matches(selector labels.Selector, of labels.Labels) bool {
 }
 
 // noLongerSelected reports whether a daemon has to release one of its pods.
-func (w *workload) noLongerSelected(pod *Pod) bool {
-	return w.active() && !pod.manyLabels && !pod.Terminating && !w.selector.Matches(pod.labels())
+func (t *tracked) noLongerSelected(pod *Pod) bool {
+	return t.active() && !pod.manyLabels && !pod.Terminating && !t.selector.Matches(pod.labels())
 }

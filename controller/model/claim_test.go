@@ -10,7 +10,7 @@ import (
 )
 
 func claimsOf(w *world, set *v1alpha1.DaemonSet, node string) (due []string) {
-	for _, claim := range w.task(KeyOf(set).On(node)).Claims {
+	for _, claim := range w.task(keyOf(set).On(node)).Claims {
 		verb := "release"
 		if claim.Adopt {
 			verb = "adopt"
@@ -61,12 +61,12 @@ func TestWorldClaims(t *testing.T) {
 					}
 				}
 				wantStrings(t, "due", test.want, claimsOf(w, set, "n1"))
-				wantSteps(t, w, KeyOf(set).On("n1"), test.steps...)
+				wantSteps(t, w, keyOf(set).On("n1"), test.steps...)
 
 				w.podGone(pod)
 				wantStrings(t, "due when the pod is gone", nil, claimsOf(w, set, "n1"))
-				wantSteps(t, w, KeyOf(set).On("n1"), createStep)
-				w.daemonGone(KeyOf(set))
+				wantSteps(t, w, keyOf(set).On("n1"), createStep)
+				w.daemonGone(keyOf(set))
 				if len(w.pods)+len(w.daemons)+len(w.claims.byCell)+len(w.claims.cellOf)+len(w.claims.orphans) > 0 {
 					t.Errorf("something is remembered: %+v, %v", w.claims, w.daemons)
 				}
@@ -96,7 +96,7 @@ func TestWorldClaimsOfAGoneDaemon(t *testing.T) {
 	w.nodeSeen(node)
 	w.podSeen(makePod(set, node, podUID("p"), orphaned))
 	wantStrings(t, "due", []string{"adopt p"}, claimsOf(w, set, "n1"))
-	w.daemonGone(KeyOf(set))
+	w.daemonGone(keyOf(set))
 	wantStrings(t, "due of the gone one", nil, claimsOf(w, set, "n1"))
 	again := makeDaemon("d")
 	again.UID = "uid-again"
@@ -106,7 +106,7 @@ func TestWorldClaimsOfAGoneDaemon(t *testing.T) {
 	other := makeDaemon("other")
 	other.Spec.Selector, other.Spec.Template.Labels = set.Spec.Selector, set.Spec.Template.Labels
 	see(t, w, other)
-	w.daemonGone(KeyOf(again))
+	w.daemonGone(keyOf(again))
 	wantStrings(t, "due of another one", []string{"adopt p"}, claimsOf(w, other, "n1"))
 }
 
@@ -120,15 +120,15 @@ func TestWorldReleasesNothingOfAGoneDaemon(t *testing.T) {
 	pod := makePod(set, node, podUID("p"), relabelled, bound("n1"))
 	w.podSeen(pod)
 	wantStrings(t, "due", []string{"release p"}, claimsOf(w, set, "n1"))
-	w.daemonGone(KeyOf(set))
+	w.daemonGone(keyOf(set))
 	again := makeDaemon("d")
 	again.UID = "uid-again"
 	see(t, w, again)
-	if w.task(KeyOf(again).On("n1")).Former != pod.Name {
+	if w.task(keyOf(again).On("n1")).Former != pod.Name {
 		t.Error("the next daemon does not wait for the pod")
 	}
 	w.podGone(pod)
-	if w.task(KeyOf(again).On("n1")).Former != "" {
+	if w.task(keyOf(again).On("n1")).Former != "" {
 		t.Error("the next daemon waits for a pod that is gone")
 	}
 }

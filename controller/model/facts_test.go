@@ -40,14 +40,16 @@ func TestFactsWakeWhoReadsThem(t *testing.T) {
 	reads, other := makeDaemon("reads"), makeDaemon("other")
 	see(t, w, reads)
 	see(t, w, other)
-	first := w.daemons[KeyOf(reads)].update
+	first := w.daemons[keyOf(reads)].update
 	see(t, w, makeDaemon("reads", generation(2), nowhere))
-	known := w.daemons[KeyOf(reads)]
+	known := w.daemons[keyOf(reads)]
 	rules := daemon.NewRules(&reads.Spec.Template)
-	w.update(func(u Update) { u.keep(KeyOf(reads), known, &rendered{daemon.NewTemplate(reads, first), rules, rules}) })
+	w.update(func(u Update) {
+		u.keep(keyOf(reads), known, &rendered{daemon.NewTemplate(workloadOf(reads), first), rules, rules})
+	})
 	known.renew(daemon.RolloutState{Update: known.update, Policy: readyOnly{first}})
 	w.run(&judgeNodes{known: known})
-	wantStrings(t, "while the node is not ready", []string{"Create : Missing"}, fixture.Steps(w.task(KeyOf(reads).On("n1")).Plan))
+	wantStrings(t, "while the node is not ready", []string{"Create : Missing"}, fixture.Steps(w.task(keyOf(reads).On("n1")).Plan))
 
 	q.drain()
 	w.run(&SeeNode{Before: node(corev1.ConditionFalse), Node: node(corev1.ConditionFalse)})
@@ -57,7 +59,7 @@ func TestFactsWakeWhoReadsThem(t *testing.T) {
 	w.run(&SeeNode{Before: node(corev1.ConditionFalse), Node: node(corev1.ConditionTrue)})
 	plans, _ := q.drain()
 	wantStrings(t, "planned", []string{"uid-reads on n1"}, plans)
-	wantStrings(t, "on a ready node, which the update's selector excludes", nil, fixture.Steps(w.task(KeyOf(reads).On("n1")).Plan))
+	wantStrings(t, "on a ready node, which the update's selector excludes", nil, fixture.Steps(w.task(keyOf(reads).On("n1")).Plan))
 	w.nodeGone("n1")
 	if len(w.facts) > 0 {
 		t.Error("the facts of a node that is gone are kept")

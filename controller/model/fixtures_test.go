@@ -23,6 +23,8 @@ var (
 	makeDaemon  = fixture.Daemon
 	makeNode    = fixture.Node
 	makePod     = fixture.Pod
+	workloadOf  = fixture.Workload
+	keyOf       = fixture.Key
 	firstNames  = fixture.FirstNames
 	generation  = fixture.Generation
 	onlyWhere   = fixture.OnlyWhere
@@ -48,7 +50,7 @@ type clock = fixture.Clock
 // queues remember what a model asked for since they were last emptied.
 type queues struct {
 	plans   []daemon.CellKey
-	looks   []DaemonKey              // at histories
+	looks   []daemon.WorkloadKey     // at histories
 	ranks   map[daemon.CellKey]int32 // the priority that a cell was asked for with last
 	reports []types.UID
 }
@@ -144,7 +146,9 @@ func (w *world) nodeSeen(node *corev1.Node) { w.run(&SeeNode{Node: node}) }
 func (w *world) nodeGone(name string)       { w.run(&ForgetNode{Name: name}) }
 
 func (w *world) daemonSeen(set *v1alpha1.DaemonSet, wrong error) error {
-	work := &SeeDaemon{Object: set, Wrong: wrong}
+	workload := workloadOf(set)
+	workload.Undecodable = wrong
+	work := &SeeDaemon{Workload: workload}
 	w.run(work)
 	return work.News
 }
@@ -154,14 +158,16 @@ func (w *world) seen(set *v1alpha1.DaemonSet) error {
 	if err := w.daemonSeen(set, nil); err != nil || set.DeletionTimestamp != nil {
 		return err
 	}
-	if subject, ok := w.subject(KeyOf(set)); ok && !subject.settled {
+	if subject, ok := w.subject(keyOf(set)); ok && !subject.settled {
 		w.revisionSeen(fixture.Record(set))
 	}
 	return nil
 }
 
-func (w *world) daemonGone(key DaemonKey)     { w.update(func(u Update) { u.ForgetDaemon(key) }) }
-func (w *world) recordsChanged(key DaemonKey) { w.update(func(u Update) { u.RecordsChanged(key) }) }
+func (w *world) daemonGone(key daemon.WorkloadKey) { w.update(func(u Update) { u.ForgetDaemon(key) }) }
+func (w *world) recordsChanged(key daemon.WorkloadKey) {
+	w.update(func(u Update) { u.RecordsChanged(key) })
+}
 func (w *world) revisionSeen(object *appsv1.ControllerRevision) {
 	w.run(&SeeRevision{Object: object})
 }
@@ -185,40 +191,40 @@ func (w *world) task(cell daemon.CellKey) (task Task) {
 	return task
 }
 
-func (w *world) subject(key DaemonKey) (subject Subject, ok bool) {
+func (w *world) subject(key daemon.WorkloadKey) (subject Subject, ok bool) {
 	w.update(func(u Update) { subject, ok = u.Subject(key) })
 	return subject, ok
 }
 
-func (w *world) health(key DaemonKey) (*v1alpha1.DaemonSet, daemon.Health) {
+func (w *world) health(key daemon.WorkloadKey) (*daemon.Workload, daemon.Health) {
 	work := &HealthOf{Key: key}
 	w.run(work)
-	return work.Object, work.Health
+	return work.Workload, work.Health
 }
 
-func (w *world) unserved(key DaemonKey) (object *v1alpha1.DaemonSet, problem daemon.Problem) {
-	w.update(func(u Update) { object, problem = u.Unserved(key) })
-	return object, problem
+func (w *world) unserved(key daemon.WorkloadKey) (workload *daemon.Workload, problem daemon.Problem) {
+	w.update(func(u Update) { workload, problem = u.Unserved(key) })
+	return workload, problem
 }
 
-func (w *world) inUse(key DaemonKey, revision string) (uses bool) {
+func (w *world) inUse(key daemon.WorkloadKey, revision string) (uses bool) {
 	w.update(func(u Update) { uses = u.InUse(key, revision) })
 	return uses
 }
 
-func (w *world) audit(key DaemonKey) (wrong []string) {
+func (w *world) audit(key daemon.WorkloadKey) (wrong []string) {
 	w.update(func(u Update) { u.Audit(key, &wrong) })
 	return wrong
 }
 
 // objects are all daemons that are kept up, sorted by name.
-func (w *world) objects() (objects []*v1alpha1.DaemonSet) {
-	w.run(Active(&objects))
-	slices.SortFunc(objects, func(a, b *v1alpha1.DaemonSet) int { return cmp.Compare(a.Name, b.Name) })
-	return objects
+func (w *world) objects() (workloads []*daemon.Workload) {
+	w.run(Active(&workloads))
+	slices.SortFunc(workloads, func(a, b *daemon.Workload) int { return cmp.Compare(a.Name, b.Name) })
+	return workloads
 }
 
-func countersOf(w *world, key DaemonKey) (*v1alpha1.DaemonSet, daemon.Counters) {
+func countersOf(w *world, key daemon.WorkloadKey) (*daemon.Workload, daemon.Counters) {
 	object, health := w.health(key)
 	return object, health.Counters
 }

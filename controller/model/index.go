@@ -12,14 +12,14 @@ import (
 // index finds what would otherwise take a walk over all daemons, those included that are gone and those
 // that a pod's owner reference makes up.
 type index struct {
-	byName      map[types.NamespacedName]map[DaemonKey]*workload // daemons that are there
-	byNamespace map[string]map[DaemonKey]*workload               // the same
-	daemons     keys[DaemonKey]                                  // the same
-	refused     keys[DaemonKey]                                  // of these those whose pods are refused
-	former      map[formerPlace]map[types.UID]string             // names of pods
+	byName      map[types.NamespacedName]map[daemon.WorkloadKey]*tracked // daemons that are there
+	byNamespace map[string]map[daemon.WorkloadKey]*tracked               // the same
+	daemons     keys[daemon.WorkloadKey]                                 // the same
+	refused     keys[daemon.WorkloadKey]                                 // of these those whose pods are refused
+	former      map[formerPlace]map[types.UID]string                     // names of pods
 	placeOf     map[types.UID]formerPlace
 	// byRuntimeClass are daemons by the RuntimeClass that their template names.
-	byRuntimeClass map[string]map[DaemonKey]*workload
+	byRuntimeClass map[string]map[daemon.WorkloadKey]*tracked
 }
 
 // formerPlace is where a daemon that is gone has a pod.
@@ -31,21 +31,21 @@ type formerPlace struct {
 func newIndex() index {
 	return index{
 		daemons: newKeys(compareKeys),
-		refused: newKeys(compareKeys), byRuntimeClass: map[string]map[DaemonKey]*workload{},
-		byName: map[types.NamespacedName]map[DaemonKey]*workload{}, byNamespace: map[string]map[DaemonKey]*workload{},
+		refused: newKeys(compareKeys), byRuntimeClass: map[string]map[daemon.WorkloadKey]*tracked{},
+		byName: map[types.NamespacedName]map[daemon.WorkloadKey]*tracked{}, byNamespace: map[string]map[daemon.WorkloadKey]*tracked{},
 		former: map[formerPlace]map[types.UID]string{}, placeOf: map[types.UID]formerPlace{},
 	}
 }
 
 // present notes a daemon that is there.
-func (x *index) present(key DaemonKey, name string, known *workload) {
+func (x *index) present(key daemon.WorkloadKey, name string, known *tracked) {
 	put(x.byName, types.NamespacedName{Namespace: key.Namespace, Name: name}, key, known)
 	put(x.byNamespace, key.Namespace, key, known)
 	x.daemons.ReplaceOrInsert(key)
 }
 
 // gone notes that it is not any more.
-func (x *index) gone(key DaemonKey, name string) {
+func (x *index) gone(key daemon.WorkloadKey, name string) {
 	drop(x.byName, types.NamespacedName{Namespace: key.Namespace, Name: name}, key)
 	drop(x.byNamespace, key.Namespace, key)
 	x.daemons.Delete(key)
@@ -54,7 +54,7 @@ func (x *index) gone(key DaemonKey, name string) {
 
 // judged looks at the next n daemons after one, and gives those that nodes are judged for, and the last one that it
 // looked at.
-func (x *index) judged(after DaemonKey, n int) (some []judged, last DaemonKey) {
+func (x *index) judged(after daemon.WorkloadKey, n int) (some []judged, last daemon.WorkloadKey) {
 	last = after
 	for _, key := range x.daemons.after(after, n) {
 		last = key
@@ -74,7 +74,7 @@ func (x *index) noFormer(pod types.UID) {
 }
 
 // inOrder are the keys of a few daemons, sorted.
-func inOrder(daemons map[DaemonKey]*workload) []DaemonKey {
+func inOrder(daemons map[daemon.WorkloadKey]*tracked) []daemon.WorkloadKey {
 	return slices.SortedFunc(maps.Keys(daemons), compareKeys)
 }
 
@@ -96,11 +96,11 @@ func drop[K, L comparable, V any](index map[K]map[L]V, key K, of L) {
 // pod that was never bound runs nowhere, whoever made it and whatever keeps it, and one that has finished
 // runs nothing any more. A daemon that follows waits for those that count, and is planned when they no
 // longer do.
-func (u Update) noteFormer(cell daemon.CellKey, known *workload, pod *Pod) {
-	if known.object != nil {
+func (u Update) noteFormer(cell daemon.CellKey, known *tracked, pod *Pod) {
+	if known.workload != nil {
 		return
 	}
-	place := formerPlace{types.NamespacedName{Namespace: cell.Namespace, Name: known.name}, cell.Node}
+	place := formerPlace{types.NamespacedName{Namespace: cell.Namespace, Name: known.name()}, cell.Node}
 	if pod.Bound && !pod.Finished {
 		u.index.noFormer(pod.UID) // its daemon may have had another name
 		u.index.placeOf[pod.UID] = place
@@ -116,9 +116,9 @@ func (u Update) noteFormer(cell daemon.CellKey, known *workload, pod *Pod) {
 // former names a pod of a daemon that is gone and had the same name, when one is on a node. Two
 // generations of a daemon never overlap there (k/k#131684). Names of pods tell too, but for those
 // that kube-controller-manager made.
-func (u Update) former(cell daemon.CellKey, known *workload) string {
+func (u Update) former(cell daemon.CellKey, known *tracked) string {
 	first := ""
-	for _, name := range u.index.former[formerPlace{types.NamespacedName{Namespace: cell.Namespace, Name: known.name}, cell.Node}] {
+	for _, name := range u.index.former[formerPlace{types.NamespacedName{Namespace: cell.Namespace, Name: known.name()}, cell.Node}] {
 		if first == "" || name < first {
 			first = name
 		}
@@ -127,8 +127,8 @@ func (u Update) former(cell daemon.CellKey, known *workload) string {
 }
 
 // follow has the node planned for the daemon that follows one that is gone.
-func (u Update) follow(cell daemon.CellKey, gone *workload) {
-	for _, key := range inOrder(u.index.byName[types.NamespacedName{Namespace: cell.Namespace, Name: gone.name}]) {
+func (u Update) follow(cell daemon.CellKey, gone *tracked) {
+	for _, key := range inOrder(u.index.byName[types.NamespacedName{Namespace: cell.Namespace, Name: gone.name()}]) {
 		if known := u.daemons[key]; known.keptUp() {
 			u.plan(key.On(cell.Node), known.priority)
 		}

@@ -6,7 +6,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -16,29 +15,28 @@ import (
 
 // SeeDaemon takes a daemon as it is now. A new generation means that every node is judged again.
 type SeeDaemon struct {
-	Object *v1alpha1.DaemonSet
-	Wrong  error // why its spec could not be decoded
-	News   error // why the daemon is not served (unserved.go), when that is news
+	Workload *daemon.Workload
+	News     error // why the daemon is not served (unserved.go), when that is news
 
 	terms   terms
 	problem *daemon.Problem
-	read    bool     // terms and problem are of the object
+	read    bool     // terms and problem are those of the workload
 	rest    sequence // what is left to do about one that is served
 }
 
 func (d *SeeDaemon) Step(u Update) (more bool) {
-	key := KeyOf(d.Object)
+	key := d.Workload.Key
 	switch {
 	case len(d.rest) > 0:
 		return d.rest.Step(u)
 	case !d.read:
-		return !u.sameSpec(key, d.Object, d.Wrong)
+		return !u.sameSpec(key, d.Workload)
 	case d.problem != nil:
-		u.index.present(key, d.Object.Name, u.workload(key))
-		d.News = u.unserve(key, d.Object, d.problem)
+		u.index.present(key, d.Workload.Name, u.track(key))
+		d.News = u.unserve(key, d.Workload, d.problem)
 		return false
 	}
-	d.rest = u.install(key, d.Object, d.terms)
+	d.rest = u.install(key, d.Workload, d.terms)
 	return true
 }
 
@@ -47,23 +45,23 @@ func (d *SeeDaemon) Compute() {
 	case len(d.rest) > 0:
 		d.rest.Compute()
 	case !d.read:
-		d.terms, d.problem = servable(d.Object, d.Wrong)
+		d.terms, d.problem = servable(d.Workload)
 		d.read = true
 	}
 }
 
 // sameSpec takes a daemon of which only the status, or what it is labelled, has changed.
-func (u Update) sameSpec(key DaemonKey, object *v1alpha1.DaemonSet, wrong error) bool {
+func (u Update) sameSpec(key daemon.WorkloadKey, workload *daemon.Workload) bool {
 	known, there := u.daemons[key]
 	if there && known.gone { // the watch says otherwise
 		known.gone = false
 		u.planAll(key, known)
 	}
-	if wrong != nil || !there || known.object == nil || known.unserved != nil || known.object.Generation != object.Generation || !sameCollisions(known.object, object) {
+	if workload.Undecodable != nil || !there || known.workload == nil || known.unserved != nil || known.workload.Generation != workload.Generation || known.workload.Collisions() != workload.Collisions() {
 		return false
 	}
-	touched := !maps.Equal(known.object.Labels, object.Labels) || !maps.Equal(known.object.Annotations, object.Annotations)
-	known.object = object
+	touched := !maps.Equal(known.workload.Labels, workload.Labels) || !maps.Equal(known.workload.Annotations, workload.Annotations)
+	known.workload = workload
 	u.Report(key)
 	if touched { // by somebody: its records may have waited for that (spare)
 		u.enqueueHistory(key)
@@ -73,10 +71,10 @@ func (u Update) sameSpec(key DaemonKey, object *v1alpha1.DaemonSet, wrong error)
 
 // install has a daemon served by other terms, and returns what is left to do. Nothing is planned for it before
 // its nodes are judged by them.
-func (u Update) install(key DaemonKey, object *v1alpha1.DaemonSet, terms terms) sequence {
-	known := u.workload(key)
-	first := known.object == nil || known.unserved != nil
-	if !first && known.object.Generation != object.Generation {
+func (u Update) install(key daemon.WorkloadKey, workload *daemon.Workload, terms terms) sequence {
+	known := u.track(key)
+	first := known.workload == nil || known.unserved != nil
+	if !first && known.workload.Generation != workload.Generation {
 		u.endRefusal(key, known, false) // all cells are planned
 	}
 	former := known.template
@@ -84,15 +82,15 @@ func (u Update) install(key DaemonKey, object *v1alpha1.DaemonSet, terms terms) 
 		former = nil
 	}
 	judging := &judgeNodes{known: known}
-	known.name, known.object, known.unserved, known.judging = object.Name, object, nil, judging
+	known.workload, known.unserved, known.judging = workload, nil, judging
 	known.selector, known.id, known.templateRules, known.readBack = terms.selector, terms.id, terms.rules, false
-	known.template = daemon.NewTemplate(object, calledAs(former))
+	known.template = daemon.NewTemplate(workload, calledAs(former))
 	known.rules = u.withClass(known.template, terms.rules)
 	u.noteRuntimeClasses(key, known)
 	if known.update == "" {
-		known.priority = u.priorities.of(object.Spec.Template.Spec.PriorityClassName)
+		known.priority = u.priorities.of(workload.Template.Spec.PriorityClassName)
 	}
-	u.index.present(key, object.Name, known)
+	u.index.present(key, workload.Name, known)
 	u.Report(key)
 	judge := u.decide(key, known)
 	var rest sequence
@@ -113,7 +111,7 @@ func (u Update) install(key DaemonKey, object *v1alpha1.DaemonSet, terms terms) 
 
 // judgeNodes finds the verdicts of all nodes, each by the rules of its target, and notes them.
 type judgeNodes struct {
-	known *workload
+	known *tracked
 	news  func(Update, *corev1.Node, daemon.Verdict) // of those that changed; it may be nil
 
 	last     string
@@ -145,8 +143,8 @@ func (j *judgeNodes) Compute() {
 
 // note notes a verdict, unless it is of rules or of a state of a node that are no longer there, and reports
 // whether it is news.
-func (u Update) note(known *workload, rules *daemon.Rules, node *corev1.Node, verdict daemon.Verdict) bool {
-	if known.object == nil || known.rulesOf(node.Name) != rules || u.nodes[node.Name] != node {
+func (u Update) note(known *tracked, rules *daemon.Rules, node *corev1.Node, verdict daemon.Verdict) bool {
+	if known.workload == nil || known.rulesOf(node.Name) != rules || u.nodes[node.Name] != node {
 		return false
 	}
 	eligible := known.cells.SetNode(node.Name, node.UID, verdict, u.now)
@@ -156,8 +154,8 @@ func (u Update) note(known *workload, rules *daemon.Rules, node *corev1.Node, ve
 
 // judged is a daemon that a node is judged for.
 type judged struct {
-	key     DaemonKey
-	known   *workload
+	key     daemon.WorkloadKey
+	known   *tracked
 	rules   *daemon.Rules
 	verdict daemon.Verdict
 }
@@ -171,7 +169,7 @@ type SeeNode struct {
 
 	taken  bool
 	judges *corev1.Node
-	last   DaemonKey
+	last   daemon.WorkloadKey
 	some   []judged
 }
 
@@ -217,11 +215,11 @@ func (n *SeeNode) Compute() {
 type ForgetNode struct {
 	locked
 	Name string
-	last DaemonKey
+	last daemon.WorkloadKey
 }
 
 func (n *ForgetNode) Step(u Update) (more bool) {
-	if n.last == (DaemonKey{}) {
+	if n.last == (daemon.WorkloadKey{}) {
 		delete(u.nodes, n.Name)
 		delete(u.facts, n.Name)
 		u.nodeNames.Delete(n.Name)
@@ -238,14 +236,15 @@ func (n *ForgetNode) Step(u Update) (more bool) {
 }
 
 // ForgetDaemon forgets a daemon, but not its pods.
-func (u Update) ForgetDaemon(key DaemonKey) {
+func (u Update) ForgetDaemon(key daemon.WorkloadKey) {
 	known, ok := u.daemons[key]
 	if !ok {
 		return
 	}
-	u.index.gone(key, known.name)
+	u.index.gone(key, known.name())
+	known.formerName = known.name()
 	obstacles := known.obstacles
-	known.object, known.obstacles, known.refusal = nil, newObstacles(), nil
+	known.workload, known.obstacles, known.refusal = nil, newObstacles(), nil
 	known.update, known.templates, known.judging = "", nil, nil
 	u.noteRuntimeClasses(key, known)
 	u.later(&sequence{
@@ -270,7 +269,7 @@ func (u Update) ForgetDaemon(key DaemonKey) {
 
 // OwnerGone notes that the API server has a daemon no more, or deletes it. It is taken for one that is being
 // Deleted until the watch shows it again: its pods are the garbage collector's.
-func (u Update) OwnerGone(key DaemonKey) {
+func (u Update) OwnerGone(key daemon.WorkloadKey) {
 	if known := u.daemons[key]; known != nil {
 		known.gone = true
 	}

@@ -19,7 +19,7 @@ func TestVerdictsOfTheFormerRulesAreNotNoted(t *testing.T) {
 	set, node := makeDaemon("d"), makeNode("n1")
 	w.nodeSeen(node)
 	see(t, w, set)
-	known := w.daemons[KeyOf(set)]
+	known := w.daemons[keyOf(set)]
 	no := func(Update, *corev1.Node, daemon.Verdict) { t.Error("a verdict of the former rules is noted") }
 	former := &judgeNodes{known: known, news: no}
 	w.update(func(u Update) { former.Step(u) })
@@ -32,7 +32,7 @@ func TestVerdictsOfTheFormerRulesAreNotNoted(t *testing.T) {
 			t.Error("the verdict on a former state of the node is noted")
 		}
 	})
-	if _, counters := countersOf(w, KeyOf(set)); counters.Desired != 0 {
+	if _, counters := countersOf(w, keyOf(set)); counters.Desired != 0 {
 		t.Errorf("%d nodes should run a pod, want none", counters.Desired)
 	}
 }
@@ -43,20 +43,20 @@ func TestNothingIsPlannedWhileNodesAreJudged(t *testing.T) {
 	set := makeDaemon("d")
 	w.nodeSeen(makeNode("n1"))
 	see(t, w, set)
-	if len(w.task(KeyOf(set).On("n1")).Actions) == 0 {
+	if len(w.task(keyOf(set).On("n1")).Actions) == 0 {
 		t.Fatal("nothing is planned for a daemon without pods")
 	}
-	changed := makeDaemon("d", generation(2), onlyWhere("disk", "ssd"))
-	terms, problem := servable(changed, nil)
+	changed := workloadOf(makeDaemon("d", generation(2), onlyWhere("disk", "ssd")))
+	terms, problem := servable(changed)
 	if problem != nil {
 		t.Fatal(problem.Message)
 	}
-	w.update(func(u Update) { u.install(KeyOf(changed), changed, terms) })
-	if actions := w.task(KeyOf(set).On("n1")).Actions; len(actions) > 0 {
+	w.update(func(u Update) { u.install(changed.Key, changed, terms) })
+	if actions := w.task(keyOf(set).On("n1")).Actions; len(actions) > 0 {
 		t.Errorf("planned %v before the node is judged", actions)
 	}
-	w.recordsChanged(KeyOf(set))
-	if actions := w.task(KeyOf(set).On("n1")).Actions; len(actions) > 0 {
+	w.recordsChanged(keyOf(set))
+	if actions := w.task(keyOf(set).On("n1")).Actions; len(actions) > 0 {
 		t.Errorf("planned %v before the node is judged, once records changed", actions)
 	}
 }
@@ -82,7 +82,7 @@ func TestMadeUpOwnersAreNotJudged(t *testing.T) {
 }
 
 func judgedBy(w *world) int {
-	some, _ := w.index.judged(DaemonKey{}, 1000)
+	some, _ := w.index.judged(daemon.WorkloadKey{}, 1000)
 	return len(some)
 }
 
@@ -115,7 +115,7 @@ func TestFormerPodsThatHoldTheirPlace(t *testing.T) {
 			if test.holds {
 				wants = pod.Name
 			}
-			if got := w.task(KeyOf(set).On("n1")).Former; got != wants {
+			if got := w.task(keyOf(set).On("n1")).Former; got != wants {
 				t.Errorf("the daemon waits for %q, want %q", got, wants)
 			}
 			q.drain()
@@ -143,11 +143,11 @@ func TestFormerPodsFollowTheirDaemon(t *testing.T) {
 	w.podSeen(pod)
 	see(t, w, set)
 	see(t, w, next)
-	if former := w.task(KeyOf(next).On("n1")).Former; former != "" {
+	if former := w.task(keyOf(next).On("n1")).Former; former != "" {
 		t.Errorf("waits for %q of a daemon that is there", former)
 	}
-	w.daemonGone(KeyOf(set))
-	if former := w.task(KeyOf(next).On("n1")).Former; former != pod.Name {
+	w.daemonGone(keyOf(set))
+	if former := w.task(keyOf(next).On("n1")).Former; former != pod.Name {
 		t.Errorf("waits for %q, want %q", former, pod.Name)
 	}
 }

@@ -8,26 +8,9 @@ import (
 	nodev1 "k8s.io/api/node/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/ptr"
 
-	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/internal/daemon"
 )
-
-// DaemonKey names a daemon. The namespace is part of it: an owner reference is only valid within
-// one, and a pod elsewhere that carries the daemon's UID is a forgery.
-type DaemonKey struct {
-	Namespace string
-	UID       types.UID
-}
-
-func KeyOf(object *v1alpha1.DaemonSet) DaemonKey { return DaemonKey{object.Namespace, object.UID} }
-
-func OwnerOf(cell daemon.CellKey) DaemonKey { return DaemonKey{cell.Namespace, cell.Owner} }
-
-func (k DaemonKey) On(node string) daemon.CellKey {
-	return daemon.CellKey{Namespace: k.Namespace, Owner: k.UID, Node: node}
-}
 
 // Model is what is known of the cluster: every node, every daemon, and of each daemon its cells, with what is
 // due for them and what keeps them waiting. It has no lock and does nothing by itself: an update takes in what
@@ -41,9 +24,9 @@ type Model struct {
 	nodes     map[string]*corev1.Node
 	facts     map[string]*daemon.NodeFacts // of nodes, where some policy reads their status
 	nodeNames keys[string]
-	daemons   map[DaemonKey]*workload
-	owners    keys[DaemonKey]    // of daemons
-	pods      map[types.UID]*Pod // those that are in a cell, as they were seen last
+	daemons   map[daemon.WorkloadKey]*tracked
+	owners    keys[daemon.WorkloadKey] // of daemons
+	pods      map[types.UID]*Pod       // those that are in a cell, as they were seen last
 	claims    claims
 	awaited   map[types.NamespacedName]daemon.CellKey // cells, by the names that their obstacles wait for
 	records   records
@@ -60,7 +43,7 @@ func New(kinds Kinds, nonce string) *Model {
 		nodes:     map[string]*corev1.Node{},
 		facts:     map[string]*daemon.NodeFacts{},
 		nodeNames: newKeys(strings.Compare),
-		daemons:   map[DaemonKey]*workload{},
+		daemons:   map[daemon.WorkloadKey]*tracked{},
 		owners:    newKeys(compareKeys),
 		pods:      map[types.UID]*Pod{},
 		claims:    newClaims(),
@@ -73,12 +56,12 @@ func New(kinds Kinds, nonce string) *Model {
 	}
 }
 
-// workload is one daemon. Pods may be seen before their daemon and stay after it: then object is
-// nil, and there is nothing to do about them.
-type workload struct {
-	name           string
-	object         *v1alpha1.DaemonSet  // read only
-	template       *daemon.Template     // read only; of object's generation
+// tracked is one daemon with its cells. Pods may be seen before their DaemonSet and stay after it: workload is then
+// nil, and nothing is planned.
+type tracked struct {
+	workload       *daemon.Workload
+	formerName     string               // the daemon's name while workload is nil
+	template       *daemon.Template     // read only; of workload's generation
 	id             daemon.TemplateID    // of template
 	judging        *judgeNodes          // the nodes are being looked at again: nothing is planned meanwhile
 	judgedBy       *daemon.Rules        // that the nodes were judged by last; nil when some are no longer those
@@ -103,21 +86,24 @@ type workload struct {
 // active says whether the daemon is there, can be served, and is not being deleted. A daemon that is
 // being deleted keeps its pods as they are: the garbage collector, or whoever asked for orphans, decides
 // about them.
-func (w *workload) active() bool {
-	return w != nil && w.object != nil && w.object.DeletionTimestamp == nil && w.unserved == nil && !w.gone
+func (t *tracked) active() bool {
+	return t != nil && t.workload != nil && !t.workload.Terminating && t.unserved == nil && !t.gone
 }
 
 // keptUp says whether anything is planned for the daemon.
-func (w *workload) keptUp() bool { return w.counted() && w.update != "" }
+func (t *tracked) keptUp() bool { return t.counted() && t.update != "" }
 
 // counted reports whether the daemon's sums are those of its present targets.
-func (w *workload) counted() bool {
-	return w.active() && !w.merging && w.judging == nil && w.counting == nil
+func (t *tracked) counted() bool {
+	return t.active() && !t.merging && t.judging == nil && t.counting == nil
 }
 
-// sameCollisions says whether two states of a daemon call its template the same.
-func sameCollisions(a, b *v1alpha1.DaemonSet) bool {
-	return ptr.Deref(a.Status.CollisionCount, 0) == ptr.Deref(b.Status.CollisionCount, 0)
+// name returns the daemon's name; while there is no DaemonSet, the one that it had, or that its pods give.
+func (t *tracked) name() string {
+	if t.workload != nil {
+		return t.workload.Name
+	}
+	return t.formerName
 }
 
 // calledAs is what a template is called that may not be known.
@@ -133,7 +119,7 @@ func calledAs(template *daemon.Template) string {
 // not allow, and what a template is called is in its record.
 func (u Update) Begin() {
 	u.begun = true
-	u.later(&eachDaemon{f: func(u Update, key DaemonKey, known *workload) {
+	u.later(&eachDaemon{f: func(u Update, key daemon.WorkloadKey, known *tracked) {
 		if known.active() && known.judging == nil && !known.settled {
 			u.resolveRevision(key, known, true)
 		}
@@ -142,7 +128,7 @@ func (u Update) Begin() {
 
 // Replan has every cell planned again: what kept pods from being made is over.
 func (u Update) Replan() {
-	u.later(&eachDaemon{f: func(u Update, key DaemonKey, known *workload) {
+	u.later(&eachDaemon{f: func(u Update, key daemon.WorkloadKey, known *tracked) {
 		if known.keptUp() {
 			u.planAll(key, known)
 		}
@@ -165,7 +151,7 @@ func (u Update) place(pod *Pod) {
 	_, due := u.claims.cellOf[pod.UID]
 	u.dropClaims(pod.UID)
 	cell, ours := pod.Cell(), pod.ours
-	stray := ours && u.workload(OwnerOf(cell)).noLongerSelected(pod)
+	stray := ours && u.track(cell.Workload()).noLongerSelected(pod)
 	old, had := u.pods[pod.UID]
 	switch {
 	case stray && had && old.Cell() == cell:
@@ -173,7 +159,7 @@ func (u Update) place(pod *Pod) {
 	case had && (!ours || stray || old.Cell() != cell):
 		u.removePod(old)
 	case stray && !due:
-		u.workload(OwnerOf(cell)).cells.ReleasePod(cell.Node, pod.UID, u.now)
+		u.track(cell.Workload()).cells.ReleasePod(cell.Node, pod.UID, u.now)
 	}
 	switch {
 	case stray:
@@ -181,16 +167,16 @@ func (u Update) place(pod *Pod) {
 		u.changed(cell)
 	case ours:
 		u.pods[pod.UID] = pod
-		known := u.workload(OwnerOf(cell))
-		if known.object == nil { // one that is there has a name, whatever its pods say
-			known.name = pod.family.Value().daemon
+		known := u.track(cell.Workload())
+		if known.workload == nil {
+			known.formerName = pod.family.Value().daemon
 		}
 		known.cells.SetPod(cell.Node, &pod.Pod, u.now)
 		u.judgePlacement(cell, known)
 		if had && old.Revision != pod.Revision {
-			u.lost(OwnerOf(cell), known, old.Revision)
+			u.lost(cell.Workload(), known, old.Revision)
 		}
-		u.misnamed(OwnerOf(cell), known, pod.Revision)
+		u.misnamed(cell.Workload(), known, pod.Revision)
 		u.podChanged(cell)
 		u.noteFormer(cell, known, pod)
 	}
@@ -198,14 +184,14 @@ func (u Update) place(pod *Pod) {
 
 // judgePlacement looks whether the pod that waits for a cell's node can ever run there. It may be another one than before
 // whenever a pod of the cell has come, changed or gone.
-func (u Update) judgePlacement(cell daemon.CellKey, known *workload) {
+func (u Update) judgePlacement(cell daemon.CellKey, known *tracked) {
 	if node := u.nodes[cell.Node]; node != nil {
 		known.cells.JudgePlacement(node, u.now)
 	}
 }
 
 // lost looks whether a daemon's last pod of a revision is gone, or is called otherwise now.
-func (u Update) lost(key DaemonKey, known *workload, revision string) {
+func (u Update) lost(key daemon.WorkloadKey, known *tracked, revision string) {
 	if known.cells.Holds(revision) {
 		return
 	}
@@ -238,21 +224,21 @@ func (u Update) removePod(pod *Pod) { u.takeOut(pod, (*daemon.Cells).RemovePod) 
 func (u Update) takeOut(pod *Pod, remove func(*daemon.Cells, string, types.UID, time.Time)) {
 	delete(u.pods, pod.UID)
 	cell := pod.Cell()
-	known := u.daemons[OwnerOf(cell)]
+	known := u.daemons[cell.Workload()]
 	remove(&known.cells, cell.Node, pod.UID, u.now)
 	u.judgePlacement(cell, known)
 	u.index.noFormer(pod.UID)
-	u.lost(OwnerOf(cell), known, pod.Revision)
+	u.lost(cell.Workload(), known, pod.Revision)
 	u.podChanged(cell)
-	if known.object == nil {
+	if known.workload == nil {
 		u.follow(cell, known)
 	}
-	u.forgetEmpty(OwnerOf(cell))
+	u.forgetEmpty(cell.Workload())
 }
 
 // changed triggers a cell, reports its daemon, and lets the daemon's rollout go on.
 func (u Update) changed(cell daemon.CellKey) {
-	key := OwnerOf(cell)
+	key := cell.Workload()
 	known := u.daemons[key]
 	if known != nil && u.begun {
 		u.plan(cell, known.priority)
@@ -265,7 +251,7 @@ func (u Update) changed(cell daemon.CellKey) {
 // podChanged is changed after an event of a pod, and triggers the cell only if there is work to do: a pod that is replaced
 // has about seven events, and most of them leave none.
 func (u Update) podChanged(cell daemon.CellKey) {
-	key := OwnerOf(cell)
+	key := cell.Workload()
 	if known := u.daemons[key]; known != nil && !u.due(cell, known) {
 		u.noteProbe(cell, known)
 		u.Report(key)
@@ -277,7 +263,7 @@ func (u Update) podChanged(cell daemon.CellKey) {
 
 // due reports whether there is work to do for a cell. Whoever works on it also forgets what kept its pod from being made,
 // which a node that is gone, or a daemon that is not kept up, ends as well.
-func (u Update) due(cell daemon.CellKey, known *workload) bool {
+func (u Update) due(cell daemon.CellKey, known *tracked) bool {
 	if known.obstacles.on(cell.Node) != nil || !known.keptUp() || u.nodes[cell.Node] == nil || len(u.claims.byCell[cell]) > 0 {
 		return true
 	}
@@ -285,10 +271,10 @@ func (u Update) due(cell daemon.CellKey, known *workload) bool {
 	return len(plan.Actions) > 0 || len(plan.Doubts) > 0 || !plan.WakeAt.IsZero()
 }
 
-func (u Update) workload(key DaemonKey) *workload {
+func (u Update) track(key daemon.WorkloadKey) *tracked {
 	known, ok := u.daemons[key]
 	if !ok {
-		known = &workload{}
+		known = &tracked{}
 		known.cells.Facts = u.factsOf
 		u.daemons[key] = known
 		u.owners.ReplaceOrInsert(key)
@@ -297,8 +283,8 @@ func (u Update) workload(key DaemonKey) *workload {
 }
 
 // forgetEmpty drops a daemon that is gone and has no pods any more.
-func (u Update) forgetEmpty(key DaemonKey) {
-	if known := u.daemons[key]; known != nil && known.object == nil && known.cells.Len() == 0 {
+func (u Update) forgetEmpty(key daemon.WorkloadKey) {
+	if known := u.daemons[key]; known != nil && known.workload == nil && known.cells.Len() == 0 {
 		delete(u.daemons, key)
 		u.owners.Delete(key)
 	}
@@ -308,7 +294,7 @@ func (u Update) forgetEmpty(key DaemonKey) {
 type Task struct {
 	daemon.Plan
 	Claims   []Claim // due first: they change what there is to plan
-	Object   *v1alpha1.DaemonSet
+	Workload *daemon.Workload
 	Template *daemon.Template
 	Selector labels.Selector
 	Node     *corev1.Node // nil when the node is gone
@@ -318,17 +304,17 @@ type Task struct {
 
 // Task plans a cell now; it is empty when there is nothing to keep up.
 func (u Update) Task(cell daemon.CellKey) Task {
-	known := u.daemons[OwnerOf(cell)]
+	known := u.daemons[cell.Workload()]
 	if !known.keptUp() {
 		return Task{}
 	}
 	before := known.cells.Counters()
 	plan := known.cells.Plan(cell.Node, u.now)
 	if known.cells.Counters() != before { // a pod became available by waiting
-		u.Report(OwnerOf(cell))
-		u.goOn(OwnerOf(cell), known)
+		u.Report(cell.Workload())
+		u.goOn(cell.Workload(), known)
 	}
-	task := Task{Plan: plan, Object: known.object, Template: known.templateOf(&plan, cell.Node), Selector: known.selector, Node: u.nodes[cell.Node], Claims: u.claims.of(cell)}
+	task := Task{Plan: plan, Workload: known.workload, Template: known.templateOf(&plan, cell.Node), Selector: known.selector, Node: u.nodes[cell.Node], Claims: u.claims.of(cell)}
 	if len(plan.Actions) > 0 {
 		task.Names = u.names(known, cell.Node)
 		task.Former = u.former(cell, known)
@@ -338,7 +324,7 @@ func (u Update) Task(cell daemon.CellKey) Task {
 
 // names are those that a daemon's new pod on a node may get. Where no pod is known that it comes after there may have been
 // one before this process began, or before the node was created again.
-func (u Update) names(known *workload, node string) []string {
+func (u Update) names(known *tracked, node string) []string {
 	after := known.cells.After(node)
 	if after == "" {
 		after = u.nonce
@@ -352,25 +338,25 @@ func (u Update) names(known *workload, node string) []string {
 // Deleted notes that the API server took a delete of a pod: rollouts count on it before the watch
 // tells.
 func (u Update) Deleted(cell daemon.CellKey, pod types.UID) {
-	if known, ok := u.daemons[OwnerOf(cell)]; ok {
+	if known, ok := u.daemons[cell.Workload()]; ok {
 		known.cells.Deleted(cell.Node, pod, u.now)
 		u.judgePlacement(cell, known)
-		u.goOn(OwnerOf(cell), known)
+		u.goOn(cell.Workload(), known)
 	}
 }
 
 // Replaced notes that a finished pod was removed, so that the next one of its cell waits longer.
 func (u Update) Replaced(cell daemon.CellKey) {
-	if known, ok := u.daemons[OwnerOf(cell)]; ok {
+	if known, ok := u.daemons[cell.Workload()]; ok {
 		known.cells.Replaced(cell.Node, u.now)
 	}
 }
 
 // Active collects all daemons that are kept up.
-func Active(objects *[]*v1alpha1.DaemonSet) Work {
-	return &eachDaemon{f: func(_ Update, _ DaemonKey, known *workload) {
+func Active(workloads *[]*daemon.Workload) Work {
+	return &eachDaemon{f: func(_ Update, _ daemon.WorkloadKey, known *tracked) {
 		if known.active() {
-			*objects = append(*objects, known.object)
+			*workloads = append(*workloads, known.workload)
 		}
 	}}
 }

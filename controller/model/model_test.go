@@ -49,7 +49,7 @@ func TestWorldPodBeforeItsDaemon(t *testing.T) {
 	key := daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n1"}
 	w.podSeen(makePod(set, node))
 	wantSteps(t, w, key)
-	if object, _ := countersOf(w, DaemonKey{"ns", "uid-d"}); object != nil {
+	if object, _ := countersOf(w, daemon.WorkloadKey{Namespace: "ns", UID: "uid-d"}); object != nil {
 		t.Error("a daemon that was not seen has counters")
 	}
 	w.nodeSeen(node)
@@ -58,7 +58,7 @@ func TestWorldPodBeforeItsDaemon(t *testing.T) {
 	see(t, w, set)
 	wantQueued(t, q, []string{"uid-d on n1"}, []types.UID{"uid-d"})
 	wantSteps(t, w, key) // it has its pod: no second one, and no deletion
-	_, got := countersOf(w, DaemonKey{"ns", "uid-d"})
+	_, got := countersOf(w, daemon.WorkloadKey{Namespace: "ns", UID: "uid-d"})
 	if diff := cmp.Diff(daemon.Counters{Desired: 1, Current: 1, Updated: 1, Pending: 1}, got); diff != "" {
 		t.Errorf("counters (-want, +got):\n%s", diff)
 	}
@@ -70,8 +70,8 @@ func TestWorldTaskHasWhatItTakes(t *testing.T) {
 	see(t, w, set)
 	w.nodeSeen(node)
 	task := w.task(daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n1"})
-	if task.Object != set || task.Node != node {
-		t.Errorf("task has object %v and node %v", task.Object, task.Node)
+	if task.Workload.Key != keyOf(set) || task.Node != node {
+		t.Errorf("the task is for node %v of %v", task.Node, task.Workload)
 	}
 	pod := daemon.NewPod(task.Template, task.Node, task.Names[0])
 	if pod.Namespace != "ns" || !metav1.IsControlledBy(pod, set) {
@@ -88,7 +88,7 @@ func TestWorldTaskHasWhatItTakes(t *testing.T) {
 
 func TestWorldDaemonDeleted(t *testing.T) {
 	for name, leave := range map[string]func(*world, *v1alpha1.DaemonSet) error{
-		"gone": func(w *world, set *v1alpha1.DaemonSet) error { w.daemonGone(KeyOf(set)); return nil },
+		"gone": func(w *world, set *v1alpha1.DaemonSet) error { w.daemonGone(keyOf(set)); return nil },
 		"terminating": func(w *world, set *v1alpha1.DaemonSet) error {
 			leaving := set.DeepCopy()
 			leaving.Generation++
@@ -113,11 +113,11 @@ func TestWorldDaemonDeleted(t *testing.T) {
 			w.nodeGone("n1")
 			w.nodeSeen(makeNode("n2", labelled("a", "b")))
 			wantSteps(t, w, daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n1"})
-			if object, _ := countersOf(w, DaemonKey{"ns", "uid-d"}); object != nil || len(w.objects()) != 0 {
+			if object, _ := countersOf(w, daemon.WorkloadKey{Namespace: "ns", UID: "uid-d"}); object != nil || len(w.objects()) != 0 {
 				t.Errorf("it is still kept up: %v, %v", object, w.objects())
 			}
 			w.podGone(pod)
-			w.daemonGone(DaemonKey{"ns", "uid-d"})
+			w.daemonGone(daemon.WorkloadKey{Namespace: "ns", UID: "uid-d"})
 			if len(w.daemons) != 0 {
 				t.Errorf("something is remembered of it: %v", w.daemons)
 			}
@@ -245,9 +245,9 @@ func TestWorldLeavesForgeriesAlone(t *testing.T) {
 	w.podSeen(forgery)
 	see(t, w, set)
 	w.nodeSeen(node)
-	wantSteps(t, w, KeyOf(set).On("n1"), createStep)
+	wantSteps(t, w, keyOf(set).On("n1"), createStep)
 	w.podSeen(makePod(set, node, podUID("real")))
-	wantSteps(t, w, KeyOf(set).On("n1"))
+	wantSteps(t, w, keyOf(set).On("n1"))
 }
 
 // Its last state may have lost its owner: what counts is where it was.
@@ -261,7 +261,7 @@ func TestWorldPodGoneWithoutItsOwner(t *testing.T) {
 	last := pod.DeepCopy()
 	last.OwnerReferences = nil
 	w.podGone(last)
-	wantSteps(t, w, KeyOf(set).On("n1"), createStep)
+	wantSteps(t, w, keyOf(set).On("n1"), createStep)
 }
 
 func TestWorldServesEveryVersionOfOurs(t *testing.T) {
@@ -300,8 +300,8 @@ func TestWorldDaemonEvents(t *testing.T) {
 	wrote := makeDaemon("d", func(set *v1alpha1.DaemonSet) { set.Status.NumberReady = 1 })
 	see(t, w, wrote)
 	wantQueued(t, q, nil, []types.UID{"uid-d"})
-	if object, _ := countersOf(w, DaemonKey{"ns", "uid-d"}); object != wrote {
-		t.Error("the status is compared with an old object")
+	if workload, _ := countersOf(w, keyOf(wrote)); workload.Status.NumberReady != 1 {
+		t.Error("the status is compared with a former state")
 	}
 
 	see(t, w, makeDaemon("d", generation(2), onlyWhere("disk", "ssd")))
@@ -317,7 +317,7 @@ func TestWorldCountsTheNewTemplate(t *testing.T) {
 	w.nodeSeen(node)
 	w.podSeen(makePod(set, node, ready(t0)))
 	want := daemon.Counters{Desired: 1, Current: 1, Ready: 1, Available: 1, Updated: 1}
-	_, got := countersOf(w, DaemonKey{"ns", "uid-d"})
+	_, got := countersOf(w, daemon.WorkloadKey{Namespace: "ns", UID: "uid-d"})
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("counters (-want, +got):\n%s", diff)
 	}
@@ -325,7 +325,7 @@ func TestWorldCountsTheNewTemplate(t *testing.T) {
 		set.Spec.Template.Spec.Containers[0].Image, set.Spec.MinReadySeconds = "image:2", 10
 	}))
 	want.Updated, want.Available = 0, 0
-	_, got = countersOf(w, DaemonKey{"ns", "uid-d"})
+	_, got = countersOf(w, daemon.WorkloadKey{Namespace: "ns", UID: "uid-d"})
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("counters after a new template (-want, +got):\n%s", diff)
 	}
@@ -351,7 +351,7 @@ func TestWorldReportsAvailabilityByWaiting(t *testing.T) {
 		t.Errorf("WakeAt = %v, want none", wake)
 	}
 	wantQueued(t, q, nil, []types.UID{"uid-d"})
-	if _, counters := countersOf(w, DaemonKey{"ns", "uid-d"}); counters.Available != 1 {
+	if _, counters := countersOf(w, daemon.WorkloadKey{Namespace: "ns", UID: "uid-d"}); counters.Available != 1 {
 		t.Errorf("available = %d, want 1", counters.Available)
 	}
 }
@@ -458,7 +458,7 @@ func (p *play) daemonGoes(t *rapid.T) {
 	name := drawDaemon.Draw(t, "daemon")
 	if set := p.daemons[name]; set != nil {
 		delete(p.daemons, name)
-		p.world.daemonGone(KeyOf(set))
+		p.world.daemonGone(keyOf(set))
 	}
 }
 
@@ -529,9 +529,17 @@ func (p *play) work() {
 		p.planned[key] = fixture.Steps(p.world.task(key).Plan)
 	}
 	for _, uid := range p.queues.reports {
-		_, p.reported[uid] = countersOf(p.world, DaemonKey{"ns", uid})
+		_, p.reported[uid] = countersOf(p.world, daemon.WorkloadKey{Namespace: "ns", UID: uid})
 	}
 	p.queues.drain()
+}
+
+// generationOf is that of a daemon, 0 if there is none.
+func generationOf(workload *daemon.Workload) int64 {
+	if workload == nil {
+		return 0
+	}
+	return workload.Generation
 }
 
 // check compares with a world that was only told the outcome.
@@ -539,19 +547,19 @@ func (p *play) check(t *rapid.T) {
 	p.work()
 	told := p.tell(t)
 	for _, set := range p.daemons {
-		object, got := countersOf(p.world, KeyOf(set))
-		wantObject, want := countersOf(told, KeyOf(set))
-		if diff := cmp.Diff(want, got); diff != "" || object != wantObject {
-			t.Fatalf("counters of %s (-want, +got):\n%s", set.UID, diff)
+		workload, got := countersOf(p.world, keyOf(set))
+		wantWorkload, want := countersOf(told, keyOf(set))
+		if diff := cmp.Diff(want, got); diff != "" || generationOf(workload) != generationOf(wantWorkload) {
+			t.Fatalf("counters of %s, generations %d and %d (-want, +got):\n%s", set.UID, generationOf(wantWorkload), generationOf(workload), diff)
 		}
 		if diff := cmp.Diff(want, p.reported[set.UID]); diff != "" {
 			t.Fatalf("counters of %s were not reported (-now, +last told):\n%s", set.UID, diff)
 		}
-		if wrong := p.world.audit(KeyOf(set)); len(wrong) > 0 {
+		if wrong := p.world.audit(keyOf(set)); len(wrong) > 0 {
 			t.Fatalf("the scrub finds %q", wrong)
 		}
 		for _, node := range []string{"n1", "n2"} {
-			key := KeyOf(set).On(node)
+			key := keyOf(set).On(node)
 			want := fixture.Steps(told.task(key).Plan)
 			if diff := cmp.Diff(want, fixture.Steps(p.world.task(key).Plan), cmpopts.EquateEmpty()); diff != "" {
 				t.Fatalf("plan of %v (-want, +got):\n%s", key, diff)
@@ -584,7 +592,7 @@ func TestWorldComesToTheSameEnd(t *testing.T) {
 			w.podGone(pod)
 		}
 		for _, set := range p.daemons {
-			w.daemonGone(KeyOf(set))
+			w.daemonGone(keyOf(set))
 		}
 		if len(w.daemons)+len(w.pods)+len(w.awaited)+len(w.claims.byCell)+len(w.claims.orphans) != 0 {
 			t.Fatalf("something is remembered of what is gone: %v, %v, %v, %v", w.daemons, w.pods, w.awaited, w.claims)
@@ -596,7 +604,7 @@ func TestWorldComesToTheSameEnd(t *testing.T) {
 func TestWorldAwaitsNames(t *testing.T) {
 	w, q, _ := newTestWorld()
 	set := makeDaemon("d")
-	cell := KeyOf(set).On("n1")
+	cell := keyOf(set).On("n1")
 	see(t, w, set)
 	w.nodeSeen(makeNode("n1"))
 	names := firstNames(set, makeNode("n1"))
@@ -616,7 +624,7 @@ func TestWorldAwaitsNames(t *testing.T) {
 	w.podGone(squatter(names[0]))
 	wantQueued(t, q, nil, nil)
 	w.trouble(cell, daemon.Problem{Reason: nameTaken, Message: "again"})
-	w.daemonGone(KeyOf(set))
+	w.daemonGone(keyOf(set))
 	w.nodeGone("n1")
 	if len(w.awaited)+len(w.daemons) != 0 {
 		t.Errorf("remembered: %v, %v", w.awaited, w.daemons)
@@ -652,7 +660,7 @@ func TestNamesOfFirstPods(t *testing.T) {
 		w.nonce = nonce
 		see(t, w, set)
 		w.nodeSeen(node)
-		for _, name := range w.task(KeyOf(set).On(node.Name)).Names {
+		for _, name := range w.task(keyOf(set).On(node.Name)).Names {
 			if former, taken := names[name]; taken {
 				t.Errorf("%s: the name %s is that of %s", what, name, former)
 			}

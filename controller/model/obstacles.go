@@ -6,7 +6,6 @@ import (
 	"github.com/google/btree"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -55,30 +54,30 @@ func (o obstacles) after(node string, n int) (some []*obstacle) {
 }
 
 // obstacle is that of a node, made if there is none.
-func (w *workload) obstacle(node string) *obstacle {
-	known := w.obstacles.on(node)
+func (t *tracked) obstacle(node string) *obstacle {
+	known := t.obstacles.on(node)
 	if known == nil {
-		if w.obstacles.BTreeG == nil {
-			w.obstacles = newObstacles()
+		if t.obstacles.BTreeG == nil {
+			t.obstacles = newObstacles()
 		}
 		known = &obstacle{node: node}
-		w.obstacles.ReplaceOrInsert(known)
+		t.obstacles.ReplaceOrInsert(known)
 	}
 	return known
 }
 
 // tidy forgets an obstacle in which nothing is left.
-func (w *workload) tidy(of *obstacle) {
+func (t *tracked) tidy(of *obstacle) {
 	if of.problem == (daemon.Problem{}) && len(of.names) == 0 && of.refusal == nil {
-		w.obstacles.Delete(of)
+		t.obstacles.Delete(of)
 	}
 }
 
 // SetProblem notes what keeps a cell's pod from being made, or with a zero problem that nothing does. While its
 // names are taken the cell waits for them.
 func (u Update) SetProblem(cell daemon.CellKey, problem daemon.Problem, namesTaken bool) {
-	known := u.daemons[OwnerOf(cell)]
-	if known == nil || known.object == nil {
+	known := u.daemons[cell.Workload()]
+	if known == nil || known.workload == nil {
 		return
 	}
 	of := known.obstacles.on(cell.Node)
@@ -97,7 +96,7 @@ func (u Update) SetProblem(cell daemon.CellKey, problem daemon.Problem, namesTak
 		}
 	}
 	known.tidy(of)
-	u.Report(OwnerOf(cell))
+	u.Report(cell.Workload())
 }
 
 // awaitNone has a cell wait for no names any more.
@@ -121,7 +120,7 @@ func (u Update) nameIsFree(pod *Pod) {
 // forgetObstacles has the cells of a daemon that is gone wait for nothing any more.
 type forgetObstacles struct {
 	locked
-	key  DaemonKey
+	key  daemon.WorkloadKey
 	of   obstacles
 	last string
 }
@@ -135,16 +134,16 @@ func (f *forgetObstacles) Step(u Update) (more bool) {
 	return len(some) == Batch
 }
 
-// HealthOf finds a daemon's health. The object is nil when there is no such daemon, or not any more, or when it is
+// HealthOf finds a daemon's health. The workload is nil when there is no such daemon, or not any more, or when it is
 // not known yet which of its pods are of its template. A problem that changes meanwhile has the daemon reported
 // once more.
 type HealthOf struct {
 	locked
-	Key DaemonKey
+	Key daemon.WorkloadKey
 
-	Object *v1alpha1.DaemonSet
-	Health daemon.Health
-	last   string
+	Workload *daemon.Workload
+	Health   daemon.Health
+	last     string
 }
 
 // Step implements Work.
@@ -171,8 +170,8 @@ func (h *HealthOf) Step(u Update) (more bool) {
 		return false
 	}
 	problems := h.Health.Problems
-	h.Object, h.Health = known.object, known.cells.Health()
-	h.Health.Problems, h.Health.Now, h.Health.ReportsWaiting = problems, u.now, known.template.Kind.ReportsWaiting()
+	h.Workload, h.Health = known.workload, known.cells.Health()
+	h.Health.Problems, h.Health.Now, h.Health.ReportsWaiting = problems, u.now, known.workload.Kind.ReportsWaiting()
 	h.Health.NotRecorded = known.notRecorded
 	return false
 }

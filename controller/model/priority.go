@@ -2,6 +2,8 @@ package model
 
 import (
 	schedulingv1 "k8s.io/api/scheduling/v1"
+
+	"github.com/everynode/everynode/internal/daemon"
 )
 
 // priorities are what priority classes are worth. A daemon's cells are worked on in the order of
@@ -43,7 +45,7 @@ func (u Update) ForgetClass(name string) {
 // rank gives every daemon the priority that its pods will have. Cells that are queued already
 // keep their place.
 func (u Update) rank() {
-	u.later(&eachDaemon{f: func(u Update, _ DaemonKey, known *workload) {
-		known.priority = u.priorities.of(known.object.Spec.Template.Spec.PriorityClassName)
+	u.later(&eachDaemon{f: func(u Update, _ daemon.WorkloadKey, known *tracked) {
+		known.priority = u.priorities.of(known.workload.Template.Spec.PriorityClassName)
 	}})
 }

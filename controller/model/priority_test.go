@@ -20,7 +20,7 @@ func TestWorldRanksCells(t *testing.T) {
 		t.Helper()
 		w.nodeSeen(makeNode(node))
 		for set, rank := range ranks {
-			if got := q.ranks[KeyOf(set).On(node)]; got != rank {
+			if got := q.ranks[keyOf(set).On(node)]; got != rank {
 				t.Errorf("%s: %s has rank %d, want %d", when, set.Name, got, rank)
 			}
 		}

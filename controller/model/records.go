@@ -11,18 +11,17 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
 // records are all ControllerRevisions: one of another owner may have a name that we need.
 type records struct {
-	known map[string]map[string]*Revision    // by namespace and name
-	held  map[DaemonKey]map[string]*Revision // the same by controller and name
+	known map[string]map[string]*Revision             // by namespace and name
+	held  map[daemon.WorkloadKey]map[string]*Revision // the same by controller and name
 }
 
 func newRecords() records {
-	return records{known: map[string]map[string]*Revision{}, held: map[DaemonKey]map[string]*Revision{}}
+	return records{known: map[string]map[string]*Revision{}, held: map[daemon.WorkloadKey]map[string]*Revision{}}
 }
 
 // Revision is one ControllerRevision.
@@ -111,10 +110,10 @@ func (r *SeeRevision) Compute() {
 
 func (r *records) put(namespace string, former, now *Revision) {
 	if former != nil {
-		drop(r.held, DaemonKey{namespace, former.controller}, former.record.Name)
+		drop(r.held, daemon.WorkloadKey{Namespace: namespace, UID: former.controller}, former.record.Name)
 	}
 	put(r.known, namespace, now.record.Name, now)
-	put(r.held, DaemonKey{namespace, now.controller}, now.record.Name, now)
+	put(r.held, daemon.WorkloadKey{Namespace: namespace, UID: now.controller}, now.record.Name, now)
 }
 
 // spare reports whether a new record is an additional one of its daemon's present template. It changes nothing
@@ -125,7 +124,7 @@ func (u Update) spare(namespace string, added *Revision) bool {
 	if !added.ours {
 		return false
 	}
-	subject, ok := u.Subject(DaemonKey{namespace, added.controller})
+	subject, ok := u.Subject(daemon.WorkloadKey{Namespace: namespace, UID: added.controller})
 	if !ok || !subject.settled {
 		return false
 	}
@@ -141,7 +140,7 @@ func (u Update) ForgetRevision(namespace, name string) {
 		return
 	}
 	drop(u.records.known, namespace, name)
-	drop(u.records.held, DaemonKey{namespace, former.controller}, name)
+	drop(u.records.held, daemon.WorkloadKey{Namespace: namespace, UID: former.controller}, name)
 	u.revisionChanged(namespace, former)
 }
 
@@ -149,7 +148,7 @@ func (u Update) ForgetRevision(namespace, name string) {
 // it or need its name.
 func (u Update) revisionChanged(namespace string, changed *Revision) {
 	if changed.ours {
-		u.recordsAndHistory(DaemonKey{namespace, changed.controller})
+		u.recordsAndHistory(daemon.WorkloadKey{Namespace: namespace, UID: changed.controller})
 	}
 	u.later(&wakeOthers{namespace: namespace, changed: changed})
 }
@@ -175,25 +174,25 @@ func (w *wakeOthers) Step(u Update) (more bool) {
 	some := w.subjects[:min(Batch, len(w.subjects))]
 	w.subjects = w.subjects[len(some):]
 	for i := range some {
-		u.recordsAndHistory(KeyOf(some[i].Object))
+		u.recordsAndHistory(some[i].Workload.Key)
 	}
 	return len(w.subjects) > 0
 }
 
 // needs reports whether a daemon may need the record: one with a controller cannot be adopted.
-func (w *wakeOthers) needs(known *workload) bool {
+func (w *wakeOthers) needs(known *tracked) bool {
 	return w.changed.controller == "" || known.id.Record == w.changed.record.Name
 }
 
 func (w *wakeOthers) Compute() {
 	w.subjects = slices.DeleteFunc(w.subjects, func(subject Subject) bool {
-		return subject.Object.UID == w.changed.controller ||
+		return subject.Workload.Key.UID == w.changed.controller ||
 			w.changed.record.Name != subject.ID.Record && !subject.mayAdopt(w.changed)
 	})
 }
 
 // recordsAndHistory processes a daemon whose records changed: the revision of its template, and its history.
-func (u Update) recordsAndHistory(key DaemonKey) {
+func (u Update) recordsAndHistory(key daemon.WorkloadKey) {
 	u.RecordsChanged(key)
 	u.enqueueHistory(key)
 }
@@ -206,16 +205,16 @@ func (r *records) of(subject *Subject) []daemon.Record {
 	if replaced := subject.ToRecord(); replaced != nil && replaced.Name != subject.ID.Record {
 		names = append(names, replaced.Name)
 	}
-	namespace := subject.Object.Namespace
-	for _, controller := range []types.UID{subject.Object.UID, ""} {
-		for _, revision := range r.held[DaemonKey{namespace, controller}] {
+	namespace := subject.Workload.Key.Namespace
+	for _, controller := range []types.UID{subject.Workload.Key.UID, ""} {
+		for _, revision := range r.held[daemon.WorkloadKey{Namespace: namespace, UID: controller}] {
 			if record := subject.Record(revision); record.Holder != daemon.Somebody || slices.Contains(names, record.Name) {
 				records = append(records, record)
 			}
 		}
 	}
 	for _, name := range names {
-		if revision, taken := r.known[namespace][name]; taken && revision.controller != subject.Object.UID && revision.controller != "" {
+		if revision, taken := r.known[namespace][name]; taken && revision.controller != subject.Workload.Key.UID && revision.controller != "" {
 			records = append(records, subject.Record(revision))
 		}
 	}
@@ -233,7 +232,7 @@ func (r *records) recorded(subject *Subject) (current *daemon.Record, duplicates
 
 // Subject is a daemon whose history is processed; all of it is read-only.
 type Subject struct {
-	Object   *v1alpha1.DaemonSet
+	Workload *daemon.Workload
 	Template *daemon.Template // its revision is empty while that is not resolved
 	ID       daemon.TemplateID
 	// Replaced is the template that cells have until this one is settled; nil when there is none.
@@ -247,15 +246,15 @@ func (s *Subject) ToRecord() *daemon.Replaced {
 	if s.Replaced == nil {
 		return nil
 	}
-	return &daemon.Replaced{Revision: s.Replaced.Revision, Name: daemon.RevisionName(s.Object.Name, s.Replaced.Revision)}
+	return &daemon.Replaced{Revision: s.Replaced.Revision, Name: daemon.RevisionName(s.Workload.Name, s.Replaced.Revision)}
 }
 
 // Settled reports whether the template has a record, and may be a target.
 func (s *Subject) Settled() bool { return s.settled }
 
-func (w *workload) subject() Subject {
-	subject := Subject{Object: w.object, Template: w.template, ID: w.id, settled: w.settled, selector: w.selector}
-	if former := w.templates[w.update]; former != nil && !w.settled && recordable(w, former.template) {
+func (t *tracked) subject() Subject {
+	subject := Subject{Workload: t.workload, Template: t.template, ID: t.id, settled: t.settled, selector: t.selector}
+	if former := t.templates[t.update]; former != nil && !t.settled && recordable(t, former.template) {
 		subject.Replaced = former.template
 	}
 	return subject
@@ -269,7 +268,7 @@ func (s *Subject) mayAdopt(revision *Revision) bool {
 
 func (s *Subject) selects(revision *Revision) bool {
 	if revision.manyLabels { // its own count as selected, or it would release what it creates
-		return revision.controller == s.Object.UID
+		return revision.controller == s.Workload.Key.UID
 	}
 	return matches(s.selector, revision.labels)
 }
@@ -282,11 +281,11 @@ func (s *Subject) Matches(set map[string]string) bool {
 // Record returns a ControllerRevision as seen by this daemon.
 func (s *Subject) Record(revision *Revision) daemon.Record {
 	record := revision.record
-	record.Content = revision.contents.For(s.Template.Kind)
+	record.Content = revision.contents.For(s.Workload.Kind)
 	switch {
-	case revision.controller == s.Object.UID && s.selects(revision):
+	case revision.controller == s.Workload.Key.UID && s.selects(revision):
 		record.Holder = daemon.Ours
-	case revision.controller == s.Object.UID:
+	case revision.controller == s.Workload.Key.UID:
 		record.Holder = daemon.Stray
 	case s.mayAdopt(revision):
 		record.Holder = daemon.Nobody
@@ -297,7 +296,7 @@ func (s *Subject) Record(revision *Revision) daemon.Record {
 }
 
 // Subject returns an existing daemon.
-func (u Update) Subject(key DaemonKey) (Subject, bool) {
+func (u Update) Subject(key daemon.WorkloadKey) (Subject, bool) {
 	known := u.daemons[key]
 	if !known.active() {
 		return Subject{}, false
@@ -306,7 +305,7 @@ func (u Update) Subject(key DaemonKey) (Subject, bool) {
 }
 
 // subjects returns the existing daemons of a namespace that satisfy a condition, in the order of their keys.
-func (u Update) subjects(namespace string, wanted func(*workload) bool) []Subject {
+func (u Update) subjects(namespace string, wanted func(*tracked) bool) []Subject {
 	var subjects []Subject
 	for _, key := range inOrder(u.index.byNamespace[namespace]) {
 		if known := u.daemons[key]; known.active() && wanted(known) {
@@ -318,20 +317,20 @@ func (u Update) subjects(namespace string, wanted func(*workload) bool) []Subjec
 
 // ReportSelected reports the daemons of a namespace whose pods a selector selects.
 func (u Update) ReportSelected(namespace string, selector labels.Selector) {
-	selected := func(known *workload) bool { return selector.Matches(labels.Set(known.object.Spec.Template.Labels)) }
+	selected := func(known *tracked) bool { return selector.Matches(labels.Set(known.workload.Template.Labels)) }
 	for _, subject := range u.subjects(namespace, selected) {
-		u.Report(KeyOf(subject.Object))
+		u.Report(subject.Workload.Key)
 	}
 }
 
 // InUse reports whether a revision is a target of a daemon's, or one of its pods has it.
-func (u Update) InUse(key DaemonKey, revision string) bool {
+func (u Update) InUse(key daemon.WorkloadKey, revision string) bool {
 	known, ok := u.daemons[key]
 	return ok && (known.cells.Targets(revision) || known.cells.Holds(revision))
 }
 
 // PodsOf collects the pods of a revision of a daemon.
-func (u Update) PodsOf(key DaemonKey, revision string, pods *[]*Pod) {
+func (u Update) PodsOf(key daemon.WorkloadKey, revision string, pods *[]*Pod) {
 	if known := u.daemons[key]; known != nil {
 		u.later(eachPod(key, known, func(_ Update, pod *Pod) {
 			if pod.Revision == revision {

@@ -48,14 +48,14 @@ func TestWorldHolds(t *testing.T) {
 	pod := makePod(set, makeNode("n1"))
 	w.podSeen(pod)
 	revision := pod.Labels["controller-revision-hash"]
-	if !w.inUse(KeyOf(set), revision) || w.inUse(KeyOf(set), "other") || w.inUse(KeyOf(makeDaemon("other")), revision) {
+	if !w.inUse(keyOf(set), revision) || w.inUse(keyOf(set), "other") || w.inUse(keyOf(makeDaemon("other")), revision) {
 		t.Error("what revisions pods have is not what the model knows")
 	}
 }
 
 func TestTrimRevision(t *testing.T) {
 	full := func(change func(*appsv1.ControllerRevision)) *appsv1.ControllerRevision {
-		object, err := daemon.NewRevision(daemon.NewTemplate(makeDaemon("d"), "abc"), "d-abc", 3, nil)
+		object, err := daemon.NewRevision(daemon.NewTemplate(workloadOf(makeDaemon("d")), "abc"), "d-abc", 3, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -123,7 +123,7 @@ func TestRevisionsCompareWhatMayConcern(t *testing.T) {
 	if err := w.daemonSeen(set, nil); err != nil {
 		t.Fatal(err)
 	}
-	key := KeyOf(set)
+	key := keyOf(set)
 	compared := 0
 	w.daemons[key].selector = countingSelector{w.daemons[key].selector, &compared}
 	for i := range 100 {
@@ -144,7 +144,7 @@ func TestRevisionsCompareWhatMayConcern(t *testing.T) {
 }
 
 func TestRevisionsReadARecordOnce(t *testing.T) {
-	template, err := daemon.NewRevision(daemon.NewTemplate(makeDaemon("d"), "abc"), "d-abc", 1, nil)
+	template, err := daemon.NewRevision(daemon.NewTemplate(workloadOf(makeDaemon("d")), "abc"), "d-abc", 1, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,13 +173,13 @@ func TestNoRecordsWithoutASelector(t *testing.T) {
 			if err := w.daemonSeen(set, nil); err != nil {
 				t.Fatal(err)
 			}
-			orphan, err := daemon.NewRevision(daemon.NewTemplate(set, "abc"), "d-abc", 1, nil)
+			orphan, err := daemon.NewRevision(daemon.NewTemplate(workloadOf(set), "abc"), "d-abc", 1, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 			orphan.OwnerReferences = nil
 			w.revisionSeen(orphan)
-			subject, _ := w.subject(KeyOf(set))
+			subject, _ := w.subject(keyOf(set))
 			if records := w.records.of(&subject); len(records) != 1 {
 				t.Fatalf("records %+v, want the orphan", records)
 			}

@@ -44,7 +44,7 @@ type refusal struct {
 // MayAsk returns how long a cell's pod is held back and because of which answer, or no reason when it may be asked
 // for now. Whoever may ask while the daemon is held back holds back the others until there is an answer.
 func (u Update) MayAsk(cell daemon.CellKey) (wait time.Duration, because error) {
-	known := u.daemons[OwnerOf(cell)]
+	known := u.daemons[cell.Workload()]
 	if known == nil || known.refusal == nil {
 		return 0, nil
 	}
@@ -87,12 +87,12 @@ func (k *refusal) ask(now time.Time) {
 }
 
 // refused is a node's obstacle, as part of the daemon's present refusal.
-func (w *workload) refused(node string) *obstacle {
-	of := w.obstacle(node)
-	if of.refusal != w.refusal {
+func (t *tracked) refused(node string) *obstacle {
+	of := t.obstacle(node)
+	if of.refusal != t.refusal {
 		of.forgetRefusal()
-		of.refusal = w.refusal
-		w.refusal.cells++
+		of.refusal = t.refusal
+		t.refusal.cells++
 	}
 	return of
 }
@@ -110,13 +110,13 @@ func (o *obstacle) letGo() {
 // Refused notes that a cell's pod was refused, for a reason that concerns the daemon or one that may concern the
 // node alone. Refusals of requests that were under way together count once.
 func (u Update) Refused(cell daemon.CellKey, err error, ofDaemon bool) {
-	known := u.daemons[OwnerOf(cell)]
-	if known == nil || known.object == nil {
+	known := u.daemons[cell.Workload()]
+	if known == nil || known.workload == nil {
 		return
 	}
 	if known.refusal == nil {
 		known.refusal = &refusal{round: 1}
-		u.index.refused.ReplaceOrInsert(OwnerOf(cell))
+		u.index.refused.ReplaceOrInsert(cell.Workload())
 	}
 	refusal := known.refusal
 	refusal.err = err
@@ -146,7 +146,7 @@ func (k *refusal) refusedNode(of *obstacle, err error, now time.Time) {
 // is taken, so that all follow soon when they are taken too, and few requests are lost when they are not. They
 // are those that did not ask yet; where there is none, and the pod had been refused, any.
 func (u Update) Taken(cell daemon.CellKey) {
-	key := OwnerOf(cell)
+	key := cell.Workload()
 	known := u.daemons[key]
 	if known == nil || known.refusal == nil {
 		return
@@ -172,9 +172,9 @@ func (u Update) Taken(cell daemon.CellKey) {
 }
 
 // firstRefused are the first n nodes of the refusal.
-func (w *workload) firstRefused(n int) (nodes []string) {
-	w.obstacles.Ascend(func(of *obstacle) bool {
-		if of.refusal == w.refusal {
+func (t *tracked) firstRefused(n int) (nodes []string) {
+	t.obstacles.Ascend(func(of *obstacle) bool {
+		if of.refusal == t.refusal {
 			nodes = append(nodes, of.node)
 		}
 		return len(nodes) < n
@@ -183,12 +183,12 @@ func (w *workload) firstRefused(n int) (nodes []string) {
 }
 
 // letGo has so many cells ask as if they had not been refused, or held back.
-func (w *workload) letGo(number int) (nodes []string) {
-	refusal := w.refusal
+func (t *tracked) letGo(number int) (nodes []string) {
+	refusal := t.refusal
 	for len(refusal.held) > 0 && len(nodes) < number {
 		node := refusal.held[0]
 		refusal.held = refusal.held[1:]
-		if of := w.obstacles.on(node); of != nil && of.refusal == refusal {
+		if of := t.obstacles.on(node); of != nil && of.refusal == refusal {
 			of.letGo()
 			nodes = append(nodes, node)
 		}
@@ -199,7 +199,7 @@ func (w *workload) letGo(number int) (nodes []string) {
 // NeedsNone forgets a cell that needs no pod any more. With the last one the refusal is over: nobody
 // else may be there to end it, as when the daemon was deleted while the API server refused its pod.
 func (u Update) NeedsNone(cell daemon.CellKey) {
-	key := OwnerOf(cell)
+	key := cell.Workload()
 	known := u.daemons[key]
 	if known == nil || known.refusal == nil {
 		return
@@ -212,7 +212,7 @@ func (u Update) NeedsNone(cell daemon.CellKey) {
 }
 
 // dropRefused takes a cell out of its daemon's refusal, which is over when none is left in it.
-func (u Update) dropRefused(key DaemonKey, known *workload, of *obstacle) {
+func (u Update) dropRefused(key daemon.WorkloadKey, known *tracked, of *obstacle) {
 	if of != nil && of.refusal == known.refusal {
 		known.refusal.cells--
 		of.forgetRefusal()
@@ -225,7 +225,7 @@ func (u Update) dropRefused(key DaemonKey, known *workload, of *obstacle) {
 
 // endRefusal forgets that a daemon's pods were refused: what was answered may not be true any more. It may wake the
 // cells, which may ask again.
-func (u Update) endRefusal(key DaemonKey, known *workload, wakes bool) {
+func (u Update) endRefusal(key daemon.WorkloadKey, known *tracked, wakes bool) {
 	over := known.refusal
 	if over == nil {
 		return
@@ -240,8 +240,8 @@ func (u Update) endRefusal(key DaemonKey, known *workload, wakes bool) {
 // wakeRefused plans the cells of a refusal, or takes them out of one that is over, in the order of their nodes.
 type wakeRefused struct {
 	locked
-	key         DaemonKey
-	known       *workload
+	key         daemon.WorkloadKey
+	known       *tracked
 	of          *refusal
 	ends, wakes bool
 	last        string
@@ -269,20 +269,20 @@ func (w *wakeRefused) Step(u Update) (more bool) {
 
 // planHeldBack plans a cell that was held back.
 func (u Update) planHeldBack(cell daemon.CellKey) {
-	if known := u.daemons[OwnerOf(cell)]; known.keptUp() {
+	if known := u.daemons[cell.Workload()]; known.keptUp() {
 		u.plan(cell, known.priority)
 	}
 }
 
 // TryAgainIn ends the refusals of a namespace's daemons, whose pods are asked for again.
 func (u Update) TryAgainIn(namespace string) {
-	u.later(&eachRefused{namespace: namespace, f: func(u Update, key DaemonKey, known *workload) { u.endRefusal(key, known, true) }})
+	u.later(&eachRefused{namespace: namespace, f: func(u Update, key daemon.WorkloadKey, known *tracked) { u.endRefusal(key, known, true) }})
 }
 
 // TryAgainOfClass ends the refusals of the daemons whose pods name a priority class.
 func (u Update) TryAgainOfClass(name string) {
-	u.later(&eachDaemon{f: func(u Update, key DaemonKey, known *workload) {
-		if known.object.Spec.Template.Spec.PriorityClassName == name {
+	u.later(&eachDaemon{f: func(u Update, key daemon.WorkloadKey, known *tracked) {
+		if known.workload.Template.Spec.PriorityClassName == name {
 			u.endRefusal(key, known, true)
 		}
 	}})
@@ -292,7 +292,7 @@ func (u Update) TryAgainOfClass(name string) {
 // used, and wakes their cells. Still one asks at a time, and none within a second of the one before:
 // what a quota counts may come and go all the time (S8).
 func (u Update) RoomIn(namespace, quota string) {
-	u.later(&eachRefused{namespace: namespace, f: func(u Update, key DaemonKey, known *workload) {
+	u.later(&eachRefused{namespace: namespace, f: func(u Update, key daemon.WorkloadKey, known *tracked) {
 		refusal := known.refusal
 		if !refusal.sure || !exceeds(refusal.err, quota) {
 			return
@@ -319,12 +319,12 @@ func exceeds(err error, quota string) bool {
 type eachRefused struct {
 	locked
 	namespace string
-	f         func(u Update, key DaemonKey, known *workload)
-	last      DaemonKey
+	f         func(u Update, key daemon.WorkloadKey, known *tracked)
+	last      daemon.WorkloadKey
 }
 
 func (e *eachRefused) Step(u Update) (more bool) {
-	if e.last == (DaemonKey{}) {
+	if e.last == (daemon.WorkloadKey{}) {
 		e.last.Namespace = e.namespace
 	}
 	keys := u.index.refused.after(e.last, Batch)

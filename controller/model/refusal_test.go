@@ -15,7 +15,7 @@ func TestRefusals(t *testing.T) {
 	w.begin()
 	see(t, w, makeDaemon("a"))
 	see(t, w, makeDaemon("b"))
-	a, b := DaemonKey{"ns", "uid-a"}, DaemonKey{"ns", "uid-b"}
+	a, b := daemon.WorkloadKey{Namespace: "ns", UID: "uid-a"}, daemon.WorkloadKey{Namespace: "ns", UID: "uid-b"}
 	quota := errors.New("quota")
 	may := func(cell daemon.CellKey, want time.Duration) {
 		t.Helper()
@@ -72,22 +72,22 @@ func TestObstaclesAreForgotten(t *testing.T) {
 	see(t, w, set)
 	for _, name := range []string{"n1", "n2"} {
 		w.nodeSeen(makeNode(name))
-		w.refused(KeyOf(set).On(name), errWhole, true)
-		w.trouble(KeyOf(set).On(name), daemon.Problem{Reason: nameTaken, Message: "m"})
+		w.refused(keyOf(set).On(name), errWhole, true)
+		w.trouble(keyOf(set).On(name), daemon.Problem{Reason: nameTaken, Message: "m"})
 	}
-	known := w.daemons[KeyOf(set)]
+	known := w.daemons[keyOf(set)]
 	w.nodeGone("n1")
-	w.update(func(u Update) { u.NeedsNone(KeyOf(set).On("n1")) })
-	w.trouble(KeyOf(set).On("n1"), daemon.Problem{})
+	w.update(func(u Update) { u.NeedsNone(keyOf(set).On("n1")) })
+	w.trouble(keyOf(set).On("n1"), daemon.Problem{})
 	if n := known.obstacles.Len(); n != 1 {
 		t.Errorf("%d obstacles are remembered, want that of n2", n)
 	}
-	w.update(func(u Update) { u.NeedsNone(KeyOf(set).On("n2")) })
+	w.update(func(u Update) { u.NeedsNone(keyOf(set).On("n2")) })
 	if known.refusal != nil || w.index.refused.Len() > 0 {
 		t.Error("the refusal is not over with its last cell")
 	}
-	w.daemonGone(KeyOf(set))
-	w.refused(KeyOf(set).On("n2"), errWhole, true) // it was under way
+	w.daemonGone(keyOf(set))
+	w.refused(keyOf(set).On("n2"), errWhole, true) // it was under way
 	w.nodeGone("n2")
 	w.update(func(u Update) { u.ForgetRevision("ns", fixture.Record(set).Name) })
 	if size := w.Size(); size > 0 {

@@ -61,7 +61,7 @@ func newAsker(refuse func(int) error) *asker {
 	return a
 }
 
-var askerKey = DaemonKey{Namespace: "ns", UID: "uid-d"}
+var askerKey = daemon.WorkloadKey{Namespace: "ns", UID: "uid-d"}
 
 func cellOf(node int) daemon.CellKey { return askerKey.On(fmt.Sprint(node)) }
 

@@ -3,7 +3,6 @@ package model
 import (
 	"cmp"
 	"slices"
-	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
 
@@ -26,7 +25,7 @@ type resolution struct {
 }
 
 // resolve finds the revision of a daemon's template.
-func (u Update) resolve(known *workload) resolution {
+func (u Update) resolve(known *tracked) resolution {
 	subject := known.subject()
 	records := u.records.of(&subject)
 	current, duplicates := daemon.CurrentRecord(records, subject.ID.Content)
@@ -47,25 +46,25 @@ func (u Update) resolve(known *workload) resolution {
 
 // recordable reports whether a record of a template would be selected. One that is not is never made, and nothing
 // waits for it: the daemon's pods would not be selected either, and to ask for one says so.
-func recordable(known *workload, of *daemon.Template) bool {
+func recordable(known *tracked, of *daemon.Template) bool {
 	template := *of
 	template.Revision, template.Generation = cmp.Or(template.Revision, known.id.Revision), ""
 	return known.selector.Matches(labels.Set(template.PodLabels()))
 }
 
 // replaced is the template that another revision is to replace: cells have it as their target.
-func (w *workload) replaced(by string) *daemon.Replaced {
-	former := w.templates[w.update]
-	if former == nil || w.update == by || !recordable(w, former.template) {
+func (t *tracked) replaced(by string) *daemon.Replaced {
+	former := t.templates[t.update]
+	if former == nil || t.update == by || !recordable(t, former.template) {
 		return nil
 	}
-	return &daemon.Replaced{Revision: w.update, Name: daemon.RevisionName(w.name, w.update)}
+	return &daemon.Replaced{Revision: t.update, Name: daemon.RevisionName(t.workload.Name, t.update)}
 }
 
 // resolveRevision has a daemon kept up by the targets that its cells may have now, once its nodes are judged and its
 // cells are counted by them: then they are planned, or those that there is something to do about. While the
 // revision of its template is not settled, its records are looked at.
-func (u Update) resolveRevision(key DaemonKey, known *workload, due bool) {
+func (u Update) resolveRevision(key daemon.WorkloadKey, known *tracked, due bool) {
 	if u.decide(key, known) {
 		judging := &judgeNodes{known: known}
 		known.judging = judging
@@ -76,12 +75,12 @@ func (u Update) resolveRevision(key DaemonKey, known *workload, due bool) {
 }
 
 // judged ends a pass over the nodes. What was seen of records and RuntimeClasses meanwhile was not looked at.
-func (u Update) judged(key DaemonKey, known *workload, judging *judgeNodes, due bool) {
+func (u Update) judged(key daemon.WorkloadKey, known *tracked, judging *judgeNodes, due bool) {
 	if known.judging != judging {
 		return // another pass is under way
 	}
 	known.judging = nil
-	if known.object == nil {
+	if known.workload == nil {
 		return
 	}
 	if known.judgedBy == nil || u.resolve(known) != known.resolution {
@@ -93,7 +92,7 @@ func (u Update) judged(key DaemonKey, known *workload, judging *judgeNodes, due 
 
 // count has a daemon's cells counted, and planned after that. Where there is nothing to plan, nobody needs the sums
 // but a status that reports why.
-func (u Update) count(key DaemonKey, known *workload, due bool) {
+func (u Update) count(key daemon.WorkloadKey, known *tracked, due bool) {
 	if known.merging || !u.begun || known.update == "" && known.notRecorded == nil {
 		return
 	}
@@ -102,7 +101,7 @@ func (u Update) count(key DaemonKey, known *workload, due bool) {
 }
 
 // decide notes which targets a daemon's cells may have, and reports whether its nodes have to be judged by other rules.
-func (u Update) decide(key DaemonKey, known *workload) (judge bool) {
+func (u Update) decide(key daemon.WorkloadKey, known *tracked) (judge bool) {
 	known.resolution = u.resolve(known)
 	if !known.settled {
 		u.enqueueHistory(key)
@@ -131,7 +130,7 @@ func (u Update) decide(key DaemonKey, known *workload) (judge bool) {
 }
 
 // accept makes a daemon's template the one that its cells are to have.
-func (u Update) accept(key DaemonKey, known *workload) {
+func (u Update) accept(key daemon.WorkloadKey, known *tracked) {
 	if known.revision != known.template.Revision { // tasks hold on to the one that was
 		template := *known.template
 		template.Revision = known.revision
@@ -142,15 +141,14 @@ func (u Update) accept(key DaemonKey, known *workload) {
 	known.priority = u.priorities.of(known.template.Pod.Spec.PriorityClassName)
 }
 
-func (w *workload) renew(state daemon.RolloutState) {
-	spec := &w.object.Spec
-	w.cells.Renew(state, time.Duration(spec.MinReadySeconds)*time.Second, daemon.NewStrategy(&spec.UpdateStrategy))
+func (t *tracked) renew(state daemon.RolloutState) {
+	t.cells.Renew(state, t.workload.MinReady, t.workload.Strategy)
 }
 
 // misnamed has a daemon's records looked at when a pod that changed or is new has the revision of one of
 // several records of its template: the pass that relabelled the others could not reach it, and
 // nothing is planned before it is relabelled too.
-func (u Update) misnamed(key DaemonKey, known *workload, revision string) {
+func (u Update) misnamed(key daemon.WorkloadKey, known *tracked, revision string) {
 	if !u.begun || !known.active() || known.settled || known.judging != nil {
 		return
 	}
@@ -162,7 +160,7 @@ func (u Update) misnamed(key DaemonKey, known *workload, revision string) {
 }
 
 // RecordsChanged looks at a daemon whose records changed.
-func (u Update) RecordsChanged(key DaemonKey) {
+func (u Update) RecordsChanged(key daemon.WorkloadKey) {
 	known := u.daemons[key]
 	if u.begun && known.active() && known.judging == nil && u.resolve(known) != known.resolution {
 		u.resolveRevision(key, known, false)
@@ -171,13 +169,13 @@ func (u Update) RecordsChanged(key DaemonKey) {
 
 // RecordAgain has the histories of those daemons of a namespace looked at whose template could not be recorded.
 func (u Update) RecordAgain(namespace string) {
-	for _, subject := range u.subjects(namespace, func(known *workload) bool { return known.notRecorded != nil }) {
-		u.enqueueHistory(KeyOf(subject.Object))
+	for _, subject := range u.subjects(namespace, func(known *tracked) bool { return known.notRecorded != nil }) {
+		u.enqueueHistory(subject.Workload.Key)
 	}
 }
 
 // SetNotRecorded notes why the record of a daemon's template, or of the one that it replaces, could not be stored.
-func (u Update) SetNotRecorded(key DaemonKey, problem daemon.Problem) {
+func (u Update) SetNotRecorded(key daemon.WorkloadKey, problem daemon.Problem) {
 	known := u.daemons[key]
 	if known == nil || known.settled || known.notRecorded != nil && *known.notRecorded == problem {
 		return

@@ -68,7 +68,7 @@ func classOf(template *daemon.Template) string {
 }
 
 // noteRuntimeClasses finds a daemon by the classes that its templates name from now on; by none, when it is gone.
-func (u Update) noteRuntimeClasses(key DaemonKey, known *workload) {
+func (u Update) noteRuntimeClasses(key daemon.WorkloadKey, known *tracked) {
 	for _, class := range known.runtimeClasses {
 		drop(u.index.byRuntimeClass, class, key)
 	}
@@ -79,12 +79,12 @@ func (u Update) noteRuntimeClasses(key DaemonKey, known *workload) {
 }
 
 // classes are those of the present template and of the templates of cells and pods.
-func (w *workload) classes() (classes []string) {
-	if w.object == nil {
+func (t *tracked) classes() (classes []string) {
+	if t.workload == nil {
 		return nil
 	}
-	templates := []*daemon.Template{w.template}
-	for _, of := range w.templates {
+	templates := []*daemon.Template{t.template}
+	for _, of := range t.templates {
 		templates = append(templates, of.template)
 	}
 	for _, template := range templates {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/controller/fixture"
+	"github.com/everynode/everynode/internal/daemon"
 )
 
 func ofRuntimeClass(name string) func(*v1alpha1.DaemonSet) {
@@ -39,7 +40,7 @@ func TestRuntimeClassWakesItsDaemons(t *testing.T) {
 	wantQueued(t, q, nil, nil)
 	wantDesired := func(set *v1alpha1.DaemonSet, want int) {
 		t.Helper()
-		if _, got := countersOf(w, KeyOf(set)); got.Desired != want {
+		if _, got := countersOf(w, keyOf(set)); got.Desired != want {
 			t.Errorf("%s: %d nodes are eligible, want %d", set.Name, got.Desired, want)
 		}
 	}
@@ -59,7 +60,7 @@ func TestRuntimeClassWakesItsDaemons(t *testing.T) {
 	wantQueued(t, q, nil, nil)
 
 	for _, set := range []*v1alpha1.DaemonSet{sandboxed, other, native} {
-		w.daemonGone(KeyOf(set))
+		w.daemonGone(keyOf(set))
 	}
 	w.nodeGone("n1")
 	w.nodeGone("n2")
@@ -72,7 +73,7 @@ func TestRuntimeClassWakesItsDaemons(t *testing.T) {
 }
 
 // wantEligible compares the nodes that should run a pod of a daemon.
-func wantEligible(t *testing.T, when string, w *world, key DaemonKey, want ...string) {
+func wantEligible(t *testing.T, when string, w *world, key daemon.WorkloadKey, want ...string) {
 	t.Helper()
 	var got []string
 	for _, name := range w.nodeNames.after("", Batch) {
@@ -91,7 +92,7 @@ func wantEligible(t *testing.T, when string, w *world, key DaemonKey, want ...st
 func TestEachTemplateIsJudgedByItsOwnRuntimeClass(t *testing.T) {
 	present := makeDaemon("d", ofRuntimeClass("gvisor"))
 	update := makeDaemon("d", generation(2), image("image:2"), ofRuntimeClass("kata"))
-	key := KeyOf(present)
+	key := keyOf(present)
 	gvisor, kata := runtimeClass("gvisor", "sandbox", "gvisor"), runtimeClass("kata", "sandbox", "kata")
 	classes := func(w *world) { w.runtimeClassSeen(gvisor); w.runtimeClassSeen(kata) }
 	for name, seen := range map[string]func(*testing.T, *world){
@@ -113,10 +114,10 @@ func TestEachTemplateIsJudgedByItsOwnRuntimeClass(t *testing.T) {
 		"they change while the nodes are judged": func(t *testing.T, w *world) {
 			w.begin()
 			see(t, w, present)
-			work := &SeeDaemon{Object: update}
+			work := &SeeDaemon{Workload: workloadOf(update)}
 			for more := true; more; {
 				w.update(func(u Update) { more = work.Step(u) })
-				if known := w.daemons[key]; known.judging != nil && known.object == update {
+				if known := w.daemons[key]; known.judging != nil && known.workload == work.Workload {
 					classes(w)
 				}
 				if more {
@@ -176,7 +177,7 @@ func TestBlockedCellsOfTheModel(t *testing.T) {
 	gone := map[string]func(*world){
 		"the pod goes":      func(w *world) { w.podGone(pod) },
 		"the node goes":     func(w *world) { w.nodeGone("n1") },
-		"the daemon goes":   func(w *world) { w.daemonGone(KeyOf(set)) },
+		"the daemon goes":   func(w *world) { w.daemonGone(keyOf(set)) },
 		"the node is blue":  func(w *world) { w.nodeSeen(makeNode("n1", labelled("color", "blue"))) },
 		"the pod is bound":  func(w *world) { w.podSeen(makePod(set, node, blue, bound("n1"))) },
 		"the pod is ending": func(w *world) { w.podSeen(makePod(set, node, blue, terminating)) },

@@ -10,7 +10,7 @@ import (
 // EmittedPods collects functions that create pods as they are emitted, for any node, by namespace and name of
 // their daemons. Our own namespace, which admission excludes, has none.
 func EmittedPods(into map[string]map[string]func() *corev1.Pod) Work {
-	return &eachDaemon{f: func(u Update, key DaemonKey, known *workload) {
+	return &eachDaemon{f: func(u Update, key daemon.WorkloadKey, known *tracked) {
 		first, some := u.nodeNames.Min()
 		if !some || !known.keptUp() || key.Namespace == v1alpha1.SystemNamespace {
 			return
@@ -19,7 +19,7 @@ func EmittedPods(into map[string]map[string]func() *corev1.Pod) Work {
 			into[key.Namespace] = map[string]func() *corev1.Pod{}
 		}
 		template, node := known.templates[known.update].template, u.nodes[first]
-		into[key.Namespace][known.object.Name] = func() *corev1.Pod {
+		into[key.Namespace][known.workload.Name] = func() *corev1.Pod {
 			return plain(daemon.NewPod(template, node, template.PodName(node.Name, "sample", false)))
 		}
 	}}

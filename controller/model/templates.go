@@ -14,7 +14,7 @@ type rendered struct {
 }
 
 // keep holds a template, once for each revision, until nothing has it any more.
-func (u Update) keep(key DaemonKey, known *workload, of *rendered) {
+func (u Update) keep(key daemon.WorkloadKey, known *tracked, of *rendered) {
 	if known.templates == nil {
 		known.templates = map[string]*rendered{}
 	}
@@ -23,7 +23,7 @@ func (u Update) keep(key DaemonKey, known *workload, of *rendered) {
 }
 
 // dropUnused forgets the templates that no cell has as its target and no pod has.
-func (u Update) dropUnused(key DaemonKey, known *workload) {
+func (u Update) dropUnused(key daemon.WorkloadKey, known *tracked) {
 	before := len(known.templates)
 	for revision := range known.templates {
 		if revision != known.update && !known.cells.Targets(revision) && !known.cells.Holds(revision) {
@@ -36,40 +36,40 @@ func (u Update) dropUnused(key DaemonKey, known *workload) {
 }
 
 // rulesOf are those that a node is judged by: those of the template that its pod is to be made from.
-func (w *workload) rulesOf(node string) *daemon.Rules {
-	if of := w.templates[w.cells.TargetOf(node)]; of != nil {
+func (t *tracked) rulesOf(node string) *daemon.Rules {
+	if of := t.templates[t.cells.TargetOf(node)]; of != nil {
 		return of.rules
 	}
-	return w.rules
+	return t.rules
 }
 
 // templateOf is the template of the pod that a plan makes, or that follows those that it deletes; nil when it is not known.
-func (w *workload) templateOf(plan *daemon.Plan, node string) *daemon.Template {
+func (t *tracked) templateOf(plan *daemon.Plan, node string) *daemon.Template {
 	for i := range plan.Actions {
 		if action := &plan.Actions[i]; action.Op == daemon.Create {
-			if of := w.templates[action.Revision]; of != nil {
+			if of := t.templates[action.Revision]; of != nil {
 				return of.template
 			}
 			return nil
 		}
 	}
-	return w.templateOn(node)
+	return t.templateOn(node)
 }
 
 // templateOn is the template of the next pod on a node.
-func (w *workload) templateOn(node string) *daemon.Template {
-	if of := w.templates[w.cells.TargetOf(node)]; of != nil {
+func (t *tracked) templateOn(node string) *daemon.Template {
+	if of := t.templates[t.cells.TargetOf(node)]; of != nil {
 		return of.template
 	}
-	return w.template
+	return t.template
 }
 
 // readBack finds the template that a daemon's cells had before this process began: the one that was recorded last,
 // while the present one has no record. It is decoded while the model is not locked: how large it is
 // is up to whoever wrote it.
 type readBack struct {
-	key   DaemonKey
-	known *workload
+	key   daemon.WorkloadKey
+	known *tracked
 
 	identity *daemon.Template
 	found    *Revision
@@ -104,9 +104,9 @@ func (r *readBack) Compute() {
 }
 
 // newest is the last of a daemon's records; nil when it has none.
-func (r *records) newest(known *workload) (newest *Revision) {
+func (r *records) newest(known *tracked) (newest *Revision) {
 	subject := known.subject()
-	for _, revision := range r.held[KeyOf(known.object)] {
+	for _, revision := range r.held[known.workload.Key] {
 		record := subject.Record(revision)
 		if record.Holder != daemon.Ours || record.Terminating || record.Content == subject.ID.Content {
 			continue

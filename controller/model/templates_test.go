@@ -23,7 +23,7 @@ func TestDryRunsAreOfTheTarget(t *testing.T) {
 	node := makeNode("n1")
 	w.nodeSeen(node)
 	first, second := makeDaemon("d"), makeDaemon("d", generation(2), image("image:2"))
-	cell := KeyOf(first).On("n1")
+	cell := keyOf(first).On("n1")
 	see(t, w, first)
 	w.podSeen(makePod(first, node, bound("n1"), ready(t0)))
 	see(t, w, second)

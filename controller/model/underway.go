@@ -10,9 +10,9 @@ import (
 // to follow.
 func (u Update) StartTask(cell daemon.CellKey) Task {
 	task := u.Task(cell)
-	if known := u.daemons[OwnerOf(cell)]; known != nil {
+	if known := u.daemons[cell.Workload()]; known != nil {
 		known.cells.Sent(cell.Node, task.Actions, u.now)
-		u.goOn(OwnerOf(cell), known)
+		u.goOn(cell.Workload(), known)
 	}
 	return task
 }
@@ -20,7 +20,7 @@ func (u Update) StartTask(cell daemon.CellKey) Task {
 // Answered records how the requests of a plan ended: those that may have been executed count for the limits of
 // the rollout (S4).
 func (u Update) Answered(cell daemon.CellKey, made, lost bool) {
-	known := u.daemons[OwnerOf(cell)]
+	known := u.daemons[cell.Workload()]
 	if known == nil {
 		return
 	}
@@ -29,12 +29,12 @@ func (u Update) Answered(cell daemon.CellKey, made, lost bool) {
 	} else {
 		known.cells.Answered(cell.Node, made, u.now)
 	}
-	u.goOn(OwnerOf(cell), known)
+	u.goOn(cell.Workload(), known)
 }
 
 // Kept records that a pod exists whose delete may have been executed.
 func (u Update) Kept(cell daemon.CellKey, pod types.UID) {
-	if known, ok := u.daemons[OwnerOf(cell)]; ok {
+	if known, ok := u.daemons[cell.Workload()]; ok {
 		known.cells.Kept(cell.Node, pod, u.now)
 	}
 }

@@ -6,7 +6,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/labels"
 
-	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -23,29 +22,29 @@ type terms struct {
 }
 
 // servable parses a daemon; the problem is why it cannot be served.
-func servable(object *v1alpha1.DaemonSet, wrong error) (terms, *daemon.Problem) {
-	if wrong != nil {
-		return terms{}, daemon.Undecodable(wrong)
+func servable(workload *daemon.Workload) (terms, *daemon.Problem) {
+	if workload.Undecodable != nil {
+		return terms{}, daemon.Undecodable(workload.Undecodable)
 	}
-	if err := cmp.Or(daemon.CheckTemplate(&object.Spec.Template), daemon.CheckQuantities(&object.Spec.Template), daemon.CheckSelector(object.Spec.Selector)); err != nil {
+	if err := cmp.Or(daemon.CheckTemplate(workload.Template), daemon.CheckQuantities(workload.Template), daemon.CheckSelector(workload.Selector)); err != nil {
 		return terms{}, &daemon.Problem{Reason: daemon.ReasonTooLarge, Message: err.Error()}
 	}
-	selector, problem := daemon.Selector(object)
+	selector, problem := daemon.Selector(workload)
 	if problem != nil {
 		return terms{}, problem
 	}
-	id, err := daemon.Identify(object)
+	id, err := daemon.Identify(workload)
 	if err != nil {
 		return terms{}, &daemon.Problem{Reason: daemon.ReasonInvalidTemplate, Message: err.Error()}
 	}
-	return terms{selector, id, daemon.NewRules(&object.Spec.Template)}, nil
+	return terms{selector, id, daemon.NewRules(workload.Template)}, nil
 }
 
 // unserve stops serving a daemon. The error is the problem, if that is new.
-func (u Update) unserve(key DaemonKey, object *v1alpha1.DaemonSet, problem *daemon.Problem) error {
-	known := u.workload(key)
+func (u Update) unserve(key daemon.WorkloadKey, workload *daemon.Workload, problem *daemon.Problem) error {
+	known := u.track(key)
 	news := known.unserved == nil || *known.unserved != *problem
-	known.name, known.object, known.unserved, known.resolution = object.Name, object, problem, resolution{}
+	known.workload, known.unserved, known.resolution = workload, problem, resolution{}
 	u.Report(key)
 	if !news {
 		return nil
@@ -53,12 +52,12 @@ func (u Update) unserve(key DaemonKey, object *v1alpha1.DaemonSet, problem *daem
 	return errors.New(problem.Message)
 }
 
-// Unserved returns a daemon that cannot be served, and why; the object is nil for one that can be, and for one
+// Unserved returns a daemon that cannot be served, and why; the workload is nil for one that can be, and for one
 // that is being deleted.
-func (u Update) Unserved(key DaemonKey) (*v1alpha1.DaemonSet, daemon.Problem) {
+func (u Update) Unserved(key daemon.WorkloadKey) (*daemon.Workload, daemon.Problem) {
 	known := u.daemons[key]
-	if known == nil || known.object == nil || known.unserved == nil || known.object.DeletionTimestamp != nil {
+	if known == nil || known.workload == nil || known.unserved == nil || known.workload.Terminating {
 		return nil, daemon.Problem{}
 	}
-	return known.object, *known.unserved
+	return known.workload, *known.unserved
 }

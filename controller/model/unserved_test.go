@@ -61,29 +61,29 @@ func TestWorldKeepsPodsOfWhatCannotBeServed(t *testing.T) {
 				w.podSeen(orphan)
 				w.podSeen(makePod(set, here, terminating))
 				w.podSeen(pod)
-				w.recordsChanged(KeyOf(set))
+				w.recordsChanged(keyOf(set))
 				for _, node := range []string{"n1", "n2"} {
-					wantSteps(t, w, KeyOf(set).On(node))
+					wantSteps(t, w, keyOf(set).On(node))
 					wantStrings(t, "claims", nil, claimsOf(w, set, node))
 				}
-				if wrong := w.audit(KeyOf(set)); len(wrong) > 0 {
+				if wrong := w.audit(keyOf(set)); len(wrong) > 0 {
 					t.Errorf("drift: %v", wrong)
 				}
-				if object, problem := w.unserved(KeyOf(set)); object == nil || problem.Reason == "" {
+				if object, problem := w.unserved(keyOf(set)); object == nil || problem.Reason == "" {
 					t.Errorf("unserved = %v, %v", object, problem)
 				}
-				if object, _ := w.health(KeyOf(set)); object != nil {
+				if object, _ := w.health(keyOf(set)); object != nil {
 					t.Error("it has numbers")
 				}
 
 				see(t, w, makeDaemon("d", generation(3)))
-				if object, _ := w.unserved(KeyOf(set)); object != nil {
+				if object, _ := w.unserved(keyOf(set)); object != nil {
 					t.Error("it is not served once it is corrected")
 				}
-				wantSteps(t, w, KeyOf(set).On("n1"))
-				wantSteps(t, w, KeyOf(set).On("n2"), createStep)
+				wantSteps(t, w, keyOf(set).On("n1"))
+				wantSteps(t, w, keyOf(set).On("n2"), createStep)
 				wantStrings(t, "claims", []string{"adopt orphan"}, claimsOf(w, set, "n2"))
-				w.daemonGone(KeyOf(set))
+				w.daemonGone(keyOf(set))
 				w.podGone(pod)
 				w.podGone(orphan)
 				w.nodeGone("n1")

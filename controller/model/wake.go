@@ -20,9 +20,9 @@ func (m *Model) Update(now time.Time, wake *Wake) Update { return Update{m, now,
 // Wake is the work that results from observations. It is reused: an event of a pod allocates none.
 type Wake struct {
 	Cells     []CellWake
-	Statuses  []DaemonKey // of daemons whose status may have changed
-	Histories []DaemonKey // of daemons whose history may have to be updated
-	Work      []Work      // to do in batches, once the model is unlocked
+	Statuses  []daemon.WorkloadKey // of daemons whose status may have changed
+	Histories []daemon.WorkloadKey // of daemons whose history may have to be updated
+	Work      []Work               // to do in batches, once the model is unlocked
 }
 
 // CellWake is a cell to plan.
@@ -43,14 +43,14 @@ func (u Update) plan(cell daemon.CellKey, priority int32) {
 }
 
 // Report requests a check of a daemon's status. A batch of cells does so many times.
-func (u Update) Report(key DaemonKey) {
+func (u Update) Report(key daemon.WorkloadKey) {
 	if n := len(u.wake.Statuses); n == 0 || u.wake.Statuses[n-1] != key {
 		u.wake.Statuses = append(u.wake.Statuses, key)
 	}
 }
 
 // enqueueHistory requests a check of a daemon's history: its template may be new, or it lost a pod.
-func (u Update) enqueueHistory(key DaemonKey) {
+func (u Update) enqueueHistory(key daemon.WorkloadKey) {
 	u.wake.Histories = append(u.wake.Histories, key)
 }
 

@@ -52,8 +52,8 @@ func (s *sequence) Compute() { (*s)[0].Compute() }
 // another one.
 type eachCell struct {
 	locked
-	key   DaemonKey
-	known *workload
+	key   daemon.WorkloadKey
+	known *tracked
 	f     func(u Update, nodes []string) bool
 	last  string
 }
@@ -70,8 +70,8 @@ func (e *eachCell) Step(u Update) bool {
 // eachDaemon does f for every daemon that is there, in the order of their keys.
 type eachDaemon struct {
 	locked
-	f    func(u Update, key DaemonKey, known *workload)
-	last DaemonKey
+	f    func(u Update, key daemon.WorkloadKey, known *tracked)
+	last daemon.WorkloadKey
 }
 
 func (e *eachDaemon) Step(u Update) bool {
@@ -84,7 +84,7 @@ func (e *eachDaemon) Step(u Update) bool {
 }
 
 // eachPod does f for every pod in a daemon's cells.
-func eachPod(key DaemonKey, known *workload, f func(Update, *Pod)) Work {
+func eachPod(key daemon.WorkloadKey, known *tracked, f func(Update, *Pod)) Work {
 	return &eachCell{key: key, known: known, f: func(u Update, nodes []string) bool {
 		for _, node := range nodes {
 			for _, uid := range known.cells.PodsOn(node) {
@@ -115,8 +115,8 @@ func (w *WakeCells) Step(u Update) bool {
 // pass is what is done about every cell of a daemon, in the order of their nodes.
 type pass struct {
 	locked
-	key   DaemonKey
-	known *workload
+	key   daemon.WorkloadKey
+	known *tracked
 	count bool // first count the cells by the current template; nothing is planned meanwhile
 	plan  bool // plan the cells
 	due   bool // of these only those that there is something to do about
@@ -181,7 +181,7 @@ func (p *pass) planSome(u Update, nodes []string) {
 }
 
 // grantSome has the cells planned whose turn in a rollout has come, and reports whether there may be more.
-func (u Update) grantSome(key DaemonKey, known *workload, most int) (more bool) {
+func (u Update) grantSome(key daemon.WorkloadKey, known *tracked, most int) (more bool) {
 	if !u.begun || !known.keptUp() {
 		return false
 	}
@@ -194,7 +194,7 @@ func (u Update) grantSome(key DaemonKey, known *workload, most int) (more bool) 
 
 // goOn lets a daemon's rollout go on. Changes of a batch of cells each do so: what is more than a few nodes is for
 // later.
-func (u Update) goOn(key DaemonKey, known *workload) {
+func (u Update) goOn(key daemon.WorkloadKey, known *tracked) {
 	const few = 4
 	if u.grantSome(key, known, few) {
 		u.later(&pass{key: key, known: known, grant: true})
@@ -202,7 +202,7 @@ func (u Update) goOn(key DaemonKey, known *workload) {
 }
 
 // planAll has all cells planned.
-func (u Update) planAll(key DaemonKey, known *workload) {
+func (u Update) planAll(key daemon.WorkloadKey, known *tracked) {
 	u.later(&pass{key: key, known: known, plan: true})
 }
 
@@ -227,10 +227,10 @@ func (k keys[K]) after(last K, n int) (some []K) {
 	return some
 }
 
-func compareKeys(a, b DaemonKey) int {
+func compareKeys(a, b daemon.WorkloadKey) int {
 	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.UID, b.UID))
 }
 
 func compareCells(a, b daemon.CellKey) int {
-	return cmp.Or(compareKeys(OwnerOf(a), OwnerOf(b)), cmp.Compare(a.Node, b.Node))
+	return cmp.Or(compareKeys(a.Workload(), b.Workload()), cmp.Compare(a.Node, b.Node))
 }

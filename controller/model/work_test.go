@@ -56,14 +56,14 @@ func TestNoHoldLooksAtAllCells(t *testing.T) {
 	}
 	problems := func() {
 		for n := range nodes {
-			m.trouble(KeyOf(set).On(fmt.Sprintf("n%04d", n)), daemon.Problem{Reason: "R", Message: "m"})
+			m.trouble(keyOf(set).On(fmt.Sprintf("n%04d", n)), daemon.Problem{Reason: "R", Message: "m"})
 		}
 	}
 	other := makeNode("n0", labelled("disk", "ssd"))
 	other.Name = "other"
 	cells := make([]daemon.CellKey, nodes)
 	for i := range cells {
-		cells[i] = KeyOf(set).On(fmt.Sprintf("n%04d", i))
+		cells[i] = keyOf(set).On(fmt.Sprintf("n%04d", i))
 	}
 	steps := []struct {
 		name string
@@ -81,12 +81,12 @@ func TestNoHoldLooksAtAllCells(t *testing.T) {
 		{"a quota has room", func() { m.wake(cells) }, nodes},
 		{"the scrub", func() {
 			m.run(&PodsInCells{})
-			m.audit(KeyOf(set))
+			m.audit(keyOf(set))
 		}, nodes},
 		{"a priority class", func() { m.classSeen(&schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{Name: "c"}, Value: 7}) }, 0},
 		{"problems", problems, 0},
 		{"the status", func() {
-			if _, health := m.health(KeyOf(set)); len(health.Problems) != nodes {
+			if _, health := m.health(keyOf(set)); len(health.Problems) != nodes {
 				t.Errorf("the status knows of %d problems, want %d", len(health.Problems), nodes)
 			}
 		}, 0},
@@ -102,7 +102,7 @@ func TestNoHoldLooksAtAllCells(t *testing.T) {
 				t.Errorf("%d daemons are kept up, want %d", n, daemons+1)
 			}
 		}, 0},
-		{"the end of the daemon", func() { m.daemonGone(KeyOf(set)) }, nodes},
+		{"the end of the daemon", func() { m.daemonGone(keyOf(set)) }, nodes},
 	}
 	for _, step := range steps {
 		m.most, m.order = 0, nil
@@ -146,7 +146,7 @@ func TestTemplateThatChangesWhileCellsAreCounted(t *testing.T) {
 	}
 	m.begin()
 	see(t, m.world, makeDaemon("d"))
-	key := KeyOf(makeDaemon("d"))
+	key := keyOf(makeDaemon("d"))
 	known := m.daemons[key]
 	first, second := &pass{key: key, known: known, count: true, plan: true}, &pass{key: key, known: known, count: true, plan: true}
 	known.counting = first

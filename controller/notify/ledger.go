@@ -20,7 +20,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
-	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/controller/answers"
 )
 
@@ -276,9 +275,8 @@ func (l *Ledger) sorted() []PageKey {
 // Reference refers to an object, in whatever state it is.
 func Reference(object runtime.Object) corev1.ObjectReference {
 	switch object := object.(type) {
-	case *v1alpha1.DaemonSet:
-		version, kind := object.GVK().ToAPIVersionAndKind()
-		return corev1.ObjectReference{APIVersion: version, Kind: kind, Namespace: object.Namespace, Name: object.Name, UID: object.UID}
+	case *metav1.PartialObjectMetadata:
+		return corev1.ObjectReference{APIVersion: object.APIVersion, Kind: object.Kind, Namespace: object.Namespace, Name: object.Name, UID: object.UID}
 	case *corev1.Namespace:
 		return corev1.ObjectReference{APIVersion: "v1", Kind: "Namespace", Name: object.Name, UID: object.UID}
 	case *corev1.Pod:

@@ -5,15 +5,15 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
-	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/controller/answers"
+	"github.com/everynode/everynode/internal/daemon"
 )
 
 // Regarding returns what an event is about that reports why nothing is created for a DaemonSet. A namespace that is being
 // deleted accepts no events: then the event is about the namespace, and stored in another one.
-func Regarding(owner *v1alpha1.DaemonSet, err error) (regarding, related runtime.Object) {
+func Regarding(owner *daemon.Workload, err error) (regarding, related runtime.Object) {
 	if answers.Of(answers.Create, err).AboutNamespace {
-		return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: owner.Namespace}}, owner
+		return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: owner.Key.Namespace}}, owner.Metadata()
 	}
-	return owner, nil
+	return owner.Metadata(), nil
 }

@@ -20,8 +20,8 @@ type State struct {
 // Queues are what an observation wakes. The functions are called while the model is not locked.
 type Queues struct {
 	Cell    func(cell daemon.CellKey, priority int32)
-	Status  func(model.DaemonKey)
-	History func(model.DaemonKey)
+	Status  func(daemon.WorkloadKey)
+	History func(daemon.WorkloadKey)
 }
 
 // New returns a State in which nothing was observed. The nonce is in the names of pods without a known predecessor.

@@ -17,8 +17,8 @@ func TestQueuesAreCalledUnlocked(t *testing.T) {
 	planned := map[string]bool{}
 	s = statetest.Of(statetest.Everynode, state.New(statetest.Everynode, "", (&fixture.Clock{Time: fixture.T0}).Now, state.Queues{
 		Cell:    func(cell daemon.CellKey, _ int32) { planned[cell.Node] = len(s.Task(cell).Actions) > 0 },
-		Status:  func(key model.DaemonKey) { statuses++; s.Health(key) },
-		History: func(key model.DaemonKey) { histories++; s.Subject(key) },
+		Status:  func(key daemon.WorkloadKey) { statuses++; s.Health(key) },
+		History: func(key daemon.WorkloadKey) { histories++; s.Subject(key) },
 	}))
 	s.Update(model.Update.Begin)
 	s.See(t, fixture.Daemon("d"))

@@ -7,7 +7,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
-	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/controller/model"
 	"github.com/everynode/everynode/controller/state"
 	"github.com/everynode/everynode/internal/daemon"
@@ -87,15 +86,15 @@ func (b *Budgets) report(namespace string, selector labels.Selector) {
 }
 
 // conditions returns the conditions that budgets add to a daemon's status.
-func (b *Budgets) conditions(object *v1alpha1.DaemonSet) []metav1.Condition {
+func (b *Budgets) conditions(of *daemon.Workload) []metav1.Condition {
 	if b == nil {
 		return nil
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var forms map[string]string
-	for name, budget := range b.failing[object.Namespace] {
-		if budget.selector.Matches(labels.Set(object.Spec.Template.Labels)) {
+	for name, budget := range b.failing[of.Key.Namespace] {
+		if budget.selector.Matches(labels.Set(of.Template.Labels)) {
 			if forms == nil {
 				forms = map[string]string{}
 			}

@@ -17,7 +17,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/everynode/everynode/api/v1alpha1"
-	"github.com/everynode/everynode/controller/daemonset"
 	"github.com/everynode/everynode/controller/model"
 	"github.com/everynode/everynode/controller/placement"
 	"github.com/everynode/everynode/controller/state"
@@ -48,62 +47,55 @@ type Reconciler struct {
 	events  events.EventRecorder
 
 	mu      sync.Mutex
-	written map[model.DaemonKey]time.Time
+	written map[daemon.WorkloadKey]time.Time
 }
 
-var _ reconcile.TypedReconciler[model.DaemonKey] = (*Reconciler)(nil)
+var _ reconcile.TypedReconciler[daemon.WorkloadKey] = (*Reconciler)(nil)
 
 // New returns a Reconciler that has written no status.
 func New(deps Deps) *Reconciler {
 	return &Reconciler{
 		state: deps.State, client: deps.Client, placer: deps.Placer, budgets: deps.Budgets, events: deps.Recorder,
-		written: map[model.DaemonKey]time.Time{},
+		written: map[daemon.WorkloadKey]time.Time{},
 	}
 }
 
 // Reconcile compares a daemon's counters with its status, if a write is due. A conflict means that the daemon
 // changed in the meantime, which triggers another call.
-func (r *Reconciler) Reconcile(ctx context.Context, key model.DaemonKey) (reconcile.Result, error) {
+func (r *Reconciler) Reconcile(ctx context.Context, key daemon.WorkloadKey) (reconcile.Result, error) {
 	if wait := r.Wait(key); wait > 0 {
 		return reconcile.Result{RequeueAfter: wait}, nil
 	}
-	if object, problem := r.unserved(key); object != nil {
-		return reconcile.Result{}, r.reportUnserved(ctx, key, object, problem)
+	if workload, problem := r.unserved(key); workload != nil {
+		return reconcile.Result{}, r.reportUnserved(ctx, workload, problem)
 	}
 	of := &model.HealthOf{Key: key}
 	r.state.Run(of)
-	object, health := of.Object, of.Health
-	if object == nil {
+	workload, health := of.Workload, of.Health
+	if workload == nil {
 		r.forget(key)
 		return reconcile.Result{}, nil
 	}
-	conditions := slices.Concat(health.Conditions(), r.placer.Condition(), r.budgets.conditions(object))
-	status := daemon.Status(&object.Status, health.Counters, object.Generation, r.state.Now(), conditions...)
+	conditions := slices.Concat(health.Conditions(), r.placer.Condition(), r.budgets.conditions(workload))
+	status := daemon.Status(workload, health.Counters, r.state.Now(), conditions...)
 	for _, kind := range []string{v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled, v1alpha1.ConditionPlacementAdmission, v1alpha1.ConditionDisruptionBudget} {
 		if !slices.ContainsFunc(conditions, func(condition metav1.Condition) bool { return condition.Type == kind }) {
 			meta.RemoveStatusCondition(&status.Conditions, kind)
 		}
 	}
-	if object.Native() { // its conditions have no such field
-		for i := range status.Conditions {
-			status.Conditions[i].ObservedGeneration = 0
-		}
-	}
 	again := reconcile.Result{RequeueAfter: lookAgainIn(&health)}
-	if equality.Semantic.DeepEqual(object.Status, status) {
+	if equality.Semantic.DeepEqual(workload.Status, status) {
 		return again, nil
 	}
 	r.note(key)
-	next := object.DeepCopy()
-	next.Status = status
-	err := r.client.Status().Update(ctx, daemonset.Object(next))
+	err := r.client.Status().Update(ctx, workload.WithStatus(&status))
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
 		return reconcile.Result{}, nil
 	}
 	if err != nil {
-		return reconcile.Result{}, fmt.Errorf("writing the status of DaemonSet %s/%s: %w", object.Namespace, object.Name, err)
+		return reconcile.Result{}, fmt.Errorf("writing the status of DaemonSet %s/%s: %w", workload.Key.Namespace, workload.Name, err)
 	}
-	r.tellOfBudgets(object, status.Conditions)
+	r.tellOfBudgets(workload, status.Conditions)
 	return again, nil
 }
 
@@ -116,28 +108,28 @@ func lookAgainIn(health *daemon.Health) time.Duration {
 }
 
 // tellOfBudgets reports by an event what is new in the condition DisruptionBudget.
-func (r *Reconciler) tellOfBudgets(former *v1alpha1.DaemonSet, conditions []metav1.Condition) {
+func (r *Reconciler) tellOfBudgets(former *daemon.Workload, conditions []metav1.Condition) {
 	now, before := meta.FindStatusCondition(conditions, v1alpha1.ConditionDisruptionBudget), meta.FindStatusCondition(former.Status.Conditions, v1alpha1.ConditionDisruptionBudget)
 	if now != nil && (before == nil || before.Message != now.Message) {
-		r.events.Eventf(former, nil, corev1.EventTypeWarning, now.Reason, actionReport, "%s", now.Message)
+		r.events.Eventf(former.Metadata(), nil, corev1.EventTypeWarning, now.Reason, actionReport, "%s", now.Message)
 	}
 }
 
 // Wait is how long until a daemon's status may be written; 0 or less: now.
-func (r *Reconciler) Wait(key model.DaemonKey) time.Duration {
+func (r *Reconciler) Wait(key daemon.WorkloadKey) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.written[key].Add(statusInterval).Sub(r.state.Now())
 }
 
 // note records that a daemon's status is written now.
-func (r *Reconciler) note(key model.DaemonKey) {
+func (r *Reconciler) note(key daemon.WorkloadKey) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.written[key] = r.state.Now()
 }
 
-func (r *Reconciler) forget(key model.DaemonKey) {
+func (r *Reconciler) forget(key daemon.WorkloadKey) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.written, key)

@@ -16,7 +16,6 @@ import (
 	"github.com/everynode/everynode/controller/answers"
 	"github.com/everynode/everynode/controller/fixture"
 	"github.com/everynode/everynode/controller/fixture/statetest"
-	"github.com/everynode/everynode/controller/model"
 	"github.com/everynode/everynode/controller/placement"
 	"github.com/everynode/everynode/internal/daemon"
 )
@@ -65,7 +64,7 @@ func (d *desk) informed(t *testing.T) {
 
 func (d *desk) report(t *testing.T) time.Duration {
 	t.Helper()
-	result, err := d.reconciler.Reconcile(t.Context(), model.DaemonKey{Namespace: "ns", UID: "uid-d"})
+	result, err := d.reconciler.Reconcile(t.Context(), daemon.WorkloadKey{Namespace: "ns", UID: "uid-d"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,11 +150,11 @@ func TestReporterWritesOnceASecondAtMost(t *testing.T) {
 // One daemon's turn is not another's.
 func TestReporterTurnsArePerDaemon(t *testing.T) {
 	d := newDesk(t)
-	d.reconciler.note(model.DaemonKey{Namespace: "ns", UID: "uid-d"})
-	if wait := d.reconciler.Wait(model.DaemonKey{Namespace: "ns", UID: "uid-other"}); wait > 0 {
+	d.reconciler.note(daemon.WorkloadKey{Namespace: "ns", UID: "uid-d"})
+	if wait := d.reconciler.Wait(daemon.WorkloadKey{Namespace: "ns", UID: "uid-other"}); wait > 0 {
 		t.Errorf("another daemon waits %v", wait)
 	}
-	if wait := d.reconciler.Wait(model.DaemonKey{Namespace: "ns", UID: "uid-d"}); wait != time.Second {
+	if wait := d.reconciler.Wait(daemon.WorkloadKey{Namespace: "ns", UID: "uid-d"}); wait != time.Second {
 		t.Errorf("after a write it waits %v, want 1s", wait)
 	}
 }
@@ -175,7 +174,7 @@ func TestReporterAnswers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := newDesk(t)
 			d.OnStatus = test.onStatus
-			result, err := d.reconciler.Reconcile(t.Context(), model.DaemonKey{Namespace: "ns", UID: "uid-d"})
+			result, err := d.reconciler.Reconcile(t.Context(), daemon.WorkloadKey{Namespace: "ns", UID: "uid-d"})
 			if (err != nil) != test.wantErr || result.RequeueAfter != 0 {
 				t.Errorf("Reconcile = %+v, %v, want error %v", result, err, test.wantErr)
 			}
@@ -200,7 +199,7 @@ func TestReporterDoesNotOverwrite(t *testing.T) {
 
 func TestReporterForgetsDaemons(t *testing.T) {
 	for name, leave := range map[string]func(*testing.T, *desk){
-		"gone":        func(_ *testing.T, d *desk) { d.state.ForgetDaemon(model.DaemonKey{Namespace: "ns", UID: "uid-d"}) },
+		"gone":        func(_ *testing.T, d *desk) { d.state.ForgetDaemon(daemon.WorkloadKey{Namespace: "ns", UID: "uid-d"}) },
 		"terminating": func(t *testing.T, d *desk) { d.state.See(t, makeDaemon("d", generation(2), deleting)) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -218,7 +217,7 @@ func TestReporterForgetsDaemons(t *testing.T) {
 // A cell's problem makes the daemon Degraded, and Stalled for kstatus, until it is over.
 func TestReporterTellsOfTrouble(t *testing.T) {
 	d := newDesk(t)
-	cell := model.KeyOf(makeDaemon("d")).On("n1")
+	cell := fixture.Key(makeDaemon("d")).On("n1")
 	d.state.SeeNode(makeNode("n1"))
 	d.state.SetProblem(cell, daemon.Problem{Reason: answers.ReasonFailed, Message: "exceeded quota"})
 	d.report(t)

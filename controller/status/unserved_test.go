@@ -1,17 +1,12 @@
 package status
 
 import (
-	"encoding/json"
 	"errors"
 	"testing"
 
-	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/everynode/everynode/api/v1alpha1"
-	"github.com/everynode/everynode/controller/daemonset"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -77,31 +72,4 @@ func TestReporterOfWhatCannotBeServedAnyMore(t *testing.T) {
 		t.Errorf("conditions: %v", got)
 	}
 	wantStrings(t, "events", nil, d.recorder.Drain())
-}
-
-// The patch of a native DaemonSet has its own conditions, which know no observedGeneration.
-func TestStatusPatchOfNative(t *testing.T) {
-	set := v1alpha1.FromApps(&appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "d", UID: "u", ResourceVersion: "7"}})
-	set.Status.Conditions = daemon.Unserved(daemon.Problem{Reason: "R", Message: "m"})
-	patch, err := statusPatch(set)
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := patch.Data(&metav1.PartialObjectMetadata{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got struct {
-		Metadata metav1.ObjectMeta
-		Status   appsv1.DaemonSetStatus
-	}
-	if err := json.Unmarshal(data, &got); err != nil {
-		t.Fatal(err)
-	}
-	if got.Metadata.UID != "u" || got.Metadata.ResourceVersion != "7" || len(got.Status.Conditions) != 4 {
-		t.Errorf("the patch is %s", data)
-	}
-	if object := daemonset.Metadata(set); object.GroupVersionKind() != v1alpha1.AppsDaemonSetKind || client.ObjectKeyFromObject(object).Name != "d" {
-		t.Errorf("what is patched is %v", object)
-	}
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"maps"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -24,8 +25,23 @@ import (
 // kube-controller-manager its records when it takes over again.
 type apps struct{}
 
+// FromApps returns the workload of a DaemonSet of apps/v1, with which it shares memory.
+func FromApps(set *appsv1.DaemonSet) *Workload {
+	w := newWorkload(Apps, set, &set.Spec.Template, set.Spec.RevisionHistoryLimit)
+	w.Selector = set.Spec.Selector
+	w.Strategy = NewStrategy(&v1alpha1.DaemonSetUpdateStrategy{
+		Type:          set.Spec.UpdateStrategy.Type,
+		RollingUpdate: (*v1alpha1.RollingUpdateDaemonSet)(set.Spec.UpdateStrategy.RollingUpdate),
+	})
+	w.MinReady = time.Duration(set.Spec.MinReadySeconds) * time.Second
+	w.Status = v1alpha1.StatusFromApps(&set.Status)
+	return w
+}
+
 // GroupVersionKind implements Kind.
-func (apps) GroupVersionKind() schema.GroupVersionKind { return v1alpha1.AppsDaemonSetKind }
+func (apps) GroupVersionKind() schema.GroupVersionKind {
+	return appsv1.SchemeGroupVersion.WithKind("DaemonSet")
+}
 
 // RuntimeClassJoins implements Kind.
 func (apps) RuntimeClassJoins() bool { return false }
@@ -69,6 +85,16 @@ func (apps) templateGeneration(annotations map[string]string) string {
 func (apps) recordAnnotations(annotations map[string]string) map[string]string {
 	return maps.Clone(annotations)
 }
+
+func (apps) observesGeneration() bool { return false }
+
+func (apps) withStatus(stored Object, status *v1alpha1.DaemonSetStatus) Object {
+	set := stored.(*appsv1.DaemonSet).DeepCopy()
+	set.Status = status.ToApps()
+	return set
+}
+
+func (apps) status(status *v1alpha1.DaemonSetStatus) any { return status.ToApps() }
 
 // appsRevision returns kube-controller-manager's hash of a template (k8s.io/kubernetes pkg/controller ComputeHash).
 func appsRevision(template *corev1.PodTemplateSpec, collisions *int32) string {

@@ -172,7 +172,7 @@ func TestConditionsAgreeWithCounters(t *testing.T) {
 			c.disturb(random, step)
 			health := c.cells.Health()
 			health.ReportsWaiting = true
-			status := Status(&v1alpha1.DaemonSetStatus{}, health.Counters, 1, c.now, health.Conditions()...)
+			status := Status(withStatus(v1alpha1.DaemonSetStatus{}, 1), health.Counters, c.now, health.Conditions()...)
 			for _, wrong := range disagreements(&status) {
 				t.Fatalf("seed %d, step %d: %s", seed, step, wrong)
 			}

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -12,6 +13,15 @@ import (
 
 // everynode is the kind DaemonSet of everynode.dev.
 type everynode struct{}
+
+// FromEverynode returns the workload of a DaemonSet of everynode.dev, with which it shares memory.
+func FromEverynode(set *v1alpha1.DaemonSet) *Workload {
+	w := newWorkload(Everynode, set, &set.Spec.Template, set.Spec.RevisionHistoryLimit)
+	w.Selector, w.Strategy = set.Spec.Selector, NewStrategy(&set.Spec.UpdateStrategy)
+	w.MinReady = time.Duration(set.Spec.MinReadySeconds) * time.Second
+	w.Status = set.Status
+	return w
+}
 
 // GroupVersionKind implements Kind.
 func (everynode) GroupVersionKind() schema.GroupVersionKind { return v1alpha1.DaemonSetKind }
@@ -60,3 +70,13 @@ func (everynode) recordAnnotations(annotations map[string]string) map[string]str
 	}
 	return nil
 }
+
+func (everynode) observesGeneration() bool { return true }
+
+func (everynode) withStatus(stored Object, status *v1alpha1.DaemonSetStatus) Object {
+	set := stored.(*v1alpha1.DaemonSet).DeepCopy()
+	set.Status = *status
+	return set
+}
+
+func (everynode) status(status *v1alpha1.DaemonSetStatus) any { return status }

@@ -5,7 +5,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/internal/hostile"
 )
 
@@ -68,19 +67,16 @@ func BenchmarkHostileVerdict(b *testing.B) {
 // What is done once for each generation of a DaemonSet, with no lock held: its template is compared with its records
 // by this.
 func BenchmarkHostileIdentify(b *testing.B) {
-	for kind, native := range map[string]bool{"everynode.dev": false, "apps": true} {
+	for _, kind := range kinds {
 		for _, large := range hostile.Kinds() {
-			set := &v1alpha1.DaemonSet{}
-			set.Spec.Template = *hostile.Template(large)
-			if CheckTemplate(&set.Spec.Template) != nil {
-				set.Spec.Template = *hostile.TemplateOf(large, MaxRequirements/5)
+			template := hostile.Template(large)
+			if CheckTemplate(template) != nil {
+				template = hostile.TemplateOf(large, MaxRequirements/5)
 			}
-			if native {
-				set = v1alpha1.FromApps(set.ToApps())
-			}
-			b.Run(kind+"/"+large, func(b *testing.B) {
+			w := makeWorkload(kind, *template, nil)
+			b.Run(kind.GroupVersionKind().Group+"/"+large, func(b *testing.B) {
 				for b.Loop() {
-					if _, err := Identify(set); err != nil {
+					if _, err := Identify(w); err != nil {
 						b.Fatal(err)
 					}
 				}

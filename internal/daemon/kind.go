@@ -24,6 +24,8 @@ type Kind interface {
 	// they have waited for too long (Health).
 	ReportsWaiting() bool
 
+	// observesGeneration reports whether the kind's conditions have the field observedGeneration.
+	observesGeneration() bool
 	// identify returns the identity of the template of the daemon with a name and a collisionCount.
 	identify(name string, template *corev1.PodTemplateSpec, collisions *int32) (TemplateID, error)
 	// content returns the TemplateID.Content of the template in the data of a ControllerRevision, empty if it
@@ -34,6 +36,10 @@ type Kind interface {
 	templateGeneration(annotations map[string]string) string
 	// recordAnnotations returns those annotations of a daemon that the record of its template gets.
 	recordAnnotations(annotations map[string]string) map[string]string
+	// withStatus returns a copy of an object of the kind with another status.
+	withStatus(stored Object, status *v1alpha1.DaemonSetStatus) Object
+	// status returns a status in the kind's form.
+	status(*v1alpha1.DaemonSetStatus) any
 }
 
 // The kinds of DaemonSets.
@@ -53,12 +59,4 @@ func KindOf(owner *metav1.OwnerReference) Kind {
 		}
 	}
 	return nil
-}
-
-// KindOfObject returns the kind of a DaemonSet.
-func KindOfObject(object *v1alpha1.DaemonSet) Kind {
-	if object.Native() {
-		return Apps
-	}
-	return Everynode
 }

@@ -25,16 +25,15 @@ type Template struct {
 }
 
 // NewTemplate returns the template of a daemon with the given revision.
-func NewTemplate(object *v1alpha1.DaemonSet, revision string) *Template {
-	kind := KindOfObject(object)
+func NewTemplate(w *Workload, revision string) *Template {
 	return &Template{
-		Kind:       kind,
-		Owner:      *metav1.NewControllerRef(object, kind.GroupVersionKind()),
-		Namespace:  object.Namespace,
-		Name:       object.Name,
+		Kind:       w.Kind,
+		Owner:      w.OwnerReference(),
+		Namespace:  w.Key.Namespace,
+		Name:       w.Name,
 		Revision:   revision,
-		Generation: kind.templateGeneration(object.Annotations),
-		Pod:        object.Spec.Template,
+		Generation: w.Kind.templateGeneration(w.Annotations),
+		Pod:        *w.Template,
 	}
 }
 

@@ -23,13 +23,13 @@ func TestTemplateFromRecord(t *testing.T) {
 			Spec:       drawSpec(t),
 		}
 		pod.Spec.Containers = rapid.SliceOfN(rapid.Custom(drawContainer), 1, 3).Draw(t, "containers")
-		set := makeSet(rapid.Bool().Draw(t, "native"), pod, nil)
-		id, err := Identify(set)
+		w := makeWorkload(rapid.SampledFrom(kinds[:]).Draw(t, "kind"), pod, nil)
+		id, err := Identify(w)
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := NewTemplate(set, id.Revision)
-		record, err := NewRevision(want, id.Record, 7, set.Annotations)
+		want := NewTemplate(w, id.Revision)
+		record, err := NewRevision(want, id.Record, 7, w.Annotations)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -45,8 +45,8 @@ func TestTemplateFromRecord(t *testing.T) {
 		if diff := cmp.Diff(want.PodLabels(), got.PodLabels()); diff != "" {
 			t.Fatalf("labels of pods (-want, +got):\n%s", diff)
 		}
-		set.Spec.Template = got.Pod
-		if again, err := Identify(set); err != nil || again.Content != id.Content {
+		w.Template = &got.Pod
+		if again, err := Identify(w); err != nil || again.Content != id.Content {
 			t.Fatalf("it is another template then: %+v, was %+v, %v", again, id, err)
 		}
 	})

@@ -14,8 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	upstream "k8s.io/kubernetes/pkg/controller/daemon"
 	"pgregory.net/rapid"
-
-	"github.com/everynode/everynode/api/v1alpha1"
 )
 
 func TestRevisionName(t *testing.T) {
@@ -87,9 +85,9 @@ func TestRecordedTemplate(t *testing.T) {
 		if got := Everynode.content(data); err != nil || got != want {
 			t.Fatalf("content %q of %s, want %q: %v", got, data, want, err)
 		}
-		id, err := Identify(makeSet(true, template, nil))
+		id, err := Identify(makeWorkload(Apps, template, nil))
 		if got := Apps.content(data); err != nil || got != id.Content {
-			t.Fatalf("native content %q of %s, want %q: %v", got, data, id.Content, err)
+			t.Fatalf("content for apps/v1 %q of %s, want %q: %v", got, data, id.Content, err)
 		}
 	})
 }
@@ -119,7 +117,7 @@ func TestContentOfOtherVersions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id, err := Identify(makeSet(true, template, nil))
+	id, err := Identify(makeWorkload(Apps, template, nil))
 	if err != nil || id.Content == "" || id.Content != Apps.content(data) {
 		t.Fatalf("its own record has content %q, want %+v: %v", Apps.content(data), id, err)
 	}
@@ -168,8 +166,8 @@ func TestObserveRevision(t *testing.T) {
 	}
 }
 
-// What somebody writes into the data of a ControllerRevision costs no more than its length: for a daemon
-// of this project it is no template, and a native one tells it by its bytes, as it does its own template.
+// Whatever is written into the data of a ControllerRevision, reading it costs no more than its length: for everynode.dev
+// it is no template, and for apps/v1 it is identified by its bytes, as its own templates are.
 func TestContentOfHostileData(t *testing.T) {
 	record := func(quantity string) []byte {
 		return []byte(`{"spec":{"template":{"$patch":"replace","metadata":{},"spec":{"containers":[{"name":"c","resources":{"limits":{"cpu":` + quantity + `}}}]}}}}`)
@@ -186,20 +184,20 @@ func TestContentOfHostileData(t *testing.T) {
 		seen[contents.For(Apps)] = true
 	}
 	if len(seen) != 4 || seen[""] {
-		t.Errorf("as native ones: %v, want four contents", seen)
+		t.Errorf("for apps/v1: %v, want four contents", seen)
 	}
 }
 
-// A native template with a quantity that no record is decoded for is found by its record all the same.
-func TestIdentifyNativeWithLargeExponent(t *testing.T) {
-	set := v1alpha1.FromApps(&appsv1.DaemonSet{Spec: appsv1.DaemonSetSpec{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{
+// A template of apps/v1 with a quantity that is not safe to decode is found by its record all the same.
+func TestIdentifyAppsWithLargeExponent(t *testing.T) {
+	w := FromApps(&appsv1.DaemonSet{Spec: appsv1.DaemonSetSpec{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{
 		Containers: []corev1.Container{{Name: "c", Resources: corev1.ResourceRequirements{Limits: corev1.ResourceList{"cpu": resource.MustParse("1e300")}}}},
 	}}}})
-	id, err := Identify(set)
+	id, err := Identify(w)
 	if err != nil {
 		t.Fatal(err)
 	}
-	data, err := recordTemplate(&set.Spec.Template)
+	data, err := recordTemplate(w.Template)
 	if err != nil {
 		t.Fatal(err)
 	}

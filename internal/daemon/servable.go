@@ -23,14 +23,14 @@ const (
 // It checks what apps/v1 refuses, because objects may be stored without validation: an empty selector would
 // match every pod of the namespace (k8s.io/kubernetes pkg/controller/daemon syncDaemonSet), and pods that the
 // selector does not match would be created and released without end.
-func Selector(set *v1alpha1.DaemonSet) (labels.Selector, *Problem) {
-	selector, err := metav1.LabelSelectorAsSelector(set.Spec.Selector)
+func Selector(w *Workload) (labels.Selector, *Problem) {
+	selector, err := metav1.LabelSelectorAsSelector(w.Selector)
 	switch {
 	case err != nil:
 		return nil, &Problem{Reason: ReasonInvalidSelector, Message: fmt.Sprintf("spec.selector is invalid: %v; a selector cannot be changed: delete the DaemonSet, with --cascade=orphan to keep its pods, and create it again", err)}
 	case selector.Empty():
 		return nil, &Problem{Reason: ReasonInvalidSelector, Message: "spec.selector is empty and would select every pod of the namespace: delete the DaemonSet, with --cascade=orphan to keep its pods, and create it again with the labels of its template in spec.selector"}
-	case !selector.Matches(labels.Set(set.Spec.Template.Labels)):
+	case !selector.Matches(labels.Set(w.Template.Labels)):
 		return nil, &Problem{Reason: ReasonSelectorMismatch, Message: "spec.selector does not match spec.template.metadata.labels: add every label that the selector requires to the template"}
 	}
 	return selector, nil
@@ -41,9 +41,9 @@ func Undecodable(err error) *Problem {
 	return &Problem{Reason: ReasonSpecUndecodable, Message: "the spec cannot be decoded, correct it: " + err.Error()}
 }
 
-// Unserved returns the conditions of a DaemonSet that is not served because of a problem. Its pods are not
+// unserved returns the conditions of a DaemonSet that is not served because of a problem. Its pods are not
 // observed, so their availability is unknown.
-func Unserved(problem Problem) []metav1.Condition {
+func unserved(problem Problem) []metav1.Condition {
 	const left = "; until then no pod is created, replaced or deleted"
 	degraded := condition(v1alpha1.ConditionDegraded, true, problem.Reason, "%s%s", Shorten(problem.Message, shownCause), left)
 	stalled := degraded

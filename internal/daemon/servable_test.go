@@ -35,9 +35,7 @@ func TestSelector(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			selector, problem := Selector(&v1alpha1.DaemonSet{Spec: v1alpha1.DaemonSetSpec{
-				Selector: tc.selector, Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: tc.labels}},
-			}})
+			selector, problem := Selector(&Workload{Selector: tc.selector, Template: &corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: tc.labels}}})
 			got := ""
 			if problem != nil {
 				got = problem.Reason
@@ -52,7 +50,7 @@ func TestSelector(t *testing.T) {
 // Whatever the problem, the conditions say so, in a length that can be shown.
 func TestUnserved(t *testing.T) {
 	long := Undecodable(errors.New("spec.a: " + strings.Repeat("ä", 1<<20)))
-	conditions := Unserved(*long)
+	conditions := unserved(*long)
 	for kind, want := range map[string]metav1.ConditionStatus{
 		v1alpha1.ConditionAvailable: metav1.ConditionUnknown, v1alpha1.ConditionProgressing: metav1.ConditionFalse,
 		v1alpha1.ConditionDegraded: metav1.ConditionTrue, v1alpha1.ConditionStalled: metav1.ConditionTrue,

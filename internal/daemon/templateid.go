@@ -1,7 +1,5 @@
 package daemon
 
-import "github.com/everynode/everynode/api/v1alpha1"
-
 // TemplateID identifies a daemon's template.
 type TemplateID struct {
 	// Content is equal for templates that the daemon's kind takes for the same: those with the same meaning for
@@ -15,6 +13,6 @@ type TemplateID struct {
 }
 
 // Identify returns the identity of a daemon's template.
-func Identify(object *v1alpha1.DaemonSet) (TemplateID, error) {
-	return KindOfObject(object).identify(object.Name, &object.Spec.Template, object.Status.CollisionCount)
+func Identify(w *Workload) (TemplateID, error) {
+	return w.Kind.identify(w.Name, w.Template, w.Status.CollisionCount)
 }

@@ -231,9 +231,7 @@ func placementReview(b *testing.B) []byte {
 	)
 	read("daemonset.yaml", &set)
 	read("pod.yaml", &added)
-	template := &daemon.Template{
-		Owner: *metav1.NewControllerRef(&set, v1alpha1.DaemonSetKind), Namespace: set.Namespace, Name: set.Name, Pod: set.Spec.Template,
-	}
+	template := daemon.NewTemplate(daemon.FromEverynode(&set), "")
 	pod := daemon.NewPod(template, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-12345", UID: types.UID("c6a2f1de-7e4b-4d8e-9f57-0d2f1f0b6a11")}}, template.PodName("node-12345", "", false))
 	pod.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}
 	pod.ManagedFields = added.ManagedFields[:1]

@@ -59,7 +59,7 @@ func nameTaken(c *labtest.Cluster) {
 	c.Make(set)
 	former := c.WaitForPods(set, labtest.NodeNames(nodes)...)[lab.NodeName(0)]
 	var foreign []*corev1.Pod
-	for _, name := range daemon.NewTemplate(set, "").PodNames(lab.NodeName(0), string(former.UID)) {
+	for _, name := range daemon.NewTemplate(daemon.FromEverynode(set), "").PodNames(lab.NodeName(0), string(former.UID)) {
 		foreign = append(foreign, &corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{Namespace: set.Namespace, Name: name},
 			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: "example.com/foreign"}}},

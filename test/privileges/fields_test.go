@@ -217,7 +217,7 @@ func checkStatus(c *labtest.Cluster) {
 	before := set.DeepCopy()
 	for what, change := range metadata {
 		var now unstructured.Unstructured
-		now.SetGroupVersionKind(set.GVK())
+		now.SetGroupVersionKind(labtest.Everynode)
 		c.Must(c.Get(c.T.Context(), client.ObjectKeyFromObject(set), &now))
 		stored := now.DeepCopy()
 		change(&now)

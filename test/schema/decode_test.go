@@ -158,7 +158,7 @@ func use(stored []byte) error {
 		return err
 	}
 	calculate(reflect.ValueOf(&set.Spec.Template.Spec).Elem())
-	if _, err := daemon.Identify(&set); err != nil {
+	if _, err := daemon.Identify(daemon.FromEverynode(&set)); err != nil {
 		return err
 	}
 	_, err := json.Marshal(&set)

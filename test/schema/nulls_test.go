@@ -113,7 +113,7 @@ func revision(t *testing.T, stored []byte) string {
 	if err := json.Unmarshal(stored, &set); err != nil {
 		t.Fatal(err)
 	}
-	id, err := daemon.Identify(&set)
+	id, err := daemon.Identify(daemon.FromEverynode(&set))
 	if err != nil {
 		t.Fatal(err)
 	}

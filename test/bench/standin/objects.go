@@ -74,7 +74,7 @@ func newDaemonSet(index int) (*daemonSet, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &daemonSet{object: set, template: daemon.NewTemplate(set, revision)}, nil
+	return &daemonSet{object: set, template: daemon.NewTemplate(daemon.FromEverynode(set), revision)}, nil
 }
 
 // revision returns the history of a daemon: its current template.
