@@ -13,7 +13,7 @@ type PodsInCells struct {
 	locked
 	Pods []*Pod
 
-	owner daemon.WorkloadKey // the one that is looked at
+	owner daemon.WorkloadKey // the one being collected
 	cells Work               // its pods; nil before the first owner
 }
 

@@ -9,7 +9,7 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// placements lets pods that ask for the same share it, as package unique does for texts.
+// placements lets pods with equal placement share it, as package unique does for strings.
 var placements daemon.Placements
 
 // Probe is a dry run that shows whether a blocked node would still be: the pod that would be created there.
@@ -20,10 +20,10 @@ type Probe struct {
 	Node    *corev1.Node
 }
 
-// probeLater is when a blocked cell is looked at again whose daemon cannot be planned now.
+// probeLater is the delay of a probe while the daemon cannot be planned.
 const probeLater = time.Minute
 
-// noteProbe keeps when to probe a cell, if ever.
+// noteProbe schedules the probe of a cell if it is blocked.
 func (u Update) noteProbe(cell daemon.CellKey, known *tracked) {
 	if known == nil || known.cells.Blocked() == 0 && u.probes.Len() == 0 {
 		return
@@ -35,8 +35,8 @@ func (u Update) noteProbe(cell daemon.CellKey, known *tracked) {
 	}
 }
 
-// NextProbe is the next probe that is due; false when there is none. Blocked cells that cannot be probed now are put
-// off, at most a batch of them at a time.
+// NextProbe returns the next probe that is due, false if there is none. It postpones blocked cells that cannot be
+// probed now, at most a batch of them.
 func (u Update) NextProbe() (next Probe, due bool) {
 	for range Batch {
 		cell, due := u.probes.Next(u.now)
@@ -56,12 +56,12 @@ func (u Update) NextProbe() (next Probe, due bool) {
 	return Probe{}, false
 }
 
-// others is how many blocked nodes of a daemon are probed soon after one that is no longer blocked: when all follow they do
-// so quickly, and little is lost when they do not.
+// others is how many blocked nodes of a daemon are probed soon after one that is no longer blocked. If the cause is gone
+// for all of them, all follow quickly; otherwise it costs few requests.
 const others = 2
 
-// Probed notes what a probe showed: the node is still excluded, or there was no answer; or the stored pod is to be
-// replaced.
+// Probed records the result of a probe: the node is still excluded, or the API server did not answer; otherwise the
+// stored pod is replaced.
 func (u Update) Probed(probe *Probe, excluded bool) {
 	key := probe.Cell.Workload()
 	known := u.daemons[key]
@@ -79,7 +79,7 @@ func (u Update) Probed(probe *Probe, excluded bool) {
 	}
 }
 
-// Foresee notes that a node would be blocked if its pod were replaced.
+// Foresee records that a node would be blocked if its pod were replaced.
 func (u Update) Foresee(cell daemon.CellKey, why string) {
 	if known := u.daemons[cell.Workload()]; known != nil {
 		known.cells.Foresee(cell.Node, why, u.now)

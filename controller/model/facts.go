@@ -6,11 +6,11 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// NodeReads are the facts of nodes that some policy may read. Nothing else of a node's status is decoded, kept or
-// compared. Today there is no policy, so that nodes cost what their labels and taints do.
+// NodeReads are the facts of nodes that a policy may read. Nothing else of a node's status is decoded, kept or compared.
+// There is no policy yet, so only labels and taints cost anything.
 var NodeReads = daemon.Reads{}
 
-// observeFacts holds the facts of a node, once for all daemons.
+// observeFacts stores the facts of a node, once for all daemons.
 func (m *Model) observeFacts(node *corev1.Node) {
 	if NodeReads.Status() {
 		facts := daemon.ObserveNode(node, NodeReads)
@@ -18,7 +18,7 @@ func (m *Model) observeFacts(node *corev1.Node) {
 	}
 }
 
-// factsOf are those of a node; nil when it is not known.
+// factsOf returns the facts of a node, nil if it is not known.
 func (m *Model) factsOf(name string) *daemon.NodeFacts {
 	if facts := m.facts[name]; facts != nil {
 		return facts

@@ -9,20 +9,20 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// index finds what would otherwise take a walk over all daemons, those included that are gone and those
-// that a pod's owner reference makes up.
+// index finds daemons without a walk over all of them, which include deleted ones and those that only exist in the
+// owner reference of a pod.
 type index struct {
-	byName      map[types.NamespacedName]map[daemon.WorkloadKey]*tracked // daemons that are there
+	byName      map[types.NamespacedName]map[daemon.WorkloadKey]*tracked // existing daemons
 	byNamespace map[string]map[daemon.WorkloadKey]*tracked               // the same
 	daemons     keys[daemon.WorkloadKey]                                 // the same
-	refused     keys[daemon.WorkloadKey]                                 // of these those whose pods are refused
+	refused     keys[daemon.WorkloadKey]                                 // those whose pods are refused
 	former      map[formerPlace]map[types.UID]string                     // names of pods
 	placeOf     map[types.UID]formerPlace
-	// byRuntimeClass are daemons by the RuntimeClass that their template names.
+	// byRuntimeClass are daemons by the RuntimeClass that one of their templates names.
 	byRuntimeClass map[string]map[daemon.WorkloadKey]*tracked
 }
 
-// formerPlace is where a daemon that is gone has a pod.
+// formerPlace is a node where a deleted daemon still has a pod.
 type formerPlace struct {
 	daemon types.NamespacedName
 	node   string
@@ -37,14 +37,14 @@ func newIndex() index {
 	}
 }
 
-// present notes a daemon that is there.
+// present adds an existing daemon.
 func (x *index) present(key daemon.WorkloadKey, name string, known *tracked) {
 	put(x.byName, types.NamespacedName{Namespace: key.Namespace, Name: name}, key, known)
 	put(x.byNamespace, key.Namespace, key, known)
 	x.daemons.ReplaceOrInsert(key)
 }
 
-// gone notes that it is not any more.
+// gone removes a deleted daemon.
 func (x *index) gone(key daemon.WorkloadKey, name string) {
 	drop(x.byName, types.NamespacedName{Namespace: key.Namespace, Name: name}, key)
 	drop(x.byNamespace, key.Namespace, key)
@@ -52,8 +52,7 @@ func (x *index) gone(key daemon.WorkloadKey, name string) {
 	x.refused.Delete(key)
 }
 
-// judged looks at the next n daemons after one, and gives those that nodes are judged for, and the last one that it
-// looked at.
+// judged returns those of the next n daemons after a key that nodes are judged for, and the key of the last of the n.
 func (x *index) judged(after daemon.WorkloadKey, n int) (some []judged, last daemon.WorkloadKey) {
 	last = after
 	for _, key := range x.daemons.after(after, n) {
@@ -65,7 +64,7 @@ func (x *index) judged(after daemon.WorkloadKey, n int) (some []judged, last dae
 	return some, last
 }
 
-// noFormer notes that a pod is not that of a daemon that is gone, or is gone itself.
+// noFormer removes a pod that is gone, or whose daemon exists.
 func (x *index) noFormer(pod types.UID) {
 	if place, was := x.placeOf[pod]; was {
 		delete(x.placeOf, pod)
@@ -73,7 +72,7 @@ func (x *index) noFormer(pod types.UID) {
 	}
 }
 
-// inOrder are the keys of a few daemons, sorted.
+// inOrder returns the sorted keys of a few daemons.
 func inOrder(daemons map[daemon.WorkloadKey]*tracked) []daemon.WorkloadKey {
 	return slices.SortedFunc(maps.Keys(daemons), compareKeys)
 }
@@ -92,17 +91,16 @@ func drop[K, L comparable, V any](index map[K]map[L]V, key K, of L) {
 	}
 }
 
-// noteFormer notes where a daemon that is gone still has a pod. It counts only while it may run there: a
-// pod that was never bound runs nowhere, whoever made it and whatever keeps it, and one that has finished
-// runs nothing any more. A daemon that follows waits for those that count, and is planned when they no
-// longer do.
+// noteFormer records a pod of a deleted daemon while it may run on the node: a pod that was never bound, or has
+// finished, runs nothing. A new daemon of the same name waits for recorded pods, and is planned when they no longer
+// count.
 func (u Update) noteFormer(cell daemon.CellKey, known *tracked, pod *Pod) {
 	if known.workload != nil {
 		return
 	}
 	place := formerPlace{types.NamespacedName{Namespace: cell.Namespace, Name: known.name()}, cell.Node}
 	if pod.Bound && !pod.Finished {
-		u.index.noFormer(pod.UID) // its daemon may have had another name
+		u.index.noFormer(pod.UID) // its daemon may have been known by another name
 		u.index.placeOf[pod.UID] = place
 		put(u.index.former, place, pod.UID, pod.Name)
 		return
@@ -113,9 +111,9 @@ func (u Update) noteFormer(cell daemon.CellKey, known *tracked, pod *Pod) {
 	}
 }
 
-// former names a pod of a daemon that is gone and had the same name, when one is on a node. Two
-// generations of a daemon never overlap there (k/k#131684). Names of pods tell too, but for those
-// that kube-controller-manager made.
+// former returns the name of a pod on a node whose deleted daemon had the same name, empty if there is none: the two
+// daemons must not overlap on a node (k/k#131684). Equal pod names would prevent that too, but not for pods that
+// kube-controller-manager created.
 func (u Update) former(cell daemon.CellKey, known *tracked) string {
 	first := ""
 	for _, name := range u.index.former[formerPlace{types.NamespacedName{Namespace: cell.Namespace, Name: known.name()}, cell.Node}] {
@@ -126,7 +124,7 @@ func (u Update) former(cell daemon.CellKey, known *tracked) string {
 	return first
 }
 
-// follow has the node planned for the daemon that follows one that is gone.
+// follow plans the node for daemons that have the name of a deleted one.
 func (u Update) follow(cell daemon.CellKey, gone *tracked) {
 	for _, key := range inOrder(u.index.byName[types.NamespacedName{Namespace: cell.Namespace, Name: gone.name()}]) {
 		if known := u.daemons[key]; known.keptUp() {

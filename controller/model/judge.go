@@ -9,19 +9,19 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// What a template costs for each node is up to whoever wrote it. So verdicts are found while the model is not
-// locked, and noted a batch at a time, each only if the daemon's rules and the node are still those that it was
-// found with.
+// The author of a template decides how much it costs for each node. Verdicts are therefore computed while the model is
+// not locked, and stored a batch at a time, each only if the daemon's rules and the node have not changed in the
+// meantime.
 
-// SeeDaemon takes a daemon as it is now. A new generation means that every node is judged again.
+// SeeDaemon applies the present state of a daemon. For a new generation every node is judged again.
 type SeeDaemon struct {
 	Workload *daemon.Workload
-	News     error // why the daemon is not served (unserved.go), when that is news
+	News     error // why the daemon is not served (unserved.go), if that is new
 
 	terms   terms
 	problem *daemon.Problem
 	read    bool     // terms and problem are those of the workload
-	rest    sequence // what is left to do about one that is served
+	rest    sequence // the remaining work for a daemon that is served
 }
 
 func (d *SeeDaemon) Step(u Update) (more bool) {
@@ -50,10 +50,10 @@ func (d *SeeDaemon) Compute() {
 	}
 }
 
-// sameSpec takes a daemon of which only the status, or what it is labelled, has changed.
+// sameSpec applies a state of a daemon that differs only in its metadata or status; false if more has changed.
 func (u Update) sameSpec(key daemon.WorkloadKey, workload *daemon.Workload) bool {
 	known, there := u.daemons[key]
-	if there && known.gone { // the watch says otherwise
+	if there && known.gone { // the watch shows it again
 		known.gone = false
 		u.planAll(key, known)
 	}
@@ -63,14 +63,14 @@ func (u Update) sameSpec(key daemon.WorkloadKey, workload *daemon.Workload) bool
 	touched := !maps.Equal(known.workload.Labels, workload.Labels) || !maps.Equal(known.workload.Annotations, workload.Annotations)
 	known.workload = workload
 	u.Report(key)
-	if touched { // by somebody: its records may have waited for that (spare)
+	if touched { // by a user or a client: records may have waited for that (spare)
 		u.enqueueHistory(key)
 	}
 	return true
 }
 
-// install has a daemon served by other terms, and returns what is left to do. Nothing is planned for it before
-// its nodes are judged by them.
+// install serves a daemon by new terms, and returns the remaining work. Nothing is planned for the daemon until its
+// nodes are judged by these terms.
 func (u Update) install(key daemon.WorkloadKey, workload *daemon.Workload, terms terms) sequence {
 	known := u.track(key)
 	first := known.workload == nil || known.unserved != nil
@@ -109,10 +109,10 @@ func (u Update) install(key daemon.WorkloadKey, workload *daemon.Workload, terms
 	}))
 }
 
-// judgeNodes finds the verdicts of all nodes, each by the rules of its target, and notes them.
+// judgeNodes computes and stores the verdicts of all nodes, each by the rules of its target.
 type judgeNodes struct {
 	known *tracked
-	news  func(Update, *corev1.Node, daemon.Verdict) // of those that changed; it may be nil
+	news  func(Update, *corev1.Node, daemon.Verdict) // called for verdicts that changed; may be nil
 
 	last     string
 	nodes    []*corev1.Node
@@ -141,8 +141,8 @@ func (j *judgeNodes) Compute() {
 	}
 }
 
-// note notes a verdict, unless it is of rules or of a state of a node that are no longer there, and reports
-// whether it is news.
+// note stores a verdict, unless the rules or the node have changed since it was computed, and reports whether it
+// changed anything.
 func (u Update) note(known *tracked, rules *daemon.Rules, node *corev1.Node, verdict daemon.Verdict) bool {
 	if known.workload == nil || known.rulesOf(node.Name) != rules || u.nodes[node.Name] != node {
 		return false
@@ -160,11 +160,11 @@ type judged struct {
 	verdict daemon.Verdict
 }
 
-// SeeNode takes a node as it is now, and judges it for every daemon.
+// SeeNode applies the present state of a node, and judges it for every daemon.
 type SeeNode struct {
 	Node *corev1.Node
-	// Before is the node's former state, where nothing changed that a verdict could depend on: then the node is only
-	// judged for daemons whose policy reads what did.
+	// Before is the node's former state if no verdict can depend on the difference: the node is then only judged for
+	// daemons whose policy reads what changed.
 	Before *corev1.Node
 
 	taken  bool
@@ -178,7 +178,7 @@ func (n *SeeNode) Step(u Update) (more bool) {
 		n.taken = true
 		u.observeFacts(n.Node)
 		if known, there := u.nodes[n.Node.Name]; there && n.Before != nil {
-			n.judges = known // verdicts that are being found are of this state
+			n.judges = known // verdicts under way are of this state
 		} else {
 			n.judges, n.Before = n.Node, nil
 			u.nodes[n.Node.Name] = n.Node
@@ -211,7 +211,7 @@ func (n *SeeNode) Compute() {
 	}
 }
 
-// ForgetNode takes a node out of the cells of every daemon.
+// ForgetNode removes a node from the cells of every daemon.
 type ForgetNode struct {
 	locked
 	Name string
@@ -235,7 +235,7 @@ func (n *ForgetNode) Step(u Update) (more bool) {
 	return last != before
 }
 
-// ForgetDaemon forgets a daemon, but not its pods.
+// ForgetDaemon removes a daemon, but not its pods.
 func (u Update) ForgetDaemon(key daemon.WorkloadKey) {
 	known, ok := u.daemons[key]
 	if !ok {
@@ -267,8 +267,8 @@ func (u Update) ForgetDaemon(key daemon.WorkloadKey) {
 	})
 }
 
-// OwnerGone notes that the API server has a daemon no more, or deletes it. It is taken for one that is being
-// Deleted until the watch shows it again: its pods are the garbage collector's.
+// OwnerGone records that a daemon does not exist at the API server any more, or is being deleted. It counts as being
+// deleted until the watch shows it again: its pods are left to the garbage collector.
 func (u Update) OwnerGone(key daemon.WorkloadKey) {
 	if known := u.daemons[key]; known != nil {
 		known.gone = true

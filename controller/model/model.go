@@ -12,21 +12,21 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// Model is what is known of the cluster: every node, every daemon, and of each daemon its cells, with what is
-// due for them and what keeps them waiting. It has no lock and does nothing by itself: an update takes in what
-// was observed, and returns what that wakes.
+// Model is what is known of the cluster: every node, every daemon with its cells, what is due for each cell, and what
+// it waits for. The model has no lock and does nothing by itself: an Update applies an observation and collects what it
+// wakes.
 type Model struct {
 	kinds Kinds
-	// nonce is in the names of pods that come after none that is known. No process ever had the same.
+	// nonce is part of the names of pods without a known predecessor. No two processes share it.
 	nonce string
-	begun bool // everything there is was seen: work may go on
+	begun bool // everything that exists was observed: work may begin
 
 	nodes     map[string]*corev1.Node
-	facts     map[string]*daemon.NodeFacts // of nodes, where some policy reads their status
+	facts     map[string]*daemon.NodeFacts // of nodes, if a policy reads their status
 	nodeNames keys[string]
 	daemons   map[daemon.WorkloadKey]*tracked
 	owners    keys[daemon.WorkloadKey] // of daemons
-	pods      map[types.UID]*Pod       // those that are in a cell, as they were seen last
+	pods      map[types.UID]*Pod       // those in a cell, in their last observed state
 	claims    claims
 	awaited   map[types.NamespacedName]daemon.CellKey // cells, by the names that their obstacles wait for
 	records   records
@@ -63,37 +63,36 @@ type tracked struct {
 	formerName     string               // the daemon's name while workload is nil
 	template       *daemon.Template     // read only; of workload's generation
 	id             daemon.TemplateID    // of template
-	judging        *judgeNodes          // the nodes are being looked at again: nothing is planned meanwhile
-	judgedBy       *daemon.Rules        // that the nodes were judged by last; nil when some are no longer those
-	counting       *pass                // the cells are being counted again: likewise
+	judging        *judgeNodes          // the pass that judges the nodes again; nothing is planned in the meantime
+	judgedBy       *daemon.Rules        // the rules that all nodes were judged by last; nil if some were judged by others
+	counting       *pass                // the pass that counts the cells again; likewise
 	resolution                          // of template
-	update         string               // the revision that cells are to have: template's once it is settled; empty while there is none
-	templates      map[string]*rendered // by revision: those that some cell has as its target, or some pod has
-	readBack       bool                 // update was looked for in the records
+	update         string               // the revision that cells should have: that of template once it is settled; empty while there is none
+	templates      map[string]*rendered // by revision: those that are a target, or that a pod has
+	readBack       bool                 // the records were searched for update
 	notRecorded    *daemon.Problem      // why template is not settled, if the API server refused its record
 	selector       labels.Selector      // cannot change
 	rules          *daemon.Rules        // of template
-	templateRules  *daemon.Rules        // without those of its RuntimeClass
-	runtimeClasses []string             // that the daemon is found by: those of template and templates, sorted
+	templateRules  *daemon.Rules        // without the scheduling of its RuntimeClass
+	runtimeClasses []string             // those of template and templates, sorted; the index has the daemon under each
 	cells          daemon.Cells
-	obstacles      obstacles       // of the cells whose pod is not made
-	refusal        *refusal        // of its pods; nil when the last one was taken
+	obstacles      obstacles       // of the cells whose pod cannot be created
+	refusal        *refusal        // of its pods; nil if the last one was accepted
 	priority       int32           // of its pods
-	gone           bool            // the API server says so; the watch does not yet
-	unserved       *daemon.Problem // why nothing is done for it; what is above is then of an earlier state, if of any
+	gone           bool            // at the API server; the watch does not show it yet
+	unserved       *daemon.Problem // why it is not served; what is above then belongs to an earlier state, if any
 }
 
-// active says whether the daemon is there, can be served, and is not being deleted. A daemon that is
-// being deleted keeps its pods as they are: the garbage collector, or whoever asked for orphans, decides
-// about them.
+// active reports whether the daemon exists, can be served, and is not being deleted. The pods of a daemon that is being
+// deleted are left alone: the garbage collector deletes or orphans them.
 func (t *tracked) active() bool {
 	return t != nil && t.workload != nil && !t.workload.Terminating && t.unserved == nil && !t.gone
 }
 
-// keptUp says whether anything is planned for the daemon.
+// keptUp reports whether the cells of the daemon are planned.
 func (t *tracked) keptUp() bool { return t.counted() && t.update != "" }
 
-// counted reports whether the daemon's sums are those of its present targets.
+// counted reports whether the daemon's counters agree with its present targets.
 func (t *tracked) counted() bool {
 	return t.active() && !t.merging && t.judging == nil && t.counting == nil
 }
@@ -106,7 +105,7 @@ func (t *tracked) name() string {
 	return t.formerName
 }
 
-// calledAs is what a template is called that may not be known.
+// calledAs returns the revision of a template that may be nil.
 func calledAs(template *daemon.Template) string {
 	if template == nil {
 		return ""
@@ -114,9 +113,9 @@ func calledAs(template *daemon.Template) string {
 	return template.Revision
 }
 
-// Begin lets work go on, once everything there is was seen: a cell that is planned before its pods
-// were seen asks for one, a rollout that does not know of every pod would take what its limits do
-// not allow, and what a template is called is in its record.
+// Begin lets work begin once everything that exists was observed. Before that, a cell whose pods were not observed yet
+// would get another one, a rollout that does not know every pod would exceed its limits, and the revision of a template
+// is only known from its record.
 func (u Update) Begin() {
 	u.begun = true
 	u.later(&eachDaemon{f: func(u Update, key daemon.WorkloadKey, known *tracked) {
@@ -126,7 +125,7 @@ func (u Update) Begin() {
 	}})
 }
 
-// Replan has every cell planned again: what kept pods from being made is over.
+// Replan plans every cell again: what prevented pods from being created is over.
 func (u Update) Replan() {
 	u.later(&eachDaemon{f: func(u Update, key daemon.WorkloadKey, known *tracked) {
 		if known.keptUp() {
@@ -135,8 +134,7 @@ func (u Update) Replan() {
 	}})
 }
 
-// SeePod takes a pod as it is now. It may have changed its owner or its node since it was last
-// seen, so that it leaves the cell it was in.
+// SeePod applies the present state of a pod. If its owner or its node has changed, it moves to another cell.
 func (u Update) SeePod(pod *Pod) {
 	u.place(pod)
 	u.noteOrphan(pod)
@@ -145,8 +143,8 @@ func (u Update) SeePod(pod *Pod) {
 	}
 }
 
-// place puts a pod into its cell and takes it out of the one it was in. A pod that its daemon has
-// to let go is in none.
+// place puts a pod into its cell, and removes it from its former one. A pod that its daemon has to release is in no
+// cell.
 func (u Update) place(pod *Pod) {
 	_, due := u.claims.cellOf[pod.UID]
 	u.dropClaims(pod.UID)
@@ -182,15 +180,15 @@ func (u Update) place(pod *Pod) {
 	}
 }
 
-// judgePlacement looks whether the pod that waits for a cell's node can ever run there. It may be another one than before
-// whenever a pod of the cell has come, changed or gone.
+// judgePlacement decides again whether the pod that waits for a cell's node can ever run there. Which pod waits may
+// change with every pod event of the cell.
 func (u Update) judgePlacement(cell daemon.CellKey, known *tracked) {
 	if node := u.nodes[cell.Node]; node != nil {
 		known.cells.JudgePlacement(node, u.now)
 	}
 }
 
-// lost looks whether a daemon's last pod of a revision is gone, or is called otherwise now.
+// lost checks whether a daemon has pods of a revision left, after one was removed or relabelled.
 func (u Update) lost(key daemon.WorkloadKey, known *tracked, revision string) {
 	if known.cells.Holds(revision) {
 		return
@@ -201,14 +199,14 @@ func (u Update) lost(key daemon.WorkloadKey, known *tracked, revision string) {
 	}
 }
 
-// dropClaims forgets what was due of a pod, and has the cell planned that waited for it.
+// dropClaims drops the claim on a pod, and plans the cell that waited for it.
 func (u Update) dropClaims(pod types.UID) {
 	if cell, was := u.claims.drop(pod); was {
 		u.changed(cell)
 	}
 }
 
-// ForgetPod takes a pod out of the cell it was in, whatever it looked like in the end.
+// ForgetPod removes a pod from its cell, whatever its last state was.
 func (u Update) ForgetPod(pod *Pod) {
 	u.dropClaims(pod.UID)
 	drop(u.claims.orphans, pod.GetNamespace(), pod.UID)
@@ -220,7 +218,7 @@ func (u Update) ForgetPod(pod *Pod) {
 
 func (u Update) removePod(pod *Pod) { u.takeOut(pod, (*daemon.Cells).RemovePod) }
 
-// takeOut takes a pod out of its cell, in one of two ways.
+// takeOut removes a pod from its cell, by RemovePod or by ReleasePod.
 func (u Update) takeOut(pod *Pod, remove func(*daemon.Cells, string, types.UID, time.Time)) {
 	delete(u.pods, pod.UID)
 	cell := pod.Cell()
@@ -236,7 +234,7 @@ func (u Update) takeOut(pod *Pod, remove func(*daemon.Cells, string, types.UID, 
 	u.forgetEmpty(cell.Workload())
 }
 
-// changed triggers a cell, reports its daemon, and lets the daemon's rollout go on.
+// changed plans a cell, reports its daemon, and continues the daemon's rollout.
 func (u Update) changed(cell daemon.CellKey) {
 	key := cell.Workload()
 	known := u.daemons[key]
@@ -248,8 +246,8 @@ func (u Update) changed(cell daemon.CellKey) {
 	u.goOn(key, known)
 }
 
-// podChanged is changed after an event of a pod, and triggers the cell only if there is work to do: a pod that is replaced
-// has about seven events, and most of them leave none.
+// podChanged is changed for the event of a pod: it plans the cell only if there is work to do. Replacing a pod causes about
+// seven events, most of which need none.
 func (u Update) podChanged(cell daemon.CellKey) {
 	key := cell.Workload()
 	if known := u.daemons[key]; known != nil && !u.due(cell, known) {
@@ -261,8 +259,8 @@ func (u Update) podChanged(cell daemon.CellKey) {
 	u.changed(cell)
 }
 
-// due reports whether there is work to do for a cell. Whoever works on it also forgets what kept its pod from being made,
-// which a node that is gone, or a daemon that is not kept up, ends as well.
+// due reports whether there is work to do for a cell. A cell with an obstacle is always due: processing it removes the
+// obstacle, also if the node is gone or the daemon is not kept up.
 func (u Update) due(cell daemon.CellKey, known *tracked) bool {
 	if known.obstacles.on(cell.Node) != nil || !known.keptUp() || u.nodes[cell.Node] == nil || len(u.claims.byCell[cell]) > 0 {
 		return true
@@ -282,7 +280,7 @@ func (u Update) track(key daemon.WorkloadKey) *tracked {
 	return known
 }
 
-// forgetEmpty drops a daemon that is gone and has no pods any more.
+// forgetEmpty removes a deleted daemon that has no pods left.
 func (u Update) forgetEmpty(key daemon.WorkloadKey) {
 	if known := u.daemons[key]; known != nil && known.workload == nil && known.cells.Len() == 0 {
 		delete(u.daemons, key)
@@ -290,19 +288,19 @@ func (u Update) forgetEmpty(key daemon.WorkloadKey) {
 	}
 }
 
-// Task is a plan with what it takes to act on it; all of it is read only.
+// Task is the plan of a cell with everything needed to execute it. It is read-only.
 type Task struct {
 	daemon.Plan
-	Claims   []Claim // due first: they change what there is to plan
+	Claims   []Claim // they come first, because they change the plan
 	Workload *daemon.Workload
 	Template *daemon.Template
 	Selector labels.Selector
-	Node     *corev1.Node // nil when the node is gone
-	Names    []string     // of the pod to make, and to try when somebody else's pod has the first
-	Former   string       // a pod of a former daemon of the same name that is there
+	Node     *corev1.Node // nil if the node is gone
+	Names    []string     // of the pod to create: the first one, and an alternative if another owner's pod has that
+	Former   string       // the name of an existing pod of a deleted daemon of the same name
 }
 
-// Task plans a cell now; it is empty when there is nothing to keep up.
+// Task plans a cell. The task is empty if the daemon is not kept up.
 func (u Update) Task(cell daemon.CellKey) Task {
 	known := u.daemons[cell.Workload()]
 	if !known.keptUp() {
@@ -310,7 +308,7 @@ func (u Update) Task(cell daemon.CellKey) Task {
 	}
 	before := known.cells.Counters()
 	plan := known.cells.Plan(cell.Node, u.now)
-	if known.cells.Counters() != before { // a pod became available by waiting
+	if known.cells.Counters() != before { // a pod became available as time passed
 		u.Report(cell.Workload())
 		u.goOn(cell.Workload(), known)
 	}
@@ -322,8 +320,8 @@ func (u Update) Task(cell daemon.CellKey) Task {
 	return task
 }
 
-// names are those that a daemon's new pod on a node may get. Where no pod is known that it comes after there may have been
-// one before this process began, or before the node was created again.
+// names returns the names that a daemon's new pod on a node may get. Without a known predecessor they cover the nonce and
+// the node's UID, because there may have been a pod before this process began, or before the node was recreated.
 func (u Update) names(known *tracked, node string) []string {
 	after := known.cells.After(node)
 	if after == "" {
@@ -335,8 +333,7 @@ func (u Update) names(known *tracked, node string) []string {
 	return known.template.PodNames(node, after)
 }
 
-// Deleted notes that the API server took a delete of a pod: rollouts count on it before the watch
-// tells.
+// Deleted records that the API server accepted the deletion of a pod: rollouts count it before the watch shows it.
 func (u Update) Deleted(cell daemon.CellKey, pod types.UID) {
 	if known, ok := u.daemons[cell.Workload()]; ok {
 		known.cells.Deleted(cell.Node, pod, u.now)
@@ -345,14 +342,14 @@ func (u Update) Deleted(cell daemon.CellKey, pod types.UID) {
 	}
 }
 
-// Replaced notes that a finished pod was removed, so that the next one of its cell waits longer.
+// Replaced records that a finished pod was removed: the next one of its cell backs off longer.
 func (u Update) Replaced(cell daemon.CellKey) {
 	if known, ok := u.daemons[cell.Workload()]; ok {
 		known.cells.Replaced(cell.Node, u.now)
 	}
 }
 
-// Active collects all daemons that are kept up.
+// Active collects all active daemons.
 func Active(workloads *[]*daemon.Workload) Work {
 	return &eachDaemon{f: func(_ Update, _ daemon.WorkloadKey, known *tracked) {
 		if known.active() {
@@ -361,8 +358,8 @@ func Active(workloads *[]*daemon.Workload) Work {
 	}}
 }
 
-// Size is how much is known: how many nodes, daemons, pods and ControllerRevisions, and whatever is due, awaited
-// or remembered of one of them. It is 0 once all of them are gone.
+// Size is the number of nodes, daemons, pods and ControllerRevisions, and of everything that is kept about them. It is 0
+// once all of them are gone.
 func (m *Model) Size() int {
 	size := len(m.nodes) + m.nodeNames.Len() + len(m.daemons) + m.owners.Len() + len(m.pods)
 	size += len(m.claims.byCell) + len(m.claims.cellOf) + m.claims.cells.Len() + len(m.claims.orphans)

@@ -9,28 +9,28 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// obstacle is what keeps a cell's pod from being made, and how the cell waits.
+// obstacle is what prevents a cell's pod from being created, and how long the cell waits.
 type obstacle struct {
 	node    string
-	problem daemon.Problem // what was answered last, as the status shows it; zero: no problem
-	names   []string       // of pods that somebody else has: when one is gone, the cell is planned
+	problem daemon.Problem // the last answer, as the status shows it; zero if there is no problem
+	names   []string       // names that other owners' pods have: when one of them is gone, the cell is planned
 
-	refusal *refusal // the one that what follows is of; another one than the daemon's present one is over
-	err     error    // what was answered to this cell
-	steps   int      // 0: it was not refused
+	refusal *refusal // what follows belongs to it; it is over if it is not the daemon's present one
+	err     error    // the answer to this cell
+	steps   int      // 0 if it was not refused
 	until   time.Time
-	round   int       // it is one of the nodes that were refused in this round
-	turn    time.Time // to ask for the first time; zero: it has none
+	round   int       // the round of the refusal in which the node was refused
+	turn    time.Time // when the cell may ask for the first time; zero if it has no turn
 }
 
-// obstacles are those of a daemon's cells, by node. There are none while all goes well.
+// obstacles are those of a daemon's cells, by node. Usually there are none.
 type obstacles struct{ *btree.BTreeG[*obstacle] }
 
 func newObstacles() obstacles {
 	return obstacles{btree.NewG(8, func(a, b *obstacle) bool { return a.node < b.node })}
 }
 
-// on is the obstacle of a node; nil when there is none.
+// on returns the obstacle of a node, nil if there is none.
 func (o obstacles) on(node string) *obstacle {
 	if o.BTreeG == nil || o.Len() == 0 {
 		return nil
@@ -39,7 +39,7 @@ func (o obstacles) on(node string) *obstacle {
 	return known
 }
 
-// after are the next obstacles after a node's, at most n of them.
+// after returns the next obstacles after a node, at most n.
 func (o obstacles) after(node string, n int) (some []*obstacle) {
 	if o.BTreeG == nil {
 		return nil
@@ -53,7 +53,7 @@ func (o obstacles) after(node string, n int) (some []*obstacle) {
 	return some
 }
 
-// obstacle is that of a node, made if there is none.
+// obstacle returns the obstacle of a node, a new one if there is none.
 func (t *tracked) obstacle(node string) *obstacle {
 	known := t.obstacles.on(node)
 	if known == nil {
@@ -66,15 +66,15 @@ func (t *tracked) obstacle(node string) *obstacle {
 	return known
 }
 
-// tidy forgets an obstacle in which nothing is left.
+// tidy removes an obstacle if it is empty.
 func (t *tracked) tidy(of *obstacle) {
 	if of.problem == (daemon.Problem{}) && len(of.names) == 0 && of.refusal == nil {
 		t.obstacles.Delete(of)
 	}
 }
 
-// SetProblem notes what keeps a cell's pod from being made, or with a zero problem that nothing does. While its
-// names are taken the cell waits for them.
+// SetProblem records what prevents a cell's pod from being created; a zero problem clears it. If its names are taken, the
+// cell waits for them.
 func (u Update) SetProblem(cell daemon.CellKey, problem daemon.Problem, namesTaken bool) {
 	known := u.daemons[cell.Workload()]
 	if known == nil || known.workload == nil {
@@ -99,7 +99,7 @@ func (u Update) SetProblem(cell daemon.CellKey, problem daemon.Problem, namesTak
 	u.Report(cell.Workload())
 }
 
-// awaitNone has a cell wait for no names any more.
+// awaitNone ends a cell's wait for names.
 func (u Update) awaitNone(cell daemon.CellKey, of *obstacle) {
 	for _, name := range of.names {
 		delete(u.awaited, types.NamespacedName{Namespace: cell.Namespace, Name: name})
@@ -117,7 +117,7 @@ func (u Update) nameIsFree(pod *Pod) {
 	}
 }
 
-// forgetObstacles has the cells of a daemon that is gone wait for nothing any more.
+// forgetObstacles ends the waits of a deleted daemon's cells.
 type forgetObstacles struct {
 	locked
 	key  daemon.WorkloadKey
@@ -134,9 +134,8 @@ func (f *forgetObstacles) Step(u Update) (more bool) {
 	return len(some) == Batch
 }
 
-// HealthOf finds a daemon's health. The workload is nil when there is no such daemon, or not any more, or when it is
-// not known yet which of its pods are of its template. A problem that changes meanwhile has the daemon reported
-// once more.
+// HealthOf collects a daemon's health. Workload is nil if there is no such daemon, or if it is not known yet which of its
+// pods have its template. A problem that changes in the meantime reports the daemon again.
 type HealthOf struct {
 	locked
 	Key daemon.WorkloadKey

@@ -6,15 +6,14 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// priorities are what priority classes are worth. A daemon's cells are worked on in the order of
-// its pods' priority, across all daemons, so that on a node that joins the network's daemon is
-// never queued behind the rest (k/k#128442).
+// priorities are the values of priority classes. Cells are processed in the order of their pods' priority, across all
+// daemons, so that on a node that joins, the network's daemon does not wait behind the rest (k/k#128442).
 type priorities struct {
 	byClass  map[string]int32
-	standard string // the class of pods that name none; empty when there is no such class
+	standard string // the global default class; empty if there is none
 }
 
-// of is the priority that pods of a class will have; 0 for a class that is not there.
+// of returns the priority that pods of a class will have; 0 if the class does not exist.
 func (p *priorities) of(class string) int32 {
 	if class == "" {
 		class = p.standard
@@ -22,7 +21,7 @@ func (p *priorities) of(class string) int32 {
 	return p.byClass[class]
 }
 
-// SeeClass takes a priority class as it is now. Its value cannot change, but it may be new.
+// SeeClass applies the present state of a priority class. Its value is immutable, but the class may be recreated.
 func (u Update) SeeClass(class *schedulingv1.PriorityClass) {
 	u.priorities.byClass[class.Name] = class.Value
 	switch {
@@ -42,8 +41,7 @@ func (u Update) ForgetClass(name string) {
 	u.rank()
 }
 
-// rank gives every daemon the priority that its pods will have. Cells that are queued already
-// keep their place.
+// rank updates the priority of every daemon. Cells that are already queued keep theirs.
 func (u Update) rank() {
 	u.later(&eachDaemon{f: func(u Update, _ daemon.WorkloadKey, known *tracked) {
 		known.priority = u.priorities.of(known.workload.Template.Spec.PriorityClassName)

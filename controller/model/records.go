@@ -197,8 +197,8 @@ func (u Update) recordsAndHistory(key daemon.WorkloadKey) {
 	u.enqueueHistory(key)
 }
 
-// of are a daemon's records, by name: those that it controls or may adopt, and whoever's has a name that
-// one would get.
+// of returns a daemon's records, sorted by name: those that it controls or may adopt, and any that has the name of a new
+// record.
 func (r *records) of(subject *Subject) []daemon.Record {
 	var records []daemon.Record
 	names := []string{subject.ID.Record}
@@ -235,13 +235,13 @@ type Subject struct {
 	Workload *daemon.Workload
 	Template *daemon.Template // its revision is empty while that is not resolved
 	ID       daemon.TemplateID
-	// Replaced is the template that cells have until this one is settled; nil when there is none.
+	// Replaced is the template that cells have until this one is settled; nil if there is none.
 	Replaced *daemon.Template
 	settled  bool // the template's revision is known, and may be a target
 	selector labels.Selector
 }
 
-// ToRecord is the template that is replaced, as history knows it.
+// ToRecord returns the template that is replaced, as history uses it; nil if there is none.
 func (s *Subject) ToRecord() *daemon.Replaced {
 	if s.Replaced == nil {
 		return nil

@@ -9,40 +9,39 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// several is how many nodes of a daemon have to be refused, and none taken meanwhile, before it is taken for
-// certain that the answer is not about single nodes. One or two nodes may be special; that three are asked for,
-// and each is refused, is what a policy about the daemon looks like. A wrong guess costs little: nodes that were
-// not asked for yet have turns of their own, and the first pod that is taken corrects it.
+// several is how many nodes of a daemon have to be refused, and none accepted in between, before the answer is attributed
+// to the daemon. One or two nodes may be special; three consecutive refusals suggest a policy about the daemon. A wrong
+// guess costs little: nodes that were not tried yet have turns of their own, and the first accepted pod corrects it.
 const several = 3
 
-// freshEvery is how often a daemon that was refused for several nodes asks for one that it has not asked for:
-// often enough that one good node among 15,000 has its pod within 25 minutes, and most clusters' at once;
-// seldom enough that the API server does not notice.
+// freshEvery is the interval at which a daemon that was refused for several nodes tries nodes that were not tried yet:
+// short enough that one healthy node among 15,000 gets its pod within 25 minutes, and long enough to be no load on the
+// API server.
 const freshEvery = 100 * time.Millisecond
 
-// refusal is what is known of a daemon of which a pod was refused. It holds back pods that the API server
-// refuses (S8). What concerns the daemon, a quota for example, it will answer to every pod: one cell at a time
-// asks again, after 1 s, doubling to 15 min, and when its pod is taken the others follow at once. What may concern
-// the node alone, a policy or a webhook, holds back the node's cell likewise and no other, until several nodes
-// are refused. What is known of each cell is in its obstacle.
+// refusal is the state of a daemon while the API server refuses its pods. It bounds the requests (S8). An answer that
+// concerns the daemon, about a quota for example, applies to every pod: one cell at a time retries, after 1 s, doubling to
+// 15 min, and when its pod is accepted the others follow at once. An answer that may concern the node alone, of a policy
+// or a webhook, holds back only the node's cell in the same way, until several nodes are refused. The state of each cell
+// is in its obstacle.
 type refusal struct {
 	err   error // the last answer
-	cells int   // how many obstacles are of it
+	cells int   // how many obstacles belong to it
 
 	whole bool // it holds back every cell of the daemon
-	sure  bool // because the answer concerns the daemon, not because several nodes were refused
+	sure  bool // the answer concerns the daemon; false if several nodes were refused
 	asked time.Time
-	until time.Time // while whole: nobody asks before
+	until time.Time // while whole: no cell asks before
 	steps int
-	turn  time.Time // while whole and not sure: of the next cell that did not ask yet
+	turn  time.Time // while whole and not sure: the turn of the next cell that has not asked yet
 
-	nodes int      // refused since a pod was taken
-	round int      // counts the pods that were taken
-	held  []string // nodes, in the order of their turns: who is let go first when a pod is taken
+	nodes int      // refused since a pod was accepted
+	round int      // counts the accepted pods
+	held  []string // nodes, in the order of their turns, in which they are released when a pod is accepted
 }
 
-// MayAsk returns how long a cell's pod is held back and because of which answer, or no reason when it may be asked
-// for now. Whoever may ask while the daemon is held back holds back the others until there is an answer.
+// MayAsk returns how long a cell's pod is held back and because of which answer; without an answer the pod may be
+// requested now. While the daemon is held back, the cell that may ask holds back the others until it gets an answer.
 func (u Update) MayAsk(cell daemon.CellKey) (wait time.Duration, because error) {
 	known := u.daemons[cell.Workload()]
 	if known == nil || known.refusal == nil {
@@ -61,7 +60,7 @@ func (u Update) MayAsk(cell daemon.CellKey) (wait time.Duration, because error) 
 	return 0, nil
 }
 
-// wait is how long a cell has to. A cell that did not ask yet, while several others were refused, gets a turn.
+// wait returns how long a cell waits. A cell that has not asked yet gets a turn if several others were refused.
 func (k *refusal) wait(of *obstacle, now time.Time) time.Duration {
 	switch {
 	case k.sure:
@@ -86,7 +85,7 @@ func (k *refusal) ask(now time.Time) {
 	k.steps++
 }
 
-// refused is a node's obstacle, as part of the daemon's present refusal.
+// refused returns a node's obstacle, as part of the daemon's present refusal.
 func (t *tracked) refused(node string) *obstacle {
 	of := t.obstacle(node)
 	if of.refusal != t.refusal {
@@ -102,13 +101,13 @@ func (o *obstacle) forgetRefusal() {
 	o.letGo()
 }
 
-// letGo has a cell forget that it was refused, or held back.
+// letGo resets the cell's part in the refusal: it may ask again.
 func (o *obstacle) letGo() {
 	o.err, o.steps, o.until, o.round, o.turn = nil, 0, time.Time{}, 0, time.Time{}
 }
 
-// Refused notes that a cell's pod was refused, for a reason that concerns the daemon or one that may concern the
-// node alone. Refusals of requests that were under way together count once.
+// Refused records that a cell's pod was refused, for a reason that concerns the daemon or one that may concern the node
+// alone. Refusals of concurrent requests count once.
 func (u Update) Refused(cell daemon.CellKey, err error, ofDaemon bool) {
 	known := u.daemons[cell.Workload()]
 	if known == nil || known.workload == nil {
@@ -141,10 +140,10 @@ func (k *refusal) refusedNode(of *obstacle, err error, now time.Time) {
 	k.whole, k.sure = k.whole || k.nodes >= several, false
 }
 
-// Taken notes that a cell's pod was taken, and wakes the cells that may ask again. What concerned the daemon is
-// over, and all may. Other answers that others got may be about their nodes: two cells may ask for each pod that
-// is taken, so that all follow soon when they are taken too, and few requests are lost when they are not. They
-// are those that did not ask yet; where there is none, and the pod had been refused, any.
+// Taken records that a cell's pod was accepted, and wakes cells that may ask again. If the refusal concerned the daemon, it
+// is over, and all cells may. Otherwise the answers to other cells may be about their nodes: for each accepted pod two
+// cells may ask, so that all follow soon if they are accepted too, and few requests are wasted if not. Cells that have
+// not asked yet come first; if there are none and this pod had been refused, any cell.
 func (u Update) Taken(cell daemon.CellKey) {
 	key := cell.Workload()
 	known := u.daemons[key]
@@ -171,7 +170,7 @@ func (u Update) Taken(cell daemon.CellKey) {
 	}
 }
 
-// firstRefused are the first n nodes of the refusal.
+// firstRefused returns the first n nodes of the refusal.
 func (t *tracked) firstRefused(n int) (nodes []string) {
 	t.obstacles.Ascend(func(of *obstacle) bool {
 		if of.refusal == t.refusal {
@@ -182,7 +181,7 @@ func (t *tracked) firstRefused(n int) (nodes []string) {
 	return nodes
 }
 
-// letGo has so many cells ask as if they had not been refused, or held back.
+// letGo lets a number of cells ask as if they had not been refused or held back.
 func (t *tracked) letGo(number int) (nodes []string) {
 	refusal := t.refusal
 	for len(refusal.held) > 0 && len(nodes) < number {
@@ -196,8 +195,8 @@ func (t *tracked) letGo(number int) (nodes []string) {
 	return nodes
 }
 
-// NeedsNone forgets a cell that needs no pod any more. With the last one the refusal is over: nobody
-// else may be there to end it, as when the daemon was deleted while the API server refused its pod.
+// NeedsNone removes a cell that needs no pod any more from the refusal. The last one ends it: no other cell may be left to
+// do so, for example if the daemon was deleted while its pods were refused.
 func (u Update) NeedsNone(cell daemon.CellKey) {
 	key := cell.Workload()
 	known := u.daemons[key]
@@ -211,7 +210,7 @@ func (u Update) NeedsNone(cell daemon.CellKey) {
 	u.dropRefused(key, known, of)
 }
 
-// dropRefused takes a cell out of its daemon's refusal, which is over when none is left in it.
+// dropRefused removes a cell from its daemon's refusal, which is over when it was the last one.
 func (u Update) dropRefused(key daemon.WorkloadKey, known *tracked, of *obstacle) {
 	if of != nil && of.refusal == known.refusal {
 		known.refusal.cells--
@@ -223,8 +222,8 @@ func (u Update) dropRefused(key daemon.WorkloadKey, known *tracked, of *obstacle
 	}
 }
 
-// endRefusal forgets that a daemon's pods were refused: what was answered may not be true any more. It may wake the
-// cells, which may ask again.
+// endRefusal ends the refusal of a daemon: the answer may not apply any more. If wakes is true, it plans the cells that
+// were held back.
 func (u Update) endRefusal(key daemon.WorkloadKey, known *tracked, wakes bool) {
 	over := known.refusal
 	if over == nil {
@@ -237,7 +236,7 @@ func (u Update) endRefusal(key daemon.WorkloadKey, known *tracked, wakes bool) {
 	}
 }
 
-// wakeRefused plans the cells of a refusal, or takes them out of one that is over, in the order of their nodes.
+// wakeRefused plans the cells of a refusal, or removes them from one that is over, in the order of their nodes.
 type wakeRefused struct {
 	locked
 	key         daemon.WorkloadKey
@@ -274,7 +273,7 @@ func (u Update) planHeldBack(cell daemon.CellKey) {
 	}
 }
 
-// TryAgainIn ends the refusals of a namespace's daemons, whose pods are asked for again.
+// TryAgainIn ends the refusals of a namespace's daemons and retries their pods.
 func (u Update) TryAgainIn(namespace string) {
 	u.later(&eachRefused{namespace: namespace, f: func(u Update, key daemon.WorkloadKey, known *tracked) { u.endRefusal(key, known, true) }})
 }
@@ -288,9 +287,8 @@ func (u Update) TryAgainOfClass(name string) {
 	}})
 }
 
-// RoomIn resets the back-off of the daemons that a quota had no room for, now that it is less
-// used, and wakes their cells. Still one asks at a time, and none within a second of the one before:
-// what a quota counts may come and go all the time (S8).
+// RoomIn resets the back-off of the daemons that a quota had no room for, after its usage fell, and wakes their cells.
+// They still ask one at a time, at most once a second, because usage may go up and down all the time (S8).
 func (u Update) RoomIn(namespace, quota string) {
 	u.later(&eachRefused{namespace: namespace, f: func(u Update, key daemon.WorkloadKey, known *tracked) {
 		refusal := known.refusal
@@ -302,20 +300,20 @@ func (u Update) RoomIn(namespace, quota string) {
 		if soon.Before(u.now) {
 			soon = u.now
 		}
-		if soon.Before(refusal.until) { // else they know
+		if soon.Before(refusal.until) { // otherwise they retry soon anyway
 			refusal.until = soon
 			u.later(&wakeRefused{key: key, known: known, of: refusal, wakes: true})
 		}
 	}})
 }
 
-// exceeds reports whether an answer is that a quota has no room (k8s.io/apiserver
+// exceeds reports whether an answer is about a quota without room (k8s.io/apiserver
 // pkg/admission/plugin/resourcequota).
 func exceeds(err error, quota string) bool {
 	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), "exceeded quota: "+quota+",")
 }
 
-// eachRefused does f for the daemons of a namespace whose pods are refused, in the order of their UIDs.
+// eachRefused calls f for the daemons of a namespace whose pods are refused, in the order of their UIDs.
 type eachRefused struct {
 	locked
 	namespace string

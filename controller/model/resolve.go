@@ -9,22 +9,22 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// Which revision a daemon's template has is in its record: a ControllerRevision that this or another controller made, maybe by other
-// rules than today's. So nothing restarts when rules change, or when controllers change hands.
+// The revision of a daemon's template comes from its record: a ControllerRevision that this or another controller
+// created, perhaps by other rules than today's. So no pod restarts when the rules change or another controller takes over.
 //
-// No revision becomes a target before it has a record, and before the one that it replaces has one: what pods
-// have can always be gone back to, and read back after a restart. Until then cells keep the targets that they have, and
-// pods that die come back as those; a daemon that has none yet gets no pods, as in apps/v1. While several records
-// of the one template are being made one, its pods do not all have the same revision yet, and nothing is planned.
+// No revision becomes a target before it has a record, and before the one that it replaces has one: it is always possible
+// to roll back to what pods have, and to read it back after a restart. Until then cells keep their targets, and pods that
+// die are recreated from these; a daemon without a target gets no pods, as in apps/v1. While several records of one
+// template are being merged, its pods do not all have the same revision, and nothing is planned.
 
-// resolution is what is known of the revision of a daemon's template.
+// resolution is the state of the revision of a daemon's template.
 type resolution struct {
-	revision string // empty while it has none
+	revision string // empty while it is not known
 	settled  bool   // it may be a target
 	merging  bool   // pods of its other records are being relabelled
 }
 
-// resolve finds the revision of a daemon's template.
+// resolve determines the revision of a daemon's template.
 func (u Update) resolve(known *tracked) resolution {
 	subject := known.subject()
 	records := u.records.of(&subject)
@@ -44,15 +44,15 @@ func (u Update) resolve(known *tracked) resolution {
 	return resolution{revision: revision, settled: u.begun && revision != "" && known.replaced(revision).Recorded(records)}
 }
 
-// recordable reports whether a record of a template would be selected. One that is not is never made, and nothing
-// waits for it: the daemon's pods would not be selected either, and to ask for one says so.
+// recordable reports whether the daemon's selector would select a record of a template. Otherwise none is created, and
+// nothing waits for it: the daemon's pods would not be selected either, and creating one reports that.
 func recordable(known *tracked, of *daemon.Template) bool {
 	template := *of
 	template.Revision, template.Generation = cmp.Or(template.Revision, known.id.Revision), ""
 	return known.selector.Matches(labels.Set(template.PodLabels()))
 }
 
-// replaced is the template that another revision is to replace: cells have it as their target.
+// replaced returns the template that another revision replaces: the present target of cells. It is nil if there is none.
 func (t *tracked) replaced(by string) *daemon.Replaced {
 	former := t.templates[t.update]
 	if former == nil || t.update == by || !recordable(t, former.template) {
@@ -61,9 +61,9 @@ func (t *tracked) replaced(by string) *daemon.Replaced {
 	return &daemon.Replaced{Revision: t.update, Name: daemon.RevisionName(t.workload.Name, t.update)}
 }
 
-// resolveRevision has a daemon kept up by the targets that its cells may have now, once its nodes are judged and its
-// cells are counted by them: then they are planned, or those that there is something to do about. While the
-// revision of its template is not settled, its records are looked at.
+// resolveRevision determines the targets that a daemon's cells may have, judges the nodes and counts the cells by them,
+// and then plans the cells, or only those that are due. While the revision of its template is not settled, it enqueues
+// the daemon's history.
 func (u Update) resolveRevision(key daemon.WorkloadKey, known *tracked, due bool) {
 	if u.decide(key, known) {
 		judging := &judgeNodes{known: known}
@@ -74,7 +74,7 @@ func (u Update) resolveRevision(key daemon.WorkloadKey, known *tracked, due bool
 	u.count(key, known, due)
 }
 
-// judged ends a pass over the nodes. What was seen of records and RuntimeClasses meanwhile was not looked at.
+// judged ends a pass over the nodes. It handles what was observed of records and RuntimeClasses in the meantime.
 func (u Update) judged(key daemon.WorkloadKey, known *tracked, judging *judgeNodes, due bool) {
 	if known.judging != judging {
 		return // another pass is under way
@@ -90,8 +90,8 @@ func (u Update) judged(key daemon.WorkloadKey, known *tracked, judging *judgeNod
 	u.count(key, known, due)
 }
 
-// count has a daemon's cells counted, and planned after that. Where there is nothing to plan, nobody needs the sums
-// but a status that reports why.
+// count starts a pass that counts a daemon's cells and then plans them. If nothing can be planned, the sums are only
+// needed by a status that reports why.
 func (u Update) count(key daemon.WorkloadKey, known *tracked, due bool) {
 	if known.merging || !u.begun || known.update == "" && known.notRecorded == nil {
 		return
@@ -100,7 +100,7 @@ func (u Update) count(key daemon.WorkloadKey, known *tracked, due bool) {
 	u.later(known.counting)
 }
 
-// decide notes which targets a daemon's cells may have, and reports whether its nodes have to be judged by other rules.
+// decide sets the targets that a daemon's cells may have, and reports whether its nodes have to be judged by other rules.
 func (u Update) decide(key daemon.WorkloadKey, known *tracked) (judge bool) {
 	known.resolution = u.resolve(known)
 	if !known.settled {
@@ -129,9 +129,9 @@ func (u Update) decide(key daemon.WorkloadKey, known *tracked) (judge bool) {
 	return judge
 }
 
-// accept makes a daemon's template the one that its cells are to have.
+// accept makes a daemon's template the update revision of its cells.
 func (u Update) accept(key daemon.WorkloadKey, known *tracked) {
-	if known.revision != known.template.Revision { // tasks hold on to the one that was
+	if known.revision != known.template.Revision { // tasks share the former one
 		template := *known.template
 		template.Revision = known.revision
 		known.template = &template
@@ -145,9 +145,8 @@ func (t *tracked) renew(state daemon.RolloutState) {
 	t.cells.Renew(state, t.workload.MinReady, t.workload.Strategy)
 }
 
-// misnamed has a daemon's records looked at when a pod that changed or is new has the revision of one of
-// several records of its template: the pass that relabelled the others could not reach it, and
-// nothing is planned before it is relabelled too.
+// misnamed enqueues a daemon's history if a new or changed pod has the revision of a duplicate record of its template: the
+// pass that relabelled the others missed it, and nothing is planned before it is relabelled too.
 func (u Update) misnamed(key daemon.WorkloadKey, known *tracked, revision string) {
 	if !u.begun || !known.active() || known.settled || known.judging != nil {
 		return
@@ -159,7 +158,7 @@ func (u Update) misnamed(key daemon.WorkloadKey, known *tracked, revision string
 	}
 }
 
-// RecordsChanged looks at a daemon whose records changed.
+// RecordsChanged resolves the revision of a daemon whose records changed.
 func (u Update) RecordsChanged(key daemon.WorkloadKey) {
 	known := u.daemons[key]
 	if u.begun && known.active() && known.judging == nil && u.resolve(known) != known.resolution {
@@ -167,14 +166,14 @@ func (u Update) RecordsChanged(key daemon.WorkloadKey) {
 	}
 }
 
-// RecordAgain has the histories of those daemons of a namespace looked at whose template could not be recorded.
+// RecordAgain enqueues the histories of those daemons of a namespace whose template could not be recorded.
 func (u Update) RecordAgain(namespace string) {
 	for _, subject := range u.subjects(namespace, func(known *tracked) bool { return known.notRecorded != nil }) {
 		u.enqueueHistory(subject.Workload.Key)
 	}
 }
 
-// SetNotRecorded notes why the record of a daemon's template, or of the one that it replaces, could not be stored.
+// SetNotRecorded records why the record of a daemon's template, or of the one that it replaces, could not be stored.
 func (u Update) SetNotRecorded(key daemon.WorkloadKey, problem daemon.Problem) {
 	known := u.daemons[key]
 	if known == nil || known.settled || known.notRecorded != nil && *known.notRecorded == problem {

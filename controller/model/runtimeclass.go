@@ -9,8 +9,8 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// SeeRuntimeClass takes a RuntimeClass as it is now. The nodes are judged again for the daemons with a template that names it,
-// and pods are asked for again that were refused because it did not exist, or for what it was.
+// SeeRuntimeClass applies the present state of a RuntimeClass. For the daemons with a template that names it, nodes are
+// judged again, and pods that were refused because of the class are retried.
 func (u Update) SeeRuntimeClass(class *nodev1.RuntimeClass) {
 	for _, key := range inOrder(u.index.byRuntimeClass[class.Name]) {
 		u.endRefusal(key, u.daemons[key], true)
@@ -23,7 +23,7 @@ func (u Update) SeeRuntimeClass(class *nodev1.RuntimeClass) {
 	u.reschedule(class.Name)
 }
 
-// ForgetRuntimeClass notes that a RuntimeClass is gone.
+// ForgetRuntimeClass removes a RuntimeClass.
 func (u Update) ForgetRuntimeClass(name string) {
 	if _, known := u.schedulings[name]; known {
 		delete(u.schedulings, name)
@@ -32,7 +32,7 @@ func (u Update) ForgetRuntimeClass(name string) {
 }
 
 // reschedule judges the nodes again for the daemons of a class, each node by the class of its target's template. A pass
-// that is under way starts again at its end (judged).
+// that is already under way is repeated (judged).
 func (u Update) reschedule(class string) {
 	for _, key := range inOrder(u.index.byRuntimeClass[class]) {
 		known := u.daemons[key]
@@ -67,7 +67,7 @@ func classOf(template *daemon.Template) string {
 	return daemon.RuntimeClassOf(&template.Pod)
 }
 
-// noteRuntimeClasses finds a daemon by the classes that its templates name from now on; by none, when it is gone.
+// noteRuntimeClasses indexes a daemon by the classes that its templates name; a deleted daemon by none.
 func (u Update) noteRuntimeClasses(key daemon.WorkloadKey, known *tracked) {
 	for _, class := range known.runtimeClasses {
 		drop(u.index.byRuntimeClass, class, key)
@@ -78,7 +78,7 @@ func (u Update) noteRuntimeClasses(key daemon.WorkloadKey, known *tracked) {
 	}
 }
 
-// classes are those of the present template and of the templates of cells and pods.
+// classes returns those of the present template and of the templates of cells and pods.
 func (t *tracked) classes() (classes []string) {
 	if t.workload == nil {
 		return nil

@@ -6,14 +6,14 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// rendered is a template that cells may have as their target, with the rules that nodes are judged by for it.
+// rendered is a template that may be a target, with the rules that nodes are judged by for it.
 type rendered struct {
 	template      *daemon.Template // read only
 	templateRules *daemon.Rules    // without those of its RuntimeClass
 	rules         *daemon.Rules
 }
 
-// keep holds a template, once for each revision, until nothing has it any more.
+// keep stores a template, once for each revision, until it is unused.
 func (u Update) keep(key daemon.WorkloadKey, known *tracked, of *rendered) {
 	if known.templates == nil {
 		known.templates = map[string]*rendered{}
@@ -22,7 +22,7 @@ func (u Update) keep(key daemon.WorkloadKey, known *tracked, of *rendered) {
 	u.noteRuntimeClasses(key, known)
 }
 
-// dropUnused forgets the templates that no cell has as its target and no pod has.
+// dropUnused removes the templates that are no cell's target and that no pod has.
 func (u Update) dropUnused(key daemon.WorkloadKey, known *tracked) {
 	before := len(known.templates)
 	for revision := range known.templates {
@@ -35,7 +35,7 @@ func (u Update) dropUnused(key daemon.WorkloadKey, known *tracked) {
 	}
 }
 
-// rulesOf are those that a node is judged by: those of the template that its pod is to be made from.
+// rulesOf returns the rules that a node is judged by: those of its target's template.
 func (t *tracked) rulesOf(node string) *daemon.Rules {
 	if of := t.templates[t.cells.TargetOf(node)]; of != nil {
 		return of.rules
@@ -43,7 +43,8 @@ func (t *tracked) rulesOf(node string) *daemon.Rules {
 	return t.rules
 }
 
-// templateOf is the template of the pod that a plan makes, or that follows those that it deletes; nil when it is not known.
+// templateOf returns the template of the pod that a plan creates, or of the one that follows the deleted pods; nil if it is
+// not known.
 func (t *tracked) templateOf(plan *daemon.Plan, node string) *daemon.Template {
 	for i := range plan.Actions {
 		if action := &plan.Actions[i]; action.Op == daemon.Create {
@@ -56,7 +57,7 @@ func (t *tracked) templateOf(plan *daemon.Plan, node string) *daemon.Template {
 	return t.templateOn(node)
 }
 
-// templateOn is the template of the next pod on a node.
+// templateOn returns the template of the next pod on a node.
 func (t *tracked) templateOn(node string) *daemon.Template {
 	if of := t.templates[t.cells.TargetOf(node)]; of != nil {
 		return of.template
@@ -64,9 +65,9 @@ func (t *tracked) templateOn(node string) *daemon.Template {
 	return t.template
 }
 
-// readBack finds the template that a daemon's cells had before this process began: the one that was recorded last,
-// while the present one has no record. It is decoded while the model is not locked: how large it is
-// is up to whoever wrote it.
+// readBack restores the template that a daemon's cells had before this process began: the one that was recorded last,
+// while the present one has no record. It is decoded while the model is not locked, because its author decides how large
+// it is.
 type readBack struct {
 	key   daemon.WorkloadKey
 	known *tracked
@@ -98,12 +99,12 @@ func (r *readBack) Step(u Update) (more bool) {
 func (r *readBack) Compute() {
 	template, err := daemon.TemplateFromRecord(r.identity, r.found.object())
 	if err != nil {
-		return // it is not the template of any pod that could be made
+		return // no pod could be created from it
 	}
 	r.read = &rendered{template: template, templateRules: daemon.NewRules(&template.Pod)}
 }
 
-// newest is the last of a daemon's records; nil when it has none.
+// newest returns the last of a daemon's other records, nil if there is none.
 func (r *records) newest(known *tracked) (newest *Revision) {
 	subject := known.subject()
 	for _, revision := range r.held[known.workload.Key] {

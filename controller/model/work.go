@@ -8,16 +8,16 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// Batch is how many nodes, cells or daemons are looked at while the model is locked once. How many there are is
-// up to the cluster and to those who create DaemonSets; an event must not wait for all of them.
+// Batch is how many nodes, cells or daemons are processed in one hold of the lock. Their number is not bounded, and an
+// event must not wait for all of them.
 const Batch = 64
 
-// work is what no single hold of the lock may do: it concerns many cells, nodes or daemons, or takes a time that
-// is up to whoever wrote an object.
+// Work is too long for one hold of the lock: it concerns many cells, nodes or daemons, or the author of an object decides
+// how long it takes.
 type Work interface {
-	// step does at most one batch, with the model locked, and reports whether there is more to do.
+	// Step does at most one batch, with the model locked, and reports whether there is more to do.
 	Step(Update) (more bool)
-	// compute finds what the next step needs. The model is not locked: nothing of it may be read or changed.
+	// Compute prepares the next step. The model is not locked, and must not be read or changed.
 	Compute()
 }
 
@@ -36,7 +36,7 @@ func (o once) Step(u Update) bool {
 
 func (once) Compute() {}
 
-// sequence is work that is done one after the other.
+// sequence does one work after the other.
 type sequence []Work
 
 func (s *sequence) Step(u Update) bool {
@@ -48,8 +48,7 @@ func (s *sequence) Step(u Update) bool {
 
 func (s *sequence) Compute() { (*s)[0].Compute() }
 
-// eachCell does f for the nodes of a daemon's cells, in their order, until it returns false or the daemon is
-// another one.
+// eachCell calls f for the nodes of a daemon's cells, in order, until it returns false or the daemon was removed.
 type eachCell struct {
 	locked
 	key   daemon.WorkloadKey
@@ -67,7 +66,7 @@ func (e *eachCell) Step(u Update) bool {
 	return true
 }
 
-// eachDaemon does f for every daemon that is there, in the order of their keys.
+// eachDaemon calls f for every existing daemon, in the order of their keys.
 type eachDaemon struct {
 	locked
 	f    func(u Update, key daemon.WorkloadKey, known *tracked)
@@ -83,7 +82,7 @@ func (e *eachDaemon) Step(u Update) bool {
 	return len(keys) == Batch
 }
 
-// eachPod does f for every pod in a daemon's cells.
+// eachPod calls f for every pod in a daemon's cells.
 func eachPod(key daemon.WorkloadKey, known *tracked, f func(Update, *Pod)) Work {
 	return &eachCell{key: key, known: known, f: func(u Update, nodes []string) bool {
 		for _, node := range nodes {
@@ -97,7 +96,7 @@ func eachPod(key daemon.WorkloadKey, known *tracked, f func(Update, *Pod)) Work 
 	}}
 }
 
-// WakeCells is to plan cells that were held back.
+// WakeCells plans cells that were held back.
 type WakeCells struct {
 	locked
 	Cells []daemon.CellKey
@@ -112,15 +111,15 @@ func (w *WakeCells) Step(u Update) bool {
 	return len(w.Cells) > 0
 }
 
-// pass is what is done about every cell of a daemon, in the order of their nodes.
+// pass processes every cell of a daemon, in the order of their nodes.
 type pass struct {
 	locked
 	key   daemon.WorkloadKey
 	known *tracked
-	count bool // first count the cells by the current template; nothing is planned meanwhile
+	count bool // first count the cells by the current template; nothing is planned in the meantime
 	plan  bool // plan the cells
-	due   bool // of these only those that there is something to do about
-	grant bool // let the rollout go on, where it may go on at more nodes than one batch
+	due   bool // only those that are due
+	grant bool // continue the rollout, which may permit more nodes than one batch
 	last  string
 }
 
@@ -141,7 +140,7 @@ func (p *pass) Step(u Update) bool {
 	return p.plan || p.grant
 }
 
-// next are the next nodes of the daemon's cells.
+// next returns the next nodes of the daemon's cells.
 func (p *pass) next() []string {
 	nodes := p.known.cells.NodesAfter(p.last, Batch)
 	if len(nodes) > 0 {
@@ -150,8 +149,8 @@ func (p *pass) next() []string {
 	return nodes
 }
 
-// countSome counts cells by the current template. It ends the pass when that was changed meanwhile: then another
-// one counts them.
+// countSome counts cells by the current template. It ends the pass if the template has changed: another pass counts them
+// then.
 func (p *pass) countSome(u Update) (more bool) {
 	if p.known.counting != p {
 		return false
@@ -168,8 +167,8 @@ func (p *pass) countSome(u Update) (more bool) {
 	return true
 }
 
-// planSome has cells planned. After a start most have all they need: a queue of hundreds of thousands that need
-// nothing would keep its memory.
+// planSome plans cells. After a start most need nothing, and a queue that once held hundreds of thousands would keep its
+// memory.
 func (p *pass) planSome(u Update, nodes []string) {
 	for _, node := range nodes {
 		cell := p.key.On(node)
@@ -180,7 +179,7 @@ func (p *pass) planSome(u Update, nodes []string) {
 	}
 }
 
-// grantSome has the cells planned whose turn in a rollout has come, and reports whether there may be more.
+// grantSome plans the cells that the rollout permits now, and reports whether there may be more.
 func (u Update) grantSome(key daemon.WorkloadKey, known *tracked, most int) (more bool) {
 	if !u.begun || !known.keptUp() {
 		return false
@@ -192,8 +191,7 @@ func (u Update) grantSome(key daemon.WorkloadKey, known *tracked, most int) (mor
 	return more
 }
 
-// goOn lets a daemon's rollout go on. Changes of a batch of cells each do so: what is more than a few nodes is for
-// later.
+// goOn continues a daemon's rollout. Every change of a cell calls it, so more than a few nodes are left to later work.
 func (u Update) goOn(key daemon.WorkloadKey, known *tracked) {
 	const few = 4
 	if u.grantSome(key, known, few) {
@@ -201,12 +199,12 @@ func (u Update) goOn(key daemon.WorkloadKey, known *tracked) {
 	}
 }
 
-// planAll has all cells planned.
+// planAll plans all cells.
 func (u Update) planAll(key daemon.WorkloadKey, known *tracked) {
 	u.later(&pass{key: key, known: known, plan: true})
 }
 
-// keys are the keys of a map in their order.
+// keys are the sorted keys of a map.
 type keys[K any] struct {
 	*btree.BTreeG[K]
 	compare func(a, b K) int
@@ -216,7 +214,7 @@ func newKeys[K any](compare func(a, b K) int) keys[K] {
 	return keys[K]{btree.NewG(32, func(a, b K) bool { return compare(a, b) < 0 }), compare}
 }
 
-// after are the next keys after one, at most n of them.
+// after returns the next keys after one, at most n.
 func (k keys[K]) after(last K, n int) (some []K) {
 	k.AscendGreaterOrEqual(last, func(key K) bool {
 		if k.compare(last, key) != 0 {

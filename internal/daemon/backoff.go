@@ -83,11 +83,11 @@ func (c *Cell) backOff(now time.Time) {
 	s.retries++
 }
 
-// lost notes that a pod is gone. When nobody here deleted it and it never served, its successor may come to the
-// same end at once: the garbage collector deletes what is made of a DaemonSet that is gone, and other controllers
+// lost records that a pod is gone. If the plan did not delete it and it never served, its successor may meet the
+// same end at once: the garbage collector deletes the pods of a DaemonSet that is gone, and other controllers
 // delete what they do not allow. From the fifth time within ten minutes it waits, for 1 s, doubling to 15 min,
-// whoever deletes the pods (S8). What the plan deleted never counts, rollouts among it, nor does a pod that was
-// ready: to drain a node is no fault.
+// regardless of who deletes the pods (S8). Pods that the plan or a rollout deleted never count, nor does one that was
+// ready: draining a node is no fault.
 func (c *Cell) lost(pod *Pod, now time.Time) {
 	if pod.Dropped {
 		return
