@@ -46,11 +46,7 @@ func newShelf(t *testing.T, change ...func(*v1alpha1.DaemonSet)) *shelf {
 	t.Helper()
 	s := &shelf{recorder: &recorder{}, set: makeDaemon("d", change...), refuse: map[string]error{}}
 	s.set.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": "d"}}
-	scheme := fixture.Scheme()
-	if err := appsv1.AddToScheme(scheme); err != nil {
-		t.Fatal(err)
-	}
-	s.WithWatch = fake.NewClientBuilder().WithScheme(scheme).WithObjects(fixture.Stored(s.set.DeepCopy())).
+	s.WithWatch = fake.NewClientBuilder().WithScheme(fixture.Scheme()).WithObjects(fixture.Stored(s.set.DeepCopy())).
 		WithStatusSubresource(&v1alpha1.DaemonSet{}, &appsv1.DaemonSet{}).
 		WithInterceptorFuncs(interceptor.Funcs{Create: s.create, Patch: s.patch, Delete: s.delete, Get: s.get, SubResourcePatch: s.patchStatus}).Build()
 	s.reload(t)

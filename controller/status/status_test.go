@@ -16,6 +16,7 @@ import (
 	"github.com/everynode/everynode/controller/answers"
 	"github.com/everynode/everynode/controller/fixture"
 	"github.com/everynode/everynode/controller/fixture/statetest"
+	"github.com/everynode/everynode/controller/model"
 	"github.com/everynode/everynode/controller/placement"
 	"github.com/everynode/everynode/internal/daemon"
 )
@@ -32,14 +33,16 @@ type desk struct {
 func newDesk(t *testing.T) *desk {
 	t.Helper()
 	d := &desk{server: fixture.NewServer(makeDaemon("d")), recorder: &fixture.Recorder{}}
-	d.restart()
+	d.restart(statetest.Everynode)
 	d.informed(t)
 	return d
 }
 
 // restart begins with a model in which there is nothing.
-func (d *desk) restart() {
-	d.state, _, d.clock = statetest.New()
+func (d *desk) restart(kinds model.Kinds) {
+	d.clock = &fixture.Clock{Time: t0}
+	d.state = statetest.Starting(kinds, &fixture.Queues{}, d.clock)
+	d.state.Update(model.Update.Begin)
 	placer := placement.New(placement.Options{
 		Client: d.server, Mode: placement.Auto, Samples: placement.NewSampler(d.state.Emitted).Samples, Flipped: func(bool, string) {},
 	})

@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/controller/fixture/statetest"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -41,7 +42,7 @@ func TestReporterOfWhatCannotBeServed(t *testing.T) {
 	}
 	wantStrings(t, "events", []string{"d: Warning " + daemon.ReasonSpecUndecodable}, d.recorder.Drain())
 
-	d.restart()
+	d.restart(statetest.Everynode)
 	bad()
 	d.clock.Advance(statusInterval)
 	d.report(t)
