@@ -174,9 +174,6 @@ func recordOf(subject *model.Subject, step daemon.HistoryStep) (*appsv1.Controll
 	template.Revision = cmp.Or(template.Revision, subject.ID.Revision)
 	if step.Reason == daemon.ReasonReplacedTemplate {
 		template, annotations = *subject.Replaced, nil
-		if template.Generation != "" {
-			annotations = map[string]string{appsv1.DeprecatedTemplateGeneration: template.Generation}
-		}
 	}
 	return daemon.NewRevision(&template, step.Record.Name, step.Number, annotations)
 }

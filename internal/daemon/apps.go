@@ -81,8 +81,11 @@ func (apps) templateGeneration(annotations map[string]string) string {
 	return annotations[appsv1.DeprecatedTemplateGeneration]
 }
 
-// recordAnnotations keeps all annotations, as kube-controller-manager does.
-func (apps) recordAnnotations(annotations map[string]string) map[string]string {
+// recordAnnotations keeps all annotations, as kube-controller-manager does, and the generation of a former template.
+func (apps) recordAnnotations(generation string, annotations map[string]string) map[string]string {
+	if annotations == nil && generation != "" {
+		return map[string]string{appsv1.DeprecatedTemplateGeneration: generation}
+	}
 	return maps.Clone(annotations)
 }
 

@@ -64,7 +64,7 @@ func (everynode) content(data []byte) string {
 func (everynode) templateGeneration(map[string]string) string { return "" }
 
 // recordAnnotations keeps the reason of the change; the other annotations describe the DaemonSet.
-func (everynode) recordAnnotations(annotations map[string]string) map[string]string {
+func (everynode) recordAnnotations(_ string, annotations map[string]string) map[string]string {
 	if cause, given := annotations[changeCause]; given {
 		return map[string]string{changeCause: cause}
 	}

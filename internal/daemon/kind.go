@@ -34,8 +34,9 @@ type Kind interface {
 	// templateGeneration returns the value of the label pod-template-generation of a template's pods, given the
 	// annotations of the daemon or of the template's record; empty if they do not have the label.
 	templateGeneration(annotations map[string]string) string
-	// recordAnnotations returns those annotations of a daemon that the record of its template gets.
-	recordAnnotations(annotations map[string]string) map[string]string
+	// recordAnnotations returns the annotations of the record of a template with a templateGeneration: those of the
+	// daemon that describe it. They are nil for a former template.
+	recordAnnotations(generation string, annotations map[string]string) map[string]string
 	// withStatus returns a copy of an object of the kind with another status.
 	withStatus(stored Object, status *v1alpha1.DaemonSetStatus) Object
 	// status returns a status in the kind's form.
@@ -53,8 +54,9 @@ var kinds = [...]Kind{Everynode, Apps}
 // KindOf returns the kind of the daemon that an owner reference names, nil if it names none. The reference may have
 // any version of the kind's group: objects keep the one that they were created with.
 func KindOf(owner *metav1.OwnerReference) Kind {
+	group := groupOf(owner)
 	for _, kind := range kinds {
-		if gvk := kind.GroupVersionKind(); owner.Kind == gvk.Kind && groupOf(owner) == gvk.Group {
+		if gvk := kind.GroupVersionKind(); owner.Kind == gvk.Kind && group == gvk.Group {
 			return kind
 		}
 	}

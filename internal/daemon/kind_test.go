@@ -32,13 +32,17 @@ func TestKinds(t *testing.T) {
 				ReportsWaiting:           kind.ReportsWaiting(),
 				ConditionsHaveGeneration: kind.observesGeneration(),
 				TemplateGeneration:       kind.templateGeneration(annotations),
-				RecordAnnotations:        kind.recordAnnotations(annotations),
+				RecordAnnotations:        kind.recordAnnotations("7", annotations),
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("facts (-want, +got):\n%s", diff)
 			}
-			if kind.recordAnnotations(nil) != nil {
+			if kind.recordAnnotations("", nil) != nil {
 				t.Error("a daemon without annotations has a record with some")
+			}
+			former := kind.recordAnnotations(want.TemplateGeneration, nil)
+			if got := kind.templateGeneration(former); got != want.TemplateGeneration || len(former) > 1 {
+				t.Errorf("the record of a former template has annotations %v", former)
 			}
 		})
 	}

@@ -50,7 +50,8 @@ func RevisionName(daemon, revision string) string {
 	return daemon + "-" + revision
 }
 
-// NewRevision returns a ControllerRevision of a daemon's template; annotations are the daemon's.
+// NewRevision returns a ControllerRevision of a daemon's template; annotations are the daemon's, nil for a former
+// template.
 func NewRevision(template *Template, name string, number int64, annotations map[string]string) (*appsv1.ControllerRevision, error) {
 	data, err := recordTemplate(&template.Pod)
 	if err != nil {
@@ -61,7 +62,7 @@ func NewRevision(template *Template, name string, number int64, annotations map[
 			Namespace:       template.Namespace,
 			Name:            name,
 			Labels:          template.recordLabels(),
-			Annotations:     template.Kind.recordAnnotations(annotations),
+			Annotations:     template.Kind.recordAnnotations(template.Generation, annotations),
 			OwnerReferences: []metav1.OwnerReference{template.Owner},
 		},
 		Data:     runtime.RawExtension{Raw: data},
