@@ -12,39 +12,39 @@ import (
 	"github.com/everynode/everynode/api/v1alpha1"
 )
 
-// deaf is a world that asks for nothing, with daemons whose pods run on every node.
-func deaf(tb testing.TB, daemons, nodes int, change ...func(*v1alpha1.DaemonSet)) (*world, []*Pod) {
+// deaf is a state that asks for nothing, with daemons whose pods run on every node.
+func deaf(tb testing.TB, daemons, nodes int, change ...func(*v1alpha1.DaemonSet)) (*state, []*Pod) {
 	tb.Helper()
-	w := newWorld(func() time.Time { return t0 }, nil)
-	w.begin()
+	s := newState(func() time.Time { return t0 }, nil)
+	s.begin()
 	for n := range nodes {
-		w.nodeSeen(makeNode(fmt.Sprintf("node-%d", n)))
+		s.seeNode(makeNode(fmt.Sprintf("node-%d", n)))
 	}
 	var pods []*Pod
 	for d := range daemons {
 		set := makeDaemon(fmt.Sprintf("daemon-%d", d), change...)
-		if err := w.seen(set); err != nil {
+		if err := s.seeRecorded(set); err != nil {
 			tb.Fatal(err)
 		}
 		for n := range nodes {
 			name := fmt.Sprintf("node-%d", n)
 			pod := everynodeOnly.ObservePod(makePod(set, makeNode(name), bound(name), ready(t0), podUID(set.UID+"-"+"pod-"+makeNode(name).UID)))
-			w.podIs(pod)
+			s.observePod(pod)
 			if d == 0 {
 				pods = append(pods, pod)
 			}
 		}
 	}
-	return w, pods
+	return s, pods
 }
 
 func BenchmarkNodeJoin(b *testing.B) {
-	w, _ := deaf(b, 50, 100)
+	s, _ := deaf(b, 50, 100)
 	node := makeNode("joins")
 	b.ReportAllocs()
 	for b.Loop() {
-		w.nodeSeen(node)
-		w.nodeGone(node.Name)
+		s.seeNode(node)
+		s.forgetNode(node.Name)
 	}
 }
 
@@ -61,10 +61,10 @@ func liveBytes(tb testing.TB, daemons, nodes int) uint64 {
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	w, _ := deaf(tb, daemons, nodes)
+	s, _ := deaf(tb, daemons, nodes)
 	runtime.GC()
 	runtime.ReadMemStats(&after)
-	runtime.KeepAlive(w)
+	runtime.KeepAlive(s)
 	return after.HeapAlloc - before.HeapAlloc
 }
 
@@ -78,16 +78,16 @@ func TestModelStaysSmall(t *testing.T) {
 
 // A node that joins touches one cell of each daemon, however many nodes there are.
 func TestNodeJoinTouchesOneCellOfEachDaemon(t *testing.T) {
-	w, q, _ := newTestWorld()
+	s, q, _ := newTestState()
 	for d := range 50 {
-		see(t, w, makeDaemon(fmt.Sprintf("daemon-%d", d)))
+		see(t, s, makeDaemon(fmt.Sprintf("daemon-%d", d)))
 	}
 	for n := range 200 {
-		w.nodeSeen(makeNode(fmt.Sprintf("node-%d", n)))
+		s.seeNode(makeNode(fmt.Sprintf("node-%d", n)))
 	}
-	q.drain()
-	w.nodeSeen(makeNode("joins"))
-	if got := len(q.plans); got != 50 {
+	q.Drain()
+	s.seeNode(makeNode("joins"))
+	if got := len(q.Cells); got != 50 {
 		t.Errorf("%d cells are planned, want 50", got)
 	}
 }
@@ -96,17 +96,17 @@ func TestNodeJoinTouchesOneCellOfEachDaemon(t *testing.T) {
 // at once, and the time from one end of a hold of the model's lock to the next.
 func BenchmarkTemplateChange(b *testing.B) {
 	all := intstr.FromString("100%")
-	w, _ := deaf(b, 1, 15000, replacing(all))
+	s, _ := deaf(b, 1, 15000, replacing(all))
 	var holds []time.Duration
 	ended := time.Now()
-	w.ended = func(*Wake) {
+	s.ended = func(*Wake) {
 		now := time.Now()
 		holds, ended = append(holds, now.Sub(ended)), now
 	}
 	for n := int64(2); b.Loop(); n++ {
 		set := makeDaemon("daemon-0", replacing(all), generation(n), image(fmt.Sprintf("image:%d", n)))
 		ended = time.Now()
-		if err := w.seen(set); err != nil {
+		if err := s.seeRecorded(set); err != nil {
 			b.Fatal(err)
 		}
 	}

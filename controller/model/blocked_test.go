@@ -15,23 +15,23 @@ func TestTheOtherWaitingPodBlocksItsNode(t *testing.T) {
 	better := func(change ...func(*corev1.Pod)) *corev1.Pod {
 		return makePod(set, node, append(change, podUID("a"), func(pod *corev1.Pod) { pod.Name = "a" })...)
 	}
-	tests := map[string]func(w *world){
-		"it is gone":          func(w *world) { w.podGone(better()) },
-		"it is terminating":   func(w *world) { w.podSeen(better(terminating)) },
-		"our delete is taken": func(w *world) { w.update(func(u Update) { u.Deleted(cell, "a") }) },
+	tests := map[string]func(s *state){
+		"it is gone":          func(s *state) { s.forgetPod(better()) },
+		"it is terminating":   func(s *state) { s.seePod(better(terminating)) },
+		"our delete is taken": func(s *state) { s.update(func(u Update) { u.Deleted(cell, "a") }) },
 	}
 	for name, ends := range tests {
 		t.Run(name, func(t *testing.T) {
-			w, _, _ := newTestWorld()
-			w.nodeSeen(node)
-			see(t, w, set)
-			w.podSeen(better())
-			w.podSeen(makePod(set, node, elsewhere, podUID("b"), func(pod *corev1.Pod) { pod.Name = "b" }))
-			blocked := func() int { return w.daemons[cell.Workload()].cells.Blocked() }
+			s, _, _ := newTestState()
+			s.seeNode(node)
+			see(t, s, set)
+			s.seePod(better())
+			s.seePod(makePod(set, node, elsewhere, podUID("b"), func(pod *corev1.Pod) { pod.Name = "b" }))
+			blocked := func() int { return s.daemons[cell.Workload()].cells.Blocked() }
 			if blocked() != 0 {
 				t.Fatal("the node is blocked while a pod waits that can run there")
 			}
-			ends(w)
+			ends(s)
 			if blocked() != 1 {
 				t.Error("the node is not blocked, though its pod can never run there")
 			}

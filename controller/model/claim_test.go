@@ -9,8 +9,8 @@ import (
 	"github.com/everynode/everynode/api/v1alpha1"
 )
 
-func claimsOf(w *world, set *v1alpha1.DaemonSet, node string) (due []string) {
-	for _, claim := range w.task(keyOf(set).On(node)).Claims {
+func claimsOf(s *state, set *v1alpha1.DaemonSet, node string) (due []string) {
+	for _, claim := range s.task(keyOf(set).On(node)).Claims {
 		verb := "release"
 		if claim.Adopt {
 			verb = "adopt"
@@ -24,7 +24,7 @@ func anywhere(pod *corev1.Pod)     { pod.Spec.Affinity = nil }
 func ofReplicaSet(pod *corev1.Pod) { pod.OwnerReferences[0].Kind = "ReplicaSet" }
 
 // Whatever comes first, the pod or its daemon, what is due is the same.
-func TestWorldClaims(t *testing.T) {
+func TestModelClaims(t *testing.T) {
 	tests := map[string]struct {
 		change []func(*corev1.Pod)
 		want   []string
@@ -45,30 +45,30 @@ func TestWorldClaims(t *testing.T) {
 	for name, test := range tests {
 		for _, podFirst := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s, pod first %v", name, podFirst), func(t *testing.T) {
-				w, q, _ := newTestWorld()
+				s, q, _ := newTestState()
 				set, node := makeDaemon("d"), makeNode("n1")
 				pod := makePod(set, node, append([]func(*corev1.Pod){podUID("p")}, test.change...)...)
-				w.nodeSeen(node)
+				s.seeNode(node)
 				if podFirst {
-					w.podSeen(pod)
+					s.seePod(pod)
 				}
-				see(t, w, set)
+				see(t, s, set)
 				if !podFirst {
-					q.drain()
-					w.podSeen(pod)
-					if plans, _ := q.drain(); len(test.want) > 0 && len(plans) == 0 {
+					q.Drain()
+					s.seePod(pod)
+					if plans, _ := q.Drain(); len(test.want) > 0 && len(plans) == 0 {
 						t.Error("nobody is told of what is due")
 					}
 				}
-				wantStrings(t, "due", test.want, claimsOf(w, set, "n1"))
-				wantSteps(t, w, keyOf(set).On("n1"), test.steps...)
+				wantStrings(t, "due", test.want, claimsOf(s, set, "n1"))
+				wantSteps(t, s, keyOf(set).On("n1"), test.steps...)
 
-				w.podGone(pod)
-				wantStrings(t, "due when the pod is gone", nil, claimsOf(w, set, "n1"))
-				wantSteps(t, w, keyOf(set).On("n1"), createStep)
-				w.daemonGone(keyOf(set))
-				if len(w.pods)+len(w.daemons)+len(w.claims.byCell)+len(w.claims.cellOf)+len(w.claims.orphans) > 0 {
-					t.Errorf("something is remembered: %+v, %v", w.claims, w.daemons)
+				s.forgetPod(pod)
+				wantStrings(t, "due when the pod is gone", nil, claimsOf(s, set, "n1"))
+				wantSteps(t, s, keyOf(set).On("n1"), createStep)
+				s.forgetDaemon(keyOf(set))
+				if len(s.pods)+len(s.daemons)+len(s.claims.byCell)+len(s.claims.cellOf)+len(s.claims.orphans) > 0 {
+					t.Errorf("something is remembered: %+v, %v", s.claims, s.daemons)
 				}
 			})
 		}
@@ -76,59 +76,59 @@ func TestWorldClaims(t *testing.T) {
 }
 
 // Of several daemons that match an orphan, the first by name has it.
-func TestWorldOneDaemonClaimsAnOrphan(t *testing.T) {
-	w, _, _ := newTestWorld()
+func TestModelOneDaemonClaimsAnOrphan(t *testing.T) {
+	s, _, _ := newTestState()
 	a, b, node := makeDaemon("a"), makeDaemon("b"), makeNode("n1")
 	b.Spec.Selector, b.Spec.Template.Labels = a.Spec.Selector, a.Spec.Template.Labels
-	see(t, w, b)
-	see(t, w, a)
-	w.nodeSeen(node)
-	w.podSeen(makePod(a, node, podUID("p"), orphaned))
-	wantStrings(t, "due for a", []string{"adopt p"}, claimsOf(w, a, "n1"))
-	wantStrings(t, "due for b", nil, claimsOf(w, b, "n1"))
+	see(t, s, b)
+	see(t, s, a)
+	s.seeNode(node)
+	s.seePod(makePod(a, node, podUID("p"), orphaned))
+	wantStrings(t, "due for a", []string{"adopt p"}, claimsOf(s, a, "n1"))
+	wantStrings(t, "due for b", nil, claimsOf(s, b, "n1"))
 }
 
 // What a daemon did not come to adopt is free for the next one of its name, or another.
-func TestWorldClaimsOfAGoneDaemon(t *testing.T) {
-	w, _, _ := newTestWorld()
+func TestModelClaimsOfAGoneDaemon(t *testing.T) {
+	s, _, _ := newTestState()
 	set, node := makeDaemon("d"), makeNode("n1")
-	see(t, w, set)
-	w.nodeSeen(node)
-	w.podSeen(makePod(set, node, podUID("p"), orphaned))
-	wantStrings(t, "due", []string{"adopt p"}, claimsOf(w, set, "n1"))
-	w.daemonGone(keyOf(set))
-	wantStrings(t, "due of the gone one", nil, claimsOf(w, set, "n1"))
+	see(t, s, set)
+	s.seeNode(node)
+	s.seePod(makePod(set, node, podUID("p"), orphaned))
+	wantStrings(t, "due", []string{"adopt p"}, claimsOf(s, set, "n1"))
+	s.forgetDaemon(keyOf(set))
+	wantStrings(t, "due of the gone one", nil, claimsOf(s, set, "n1"))
 	again := makeDaemon("d")
 	again.UID = "uid-again"
-	see(t, w, again)
-	wantStrings(t, "due of the next one", []string{"adopt p"}, claimsOf(w, again, "n1"))
+	see(t, s, again)
+	wantStrings(t, "due of the next one", []string{"adopt p"}, claimsOf(s, again, "n1"))
 
 	other := makeDaemon("other")
 	other.Spec.Selector, other.Spec.Template.Labels = set.Spec.Selector, set.Spec.Template.Labels
-	see(t, w, other)
-	w.daemonGone(keyOf(again))
-	wantStrings(t, "due of another one", []string{"adopt p"}, claimsOf(w, other, "n1"))
+	see(t, s, other)
+	s.forgetDaemon(keyOf(again))
+	wantStrings(t, "due of another one", []string{"adopt p"}, claimsOf(s, other, "n1"))
 }
 
 // A pod that a daemon did not come to release is still its own when it is gone: the next one of its
 // name waits for it.
-func TestWorldReleasesNothingOfAGoneDaemon(t *testing.T) {
-	w, _, _ := newTestWorld()
+func TestModelReleasesNothingOfAGoneDaemon(t *testing.T) {
+	s, _, _ := newTestState()
 	set, node := makeDaemon("d"), makeNode("n1")
-	see(t, w, set)
-	w.nodeSeen(node)
+	see(t, s, set)
+	s.seeNode(node)
 	pod := makePod(set, node, podUID("p"), relabelled, bound("n1"))
-	w.podSeen(pod)
-	wantStrings(t, "due", []string{"release p"}, claimsOf(w, set, "n1"))
-	w.daemonGone(keyOf(set))
+	s.seePod(pod)
+	wantStrings(t, "due", []string{"release p"}, claimsOf(s, set, "n1"))
+	s.forgetDaemon(keyOf(set))
 	again := makeDaemon("d")
 	again.UID = "uid-again"
-	see(t, w, again)
-	if w.task(keyOf(again).On("n1")).Former != pod.Name {
+	see(t, s, again)
+	if s.task(keyOf(again).On("n1")).Former != pod.Name {
 		t.Error("the next daemon does not wait for the pod")
 	}
-	w.podGone(pod)
-	if w.task(keyOf(again).On("n1")).Former != "" {
+	s.forgetPod(pod)
+	if s.task(keyOf(again).On("n1")).Former != "" {
 		t.Error("the next daemon waits for a pod that is gone")
 	}
 }

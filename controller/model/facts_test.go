@@ -29,39 +29,39 @@ func TestFactsWakeWhoReadsThem(t *testing.T) {
 	former := NodeReads
 	NodeReads = daemon.Reads{Readiness: true}
 	t.Cleanup(func() { NodeReads = former })
-	w, q, _ := newTestWorld()
+	s, q, _ := newTestState()
 	node := func(status corev1.ConditionStatus) *corev1.Node {
 		return makeNode("n1", func(node *corev1.Node) {
 			node.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: status, LastTransitionTime: metav1.NewTime(t0)}}
 		})
 	}
-	w.nodeSeen(node(corev1.ConditionFalse))
+	s.seeNode(node(corev1.ConditionFalse))
 	nowhere := func(set *v1alpha1.DaemonSet) { onlyWhere("disk", "ssd")(set) }
 	reads, other := makeDaemon("reads"), makeDaemon("other")
-	see(t, w, reads)
-	see(t, w, other)
-	first := w.daemons[keyOf(reads)].update
-	see(t, w, makeDaemon("reads", generation(2), nowhere))
-	known := w.daemons[keyOf(reads)]
+	see(t, s, reads)
+	see(t, s, other)
+	first := s.daemons[keyOf(reads)].update
+	see(t, s, makeDaemon("reads", generation(2), nowhere))
+	known := s.daemons[keyOf(reads)]
 	rules := daemon.NewRules(&reads.Spec.Template)
-	w.update(func(u Update) {
+	s.update(func(u Update) {
 		u.keep(keyOf(reads), known, &rendered{daemon.NewTemplate(workloadOf(reads), first), rules, rules})
 	})
 	known.renew(daemon.RolloutState{Update: known.update, Policy: readyOnly{first}})
-	w.run(&judgeNodes{known: known})
-	wantStrings(t, "while the node is not ready", []string{"Create : Missing"}, fixture.Steps(w.task(keyOf(reads).On("n1")).Plan))
+	s.run(&judgeNodes{known: known})
+	wantStrings(t, "while the node is not ready", []string{"Create : Missing"}, fixture.Steps(s.task(keyOf(reads).On("n1")).Plan))
 
-	q.drain()
-	w.run(&SeeNode{Before: node(corev1.ConditionFalse), Node: node(corev1.ConditionFalse)})
-	if plans, _ := q.drain(); len(plans) > 0 {
+	q.Drain()
+	s.run(&SeeNode{Before: node(corev1.ConditionFalse), Node: node(corev1.ConditionFalse)})
+	if plans, _ := q.Drain(); len(plans) > 0 {
 		t.Errorf("the same facts have %v planned", plans)
 	}
-	w.run(&SeeNode{Before: node(corev1.ConditionFalse), Node: node(corev1.ConditionTrue)})
-	plans, _ := q.drain()
+	s.run(&SeeNode{Before: node(corev1.ConditionFalse), Node: node(corev1.ConditionTrue)})
+	plans, _ := q.Drain()
 	wantStrings(t, "planned", []string{"uid-reads on n1"}, plans)
-	wantStrings(t, "on a ready node, which the update's selector excludes", nil, fixture.Steps(w.task(keyOf(reads).On("n1")).Plan))
-	w.nodeGone("n1")
-	if len(w.facts) > 0 {
+	wantStrings(t, "on a ready node, which the update's selector excludes", nil, fixture.Steps(s.task(keyOf(reads).On("n1")).Plan))
+	s.forgetNode("n1")
+	if len(s.facts) > 0 {
 		t.Error("the facts of a node that is gone are kept")
 	}
 }

@@ -15,35 +15,35 @@ import (
 
 // A verdict that was found with rules, or for a state of a node, that are no longer there is not noted.
 func TestVerdictsOfTheFormerRulesAreNotNoted(t *testing.T) {
-	w, _, _ := newTestWorld()
+	s, _, _ := newTestState()
 	set, node := makeDaemon("d"), makeNode("n1")
-	w.nodeSeen(node)
-	see(t, w, set)
-	known := w.daemons[keyOf(set)]
+	s.seeNode(node)
+	see(t, s, set)
+	known := s.daemons[keyOf(set)]
 	no := func(Update, *corev1.Node, daemon.Verdict) { t.Error("a verdict of the former rules is noted") }
 	former := &judgeNodes{known: known, news: no}
-	w.update(func(u Update) { former.Step(u) })
+	s.update(func(u Update) { former.Step(u) })
 	former.Compute()
-	see(t, w, makeDaemon("d", generation(2), onlyWhere("disk", "ssd")))
-	w.run(former)
+	see(t, s, makeDaemon("d", generation(2), onlyWhere("disk", "ssd")))
+	s.run(former)
 	stale := makeNode("n1", labelled("disk", "ssd"))
-	w.update(func(u Update) {
+	s.update(func(u Update) {
 		if u.note(known, known.rules, stale, known.rules.Evaluate(stale)) {
 			t.Error("the verdict on a former state of the node is noted")
 		}
 	})
-	if _, counters := countersOf(w, keyOf(set)); counters.Desired != 0 {
+	if _, counters := countersOf(s, keyOf(set)); counters.Desired != 0 {
 		t.Errorf("%d nodes should run a pod, want none", counters.Desired)
 	}
 }
 
 // While the nodes are judged by a new template nothing is planned by it.
 func TestNothingIsPlannedWhileNodesAreJudged(t *testing.T) {
-	w, _, _ := newTestWorld()
+	s, _, _ := newTestState()
 	set := makeDaemon("d")
-	w.nodeSeen(makeNode("n1"))
-	see(t, w, set)
-	if len(w.task(keyOf(set).On("n1")).Actions) == 0 {
+	s.seeNode(makeNode("n1"))
+	see(t, s, set)
+	if len(s.task(keyOf(set).On("n1")).Actions) == 0 {
 		t.Fatal("nothing is planned for a daemon without pods")
 	}
 	changed := workloadOf(makeDaemon("d", generation(2), onlyWhere("disk", "ssd")))
@@ -51,38 +51,38 @@ func TestNothingIsPlannedWhileNodesAreJudged(t *testing.T) {
 	if problem != nil {
 		t.Fatal(problem.Message)
 	}
-	w.update(func(u Update) { u.install(changed.Key, changed, terms) })
-	if actions := w.task(keyOf(set).On("n1")).Actions; len(actions) > 0 {
+	s.update(func(u Update) { u.install(changed.Key, changed, terms) })
+	if actions := s.task(keyOf(set).On("n1")).Actions; len(actions) > 0 {
 		t.Errorf("planned %v before the node is judged", actions)
 	}
-	w.recordsChanged(keyOf(set))
-	if actions := w.task(keyOf(set).On("n1")).Actions; len(actions) > 0 {
+	s.recordsChanged(keyOf(set))
+	if actions := s.task(keyOf(set).On("n1")).Actions; len(actions) > 0 {
 		t.Errorf("planned %v before the node is judged, once records changed", actions)
 	}
 }
 
 // Owners that pods make up cost a node's event nothing.
 func TestMadeUpOwnersAreNotJudged(t *testing.T) {
-	w, q, _ := newTestWorld()
-	see(t, w, makeDaemon("d"))
-	w.nodeSeen(makeNode("n1"))
+	s, q, _ := newTestState()
+	see(t, s, makeDaemon("d"))
+	s.seeNode(makeNode("n1"))
 	for i := range 100 {
 		forged := makeDaemon("forged")
 		forged.UID = types.UID(fmt.Sprintf("uid-%d", i))
-		w.podSeen(makePod(forged, makeNode("n1"), podUID(types.UID(fmt.Sprintf("p%d", i)))))
+		s.seePod(makePod(forged, makeNode("n1"), podUID(types.UID(fmt.Sprintf("p%d", i)))))
 	}
-	q.drain()
-	w.nodeSeen(makeNode("n2"))
-	w.nodeGone("n1")
-	plans, _ := q.drain()
+	q.Drain()
+	s.seeNode(makeNode("n2"))
+	s.forgetNode("n1")
+	plans, _ := q.Drain()
 	wantStrings(t, "plans", []string{"uid-d on n1", "uid-d on n2"}, plans)
-	if judged := judgedBy(w); judged != 1 {
+	if judged := judgedBy(s); judged != 1 {
 		t.Errorf("a node is judged for %d daemons, want 1", judged)
 	}
 }
 
-func judgedBy(w *world) int {
-	some, _ := w.index.judged(daemon.WorkloadKey{}, 1000)
+func judgedBy(s *state) int {
+	some, _ := s.index.judged(daemon.WorkloadKey{}, 1000)
 	return len(some)
 }
 
@@ -103,30 +103,30 @@ func TestFormerPodsThatHoldTheirPlace(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			w, q, _ := newTestWorld()
+			s, q, _ := newTestState()
 			set, node := makeDaemon("d"), makeNode("n1")
-			w.nodeSeen(node)
+			s.seeNode(node)
 			former := makeDaemon("d")
 			former.UID = "uid-former"
 			pod := makePod(former, node, append(test.change, podUID("former"))...)
-			w.podSeen(pod)
-			see(t, w, set)
+			s.seePod(pod)
+			see(t, s, set)
 			wants := ""
 			if test.holds {
 				wants = pod.Name
 			}
-			if got := w.task(keyOf(set).On("n1")).Former; got != wants {
+			if got := s.task(keyOf(set).On("n1")).Former; got != wants {
 				t.Errorf("the daemon waits for %q, want %q", got, wants)
 			}
-			q.drain()
+			q.Drain()
 			failed(pod)
 			pod.Spec.NodeName = "n1"
-			w.podSeen(pod)
-			if plans, _ := q.drain(); test.holds && !contains(plans, "uid-d on n1") {
+			s.seePod(pod)
+			if plans, _ := q.Drain(); test.holds && !contains(plans, "uid-d on n1") {
 				t.Errorf("planned %v once the pod has finished: uid-d on n1 goes on waiting", plans)
 			}
-			w.podGone(pod)
-			if n := len(w.index.former) + len(w.index.placeOf); n != 0 {
+			s.forgetPod(pod)
+			if n := len(s.index.former) + len(s.index.placeOf); n != 0 {
 				t.Errorf("%d entries are left of a pod that is gone", n)
 			}
 		})
@@ -135,19 +135,19 @@ func TestFormerPodsThatHoldTheirPlace(t *testing.T) {
 
 // The pods of a daemon that was seen after them are no former ones, and become so when it goes.
 func TestFormerPodsFollowTheirDaemon(t *testing.T) {
-	w, _, _ := newTestWorld()
+	s, _, _ := newTestState()
 	set, next, node := makeDaemon("d"), makeDaemon("d"), makeNode("n1")
 	next.UID = "uid-next"
-	w.nodeSeen(node)
+	s.seeNode(node)
 	pod := makePod(set, node, bound("n1"))
-	w.podSeen(pod)
-	see(t, w, set)
-	see(t, w, next)
-	if former := w.task(keyOf(next).On("n1")).Former; former != "" {
+	s.seePod(pod)
+	see(t, s, set)
+	see(t, s, next)
+	if former := s.task(keyOf(next).On("n1")).Former; former != "" {
 		t.Errorf("waits for %q of a daemon that is there", former)
 	}
-	w.daemonGone(keyOf(set))
-	if former := w.task(keyOf(next).On("n1")).Former; former != pod.Name {
+	s.forgetDaemon(keyOf(set))
+	if former := s.task(keyOf(next).On("n1")).Former; former != pod.Name {
 		t.Errorf("waits for %q, want %q", former, pod.Name)
 	}
 }
@@ -190,18 +190,18 @@ func TestWhatIsKeptOfAPodIsBounded(t *testing.T) {
 
 // A pod with more labels than are kept is adopted by nobody, and released by nobody.
 func TestPodsOfManyLabelsStayWhoseTheyAre(t *testing.T) {
-	w, _, _ := newTestWorld()
+	s, _, _ := newTestState()
 	set, node := makeDaemon("d"), makeNode("n1")
-	see(t, w, set)
-	w.nodeSeen(node)
+	see(t, s, set)
+	s.seeNode(node)
 	many := func(pod *corev1.Pod) {
 		for i := range mostLabels + 1 {
 			metav1.SetMetaDataLabel(&pod.ObjectMeta, fmt.Sprintf("l%d", i), "")
 		}
 	}
-	w.podSeen(makePod(set, node, podUID("p"), orphaned, many))
-	w.podSeen(makePod(set, node, podUID("q"), relabelled, many))
-	wantStrings(t, "due", nil, claimsOf(w, set, "n1"))
+	s.seePod(makePod(set, node, podUID("p"), orphaned, many))
+	s.seePod(makePod(set, node, podUID("q"), relabelled, many))
+	wantStrings(t, "due", nil, claimsOf(s, set, "n1"))
 }
 
 // Labels are looked up alike, few or many.
@@ -233,32 +233,32 @@ func BenchmarkHostilePodEvent(b *testing.B) {
 		orphan.OwnerReferences = nil
 		for name, pod := range map[string]*corev1.Pod{"owned": pod, "orphan": orphan} {
 			b.Run(kind+"/"+name, func(b *testing.B) {
-				w, _ := deaf(b, 50, 10)
+				s, _ := deaf(b, 50, 10)
 				for b.Loop() {
-					w.podIs(everynodeOnly.ObservePod(pod))
+					s.observePod(everynodeOnly.ObservePod(pod))
 				}
 			})
 		}
 	}
 }
 
-// What a node's event costs, the templates of 10 daemons as large as are served. The world is locked for
+// What a node's event costs, the templates of 10 daemons as large as are served. The state is locked for
 // less.
 func BenchmarkHostileNodeEvent(b *testing.B) {
 	for _, kind := range large.Kinds() {
 		b.Run(kind, func(b *testing.B) {
-			w, _ := deaf(b, 0, 10)
+			s, _ := deaf(b, 0, 10)
 			for d := range 10 {
 				set := makeDaemon(fmt.Sprintf("d%d", d))
 				set.Spec.Template = *large.TemplateOf(kind, daemon.MaxRequirements/5)
 				set.Spec.Template.Labels["app"] = set.Name
-				if err := w.seen(set); err != nil {
+				if err := s.seeRecorded(set); err != nil {
 					b.Fatal(err)
 				}
 			}
 			node := makeNode("n1")
 			for b.Loop() {
-				w.nodeSeen(node)
+				s.seeNode(node)
 			}
 		})
 	}

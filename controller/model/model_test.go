@@ -18,58 +18,47 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-func wantSteps(t *testing.T, w *world, key daemon.CellKey, want ...string) {
+func wantSteps(t *testing.T, s *state, key daemon.CellKey, want ...string) {
 	t.Helper()
-	fixture.WantSteps(t, key, w.task(key).Plan, want)
+	fixture.WantSteps(t, key, s.task(key).Plan, want)
 }
 
-func wantQueued(t *testing.T, q *queues, wantPlans []string, wantReports []types.UID) {
+func see(t *testing.T, s *state, set *v1alpha1.DaemonSet) {
 	t.Helper()
-	plans, reports := q.drain()
-	if diff := cmp.Diff(wantPlans, plans, cmpopts.EquateEmpty()); diff != "" {
-		t.Errorf("cells to plan (-want, +got):\n%s", diff)
-	}
-	if diff := cmp.Diff(wantReports, reports, cmpopts.EquateEmpty()); diff != "" {
-		t.Errorf("daemons to report (-want, +got):\n%s", diff)
-	}
-}
-
-func see(t *testing.T, w *world, set *v1alpha1.DaemonSet) {
-	t.Helper()
-	if err := w.seen(set); err != nil {
+	if err := s.seeRecorded(set); err != nil {
 		t.Fatal(err)
 	}
 }
 
 const createStep = fixture.CreateStep
 
-func TestWorldPodBeforeItsDaemon(t *testing.T) {
-	w, q, _ := newTestWorld()
+func TestModelPodBeforeItsDaemon(t *testing.T) {
+	s, q, _ := newTestState()
 	set, node := makeDaemon("d"), makeNode("n1")
 	key := daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n1"}
-	w.podSeen(makePod(set, node))
-	wantSteps(t, w, key)
-	if object, _ := countersOf(w, daemon.WorkloadKey{Namespace: "ns", UID: "uid-d"}); object != nil {
+	s.seePod(makePod(set, node))
+	wantSteps(t, s, key)
+	if object, _ := countersOf(s, daemon.WorkloadKey{Namespace: "ns", UID: "uid-d"}); object != nil {
 		t.Error("a daemon that was not seen has counters")
 	}
-	w.nodeSeen(node)
-	wantSteps(t, w, key)
-	q.drain()
-	see(t, w, set)
-	wantQueued(t, q, []string{"uid-d on n1"}, []types.UID{"uid-d"})
-	wantSteps(t, w, key) // it has its pod: no second one, and no deletion
-	_, got := countersOf(w, daemon.WorkloadKey{Namespace: "ns", UID: "uid-d"})
+	s.seeNode(node)
+	wantSteps(t, s, key)
+	q.Drain()
+	see(t, s, set)
+	q.Want(t, []string{"uid-d on n1"}, []types.UID{"uid-d"})
+	wantSteps(t, s, key) // it has its pod: no second one, and no deletion
+	_, got := countersOf(s, daemon.WorkloadKey{Namespace: "ns", UID: "uid-d"})
 	if diff := cmp.Diff(daemon.Counters{Desired: 1, Current: 1, Updated: 1, Pending: 1}, got); diff != "" {
 		t.Errorf("counters (-want, +got):\n%s", diff)
 	}
 }
 
-func TestWorldTaskHasWhatItTakes(t *testing.T) {
-	w, _, _ := newTestWorld()
+func TestModelTaskHasWhatItTakes(t *testing.T) {
+	s, _, _ := newTestState()
 	set, node := makeDaemon("d"), makeNode("n1")
-	see(t, w, set)
-	w.nodeSeen(node)
-	task := w.task(daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n1"})
+	see(t, s, set)
+	s.seeNode(node)
+	task := s.task(daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n1"})
 	if task.Workload.Key != keyOf(set) || task.Node != node {
 		t.Errorf("the task is for node %v of %v", task.Node, task.Workload)
 	}
@@ -80,133 +69,133 @@ func TestWorldTaskHasWhatItTakes(t *testing.T) {
 	if key, ok := daemon.CellOf(pod); !ok || key != (daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n1"}) {
 		t.Errorf("the pod it makes is of %v, %v", key, ok)
 	}
-	w.nodeGone("n1")
-	if task := w.task(daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n1"}); task.Node != nil || len(task.Actions) > 0 {
+	s.forgetNode("n1")
+	if task := s.task(daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n1"}); task.Node != nil || len(task.Actions) > 0 {
 		t.Errorf("task of a node that is gone: %+v", task)
 	}
 }
 
-func TestWorldDaemonDeleted(t *testing.T) {
-	for name, leave := range map[string]func(*world, *v1alpha1.DaemonSet) error{
-		"gone": func(w *world, set *v1alpha1.DaemonSet) error { w.daemonGone(keyOf(set)); return nil },
-		"terminating": func(w *world, set *v1alpha1.DaemonSet) error {
+func TestModelDaemonDeleted(t *testing.T) {
+	for name, leave := range map[string]func(*state, *v1alpha1.DaemonSet) error{
+		"gone": func(s *state, set *v1alpha1.DaemonSet) error { s.forgetDaemon(keyOf(set)); return nil },
+		"terminating": func(s *state, set *v1alpha1.DaemonSet) error {
 			leaving := set.DeepCopy()
 			leaving.Generation++
 			deleting(leaving)
-			return w.seen(leaving)
+			return s.seeRecorded(leaving)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w, q, _ := newTestWorld()
+			s, q, _ := newTestState()
 			set, n1, n2 := makeDaemon("d"), makeNode("n1"), makeNode("n2")
 			pod := makePod(set, n1)
-			see(t, w, set)
-			w.nodeSeen(n1)
-			w.nodeSeen(n2)
-			w.podSeen(pod)
-			if err := leave(w, set); err != nil {
+			see(t, s, set)
+			s.seeNode(n1)
+			s.seeNode(n2)
+			s.seePod(pod)
+			if err := leave(s, set); err != nil {
 				t.Fatal(err)
 			}
 			// Its pods are the garbage collector's, and no new ones are made.
-			wantSteps(t, w, daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n1"})
-			wantSteps(t, w, daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n2"})
-			w.nodeGone("n1")
-			w.nodeSeen(makeNode("n2", labelled("a", "b")))
-			wantSteps(t, w, daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n1"})
-			if object, _ := countersOf(w, daemon.WorkloadKey{Namespace: "ns", UID: "uid-d"}); object != nil || len(w.objects()) != 0 {
-				t.Errorf("it is still kept up: %v, %v", object, w.objects())
+			wantSteps(t, s, daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n1"})
+			wantSteps(t, s, daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n2"})
+			s.forgetNode("n1")
+			s.seeNode(makeNode("n2", labelled("a", "b")))
+			wantSteps(t, s, daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n1"})
+			if object, _ := countersOf(s, daemon.WorkloadKey{Namespace: "ns", UID: "uid-d"}); object != nil || len(s.objects()) != 0 {
+				t.Errorf("it is still kept up: %v, %v", object, s.objects())
 			}
-			w.podGone(pod)
-			w.daemonGone(daemon.WorkloadKey{Namespace: "ns", UID: "uid-d"})
-			if len(w.daemons) != 0 {
-				t.Errorf("something is remembered of it: %v", w.daemons)
+			s.forgetPod(pod)
+			s.forgetDaemon(daemon.WorkloadKey{Namespace: "ns", UID: "uid-d"})
+			if len(s.daemons) != 0 {
+				t.Errorf("something is remembered of it: %v", s.daemons)
 			}
-			q.drain()
-			w.nodeSeen(makeNode("n3"))
-			wantQueued(t, q, nil, nil)
+			q.Drain()
+			s.seeNode(makeNode("n3"))
+			q.Want(t, nil, nil)
 		})
 	}
 }
 
-func TestWorldOrphanedPod(t *testing.T) {
-	w, q, _ := newTestWorld()
+func TestModelOrphanedPod(t *testing.T) {
+	s, q, _ := newTestState()
 	set, node := makeDaemon("d"), makeNode("n1")
 	pod := makePod(set, node, bound("n1"))
-	see(t, w, set)
-	w.nodeSeen(node)
-	w.podSeen(pod)
-	q.drain()
+	see(t, s, set)
+	s.seeNode(node)
+	s.seePod(pod)
+	q.Drain()
 
 	orphan := pod.DeepCopy()
 	orphan.OwnerReferences = nil
-	w.podSeen(orphan)
-	wantQueued(t, q, []string{"uid-d on n1"}, []types.UID{"uid-d"})
-	wantSteps(t, w, daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n1"}, createStep)
+	s.seePod(orphan)
+	q.Want(t, []string{"uid-d on n1"}, []types.UID{"uid-d"})
+	wantSteps(t, s, daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n1"}, createStep)
 
-	w.podSeen(pod) // adopted again
-	wantQueued(t, q, []string{"uid-d on n1"}, []types.UID{"uid-d"})
-	wantSteps(t, w, daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n1"})
+	s.seePod(pod) // adopted again
+	q.Want(t, []string{"uid-d on n1"}, []types.UID{"uid-d"})
+	wantSteps(t, s, daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n1"})
 }
 
-func TestWorldPodChangesItsOwner(t *testing.T) {
-	w, q, _ := newTestWorld()
+func TestModelPodChangesItsOwner(t *testing.T) {
+	s, q, _ := newTestState()
 	a, b, node := makeDaemon("a"), makeDaemon("b"), makeNode("n1")
-	see(t, w, a)
-	see(t, w, b)
-	w.nodeSeen(node)
+	see(t, s, a)
+	see(t, s, b)
+	s.seeNode(node)
 	pod := makePod(a, node)
-	w.podSeen(pod)
-	q.drain()
+	s.seePod(pod)
+	q.Drain()
 	moved := pod.DeepCopy()
 	moved.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(b, v1alpha1.DaemonSetKind)}
 	moved.Labels["app"] = "b"
-	w.podSeen(moved)
-	wantQueued(t, q, []string{"uid-a on n1"}, []types.UID{"uid-a", "uid-b"})
-	wantSteps(t, w, daemon.CellKey{Namespace: "ns", Owner: "uid-a", Node: "n1"}, createStep)
-	wantSteps(t, w, daemon.CellKey{Namespace: "ns", Owner: "uid-b", Node: "n1"})
+	s.seePod(moved)
+	q.Want(t, []string{"uid-a on n1"}, []types.UID{"uid-a", "uid-b"})
+	wantSteps(t, s, daemon.CellKey{Namespace: "ns", Owner: "uid-a", Node: "n1"}, createStep)
+	wantSteps(t, s, daemon.CellKey{Namespace: "ns", Owner: "uid-b", Node: "n1"})
 }
 
-func TestWorldNodeMadeAnew(t *testing.T) {
+func TestModelNodeMadeAnew(t *testing.T) {
 	old, again := makeNode("n1"), makeNode("n1", incarnation("uid-n1-again"))
 	tests := map[string]struct {
-		happens func(*world)
+		happens func(*state)
 		want    string
 	}{
-		"seen as gone and back": {happens: func(w *world) { w.nodeGone("n1"); w.nodeSeen(again) }, want: "NodeReplaced"},
-		"seen as an update":     {happens: func(w *world) { w.nodeSeen(again) }, want: "NodeReplaced"},
-		"gone for now":          {happens: func(w *world) { w.nodeGone("n1") }, want: "NodeGone"},
+		"seen as gone and back": {happens: func(s *state) { s.forgetNode("n1"); s.seeNode(again) }, want: "NodeReplaced"},
+		"seen as an update":     {happens: func(s *state) { s.seeNode(again) }, want: "NodeReplaced"},
+		"gone for now":          {happens: func(s *state) { s.forgetNode("n1") }, want: "NodeGone"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			w, q, _ := newTestWorld()
+			s, q, _ := newTestState()
 			set := makeDaemon("d")
 			pod := makePod(set, old, bound("n1"), podUID("p"))
-			see(t, w, set)
-			w.nodeSeen(old)
-			w.podSeen(pod)
-			q.drain()
-			test.happens(w)
-			wantQueued(t, q, []string{"uid-d on n1"}, []types.UID{"uid-d"})
+			see(t, s, set)
+			s.seeNode(old)
+			s.seePod(pod)
+			q.Drain()
+			test.happens(s)
+			q.Want(t, []string{"uid-d on n1"}, []types.UID{"uid-d"})
 			key := daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n1"}
-			wantSteps(t, w, key, "Delete p: "+test.want)
+			wantSteps(t, s, key, "Delete p: "+test.want)
 
 			ending := pod.DeepCopy()
 			terminating(ending)
-			w.podSeen(ending)
-			w.nodeSeen(again)
-			wantSteps(t, w, key) // it holds its place (S1)
-			q.drain()
-			w.podGone(ending)
-			wantQueued(t, q, []string{"uid-d on n1"}, []types.UID{"uid-d"})
-			wantSteps(t, w, key, createStep)
-			if node := w.task(key).Node; node.UID != again.UID {
+			s.seePod(ending)
+			s.seeNode(again)
+			wantSteps(t, s, key) // it holds its place (S1)
+			q.Drain()
+			s.forgetPod(ending)
+			q.Want(t, []string{"uid-d on n1"}, []types.UID{"uid-d"})
+			wantSteps(t, s, key, createStep)
+			if node := s.task(key).Node; node.UID != again.UID {
 				t.Errorf("the pod would be made for incarnation %s", node.UID)
 			}
 		})
 	}
 }
 
-func TestWorldLeavesOthersPodsAlone(t *testing.T) {
+func TestModelLeavesOthersPodsAlone(t *testing.T) {
 	set, node := makeDaemon("d"), makeNode("n1")
 	ownedBy := func(apiVersion, kind string) func(*corev1.Pod) {
 		return func(pod *corev1.Pod) {
@@ -222,149 +211,149 @@ func TestWorldLeavesOthersPodsAlone(t *testing.T) {
 	}
 	for name, change := range tests {
 		t.Run(name, func(t *testing.T) {
-			w, q, _ := newTestWorld()
-			see(t, w, set)
-			w.nodeSeen(node)
-			q.drain()
+			s, q, _ := newTestState()
+			see(t, s, set)
+			s.seeNode(node)
+			q.Drain()
 			pod := makePod(set, node, change)
-			w.podSeen(pod)
-			w.podSeen(pod)
-			w.podGone(pod)
-			wantQueued(t, q, nil, nil)
-			wantSteps(t, w, daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n1"}, createStep)
+			s.seePod(pod)
+			s.seePod(pod)
+			s.forgetPod(pod)
+			q.Want(t, nil, nil)
+			wantSteps(t, s, daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n1"}, createStep)
 		})
 	}
 }
 
 // An owner reference counts within its namespace: a pod elsewhere that carries the UID of a
 // daemon is a forgery, and takes nobody's place.
-func TestWorldLeavesForgeriesAlone(t *testing.T) {
-	w, _, _ := newTestWorld()
+func TestModelLeavesForgeriesAlone(t *testing.T) {
+	s, _, _ := newTestState()
 	set, node := makeDaemon("d"), makeNode("n1")
 	forgery := makePod(set, node, func(pod *corev1.Pod) { pod.Namespace = "elsewhere" })
-	w.podSeen(forgery)
-	see(t, w, set)
-	w.nodeSeen(node)
-	wantSteps(t, w, keyOf(set).On("n1"), createStep)
-	w.podSeen(makePod(set, node, podUID("real")))
-	wantSteps(t, w, keyOf(set).On("n1"))
+	s.seePod(forgery)
+	see(t, s, set)
+	s.seeNode(node)
+	wantSteps(t, s, keyOf(set).On("n1"), createStep)
+	s.seePod(makePod(set, node, podUID("real")))
+	wantSteps(t, s, keyOf(set).On("n1"))
 }
 
 // Its last state may have lost its owner: what counts is where it was.
-func TestWorldPodGoneWithoutItsOwner(t *testing.T) {
-	w, _, _ := newTestWorld()
+func TestModelPodGoneWithoutItsOwner(t *testing.T) {
+	s, _, _ := newTestState()
 	set, node := makeDaemon("d"), makeNode("n1")
-	see(t, w, set)
-	w.nodeSeen(node)
+	see(t, s, set)
+	s.seeNode(node)
 	pod := makePod(set, node)
-	w.podSeen(pod)
+	s.seePod(pod)
 	last := pod.DeepCopy()
 	last.OwnerReferences = nil
-	w.podGone(last)
-	wantSteps(t, w, keyOf(set).On("n1"), createStep)
+	s.forgetPod(last)
+	wantSteps(t, s, keyOf(set).On("n1"), createStep)
 }
 
-func TestWorldServesEveryVersionOfOurs(t *testing.T) {
-	w, _, _ := newTestWorld()
+func TestModelServesEveryVersionOfOurs(t *testing.T) {
+	s, _, _ := newTestState()
 	set, node := makeDaemon("d"), makeNode("n1")
-	see(t, w, set)
-	w.nodeSeen(node)
-	w.podSeen(makePod(set, node, func(pod *corev1.Pod) { pod.OwnerReferences[0].APIVersion = "everynode.dev/v1" }))
-	wantSteps(t, w, daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n1"})
+	see(t, s, set)
+	s.seeNode(node)
+	s.seePod(makePod(set, node, func(pod *corev1.Pod) { pod.OwnerReferences[0].APIVersion = "everynode.dev/v1" }))
+	wantSteps(t, s, daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n1"})
 }
 
-func TestWorldNodeEventCostsWhatItChanged(t *testing.T) {
-	w, q, _ := newTestWorld()
-	see(t, w, makeDaemon("everywhere"))
-	see(t, w, makeDaemon("ssd", onlyWhere("disk", "ssd")))
-	q.drain()
-	w.nodeSeen(makeNode("n1"))
-	wantQueued(t, q, []string{"uid-everywhere on n1", "uid-ssd on n1"}, []types.UID{"uid-everywhere", "uid-ssd"})
-	w.nodeSeen(makeNode("n1", labelled("zone", "a"))) // no verdict depends on it
-	wantQueued(t, q, nil, nil)
-	w.nodeSeen(makeNode("n1", labelled("disk", "ssd")))
-	wantQueued(t, q, []string{"uid-ssd on n1"}, []types.UID{"uid-ssd"})
-	w.nodeGone("n1")
-	wantQueued(t, q, []string{"uid-everywhere on n1", "uid-ssd on n1"}, []types.UID{"uid-everywhere", "uid-ssd"})
+func TestModelNodeEventCostsWhatItChanged(t *testing.T) {
+	s, q, _ := newTestState()
+	see(t, s, makeDaemon("everywhere"))
+	see(t, s, makeDaemon("ssd", onlyWhere("disk", "ssd")))
+	q.Drain()
+	s.seeNode(makeNode("n1"))
+	q.Want(t, []string{"uid-everywhere on n1", "uid-ssd on n1"}, []types.UID{"uid-everywhere", "uid-ssd"})
+	s.seeNode(makeNode("n1", labelled("zone", "a"))) // no verdict depends on it
+	q.Want(t, nil, nil)
+	s.seeNode(makeNode("n1", labelled("disk", "ssd")))
+	q.Want(t, []string{"uid-ssd on n1"}, []types.UID{"uid-ssd"})
+	s.forgetNode("n1")
+	q.Want(t, []string{"uid-everywhere on n1", "uid-ssd on n1"}, []types.UID{"uid-everywhere", "uid-ssd"})
 }
 
-func TestWorldDaemonEvents(t *testing.T) {
-	w, q, _ := newTestWorld()
-	w.nodeSeen(makeNode("n1"))
-	w.nodeSeen(makeNode("n2", labelled("disk", "ssd")))
-	wantQueued(t, q, nil, nil)
-	see(t, w, makeDaemon("d"))
-	wantQueued(t, q, []string{"uid-d on n1", "uid-d on n2"}, []types.UID{"uid-d"})
+func TestModelDaemonEvents(t *testing.T) {
+	s, q, _ := newTestState()
+	s.seeNode(makeNode("n1"))
+	s.seeNode(makeNode("n2", labelled("disk", "ssd")))
+	q.Want(t, nil, nil)
+	see(t, s, makeDaemon("d"))
+	q.Want(t, []string{"uid-d on n1", "uid-d on n2"}, []types.UID{"uid-d"})
 
 	// Its own status write comes back as an event of the same generation: no cell is planned.
 	wrote := makeDaemon("d", func(set *v1alpha1.DaemonSet) { set.Status.NumberReady = 1 })
-	see(t, w, wrote)
-	wantQueued(t, q, nil, []types.UID{"uid-d"})
-	if workload, _ := countersOf(w, keyOf(wrote)); workload.Status.NumberReady != 1 {
+	see(t, s, wrote)
+	q.Want(t, nil, []types.UID{"uid-d"})
+	if workload, _ := countersOf(s, keyOf(wrote)); workload.Status.NumberReady != 1 {
 		t.Error("the status is compared with a former state")
 	}
 
-	see(t, w, makeDaemon("d", generation(2), onlyWhere("disk", "ssd")))
-	wantQueued(t, q, []string{"uid-d on n1", "uid-d on n2"}, []types.UID{"uid-d"})
-	wantSteps(t, w, daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n1"})
-	wantSteps(t, w, daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n2"}, createStep)
+	see(t, s, makeDaemon("d", generation(2), onlyWhere("disk", "ssd")))
+	q.Want(t, []string{"uid-d on n1", "uid-d on n2"}, []types.UID{"uid-d"})
+	wantSteps(t, s, daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n1"})
+	wantSteps(t, s, daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n2"}, createStep)
 }
 
-func TestWorldCountsTheNewTemplate(t *testing.T) {
-	w, _, _ := newTestWorld()
+func TestModelCountsTheNewTemplate(t *testing.T) {
+	s, _, _ := newTestState()
 	set, node := makeDaemon("d"), makeNode("n1")
-	see(t, w, set)
-	w.nodeSeen(node)
-	w.podSeen(makePod(set, node, ready(t0)))
+	see(t, s, set)
+	s.seeNode(node)
+	s.seePod(makePod(set, node, ready(t0)))
 	want := daemon.Counters{Desired: 1, Current: 1, Ready: 1, Available: 1, Updated: 1}
-	_, got := countersOf(w, daemon.WorkloadKey{Namespace: "ns", UID: "uid-d"})
+	_, got := countersOf(s, daemon.WorkloadKey{Namespace: "ns", UID: "uid-d"})
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("counters (-want, +got):\n%s", diff)
 	}
-	see(t, w, makeDaemon("d", generation(2), func(set *v1alpha1.DaemonSet) {
+	see(t, s, makeDaemon("d", generation(2), func(set *v1alpha1.DaemonSet) {
 		set.Spec.Template.Spec.Containers[0].Image, set.Spec.MinReadySeconds = "image:2", 10
 	}))
 	want.Updated, want.Available = 0, 0
-	_, got = countersOf(w, daemon.WorkloadKey{Namespace: "ns", UID: "uid-d"})
+	_, got = countersOf(s, daemon.WorkloadKey{Namespace: "ns", UID: "uid-d"})
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("counters after a new template (-want, +got):\n%s", diff)
 	}
 }
 
 // Nothing happens when a pod becomes available: the plan must ask to look again, and tell.
-func TestWorldReportsAvailabilityByWaiting(t *testing.T) {
-	w, q, c := newTestWorld()
+func TestModelReportsAvailabilityByWaiting(t *testing.T) {
+	s, q, c := newTestState()
 	set, node := makeDaemon("d", func(set *v1alpha1.DaemonSet) { set.Spec.MinReadySeconds = 10 }), makeNode("n1")
-	see(t, w, set)
-	w.nodeSeen(node)
-	w.podSeen(makePod(set, node, ready(t0)))
+	see(t, s, set)
+	s.seeNode(node)
+	s.seePod(makePod(set, node, ready(t0)))
 	key := daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n1"}
-	if wake := w.task(key).WakeAt; !wake.Equal(t0.Add(10 * time.Second)) {
+	if wake := s.task(key).WakeAt; !wake.Equal(t0.Add(10 * time.Second)) {
 		t.Fatalf("WakeAt = %v, want 10s later", wake)
 	}
-	q.drain()
+	q.Drain()
 	c.Advance(9 * time.Second)
-	w.task(key)
-	wantQueued(t, q, nil, nil)
+	s.task(key)
+	q.Want(t, nil, nil)
 	c.Advance(time.Second)
-	if wake := w.task(key).WakeAt; !wake.IsZero() {
+	if wake := s.task(key).WakeAt; !wake.IsZero() {
 		t.Errorf("WakeAt = %v, want none", wake)
 	}
-	wantQueued(t, q, nil, []types.UID{"uid-d"})
-	if _, counters := countersOf(w, daemon.WorkloadKey{Namespace: "ns", UID: "uid-d"}); counters.Available != 1 {
+	q.Want(t, nil, []types.UID{"uid-d"})
+	if _, counters := countersOf(s, daemon.WorkloadKey{Namespace: "ns", UID: "uid-d"}); counters.Available != 1 {
 		t.Errorf("available = %d, want 1", counters.Available)
 	}
 }
 
-func TestWorldObjectsAreSortedAndActive(t *testing.T) {
-	w, _, _ := newTestWorld()
+func TestModelObjectsAreSortedAndActive(t *testing.T) {
+	s, _, _ := newTestState()
 	for _, name := range []string{"c", "a", "b"} {
-		see(t, w, makeDaemon(name))
+		see(t, s, makeDaemon(name))
 	}
-	see(t, w, makeDaemon("leaving", deleting))
-	w.podSeen(makePod(makeDaemon("unseen"), makeNode("n1")))
+	see(t, s, makeDaemon("leaving", deleting))
+	s.seePod(makePod(makeDaemon("unseen"), makeNode("n1")))
 	var got []string
-	for _, object := range w.objects() {
+	for _, object := range s.objects() {
 		got = append(got, object.Name)
 	}
 	if diff := cmp.Diff([]string{"a", "b", "c"}, got); diff != "" {
@@ -372,7 +361,7 @@ func TestWorldObjectsAreSortedAndActive(t *testing.T) {
 	}
 }
 
-// history is the cluster as it really is, while a world is told of it event by event.
+// history is the cluster as it really is, while a state is told of it event by event.
 type history struct {
 	daemons map[string]*v1alpha1.DaemonSet
 	nodes   map[string]*corev1.Node
@@ -385,22 +374,22 @@ var (
 	drawNode   = rapid.SampledFrom([]string{"n1", "n2"})
 )
 
-// tell replays the state into a new world, in a drawn order.
-func (h *history) tell(t *rapid.T) *world {
-	w, _, _ := newTestWorld()
+// tell replays the state into a new state, in a drawn order.
+func (h *history) tell(t *rapid.T) *state {
+	s, _, _ := newTestState()
 	events := []func(){}
 	for _, name := range sortedKeys(h.daemons) {
 		events = append(events, func() {
-			if err := w.seen(h.daemons[name]); err != nil {
+			if err := s.seeRecorded(h.daemons[name]); err != nil {
 				t.Fatal(err)
 			}
 		})
 	}
 	for _, name := range sortedKeys(h.nodes) {
-		events = append(events, func() { w.nodeSeen(h.nodes[name]) })
+		events = append(events, func() { s.seeNode(h.nodes[name]) })
 	}
 	for _, name := range sortedKeys(h.pods) {
-		events = append(events, func() { w.podSeen(h.pods[name]) })
+		events = append(events, func() { s.seePod(h.pods[name]) })
 	}
 	order := make([]int, len(events))
 	for i := range order {
@@ -409,7 +398,7 @@ func (h *history) tell(t *rapid.T) *world {
 	for _, i := range rapid.Permutation(order).Draw(t, "order") {
 		events[i]()
 	}
-	return w
+	return s
 }
 
 func sortedKeys[V any](m map[string]V) []string {
@@ -421,12 +410,12 @@ func sortedKeys[V any](m map[string]V) []string {
 	return keys
 }
 
-// play is a history as it happens: to a world, whose requests are worked on at once, and to the
-// record that other worlds are told from.
+// play is a history as it happens: to a state, whose requests are worked on at once, and to the
+// record that other models are told from.
 type play struct {
 	history
-	world    *world
-	queues   *queues
+	state    *state
+	queues   *fixture.Queues
 	planned  map[daemon.CellKey][]string   // the last plan that an event asked for
 	reported map[types.UID]daemon.Counters // what was reported last
 }
@@ -449,7 +438,7 @@ func (p *play) daemonChanges(t *rapid.T) {
 		deleting(set)
 	}
 	p.daemons[name] = set
-	if err := p.world.seen(set); err != nil {
+	if err := p.state.seeRecorded(set); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -458,7 +447,7 @@ func (p *play) daemonGoes(t *rapid.T) {
 	name := drawDaemon.Draw(t, "daemon")
 	if set := p.daemons[name]; set != nil {
 		delete(p.daemons, name)
-		p.world.daemonGone(keyOf(set))
+		p.state.forgetDaemon(keyOf(set))
 	}
 }
 
@@ -467,13 +456,13 @@ func (p *play) nodeChanges(t *rapid.T) {
 	node := makeNode(name, labelled("disk", rapid.SampledFrom([]string{"ssd", "hdd"}).Draw(t, "disk")),
 		incarnation(types.UID(rapid.SampledFrom([]string{"1", "2"}).Draw(t, "incarnation"))))
 	p.nodes[name] = node
-	p.world.nodeSeen(node)
+	p.state.seeNode(node)
 }
 
 func (p *play) nodeGoes(t *rapid.T) {
 	name := drawNode.Draw(t, "node")
 	delete(p.nodes, name)
-	p.world.nodeGone(name)
+	p.state.forgetNode(name)
 }
 
 func (p *play) podComes(t *rapid.T) {
@@ -488,7 +477,7 @@ func (p *play) podComes(t *rapid.T) {
 	p.made++
 	pod := makePod(set, node, podUID(types.UID(fmt.Sprintf("p-%d", p.made))))
 	p.pods[string(pod.UID)] = pod
-	p.world.podSeen(pod)
+	p.state.seePod(pod)
 }
 
 func (p *play) podChanges(t *rapid.T) {
@@ -510,7 +499,7 @@ func (p *play) podChanges(t *rapid.T) {
 		pod.OwnerReferences = nil
 	}
 	p.pods[uid] = pod
-	p.world.podSeen(pod)
+	p.state.seePod(pod)
 }
 
 func (p *play) podGoes(t *rapid.T) {
@@ -520,18 +509,18 @@ func (p *play) podGoes(t *rapid.T) {
 	uid := rapid.SampledFrom(sortedKeys(p.pods)).Draw(t, "pod")
 	pod := p.pods[uid]
 	delete(p.pods, uid)
-	p.world.podGone(pod)
+	p.state.forgetPod(pod)
 }
 
 // work plans and reports what events asked for.
 func (p *play) work() {
-	for _, key := range p.queues.plans {
-		p.planned[key] = fixture.Steps(p.world.task(key).Plan)
+	for _, key := range p.queues.Cells {
+		p.planned[key] = fixture.Steps(p.state.task(key).Plan)
 	}
-	for _, uid := range p.queues.reports {
-		_, p.reported[uid] = countersOf(p.world, daemon.WorkloadKey{Namespace: "ns", UID: uid})
+	for _, uid := range p.queues.Statuses {
+		_, p.reported[uid] = countersOf(p.state, daemon.WorkloadKey{Namespace: "ns", UID: uid})
 	}
-	p.queues.drain()
+	p.queues.Drain()
 }
 
 // generationOf is that of a daemon, 0 if there is none.
@@ -542,12 +531,12 @@ func generationOf(workload *daemon.Workload) int64 {
 	return workload.Generation
 }
 
-// check compares with a world that was only told the outcome.
+// check compares with a state that was only told the outcome.
 func (p *play) check(t *rapid.T) {
 	p.work()
 	told := p.tell(t)
 	for _, set := range p.daemons {
-		workload, got := countersOf(p.world, keyOf(set))
+		workload, got := countersOf(p.state, keyOf(set))
 		wantWorkload, want := countersOf(told, keyOf(set))
 		if diff := cmp.Diff(want, got); diff != "" || generationOf(workload) != generationOf(wantWorkload) {
 			t.Fatalf("counters of %s, generations %d and %d (-want, +got):\n%s", set.UID, generationOf(wantWorkload), generationOf(workload), diff)
@@ -555,13 +544,13 @@ func (p *play) check(t *rapid.T) {
 		if diff := cmp.Diff(want, p.reported[set.UID]); diff != "" {
 			t.Fatalf("counters of %s were not reported (-now, +last told):\n%s", set.UID, diff)
 		}
-		if wrong := p.world.audit(keyOf(set)); len(wrong) > 0 {
+		if wrong := p.state.audit(keyOf(set)); len(wrong) > 0 {
 			t.Fatalf("the scrub finds %q", wrong)
 		}
 		for _, node := range []string{"n1", "n2"} {
 			key := keyOf(set).On(node)
 			want := fixture.Steps(told.task(key).Plan)
-			if diff := cmp.Diff(want, fixture.Steps(p.world.task(key).Plan), cmpopts.EquateEmpty()); diff != "" {
+			if diff := cmp.Diff(want, fixture.Steps(p.state.task(key).Plan), cmpopts.EquateEmpty()); diff != "" {
 				t.Fatalf("plan of %v (-want, +got):\n%s", key, diff)
 			}
 			if diff := cmp.Diff(want, p.planned[key], cmpopts.EquateEmpty()); diff != "" && len(want) > 0 {
@@ -571,15 +560,15 @@ func (p *play) check(t *rapid.T) {
 	}
 }
 
-// Whatever happened, what a world knows is what one would know that was only told the outcome,
+// Whatever happened, what a state knows is what one would know that was only told the outcome,
 // in any order; and what there is to do now an event has asked for, or a wakeup was
 // lost. When everything is gone nothing is remembered.
-func TestWorldComesToTheSameEnd(t *testing.T) {
+func TestModelComesToTheSameEnd(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w, q, _ := newTestWorld()
+		s, q, _ := newTestState()
 		p := &play{
 			history: history{daemons: map[string]*v1alpha1.DaemonSet{}, nodes: map[string]*corev1.Node{}, pods: map[string]*corev1.Pod{}},
-			world:   w, queues: q,
+			state:   s, queues: q,
 			planned: map[daemon.CellKey][]string{}, reported: map[types.UID]daemon.Counters{},
 		}
 		t.Repeat(map[string]func(*rapid.T){
@@ -589,63 +578,63 @@ func TestWorldComesToTheSameEnd(t *testing.T) {
 			"": p.check,
 		})
 		for _, pod := range p.pods {
-			w.podGone(pod)
+			s.forgetPod(pod)
 		}
 		for _, set := range p.daemons {
-			w.daemonGone(keyOf(set))
+			s.forgetDaemon(keyOf(set))
 		}
-		if len(w.daemons)+len(w.pods)+len(w.awaited)+len(w.claims.byCell)+len(w.claims.orphans) != 0 {
-			t.Fatalf("something is remembered of what is gone: %v, %v, %v, %v", w.daemons, w.pods, w.awaited, w.claims)
+		if len(s.daemons)+len(s.pods)+len(s.awaited)+len(s.claims.byCell)+len(s.claims.orphans) != 0 {
+			t.Fatalf("something is remembered of what is gone: %v, %v, %v, %v", s.daemons, s.pods, s.awaited, s.claims)
 		}
 	})
 }
 
 // Names that a cell waits for are remembered as long as it waits.
-func TestWorldAwaitsNames(t *testing.T) {
-	w, q, _ := newTestWorld()
+func TestModelAwaitsNames(t *testing.T) {
+	s, q, _ := newTestState()
 	set := makeDaemon("d")
 	cell := keyOf(set).On("n1")
-	see(t, w, set)
-	w.nodeSeen(makeNode("n1"))
+	see(t, s, set)
+	s.seeNode(makeNode("n1"))
 	names := firstNames(set, makeNode("n1"))
 	squatter := func(name string) *corev1.Pod {
 		return makePod(set, makeNode("n1"), func(pod *corev1.Pod) { pod.OwnerReferences, pod.Name = nil, name })
 	}
 	for _, name := range names {
-		w.trouble(cell, daemon.Problem{Reason: nameTaken, Message: "both"})
-		q.drain()
-		w.podGone(squatter(name))
-		wantQueued(t, q, []string{"uid-d on n1"}, []types.UID{"uid-d"})
+		s.setProblem(cell, daemon.Problem{Reason: nameTaken, Message: "both"})
+		q.Drain()
+		s.forgetPod(squatter(name))
+		q.Want(t, []string{"uid-d on n1"}, []types.UID{"uid-d"})
 	}
-	w.podGone(makePod(makeDaemon("other"), makeNode("n1")))
-	wantQueued(t, q, nil, nil)
-	w.trouble(cell, daemon.Problem{})
-	q.drain()
-	w.podGone(squatter(names[0]))
-	wantQueued(t, q, nil, nil)
-	w.trouble(cell, daemon.Problem{Reason: nameTaken, Message: "again"})
-	w.daemonGone(keyOf(set))
-	w.nodeGone("n1")
-	if len(w.awaited)+len(w.daemons) != 0 {
-		t.Errorf("remembered: %v, %v", w.awaited, w.daemons)
+	s.forgetPod(makePod(makeDaemon("other"), makeNode("n1")))
+	q.Want(t, nil, nil)
+	s.setProblem(cell, daemon.Problem{})
+	q.Drain()
+	s.forgetPod(squatter(names[0]))
+	q.Want(t, nil, nil)
+	s.setProblem(cell, daemon.Problem{Reason: nameTaken, Message: "again"})
+	s.forgetDaemon(keyOf(set))
+	s.forgetNode("n1")
+	if len(s.awaited)+len(s.daemons) != 0 {
+		t.Errorf("remembered: %v, %v", s.awaited, s.daemons)
 	}
 }
 
 // History has to follow when the last pod of a revision is gone, not for every pod of a rollout.
-func TestWorldRecordsWhenARevisionIsGone(t *testing.T) {
-	w, q, _ := newTestWorld()
+func TestModelRecordsWhenARevisionIsGone(t *testing.T) {
+	s, q, _ := newTestState()
 	set := makeDaemon("d")
-	see(t, w, set)
+	see(t, s, set)
 	var pods []*corev1.Pod
 	for _, node := range []string{"n1", "n2", "n3"} {
 		pod := makePod(set, makeNode(node))
-		w.podSeen(pod)
+		s.seePod(pod)
 		pods = append(pods, pod)
 	}
-	q.looked()
+	q.Looked()
 	for i, pod := range pods {
-		w.podGone(pod)
-		if records, want := q.looked(), i/2; len(records) != want {
+		s.forgetPod(pod)
+		if records, want := q.Looked(), i/2; len(records) != want {
 			t.Errorf("after %d of 3 pods: the history of %q is looked at, want %d", i+1, records, want)
 		}
 	}
@@ -656,11 +645,11 @@ func TestWorldRecordsWhenARevisionIsGone(t *testing.T) {
 func TestNamesOfFirstPods(t *testing.T) {
 	names := map[string]string{}
 	first := func(what, nonce string, set *v1alpha1.DaemonSet, node *corev1.Node) {
-		w, _, _ := newTestWorld()
-		w.nonce = nonce
-		see(t, w, set)
-		w.nodeSeen(node)
-		for _, name := range w.task(keyOf(set).On(node.Name)).Names {
+		s, _, _ := newTestState()
+		s.nonce = nonce
+		see(t, s, set)
+		s.seeNode(node)
+		for _, name := range s.task(keyOf(set).On(node.Name)).Names {
 			if former, taken := names[name]; taken {
 				t.Errorf("%s: the name %s is that of %s", what, name, former)
 			}

@@ -17,8 +17,8 @@ import (
 )
 
 // A new template and a pod that is gone wake a daemon's history; nothing else of a pod does.
-func TestWorldWakesHistory(t *testing.T) {
-	w, q, _ := newTestWorld()
+func TestModelWakesHistory(t *testing.T) {
+	s, q, _ := newTestState()
 	set, node := makeDaemon("d"), makeNode("n1")
 	pod := makePod(set, node)
 	for _, test := range []struct {
@@ -26,29 +26,29 @@ func TestWorldWakesHistory(t *testing.T) {
 		event func()
 		want  []string
 	}{
-		{"a node", func() { w.nodeSeen(node) }, nil},
-		{"a daemon", func() { see(t, w, set) }, []string{"uid-d"}},
-		{"its status", func() { see(t, w, makeDaemon("d")) }, nil},
+		{"a node", func() { s.seeNode(node) }, nil},
+		{"a daemon", func() { see(t, s, set) }, []string{"uid-d"}},
+		{"its status", func() { see(t, s, makeDaemon("d")) }, nil},
 		{"its annotations", func() {
-			see(t, w, makeDaemon("d", func(set *v1alpha1.DaemonSet) { set.Annotations = map[string]string{"a": "b"} }))
+			see(t, s, makeDaemon("d", func(set *v1alpha1.DaemonSet) { set.Annotations = map[string]string{"a": "b"} }))
 		}, []string{"uid-d"}},
-		{"a new generation", func() { see(t, w, makeDaemon("d", generation(2))) }, []string{"uid-d"}},
-		{"a pod", func() { w.podSeen(pod) }, nil},
-		{"a pod is bound", func() { w.podSeen(makePod(set, node, bound("n1"))) }, nil},
-		{"a pod is gone", func() { w.podGone(pod) }, []string{"uid-d"}},
+		{"a new generation", func() { see(t, s, makeDaemon("d", generation(2))) }, []string{"uid-d"}},
+		{"a pod", func() { s.seePod(pod) }, nil},
+		{"a pod is bound", func() { s.seePod(makePod(set, node, bound("n1"))) }, nil},
+		{"a pod is gone", func() { s.forgetPod(pod) }, []string{"uid-d"}},
 	} {
 		test.event()
-		wantStrings(t, test.name, test.want, q.looked())
+		wantStrings(t, test.name, test.want, q.Looked())
 	}
 }
 
-func TestWorldHolds(t *testing.T) {
-	w, _, _ := newTestWorld()
+func TestModelHolds(t *testing.T) {
+	s, _, _ := newTestState()
 	set := makeDaemon("d")
 	pod := makePod(set, makeNode("n1"))
-	w.podSeen(pod)
+	s.seePod(pod)
 	revision := pod.Labels["controller-revision-hash"]
-	if !w.inUse(keyOf(set), revision) || w.inUse(keyOf(set), "other") || w.inUse(keyOf(makeDaemon("other")), revision) {
+	if !s.inUse(keyOf(set), revision) || s.inUse(keyOf(set), "other") || s.inUse(keyOf(makeDaemon("other")), revision) {
 		t.Error("what revisions pods have is not what the model knows")
 	}
 }
@@ -118,26 +118,26 @@ func (s countingSelector) Matches(of labels.Labels) bool {
 // A daemon's history is compared with its own records and those of nobody, not with everybody's; and
 // what a record holds is worked out once, however often its labels change.
 func TestRevisionsCompareWhatMayConcern(t *testing.T) {
-	w, _, _ := newTestWorld()
+	s, _, _ := newTestState()
 	set := makeDaemon("d")
-	if err := w.daemonSeen(set, nil); err != nil {
+	if err := s.seeDaemon(set, nil); err != nil {
 		t.Fatal(err)
 	}
 	key := keyOf(set)
 	compared := 0
-	w.daemons[key].selector = countingSelector{w.daemons[key].selector, &compared}
+	s.daemons[key].selector = countingSelector{s.daemons[key].selector, &compared}
 	for i := range 100 {
-		w.revisionSeen(&appsv1.ControllerRevision{ObjectMeta: metav1.ObjectMeta{
+		s.seeRevision(&appsv1.ControllerRevision{ObjectMeta: metav1.ObjectMeta{
 			Namespace: "ns", Name: fmt.Sprintf("other-%d", i), UID: types.UID(fmt.Sprintf("uid-%d", i)), Labels: map[string]string{"app": "d"},
 			OwnerReferences: []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "StatefulSet", Name: "s", UID: "uid-s", Controller: new(true)}},
 		}})
 	}
-	subject, ok := w.subject(key)
+	subject, ok := s.subject(key)
 	if !ok {
 		t.Fatal("the daemon is not there")
 	}
 	compared = 0
-	w.records.of(&subject)
+	s.records.of(&subject)
 	if compared > 0 {
 		t.Errorf("the selector is compared with %d records of others", compared)
 	}
@@ -168,9 +168,9 @@ func TestRevisionsReadARecordOnce(t *testing.T) {
 func TestNoRecordsWithoutASelector(t *testing.T) {
 	for name, selector := range map[string]labels.Selector{"none": labels.Nothing(), "empty": labels.Everything()} {
 		t.Run(name, func(t *testing.T) {
-			w, _, _ := newTestWorld()
+			s, _, _ := newTestState()
 			set := makeDaemon("d")
-			if err := w.daemonSeen(set, nil); err != nil {
+			if err := s.seeDaemon(set, nil); err != nil {
 				t.Fatal(err)
 			}
 			orphan, err := daemon.NewRevision(daemon.NewTemplate(workloadOf(set), "abc"), "d-abc", 1, nil)
@@ -178,13 +178,13 @@ func TestNoRecordsWithoutASelector(t *testing.T) {
 				t.Fatal(err)
 			}
 			orphan.OwnerReferences = nil
-			w.revisionSeen(orphan)
-			subject, _ := w.subject(keyOf(set))
-			if records := w.records.of(&subject); len(records) != 1 {
+			s.seeRevision(orphan)
+			subject, _ := s.subject(keyOf(set))
+			if records := s.records.of(&subject); len(records) != 1 {
 				t.Fatalf("records %+v, want the orphan", records)
 			}
 			subject.selector = selector
-			if records := w.records.of(&subject); len(records) > 0 {
+			if records := s.records.of(&subject); len(records) > 0 {
 				t.Errorf("records %+v, want none", records)
 			}
 		})

@@ -11,86 +11,86 @@ import (
 
 func TestRefusals(t *testing.T) {
 	clock := &clock{Time: t0}
-	w := newWorld(clock.Now, nil)
-	w.begin()
-	see(t, w, makeDaemon("a"))
-	see(t, w, makeDaemon("b"))
+	s := newState(clock.Now, nil)
+	s.begin()
+	see(t, s, makeDaemon("a"))
+	see(t, s, makeDaemon("b"))
 	a, b := daemon.WorkloadKey{Namespace: "ns", UID: "uid-a"}, daemon.WorkloadKey{Namespace: "ns", UID: "uid-b"}
 	quota := errors.New("quota")
 	may := func(cell daemon.CellKey, want time.Duration) {
 		t.Helper()
-		wait, because := w.mayAsk(cell)
+		wait, because := s.mayAsk(cell)
 		if wait != want || (because != nil) != (want > 0) {
 			t.Errorf("at %s %s on %s waits %s because of %v, want %s", clock.Time.Sub(t0), cell.Owner, cell.Node, wait, because, want)
 		}
 	}
 	may(a.On("n1"), 0)
-	w.refused(a.On("n1"), quota, true)
-	w.refused(a.On("n2"), quota, true) // it was under way
+	s.refused(a.On("n1"), quota, true)
+	s.refused(a.On("n2"), quota, true) // it was under way
 	may(a.On("n3"), time.Second)
 	may(b.On("n1"), 0)
 	clock.Advance(time.Second)
 	may(a.On("n4"), 0)
 	may(a.On("n5"), 2*time.Second) // n4 asks
-	if got := w.woken(func(u Update) { u.TryAgainIn("other") }); got != nil {
+	if got := s.woken(func(u Update) { u.TryAgainIn("other") }); got != nil {
 		t.Errorf("woken elsewhere are %v", got)
 	}
-	if got := w.woken(func(u Update) { u.TryAgainIn("ns") }); len(got) != 5 {
+	if got := s.woken(func(u Update) { u.TryAgainIn("ns") }); len(got) != 5 {
 		t.Errorf("%v may ask again, want all five", got)
 	}
 	may(a.On("n3"), 0)
-	w.refused(a.On("n3"), quota, true)
+	s.refused(a.On("n3"), quota, true)
 	may(a.On("n1"), time.Second) // it is reset
 }
 
-func (w *world) mayAsk(cell daemon.CellKey) (wait time.Duration, because error) {
-	w.update(func(u Update) { wait, because = u.MayAsk(cell) })
+func (s *state) mayAsk(cell daemon.CellKey) (wait time.Duration, because error) {
+	s.update(func(u Update) { wait, because = u.MayAsk(cell) })
 	return wait, because
 }
 
-func (w *world) refused(cell daemon.CellKey, err error, ofDaemon bool) {
-	w.update(func(u Update) { u.Refused(cell, err, ofDaemon) })
+func (s *state) refused(cell daemon.CellKey, err error, ofDaemon bool) {
+	s.update(func(u Update) { u.Refused(cell, err, ofDaemon) })
 }
 
 // woken are the cells that an observation wakes, its work included.
-func (w *world) woken(observe func(Update)) (cells []daemon.CellKey) {
-	before := w.ended
-	defer func() { w.ended = before }()
-	w.ended = func(wake *Wake) {
+func (s *state) woken(observe func(Update)) (cells []daemon.CellKey) {
+	before := s.ended
+	defer func() { s.ended = before }()
+	s.ended = func(wake *Wake) {
 		for _, cell := range wake.Cells {
 			cells = append(cells, cell.Key)
 		}
 	}
-	w.update(observe)
+	s.update(observe)
 	return cells
 }
 
 // Of a cell that needs no pod any more, and of a daemon that is gone, no obstacle is remembered.
 func TestObstaclesAreForgotten(t *testing.T) {
-	w, _, _ := newTestWorld()
+	s, _, _ := newTestState()
 	set := makeDaemon("d")
-	see(t, w, set)
+	see(t, s, set)
 	for _, name := range []string{"n1", "n2"} {
-		w.nodeSeen(makeNode(name))
-		w.refused(keyOf(set).On(name), errWhole, true)
-		w.trouble(keyOf(set).On(name), daemon.Problem{Reason: nameTaken, Message: "m"})
+		s.seeNode(makeNode(name))
+		s.refused(keyOf(set).On(name), errWhole, true)
+		s.setProblem(keyOf(set).On(name), daemon.Problem{Reason: nameTaken, Message: "m"})
 	}
-	known := w.daemons[keyOf(set)]
-	w.nodeGone("n1")
-	w.update(func(u Update) { u.NeedsNone(keyOf(set).On("n1")) })
-	w.trouble(keyOf(set).On("n1"), daemon.Problem{})
+	known := s.daemons[keyOf(set)]
+	s.forgetNode("n1")
+	s.update(func(u Update) { u.NeedsNone(keyOf(set).On("n1")) })
+	s.setProblem(keyOf(set).On("n1"), daemon.Problem{})
 	if n := known.obstacles.Len(); n != 1 {
 		t.Errorf("%d obstacles are remembered, want that of n2", n)
 	}
-	w.update(func(u Update) { u.NeedsNone(keyOf(set).On("n2")) })
-	if known.refusal != nil || w.index.refused.Len() > 0 {
+	s.update(func(u Update) { u.NeedsNone(keyOf(set).On("n2")) })
+	if known.refusal != nil || s.index.refused.Len() > 0 {
 		t.Error("the refusal is not over with its last cell")
 	}
-	w.daemonGone(keyOf(set))
-	w.refused(keyOf(set).On("n2"), errWhole, true) // it was under way
-	w.nodeGone("n2")
-	w.update(func(u Update) { u.ForgetRevision("ns", fixture.Record(set).Name) })
-	if size := w.Size(); size > 0 {
+	s.forgetDaemon(keyOf(set))
+	s.refused(keyOf(set).On("n2"), errWhole, true) // it was under way
+	s.forgetNode("n2")
+	s.update(func(u Update) { u.ForgetRevision("ns", fixture.Record(set).Name) })
+	if size := s.Size(); size > 0 {
 		t.Errorf("%d entries are remembered", size)
 	}
 }

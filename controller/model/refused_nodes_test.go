@@ -18,7 +18,7 @@ var errWhole = errors.New("exceeded quota")
 
 // asker is a daemon on fleetSize nodes, whose cells ask when refusals let them, and an API server that answers each.
 type asker struct {
-	*world
+	*state
 	clock    *clock
 	refuse   func(node int) error
 	taken    map[int]time.Time // when a node's pod was
@@ -50,9 +50,9 @@ const fleetSize = 3000
 
 func newAsker(refuse func(int) error) *asker {
 	a := &asker{clock: &clock{Time: t0}, refuse: refuse, taken: map[int]time.Time{}, dueAt: map[int]time.Time{}}
-	a.world = newWorld(a.clock.Now, nil)
+	a.state = newState(a.clock.Now, nil)
 	a.begin()
-	if err := a.seen(makeDaemon("d")); err != nil {
+	if err := a.seeRecorded(makeDaemon("d")); err != nil {
 		panic(err)
 	}
 	for node := range fleetSize {

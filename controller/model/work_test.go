@@ -15,7 +15,7 @@ import (
 
 // measured counts the cells that are counted and planned while the model is locked once.
 type measured struct {
-	*world
+	*state
 	planned, before, most int
 	order                 []daemon.CellKey
 }
@@ -29,7 +29,7 @@ func (m *measured) recounts() (n int) {
 
 func newMeasured() *measured {
 	m, c := &measured{}, &clock{Time: t0}
-	m.world = newWorld(c.Now, nil)
+	m.state = newState(c.Now, nil)
 	m.ended = func(wake *Wake) {
 		m.planned += len(wake.Cells)
 		for _, cell := range wake.Cells {
@@ -50,13 +50,13 @@ func TestNoHoldLooksAtAllCells(t *testing.T) {
 	set := makeDaemon("d", replacing(all))
 	for n := range nodes {
 		node := makeNode(fmt.Sprintf("n%04d", n))
-		m.nodeSeen(node)
+		m.seeNode(node)
 		pod := everynodeOnly.ObservePod(makePod(set, node, bound(node.Name), ready(t0), podUID(types.UID("p-"+node.Name))))
-		m.podIs(pod)
+		m.observePod(pod)
 	}
 	problems := func() {
 		for n := range nodes {
-			m.trouble(keyOf(set).On(fmt.Sprintf("n%04d", n)), daemon.Problem{Reason: "R", Message: "m"})
+			m.setProblem(keyOf(set).On(fmt.Sprintf("n%04d", n)), daemon.Problem{Reason: "R", Message: "m"})
 		}
 	}
 	other := makeNode("n0", labelled("disk", "ssd"))
@@ -70,20 +70,20 @@ func TestNoHoldLooksAtAllCells(t *testing.T) {
 		do   func()
 		all  int // how many cells this has to look at in all, or more
 	}{
-		{"a daemon that is new", func() { see(t, m.world, set) }, nodes},
+		{"a daemon that is new", func() { see(t, m.state, set) }, nodes},
 		{"begin", m.begin, nodes},
-		{"another template", func() { see(t, m.world, makeDaemon("d", replacing(all), generation(2), image("image:2"))) }, 3 * nodes},
+		{"another template", func() { see(t, m.state, makeDaemon("d", replacing(all), generation(2), image("image:2"))) }, 3 * nodes},
 		{"other eligible nodes", func() {
-			see(t, m.world, makeDaemon("d", replacing(all), generation(3), image("image:2"), onlyWhere("disk", "ssd")))
+			see(t, m.state, makeDaemon("d", replacing(all), generation(3), image("image:2"), onlyWhere("disk", "ssd")))
 		}, 2 * nodes},
-		{"and back", func() { see(t, m.world, makeDaemon("d", replacing(all), generation(4), image("image:3"))) }, 3 * nodes},
+		{"and back", func() { see(t, m.state, makeDaemon("d", replacing(all), generation(4), image("image:3"))) }, 3 * nodes},
 		{"admission is effective again", m.replan, nodes},
 		{"a quota has room", func() { m.wake(cells) }, nodes},
 		{"the scrub", func() {
 			m.run(&PodsInCells{})
 			m.audit(keyOf(set))
 		}, nodes},
-		{"a priority class", func() { m.classSeen(&schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{Name: "c"}, Value: 7}) }, 0},
+		{"a priority class", func() { m.seeClass(&schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{Name: "c"}, Value: 7}) }, 0},
 		{"problems", problems, 0},
 		{"the status", func() {
 			if _, health := m.health(keyOf(set)); len(health.Problems) != nodes {
@@ -92,17 +92,17 @@ func TestNoHoldLooksAtAllCells(t *testing.T) {
 		}, 0},
 		{"many daemons", func() {
 			for d := range daemons {
-				see(t, m.world, makeDaemon(fmt.Sprintf("d%04d", d), onlyWhere("disk", "none")))
+				see(t, m.state, makeDaemon(fmt.Sprintf("d%04d", d), onlyWhere("disk", "none")))
 			}
 		}, nodes * daemons},
-		{"a node that joins", func() { m.nodeSeen(other) }, daemons},
-		{"a node that leaves", func() { m.nodeGone(other.Name) }, daemons},
+		{"a node that joins", func() { m.seeNode(other) }, daemons},
+		{"a node that leaves", func() { m.forgetNode(other.Name) }, daemons},
 		{"all daemons", func() {
 			if n := len(m.objects()); n != daemons+1 {
 				t.Errorf("%d daemons are kept up, want %d", n, daemons+1)
 			}
 		}, 0},
-		{"the end of the daemon", func() { m.daemonGone(keyOf(set)) }, nodes},
+		{"the end of the daemon", func() { m.forgetDaemon(keyOf(set)) }, nodes},
 	}
 	for _, step := range steps {
 		m.most, m.order = 0, nil
@@ -121,10 +121,10 @@ func TestNoHoldLooksAtAllCells(t *testing.T) {
 func TestCellsArePlannedInOrder(t *testing.T) {
 	m := newMeasured()
 	for n := range 3 * Batch {
-		m.nodeSeen(makeNode(fmt.Sprintf("n%04d", n)))
+		m.seeNode(makeNode(fmt.Sprintf("n%04d", n)))
 	}
 	m.begin()
-	see(t, m.world, makeDaemon("d"))
+	see(t, m.state, makeDaemon("d"))
 	if !slices.IsSortedFunc(m.order, func(a, b daemon.CellKey) int { return compareNames(a.Node, b.Node) }) || len(m.order) != 3*Batch {
 		t.Errorf("%d cells are planned, not all of them once and in order", len(m.order))
 	}
@@ -142,10 +142,10 @@ func compareNames(a, b string) int {
 func TestTemplateThatChangesWhileCellsAreCounted(t *testing.T) {
 	m := newMeasured()
 	for n := range 3 * Batch {
-		m.nodeSeen(makeNode(fmt.Sprintf("n%04d", n)))
+		m.seeNode(makeNode(fmt.Sprintf("n%04d", n)))
 	}
 	m.begin()
-	see(t, m.world, makeDaemon("d"))
+	see(t, m.state, makeDaemon("d"))
 	key := keyOf(makeDaemon("d"))
 	known := m.daemons[key]
 	first, second := &pass{key: key, known: known, count: true, plan: true}, &pass{key: key, known: known, count: true, plan: true}
