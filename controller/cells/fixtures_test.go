@@ -4,7 +4,6 @@ import "github.com/everynode/everynode/controller/fixture"
 
 // What tests of this package share with those of others.
 type (
-	clock    = fixture.Clock
 	server   = fixture.Server
 	recorder = fixture.Recorder
 )
