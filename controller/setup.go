@@ -22,10 +22,10 @@ import (
 // Options are the operator's settings.
 type Options struct {
 	Kinds Kinds
-	// Caches are those of the manager.
+	// Caches are the manager's caches.
 	Caches    *caches.Caches
 	Placement placement.Mode
-	// NoPolicy is why no policy can place pods in this cluster, and what to do; "" if one can.
+	// NoPolicy is the reason why no policy can place pods in this cluster, and the remedy; "" if one can.
 	NoPolicy string
 	// Workers is how many cells are processed concurrently.
 	Workers int
@@ -116,7 +116,7 @@ func every(interval time.Duration, f func(context.Context)) manager.RunnableFunc
 	}
 }
 
-// afterSync runs once everything that there is was seen.
+// afterSync runs f once all initial objects were observed.
 func (s *sources) afterSync(run manager.RunnableFunc) manager.RunnableFunc {
 	return func(ctx context.Context) error {
 		select {

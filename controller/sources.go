@@ -23,7 +23,7 @@ import (
 )
 
 // sources connect informers with the engine, and the engine with the three queues. No work begins before each
-// controller has its queue and everything that there is was seen.
+// controller has its queue and all initial objects were observed.
 type sources struct {
 	kinds   Kinds
 	cache   cache.Cache
@@ -32,9 +32,9 @@ type sources struct {
 	cells   priorityqueue.PriorityQueue[daemon.CellKey]
 	status  *daemonQueue
 	history *daemonQueue
-	synced  chan struct{} // closed when everything there is was seen
+	synced  chan struct{} // closed when all initial objects were observed
 
-	pods toolscache.Store // what the cache has of pods; there once everything was seen
+	pods toolscache.Store // the cache's pods; set once all initial objects were observed
 }
 
 func newSources(caches *caches.Caches, informers cache.Cache) *sources {
@@ -48,7 +48,7 @@ func newSources(caches *caches.Caches, informers cache.Cache) *sources {
 	}
 }
 
-// queues are those of the three controllers. All of them are there before anything is seen.
+// queues are those of the three controllers. All of them exist before the first observation.
 func (s *sources) queues() engine.Queues {
 	return engine.Queues{
 		Cell:    s.addCell,
@@ -62,13 +62,13 @@ func (s *sources) addCell(cell daemon.CellKey, priority int32) {
 	s.cells.AddWithOpts(priorityqueue.AddOpts{Priority: &rank}, cell)
 }
 
-// List and GetByKey are what the scrub compares with.
+// List and GetByKey return the pods with which the scrub compares.
 func (s *sources) List() []any { return s.pods.List() }
 
 // GetByKey implements PodStore.
 func (s *sources) GetByKey(key string) (any, bool, error) { return s.pods.GetByKey(key) }
 
-// observe registers the handlers and returns once each of them has seen all there is.
+// observe registers the handlers and returns once each of them has processed all initial objects.
 func (s *sources) observe(ctx context.Context) error {
 	var synced []toolscache.InformerSynced
 	for _, object := range caches.Watched(s.kinds) {
@@ -83,12 +83,12 @@ func (s *sources) observe(ctx context.Context) error {
 			s.pods = stored.GetStore()
 		}
 	}
-	// Nothing waits for PodDisruptionBudgets: no pod depends on one.
+	// The start does not wait for PodDisruptionBudgets, because no pod depends on them.
 	if _, _, err := s.watch(ctx, &policyv1.PodDisruptionBudget{}); err != nil {
 		return err
 	}
 	if !toolscache.WaitForCacheSync(ctx.Done(), synced...) {
-		return fmt.Errorf("waiting until every DaemonSet, node and pod was seen: %w", context.Cause(ctx))
+		return fmt.Errorf("waiting until every DaemonSet, node and pod was observed: %w", context.Cause(ctx))
 	}
 	return nil
 }
@@ -128,7 +128,7 @@ func (s *sources) handler(object client.Object) toolscache.ResourceEventHandler 
 	return handle(s.engine.DaemonSets())
 }
 
-// handle has an observer called by an informer.
+// handle calls an observer from an informer.
 func handle[T metav1.Object](observer engine.Observer[T]) toolscache.ResourceEventHandler {
 	var handler toolscache.ResourceEventHandlerFuncs
 	if observer.Added != nil {
@@ -143,8 +143,8 @@ func handle[T metav1.Object](observer engine.Observer[T]) toolscache.ResourceEve
 	return handler
 }
 
-// last is the object of a delete event: as it was when it was deleted, or, when that event was
-// missed, as it was last seen.
+// last returns the object of a delete event: its state at the deletion or, if that event was
+// missed, the last observed state.
 func last[T metav1.Object](object any) T {
 	if missed, ok := object.(toolscache.DeletedFinalStateUnknown); ok {
 		object = missed.Obj
@@ -159,7 +159,7 @@ type cellSource struct{ *sources }
 func (s cellSource) Start(_ context.Context, queue workqueue.TypedRateLimitingInterface[daemon.CellKey]) error {
 	cells, ok := queue.(priorityqueue.PriorityQueue[daemon.CellKey])
 	if !ok {
-		return fmt.Errorf("the queue of cells is a %T, which knows no priorities", queue)
+		return fmt.Errorf("the queue of cells is a %T, which has no priorities", queue)
 	}
 	s.cells = cells
 	return nil
@@ -182,7 +182,7 @@ func (s cellSource) WaitForSync(ctx context.Context) error {
 	return nil
 }
 
-// daemonQueue is a queue of daemons, which is there once its controller has started.
+// daemonQueue is a queue of daemons, which exists once its controller has started.
 type daemonQueue struct {
 	workqueue.TypedRateLimitingInterface[daemon.WorkloadKey]
 	name    string
@@ -193,7 +193,7 @@ func newDaemonQueue(name string) *daemonQueue {
 	return &daemonQueue{name: name, started: make(chan struct{})}
 }
 
-// daemonSource is the source of daemons whose status, or history, to look at.
+// daemonSource is the source of daemons whose status, or history, to reconcile.
 type daemonSource struct {
 	*sources
 	queue *daemonQueue

@@ -15,8 +15,8 @@ const (
 	PolicyPrefix  = "everynode-placement"
 )
 
-// NotAsked is why an emitted pod reached the interlock.
-const NotAsked = "no admission rewrote the pod: the API server has no webhook configuration and no policy for it, or what it has does not apply"
+// NotAsked is the reason why an emitted pod reached the interlock.
+const NotAsked = "no admission rewrote the pod: the API server has no webhook configuration and no policy for it, or these do not apply"
 
 // NotEffective returns why admission did not rewrite an emitted pod according to an error; empty if the error
 // means something else.
@@ -55,13 +55,13 @@ func failedPolicy(a answer) bool {
 // remedies are messages of the API server, or of Go's TLS in it, about a webhook that it cannot call, and what
 // a user can do. The first match counts.
 var remedies = []struct{ says, remedy string }{
-	{"certificate has expired or is not yet valid", "its certificate has expired, or a clock is wrong: have the certificate renewed, or renew it in its files"},
-	{"certificate signed by unknown authority", "its certificate was signed by another CA than the webhook configuration's caBundle holds: let --webhook-certificates keep up the two, or put the right CA there"},
-	{"certificate is not valid for any names", "its certificate names no host: have it made for the name that the API server calls"},
+	{"certificate has expired or is not yet valid", "its certificate has expired, or a clock is wrong: find out why it was not renewed, or renew it in its files"},
+	{"certificate signed by unknown authority", "its certificate was signed by another CA than the webhook configuration's caBundle holds: let --webhook-certificates maintain both, or put the right CA there"},
+	{"certificate is not valid for any names", "its certificate names no host: issue it for the name that the API server calls"},
 	{"certificate is valid for", "its certificate is for another name than the API server calls: see --webhook-certificate-names"},
 	{"unable to load root certificates", "the webhook configuration's caBundle holds no certificate: let --webhook-certificates write it, or put the CA there"},
 	{"remote error: tls: internal error", "it has no certificate: the Secret everynode-system/everynode-webhook-tls is missing or broken"},
-	{"no endpoints available for service", "no everynode-webhook is ready: its /readyz and its log say why, as when its certificate's Secret is missing"},
+	{"no endpoints available for service", "no everynode-webhook is ready: its /readyz and its log have the reason, such as a missing Secret of its certificate"},
 }
 
 // Remedy returns what to do when the API server cannot call everynode-webhook, if its message shows that. It is
@@ -78,7 +78,7 @@ func Remedy(message string) string {
 // unanswering returns why everynode-webhook counts as unreachable, with the first remedy if it is known.
 func unanswering(message string) string {
 	if known := Remedy(message); known != "" {
-		return "the API server cannot ask everynode-webhook: " + known + ": " + message
+		return "the API server cannot call everynode-webhook: " + known + ": " + message
 	}
 	return "everynode-webhook does not answer: " + message
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // The messages are those of a real API server; test/certs provokes them.
-func TestWhatIsWrongWithACertificateIsSaidFirst(t *testing.T) {
+func TestCertificateRemedyComesFirst(t *testing.T) {
 	const failed = `Internal error occurred: failed calling webhook "owned.placement.everynode.dev": failed to call webhook: Post "https://127.0.0.1:1/mutate-pods?timeout=3s": `
 	tests := map[string]struct{ message, want string }{
 		"expired":       {"tls: failed to verify certificate: x509: certificate has expired or is not yet valid: current time 2026-11-24T19:53:57Z is after 2026-11-24T19:00:00Z", "its certificate has expired"},
@@ -27,11 +27,11 @@ func TestWhatIsWrongWithACertificateIsSaidFirst(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			got := unanswering(failed + test.message)
 			if !strings.Contains(got, test.want) || !strings.HasSuffix(got, test.message) {
-				t.Errorf("said %q, want it to begin with %q and to end with the API server's words", got, test.want)
+				t.Errorf("got %q, want it to begin with %q and to end with the API server's message", got, test.want)
 			}
 			first, _, _ := strings.Cut(got, failed)
 			if !strings.Contains(first, test.want) {
-				t.Errorf("said %q, want %q before the API server's words", got, test.want)
+				t.Errorf("got %q, want %q before the API server's message", got, test.want)
 			}
 		})
 	}
@@ -44,11 +44,11 @@ func TestNotEffective(t *testing.T) {
 	interlock := field.Forbidden(nodeName, "cannot be set until all schedulingGates have been cleared")
 	tests := map[string]struct {
 		err  error
-		want string // a part; "": it is
+		want string // a part; "" if admission is effective
 	}{
 		"success":                          {},
 		"interlock":                        {err: invalid(interlock), want: "no admission rewrote"},
-		"interlock among others":           {err: invalid(field.Required(image, ""), interlock), want: "no admission rewrote"},
+		"interlock among other errors":     {err: invalid(field.Required(image, ""), interlock), want: "no admission rewrote"},
 		"invalid in another field":         {err: invalid(field.Required(image, ""))},
 		"invalid nodeName":                 {err: invalid(field.Invalid(nodeName, "N!", "must be a name"))},
 		"gates elsewhere":                  {err: invalid(field.Forbidden(field.NewPath("spec", "schedulingGates"), "schedulingGates must be unique"))},
@@ -63,7 +63,7 @@ func TestNotEffective(t *testing.T) {
 		"internal error":                   {err: apierrors.NewInternalError(errors.New("etcd"))},
 		"not from the API server":          {err: errors.New("failed calling webhook placement.everynode.dev")},
 		"already there":                    {err: apierrors.NewAlreadyExists(schema.GroupResource{Resource: "pods"}, "p")},
-		"invalid, and nothing said of why": {err: &apierrors.StatusError{ErrStatus: metav1.Status{Reason: metav1.StatusReasonInvalid, Code: 422}}},
+		"invalid, without causes":          {err: &apierrors.StatusError{ErrStatus: metav1.Status{Reason: metav1.StatusReasonInvalid, Code: 422}}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -75,7 +75,7 @@ func TestNotEffective(t *testing.T) {
 	}
 }
 
-// errOfPolicy is how the API server refuses a pod because of a policy: a code of one reason and the name
+// errOfPolicy returns the API server's refusal by a policy: the code of one reason and the name
 // of another.
 func errOfPolicy(message string) error {
 	err := apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "p", errors.New("admission request denied by policy"))

@@ -6,7 +6,7 @@ import (
 	"k8s.io/client-go/util/workqueue"
 )
 
-// Concern is what an answer is about, and so what backs off (docs/design.md, Back-off).
+// Concern is what an answer concerns, and so what backs off (docs/design.md, Back-off).
 type Concern string
 
 const (

@@ -9,17 +9,17 @@ import (
 	extensionsv1beta1 "k8s.io/api/extensions/v1beta1"
 )
 
-// The controller's own failures, which have a row in the table.
+// The controller's own failures, which have rows in the table.
 var (
 	// ErrNameTaken is the failure to create a pod whose name another owner's pod has.
 	ErrNameTaken = errors.New("the name is taken by a pod that the DaemonSet does not control")
 	// ErrFormer is the failure to create a pod while one of a former DaemonSet of the same name exists
 	// (k/k#131684).
-	ErrFormer = errors.New("it is of a former DaemonSet of this name and still there; waiting until it is gone")
+	ErrFormer = errors.New("it belongs to a former DaemonSet of this name and still exists; waiting until it is gone")
 	// ErrUnselected is the failure to create an object that its DaemonSet would not select.
-	ErrUnselected = errors.New("spec.selector asks for a value of a label that the controller sets on its pods (" +
+	ErrUnselected = errors.New("spec.selector requires a value of a label that the controller sets on its pods (" +
 		appsv1.ControllerRevisionHashLabelKey + ", " + extensionsv1beta1.DaemonSetTemplateGenerationKey +
-		") and that they do not have, so that none would be the DaemonSet's: recreate it with a selector and a template without that label")
+		"), which differs from it, so that it would select none of its pods: recreate it with a selector and a template without that label")
 	// ErrRelabelled is the failure to create an object whose labels admission changed.
 	ErrRelabelled = errors.New("admission changed its labels so that spec.selector does not match them, and it was deleted: " +
 		"correct the mutating webhook or policy that changes them")
@@ -61,7 +61,7 @@ func (e *HeldBackError) Error() string {
 type NotEffectiveError struct{ Err error }
 
 func (e *NotEffectiveError) Error() string {
-	return "placement admission is not effective, and --placement=admission leaves placing to it alone: bring everynode-webhook and its configuration up, restore the policy everynode-placement where that is installed instead, or use --placement=auto: " + e.Err.Error()
+	return "placement admission is not effective, and with --placement=admission only admission places pods: restore everynode-webhook and its configuration, or the policy everynode-placement where that is installed instead, or use --placement=auto: " + e.Err.Error()
 }
 
 func (e *NotEffectiveError) Unwrap() error { return e.Err }

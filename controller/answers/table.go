@@ -32,7 +32,7 @@ type Request int
 const (
 	// Create of an object whose name should be free.
 	Create Request = iota
-	// Change is a delete or a patch of an object in the state that it was seen in.
+	// Change is a delete or a patch of an object in the state in which it was seen.
 	Change
 )
 
@@ -41,7 +41,7 @@ type Row struct {
 	Name     string
 	Concerns Concern
 	Reason   string // of the event and the condition; "" for that of the request that failed
-	Remedy   string // what the user can do; "" if the text of the answer names it
+	Remedy   string // what the user can do; "" if the text of the answer states it
 	// AboutNamespace: the event regards the namespace, which accepts no events itself.
 	AboutNamespace bool
 
@@ -52,7 +52,7 @@ type Row struct {
 	absence func(message string) string // why placement admission is not effective
 }
 
-// answer is an error as the rows read it.
+// answer is the part of an error that the rows read.
 type answer struct {
 	err    error
 	status metav1.Status // zero if no API server answered
@@ -75,12 +75,12 @@ func read(err error) answer {
 var rows = []Row{
 	// Failures of our own.
 	{Name: "the request was held back", Concerns: Nothing, matches: is[*HeldBackError]},
-	{Name: "placement is left to admission, which is not effective", Concerns: Admission, matches: is[*NotEffectiveError]},
+	{Name: "only admission places pods, and it is not effective", Concerns: Admission, matches: is[*NotEffectiveError]},
 	{Name: "the template's pins exclude the node", Concerns: Pod, matches: is[*daemon.ContradictoryPinError]},
 	{Name: "the template's affinity is too large", Concerns: Pod, matches: is[*daemon.OversizedAffinityError]},
 	{Name: "the name is taken", Concerns: Pod, Reason: ReasonNameTaken, matches: wraps(ErrNameTaken, ErrFormer)},
-	{Name: "the selector does not match what is made", Concerns: Daemon, Reason: ReasonUnselected, matches: wraps(ErrUnselected)},
-	{Name: "admission changes labels that the selector asks for", Concerns: Node, Reason: ReasonUnselected, matches: wraps(ErrRelabelled)},
+	{Name: "the selector does not match the created object", Concerns: Daemon, Reason: ReasonUnselected, matches: wraps(ErrUnselected)},
+	{Name: "admission changes labels that the selector requires", Concerns: Node, Reason: ReasonUnselected, matches: wraps(ErrRelabelled)},
 
 	// Placement admission. A mutating policy of ours is named without its kind; a validating one denies by the
 	// row below.
@@ -92,36 +92,36 @@ var rows = []Row{
 		absence: func(message string) string { return "the placement policy cannot be evaluated: " + message }},
 
 	// Nothing to repeat.
-	{Name: "what was to be created is there", Concerns: Nothing, placed: true, only: []Request{Create}, matches: func(a answer) bool { return apierrors.IsAlreadyExists(a.err) }},
-	{Name: "what was to be changed is gone or has changed", Concerns: Nothing, only: []Request{Change}, matches: overtaken},
+	{Name: "the object to create exists", Concerns: Nothing, placed: true, only: []Request{Create}, matches: func(a answer) bool { return apierrors.IsAlreadyExists(a.err) }},
+	{Name: "the object to change is gone or has changed", Concerns: Nothing, only: []Request{Change}, matches: overtaken},
 
 	// The server's own state.
 	{Name: "no answer of an API server", Concerns: Server, lost: true, matches: coded(0),
-		Remedy: "if this lasts, check that the API server runs and that the controller reaches it"},
+		Remedy: "if this persists, check that the API server runs and that the controller can reach it"},
 	{Name: "a webhook or a policy denies (k8s.io/apiserver pkg/admission/plugin/webhook/errors, plugin/policy)", Concerns: Node, matches: denied,
 		Remedy: "change spec.template so that it is allowed, or exempt these pods"},
-	{Name: "a webhook of somebody else cannot be called", Concerns: Daemon, matches: func(a answer) bool { return FailedWebhook(a.err) },
-		Remedy: "bring this webhook up, or exempt these pods in its configuration"},
+	{Name: "another webhook cannot be called", Concerns: Daemon, matches: func(a answer) bool { return FailedWebhook(a.err) },
+		Remedy: "restore this webhook, or exempt these pods in its configuration"},
 	{Name: "the API server is overloaded", Concerns: Server, matches: coded(http.StatusTooManyRequests),
-		Remedy: "if this lasts, the API server has too little capacity, or another client uses it up"},
-	{Name: "the API server cannot do its work", Concerns: Server, lost: true, matches: func(a answer) bool { return a.status.Code >= 500 },
-		Remedy: "if this lasts, the API server's log shows why"},
+		Remedy: "if this persists, the API server has too little capacity, or another client exhausts it"},
+	{Name: "the API server fails", Concerns: Server, lost: true, matches: func(a answer) bool { return a.status.Code >= 500 },
+		Remedy: "if this persists, the API server's log shows the reason"},
 	// A token is rotated, and an API server that starts does not know all its resources yet: both are
 	// temporary.
 	{Name: "our token is not accepted", Concerns: Server, Reason: ReasonUnauthorized, matches: coded(http.StatusUnauthorized),
-		Remedy: "the API server does not accept the controller's credentials: if this lasts, check its ServiceAccount or kubeconfig, and the clocks"},
+		Remedy: "the API server does not accept the controller's credentials: if this persists, check its ServiceAccount or kubeconfig, and the clocks"},
 	{Name: "the namespace is gone", Concerns: Daemon, Reason: ReasonNoNamespace, AboutNamespace: true, matches: notFound(func(d *metav1.StatusDetails) bool { return d.Kind == "namespaces" }),
-		Remedy: "the DaemonSet goes with its namespace; create it in another one"},
-	{Name: "an object that was looked for is gone", Concerns: Server, matches: notFound(func(d *metav1.StatusDetails) bool { return d.Name != "" }),
-		Remedy: "the controller looks again"},
+		Remedy: "the DaemonSet is deleted with its namespace; create it in another one"},
+	{Name: "an object that was read is gone", Concerns: Server, matches: notFound(func(d *metav1.StatusDetails) bool { return d.Name != "" }),
+		Remedy: "the controller retries"},
 	{Name: "the resource is not served", Concerns: Server, Reason: ReasonNotServed, matches: coded(http.StatusNotFound),
-		Remedy: "the server that answers does not serve this resource: if this lasts, check the address of the API server, and the CustomResourceDefinitions"},
+		Remedy: "the server that answers does not serve this resource: if this persists, check the address of the API server, and the CustomResourceDefinitions"},
 
 	// Refusals of the object.
 	{Name: "the namespace is being deleted", Concerns: Daemon, Reason: ReasonTerminating, AboutNamespace: true, matches: func(a answer) bool {
 		return apierrors.HasStatusCause(a.err, corev1.NamespaceTerminatingCause)
-	}, Remedy: "if the namespace does not go away, its conditions show what it waits for"},
-	{Name: "the template makes no valid pod", Concerns: Daemon, placed: true, matches: func(a answer) bool { return apierrors.IsInvalid(a.err) },
+	}, Remedy: "if the namespace is not removed, its conditions show what it waits for"},
+	{Name: "the template gives no valid pod", Concerns: Daemon, placed: true, matches: func(a answer) bool { return apierrors.IsInvalid(a.err) },
 		Remedy: "correct spec.template"},
 	{Name: "the request is malformed or too large", Concerns: Daemon, matches: func(a answer) bool {
 		return apierrors.IsBadRequest(a.err) || apierrors.IsRequestEntityTooLargeError(a.err)
@@ -129,7 +129,7 @@ var rows = []Row{
 	{Name: "our token has no permission", Concerns: Daemon, matches: forbids(`User ".*" cannot `),
 		Remedy: "restore the RBAC rules of the chart for the controller's ServiceAccount"},
 	{Name: "a quota (pkg/admission/plugin/resourcequota)", Concerns: Daemon, placed: true, matches: forbids(`(exceeded quota|failed quota|status unknown for quota|insufficient quota)`),
-		Remedy: "raise or free the ResourceQuota, or set in spec.template what it asks for"},
+		Remedy: "raise the ResourceQuota or free some of it, or set in spec.template what it requires"},
 	{Name: "Pod Security (k8s.io/pod-security-admission)", Concerns: Daemon, placed: true, matches: forbids(`violates PodSecurity`),
 		Remedy: "change spec.template, or the namespace's pod-security.kubernetes.io labels"},
 	{Name: "a LimitRange (plugin/pkg/admission/limitranger)", Concerns: Daemon, matches: forbids(`\[?((maximum|minimum) \S+ usage per|\S+ max limit to request ratio per)`),
@@ -143,7 +143,7 @@ var rows = []Row{
 	{Name: "the namespace's node selector (plugin/pkg/admission/podnodeselector)", Concerns: Daemon, matches: forbids(`pod node label selector`),
 		Remedy: "change nodeSelector in spec.template, or the namespace's annotation scheduler.alpha.kubernetes.io/node-selector"},
 	{Name: "anything else", Concerns: Node, matches: func(answer) bool { return true },
-		Remedy: "find what refuses it among the API server's admission plugins"},
+		Remedy: "find out which of the API server's admission plugins refuses it"},
 }
 
 // Of returns the row of an error of a request.

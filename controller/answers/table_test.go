@@ -19,7 +19,7 @@ import (
 
 var pods = schema.GroupResource{Resource: "pods"}
 
-// errInterlock is what ValidatePodCreate says of a pod with both nodeName and a gate.
+// errInterlock is the answer of ValidatePodCreate to a pod with both nodeName and a gate.
 func errInterlock() error {
 	return apierrors.NewInvalid(schema.GroupKind{Kind: "Pod"}, "p", field.ErrorList{
 		field.Forbidden(field.NewPath("spec", "nodeName"), "cannot be set until all schedulingGates have been cleared"),
@@ -44,35 +44,35 @@ func errForbidden(text string) error {
 	return apierrors.NewForbidden(pods, "d-n1-0", errors.New(text))
 }
 
-// errDenied is what the API server makes of a denial by a policy or a webhook: any code and reason.
+// errDenied is the API server's answer to a denial by a policy or a webhook, with any code and reason.
 func errDenied(code int32, reason metav1.StatusReason, text string) error {
 	return &apierrors.StatusError{ErrStatus: metav1.Status{Status: metav1.StatusFailure, Code: code, Reason: reason, Message: text}}
 }
 
-// Every row of the table is met by what API servers say, and nothing that a policy or a template quotes is taken for another row.
+// Every row of the table matches real answers of API servers, and text that a policy or a template quotes does not select another row.
 func TestAnswers(t *testing.T) {
 	vap := `pods "d-n1-0" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: `
 	tests := map[string]struct {
 		err  error
 		want Concern
-		row  string // begins so
+		row  string // its beginning
 	}{
 		"connection refused":        {errors.New("connection refused"), Server, "no answer"},
-		"internal error":            {apierrors.NewInternalError(errors.New("etcd")), Server, "the API server cannot"},
-		"unavailable":               {apierrors.NewServiceUnavailable("x"), Server, "the API server cannot"},
+		"internal error":            {apierrors.NewInternalError(errors.New("etcd")), Server, "the API server fails"},
+		"unavailable":               {apierrors.NewServiceUnavailable("x"), Server, "the API server fails"},
 		"too many requests":         {apierrors.NewTooManyRequests("x", 1), Server, "the API server is overloaded"},
 		"unauthorized":              {apierrors.NewUnauthorized("x"), Server, "our token is not"},
 		"no such namespace":         {apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "ns"), Daemon, "the namespace is gone"},
-		"no such pod, when read":    {apierrors.NewNotFound(pods, "p"), Server, "an object that was looked for"},
+		"no such pod, when read":    {apierrors.NewNotFound(pods, "p"), Server, "an object that was read"},
 		"no such resource":          {apierrors.NewGenericServerResponse(404, "create", pods, "", "", 0, true), Server, "the resource is not served"},
 		"held back":                 {&HeldBackError{time.Second, errQuota()}, Nothing, "the request was held back"},
-		"there already":             {apierrors.NewAlreadyExists(pods, "p"), Nothing, "what was to be created"},
+		"there already":             {apierrors.NewAlreadyExists(pods, "p"), Nothing, "the object to create"},
 		"interlock":                 {errInterlock(), Admission, "no admission rewrote"},
 		"our webhook fails":         {errWebhookFails(), Admission, "our webhook cannot"},
 		"our policy fails":          {errDenied(403, metav1.StatusReasonInvalid, `policy 'everynode-placement' with binding 'b' denied request: no such path`), Admission, "our policy cannot"},
 		"method not supported":      {apierrors.NewMethodNotSupported(pods, "create"), Node, "anything else"},
 		"no permission":             {errForbidden(`User "system:serviceaccount:everynode-system:everynode-controller" cannot create resource "pods" in API group "" in the namespace "ns"`), Daemon, "our token has"},
-		"admission not effective":   {&NotEffectiveError{errInterlock()}, Admission, "placement is left"},
+		"admission not effective":   {&NotEffectiveError{errInterlock()}, Admission, "only admission places"},
 		"contradicting pins":        {fmt.Errorf("x: %w", &daemon.ContradictoryPinError{}), Pod, "the template's pins"},
 		"too large an affinity":     {fmt.Errorf("x: %w", &daemon.OversizedAffinityError{}), Pod, "the template's affinity"},
 		"name taken":                {fmt.Errorf("x: %w", ErrNameTaken), Pod, "the name"},
@@ -89,9 +89,9 @@ func TestAnswers(t *testing.T) {
 		"webhook, 400":              {errDenied(400, metav1.StatusReasonBadRequest, `admission webhook "w.example.com" denied the request: not on n1`), Node, "a webhook or a policy"},
 		"webhook, 500":              {errDenied(500, "", `admission webhook "w.example.com" denied the request: internal error`), Node, "a webhook or a policy"},
 		"webhook quotes Security":   {errDenied(403, metav1.StatusReasonForbidden, `admission webhook "w.example.com" denied the request: pods "x" is forbidden: violates PodSecurity`), Node, "a webhook or a policy"},
-		"webhook cannot be called":  {apierrors.NewInternalError(errors.New(`failed calling webhook "validate.kyverno.svc-fail": failed to call webhook: Post "https://kyverno": connection refused`)), Daemon, "a webhook of somebody else"},
+		"webhook cannot be called":  {apierrors.NewInternalError(errors.New(`failed calling webhook "validate.kyverno.svc-fail": failed to call webhook: Post "https://kyverno": connection refused`)), Daemon, "another webhook cannot"},
 		"namespace is deleted":      {errNamespaceTerminating(), Daemon, "the namespace is"},
-		"invalid":                   {apierrors.NewInvalid(schema.GroupKind{Kind: "Pod"}, "p", field.ErrorList{field.Invalid(field.NewPath("spec"), "policy 'x'", "no")}), Daemon, "the template makes"},
+		"invalid":                   {apierrors.NewInvalid(schema.GroupKind{Kind: "Pod"}, "p", field.ErrorList{field.Invalid(field.NewPath("spec"), "policy 'x'", "no")}), Daemon, "the template gives"},
 		"bad request":               {apierrors.NewBadRequest("x"), Daemon, "the request is malformed"},
 		"too large":                 {apierrors.NewRequestEntityTooLargeError("x"), Daemon, "the request is malformed"},
 		"quota":                     {errQuota(), Daemon, "a quota"},
@@ -126,14 +126,14 @@ func TestAnswers(t *testing.T) {
 	for _, row := range rows {
 		if row.only == nil || slices.Contains(row.only, Create) {
 			if !met[row.Name] {
-				t.Errorf("no answer is tried that is for the row %q", row.Name)
+				t.Errorf("no case matches the row %q", row.Name)
 			}
 		}
 	}
 }
 
-// Answers to a delete or a patch: whatever shows that the object is gone or was changed by somebody else first is
-// nothing to repeat, anything else is as for a create.
+// Answers to a delete or a patch: if the object is gone or was changed by another client first, there is
+// nothing to repeat; any other answer is as for a create.
 func TestAnswersToAChange(t *testing.T) {
 	invalid := func(path string) error {
 		return apierrors.NewInvalid(schema.GroupKind{Kind: "Pod"}, "p", field.ErrorList{field.Invalid(field.NewPath("metadata", path), "x", "no")})
@@ -164,12 +164,12 @@ func TestAnswersToAChange(t *testing.T) {
 	}
 	for _, row := range rows {
 		if slices.Contains(row.only, Change) && !met[row.Name] {
-			t.Errorf("no answer is tried that is for the row %q", row.Name)
+			t.Errorf("no case matches the row %q", row.Name)
 		}
 	}
 }
 
-// What the API server answers leaves nobody without a remedy; a failure of our own has it in its text.
+// Every answer of the API server has a remedy; the controller's own failures have it in their text.
 func TestRemedies(t *testing.T) {
 	for _, row := range rows {
 		own := strings.HasPrefix(row.Name, "the request was held") || row.Concerns == Admission || row.Concerns == Pod || row.Reason == ReasonUnselected
@@ -182,7 +182,7 @@ func TestRemedies(t *testing.T) {
 	}
 }
 
-// What a user is told, and by which reason.
+// The message and the reason for users.
 func TestTold(t *testing.T) {
 	tests := map[string]struct {
 		err            error
@@ -190,13 +190,13 @@ func TestTold(t *testing.T) {
 		ends           string
 		namespace      bool
 	}{
-		"a quota":           {err: errQuota(), reason: ReasonFailed, begins: "exceeded quota: pods", ends: "what it asks for"},
+		"a quota":           {err: errQuota(), reason: ReasonFailed, begins: "exceeded quota: pods", ends: "what it requires"},
 		"unauthorized":      {err: apierrors.NewUnauthorized("Unauthorized"), reason: ReasonUnauthorized, begins: "Unauthorized: the API server does not accept", ends: "and the clocks"},
 		"no namespace":      {err: apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "ns"), reason: ReasonNoNamespace, begins: `namespaces "ns" not found: `, ends: "in another one", namespace: true},
 		"not served":        {err: apierrors.NewGenericServerResponse(404, "create", pods, "", "", 0, true), reason: ReasonNotServed, begins: "the server could not find the requested resource", ends: "CustomResourceDefinitions"},
 		"namespace deleted": {err: errNamespaceTerminating(), reason: ReasonTerminating, begins: "namespace is being terminated", ends: "what it waits for", namespace: true},
 		"name taken":        {err: fmt.Errorf("pod p: %w: delete or rename it", ErrNameTaken), reason: ReasonNameTaken, begins: "pod p: the name is taken", ends: "delete or rename it"},
-		"a delete":          {err: &Failure{"FailedDelete", errQuota()}, reason: "FailedDelete", begins: "exceeded quota", ends: "what it asks for"},
+		"a delete":          {err: &Failure{"FailedDelete", errQuota()}, reason: "FailedDelete", begins: "exceeded quota", ends: "what it requires"},
 		"a delete, 401":     {err: &Failure{"FailedDelete", apierrors.NewUnauthorized("Unauthorized")}, reason: ReasonUnauthorized, begins: "Unauthorized", ends: "and the clocks"},
 	}
 	for name, test := range tests {
@@ -223,7 +223,7 @@ func TestBackOff(t *testing.T) {
 	}
 }
 
-// Only what may have been carried out counts.
+// Only requests that may have been executed count.
 func TestMayBeDone(t *testing.T) {
 	tests := map[string]struct {
 		err  error

@@ -76,7 +76,7 @@ func kindOf(object runtime.Object) string {
 	return kinds[0].GroupKind().String()
 }
 
-// handled adds a handler to those that have to see everything there is.
+// handled adds a handler to those that have to process all initial objects.
 func (c *Caches) Handled(object runtime.Object, synced func() bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -140,7 +140,7 @@ func (c *cached) stale() string {
 	defer c.mu.Unlock()
 	failing := ""
 	if c.err != nil {
-		failing = fmt.Sprintf("cannot be listed or watched since %s: %v", c.since.UTC().Format(time.RFC3339), c.err)
+		failing = fmt.Sprintf("could not be listed or watched since %s: %v", c.since.UTC().Format(time.RFC3339), c.err)
 	}
 	switch {
 	case c.stop():
@@ -207,7 +207,7 @@ func (w *observedListWatch) WatchWithContext(ctx context.Context, options metav1
 	}
 	observed := &observedWatch{inner: stream, of: w.of, events: make(chan watch.Event), stopped: make(chan struct{}),
 		listing: options.SendInitialEvents != nil && *options.SendInitialEvents}
-	if !observed.listing { // after a list; when it breaks off, a list is next
+	if !observed.listing { // after a list; when it is interrupted, a list is next
 		w.of.succeeded()
 	}
 	go observed.forward()

@@ -19,7 +19,7 @@ import (
 	"github.com/everynode/everynode/controller/model"
 )
 
-// follower is a cache of nodes that is followed, at a clock.
+// follower is an observed cache of nodes, with a clock.
 type follower struct {
 	caches  *Caches
 	clock   *fixture.Clock
@@ -71,7 +71,7 @@ func (f *follower) watch(t *testing.T, listing bool, event *watch.Event) {
 	}
 }
 
-// What keeps a cache from following the API server shows, in words and in the metric, and nothing else does.
+// Whatever keeps a cache from following the API server is reported by the check and the metric, and nothing else is.
 func TestCaches(t *testing.T) {
 	down := errors.New("connection refused")
 	added := &watch.Event{Type: watch.Added, Object: &LeanNode{}}
@@ -81,11 +81,11 @@ func TestCaches(t *testing.T) {
 		happens func(t *testing.T, f *follower)
 		want    string // part of the check's error; "" for ready
 	}{
-		"all is well":                      {func(*testing.T, *follower) {}, ""},
-		"what was read is not handled yet": {func(_ *testing.T, f *follower) { f.handled = false }, "Node is being read"},
-		"it cannot be listed at first":     {func(_ *testing.T, f *follower) { f.handled, f.listErr = false, down; f.list() }, "Node cannot be listed or watched since 2026-01-02T03:04:05Z: connection refused"},
-		"a list fails, for a moment":       {func(_ *testing.T, f *follower) { f.listErr = down; f.list(); f.clock.Advance(watchPatience - 1) }, ""},
-		"lists fail":                       {func(_ *testing.T, f *follower) { f.listErr = down; f.list(); f.clock.Advance(watchPatience); f.list() }, "connection refused"},
+		"synced":                              {func(*testing.T, *follower) {}, ""},
+		"initial objects are not handled yet": {func(_ *testing.T, f *follower) { f.handled = false }, "Node is being read"},
+		"it cannot be listed at first":        {func(_ *testing.T, f *follower) { f.handled, f.listErr = false, down; f.list() }, "Node could not be listed or watched since 2026-01-02T03:04:05Z: connection refused"},
+		"a list fails, for a moment":          {func(_ *testing.T, f *follower) { f.listErr = down; f.list(); f.clock.Advance(watchPatience - 1) }, ""},
+		"lists fail":                          {func(_ *testing.T, f *follower) { f.listErr = down; f.list(); f.clock.Advance(watchPatience); f.list() }, "connection refused"},
 		"a list fails and the next does not": {func(_ *testing.T, f *follower) {
 			f.listErr = down
 			f.list()
@@ -98,7 +98,7 @@ func TestCaches(t *testing.T) {
 			f.watch(t, false, nil)
 			f.clock.Advance(watchPatience)
 		}, "connection refused"},
-		"a watch fails and the next has news": {func(t *testing.T, f *follower) {
+		"a watch fails and the next has an event": {func(t *testing.T, f *follower) {
 			f.watchErr = down
 			f.watch(t, false, nil)
 			f.watchErr = nil
@@ -112,7 +112,7 @@ func TestCaches(t *testing.T) {
 			f.watch(t, false, nil)
 			f.clock.Advance(time.Hour)
 		}, ""},
-		"a streamed list breaks off": {func(t *testing.T, f *follower) {
+		"a streamed list is interrupted": {func(t *testing.T, f *follower) {
 			f.listErr = down
 			f.list()
 			f.watch(t, true, added)
@@ -136,7 +136,7 @@ func TestCaches(t *testing.T) {
 				t.Errorf("Check = %v, want %q", err, tc.want)
 			}
 			if synced := testutil.ToFloat64(f.caches) == 1; synced != (tc.want == "") {
-				t.Errorf("the metric says %v", synced)
+				t.Errorf("the metric is %v", synced)
 			}
 		})
 	}

@@ -2,5 +2,5 @@ package caches
 
 import "github.com/everynode/everynode/controller/model"
 
-// everynode are the kinds of most tests.
+// everynode are the kinds in most tests.
 var everynode = model.Kinds{Everynode: true}

@@ -16,7 +16,7 @@ import (
 	"github.com/everynode/everynode/controller/model"
 )
 
-// encoded is an object as an API server sends it.
+// encoded returns an object as an API server sends it.
 func encoded(t rapid.TB, mediaType string, object runtime.Object) []byte {
 	t.Helper()
 	codecs := serializer.NewCodecFactory(scheme.Scheme)
@@ -28,7 +28,7 @@ func encoded(t rapid.TB, mediaType string, object runtime.Object) []byte {
 	return data
 }
 
-// decoded is what an informer gets of it, before and after its transform.
+// decoded returns what an informer gets of it, before and after its transform.
 func decoded(t rapid.TB, data []byte) runtime.Object {
 	t.Helper()
 	object, _, err := serializer.NewCodecFactory(cacheScheme).UniversalDeserializer().Decode(data, nil, nil)
@@ -38,8 +38,8 @@ func decoded(t rapid.TB, data []byte) runtime.Object {
 	return object
 }
 
-// What is decoded of a pod is what ObservePod looks at, and no more.
-func TestLeanPodHasWhatIsSeen(t *testing.T) {
+// Only the fields of a pod that ObservePod reads are decoded.
+func TestLeanPodHasTheObservedFields(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		pod := fixture.DrawPod(t)
 		var whole corev1.Pod
@@ -52,7 +52,7 @@ func TestLeanPodHasWhatIsSeen(t *testing.T) {
 		}
 		lean, ok := decoded(t, encoded(t, runtime.ContentTypeProtobuf, pod)).(*LeanPod)
 		if !ok || lean.Spec.Containers != nil || lean.ManagedFields != nil {
-			t.Fatalf("decoded %T: %+v, want a lean pod without what nobody looks at", lean, lean)
+			t.Fatalf("decoded %T: %+v, want a lean pod without unused fields", lean, lean)
 		}
 		if want, got := everynode.ObservePod(&whole), trimmedPod(t, lean); *want != *got {
 			t.Fatalf("observed of the whole pod:\n%+v\nof the lean one:\n%+v", want, got)
@@ -65,7 +65,7 @@ func TestLeanPodHasWhatIsSeen(t *testing.T) {
 	})
 }
 
-// untyped is a pod without its kind, which those of a list do not say.
+// untyped removes a pod's kind, which items of a list do not have.
 func untyped(pod corev1.Pod) corev1.Pod {
 	pod.TypeMeta = metav1.TypeMeta{}
 	return pod
@@ -85,7 +85,7 @@ func TestLeanPodFromJSON(t *testing.T) {
 	pod := fixture.Pod(fixture.Daemon("d"), fixture.Node("n1"), fixture.Ready(fixture.T0), fixture.Bound("n1"))
 	lean := decoded(t, encoded(t, runtime.ContentTypeJSON, pod)).(*LeanPod)
 	if seen := trimmedPod(t, lean); !seen.Ours() || seen.Revision == "" || !seen.Ready {
-		t.Errorf("seen of %+v: %+v", lean, seen)
+		t.Errorf("observed of %+v: %+v", lean, seen)
 	}
 	bookmark := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{ResourceVersion: "7", Annotations: map[string]string{metav1.InitialEventsAnnotationKey: "true"}}}
 	lean = decoded(t, encoded(t, runtime.ContentTypeProtobuf, bookmark)).(*LeanPod)
@@ -94,8 +94,8 @@ func TestLeanPodFromJSON(t *testing.T) {
 	}
 }
 
-// Whatever comes, decoding ends, and what is cut off is an error.
-func TestLeanPodOfNoPod(t *testing.T) {
+// Decoding ends for any input, and truncated input is an error.
+func TestLeanPodOfInvalidData(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		raw, err := fixture.DrawPod(t).Marshal()
 		if err != nil {
@@ -110,12 +110,12 @@ func TestLeanPodOfNoPod(t *testing.T) {
 	})
 }
 
-func TestLeanPodsAreCopiedAsSuch(t *testing.T) {
+func TestLeanPodsAreCopied(t *testing.T) {
 	pod, list := &LeanPod{*fixture.Pod(fixture.Daemon("d"), fixture.Node("n1"))}, &LeanPodList{}
 	if again, ok := pod.DeepCopyObject().(*LeanPod); !ok || again == pod || cmp.Diff(pod, again) != "" {
 		t.Errorf("a copy of a lean pod is %+v", again)
 	}
 	if _, ok := list.DeepCopyObject().(*LeanPodList); !ok {
-		t.Error("a copy of a lean list is none")
+		t.Error("a copy of a lean list is not a lean list")
 	}
 }

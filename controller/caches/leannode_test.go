@@ -12,8 +12,8 @@ import (
 	"github.com/everynode/everynode/controller/fixture"
 )
 
-// What is decoded of a node is what TrimNode keeps, and nothing of its status.
-func TestLeanNodeHasWhatIsKept(t *testing.T) {
+// Only the fields of a node that TrimNode keeps are decoded, and nothing of its status.
+func TestLeanNodeHasTheKeptFields(t *testing.T) {
 	node := fixture.Node("n1", fixture.Labelled("a", "b"), func(node *corev1.Node) {
 		node.ResourceVersion, node.Annotations = "7", map[string]string{metav1.InitialEventsAnnotationKey: "true"}
 		node.Spec = corev1.NodeSpec{Unschedulable: true, ProviderID: "p", Taints: []corev1.Taint{{Key: "k", Effect: corev1.TaintEffectNoSchedule}}}

@@ -12,8 +12,8 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// Of a node's status the decoder picks what is read, and what is read of it afterwards is what the whole would say.
-func TestLeanNodeHasTheFactsThatAreRead(t *testing.T) {
+// Of a node's status the decoder keeps only what is read, and the facts are the same as those of the whole status.
+func TestLeanNodeHasTheFacts(t *testing.T) {
 	node := fixture.Node("n1", fixture.Labelled("zone", "a"), func(node *corev1.Node) {
 		node.Status = corev1.NodeStatus{
 			Allocatable: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("3500m")},

@@ -52,7 +52,7 @@ func daemonSets(k model.Kinds) []client.Object {
 // Watched returns the kinds that have a cache, by the types that they are decoded into.
 func Watched(k model.Kinds) []client.Object {
 	watched := daemonSets(k)
-	if k.Everynode { // apps/v1 does not look at them
+	if k.Everynode { // apps/v1 ignores them
 		watched = append(watched, &nodev1.RuntimeClass{})
 	}
 	return append(watched, &LeanPod{}, &LeanNode{}, &appsv1.ControllerRevision{}, &corev1.Namespace{}, &corev1.ResourceQuota{}, &schedulingv1.PriorityClass{})

@@ -16,13 +16,13 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// setOf is a DaemonSet in JSON with this spec and status.
+// setOf returns a DaemonSet in JSON with this spec and status.
 func setOf(name, spec, status string) string {
 	return fmt.Sprintf(`{"apiVersion":"everynode.dev/v1alpha1","kind":"DaemonSet","metadata":{"name":%q,"namespace":"ns","uid":"uid-%s","resourceVersion":"7","generation":2,
 		"labels":{"a":"b"},"finalizers":["f"],"deletionTimestamp":"2026-01-02T03:04:05Z","managedFields":[{"manager":"m"}]},"spec":%s,"status":%s}`, name, name, spec, status)
 }
 
-// hostile are specs that a decoder cannot take, or takes for longer than anybody waits.
+// hostile are specs that a decoder refuses, or needs too long for.
 func hostile() map[string]string {
 	inContainer := func(more string) string {
 		return `{"template":{"spec":{"containers":[{"name":"c",` + more + `}]}}}`
@@ -47,7 +47,7 @@ const (
 	goodStatus = `{"desiredNumberScheduled":3,"conditions":[{"type":"Degraded","status":"False","reason":"R","message":"m","lastTransitionTime":"2026-01-02T03:04:05Z"}]}`
 )
 
-// seenOf is what the cache keeps of a DaemonSet in JSON.
+// seenOf returns what the cache keeps of a DaemonSet in JSON.
 func seenOf(t *testing.T, data string) *Set {
 	t.Helper()
 	seen, err := TrimSet(decoded(t, []byte(data)))
@@ -57,7 +57,7 @@ func seenOf(t *testing.T, data string) *Set {
 	return seen.(*Set)
 }
 
-// One that cannot be decoded is there all the same: who it is, whether it is being deleted, and its status.
+// A DaemonSet that cannot be decoded is kept nevertheless: its identity, whether it is being deleted, and its status.
 func TestReadSetKeepsWhatCanBeDecoded(t *testing.T) {
 	for name, spec := range hostile() {
 		t.Run(name, func(t *testing.T) {
@@ -79,16 +79,16 @@ func TestReadSetKeepsWhatCanBeDecoded(t *testing.T) {
 	}
 }
 
-func TestReadSetOfWhatIsWhole(t *testing.T) {
+func TestReadSetOfAValidSet(t *testing.T) {
 	for name, tc := range map[string]struct {
 		status      string
 		wantDesired int32
 	}{
-		"all of it":                      {goodStatus, 3},
-		"but a number of its status":     {`{"desiredNumberScheduled":5000000000,"numberReady":1}`, 0},
-		"but a time in its status":       {`{"desiredNumberScheduled":3,"conditions":[{"lastTransitionTime":"now"}]}`, 3},
-		"but its status is another type": {`[]`, 0},
-		"but it has no status":           {`null`, 0},
+		"everything":                          {goodStatus, 3},
+		"all but a number in its status":      {`{"desiredNumberScheduled":5000000000,"numberReady":1}`, 0},
+		"all but a time in its status":        {`{"desiredNumberScheduled":3,"conditions":[{"lastTransitionTime":"now"}]}`, 3},
+		"all but its status, of another type": {`[]`, 0},
+		"without a status":                    {`null`, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := seenOf(t, setOf("d", goodSpec, tc.status))
@@ -99,7 +99,7 @@ func TestReadSetOfWhatIsWhole(t *testing.T) {
 	}
 }
 
-// A list is as long as it is, whatever is in it, and so is its copy.
+// A list has all its items, whatever they contain, and so does its copy.
 func TestReadSetList(t *testing.T) {
 	items := []string{setOf("first", goodSpec, goodStatus)}
 	for _, spec := range hostile() {
@@ -129,7 +129,7 @@ func TestReadSetList(t *testing.T) {
 		}
 	}
 	if set := objects[len(items)-5].(*ReadSet); set.Name != "d" || set.UID != "u" {
-		t.Errorf("of metadata that is wrong in part is kept: %+v", set.ObjectMeta)
+		t.Errorf("kept of partly invalid metadata: %+v", set.ObjectMeta)
 	}
 }
 
@@ -148,11 +148,11 @@ func TestTrimSetOfApps(t *testing.T) {
 		t.Errorf("%+v, %v", seen, err)
 	}
 	if other, err := TrimSet(&appsv1.Deployment{}); err != nil || !cmp.Equal(other, &appsv1.Deployment{}) {
-		t.Errorf("something else = %v, %v", other, err)
+		t.Errorf("another object = %v, %v", other, err)
 	}
 }
 
-// The copy of one that cannot be decoded is of its kind, and keeps the error.
+// The copy of a DaemonSet that cannot be decoded has its kind and its error.
 func TestReadSetCopy(t *testing.T) {
 	set := decoded(t, []byte(setOf("d", `[]`, goodStatus))).(*ReadSet)
 	copied := set.DeepCopyObject()
@@ -161,7 +161,7 @@ func TestReadSetCopy(t *testing.T) {
 	}
 }
 
-// Decoding never fails, whatever JSON it is, and keeps everything of what is well formed.
+// Decoding never fails for any JSON, and keeps everything that is well-formed.
 func FuzzReadSet(f *testing.F) {
 	for _, spec := range hostile() {
 		f.Add([]byte(setOf("d", spec, goodStatus)))

@@ -23,7 +23,7 @@ func trimmed[T any](t rapid.TB, trim func(any) (any, error), object T) T {
 	return got.(T)
 }
 
-// Informers keep what the transform makes of a pod, and may transform it twice.
+// Informers keep the result of the transform, and may transform a pod twice.
 func TestTrimPod(t *testing.T) {
 	pod := fixture.Pod(fixture.Daemon("d"), fixture.Node("n1"))
 	once, err := TrimPod(everynode)(pod)
@@ -80,7 +80,7 @@ func TestTrimNodeKeepsWhatVerdictsDependOn(t *testing.T) {
 	})
 }
 
-// A tombstone, or anything else that comes to a transform, passes unchanged.
+// Tombstones and other objects pass the transform unchanged.
 func TestTrimPassesOthers(t *testing.T) {
 	for name, trim := range map[string]func(any) (any, error){"pod": TrimPod(everynode), "node": TrimNode} {
 		if got, err := trim("something"); got != "something" || err != nil {

@@ -48,11 +48,11 @@ const (
 // reportAfter is how many consecutive requests may go unanswered before a condition reports it.
 const reportAfter = 3
 
-// verifyAfter is when a cell is looked at again whose pod was made. Its event does that long
-// before; but when the watch was disconnected and the pod is gone by the time it is back, there is none.
+// verifyAfter is when a cell whose pod was created is planned again. Usually the pod's event triggers
+// that long before; but if the watch is disconnected and the pod is gone when it is restored, there is no event.
 const verifyAfter = time.Minute
 
-// Deps are what a Reconciler works with.
+// Deps are a Reconciler's dependencies.
 type Deps struct {
 	Kinds    model.Kinds
 	State    *state.State
@@ -60,11 +60,11 @@ type Deps struct {
 	Reader   client.Reader // of the API server, not of the cache
 	Placer   *placement.Placer
 	Recorder notify.Recorder
-	// Workers is how many cells are worked on at a time.
+	// Workers is how many cells are processed concurrently.
 	Workers int
 }
 
-// Reconciler keeps cells up: it plans one and does what the plan says.
+// Reconciler maintains cells: it plans one and executes the plan.
 type Reconciler struct {
 	kinds  model.Kinds
 	state  *state.State
@@ -80,7 +80,7 @@ type Reconciler struct {
 
 var _ reconcile.TypedReconciler[daemon.CellKey] = (*Reconciler)(nil)
 
-// New returns a Reconciler that knows nothing of former requests.
+// New returns a Reconciler without knowledge of earlier requests.
 func New(deps Deps) *Reconciler {
 	return &Reconciler{
 		kinds: deps.Kinds, state: deps.State, client: deps.Client, reader: deps.Reader, placer: deps.Placer,
@@ -89,11 +89,11 @@ func New(deps Deps) *Reconciler {
 	}
 }
 
-// Forget forgets what was read of a DaemonSet that is gone.
+// Forget drops what was read about a DaemonSet that is gone.
 func (r *Reconciler) Forget(key daemon.WorkloadKey) { r.owners.forget(key) }
 
-// Reconcile plans a cell and acts. An error is an answer of the API server that will be the same
-// for a while; it costs a growing delay.
+// Reconcile plans a cell and executes the plan. An error is an answer of the API server that will
+// not change for a while; retries back off.
 func (r *Reconciler) Reconcile(ctx context.Context, key daemon.CellKey) (reconcile.Result, error) {
 	task := r.start(key)
 	err := r.doAll(ctx, key, &task)
@@ -119,28 +119,28 @@ func (r *Reconciler) Reconcile(ctx context.Context, key daemon.CellKey) (reconci
 	return reconcile.Result{RequeueAfter: r.lookAgain(&task)}, nil
 }
 
-// task is what a cell's plan is carried out with.
+// task executes a cell's plan.
 type task struct {
 	model.Task
-	made bool // set when the plan's pod was made
+	made bool // set when the plan's pod was created
 }
 
-// start takes the task of a cell, whose requests count from now on.
+// start returns the task of a cell, whose requests count from now on.
 func (r *Reconciler) start(cell daemon.CellKey) (of task) {
 	r.state.Update(func(u model.Update) { of.Task = u.StartTask(cell) })
-	if of.Node == nil { // the daemon or the node is gone, and a refused cell comes here once more
+	if of.Node == nil { // the daemon or the node is gone; a refused cell is planned one last time
 		r.state.Update(func(u model.Update) { u.NeedsNone(cell) })
 	}
 	return of
 }
 
-// setProblem notes what keeps a cell's pod from being created; none when nothing does.
+// setProblem records what keeps a cell's pod from being created; nil clears it.
 func (r *Reconciler) setProblem(cell daemon.CellKey, problem daemon.Problem) {
 	r.state.Update(func(u model.Update) { u.SetProblem(cell, problem, problem.Reason == answers.ReasonNameTaken) })
 }
 
-// doAll does what is due, up to the first thing that fails. Claims come first and alone: when they
-// are done the cell is another one, and planned again.
+// doAll executes the steps, up to the first failure. Claims come first and alone:
+// they change the cell, which is then planned again.
 func (r *Reconciler) doAll(ctx context.Context, key daemon.CellKey, task *task) error {
 	for _, due := range task.Claims {
 		if err := r.claim(ctx, task.Workload, due); err != nil {
@@ -161,7 +161,7 @@ func (r *Reconciler) doAll(ctx context.Context, key daemon.CellKey, task *task) 
 	return nil
 }
 
-// lookAgain is in how long to look at a cell again although nothing happened; 0: not at all.
+// lookAgain returns when to plan a cell again without an event; 0 means never.
 func (r *Reconciler) lookAgain(task *task) time.Duration {
 	if !task.WakeAt.IsZero() {
 		return max(task.WakeAt.Sub(r.state.Now()), time.Millisecond)
@@ -200,7 +200,7 @@ func (r *Reconciler) deletePlanned(ctx context.Context, cell daemon.CellKey, tas
 	return err
 }
 
-// create makes a pod, under the spare name when somebody else has the first one.
+// create creates a pod, under the alternative name if another object has the first one.
 func (r *Reconciler) create(ctx context.Context, cell daemon.CellKey, task *task, action daemon.Action) error {
 	err := r.createAs(ctx, cell, task, action, task.Names[0])
 	if errors.Is(err, answers.ErrNameTaken) {
@@ -215,8 +215,8 @@ func (r *Reconciler) create(ctx context.Context, cell daemon.CellKey, task *task
 	return err
 }
 
-// createAs makes a pod. That it is there already is an answer too: its name says that it comes after the same
-// pods, and the cache will show it.
+// createAs creates a pod under a name. AlreadyExists is an answer too: the name implies the same predecessors,
+// and the cache will show the pod.
 func (r *Reconciler) createAs(ctx context.Context, cell daemon.CellKey, task *task, action daemon.Action, name string) error {
 	if task.Template == nil {
 		return fmt.Errorf("the template of revision %s is not known: keep its ControllerRevision, or change spec.template", action.Revision)
@@ -260,7 +260,7 @@ func (r *Reconciler) createAs(ctx context.Context, cell daemon.CellKey, task *ta
 	return err
 }
 
-// mayAsk returns a HeldBackError while a cell's pod must not be asked for, because the last one was refused.
+// mayAsk returns a HeldBackError while a cell's pod must not be requested, because the last one was refused.
 func (r *Reconciler) mayAsk(cell daemon.CellKey) (held error) {
 	r.state.Update(func(u model.Update) {
 		if wait, because := u.MayAsk(cell); because != nil {
@@ -270,8 +270,8 @@ func (r *Reconciler) mayAsk(cell daemon.CellKey) (held error) {
 	return held
 }
 
-// make stores a pod, when the daemon's selector matches it as it is emitted, and still does as it is stored. One that
-// it does not match would be released as soon as it is seen, and another one made (S8).
+// make stores a pod if the daemon's selector matches it both as emitted and as stored. Otherwise
+// it would be released as soon as it is seen, and another one created (S8).
 func (r *Reconciler) make(ctx context.Context, task *task, pod *corev1.Pod) (placedBy string, err error) {
 	if !task.Selector.Matches(labels.Set(pod.Labels)) {
 		return "", answers.ErrUnselected
@@ -287,24 +287,24 @@ func (r *Reconciler) make(ctx context.Context, task *task, pod *corev1.Pod) (pla
 	return placedBy, answers.ErrRelabelled
 }
 
-// meet looks who has the name that a pod of ours needs. Our own pod is no news: the cache does
-// not show it yet. Somebody else's is never touched.
+// meet finds the owner of the name that a pod needs. The daemon's own pod is not reported: the cache
+// does not show it yet. Another owner's pod is never changed.
 func (r *Reconciler) meet(ctx context.Context, owner *daemon.Workload, pod *corev1.Pod) error {
 	var holder corev1.Pod
 	if err := r.reader.Get(ctx, client.ObjectKeyFromObject(pod), &holder); err != nil {
-		return fmt.Errorf("looking who has the name of pod %s: %w", pod.Name, err)
+		return fmt.Errorf("finding the owner of the name of pod %s: %w", pod.Name, err)
 	}
 	switch {
 	case owner.Controls(&holder):
 		return nil
-	case r.kinds.Owns(&holder) && holder.Spec.NodeName != "": // it runs, of a DaemonSet that had this name: the two must not overlap on a node
+	case r.kinds.Owns(&holder) && holder.Spec.NodeName != "": // it is a running pod of a former DaemonSet of this name: the two must not overlap on a node
 		return fmt.Errorf("pod %s/%s: %w", pod.Namespace, pod.Name, answers.ErrFormer)
 	}
 	return fmt.Errorf("pod %s/%s: %w: delete or rename it", pod.Namespace, pod.Name, answers.ErrNameTaken)
 }
 
-// delete removes just the pod that the plan means, and says whether it did; one that is gone, or
-// another of the same name, is left alone.
+// delete deletes exactly the planned pod, and reports whether it did;
+// another pod of the same name stays.
 func (r *Reconciler) delete(ctx context.Context, cell daemon.CellKey, owner *daemon.Workload, action daemon.Action) (deleted bool, err error) {
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: owner.Key.Namespace, Name: action.Pod.Name}}
 	preconditions := client.Preconditions{UID: &action.Pod.UID}
@@ -318,7 +318,7 @@ func (r *Reconciler) delete(ctx context.Context, cell daemon.CellKey, owner *dae
 		return true, nil
 	case apierrors.IsConflict(err) && action.IfUnchanged: // it may only have changed
 		return false, nil
-	case answers.Of(answers.Change, err).Concerns == answers.Nothing: // it is gone, and counts as gone
+	case answers.Of(answers.Change, err).Concerns == answers.Nothing: // it is gone
 		r.state.Update(func(u model.Update) { u.Deleted(cell, action.Pod.UID) })
 		return false, nil
 	}

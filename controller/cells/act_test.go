@@ -58,7 +58,7 @@ func (s *stage) placer(mode placement.Mode) *placement.Placer {
 	})
 }
 
-// hold stores a pod and has the model see it.
+// hold stores a pod and makes the model observe it.
 func (s *stage) hold(t *testing.T, pod *corev1.Pod) {
 	t.Helper()
 	s.store(t, pod)
@@ -84,11 +84,11 @@ func TestActCreates(t *testing.T) {
 		t.Fatalf("pods %+v, want %s", pods, want)
 	}
 	if key, ok := daemon.CellOf(&pods[0]); !ok || key != (daemon.CellKey{Namespace: "ns", Owner: "uid-d", Node: "n1"}) {
-		t.Errorf("the pod is of %v, %v", key, ok)
+		t.Errorf("the pod's key is %v, %v", key, ok)
 	}
 	wantStrings(t, "events", []string{"d: Normal SuccessfulCreate"}, s.Drain())
 
-	// The cache does not show it yet: looking again makes no second pod and no noise.
+	// The cache does not show it yet: another call creates no second pod and no event.
 	if got := outcome(s.reconciler.Reconcile(t.Context(), stageKey)); got != looksLater || len(s.Pods(t)) != 1 {
 		t.Errorf("Reconcile with a stale cache = %s, %d pods", got, len(s.Pods(t)))
 	}
@@ -140,21 +140,21 @@ func TestActAnswersToACreate(t *testing.T) {
 	}
 }
 
-func TestActRefusalSaysWhy(t *testing.T) {
+func TestActRefusalHasAReason(t *testing.T) {
 	s := newStage(t)
 	s.Refuse = errQuota()
 	_, err := s.reconciler.Reconcile(t.Context(), stageKey)
 	if err == nil || !strings.Contains(err.Error(), "exceeded quota") || !strings.Contains(err.Error(), "n1") {
-		t.Errorf("error %q does not say what of", err)
+		t.Errorf("error %q does not name the pod", err)
 	}
 	if note := s.Notes[0]; !strings.Contains(note, "exceeded quota") || !strings.Contains(note, "n1") {
-		t.Errorf("event %q does not say what of", note)
+		t.Errorf("event %q does not name the pod", note)
 	}
 }
 
-// Where admission alone may place and is unreachable, asking again soon helps nobody: every cell is
-// planned again when it is back.
-func TestActHeldByAbsentAdmission(t *testing.T) {
+// Where only admission may place pods and it is unreachable, an early retry is useless: every cell is planned
+// again when admission works again.
+func TestActWaitsForAdmission(t *testing.T) {
 	s := newStage(t)
 	s.Admission = fixture.Absent
 	s.reconciler.placer = s.placer(placement.Admission)
@@ -164,7 +164,7 @@ func TestActHeldByAbsentAdmission(t *testing.T) {
 	wantStrings(t, "events", []string{"d: Warning FailedCreate"}, s.Drain())
 }
 
-// Creates go through the gate, which learns from their answers; a refusal is one too.
+// Creates pass the throttle, which adapts to their answers; a refusal is an answer too.
 func TestActFollowsTheAPIServer(t *testing.T) {
 	s := newStage(t)
 	for range 3 {
@@ -178,7 +178,7 @@ func TestActFollowsTheAPIServer(t *testing.T) {
 		want   int
 	}{{apierrors.NewServiceUnavailable("x"), 2}, {errQuota(), 3}, {nil, 4}} {
 		s.Refuse = step.refuse
-		s.clock.Advance(answers.RefusedBackOffMax) // nobody is held back
+		s.clock.Advance(answers.RefusedBackOffMax) // no request is held back
 		_, _ = s.reconciler.Reconcile(t.Context(), stageKey)
 		if limit, inFlight := s.reconciler.gate.State(); limit != step.want || inFlight != 0 {
 			t.Errorf("after %v: limit %d, %d in flight; want limit %d and none", step.refuse, limit, inFlight, step.want)
@@ -186,8 +186,8 @@ func TestActFollowsTheAPIServer(t *testing.T) {
 	}
 }
 
-// What keeps a pod from being made is in the daemon's health until it is made.
-func TestActTellsOfTrouble(t *testing.T) {
+// The problem that keeps a pod from being created is in the daemon's health until it is created.
+func TestActReportsProblems(t *testing.T) {
 	s := newStage(t)
 	problem := func() daemon.Problem {
 		_, health := s.state.Health(fixture.Key(s.set))
@@ -205,7 +205,7 @@ func TestActTellsOfTrouble(t *testing.T) {
 	s.Refuse = nil
 	s.clock.Advance(2 * answers.RefusedBackOff)
 	if _, err := s.reconciler.Reconcile(t.Context(), stageKey); err != nil || problem() != (daemon.Problem{}) {
-		t.Errorf("error %v, problem %+v; want none once the pod is made", err, problem())
+		t.Errorf("error %v, problem %+v; want none once the pod is created", err, problem())
 	}
 }
 
@@ -215,28 +215,28 @@ func TestActNameIsTaken(t *testing.T) {
 		onGet      error
 		want       string
 		wantEvents []string
-		wantPods   int // 1 unless said
+		wantPods   int // defaults to 1
 	}{
-		"by our own pod":           {want: looksLater},
-		"by our own pod that ends": {want: looksLater, holder: func(pod *corev1.Pod) { pod.Finalizers = []string{"example.com/wait"} }},
-		"by a pod of nobody": {
+		"by our own pod":             {want: looksLater},
+		"by our own terminating pod": {want: looksLater, holder: func(pod *corev1.Pod) { pod.Finalizers = []string{"example.com/wait"} }},
+		"by a pod without an owner": {
 			holder: func(pod *corev1.Pod) { pod.OwnerReferences = nil },
-			want:   looksLater, wantEvents: []string{"d: Normal SuccessfulCreate"}, wantPods: 2, // the spare name is free
+			want:   looksLater, wantEvents: []string{"d: Normal SuccessfulCreate"}, wantPods: 2, // the alternative name is free
 		},
 		"by the pod of a daemon that had our name": {
 			holder: func(pod *corev1.Pod) { pod.OwnerReferences[0].UID, pod.Spec.NodeName = "uid-former", "n1" },
 			want:   failed, wantEvents: []string{"d: Warning PodNameTaken"},
 		},
-		"by a pod that says so and was never bound": {
+		"by a pod that claims this and was never bound": {
 			holder: func(pod *corev1.Pod) { pod.OwnerReferences[0].UID = "uid-former" },
-			want:   looksLater, wantEvents: []string{"d: Normal SuccessfulCreate"}, wantPods: 2, // the other slot is free
+			want:   looksLater, wantEvents: []string{"d: Normal SuccessfulCreate"}, wantPods: 2, // the alternative name is free
 		},
 		"by a pod that we own and do not control": {
 			holder: func(pod *corev1.Pod) { pod.OwnerReferences[0].Controller = nil },
-			want:   looksLater, wantEvents: []string{"d: Normal SuccessfulCreate"}, wantPods: 2, // the spare name is free
+			want:   looksLater, wantEvents: []string{"d: Normal SuccessfulCreate"}, wantPods: 2, // the alternative name is free
 		},
-		"by a pod that is gone meanwhile": {onGet: apierrors.NewNotFound(podsResource, "p"), want: again},
-		"by one that we cannot look at":   {onGet: errors.New("connection refused"), want: again},
+		"by a pod that is gone in the meantime": {onGet: apierrors.NewNotFound(podsResource, "p"), want: again},
+		"by one that cannot be read":            {onGet: errors.New("connection refused"), want: again},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -246,7 +246,7 @@ func TestActNameIsTaken(t *testing.T) {
 				test.holder(holder)
 			}
 			s.store(t, holder)
-			if holder.Spec.NodeName != "" { // which no pod is stored with, but gets by its binding
+			if holder.Spec.NodeName != "" { // set by a binding
 				if err := s.Update(t.Context(), holder); err != nil {
 					t.Fatal(err)
 				}
@@ -263,13 +263,13 @@ func TestActNameIsTaken(t *testing.T) {
 			}
 			wantStrings(t, "events", test.wantEvents, s.Drain())
 			if len(s.Deletes) > 0 || len(s.Pods(t)) != max(test.wantPods, 1) {
-				t.Errorf("the holder of the name was not left alone")
+				t.Errorf("the pod with the name was changed")
 			}
 		})
 	}
 }
 
-// Both names are somebody else's: nothing is touched, and the condition and the event say so.
+// Both names are taken by other owners' pods: nothing is changed, and the condition and the event report it.
 func TestActBothNamesAreTaken(t *testing.T) {
 	s := newStage(t)
 	for _, name := range firstNames(s.set, s.node) {
@@ -290,12 +290,12 @@ func TestActDeletes(t *testing.T) {
 		want       string
 		wantEvents []string
 	}{
-		"done":                  {want: settled, wantEvents: []string{"d: Normal SuccessfulDelete"}},
-		"gone already":          {onDelete: apierrors.NewNotFound(podsResource, "p"), want: settled},
-		"another of that name":  {onDelete: apierrors.NewConflict(podsResource, "p", errors.New("the UID in the precondition does not match")), want: settled},
-		"forbidden":             {onDelete: apierrors.NewForbidden(podsResource, "p", errors.New("x")), want: failed, wantEvents: []string{"d: Warning FailedDelete"}},
-		"not reached":           {onDelete: errors.New("connection refused"), want: again},
-		"internal server error": {onDelete: apierrors.NewInternalError(errors.New("etcd")), want: again},
+		"done":                        {want: settled, wantEvents: []string{"d: Normal SuccessfulDelete"}},
+		"gone already":                {onDelete: apierrors.NewNotFound(podsResource, "p"), want: settled},
+		"another object of that name": {onDelete: apierrors.NewConflict(podsResource, "p", errors.New("the UID in the precondition does not match")), want: settled},
+		"forbidden":                   {onDelete: apierrors.NewForbidden(podsResource, "p", errors.New("x")), want: failed, wantEvents: []string{"d: Warning FailedDelete"}},
+		"not reached":                 {onDelete: errors.New("connection refused"), want: again},
+		"internal server error":       {onDelete: apierrors.NewInternalError(errors.New("etcd")), want: again},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -310,7 +310,7 @@ func TestActDeletes(t *testing.T) {
 				t.Errorf("deleted with UIDs %v, want the pod's own (S5)", s.Deletes)
 			}
 			if test.wantEvents != nil && !strings.Contains(s.Notes[0], "node n1 is gone") {
-				t.Errorf("event %q does not say why", s.Notes[0])
+				t.Errorf("event %q has no reason", s.Notes[0])
 			}
 			wantStrings(t, "events", test.wantEvents, s.Drain())
 			if wantLeft := test.onDelete != nil; (len(s.Pods(t)) == 1) != wantLeft {
@@ -332,12 +332,12 @@ func TestActDoesEveryStep(t *testing.T) {
 		t.Errorf("Reconcile = %s", got)
 	}
 	if pods := s.Pods(t); len(pods) != 1 || pods[0].UID != "stays" {
-		t.Errorf("%d pods are left, want the one that stays", len(pods))
+		t.Errorf("%d pods are left, want one", len(pods))
 	}
 	wantStrings(t, "events", []string{"d: Normal SuccessfulDelete", "d: Normal SuccessfulDelete"}, s.Drain())
 }
 
-func TestActLooksAgainWhenThePlanSaysSo(t *testing.T) {
+func TestActRequeuesAsPlanned(t *testing.T) {
 	s := newStage(t, func(set *v1alpha1.DaemonSet) { set.Spec.MinReadySeconds = 60 })
 	s.hold(t, makePod(s.set, s.node, ready(t0)))
 	s.clock.Advance(20 * time.Second)
@@ -347,7 +347,7 @@ func TestActLooksAgainWhenThePlanSaysSo(t *testing.T) {
 	}
 }
 
-// The API server's silence costs 0.1 s doubling to 10 s; an answer resets the count.
+// Without an answer of the API server the back-off is 0.1 s, doubling to 10 s; an answer resets it.
 func TestActUnansweredBacksOff(t *testing.T) {
 	s := newStage(t)
 	wait := func() time.Duration {
@@ -368,7 +368,7 @@ func TestActUnansweredBacksOff(t *testing.T) {
 	}
 	s.Refuse = errQuota()
 	if _, err := s.reconciler.Reconcile(t.Context(), stageKey); err == nil {
-		t.Error("a refusal is no error")
+		t.Error("no error after a refusal")
 	}
 	s.Refuse = errors.New("connection refused")
 	s.clock.Advance(answers.RefusedBackOff)
@@ -382,7 +382,7 @@ func TestActUnansweredBacksOff(t *testing.T) {
 	}
 }
 
-// S8: a pod that is never taken costs 1 s doubling to 15 min.
+// S8: the back-off of a pod that is always refused is 1 s, doubling to 15 min.
 func TestRefusedBacksOff(t *testing.T) {
 	limiter := answers.Refused[daemon.CellKey]()
 	want := time.Second
@@ -399,8 +399,8 @@ func TestRefusedBacksOff(t *testing.T) {
 
 var _ client.Client = (*server)(nil)
 
-// A pod that has finished is told of by the name that apps/v1 gives its end.
-func TestActTellsOfFinishedPods(t *testing.T) {
+// A finished pod is reported with apps/v1's reason.
+func TestActReportsFinishedPods(t *testing.T) {
 	for phase, want := range map[corev1.PodPhase]string{
 		corev1.PodFailed:    "d: Warning FailedDaemonPod",
 		corev1.PodSucceeded: "d: Normal SucceededDaemonPod",

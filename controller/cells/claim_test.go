@@ -18,7 +18,7 @@ import (
 func TestActClaims(t *testing.T) {
 	tests := map[string]struct {
 		change    func(*corev1.Pod)
-		live      func(*v1alpha1.DaemonSet) // what the API server has of the daemon; nil: nothing
+		live      func(*v1alpha1.DaemonSet) // the daemon in the API server; nil if there is none
 		wantOwned bool
 		wantEvent bool
 	}{
@@ -56,14 +56,14 @@ func TestActClaims(t *testing.T) {
 			}
 			wantStrings(t, "events", want, s.Drain())
 			if len(s.Pods(t)) != 1 || len(s.Requests) > 0 {
-				t.Errorf("%d pods, requests %v; want nothing made beside a claim", len(s.Pods(t)), s.Requests)
+				t.Errorf("%d pods, requests %v; want only the claim", len(s.Pods(t)), s.Requests)
 			}
 		})
 	}
 }
 
-// The API server refuses a claim because somebody else was first, of which an event will tell, or
-// for a reason that stays: then nothing is made on the node, and the user has to know.
+// The API server refuses a claim because another controller was first, which causes an event, or
+// for a persistent reason: then no pod is created on the node, and the reason is reported.
 func TestActClaimIsRefused(t *testing.T) {
 	invalid := func(fields ...*field.Error) error {
 		return apierrors.NewInvalid(schema.GroupKind{Kind: "Pod"}, "p", fields)
@@ -75,15 +75,15 @@ func TestActClaimIsRefused(t *testing.T) {
 		want       string
 		wantEvents []string
 	}{
-		"another owner":        {answer: invalid(rival), want: looksLater},
-		"released already":     {answer: invalid(field.Required(owners.Index(0).Child("kind"), "must not be empty")), want: looksLater},
-		"another of that name": {answer: invalid(field.Invalid(field.NewPath("metadata", "uid"), "u", "field is immutable")), want: looksLater},
-		"gone":                 {answer: apierrors.NewNotFound(podsResource, "p"), want: looksLater},
-		"conflict":             {answer: apierrors.NewConflict(podsResource, "p", errors.New("x")), want: looksLater},
-		"another cause":        {answer: invalid(field.Required(spec, "x")), want: failed, wantEvents: []string{"d: Warning FailedClaim"}},
-		"no cause":             {answer: invalid(), want: failed, wantEvents: []string{"d: Warning FailedClaim"}},
-		"forbidden":            {answer: apierrors.NewForbidden(podsResource, "p", errors.New("x")), want: failed, wantEvents: []string{"d: Warning FailedClaim"}},
-		"not reached":          {answer: errors.New("connection refused"), want: again},
+		"another owner":               {answer: invalid(rival), want: looksLater},
+		"released already":            {answer: invalid(field.Required(owners.Index(0).Child("kind"), "must not be empty")), want: looksLater},
+		"another object of that name": {answer: invalid(field.Invalid(field.NewPath("metadata", "uid"), "u", "field is immutable")), want: looksLater},
+		"gone":                        {answer: apierrors.NewNotFound(podsResource, "p"), want: looksLater},
+		"conflict":                    {answer: apierrors.NewConflict(podsResource, "p", errors.New("x")), want: looksLater},
+		"another cause":               {answer: invalid(field.Required(spec, "x")), want: failed, wantEvents: []string{"d: Warning FailedClaim"}},
+		"no cause":                    {answer: invalid(), want: failed, wantEvents: []string{"d: Warning FailedClaim"}},
+		"forbidden":                   {answer: apierrors.NewForbidden(podsResource, "p", errors.New("x")), want: failed, wantEvents: []string{"d: Warning FailedClaim"}},
+		"not reached":                 {answer: errors.New("connection refused"), want: again},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 )
 
 // settleDoubts reads from the API server whether pods exist whose delete was never answered: no other pod must
-// be deleted because one of these seems to be available (S4).
+// be deleted because one of these appears to be available (S4).
 func (r *Reconciler) settleDoubts(ctx context.Context, cell daemon.CellKey, doubts []*daemon.Pod) error {
 	for _, doubt := range doubts {
 		var pod corev1.Pod

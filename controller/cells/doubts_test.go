@@ -8,11 +8,11 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// A delete whose answer was lost takes its node out of service until it is known whether it was carried
-// out: when the template changes back, no other node loses its pod meanwhile (S4), and what is read from
+// A delete whose answer was lost takes its node out of service until it is known whether it was
+// executed: when the template changes back, no other node loses its pod meanwhile (S4), and a read from
 // the API server decides.
 func TestLostAnswerToADeleteCounts(t *testing.T) {
-	for name, done := range map[string]bool{"it was carried out": true, "it was not": false} {
+	for name, done := range map[string]bool{"it was executed": true, "it was not": false} {
 		t.Run(name, func(t *testing.T) {
 			s := newStage(t, oneUnavailable)
 			n2 := makeNode("n2")
@@ -42,11 +42,11 @@ func TestLostAnswerToADeleteCounts(t *testing.T) {
 			_, _ = s.reconciler.Reconcile(t.Context(), stageKey) // reads
 			_, health := s.state.Health(fixture.Key(s.set))
 			if pods := s.state.Task(stageKey).Doubts; len(pods) > 0 || health.Desired != 2 {
-				t.Fatalf("%d pods are in doubt still", len(pods))
+				t.Fatalf("%d pods are still in doubt", len(pods))
 			}
 			_, _ = s.reconciler.Reconcile(t.Context(), stageKey)
 			_, _ = s.reconciler.Reconcile(t.Context(), n2Key)
-			want := 2 // n1's is deleted for the template of now
+			want := 2 // n1's is deleted because of the current template
 			if done {
 				want = 1
 			}

@@ -16,7 +16,7 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// fleet is a Reconciler of daemon d on any number of nodes, with an informer that is never late.
+// fleet is a Reconciler of daemon d on any number of nodes, with an informer that never lags behind.
 type fleet struct {
 	*stage
 	seen  map[types.UID]*corev1.Pod
@@ -34,7 +34,7 @@ func newFleet(t *testing.T, nodes []*corev1.Node, change ...func(*v1alpha1.Daemo
 	return f
 }
 
-// fleetOf is so many nodes, n0 and on, and so many more that are blue.
+// fleetOf returns a fleet with a number of nodes, from n0 on, and a number of blue ones.
 func fleetOf(plain, blue int) []*corev1.Node {
 	var nodes []*corev1.Node
 	for i := range plain + blue {
@@ -47,7 +47,7 @@ func fleetOf(plain, blue int) []*corev1.Node {
 	return nodes
 }
 
-// pass works on every cell once.
+// pass reconciles every cell once.
 func (f *fleet) pass(t *testing.T) (answers map[string]int) {
 	t.Helper()
 	answers = map[string]int{}
@@ -57,12 +57,12 @@ func (f *fleet) pass(t *testing.T) (answers map[string]int) {
 	return answers
 }
 
-// inform brings what is stored to the model.
+// inform passes the stored objects to the model.
 func (f *fleet) inform(t *testing.T) {
 	t.Helper()
 	stored := map[types.UID]*corev1.Pod{}
 	for _, pod := range f.Pods(t) {
-		pod.UID = cmp.Or(pod.UID, types.UID("uid-"+pod.Name)) // the fake API server gives none
+		pod.UID = cmp.Or(pod.UID, types.UID("uid-"+pod.Name)) // the fake API server sets none
 		stored[pod.UID] = &pod
 		f.state.SeePod(&pod)
 	}
@@ -74,7 +74,7 @@ func (f *fleet) inform(t *testing.T) {
 	f.seen = stored
 }
 
-// settle works until nothing is left to do, and counts the pods that were made.
+// settle works until nothing is left to do, and counts the created pods.
 func (f *fleet) settle(t *testing.T) (made int) {
 	t.Helper()
 	for range 10 {
@@ -103,9 +103,9 @@ func combined(changes ...func(*v1alpha1.DaemonSet)) func(*v1alpha1.DaemonSet) {
 	}
 }
 
-// What comes of a fleet: pods are made where one is missing, pods that are too many or in the
-// wrong place go, and pods whose labels the selector does not match are let go and hold no place.
-func TestFleetComesToRest(t *testing.T) {
+// A fleet converges: missing pods are created, excess and misplaced pods are
+// deleted, and pods whose labels the selector does not match are released and do not count.
+func TestFleetConverges(t *testing.T) {
 	blue := onlyWhere("color", "blue")
 	tests := map[string]struct {
 		nodes                 []*corev1.Node
@@ -120,10 +120,10 @@ func TestFleetComesToRest(t *testing.T) {
 		"a selector":                         {nodes: fleetOf(4, 3), change: blue, wantMade: 3},
 		"a selector that matches none":       {nodes: fleetOf(4, 3), change: onlyWhere("color", "red")},
 		"a name":                             {nodes: fleetOf(5, 0), change: onNode("n0"), wantMade: 1},
-		"a name that is not there":           {nodes: fleetOf(5, 0), change: onNode("n10")},
+		"a name that does not exist":         {nodes: fleetOf(5, 0), change: onNode("n10")},
 		"a name and a selector":              {nodes: fleetOf(4, 3), change: combined(blue, onNode("n6")), wantMade: 1},
 		"a name that the selector rules out": {nodes: fleetOf(4, 3), change: combined(blue, onNode("n0"))},
-		"pods that are there": {
+		"existing pods": {
 			nodes: fleetOf(5, 0), own: map[string]int{"n1": 1, "n2": 2, "n3": 5}, noLongerSelected: map[string]int{"n4": 2},
 			wantMade: 2, wantDeleted: 5,
 		},
@@ -153,7 +153,7 @@ func TestFleetComesToRest(t *testing.T) {
 				}
 				f.inform(t)
 				if made := f.settle(t); made != test.wantMade || len(f.Deletes) != test.wantDeleted {
-					t.Errorf("%d made, %d deleted, want %d and %d", made, len(f.Deletes), test.wantMade, test.wantDeleted)
+					t.Errorf("%d created, %d deleted, want %d and %d", made, len(f.Deletes), test.wantMade, test.wantDeleted)
 				}
 				f.wantOneEach(t, test.wantMade, noLongerSelected)
 			})
@@ -179,8 +179,8 @@ func (f *fleet) place(t *testing.T, node string, count int, change ...func(*core
 	}
 }
 
-// wantOneEach wants one pod on each node that should run one and none elsewhere, those pinned and
-// not bound that were made now, and so many that were let go.
+// wantOneEach expects one pod on each eligible node and none elsewhere, new pods
+// pinned and not bound, and a number of released ones.
 func (f *fleet) wantOneEach(t *testing.T, made, noLongerSelected int) {
 	t.Helper()
 	on, unbound, free := map[string]int{}, 0, 0
@@ -203,12 +203,12 @@ func (f *fleet) wantOneEach(t *testing.T, made, noLongerSelected int) {
 		t.Errorf("pods on %d nodes, counters %+v; want one on each", len(on), counters)
 	}
 	if unbound != made || free != noLongerSelected {
-		t.Errorf("%d pods wait for their node, %d were let go, want %d and %d", unbound, free, made, noLongerSelected)
+		t.Errorf("%d pods wait for their node, %d were released, want %d and %d", unbound, free, made, noLongerSelected)
 	}
 }
 
-// A quota that takes ten pods of a hundred: one more is asked for, not ninety, and what there is is
-// counted.
+// A quota admits ten pods of a hundred: one more is requested, not ninety, and the existing ones
+// are counted.
 func TestFleetUnderAQuota(t *testing.T) {
 	f := newFleet(t, fleetOf(100, 0))
 	refused := 0
@@ -229,6 +229,6 @@ func TestFleetUnderAQuota(t *testing.T) {
 	f.Refuse = nil
 	f.clock.Advance(answers.RefusedBackOff)
 	if made := f.settle(t); made != 90 {
-		t.Errorf("%d pods are made without the quota, want 90", made)
+		t.Errorf("%d pods are created without the quota, want 90", made)
 	}
 }

@@ -26,8 +26,8 @@ func toSurge(pod *corev1.Pod) {
 	pod.Annotations[v1alpha1.SurgeAnnotation] = "true"
 }
 
-// The watch is late: the old pod was deleted at hand-over and is not seen to end yet, when the
-// template is reverted, changed again, or a taint closes the node. The other pod stays (S4).
+// The watch lags behind: the old pod was deleted at the handover and is not observed as terminating
+// yet when the template is reverted, changed again, or a taint closes the node. The other pod stays (S4).
 func TestLateWatchAtHandOver(t *testing.T) {
 	for name, next := range map[string]func(t *testing.T, s *stage){
 		"reverted": func(t *testing.T, s *stage) {
@@ -59,14 +59,14 @@ func TestLateWatchAtHandOver(t *testing.T) {
 				}
 			}
 			if slices.Contains(s.Deletes, "new") {
-				t.Errorf("deleted %v: the node has no pod left", s.Deletes)
+				t.Errorf("deleted %v, which leaves the node without a pod", s.Deletes)
 			}
 		})
 	}
 }
 
-// The watch is late: a pod that was not available was deleted for free, and the clock says that it
-// is available now. Its node is out of service all the same (S4).
+// The watch lags behind: an unavailable pod was deleted without budget, and by the clock it
+// is available now. Its node is out of service nevertheless (S4).
 func TestLateWatchAndMinReady(t *testing.T) {
 	minReady := func(set *v1alpha1.DaemonSet) { set.Spec.MinReadySeconds = 10 }
 	s := newStage(t, oneUnavailable, minReady)
@@ -94,9 +94,9 @@ func TestLateWatchAndMinReady(t *testing.T) {
 	}
 }
 
-// The pod of a former DaemonSet of this name, or somebody else's, is gone: whoever waited for the
-// name is planned at once, not when its back-off ends.
-func TestFormerGoneWakes(t *testing.T) {
+// When the pod of a former DaemonSet of this name, or of another owner, is gone, the cell that waited for
+// the name is planned at once, not at the end of its back-off.
+func TestDeletedFormerPodTriggersItsCell(t *testing.T) {
 	s := newStage(t)
 	former := makeDaemon("d")
 	former.UID = "uid-former"
@@ -116,7 +116,7 @@ func TestFormerGoneWakes(t *testing.T) {
 	}
 }
 
-// Whoever waits for a former DaemonSet's pod is told which, for a finalizer may hold it indefinitely.
+// The message of a cell that waits for a former DaemonSet's pod names the pod, because a finalizer may hold it indefinitely.
 func TestFormerPodIsNamed(t *testing.T) {
 	s := newStage(t)
 	former := makeDaemon("d")
@@ -131,8 +131,8 @@ func TestFormerPodIsNamed(t *testing.T) {
 	}
 }
 
-// Somebody else's webhook that is down, with failurePolicy Fail, is told of.
-func TestOthersWebhookDownIsTold(t *testing.T) {
+// Another webhook that is down, with failurePolicy Fail, is reported.
+func TestOtherWebhookDownIsReported(t *testing.T) {
 	s := newStage(t)
 	s.Refuse = apierrors.NewInternalError(fmt.Errorf(`failed calling webhook "validate.kyverno.svc-fail": failed to call webhook: Post "https://kyverno": connection refused`))
 	for range 20 {
@@ -141,7 +141,7 @@ func TestOthersWebhookDownIsTold(t *testing.T) {
 	_, health := s.state.Health(fixture.Key(s.set))
 	for _, condition := range health.Conditions() {
 		if condition.Type == v1alpha1.ConditionDegraded && condition.Status == metav1.ConditionFalse {
-			t.Error("nothing is said to keep pods from being made")
+			t.Error("no problem is reported")
 		}
 	}
 	if events := s.Drain(); len(events) == 0 {
@@ -149,12 +149,12 @@ func TestOthersWebhookDownIsTold(t *testing.T) {
 	}
 }
 
-// A delete that is refused is not a failure to create.
-func TestRefusedDeleteIsCalledThat(t *testing.T) {
+// A refused delete is not reported as a failed create.
+func TestRefusedDeleteIsReported(t *testing.T) {
 	s := newStage(t)
 	s.hold(t, makePod(s.set, s.node, podUID("p")))
 	s.state.ForgetNode("n1")
-	s.OnDelete = apierrors.NewForbidden(podsResource, "p", fmt.Errorf("a policy says no"))
+	s.OnDelete = apierrors.NewForbidden(podsResource, "p", fmt.Errorf("a policy denies it"))
 	_, _ = s.reconciler.Reconcile(t.Context(), stageKey)
 	_, health := s.state.Health(fixture.Key(s.set))
 	for _, condition := range health.Conditions() {

@@ -8,7 +8,7 @@ import (
 )
 
 var podsCreated = metric.NewCounterVec("everynode_pods_created_total",
-	"Daemon pods created, by who pinned them to their node.",
+	"Daemon pods created, by the component that pinned them to their node.",
 	metric.Label{Name: "placed_by", Values: []string{placement.PlacedByAdmission, placement.PlacedByController}})
 
 func init() { metrics.Registry.MustRegister(podsCreated) }

@@ -7,7 +7,7 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// What a plan asks for and nobody knows is an error, and nothing is deleted in its place.
+// An unknown operation of a plan is an error, and nothing is deleted instead.
 func TestUnknownOperationIsAnError(t *testing.T) {
 	t.Run("of a cell", func(t *testing.T) {
 		s := newStage(t)

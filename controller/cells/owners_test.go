@@ -14,7 +14,7 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// ownerReads counts what is read of DaemonSets.
+// ownerReads counts reads of DaemonSets.
 type ownerReads struct {
 	client.Reader
 	reads int
@@ -30,7 +30,7 @@ func (r *ownerReads) Get(ctx context.Context, key client.ObjectKey, object clien
 	return r.Reader.Get(ctx, key, object, options...)
 }
 
-// vanishingStage is a stage where whatever is made is deleted at once, on many nodes.
+// vanishingStage is a stage with many nodes, where every created pod is deleted at once.
 type vanishingStage struct {
 	*stage
 	owners *ownerReads
@@ -51,7 +51,7 @@ func newVanishingStage(t *testing.T, nodes int) *vanishingStage {
 	return s
 }
 
-// turn has every cell looked at, and then whatever was made is deleted by somebody.
+// turn plans every cell, and then another client deletes all created pods.
 func (s *vanishingStage) turn(t *testing.T) {
 	t.Helper()
 	for _, cell := range s.cells {
@@ -67,8 +67,8 @@ func (s *vanishingStage) turn(t *testing.T) {
 	}
 }
 
-// The watch does not show that a DaemonSet was deleted, or is being: what the garbage collector deletes is not made again.
-func TestNothingIsMadeOfADaemonThatIsGone(t *testing.T) {
+// The watch does not show yet that a DaemonSet was deleted or is terminating: pods that the garbage collector deletes are not recreated.
+func TestNoPodOfADeletedDaemonIsCreated(t *testing.T) {
 	const nodes = 5
 	for name, end := range map[string]func(t *testing.T, s *vanishingStage){
 		"gone": func(t *testing.T, s *vanishingStage) {
@@ -86,7 +86,7 @@ func TestNothingIsMadeOfADaemonThatIsGone(t *testing.T) {
 				t.Fatal(err)
 			}
 		},
-		"another of its name": func(_ *testing.T, s *vanishingStage) {
+		"another DaemonSet of its name": func(_ *testing.T, s *vanishingStage) {
 			next := makeDaemon("d")
 			next.UID = "uid-next"
 			s.owners.Reader = newServer(next)
@@ -101,23 +101,23 @@ func TestNothingIsMadeOfADaemonThatIsGone(t *testing.T) {
 				s.clock.Advance(time.Second)
 			}
 			if s.made != nodes {
-				t.Errorf("%d pods were made, want the %d that the DaemonSet had", s.made, nodes)
+				t.Errorf("%d pods were created, want the %d that the DaemonSet had", s.made, nodes)
 			}
 			if s.owners.reads != 1 {
 				t.Errorf("the DaemonSet was read %d times, want once", s.owners.reads)
 			}
-			s.state.See(t, s.set) // the API server's answer was wrong, as after a restore of a backup
+			s.state.See(t, s.set) // the API server's answer was outdated, as after a restore of a backup
 			s.owners.Reader = newServer(s.set.DeepCopy())
 			s.turn(t)
 			if s.made != 2*nodes {
-				t.Errorf("%d pods were made, want each again once the watch shows the DaemonSet", s.made-nodes)
+				t.Errorf("%d pods were created, want each recreated once the watch shows the DaemonSet", s.made-nodes)
 			}
 		})
 	}
 }
 
-// Somebody deletes whatever is made of a DaemonSet that is there: S8, on each node, and one read a second for all.
-func TestPodsThatSomebodyDeletes(t *testing.T) {
+// Another client deletes all pods of an existing DaemonSet: S8 holds on each node, with one read a second for all.
+func TestPodsDeletedByOthers(t *testing.T) {
 	const nodes = 5
 	s := newVanishingStage(t, nodes)
 	for range 3600 {
@@ -125,25 +125,25 @@ func TestPodsThatSomebodyDeletes(t *testing.T) {
 		s.clock.Advance(time.Second)
 	}
 	if s.made < 15*nodes || s.made > 18*nodes {
-		t.Errorf("%d pods were made in an hour on %d nodes, want 15 to 18 on each", s.made, nodes)
+		t.Errorf("%d pods were created in an hour on %d nodes, want 15 to 18 on each", s.made, nodes)
 	}
 	if s.owners.reads > 18 {
-		t.Errorf("the DaemonSet was read %d times, want at most once each time that pods are made", s.owners.reads)
+		t.Errorf("the DaemonSet was read %d times, want at most once each time that pods are created", s.owners.reads)
 	}
 }
 
-// Nothing is made while the DaemonSet cannot be read, and no answer is asked for again soon.
+// No pod is created while the DaemonSet cannot be read, and a missing answer is retried soon.
 func TestOwnerThatCannotBeRead(t *testing.T) {
 	s := newVanishingStage(t, 1)
 	s.turn(t)
 	s.owners.err = errors.New("connection refused")
 	result, err := s.reconciler.Reconcile(t.Context(), s.cells[0])
 	if got := outcome(result, err); got != again || s.made != 1 || len(s.Pods(t)) > 0 {
-		t.Errorf("Reconcile = %s, %d pods made", got, s.made)
+		t.Errorf("Reconcile = %s, %d pods created", got, s.made)
 	}
 	s.owners.err = nil
 	s.turn(t)
 	if s.made != 2 {
-		t.Errorf("%d pods made once it can be read, want 2", s.made)
+		t.Errorf("%d pods created once it can be read, want 2", s.made)
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// How often blocked nodes are probed, whoever has how many of them: so many dry runs in each interval for all daemons
-// together. Namespaces take turns (daemon.Probes). A webhook that does not answer costs one of them no more than
+// How often blocked nodes are probed, regardless of their number: this many dry runs in each interval for all
+// daemons together. Namespaces take turns (daemon.Probes). A webhook that does not answer delays a dry run by at most
 // probePatience, and its cell backs off.
 const (
 	BlockedInterval = time.Second
@@ -20,7 +20,7 @@ const (
 	probePatience   = 5 * time.Second
 )
 
-// ProbeBlocked makes the dry runs that are due now, of whether blocked nodes still are.
+// ProbeBlocked makes the dry runs that are due now, which show whether blocked nodes still are.
 func (r *Reconciler) ProbeBlocked(ctx context.Context) {
 	for range blockedAtOnce {
 		var (
@@ -36,7 +36,7 @@ func (r *Reconciler) ProbeBlocked(ctx context.Context) {
 	}
 }
 
-// dryRun reports whether a pod that is emitted for a node would be kept off it once it is stored, and why.
+// dryRun reports whether a pod that is emitted for a node would be excluded from it once it is stored, and why.
 func (r *Reconciler) dryRun(ctx context.Context, pod *corev1.Pod, node *corev1.Node) (why string, excluded bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, probePatience)
 	defer cancel()
@@ -47,9 +47,9 @@ func (r *Reconciler) dryRun(ctx context.Context, pod *corev1.Pod, node *corev1.N
 	return why, excluded, nil
 }
 
-// wouldBlock looks before an available pod is deleted whether its successor could run on the node, and otherwise notes
-// that the node is blocked. That the API server refuses the successor is no reason to keep the pod: a quota, for one, may
-// have room once it is gone.
+// wouldBlock checks, before an available pod is deleted, whether its successor could run on the node, and otherwise records
+// that the node is blocked. A refusal of the successor by the API server is no reason to keep the pod: a quota, for example,
+// may have room once it is gone.
 func (r *Reconciler) wouldBlock(ctx context.Context, cell daemon.CellKey, task *task) (blocked bool, err error) {
 	why, excluded, err := r.dryRun(ctx, daemon.NewPod(task.Template, task.Node, task.Names[0]), task.Node)
 	switch {

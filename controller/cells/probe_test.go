@@ -25,8 +25,8 @@ func (f *fleet) blockedNodes() int {
 	return blocked
 }
 
-// What waits in vain is left alone and costs dry runs that become rare; it is replaced once admission would let a new pod
-// onto the node.
+// A pod of a blocked node is kept and costs increasingly rare dry runs; it is replaced once admission would permit a new
+// pod on the node.
 func TestBlockedNodeIsProbedUnderBackOff(t *testing.T) {
 	f := newFleet(t, fleetOf(1, 1))
 	f.Relabel = blueOnly
@@ -65,8 +65,8 @@ func TestBlockedNodeIsProbedUnderBackOff(t *testing.T) {
 	}
 }
 
-// However many nodes are blocked, dry runs are few; an API server that does not answer, or refuses, is no reason to
-// replace a pod.
+// However many nodes are blocked, there are few dry runs; a missing answer or a refusal of the API server is no reason
+// to replace a pod.
 func TestProbesAreFew(t *testing.T) {
 	f := newFleet(t, fleetOf(30, 0))
 	f.Relabel = blueOnly
@@ -88,7 +88,7 @@ func TestProbesAreFew(t *testing.T) {
 	}
 }
 
-// A pod that serves is not given up for one that could never run, once it is known that admission may do that.
+// Once it is known that admission may block nodes, a serving pod is not replaced by one that could never run.
 func TestAvailablePodIsTriedFirst(t *testing.T) {
 	f := newFleet(t, fleetOf(2, 0), oneUnavailable)
 	for _, node := range f.nodes {

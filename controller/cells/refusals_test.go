@@ -11,10 +11,10 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// What the API server says of one pod of a daemon it says of all: a quota costs a request a step of
-// back-off, not one for each node (S8), and when there is room again all follow at once. So does a
-// namespace that is being deleted, for as long as something keeps it.
-func TestRefusedDaemonAsksOneAtATime(t *testing.T) {
+// The API server's refusal of one pod may apply to all pods of the daemon: a quota costs one request for
+// each step of the back-off, not one for each node (S8), and when there is room again, all follow at once.
+// The same applies to a namespace that is being deleted and does not terminate.
+func TestRefusedDaemonRetriesOneAtATime(t *testing.T) {
 	for reason, refuse := range map[string]error{answers.ReasonFailed: errQuota(), answers.ReasonTerminating: errNamespaceTerminating()} {
 		t.Run(reason, func(t *testing.T) { asksOneAtATime(t, refuse, reason) })
 	}
@@ -62,7 +62,7 @@ func asksOneAtATime(t *testing.T, refuse error, reason string) {
 		t.Fatal(err)
 	}
 	if woken, _ := s.queues.Drain(); len(woken) != nodes {
-		t.Errorf("%d cells are planned when a pod is taken, want all %d", len(woken), nodes)
+		t.Errorf("%d cells are planned when a pod is accepted, want all %d", len(woken), nodes)
 	}
 	for _, cell := range cells {
 		if _, err := s.reconciler.Reconcile(t.Context(), cell); err != nil {
@@ -74,13 +74,13 @@ func asksOneAtATime(t *testing.T, refuse error, reason string) {
 	}
 }
 
-// Who is held back asked nothing: that is no answer that lets more creates in at a time.
-func TestHeldBackLetsNobodyIn(t *testing.T) {
+// A cell that is held back sends no request, so it does not raise the limit of concurrent creates.
+func TestHeldBackCellsTakeNoTurn(t *testing.T) {
 	s := newStage(t)
 	s.reconciler.gate = pace.New(8)
 	s.Refuse = errQuota()
 	if _, err := s.reconciler.Reconcile(t.Context(), stageKey); err == nil {
-		t.Fatal("a refused pod is no error")
+		t.Fatal("no error after a refusal")
 	}
 	before, _ := s.reconciler.gate.State()
 	for range 5 {
@@ -89,6 +89,6 @@ func TestHeldBackLetsNobodyIn(t *testing.T) {
 		}
 	}
 	if limit, inFlight := s.reconciler.gate.State(); limit != before || inFlight != 0 {
-		t.Errorf("%d of %d are let in after five were held back, want none of %d", inFlight, limit, before)
+		t.Errorf("%d of %d turns in use after five cells were held back, want none of %d", inFlight, limit, before)
 	}
 }

@@ -12,12 +12,12 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// errNotOn is how a policy refuses one node's pod.
+// errNotOn returns a policy's refusal of one node's pod.
 func errNotOn(node string) error {
 	return errDenied(422, metav1.StatusReasonInvalid, "ValidatingAdmissionPolicy 'p' with binding 'b' denied request: not on "+node)
 }
 
-// A policy refuses the pods of some nodes, for long. The lost pod of a healthy node is replaced at once, however many they are.
+// A policy refuses the pods of some nodes for a long time. The lost pod of a healthy node is replaced at once, regardless of their number.
 func TestRefusedNodesDelayNoOther(t *testing.T) {
 	for _, bad := range []int{1, 2, 10} {
 		t.Run(fmt.Sprint(bad), func(t *testing.T) {
@@ -45,7 +45,7 @@ func TestRefusedNodesDelayNoOther(t *testing.T) {
 				t.Fatalf("%d pods, want the healthy node's", len(pods))
 			}
 			s.state.SeePod(&pods[0])
-			for range 720 { // they are looked at every five seconds, whatever their back-off
+			for range 720 { // they are reconciled every five seconds, regardless of their back-off
 				turn()
 				s.clock.Advance(5 * time.Second)
 			}

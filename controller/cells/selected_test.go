@@ -12,14 +12,14 @@ import (
 	"github.com/everynode/everynode/controller/model"
 )
 
-// Whatever labels selector and template ask for, in both kinds: nothing is created that would be released, and the DaemonSet
-// reports why; where what is created matches, it is created.
-func TestSelectorsOfLabelsThatAreOurs(t *testing.T) {
+// Whatever labels the selector and the template require, for both kinds: no pod is created that would be released,
+// and the DaemonSet reports why; pods that match are created.
+func TestSelectorsOfOwnLabels(t *testing.T) {
 	for name, test := range fixture.OwnLabels {
 		t.Run(name, func(t *testing.T) {
 			s := newStage(t, test.Change...)
 			s.reconciler.kinds = model.Kinds{Everynode: true, Apps: true}
-			if fixture.Native(s.set) && test.Recorded { // its template is settled by its record, see package history
+			if fixture.Native(s.set) && test.Recorded { // its template is resolved by its record, see package history
 				return
 			}
 			for range 720 {
@@ -41,8 +41,8 @@ func TestSelectorsOfLabelsThatAreOurs(t *testing.T) {
 	}
 }
 
-// Somebody's admission takes away a label that the selector asks for: what is stored is deleted at once, no pod is left without
-// an owner, and each node costs the requests of one back-off.
+// Admission removes a label that the selector requires: the stored pod is deleted at once, no pod is left without an
+// owner, and each node costs the requests of one back-off.
 func TestAdmissionChangesLabels(t *testing.T) {
 	s := newStage(t)
 	s.Relabel = func(pod *corev1.Pod) { pod.UID = "uid-stored"; delete(pod.Labels, "app") }
@@ -54,7 +54,7 @@ func TestAdmissionChangesLabels(t *testing.T) {
 		s.clock.Advance(5 * time.Second)
 	}
 	if made, deleted := len(s.Requests), len(s.Deletes); made < 9 || made > 14 || deleted != made {
-		t.Errorf("%d pods were made and %d deleted in an hour, want the 9 to 14 of one back-off", made, deleted)
+		t.Errorf("%d pods were created and %d deleted in an hour, want the 9 to 14 of one back-off", made, deleted)
 	}
 	if _, health := s.state.Health(fixture.Key(s.set)); health.Problems["n1"].Reason != answers.ReasonUnselected {
 		t.Errorf("the problem is %+v", health.Problems["n1"])
@@ -62,13 +62,13 @@ func TestAdmissionChangesLabels(t *testing.T) {
 	s.Relabel = nil
 	s.clock.Advance(answers.RefusedBackOffMax)
 	if _, err := s.reconciler.Reconcile(t.Context(), stageKey); err != nil || len(s.Pods(t)) != 1 {
-		t.Errorf("%d pods, %v; want one once labels stay", len(s.Pods(t)), err)
+		t.Errorf("%d pods, %v; want one once labels are kept", len(s.Pods(t)), err)
 	}
 }
 
-// A controller takes away a label once pods are there, ready or not: pods that are bound are released, as in apps/v1, and few are
-// made; those that are not are deleted, for nothing would schedule them.
-func TestSomebodyChangesLabels(t *testing.T) {
+// A controller removes a label from existing pods, ready or not: bound pods are released, as in apps/v1, and few are
+// created; others are deleted, because they would not be scheduled.
+func TestLabelsChangedByOthers(t *testing.T) {
 	for name, change := range map[string]func(*corev1.Pod, time.Time){
 		"of waiting pods": func(*corev1.Pod, time.Time) {},
 		"of bound pods":   func(pod *corev1.Pod, _ time.Time) { bound("n1")(pod) },
@@ -89,7 +89,7 @@ func TestSomebodyChangesLabels(t *testing.T) {
 					if !metav1.IsControlledBy(&pod, s.set) {
 						released++
 						s.state.SeePod(&pod)
-						_ = s.Delete(t.Context(), &pod) // out of the way of the names of this kind
+						_ = s.Delete(t.Context(), &pod) // does not collide with names of this kind
 						s.state.ForgetPod(&pod)
 						continue
 					}
@@ -98,7 +98,7 @@ func TestSomebodyChangesLabels(t *testing.T) {
 					}
 					made++
 					change(&pod, s.clock.Time)
-					s.state.SeePod(&pod) // it was of the daemon once
+					s.state.SeePod(&pod) // it belonged to the daemon
 					delete(pod.Labels, "app")
 					if err := s.Update(t.Context(), &pod); err != nil {
 						t.Fatal(err)
@@ -109,7 +109,7 @@ func TestSomebodyChangesLabels(t *testing.T) {
 				s.clock.Advance(5 * time.Second)
 			}
 			if made < 10 || made > 18 || released > made {
-				t.Errorf("%d pods were made and %d released in an hour, want 10 to 18 made", made, released)
+				t.Errorf("%d pods were created and %d released in an hour, want 10 to 18 created", made, released)
 			}
 			if wantReleased := name != "of waiting pods"; (released > 0) != wantReleased {
 				t.Errorf("%d pods were released", released)

@@ -53,7 +53,7 @@ func (r *Reconciler) tellNotDeleted(owner *daemon.Workload, action *daemon.Actio
 	cause := answers.Told(err)
 	r.events.Note(owner.Metadata(), corev1.EventTypeWarning, eventFailedDelete, actionDelete, notify.Entry{
 		Related: notify.PodReference(owner.Key.Namespace, action.Pod.Name, action.Pod.UID),
-		One:     fmt.Sprintf("Pod %s was not deleted: %s. It has to go: %s", action.Pod.Name, cause, action.Message),
+		One:     fmt.Sprintf("Pod %s was not deleted: %s. It has to be deleted: %s", action.Pod.Name, cause, action.Message),
 		Many:    "%s were not deleted", Why: cause,
 	})
 }

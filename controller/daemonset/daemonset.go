@@ -12,8 +12,8 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// Exists asks the API server, not the cache, whether a DaemonSet exists and is not terminating: objects that a
-// terminating DaemonSet adopts are deleted with it.
+// Exists reads from the API server, not the cache, whether a DaemonSet exists and is not terminating: objects that
+// a terminating DaemonSet adopts are deleted with it.
 func Exists(ctx context.Context, reader client.Reader, w *daemon.Workload) (bool, error) {
 	var fresh metav1.PartialObjectMetadata
 	fresh.SetGroupVersionKind(w.Kind.GroupVersionKind())

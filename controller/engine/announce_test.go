@@ -9,7 +9,7 @@ import (
 	"github.com/everynode/everynode/controller/fixture/statetest"
 )
 
-func TestAnnounceTellsEveryDaemon(t *testing.T) {
+func TestAnnounceReportsToEveryDaemon(t *testing.T) {
 	cluster, q, _ := statetest.New()
 	for _, name := range []string{"b", "a"} {
 		cluster.See(t, makeDaemon(name))
@@ -22,12 +22,12 @@ func TestAnnounceTellsEveryDaemon(t *testing.T) {
 
 	tell(false, "the webhook is down")
 	if !strings.Contains(r.Notes[0], "the webhook is down") {
-		t.Errorf("event %q does not say why", r.Notes[0])
+		t.Errorf("event %q has no reason", r.Notes[0])
 	}
 	wantStrings(t, "events", []string{"a: Warning PlacementAdmissionNotEffective", "b: Warning PlacementAdmissionNotEffective"}, r.Drain())
 	q.Want(t, nil, []types.UID{"uid-a", "uid-b"}) // for the condition
 
 	tell(true, "")
 	wantStrings(t, "events", []string{"a: Normal PlacementAdmissionEffective", "b: Normal PlacementAdmissionEffective"}, r.Drain())
-	q.Want(t, []string{"uid-a on n1", "uid-b on n1"}, []types.UID{"uid-a", "uid-b"}) // what waited is tried again
+	q.Want(t, []string{"uid-a on n1", "uid-b on n1"}, []types.UID{"uid-a", "uid-b"}) // waiting cells are planned again
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// run works through a scenario: a cluster starts, changes and fails in so many random steps, and converges. S1, S3
-// and S4 are held at every step.
+// run executes a scenario: a cluster starts, changes and fails in a number of random steps, and converges. S1, S3
+// and S4 are checked at every step.
 func run(t *testing.T, seed uint64, steps int) string {
 	t.Helper()
 	s := newSim(t, seed, placement.Auto)
@@ -43,7 +43,7 @@ func run(t *testing.T, seed uint64, steps int) string {
 	return s.history.String()
 }
 
-// rest ends all faults and changes, and works until every node has its pods and nothing is written any more (L1, L2).
+// rest ends all faults and changes, and works until every node has its pods and writes stop (L1, L2).
 func (s *sim) rest() {
 	s.faults = false
 	s.setClass(false)
@@ -77,7 +77,7 @@ func (s *sim) rest() {
 				continue
 			}
 			if pod.Labels[revisionLabel] != revision || pod.Status.Phase != corev1.PodRunning {
-				s.t.Errorf("L1: %s has pod %s of revision %s, %q, want %s", set.Name, pod.Name, pod.Labels[revisionLabel], pod.Status.Phase, revision)
+				s.t.Errorf("L1: %s has pod %s with revision %s, %q, want %s", set.Name, pod.Name, pod.Labels[revisionLabel], pod.Status.Phase, revision)
 			}
 			ready++
 		}
@@ -87,9 +87,9 @@ func (s *sim) rest() {
 	}
 }
 
-// The engine's history follows from the seed alone: every request and every event is the same, byte for byte, on
-// any number of processors; and another seed has another history.
-func TestHistoryFollowsFromTheSeed(t *testing.T) {
+// The engine's history depends only on the seed: every request and every event is the same, byte for byte,
+// on any number of processors; another seed gives another history.
+func TestHistoryDependsOnlyOnTheSeed(t *testing.T) {
 	if before := runtime.GOMAXPROCS(0); before < 4 {
 		runtime.GOMAXPROCS(4)
 		defer runtime.GOMAXPROCS(before)
@@ -108,13 +108,13 @@ func TestHistoryFollowsFromTheSeed(t *testing.T) {
 	history := strings.Join(all, "")
 	for _, part := range []string{"create Pod", "delete Pod", "patch ControllerRevision", "update status DaemonSet", "create Event", "connection reset", "exceeded quota", "try Pod"} {
 		if !strings.Contains(history, part) {
-			t.Errorf("nothing in the history is about %q: the scenario shows little", part)
+			t.Errorf("the history does not contain %q: the scenario is too narrow", part)
 		}
 	}
 }
 
-// Many random histories hold S1, S3 and S4 at every step, and converge with a pod of the last template on every
-// node.
+// Many random histories satisfy S1, S3 and S4 at every step, and converge with a pod of the last template on
+// every node.
 func TestRandomHistories(t *testing.T) {
 	for seed := range uint64(20) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -124,7 +124,7 @@ func TestRandomHistories(t *testing.T) {
 	}
 }
 
-// difference is the first line in which two histories differ.
+// difference returns the first line in which two histories differ.
 func difference(first, second string) string {
 	a, b := strings.Split(first, "\n"), strings.Split(second, "\n")
 	for i := range min(len(a), len(b)) {

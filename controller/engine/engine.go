@@ -19,7 +19,7 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// Deps are what an engine works with. Nothing else reaches it: no other clock, no other source of random texts.
+// Deps are an engine's dependencies. It has no others: no other clock and no other source of randomness.
 type Deps struct {
 	Kinds    model.Kinds
 	Clock    utilclock.PassiveClock
@@ -27,31 +27,31 @@ type Deps struct {
 	Reader   client.Reader // of the API server, not of the cache
 	Recorder notify.Recorder
 	Queues   Queues
-	// Pods are those that the cache has, for the scrub.
+	// Pods are the pods in the cache, for the scrub.
 	Pods PodStore
 	Log  logr.Logger
-	// Nonce is in the names of pods that come after none that is known. No process ever had the same.
+	// Nonce is part of the names of pods without a known predecessor. It is unique to the process.
 	Nonce string
 
 	Placement placement.Mode
-	// NoPolicy is why no policy can place pods in this cluster; "" when one can.
+	// NoPolicy is the reason why no policy can place pods in this cluster; "" if one can.
 	NoPolicy string
-	// Workers is how many cells are worked on at a time.
+	// Workers is how many cells are processed concurrently.
 	Workers int
 }
 
-// Queues wake the three reconcilers. The functions must not block and not call the engine.
+// Queues trigger the three reconcilers. The functions must not block or call the engine.
 type Queues struct {
 	Cell func(cell daemon.CellKey, priority int32)
-	// Status has a daemon worked on after a time: each of a pod's events asks for the status, which is seldom written.
+	// Status enqueues a daemon after a delay: every event of a pod requests a status, which is written rarely.
 	Status  func(key daemon.WorkloadKey, after time.Duration)
 	History func(daemon.WorkloadKey)
 }
 
-// Engine is the controller without a cluster and without a goroutine: functions for what informers see, for what
-// queues give, and for what happens at intervals. It reads no clock but its own, and no order of a map reaches what it
-// does: called with the same in the same order, it sends the same requests. It is safe for concurrent use, except for
-// Scrub.
+// Engine is the controller without a cluster and without goroutines: functions for observations of informers,
+// for keys of queues, and for periodic work. It reads no clock but its own, and does not depend on the iteration
+// order of maps: the same calls in the same order send the same requests. It is safe for concurrent use, except
+// for Scrub.
 type Engine struct {
 	state   *state.State
 	placer  *placement.Placer
@@ -63,7 +63,7 @@ type Engine struct {
 	log     logr.Logger
 }
 
-// New makes an engine that has seen nothing.
+// New returns an engine that has observed nothing.
 func New(deps Deps) *Engine {
 	e := &Engine{log: deps.Log}
 	e.state = state.New(deps.Kinds, deps.Nonce, deps.Clock.Now, state.Queues{
@@ -91,10 +91,10 @@ func New(deps Deps) *Engine {
 	return e
 }
 
-// Begin lets work begin: everything that there is was seen.
+// Begin starts the work, once all initial objects were observed.
 func (e *Engine) Begin() { e.state.Update(model.Update.Begin) }
 
-// ReconcileCell plans a cell and acts.
+// ReconcileCell plans a cell and executes the plan.
 func (e *Engine) ReconcileCell(ctx context.Context, key daemon.CellKey) (reconcile.Result, error) {
 	return e.cells.Reconcile(ctx, key)
 }
@@ -104,16 +104,16 @@ func (e *Engine) ReconcileStatus(ctx context.Context, key daemon.WorkloadKey) (r
 	return e.status.Reconcile(ctx, key)
 }
 
-// ReconcileHistory keeps a daemon's ControllerRevisions.
+// ReconcileHistory maintains a daemon's ControllerRevisions.
 func (e *Engine) ReconcileHistory(ctx context.Context, key daemon.WorkloadKey) (reconcile.Result, error) {
 	return e.history.Reconcile(ctx, key)
 }
 
-// Probe asks, while admission is not effective, whether it is. To be called every placement.ProbeInterval.
+// Probe checks whether admission is effective again, while it is not. Call it every placement.ProbeInterval.
 func (e *Engine) Probe(ctx context.Context) { e.placer.Probe(ctx) }
 
-// ProbeBlocked tries by dry runs whether blocked nodes still are. To be called every cells.BlockedInterval.
+// ProbeBlocked checks by dry runs whether blocked nodes still are. Call it every cells.BlockedInterval.
 func (e *Engine) ProbeBlocked(ctx context.Context) { e.cells.ProbeBlocked(ctx) }
 
-// Scrub compares a part of what is known with the cache. To be called every ScrubInterval, once Begin was.
+// Scrub compares a part of the state with the cache. Call it every ScrubInterval, after Begin.
 func (e *Engine) Scrub(ctx context.Context) { e.scrub.step(ctx) }

@@ -16,7 +16,7 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// What tests of this package share with those of others.
+// Helpers that this package's tests share with others.
 type (
 	clock    = fixture.Clock
 	server   = fixture.Server

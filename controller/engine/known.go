@@ -12,7 +12,7 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// active returns all daemons that are kept up, sorted by namespace and name.
+// active returns all served daemons, sorted by namespace and name.
 func active(of *state.State) (workloads []*daemon.Workload) {
 	of.Run(model.Active(&workloads))
 	slices.SortFunc(workloads, func(a, b *daemon.Workload) int {
@@ -21,7 +21,7 @@ func active(of *state.State) (workloads []*daemon.Workload) {
 	return workloads
 }
 
-// newSampler returns a sampler of the pods that are emitted for daemons that are kept up.
+// newSampler returns a sampler of the pods that are emitted for served daemons.
 func newSampler(of *state.State) *placement.Sampler {
 	return placement.NewSampler(func() map[string]map[string]func() *corev1.Pod {
 		pods := map[string]map[string]func() *corev1.Pod{}

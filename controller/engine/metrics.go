@@ -7,6 +7,6 @@ import (
 )
 
 var cellDrift = metric.NewCounter("everynode_cell_drift_total",
-	"Differences between what the controller knows of DaemonSets and what its caches show, found and corrected by the scrub. It should be 0.")
+	"Differences between the controller's state of DaemonSets and its caches, found and corrected by the scrub. It should be 0.")
 
 func init() { metrics.Registry.MustRegister(cellDrift) }

@@ -13,7 +13,7 @@ import (
 	"github.com/everynode/everynode/controller/model"
 )
 
-// A heartbeat changes nothing that a verdict depends on, and must cost nothing.
+// A heartbeat changes nothing that a verdict depends on, and must have no cost.
 func TestSameNode(t *testing.T) {
 	node := makeNode("n1", labelled("disk", "ssd"))
 	tests := map[string]struct {
@@ -38,7 +38,7 @@ func TestSameNode(t *testing.T) {
 	}
 }
 
-// Every kind of event, and a delete event that was missed, comes to the model.
+// Every kind of event, and a missed delete event, reaches the model.
 func TestHandlersUpdateTheModel(t *testing.T) {
 	cluster, q, _ := statetest.New()
 	o := observing(cluster)
@@ -79,12 +79,12 @@ func TestHandlersUpdateTheModel(t *testing.T) {
 		})
 	}
 	if size := cluster.Size(); size > 0 {
-		t.Errorf("%d entries are remembered", size)
+		t.Errorf("the state has %d entries", size)
 	}
 }
 
-// After a gap in the watch, a delete and a create under the same name come as one update.
-func TestHandlersTellUpdatesFromReplacements(t *testing.T) {
+// After a gap in the watch, a delete and a create under the same name arrive as one update.
+func TestHandlersDistinguishReplacements(t *testing.T) {
 	cluster, _, _ := statetest.New()
 	o := observing(cluster)
 	set, node := makeDaemon("d"), makeNode("n1")
@@ -107,7 +107,7 @@ func TestHandlersTellUpdatesFromReplacements(t *testing.T) {
 	cluster.WantSteps(t, fixture.Key(again).On("n1"), createStep)
 }
 
-// While a daemon's status may not be written, asking for it costs no pass of the queue.
+// While a daemon's status may not be written, requests for it do not wake the queue.
 func TestStatusWaitsInItsQueue(t *testing.T) {
 	s := newStage(t)
 	key := fixture.Key(s.set)
@@ -120,6 +120,6 @@ func TestStatusWaitsInItsQueue(t *testing.T) {
 	s.clock.Advance(time.Second)
 	report()
 	if want := []time.Duration{time.Second, 0}; !slices.Equal(s.after, want) {
-		t.Errorf("put off for %v, want %v", s.after, want)
+		t.Errorf("delayed by %v, want %v", s.after, want)
 	}
 }

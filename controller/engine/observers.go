@@ -15,8 +15,8 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// Observer takes what an informer of a kind sees, as the cache keeps it. A function may be nil. After a gap in the watch
-// an object that was deleted and created again under its name comes as an update.
+// Observer receives the observations of an informer of a kind, in the form that the cache keeps. A function may be nil. After a gap
+// in the watch an object that was deleted and recreated under its name arrives as an update.
 type Observer[T any] struct {
 	Added   func(T)
 	Updated func(former, object T)
@@ -49,7 +49,7 @@ func (e *Engine) DaemonSets() Observer[*caches.Set] {
 	}
 }
 
-// Nodes observes nodes. They report every few seconds; what the cache keeps of them rarely changes.
+// Nodes observes nodes. They report every few seconds; the part that the cache keeps rarely changes.
 func (e *Engine) Nodes() Observer[*corev1.Node] {
 	seen := func(node *corev1.Node) { e.state.Run(&model.SeeNode{Node: node}) }
 	return Observer[*corev1.Node]{
@@ -58,7 +58,7 @@ func (e *Engine) Nodes() Observer[*corev1.Node] {
 			switch {
 			case !sameNode(former, node):
 				seen(node)
-			case daemon.NodeChanged(former, node, model.NodeReads): // of what no verdict depends on
+			case daemon.NodeChanged(former, node, model.NodeReads): // without a change that verdicts depend on
 				e.state.Run(&model.SeeNode{Node: node, Before: former})
 			}
 		},
@@ -82,7 +82,7 @@ func (e *Engine) Pods() Observer[*model.Pod] {
 	}
 }
 
-// ControllerRevisions observes everybody's ControllerRevisions: one of somebody else may have a name that we need.
+// ControllerRevisions observes the ControllerRevisions of all owners: another owner's may have a name that a daemon needs.
 func (e *Engine) ControllerRevisions() Observer[*appsv1.ControllerRevision] {
 	seen := func(revision *appsv1.ControllerRevision) { e.state.Run(&model.SeeRevision{Object: revision}) }
 	return Observer[*appsv1.ControllerRevision]{
@@ -94,7 +94,7 @@ func (e *Engine) ControllerRevisions() Observer[*appsv1.ControllerRevision] {
 	}
 }
 
-// PriorityClasses also lets pods be asked for again that were refused because their class did not exist.
+// PriorityClasses also triggers a retry of pods that were refused because their class did not exist.
 func (e *Engine) PriorityClasses() Observer[*schedulingv1.PriorityClass] {
 	seen := func(class *schedulingv1.PriorityClass) { e.state.Update(func(u model.Update) { u.SeeClass(class) }) }
 	return Observer[*schedulingv1.PriorityClass]{
@@ -109,7 +109,7 @@ func (e *Engine) PriorityClasses() Observer[*schedulingv1.PriorityClass] {
 	}
 }
 
-// RuntimeClasses also lets pods be asked for again that were refused because their class did not exist, or for what it was.
+// RuntimeClasses also triggers a retry of pods that were refused because their class did not exist, or because of its content.
 func (e *Engine) RuntimeClasses() Observer[*nodev1.RuntimeClass] {
 	seen := func(class *nodev1.RuntimeClass) { e.state.Update(func(u model.Update) { u.SeeRuntimeClass(class) }) }
 	return Observer[*nodev1.RuntimeClass]{
@@ -121,8 +121,8 @@ func (e *Engine) RuntimeClasses() Observer[*nodev1.RuntimeClass] {
 	}
 }
 
-// Namespaces lets pods be asked for again when the labels of their namespace change: these decide what Pod Security
-// lets in.
+// Namespaces triggers a retry of refused pods when the labels of their namespace change: these decide what Pod Security
+// permits.
 func (e *Engine) Namespaces() Observer[*corev1.Namespace] {
 	return Observer[*corev1.Namespace]{Updated: func(former, namespace *corev1.Namespace) {
 		if !maps.Equal(former.Labels, namespace.Labels) {
@@ -131,7 +131,7 @@ func (e *Engine) Namespaces() Observer[*corev1.Namespace] {
 	}}
 }
 
-// ResourceQuotas lets pods be asked for again when a quota is another one, gone or less used.
+// ResourceQuotas triggers a retry of refused pods when a quota changes, is deleted or is used less.
 func (e *Engine) ResourceQuotas() Observer[*corev1.ResourceQuota] {
 	tryAgain := func(quota *corev1.ResourceQuota) {
 		e.state.Update(func(u model.Update) { u.TryAgainIn(quota.Namespace) })
@@ -168,10 +168,10 @@ func (e *Engine) PodDisruptionBudgets() Observer[*policyv1.PodDisruptionBudget] 
 	}
 }
 
-// countOfRecords is what a quota of ControllerRevisions counts.
+// countOfRecords is the resource by which a quota counts ControllerRevisions.
 const countOfRecords corev1.ResourceName = "count/controllerrevisions.apps"
 
-// lessUsed reports whether there is less of anything. More of it is what our own pods make.
+// lessUsed reports whether the use of any resource decreased. The controller's own pods only increase it.
 func lessUsed(before, now corev1.ResourceList) bool {
 	for name, was := range before {
 		if is := now[name]; is.Cmp(was) < 0 {

@@ -12,7 +12,7 @@ import (
 	"github.com/everynode/everynode/test/bench/standin"
 )
 
-// deaf is a state that nobody listens to, with daemons whose pods run on every node.
+// deaf returns a state whose queues drop everything, with daemons whose pods run on every node.
 func deaf(tb testing.TB, daemons, nodes int) (*statetest.State, []*model.Pod) {
 	tb.Helper()
 	cluster := statetest.Deaf()
@@ -35,8 +35,8 @@ func deaf(tb testing.TB, daemons, nodes int) (*statetest.State, []*model.Pod) {
 	return cluster, pods
 }
 
-// A pod's event costs what it changed: the time must hardly depend on the number of nodes. It is all
-// that this package does about one, from the bytes that the watch brings to the plan.
+// A pod's event costs only what it changed: the time must hardly depend on the number
+// of nodes. It includes everything from the bytes of the watch to the plan.
 func BenchmarkPodEvent(b *testing.B) {
 	raw := standin.EncodedPod(b)
 	for _, nodes := range []int{1000, 15000} {
@@ -68,8 +68,8 @@ func BenchmarkPodEvent(b *testing.B) {
 	}
 }
 
-// BenchmarkSeePod is what it takes to decode a pod and to keep what is kept of it: lean, as the
-// controller does it, and whole, as client-go would.
+// BenchmarkSeePod measures decoding a pod and keeping the necessary fields: lean, as
+// the controller does, and whole, as client-go would.
 func BenchmarkSeePod(b *testing.B) {
 	raw := standin.EncodedPod(b)
 	decode := map[string]func() (*model.Pod, error){

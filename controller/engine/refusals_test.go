@@ -13,7 +13,7 @@ import (
 	"github.com/everynode/everynode/controller/model"
 )
 
-// refusedStage is a stage whose pods were refused.
+// refusedStage returns a stage whose pods were refused.
 func refusedStage(t *testing.T, refuse error) *stage {
 	t.Helper()
 	s := newStage(t)
@@ -33,28 +33,28 @@ func quota(name, hard, used string) *corev1.ResourceQuota {
 	return &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name}, Status: status}
 }
 
-// Who was refused asks again when what refused it may have changed, and not when it did not.
-func TestRefusedAskAgain(t *testing.T) {
+// Refused pods are retried when the cause of the refusal may have changed, and not otherwise.
+func TestRefusedPodsAreRetried(t *testing.T) {
 	label := func(value string) *corev1.Namespace {
 		return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "ns", Labels: map[string]string{"a": value}}}
 	}
 	other := quota("pods", "5", "3")
 	other.Namespace = "other"
 	tests := map[string]struct {
-		refuse error // a quota's when nil
+		refuse error // defaults to a quota's
 		event  func(*Engine)
 		want   bool
 	}{
-		"the quota is raised":          {event: func(o *Engine) { o.ResourceQuotas().Updated(quota("pods", "5", "5"), quota("pods", "6", "5")) }, want: true},
-		"the quota is gone":            {event: func(o *Engine) { o.ResourceQuotas().Deleted(quota("pods", "5", "5")) }, want: true},
-		"the quota is less used":       {event: func(o *Engine) { o.ResourceQuotas().Updated(quota("pods", "5", "5"), quota("pods", "5", "4")) }, want: true},
-		"the quota is more used":       {event: func(o *Engine) { o.ResourceQuotas().Updated(quota("pods", "5", "4"), quota("pods", "5", "5")) }},
-		"the quota is as it was":       {event: func(o *Engine) { o.ResourceQuotas().Updated(quota("pods", "5", "5"), quota("pods", "5", "5")) }},
-		"another quota is less used":   {event: func(o *Engine) { o.ResourceQuotas().Updated(quota("more", "5", "5"), quota("more", "5", "4")) }},
-		"a quota elsewhere":            {event: func(o *Engine) { o.ResourceQuotas().Deleted(other) }},
-		"less used, no quota refused":  {refuse: errPolicy(), event: func(o *Engine) { o.ResourceQuotas().Updated(quota("pods", "5", "5"), quota("pods", "5", "4")) }},
-		"the namespace's labels":       {refuse: errPolicy(), event: func(o *Engine) { o.Namespaces().Updated(label("1"), label("2")) }, want: true},
-		"the namespace's other things": {refuse: errPolicy(), event: func(o *Engine) { o.Namespaces().Updated(label("1"), label("1")) }},
+		"the quota is raised":               {event: func(o *Engine) { o.ResourceQuotas().Updated(quota("pods", "5", "5"), quota("pods", "6", "5")) }, want: true},
+		"the quota is deleted":              {event: func(o *Engine) { o.ResourceQuotas().Deleted(quota("pods", "5", "5")) }, want: true},
+		"the quota is less used":            {event: func(o *Engine) { o.ResourceQuotas().Updated(quota("pods", "5", "5"), quota("pods", "5", "4")) }, want: true},
+		"the quota is more used":            {event: func(o *Engine) { o.ResourceQuotas().Updated(quota("pods", "5", "4"), quota("pods", "5", "5")) }},
+		"the quota is unchanged":            {event: func(o *Engine) { o.ResourceQuotas().Updated(quota("pods", "5", "5"), quota("pods", "5", "5")) }},
+		"another quota is less used":        {event: func(o *Engine) { o.ResourceQuotas().Updated(quota("more", "5", "5"), quota("more", "5", "4")) }},
+		"a quota elsewhere":                 {event: func(o *Engine) { o.ResourceQuotas().Deleted(other) }},
+		"less used, not refused by a quota": {refuse: errPolicy(), event: func(o *Engine) { o.ResourceQuotas().Updated(quota("pods", "5", "5"), quota("pods", "5", "4")) }},
+		"the namespace's labels":            {refuse: errPolicy(), event: func(o *Engine) { o.Namespaces().Updated(label("1"), label("2")) }, want: true},
+		"other fields of the namespace":     {refuse: errPolicy(), event: func(o *Engine) { o.Namespaces().Updated(label("1"), label("1")) }},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -75,15 +75,15 @@ func TestRefusedAskAgain(t *testing.T) {
 			s.Requests = nil
 			s.act(t)
 			if asked := len(s.Requests) > 0; asked != test.want {
-				t.Errorf("asked again: %v, want %v", asked, test.want)
+				t.Errorf("retried: %v, want %v", asked, test.want)
 			}
 		})
 	}
 }
 
-// A quota whose use goes up and down all the time costs one request a second, not one a change, and
-// the last change is not lost.
-func TestUseOfAQuotaGoesDownOften(t *testing.T) {
+// A quota whose use changes constantly costs one request a second, not one for each change,
+// and the last change is not lost.
+func TestQuotaWithChangingUse(t *testing.T) {
 	s := refusedStage(t, errQuota())
 	s.Requests = nil
 	const changes, each = 1000, 10 * time.Millisecond
@@ -101,12 +101,12 @@ func TestUseOfAQuotaGoesDownOften(t *testing.T) {
 	s.Refuse = nil
 	s.clock.Advance(answers.RefusedBackOff)
 	if got := s.act(t); got != looksLater || len(s.Pods(t)) != 1 {
-		t.Errorf("ReconcileCell = %s with %d pods, want one made", got, len(s.Pods(t)))
+		t.Errorf("ReconcileCell = %s with %d pods, want one created", got, len(s.Pods(t)))
 	}
 }
 
-// A class that is made wakes the daemons that were refused for want of it.
-func TestRefusedForWantOfAClass(t *testing.T) {
+// A new class triggers the daemons whose pods were refused because it did not exist.
+func TestRefusedWithoutAClass(t *testing.T) {
 	s := refusedStage(t, errPolicy())
 	s.engine.PriorityClasses().Added(class("other", 1, false))
 	s.queues.Want(t, nil, nil)
@@ -120,8 +120,8 @@ func TestRefusedForWantOfAClass(t *testing.T) {
 	s.queues.Want(t, []string{"uid-d on n1"}, nil)
 }
 
-// Nothing is remembered of a daemon that ended while the API server thought about its pod, nor of
-// a node that is gone.
+// No state is kept for a daemon that was deleted while its pod's request was in flight, or
+// for a node that is gone.
 func TestRefusalsAreForgotten(t *testing.T) {
 	for name, end := range map[string]func(*stage){
 		"a daemon": func(s *stage) { s.engine.DaemonSets().Deleted(seenAs(s.set)) },
@@ -132,10 +132,10 @@ func TestRefusalsAreForgotten(t *testing.T) {
 			s.state.SeeNode(makeNode("n2"))
 			s.Refuse, s.WhileRefusing = errQuota(), func() { end(s) }
 			s.act(t)
-			s.act(t) // an error brings it back
+			s.act(t) // an error requeues it
 			_, health := s.state.Health(fixture.Key(s.set))
 			if _, there := health.Problems["n1"]; there {
-				t.Error("the problem of its cell is remembered")
+				t.Error("the problem of its cell is still recorded")
 			}
 			s.state.Update(func(u model.Update) {
 				if wait, because := u.MayAsk(fixture.Key(s.set).On("n2")); because != nil {

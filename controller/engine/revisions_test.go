@@ -64,9 +64,9 @@ func TestRevisionsWake(t *testing.T) {
 			handler.Updated(free, changed(free, func(object *appsv1.ControllerRevision) { object.OwnerReferences = other.OwnerReferences }))
 		}, []string{"uid-d"}},
 		{"somebody else's", func() { handler.Added(other) }, nil},
-		{"somebody else's deleted", func() { handler.Deleted(other) }, nil},
-		{"one of our name", func() { handler.Added(named) }, []string{"uid-d"}},
-		{"one of our name deleted", func() { handler.Deleted(named) }, []string{"uid-d"}},
+		{"another owner's deleted", func() { handler.Deleted(other) }, nil},
+		{"one with our name", func() { handler.Added(named) }, []string{"uid-d"}},
+		{"one with our name deleted", func() { handler.Deleted(named) }, []string{"uid-d"}},
 	} {
 		test.event()
 		wantStrings(t, test.name, test.want, q.Looked())
@@ -77,6 +77,6 @@ func TestRevisionsWake(t *testing.T) {
 		cluster.ForgetDaemon(key)
 	}
 	if size := cluster.Size(); size > 0 {
-		t.Errorf("%d entries are remembered", size)
+		t.Errorf("the state has %d entries", size)
 	}
 }

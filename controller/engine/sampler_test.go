@@ -17,7 +17,7 @@ func inNamespace(namespace string) func(*v1alpha1.DaemonSet) {
 	return func(set *v1alpha1.DaemonSet) { set.Namespace = namespace }
 }
 
-// sampled are the daemons of samples, as namespace/name.
+// sampled returns the daemons of samples, as namespace/name.
 func sampled(pods []*corev1.Pod) []string {
 	var names []string
 	for _, pod := range pods {
@@ -26,8 +26,8 @@ func sampled(pods []*corev1.Pod) []string {
 	return names
 }
 
-// Samples for the probe are of daemons that admission sees.
-func TestSamplesAreOfThoseThatAdmissionSees(t *testing.T) {
+// Samples for the probe belong to daemons whose pods pass admission.
+func TestSamplesPassAdmission(t *testing.T) {
 	cluster, _, _ := statetest.New()
 	ours := makeDaemon("a", inNamespace(v1alpha1.SystemNamespace))
 	for _, set := range []*v1alpha1.DaemonSet{ours, makeDaemon("b"), makeDaemon("c"), makeDaemon("d", deleting)} {
@@ -42,7 +42,7 @@ func TestSamplesAreOfThoseThatAdmissionSees(t *testing.T) {
 	}
 }
 
-// Whoever is alone in a namespace has its turn, however many daemons another namespace has.
+// The only daemon of a namespace has its turn, however many daemons another namespace has.
 func TestSamplesOfNamespacesTakeTurns(t *testing.T) {
 	cluster, _, _ := statetest.New()
 	cluster.SeeNode(makeNode("n1"))
@@ -65,8 +65,8 @@ func TestSamplesOfNamespacesTakeTurns(t *testing.T) {
 	}
 }
 
-// Who had an answer is asked first, as long as it is there.
-func TestSampleOfWhoHadAnAnswerComesFirst(t *testing.T) {
+// The daemon with the last answer comes first, as long as it exists.
+func TestSampleWithTheLastAnswerComesFirst(t *testing.T) {
 	cluster, _, _ := statetest.New()
 	cluster.SeeNode(makeNode("n1"))
 	for _, name := range []string{"a", "b", "c", "d"} {
@@ -80,7 +80,7 @@ func TestSampleOfWhoHadAnAnswerComesFirst(t *testing.T) {
 	wantStrings(t, "samples without it", []string{"ns/b", "ns/d"}, sampled(s.Samples(2)))
 }
 
-// Nothing in a sample but its node and its owner may be a reason to refuse it.
+// Only the node and the owner of a sample may be a reason to refuse it.
 func TestSampleIsPlain(t *testing.T) {
 	cluster, _, _ := statetest.New()
 	cluster.SeeNode(makeNode("n1"))

@@ -27,14 +27,14 @@ type PodStore interface {
 	GetByKey(key string) (object any, exists bool, err error)
 }
 
-// scrubber derives the cells again from the caches, one daemon at a time, and reports and corrects differences
-// from the sums that are kept by deltas. There should be none.
+// scrubber derives the cells from the caches again, one daemon at a time, and reports and corrects differences
+// from the sums that are updated by deltas. There should be none.
 type scrubber struct {
 	state *state.State
 	pods  PodStore
 	round []daemon.WorkloadKey // still to be checked
 
-	// suspects are pods on which the model and the cache disagree, and since when. A pod that changed is
+	// suspects are pods on which the model and the cache disagree, and when that began. A pod that changed is
 	// another suspect, because the event of a frequently changing one may be in flight at every check.
 	suspects map[model.PodState]time.Time
 }

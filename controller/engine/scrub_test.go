@@ -14,7 +14,7 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// scrubbed is a state of one daemon with a pod on n1, and the cache it was told from.
+// scrubbed returns a state with one daemon and a pod on n1, and the cache that it was filled from.
 func scrubbed(t *testing.T) (*scrubber, *statetest.State, *fixture.Queues, *clock, toolscache.Store, *model.Pod) {
 	t.Helper()
 	cluster, q, c := statetest.New()
@@ -39,16 +39,16 @@ func TestScrubFindsNothing(t *testing.T) {
 		t.Errorf("found %q", wrong)
 	}
 	if plans, _ := q.Drain(); len(plans) > 0 {
-		t.Errorf("cells %q are planned for nothing", plans)
+		t.Errorf("cells %q are planned unnecessarily", plans)
 	}
 }
 
-// Whatever the model missed is found, counted, put right and planned for.
-func TestScrubPutsRight(t *testing.T) {
+// Whatever the model missed is found, counted, corrected and planned.
+func TestScrubCorrects(t *testing.T) {
 	for name, test := range map[string]struct {
 		miss  func(*testing.T, toolscache.Store, *model.Pod)
 		want  daemon.Counters
-		rests bool // there is nothing to do about the cell
+		rests bool // the cell needs no step
 	}{
 		"a change of a pod": {
 			miss: func(t *testing.T, store toolscache.Store, pod *model.Pod) {
@@ -84,7 +84,7 @@ func TestScrubPutsRight(t *testing.T) {
 			}
 			c.Advance(scrubPatience + time.Second)
 			if look() == 0 || testutil.ToFloat64(cellDrift) == before {
-				t.Fatal("nothing is found, or it is not counted")
+				t.Fatal("no difference was found, or it was not counted")
 			}
 			if _, health := cluster.Health(scrubbedKey); health.Counters != test.want {
 				t.Errorf("counters are %+v, want %+v", health.Counters, test.want)
@@ -99,7 +99,7 @@ func TestScrubPutsRight(t *testing.T) {
 	}
 }
 
-// An event that is on its way at every look is another one each time, and late is none of them.
+// An event that is in flight at every check is a different one each time, and none of them is late.
 func TestScrubWaitsForEachChange(t *testing.T) {
 	s, _, _, c, store, pod := scrubbed(t)
 	for look := range 3 {
@@ -109,15 +109,15 @@ func TestScrubWaitsForEachChange(t *testing.T) {
 			t.Fatal(err)
 		}
 		if wrong := s.compare(); len(wrong) > 0 {
-			t.Errorf("look %d: found %q, and the event is on its way", look, wrong)
+			t.Errorf("check %d: found %q while the event is in flight", look, wrong)
 		}
 		s.state.Update(func(u model.Update) { u.SeePod(&changed) })
 		c.Advance(scrubPatience + time.Second)
 	}
 }
 
-// A list after a gap in the watch has every pod in the cache again, and nobody is told of one that
-// did not change.
+// A list after a gap in the watch puts every pod into the cache again, and there is no event for one
+// that did not change.
 func TestScrubKnowsAPodByItsVersion(t *testing.T) {
 	s, _, _, c, store, pod := scrubbed(t)
 	again := *pod
@@ -126,7 +126,7 @@ func TestScrubKnowsAPodByItsVersion(t *testing.T) {
 	}
 	for look := range 2 {
 		if wrong := s.compare(); len(wrong) > 0 {
-			t.Errorf("look %d: found %q", look, wrong)
+			t.Errorf("check %d: found %q", look, wrong)
 		}
 		c.Advance(scrubPatience + time.Second)
 	}

@@ -17,7 +17,7 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// The cluster around the engine: users, nodes, a scheduler and kubelets, one step at a time.
+// The environment of the engine: users, nodes, a scheduler and kubelets, one step at a time.
 
 const maxUnavailable = 2
 
@@ -33,7 +33,7 @@ func (s *sim) add(object client.Object) {
 // runtimeClass is what every daemon's template names.
 const runtimeClass = "class"
 
-// addDaemons makes one that rolls by maxUnavailable, and one that surges.
+// addDaemons creates a daemon that is rolled out with maxUnavailable, and one with maxSurge.
 func (s *sim) addDaemons() {
 	limit, none := intstr.FromInt32(maxUnavailable), intstr.FromInt32(0)
 	ofClass := func(set *v1alpha1.DaemonSet) { set.Spec.Template.Spec.RuntimeClassName = ptr.To(runtimeClass) }
@@ -45,18 +45,18 @@ func (s *sim) addDaemons() {
 	}))
 }
 
-// setClass has the RuntimeClass keep pods off every second node, or off none.
+// setClass makes the RuntimeClass exclude every second node, or none.
 func (s *sim) setClass(some bool) {
 	class := &nodev1.RuntimeClass{ObjectMeta: metav1.ObjectMeta{Name: runtimeClass}}
 	if some {
 		class.Scheduling = &nodev1.Scheduling{NodeSelector: map[string]string{"pool": "0"}}
 	}
-	s.log("the RuntimeClass keeps pods off some nodes: %v", some)
+	s.log("the RuntimeClass excludes some nodes: %v", some)
 	s.closing = some
 	s.engine.RuntimeClasses().Added(class)
 }
 
-// closed reports whether the RuntimeClass keeps new pods off a node, as far as the engine was told of both.
+// closed reports whether the RuntimeClass excludes a node, as far as the engine has observed both.
 func (s *sim) closed(node string) bool {
 	seen, there := s.seen["Node"]["/"+node].(*corev1.Node)
 	return !there || s.closing && seen.Labels["pool"] != "0"
@@ -69,7 +69,7 @@ func (s *sim) addNode() {
 	s.add(node)
 }
 
-// clusterStep does one thing that somebody else would do now.
+// clusterStep executes one step of the environment.
 func (s *sim) clusterStep() {
 	pods, nodes := s.pods(), s.api.Objects("Node")
 	switch n := s.random.IntN(100); {
@@ -96,7 +96,7 @@ func (s *sim) clusterStep() {
 		}, false)
 	case n < 19 && len(pods) > 0:
 		pod := pods[s.random.IntN(len(pods))]
-		s.log("somebody deletes pod %s", pod.Name)
+		s.log("a user deletes pod %s", pod.Name)
 		s.api.Remove(pod)
 	case n < 21:
 		s.full = !s.full
@@ -119,7 +119,7 @@ func (s *sim) changeTemplate() {
 	}, true)
 }
 
-// serve is what the scheduler or the kubelet does about a pod: it is bound, becomes ready, or its end is finished.
+// serve executes the next step of the scheduler or the kubelet for a pod: it is bound, becomes ready, or finishes terminating.
 func (s *sim) serve(pod *corev1.Pod) {
 	switch {
 	case pod.DeletionTimestamp != nil:
@@ -139,8 +139,8 @@ func (s *sim) serve(pod *corev1.Pod) {
 	}
 }
 
-// room is the scheduler's uniqueness: no other bound pod of the daemon on the node, but one of another revision when
-// the pod surges.
+// room is the scheduler's uniqueness: no other bound pod of the daemon on the node, except one of another revision
+// when the pod surges.
 func (s *sim) room(pod *corev1.Pod) bool {
 	cell, ok := daemon.CellOf(pod)
 	if !ok {
@@ -168,8 +168,8 @@ func (s *sim) pods() []*corev1.Pod {
 	return pods
 }
 
-// checkCell holds S1: no pod is asked for while the engine was told of one in its cell that has not ended, but of one
-// of another revision when it surges.
+// checkCell checks S1: no pod is requested while the engine has observed another one in its cell that has not ended, except
+// one of another revision when it surges.
 func (s *sim) checkCell(asked *corev1.Pod) {
 	cell, _ := daemon.CellOf(asked)
 	for _, pod := range s.told {
@@ -177,14 +177,14 @@ func (s *sim) checkCell(asked *corev1.Pod) {
 			continue
 		}
 		if _, surges := asked.Annotations[v1alpha1.SurgeAnnotation]; !surges || pod.Labels[revisionLabel] == asked.Labels[revisionLabel] {
-			s.t.Fatalf("S1: pod %s is asked for, and pod %s is there", asked.Name, pod.Name)
+			s.t.Fatalf("S1: pod %s is requested, and pod %s exists", asked.Name, pod.Name)
 		}
 	}
 }
 
 const revisionLabel = appsv1.ControllerRevisionHashLabelKey
 
-// checkEligible holds S3: a pod is asked for on a node that is there and eligible as far as the engine was told.
+// checkEligible checks S3: a pod is requested only for a node that exists and is eligible as far as the engine has observed.
 func (s *sim) checkEligible(pod *corev1.Pod) {
 	node, there := s.seen["Node"]["/"+pod.Spec.NodeName].(*corev1.Node)
 	target, _ := daemon.Target(pod)
@@ -194,12 +194,12 @@ func (s *sim) checkEligible(pod *corev1.Pod) {
 	set, known := s.seen["DaemonSet.everynode.dev"][pod.Namespace+"/"+pod.OwnerReferences[0].Name].(*caches.Set)
 	if !there || !known || !daemon.NewRules(set.Workload.Template).Evaluate(node).ShouldRun || s.closed(node.Name) {
 		s.logHistory()
-		s.t.Fatalf("S3: pod %s is asked for on node %q", pod.Name, target)
+		s.t.Fatalf("S3: pod %s is requested for node %q", pod.Name, target)
 	}
 }
 
-// checkBudget holds S4: a delete that takes its node's last available pod leaves no more than maxUnavailable eligible
-// nodes without one, as far as the engine was told of pods, and counting every delete that it ever sent.
+// checkBudget checks S4: a delete of a node's last available pod leaves no more than maxUnavailable eligible
+// nodes without one, as far as the engine has observed pods, and counting every delete that it ever sent.
 func (s *sim) checkBudget(deleted *corev1.Pod) {
 	goes := s.told[deleted.Namespace+"/"+deleted.Name]
 	if goes == nil || !s.available(goes) {
@@ -228,13 +228,13 @@ func (s *sim) checkBudget(deleted *corev1.Pod) {
 	}
 }
 
-// available reports whether a pod serves its node as far as the engine knows.
+// available reports whether a pod serves its node as far as the engine has observed.
 func (s *sim) available(pod *corev1.Pod) bool {
 	ready := len(pod.Status.Conditions) > 0 && pod.Status.Conditions[0].Status == corev1.ConditionTrue
 	return ready && pod.DeletionTimestamp == nil && !s.deleted[pod.UID]
 }
 
-// logHistory shows the end of the history that led to a violation.
+// logHistory prints the end of the history that led to a violation.
 func (s *sim) logHistory() {
 	const shown = 20_000
 	text := s.history.String()

@@ -34,7 +34,7 @@ import (
 	"github.com/everynode/everynode/test/memory"
 )
 
-// sim is an engine, an API server in memory, and the cluster around them, worked on from one loop. Every choice is
+// sim is an engine, an in-memory API server, and their environment, driven by a single loop. Every choice is
 // drawn from one source of random numbers.
 type sim struct {
 	t       testing.TB
@@ -46,27 +46,27 @@ type sim struct {
 	ledger  *notify.Ledger
 	history strings.Builder // every request, every event and every step, as text
 	faults  bool
-	full    bool // a quota lets no pod in
-	closing bool // the RuntimeClass keeps pods off some nodes
+	full    bool // a quota refuses all pods
+	closing bool // the RuntimeClass excludes some nodes
 
-	pending map[string][]memory.Event // events of the watches that were not delivered, by kind
+	pending map[string][]memory.Event // undelivered events of the watches, by kind
 	seen    informers
-	told    map[string]*corev1.Pod // pods as they were delivered last
+	told    map[string]*corev1.Pod // pods as last delivered
 
 	cells    *workQueue[daemon.CellKey]
 	statuses *workQueue[daemon.WorkloadKey]
 	records  *workQueue[daemon.WorkloadKey]
 	pages    *workQueue[notify.PageKey]
 
-	ticks   time.Time          // of the last probe and step of the scrub
-	nodes   int                // that ever joined
+	ticks   time.Time          // of the last probe and scrub
+	nodes   int                // nodes that ever joined
 	deleted map[types.UID]bool // pods that the engine asked to delete when they were available
 }
 
-// informers are the caches: what was delivered, by kind and key.
+// informers are the caches: delivered objects, by kind and key.
 type informers map[string]map[string]any
 
-// workQueue is a work queue whose delays end when the loop lets time pass.
+// workQueue is a work queue whose delays end when the loop advances the clock.
 type workQueue[K comparable] struct {
 	ready   []K
 	delayed []delayedKey[K]
@@ -90,7 +90,7 @@ func (q *workQueue[K]) addAt(key K, at time.Time) {
 	q.delayed = append(q.delayed, delayedKey[K]{key, at})
 }
 
-// due makes ready what was delayed until now.
+// due makes keys ready whose delay has ended.
 func (q *workQueue[K]) due(now time.Time) {
 	q.delayed = slices.DeleteFunc(q.delayed, func(d delayedKey[K]) bool {
 		if d.at.After(now) {
@@ -101,7 +101,7 @@ func (q *workQueue[K]) due(now time.Time) {
 	})
 }
 
-// workOn works on one key that is ready.
+// workOn processes one ready key.
 func workOn[K comparable](s *sim, name string, q *workQueue[K], reconcile func(context.Context, K) (reconcile.Result, error)) bool {
 	if len(q.ready) == 0 {
 		return false
@@ -146,8 +146,8 @@ func newSim(t testing.TB, seed uint64, mode placement.Mode) *sim {
 		Clock: s.clock, Client: s.api, Reader: reader{s.api, s}, Recorder: s.ledger, Nonce: fmt.Sprint("nonce-", seed), Log: logr.Discard(),
 		Kinds: model.Kinds{Everynode: true}, Placement: mode, Workers: 4, Pods: s.seen,
 		Queues: engine.Queues{
-			// What is enqueued is part of the history, also where it is in the queue already: otherwise the queue would
-			// hide an order that a map decided.
+			// Enqueued keys are part of the history, even if they are already in the queue: otherwise the queue would
+			// hide a dependence on the order of a map.
 			Cell: func(key daemon.CellKey, priority int32) {
 				s.log("enqueue cell %v at %d", key, priority)
 				s.cells.add(key)
@@ -172,10 +172,10 @@ func (s *sim) log(format string, args ...any) {
 	s.history.WriteByte('\n')
 }
 
-// chance is true so often in a hundred.
+// chance is true this many times in a hundred.
 func (s *sim) chance(percent int) bool { return s.random.IntN(100) < percent }
 
-// admit is the webhook, which is down now and then.
+// admit is the webhook, which is sometimes down.
 func (s *sim) admit(object client.Object) error {
 	pod, ok := object.(*corev1.Pod)
 	if !ok {
@@ -188,7 +188,7 @@ func (s *sim) admit(object client.Object) error {
 	return err
 }
 
-// fault holds the invariants at each request, and loses or refuses a few.
+// fault checks the invariants at each request, and loses or refuses a few.
 func (s *sim) fault(verb string, object client.Object) memory.Fault {
 	switch pod, ok := object.(*corev1.Pod); {
 	case ok && verb == "delete":
@@ -253,7 +253,7 @@ func observe[T any](observer engine.Observer[T], event watch.EventType, former a
 	}
 }
 
-// set stores or removes what was delivered, and returns what was there before.
+// set stores or removes a delivered object, and returns the previous one.
 func (i informers) set(kind, key string, object any, gone bool) any {
 	former := i[kind][key]
 	if i[kind] == nil {
@@ -267,7 +267,7 @@ func (i informers) set(kind, key string, object any, gone bool) any {
 	return former
 }
 
-// List and GetByKey are what the scrub compares with.
+// List and GetByKey return the pods with which the scrub compares.
 func (i informers) List() []any {
 	var all []any
 	for _, key := range slices.Sorted(maps.Keys(i["Pod"])) {
@@ -281,7 +281,7 @@ func (i informers) GetByKey(key string) (any, bool, error) {
 	return object, there, nil
 }
 
-// collect takes the events that requests made.
+// collect takes the events that requests caused.
 func (s *sim) collect() {
 	for _, event := range s.api.Events() {
 		if event.Kind != "Event" {
@@ -290,7 +290,7 @@ func (s *sim) collect() {
 	}
 }
 
-// kinds are those that have events to deliver.
+// kinds returns the kinds with events to deliver.
 func (s *sim) kinds() (kinds []string) {
 	for _, kind := range slices.Sorted(maps.Keys(s.pending)) {
 		if len(s.pending[kind]) > 0 {
@@ -315,7 +315,7 @@ func (s *sim) advance(d time.Duration) {
 	}
 }
 
-// engineStep does one thing that the engine or its informers would do now.
+// engineStep executes one step of the engine or its informers.
 func (s *sim) engineStep() bool {
 	s.collect()
 	kinds := s.kinds()
@@ -343,7 +343,7 @@ func (s *sim) engineStep() bool {
 	return false
 }
 
-// reader is the API server as the engine reads it: a pod that it finds is not deleted, whatever it asked for.
+// reader is the API server as the engine reads it: a pod that it finds does not count as deleted, whatever requests were sent.
 type reader struct {
 	client.Reader
 	sim *sim

@@ -23,26 +23,26 @@ func notReady(node *corev1.Node) {
 	node.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionFalse}}
 }
 
-// A node's update has a cell planned when the rules say something else of the node, and only then.
-func TestWhatANodeUpdateAsksFor(t *testing.T) {
+// A node's update triggers a cell only if its verdict changes.
+func TestNodeUpdateTriggersCells(t *testing.T) {
 	blue := onlyWhere("color", "blue")
 	tests := map[string]struct {
 		daemon   func(*v1alpha1.DaemonSet)
 		old, new func(*corev1.Node)
-		pod      bool // the daemon has one on the node
+		pod      bool // the daemon has a pod on the node
 		want     bool
-		steps    []string // of the cell's plan then
+		steps    []string // the cell's plan
 	}{
 		"nothing":                             {},
-		"a label that is asked for comes":     {daemon: blue, new: labelled("color", "blue"), want: true, steps: []string{createStep}},
-		"a label that is asked for goes":      {daemon: blue, old: labelled("color", "blue"), pod: true, want: true, steps: []string{"Delete p: NodeSelectorMismatch"}},
-		"a misplaced pod is in its place":     {daemon: blue, new: labelled("color", "blue"), pod: true, want: true},
-		"a label that nobody asks for":        {new: labelled("color", "blue"), steps: []string{createStep}},
+		"a required label is added":           {daemon: blue, new: labelled("color", "blue"), want: true, steps: []string{createStep}},
+		"a required label is removed":         {daemon: blue, old: labelled("color", "blue"), pod: true, want: true, steps: []string{"Delete p: NodeSelectorMismatch"}},
+		"a misplaced pod becomes well-placed": {daemon: blue, new: labelled("color", "blue"), pod: true, want: true},
+		"a label that is not required":        {new: labelled("color", "blue"), steps: []string{createStep}},
 		"another value of such a label":       {daemon: blue, old: labelled("color", "red"), new: labelled("color", "green")},
-		"a NoSchedule taint goes":             {old: tainted(corev1.TaintEffectNoSchedule), want: true, steps: []string{createStep}},
-		"a NoSchedule taint comes":            {new: tainted(corev1.TaintEffectNoSchedule), pod: true, want: true},
-		"a NoExecute taint comes":             {new: tainted(corev1.TaintEffectNoExecute), pod: true, want: true, steps: []string{"Delete p: UntoleratedNoExecuteTaint"}},
-		"a taint that no rule asks after":     {new: tainted(corev1.TaintEffectPreferNoSchedule), steps: []string{createStep}},
+		"a NoSchedule taint is removed":       {old: tainted(corev1.TaintEffectNoSchedule), want: true, steps: []string{createStep}},
+		"a NoSchedule taint is added":         {new: tainted(corev1.TaintEffectNoSchedule), pod: true, want: true},
+		"a NoExecute taint is added":          {new: tainted(corev1.TaintEffectNoExecute), pod: true, want: true, steps: []string{"Delete p: UntoleratedNoExecuteTaint"}},
+		"a taint that no rule evaluates":      {new: tainted(corev1.TaintEffectPreferNoSchedule), steps: []string{createStep}},
 		"more room: the scheduler's business": {old: roomFor("100M"), new: roomFor("200M"), steps: []string{createStep}},
 		"a condition: its taint counts":       {new: notReady, steps: []string{createStep}},
 	}
@@ -73,7 +73,7 @@ func TestWhatANodeUpdateAsksFor(t *testing.T) {
 					cluster.SeePod(makePod(set, makeNode("n1"), bound("n1"), podUID("p")))
 				}
 				plans, _ := q.Drain()
-				wantStrings(t, "asked for by the node that joins", []string{"uid-d on n1"}, plans)
+				wantStrings(t, "triggered by the joining node", []string{"uid-d on n1"}, plans)
 
 				handler.Updated(old, cached(test.new))
 				plans, reports := q.Drain()
@@ -88,9 +88,9 @@ func TestWhatANodeUpdateAsksFor(t *testing.T) {
 	}
 }
 
-// A pod's event triggers the cells that it belongs to when it leaves something to do for them, and no others. Of the daemons that match
-// an orphan, the first by name is asked; upstream asks all of them.
-func TestWhatAPodEventAsksFor(t *testing.T) {
+// A pod's event triggers only its cells, if there is work for them. Of the daemons that match an orphan, the
+// first by name is triggered; upstream triggers all of them.
+func TestPodEventTriggersCells(t *testing.T) {
 	a, b, node := makeDaemon("a"), makeDaemon("b"), makeNode("n1")
 	b.Spec.Selector, b.Spec.Template.Labels = a.Spec.Selector, a.Spec.Template.Labels
 	pod := func(set *v1alpha1.DaemonSet, change ...func(*corev1.Pod)) *corev1.Pod {
@@ -101,32 +101,32 @@ func TestWhatAPodEventAsksFor(t *testing.T) {
 	failed := func(pod *corev1.Pod) { pod.Status.Phase = corev1.PodFailed }
 
 	tests := map[string]struct {
-		before, after *corev1.Pod // nil: it is not there
+		before, after *corev1.Pod // nil if it does not exist
 		want          []string
 	}{
-		"a's pod comes":                           {after: pod(a)},
-		"b's pod comes":                           {after: pod(b)},
-		"an orphan that both match comes":         {after: pod(b, orphaned), want: []string{"uid-a on n1"}},
-		"an orphan that nobody matches comes":     {after: pod(a, orphaned, relabelled)},
-		"an orphan that may go anywhere comes":    {after: pod(a, orphaned, unplaced)},
-		"a's pod changes":                         {before: pod(a), after: pod(a, newer)},
-		"b's pod changes":                         {before: pod(b), after: pod(b, newer)},
-		"a's pod finishes":                        {before: pod(a), after: pod(a, newer, failed), want: []string{"uid-a on n1"}},
-		"an orphan that nobody matches changes":   {before: pod(a, orphaned, relabelled), after: pod(a, orphaned, relabelled, newer)},
-		"an orphan is still to be adopted":        {before: pod(a, orphaned), after: pod(a, orphaned, newer), want: []string{"uid-a on n1"}},
-		"an orphan gets labels that match":        {before: pod(a, orphaned, relabelled), after: pod(a, orphaned), want: []string{"uid-a on n1"}},
-		"an orphan loses labels that match":       {before: pod(a, orphaned), after: pod(a, orphaned, relabelled), want: []string{"uid-a on n1"}},
-		"b's pod becomes a's":                     {before: pod(b), after: pod(a, newer), want: []string{"uid-b on n1"}},
-		"a's pod loses its owner":                 {before: pod(a), after: pod(a, orphaned), want: []string{"uid-a on n1"}},
-		"b's pod loses its owner":                 {before: pod(b), after: pod(b, orphaned), want: []string{"uid-a on n1", "uid-b on n1"}},
-		"a's pod goes":                            {before: pod(a), want: []string{"uid-a on n1"}},
-		"b's pod goes":                            {before: pod(b), want: []string{"uid-b on n1"}},
-		"an orphan that was to be adopted goes":   {before: pod(a, orphaned), want: []string{"uid-a on n1"}},
-		"an orphan that nobody matches goes":      {before: pod(a, orphaned, relabelled)},
-		"a pod that took room goes":               {before: pod(a, orphaned, relabelled, bound("n1"))},
-		"a ReplicaSet's pod that took room goes":  {before: pod(a, ofReplicaSet, bound("n1"))},
-		"a pod that was never placed goes":        {before: pod(a, orphaned, unplaced)},
-		"a pod of another controller is replaced": {before: pod(a, ofReplicaSet), after: pod(a, ofReplicaSet, newer)},
+		"a's pod is created":                                {after: pod(a)},
+		"b's pod is created":                                {after: pod(b)},
+		"an orphan that both match is created":              {after: pod(b, orphaned), want: []string{"uid-a on n1"}},
+		"an orphan that no daemon matches is created":       {after: pod(a, orphaned, relabelled)},
+		"an orphan without a node is created":               {after: pod(a, orphaned, unplaced)},
+		"a's pod changes":                                   {before: pod(a), after: pod(a, newer)},
+		"b's pod changes":                                   {before: pod(b), after: pod(b, newer)},
+		"a's pod finishes":                                  {before: pod(a), after: pod(a, newer, failed), want: []string{"uid-a on n1"}},
+		"an orphan that no daemon matches changes":          {before: pod(a, orphaned, relabelled), after: pod(a, orphaned, relabelled, newer)},
+		"an orphan still has to be adopted":                 {before: pod(a, orphaned), after: pod(a, orphaned, newer), want: []string{"uid-a on n1"}},
+		"an orphan gets labels that match":                  {before: pod(a, orphaned, relabelled), after: pod(a, orphaned), want: []string{"uid-a on n1"}},
+		"an orphan loses labels that match":                 {before: pod(a, orphaned), after: pod(a, orphaned, relabelled), want: []string{"uid-a on n1"}},
+		"b's pod becomes a's":                               {before: pod(b), after: pod(a, newer), want: []string{"uid-b on n1"}},
+		"a's pod loses its owner":                           {before: pod(a), after: pod(a, orphaned), want: []string{"uid-a on n1"}},
+		"b's pod loses its owner":                           {before: pod(b), after: pod(b, orphaned), want: []string{"uid-a on n1", "uid-b on n1"}},
+		"a's pod is deleted":                                {before: pod(a), want: []string{"uid-a on n1"}},
+		"b's pod is deleted":                                {before: pod(b), want: []string{"uid-b on n1"}},
+		"an orphan to adopt is deleted":                     {before: pod(a, orphaned), want: []string{"uid-a on n1"}},
+		"an orphan that no daemon matches is deleted":       {before: pod(a, orphaned, relabelled)},
+		"a pod that used resources is deleted":              {before: pod(a, orphaned, relabelled, bound("n1"))},
+		"a ReplicaSet's pod that used resources is deleted": {before: pod(a, ofReplicaSet, bound("n1"))},
+		"an unscheduled pod is deleted":                     {before: pod(a, orphaned, unplaced)},
+		"a pod of another controller is replaced":           {before: pod(a, ofReplicaSet), after: pod(a, ofReplicaSet, newer)},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -153,7 +153,7 @@ func TestWhatAPodEventAsksFor(t *testing.T) {
 	}
 }
 
-// An empty selector, which validation does not let in, would match everybody's pods: none is
+// An empty selector, which validation refuses, would match all pods: none is
 // adopted (k/k#23223).
 func TestEmptySelectorAdoptsNothing(t *testing.T) {
 	for name, selector := range map[string]*metav1.LabelSelector{"empty": {}, "none": nil} {

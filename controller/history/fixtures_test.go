@@ -6,7 +6,7 @@ import (
 	"github.com/everynode/everynode/controller/fixture"
 )
 
-// What tests of this package share with those of others.
+// Helpers that this package's tests share with others.
 type recorder = fixture.Recorder
 
 var (

@@ -34,11 +34,11 @@ const (
 	actionRecord       = "RecordRevision"
 )
 
-// verifyAfter is when a history is looked at again whose record was created. Its event does that long before, unless the
-// watch was disconnected.
+// verifyAfter is when a history whose record was created is reconciled again. Its event does that long before, unless
+// the watch was disconnected.
 const verifyAfter = time.Minute
 
-// Deps are what a Reconciler works with.
+// Deps are a Reconciler's dependencies.
 type Deps struct {
 	Kinds    model.Kinds
 	State    *state.State
@@ -61,7 +61,7 @@ type Reconciler struct {
 
 var _ reconcile.TypedReconciler[daemon.WorkloadKey] = (*Reconciler)(nil)
 
-// New returns a Reconciler that knows nothing of former requests.
+// New returns a Reconciler without knowledge of earlier requests.
 func New(deps Deps) *Reconciler {
 	return &Reconciler{
 		kinds: deps.Kinds, state: deps.State, client: deps.Client, reader: deps.Reader, events: deps.Recorder,
@@ -70,7 +70,7 @@ func New(deps Deps) *Reconciler {
 }
 
 // Reconcile plans a daemon's history and executes the plan. An error is an answer of the API server that will
-// not change for a while; retries back off. Independent steps are executed all the same: deleting old
+// not change for a while; retries back off. Independent steps are executed nevertheless: deleting old
 // ControllerRevisions may make room for the new one.
 func (r *Reconciler) Reconcile(ctx context.Context, key daemon.WorkloadKey) (reconcile.Result, error) {
 	var (
@@ -87,8 +87,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, key daemon.WorkloadKey) (rec
 		refused error
 	)
 	steps := r.plan(key, &subject)
-	// Records that are merged below may have arrived without waking the daemon (spare): its pods wait from now
-	// on.
+	// Records that are merged below may have arrived without waking the daemon: its pods wait from
+	// now on.
 	r.state.Update(func(u model.Update) { u.RecordsChanged(key) })
 	for _, step := range steps {
 		err := r.do(ctx, &subject, step)
@@ -167,8 +167,8 @@ func (r *Reconciler) create(ctx context.Context, subject *model.Subject, step da
 	return err
 }
 
-// recordOf returns the ControllerRevision that a step creates. The DaemonSet's annotations describe its present
-// template only.
+// recordOf returns the ControllerRevision that a step creates. The DaemonSet's annotations describe only its
+// current template.
 func recordOf(subject *model.Subject, step daemon.HistoryStep) (*appsv1.ControllerRevision, error) {
 	template, annotations := *subject.Template, subject.Workload.Annotations
 	template.Revision = cmp.Or(template.Revision, subject.ID.Revision)
@@ -185,10 +185,10 @@ func (r *Reconciler) notRecorded(subject *model.Subject, err error) {
 	case subject.Replaced != nil:
 		consequence = fmt.Sprintf("pods keep revision %s until it is stored, and are recreated with it", subject.Replaced.Revision)
 	case subject.Template.Revision != "":
-		consequence = "the present pods have it, and nobody could go back to it"
+		consequence = "existing pods have it, and no rollback to it would be possible"
 	}
 	regarding, related := notify.Regarding(subject.Workload, err)
-	r.events.Eventf(regarding, related, corev1.EventTypeWarning, eventNotRecorded, actionRecord, "The template has no record; %s: %v", consequence, err)
+	r.events.Eventf(regarding, related, corev1.EventTypeWarning, eventNotRecorded, actionRecord, "The template has no ControllerRevision; %s: %v", consequence, err)
 	problem := daemon.NewProblem(eventNotRecorded, fmt.Sprintf("%v; %s", err, consequence))
 	r.state.Update(func(u model.Update) { u.SetNotRecorded(subject.Workload.Key, problem) })
 }
@@ -214,7 +214,7 @@ func (r *Reconciler) make(ctx context.Context, subject *model.Subject, object *a
 func (r *Reconciler) meet(ctx context.Context, subject *model.Subject, object *appsv1.ControllerRevision) error {
 	var holder appsv1.ControllerRevision
 	if err := r.reader.Get(ctx, client.ObjectKeyFromObject(object), &holder); err != nil {
-		return fmt.Errorf("looking who has the name of ControllerRevision %s: %w", object.Name, err)
+		return fmt.Errorf("finding the owner of the name of ControllerRevision %s: %w", object.Name, err)
 	}
 	observed := r.kinds.ObserveRevision(&holder)
 	for _, step := range daemon.PlanHistory(daemon.History{
@@ -311,7 +311,7 @@ func (r *Reconciler) relabel(ctx context.Context, subject *model.Subject, record
 func (r *Reconciler) notRelabelled(subject *model.Subject, pod *model.Pod, current *daemon.Record, err error) error {
 	if !answers.NoAnswer(err) {
 		r.events.Eventf(subject.Workload.Metadata(), nil, corev1.EventTypeWarning, eventNotRelabelled, actionRecord,
-			"Pod %s is of the current template, which has two records, and no pods are made or replaced until its label %s can be changed to %s, or the pod is deleted: %v",
+			"Pod %s has the current template, which has two ControllerRevisions, and no pods are created or replaced until its label %s can be changed to %s, or the pod is deleted: %v",
 			pod.Name, appsv1.ControllerRevisionHashLabelKey, current.Revision, err)
 	}
 	return fmt.Errorf("relabelling pod %s: %w", pod.Name, err)

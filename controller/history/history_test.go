@@ -28,8 +28,8 @@ import (
 
 var revisionsResource = schema.GroupResource{Group: "apps", Resource: "controllerrevisions"}
 
-// shelf is a Reconciler of daemon d with everything around it: an API server whose requests about
-// ControllerRevisions are remembered and may be refused.
+// shelf is a Reconciler of daemon d with its environment: an API server whose requests for
+// ControllerRevisions are recorded and may be refused.
 type shelf struct {
 	client.WithWatch
 	*recorder
@@ -39,7 +39,7 @@ type shelf struct {
 	shown      []string // names of ControllerRevisions that were observed
 	set        *v1alpha1.DaemonSet
 	requests   []string
-	refuse     map[string]error // by "<verb> <name>", or by verb alone
+	refuse     map[string]error // by "<verb> <name>", or only by verb
 }
 
 func newShelf(t *testing.T, change ...func(*v1alpha1.DaemonSet)) *shelf {
@@ -60,7 +60,7 @@ func newShelf(t *testing.T, change ...func(*v1alpha1.DaemonSet)) *shelf {
 	return s
 }
 
-// revision is that of the daemon's template.
+// revision returns the revision of the daemon's template.
 func (s *shelf) revision() string {
 	subject, _ := s.state.Subject(fixture.Key(s.set))
 	return subject.Template.Revision
@@ -77,7 +77,7 @@ func (s *shelf) reload(t *testing.T) {
 	s.set = fixture.FromStored(stored)
 }
 
-// ask remembers a request, and refuses it when it is to be.
+// ask records a request, and may refuse it.
 func (s *shelf) ask(verb, name, how string) error {
 	s.requests = append(s.requests, strings.TrimSpace(fmt.Sprintf("%s %s %s", verb, name, how)))
 	if err, ok := s.refuse[verb+" "+name]; ok {
@@ -145,7 +145,7 @@ func (s *shelf) patchStatus(ctx context.Context, c client.Client, _ string, obje
 	return c.Status().Patch(ctx, object, patch, options...)
 }
 
-// stored are all ControllerRevisions, sorted by number.
+// stored returns all ControllerRevisions, sorted by number.
 func (s *shelf) stored(t *testing.T) []appsv1.ControllerRevision {
 	t.Helper()
 	var list appsv1.ControllerRevisionList
@@ -156,7 +156,7 @@ func (s *shelf) stored(t *testing.T) []appsv1.ControllerRevision {
 	return list.Items
 }
 
-// informed brings all that is stored to the model, as the informer does.
+// informed passes all stored objects to the model, as the informer does.
 func (s *shelf) informed(t *testing.T) {
 	t.Helper()
 	for _, name := range s.shown {
@@ -169,7 +169,7 @@ func (s *shelf) informed(t *testing.T) {
 	}
 }
 
-// put stores a ControllerRevision of an image, unless changed ours, behind the reconciler's back.
+// put stores a ControllerRevision of an image, by default the daemon's, without the reconciler.
 func (s *shelf) put(t *testing.T, image string, number int64, change ...func(*appsv1.ControllerRevision)) *appsv1.ControllerRevision {
 	t.Helper()
 	return s.keep(t, fixture.Template(s.set, image), number, change...)
@@ -186,12 +186,12 @@ func (s *shelf) keep(t *testing.T, template *daemon.Template, number int64, chan
 	return object
 }
 
-// name is that of the record of an image.
+// name returns the name of the record of an image.
 func (s *shelf) name(image string) string {
 	return daemon.RevisionName("d", fixture.Template(s.set, image).Revision)
 }
 
-// change gives the daemon another image.
+// change sets the daemon's image.
 func (s *shelf) change(t *testing.T, image string) {
 	t.Helper()
 	s.set = s.set.DeepCopy()
@@ -206,7 +206,7 @@ func (s *shelf) look(t *testing.T) string {
 	return outcome(s.reconciler.Reconcile(t.Context(), fixture.Key(s.set)))
 }
 
-// history is what is stored, as "<number> <image>".
+// history returns the stored records, as "<number> <image>".
 func (s *shelf) history(t *testing.T) []string {
 	t.Helper()
 	var lines []string
@@ -251,7 +251,7 @@ func TestHistoryFollowsTheTemplate(t *testing.T) {
 			t.Fatalf("history with %s (-want, +got):\n%s", step.image, diff)
 		}
 		if got := s.look(t); got != settled || len(s.requests) > 0 {
-			t.Fatalf("L2: %s, looking again asks %q", got, s.requests)
+			t.Fatalf("L2: %s, another call sends %q", got, s.requests)
 		}
 	}
 	wantStrings(t, "events", nil, s.Drain())
@@ -278,7 +278,7 @@ func TestHistoryRecords(t *testing.T) {
 		t.Errorf("metadata (-want, +got):\n%s", diff)
 	}
 
-	// The cache does not show it yet: it is met, and that is no news.
+	// The cache does not show it yet: it is found by its name, and not reported.
 	if got := s.look(t); got != looksLater || len(s.stored(t)) != 1 {
 		t.Errorf("Reconcile with a stale cache = %s, %v", got, s.history(t))
 	}
@@ -294,9 +294,9 @@ func TestHistoryLimit(t *testing.T) {
 		change []func(*v1alpha1.DaemonSet)
 		want   []string
 	}{
-		"ten when it says nothing": {want: twelve},
-		"two":                      {change: []func(*v1alpha1.DaemonSet){limit(2)}, want: []string{"10 image:10", "11 image:11", "12 image:12"}},
-		"none":                     {change: []func(*v1alpha1.DaemonSet){limit(0)}, want: []string{"12 image:12"}},
+		"ten by default": {want: twelve},
+		"two":            {change: []func(*v1alpha1.DaemonSet){limit(2)}, want: []string{"10 image:10", "11 image:11", "12 image:12"}},
+		"none":           {change: []func(*v1alpha1.DaemonSet){limit(0)}, want: []string{"12 image:12"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -308,7 +308,7 @@ func TestHistoryLimit(t *testing.T) {
 			s.informed(t)
 			s.change(t, "image:12")
 			s.look(t)
-			s.informed(t) // until then pods may come back as image:11
+			s.informed(t) // until then pods may be recreated with image:11
 			s.look(t)
 			if diff := cmp.Diff(test.want, s.history(t)); diff != "" {
 				t.Errorf("history (-want, +got):\n%s", diff)
@@ -317,7 +317,7 @@ func TestHistoryLimit(t *testing.T) {
 	}
 }
 
-// What a pod still has is what to go back to; when the last one is gone, the limit takes effect.
+// A revision that a pod has is kept for rollback; when the last pod is gone, the limit takes effect.
 func TestHistoryKeepsWhatPodsHave(t *testing.T) {
 	s := newShelf(t, limit(0))
 	node := makeNode("n1")
@@ -337,7 +337,7 @@ func TestHistoryKeepsWhatPodsHave(t *testing.T) {
 	s.state.SeePod(pod)
 	s.queues.Histories = nil
 	if got := s.look(t); got != settled || len(s.requests) > 0 {
-		t.Errorf("a pod that ends: %s, asks %q", got, s.requests)
+		t.Errorf("a terminating pod: %s, sends %q", got, s.requests)
 	}
 	s.state.ForgetPod(pod)
 	if diff := cmp.Diff([]types.UID{s.set.UID}, s.queues.Histories); diff != "" {
@@ -361,7 +361,7 @@ func TestHistoryOfNoDaemon(t *testing.T) {
 			s.informed(t)
 			leave(t, s)
 			if got := s.look(t); got != settled || len(s.requests) > 0 {
-				t.Errorf("Reconcile = %s, asks %q", got, s.requests)
+				t.Errorf("Reconcile = %s, sends %q", got, s.requests)
 			}
 		})
 	}
@@ -392,11 +392,11 @@ func TestHistoryAdopts(t *testing.T) {
 	}
 	s.informed(t)
 	if got := s.look(t); got != settled || len(s.requests) > 0 {
-		t.Errorf("Reconcile = %s, asks %q", got, s.requests)
+		t.Errorf("Reconcile = %s, sends %q", got, s.requests)
 	}
 }
 
-// The cache may show a daemon that is not there any more: what it took would be lost.
+// The cache may show a daemon that no longer exists: what it adopts would be lost.
 func TestHistoryDoesNotAdoptFor(t *testing.T) {
 	tests := map[string]func(*testing.T, *shelf){
 		"a daemon that is gone": func(t *testing.T, s *shelf) {
@@ -437,12 +437,12 @@ func TestHistoryDoesNotAdoptFor(t *testing.T) {
 	}
 }
 
-// A name that something else has costs the template a collision, as in apps/v1; then it is
-// recorded under another one. What pods are called stays.
+// A taken name increments collisionCount, as in apps/v1; the template is then
+// recorded under another name. The revision of pods stays.
 func TestHistoryNameIsTaken(t *testing.T) {
 	tests := map[string]func(*appsv1.ControllerRevision){
-		"by somebody else's":                     ofAnother,
-		"by an orphan that is not ours to adopt": func(object *appsv1.ControllerRevision) { object.OwnerReferences, object.Labels = nil, nil },
+		"by another owner's":                  ofAnother,
+		"by an orphan that cannot be adopted": func(object *appsv1.ControllerRevision) { object.OwnerReferences, object.Labels = nil, nil },
 		"by another template's": func(object *appsv1.ControllerRevision) {
 			object.Data.Raw = []byte(strings.ReplaceAll(string(object.Data.Raw), "image:1", "x"))
 		},
@@ -471,11 +471,11 @@ func TestHistoryNameIsTaken(t *testing.T) {
 					t.Fatal(err)
 				}
 				if after := s.revision(); after != before || recorded.Labels[appsv1.ControllerRevisionHashLabelKey] != before {
-					t.Errorf("the template is called %s and recorded as %s, want %s as before", after, recorded.Labels[appsv1.ControllerRevisionHashLabelKey], before)
+					t.Errorf("the template has revision %s and is recorded as %s, want %s as before", after, recorded.Labels[appsv1.ControllerRevisionHashLabelKey], before)
 				}
 				var still appsv1.ControllerRevision
 				if err := s.Get(t.Context(), client.ObjectKeyFromObject(taken), &still); err != nil || !cmp.Equal(still.Data.Raw, taken.Data.Raw) {
-					t.Errorf("what has the name became %+v, %v", still, err)
+					t.Errorf("the object with the name is %+v, %v", still, err)
 				}
 			})
 		}
@@ -510,7 +510,7 @@ func TestHistoryAnswers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newShelf(t, limit(1))
 			switch test.verb {
-			case "patch", "delete": // to be renumbered; one to be dropped
+			case "patch", "delete": // one to renumber; one to delete
 				s.put(t, "image:1", 1)
 				s.put(t, "image:2", 2)
 				s.put(t, "image:3", 3)
@@ -524,15 +524,15 @@ func TestHistoryAnswers(t *testing.T) {
 				got = settled
 			}
 			if got != test.want {
-				t.Errorf("Reconcile = %s, want %s; asked %q", got, test.want, s.requests)
+				t.Errorf("Reconcile = %s, want %s; sent %q", got, test.want, s.requests)
 			}
 			wantStrings(t, "events", test.wantEvents, s.Drain())
 		})
 	}
 }
 
-// To drop old ones may be what makes room for the new one.
-func TestHistoryDropsWhenItCannotRecord(t *testing.T) {
+// Deleting old records may make room for the new one.
+func TestHistoryDeletesWhenItCannotRecord(t *testing.T) {
 	s := newShelf(t, limit(0))
 	s.put(t, "image:0", 1)
 	s.informed(t)
@@ -548,14 +548,14 @@ func TestHistoryDropsWhenItCannotRecord(t *testing.T) {
 	}
 }
 
-// A patch for a state that is past must not hit the next one.
-func TestHistoryPatchesWhatItSaw(t *testing.T) {
+// A patch for an outdated state must not change the current one.
+func TestHistoryPatchesTheObservedState(t *testing.T) {
 	s := newShelf(t)
 	s.put(t, "image:1", 1)
 	s.put(t, "image:2", 2)
 	s.informed(t)
 	moved := s.stored(t)[0]
-	moved.Revision = 9 // somebody was faster
+	moved.Revision = 9 // another client was faster
 	if err := s.Update(t.Context(), &moved); err != nil {
 		t.Fatal(err)
 	}
@@ -575,24 +575,24 @@ func TestHistoryIsWaitedFor(t *testing.T) {
 	s.state.SeeNode(makeNode("n1"))
 	s.state.WantSteps(t, fixture.Key(s.set).On("n1"))
 	if wait, _ := s.reconciler.Reconcile(t.Context(), fixture.Key(s.set)); wait.RequeueAfter != 2*answers.UnansweredBackOff {
-		t.Errorf("the second try waits %v, want %v", wait.RequeueAfter, 2*answers.UnansweredBackOff)
+		t.Errorf("the second attempt waits %v, want %v", wait.RequeueAfter, 2*answers.UnansweredBackOff)
 	}
 	delete(s.refuse, "create")
 	s.look(t)
 	if got := s.reconciler.unanswered.NumRequeues(fixture.Key(s.set)); got != 0 {
-		t.Errorf("%d failures are remembered", got)
+		t.Errorf("%d failures are recorded", got)
 	}
 	s.informed(t)
 	s.state.WantSteps(t, fixture.Key(s.set).On("n1"), createStep)
 }
 
-// An orphan of the right labels in another namespace is another daemon's business.
+// An orphan with matching labels in another namespace is not adopted.
 func TestHistoryAdoptsInItsNamespace(t *testing.T) {
 	s := newShelf(t)
 	s.put(t, "image:1", 1)
 	s.put(t, "image:0", 2, orphan, func(object *appsv1.ControllerRevision) { object.Namespace = "elsewhere" })
 	s.informed(t)
 	if got := s.look(t); got != settled || len(s.requests) > 0 {
-		t.Errorf("Reconcile = %s, asks %q", got, s.requests)
+		t.Errorf("Reconcile = %s, sends %q", got, s.requests)
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// called is what the shelf's daemon has its pods called, empty while nothing is planned for it.
+// called returns the revision of the daemon's new pods, empty while nothing is planned for it.
 func (s *shelf) called() string {
 	if object, _ := s.state.Health(fixture.Key(s.set)); object == nil {
 		return ""
@@ -25,57 +25,57 @@ func (s *shelf) called() string {
 	return s.revision()
 }
 
-// putRecord stores a record of the daemon's template under a label of its own.
+// putRecord stores a record of the daemon's template with its own label.
 func (s *shelf) putRecord(t *testing.T, called string, number int64, change ...func(*appsv1.ControllerRevision)) *appsv1.ControllerRevision {
 	t.Helper()
 	return s.keep(t, daemon.NewTemplate(fixture.Workload(s.set), called), number, change...)
 }
 
-// A template is called as it is recorded, by whomever and by whatever rules.
-func TestTemplateIsCalledAsItIsRecorded(t *testing.T) {
+// A template has the revision under which it is recorded, regardless of who recorded it and how.
+func TestTemplateHasItsRecordedRevision(t *testing.T) {
 	for kind, change := range map[string]func(*v1alpha1.DaemonSet){"own": func(*v1alpha1.DaemonSet) {}, "native": nativeKind} {
 		t.Run(kind, func(t *testing.T) {
 			s := newShelf(t, change)
 			s.putRecord(t, "elsewhere", 3)
 			s.informed(t)
 			if got := s.called(); got != "elsewhere" {
-				t.Fatalf("the template is called %q", got)
+				t.Fatalf("the template's revision is %q", got)
 			}
 			s.look(t)
 			wantStrings(t, "requests", nil, s.requests)
 
-			// Limits that change make no other template of it, and neither does a record that is lost.
+			// Changed limits do not change the template, and neither does a lost record.
 			s.set = s.set.DeepCopy()
 			s.set.Generation++
 			s.set.Spec.MinReadySeconds = 5
 			s.state.SeeAlone(t, s.set)
 			if got := s.called(); got != "elsewhere" {
-				t.Errorf("with other limits the template is called %q", got)
+				t.Errorf("with other limits the template's revision is %q", got)
 			}
 			s.state.ForgetRevision("ns", "d-elsewhere")
 			if got := s.called(); got != "elsewhere" {
-				t.Errorf("with its record lost the template is called %q", got)
+				t.Errorf("with its record lost the template's revision is %q", got)
 			}
 
 			s.change(t, "image:2")
 			if got := s.called(); got == "elsewhere" {
-				t.Error("another template is called the same")
+				t.Error("another template has the same revision")
 			}
 		})
 	}
 }
 
-// Pods of a native daemon wait until their template is recorded: only then it is known what
-// kube-controller-manager would call it.
+// Pods of a native daemon wait until their template is recorded: only then is the revision that
+// kube-controller-manager would use known.
 func TestNativeTemplateWaitsForItsRecord(t *testing.T) {
 	s := newShelf(t, nativeKind)
 	s.state.SeeNode(makeNode("n1"))
 	cell := fixture.Key(s.set).On("n1")
 	if plan := s.state.Task(cell); len(plan.Actions) > 0 || s.called() != "" {
-		t.Fatalf("called %q, planned %v before there is a record", s.called(), plan.Actions)
+		t.Fatalf("revision %q, planned %v before there is a record", s.called(), plan.Actions)
 	}
 	if object, _ := s.state.Health(fixture.Key(s.set)); object != nil {
-		t.Error("the status is told before there is a record")
+		t.Error("the status is reported before there is a record")
 	}
 	s.look(t)
 	s.informed(t)
@@ -84,7 +84,7 @@ func TestNativeTemplateWaitsForItsRecord(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := s.called(); got != id.Revision {
-		t.Errorf("called %q, want %q", got, id.Revision)
+		t.Errorf("revision %q, want %q", got, id.Revision)
 	}
 	if plan := s.state.Task(cell); len(plan.Actions) != 1 {
 		t.Errorf("planned %v, want a pod", plan.Actions)
@@ -92,8 +92,8 @@ func TestNativeTemplateWaitsForItsRecord(t *testing.T) {
 	wantStrings(t, "history", []string{"1 image:1"}, s.history(t))
 }
 
-// A hash that another template has costs a native template a collision; until it has a record of
-// its own there are no pods of it.
+// A hash that another template has increments collisionCount for a native template; until it has
+// its own record there are no pods of it.
 func TestNativeTemplateCollides(t *testing.T) {
 	s := newShelf(t, nativeKind)
 	before, err := daemon.Identify(fixture.Workload(s.set))
@@ -114,14 +114,14 @@ func TestNativeTemplateCollides(t *testing.T) {
 	s.look(t)
 	s.informed(t)
 	if got := s.called(); got == "" || got == before.Revision {
-		t.Errorf("called %q after a collision, want something else than %q", got, before.Revision)
+		t.Errorf("revision %q after a collision, want another one than %q", got, before.Revision)
 	}
 	wantStrings(t, "history", []string{"5 ", "6 image:1"}, s.history(t))
 }
 
-// A second record of the template is nothing to hurry for. While two records are made one nothing is
-// planned: some of the template's pods are called by the one, some by the other. Then all are called by
-// the one with the higher number, and none restarts.
+// A second record of the template is not urgent. While two records are merged
+// nothing is planned, because the template's pods have either revision. Then all get the
+// one with the higher number, and none restarts.
 func TestTwoRecordsBecomeOne(t *testing.T) {
 	s := newShelf(t, nativeKind)
 	s.state.SeeNode(makeNode("n1"))
@@ -148,26 +148,26 @@ func TestTwoRecordsBecomeOne(t *testing.T) {
 	s.queues.Looked()
 	s.state.SeeRevision(s.putRecord(t, "second", 2))
 	if got := s.called(); got != "first" {
-		t.Errorf("called %q by a record that only came", got)
+		t.Errorf("revision %q because of a new record", got)
 	}
-	wantStrings(t, "looked at for a further record", nil, s.queues.Looked())
+	wantStrings(t, "reconciled because of another record", nil, s.queues.Looked())
 	s.look(t)
 	wantStrings(t, "requests", []string{"patch " + object.Name + " application/merge-patch+json"}, s.requests)
 	if got := s.called(); got != "" {
-		t.Errorf("planned as %q while a pod of the template is called otherwise", got)
+		t.Errorf("planned as %q while a pod of the template has another revision", got)
 	}
 	s.state.SeeRevision(s.putRecord(t, "third", 0))
-	wantStrings(t, "looked at for a record that came while others are made one", []string{"uid-d"}, s.queues.Looked())
+	wantStrings(t, "reconciled because of a record that arrived during a merge", []string{"uid-d"}, s.queues.Looked())
 	s.state.ForgetRevision("ns", "d-third")
 	if err := s.Delete(t.Context(), &appsv1.ControllerRevision{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "d-third"}}, client.Preconditions{UID: new(types.UID("uid-d-third"))}); err != nil {
 		t.Fatal(err)
 	}
 	tell()
 	if got := s.called(); got != "second" {
-		t.Errorf("called %q once all pods are called the same", got)
+		t.Errorf("revision %q once all pods have the same", got)
 	}
 	if plan := s.state.Task(fixture.Key(s.set).On("n1")); len(plan.Actions) > 0 {
-		t.Errorf("planned %v, want nothing: the pod is of the template", plan.Actions)
+		t.Errorf("planned %v, want nothing: the pod has the template", plan.Actions)
 	}
 	s.look(t)
 	s.informed(t)
@@ -180,8 +180,8 @@ func TestTwoRecordsBecomeOne(t *testing.T) {
 	}
 }
 
-// A pod that changed while it was to be called otherwise, and one that was made of the other record
-// meanwhile, are called otherwise once they are seen: nothing is planned before.
+// A pod that changed before it was relabelled, and one that was created from the other record in
+// the meantime, are relabelled once they are observed: nothing is planned before.
 func TestTwoRecordsBecomeOneWhilePodsChange(t *testing.T) {
 	s := newShelf(t, nativeKind)
 	s.putRecord(t, "first", 1)
@@ -206,7 +206,7 @@ func TestTwoRecordsBecomeOneWhilePodsChange(t *testing.T) {
 	if err := s.Status().Update(t.Context(), changed.DeepCopy()); err != nil {
 		t.Fatal(err)
 	}
-	s.refuse["patch "+changed.Name] = apierrors.NewForbidden(podsResource, changed.Name, errors.New("a policy says no"))
+	s.refuse["patch "+changed.Name] = apierrors.NewForbidden(podsResource, changed.Name, errors.New("a policy denies it"))
 	if got := s.look(t); got != failed {
 		t.Errorf("a refused patch of a pod: %s, want %s", got, failed)
 	}
@@ -219,16 +219,16 @@ func TestTwoRecordsBecomeOneWhilePodsChange(t *testing.T) {
 			}
 			s.state.SeePod(changed)
 		},
-		"a pod that was made": func() { hold("n2") },
+		"a pod that was created": func() { hold("n2") },
 	} {
 		s.look(t)
 		if got := s.called(); got != "" {
-			t.Fatalf("planned as %q while a pod of the template is called otherwise", got)
+			t.Fatalf("planned as %q while a pod of the template has another revision", got)
 		}
 		s.queues.Looked()
 		event()
 		if len(s.queues.Looked()) == 0 {
-			t.Errorf("nobody looks at the records after %s", what)
+			t.Errorf("the history is not reconciled after %s", what)
 		}
 	}
 }

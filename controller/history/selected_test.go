@@ -10,13 +10,13 @@ import (
 	"github.com/everynode/everynode/controller/fixture"
 )
 
-// Whatever labels selector and template ask for, in both kinds: no record is stored that would be released.
-func TestRecordsOfLabelsThatAreOurs(t *testing.T) {
+// Whatever labels the selector and the template require, for both kinds: no record is stored that would be released.
+func TestRecordsWithOwnLabels(t *testing.T) {
 	for name, test := range fixture.OwnLabels {
 		t.Run(name, func(t *testing.T) {
 			s := newShelf(t, test.Change...)
 			s.set = s.set.DeepCopy()
-			s.set.Spec.Selector = makeDaemon("d", test.Change...).Spec.Selector // which a shelf sets
+			s.set.Spec.Selector = makeDaemon("d", test.Change...).Spec.Selector // set by a shelf
 			s.set.Generation++
 			s.state.SeeAlone(t, s.set)
 			for range 10 {
@@ -32,7 +32,7 @@ func TestRecordsOfLabelsThatAreOurs(t *testing.T) {
 	}
 }
 
-// Records that the selector would not match, or that admission changes so, leave nothing behind.
+// Records that the selector would not match, or that admission changes in that way, are not left behind.
 func TestRecordsThatAreNotSelected(t *testing.T) {
 	s := newShelf(t)
 	s.set = s.set.DeepCopy()

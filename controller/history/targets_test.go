@@ -14,7 +14,7 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// made is the image of the pod that would be made on a node now; empty when none would be.
+// made returns the image of the pod that would be created on a node now; empty if none would be.
 func (s *shelf) made(node string) string {
 	task := s.state.Task(fixture.Key(s.set).On(node))
 	for _, action := range task.Actions {
@@ -46,8 +46,8 @@ func (s *shelf) degraded(t *testing.T) string {
 	return ""
 }
 
-// While the API server refuses a template's record, pods come back as what they were, also after a restart, and the status says
-// why; once it is stored they come back as the new one.
+// While the API server refuses a template's record, pods are recreated from the old revision, also after a restart, and the status reports
+// why; once it is stored, they are recreated from the new one.
 func TestPodsKeepTheirTemplateUntilTheNextIsRecorded(t *testing.T) {
 	for name, native := range map[string]bool{"own": false, "native": true} {
 		t.Run(name, func(t *testing.T) {
@@ -60,16 +60,16 @@ func TestPodsKeepTheirTemplateUntilTheNextIsRecorded(t *testing.T) {
 			s.state.SeeNode(makeNode("n2", labelled("disk", "ssd")))
 			s.stores(t)
 			if got := s.made("n1"); got != "image:1" {
-				t.Fatalf("of %q a pod is made, want image:1", got)
+				t.Fatalf("a pod of %q is created, want image:1", got)
 			}
 
 			s.refuse["create"] = errQuota()
 			s.set.Spec.Template.Spec.NodeSelector = map[string]string{"disk": "ssd"}
 			s.change(t, "image:2")
 			s.stores(t)
-			for _, node := range []string{"n1", "n2"} { // the new template's selector is none yet either
+			for _, node := range []string{"n1", "n2"} { // the selector of the new template is not effective yet either
 				if got := s.made(node); got != "image:1" {
-					t.Errorf("on %s of %q a pod is made, want image:1", node, got)
+					t.Errorf("on %s a pod of %q is created, want image:1", node, got)
 				}
 			}
 			if got := s.degraded(t); !strings.HasPrefix(got, "RevisionNotRecorded: ") || !strings.Contains(got, "exceeded quota") || !strings.Contains(got, "pods keep revision") {
@@ -82,14 +82,14 @@ func TestPodsKeepTheirTemplateUntilTheNextIsRecorded(t *testing.T) {
 			s.restart(t)
 			s.state.SeeNode(makeNode("n1"))
 			if got := s.made("n1"); got != "image:1" {
-				t.Errorf("after a restart of %q a pod is made, want image:1", got)
+				t.Errorf("after a restart a pod of %q is created, want image:1", got)
 			}
 
 			delete(s.refuse, "create")
 			s.stores(t)
 			s.state.SeeNode(makeNode("n2", labelled("disk", "ssd")))
 			if got := s.made("n1") + s.made("n2"); got != "image:2" {
-				t.Errorf("of %q pods are made, want image:2 on n2 alone", got)
+				t.Errorf("pods of %q are created, want image:2 only on n2", got)
 			}
 			if got := s.degraded(t); strings.HasPrefix(got, "RevisionNotRecorded") {
 				t.Errorf("Degraded = %s", got)
@@ -98,14 +98,14 @@ func TestPodsKeepTheirTemplateUntilTheNextIsRecorded(t *testing.T) {
 	}
 }
 
-// A daemon that has no template yet gets no pods while its first one cannot be recorded, and reports it.
+// A daemon gets no pods while its first template cannot be recorded, and reports it.
 func TestNewDaemonWaitsForItsRecord(t *testing.T) {
 	s := newShelf(t)
 	s.state.SeeNode(makeNode("n1"))
 	s.refuse["create"] = errQuota()
 	s.stores(t)
 	if got := s.made("n1"); got != "" {
-		t.Errorf("of %q a pod is made, want none", got)
+		t.Errorf("a pod of %q is created, want none", got)
 	}
 	if got := s.degraded(t); !strings.HasPrefix(got, "RevisionNotRecorded: ") || !strings.Contains(got, "no pods are created") {
 		t.Errorf("Degraded = %s", got)
@@ -115,7 +115,7 @@ func TestNewDaemonWaitsForItsRecord(t *testing.T) {
 	}
 }
 
-// A template that is replaced at once has a record all the same when it had pods; and one that somebody deleted is
+// A template that is replaced at once has a record nevertheless if it had pods; and a deleted record is
 // stored again before it is replaced.
 func TestReplacedTemplateIsRecordedFirst(t *testing.T) {
 	s := newShelf(t)
@@ -134,18 +134,18 @@ func TestReplacedTemplateIsRecordedFirst(t *testing.T) {
 	s.stores(t)
 	s.stores(t)
 	if got := s.made("n1"); got != "image:1" {
-		t.Errorf("of %q a pod is made, want image:1 while that cannot be recorded", got)
+		t.Errorf("a pod of %q is created, want image:1 while that cannot be recorded", got)
 	}
 	delete(s.refuse, former)
 	s.stores(t)
 	s.stores(t)
 	wantStrings(t, "images, oldest first", []string{"image:1", "image:2"}, images(s.history(t)))
 	if got := s.made("n1"); got != "image:2" {
-		t.Errorf("of %q a pod is made, want image:2", got)
+		t.Errorf("a pod of %q is created, want image:2", got)
 	}
 }
 
-// A template that changes again before it was recorded never was a target, and leaves nothing.
+// A template that changes again before it was recorded never becomes a target, and leaves no record.
 func TestTemplateThatChangesAtOnceIsSkipped(t *testing.T) {
 	s := newShelf(t)
 	s.state.SeeNode(makeNode("n1"))
@@ -159,8 +159,8 @@ func TestTemplateThatChangesAtOnceIsSkipped(t *testing.T) {
 	wantStrings(t, "history", []string{"1 image:1", "2 image:3"}, s.history(t))
 }
 
-// A record that is a target stays, whatever the limit, though no pod has it; also while there are no nodes.
-func TestRecordOfATargetStays(t *testing.T) {
+// The record of a target is kept, whatever the limit, even if no pod has it, and while there are no nodes.
+func TestRecordOfATargetIsKept(t *testing.T) {
 	for name, nodes := range map[string][]string{"a node": {"n1"}, "no node": nil} {
 		t.Run(name, func(t *testing.T) {
 			s := newShelf(t, limit(0))
@@ -180,7 +180,7 @@ func TestRecordOfATargetStays(t *testing.T) {
 	}
 }
 
-// images are a history without its numbers.
+// images returns a history without its numbers.
 func images(history []string) (images []string) {
 	for _, line := range history {
 		_, image, _ := strings.Cut(line, " ")
@@ -189,7 +189,7 @@ func images(history []string) (images []string) {
 	return images
 }
 
-// restart begins with what is stored, as another process would.
+// restart begins with the stored state, as another process would.
 func (s *shelf) restart(t *testing.T) {
 	t.Helper()
 	s.state = statetest.Starting(s.reconciler.kinds, s.queues, &fixture.Clock{Time: t0})

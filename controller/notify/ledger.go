@@ -34,7 +34,7 @@ type Recorder interface {
 const (
 	ledgerInterval = time.Second
 	ledgerRetries  = 10
-	ledgerLimit    = 10_000 // waiting entries of one page, in case nothing can be written for thousands of nodes
+	ledgerLimit    = 10_000 // waiting entries of one page, for the case that events about thousands of nodes cannot be written
 )
 
 // Ledger writes events. client-go's recorder merges all similar events of a daemon into one series, and keeps

@@ -28,13 +28,13 @@ import (
 
 var t0 = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// clock is a time that tests move.
+// clock is a clock that tests advance.
 type clock struct{ now time.Time }
 
 func (c *clock) Now() time.Time          { return c.now }
 func (c *clock) advance(d time.Duration) { c.now = c.now.Add(d) }
 
-// makeDaemon is DaemonSet ns/<name> of UID uid-<name>.
+// makeDaemon returns DaemonSet ns/<name> with UID uid-<name>.
 func makeDaemon(name string) *metav1.PartialObjectMetadata {
 	return &metav1.PartialObjectMetadata{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "everynode.dev/v1alpha1", Kind: "DaemonSet"},
@@ -49,7 +49,7 @@ func wantStrings(t *testing.T, what string, want, got []string) {
 	}
 }
 
-// book is a ledger, its queue and what it wrote.
+// book is a ledger, its queue and its writes.
 type book struct {
 	*Ledger
 	t       *testing.T
@@ -92,7 +92,7 @@ func newBook(t *testing.T) *book {
 	return b
 }
 
-// work writes every page whose time has come.
+// work writes every page that is due.
 func (b *book) work() {
 	b.t.Helper()
 	for key, at := range b.queued {
@@ -110,7 +110,7 @@ func (b *book) work() {
 	}
 }
 
-// pass lets time go by, a second at a time.
+// pass advances the clock, a second at a time.
 func (b *book) pass(d time.Duration) {
 	for end := b.clock.now.Add(d); b.clock.now.Before(end); b.work() {
 		b.clock.advance(time.Second)
@@ -127,7 +127,7 @@ func (b *book) events() []eventsv1.Event {
 	return list.Items
 }
 
-// notes are those of all events of a reason.
+// notes returns the notes of all events with a reason.
 func (b *book) notes(reason string) (notes []string) {
 	for _, event := range b.events() {
 		if event.Reason == reason {
@@ -146,8 +146,8 @@ func (b *book) deletes(set runtime.Object, why string, from, to int) {
 	}
 }
 
-// Every pod of a burst is told of, at a cost that is bounded by the room that its name takes.
-func TestLedgerTellsOfEveryPodOfABurst(t *testing.T) {
+// Every pod of a burst is named, at a cost that is bounded by the length of its name.
+func TestLedgerNamesEveryPodOfABurst(t *testing.T) {
 	for _, burst := range []int{1, 5, 50, 5000} {
 		t.Run(fmt.Sprint(burst), func(t *testing.T) {
 			b := newBook(t)
@@ -155,14 +155,14 @@ func TestLedgerTellsOfEveryPodOfABurst(t *testing.T) {
 			b.deletes(set, "its template is old", 0, 1)
 			b.work()
 			if notes := b.notes("SuccessfulDelete"); len(notes) != 1 || notes[0] != "Deleted pod d-node-0000-abcdefgh: its template is old" {
-				t.Fatalf("notes %q, want the first pod told at once", notes)
+				t.Fatalf("notes %q, want the first pod reported at once", notes)
 			}
 			b.deletes(set, "its template is old", 1, burst)
 			b.pass(3 * time.Second)
 			all := strings.Join(b.notes("SuccessfulDelete"), "\n")
 			for i := range burst {
 				if name := fmt.Sprintf("d-node-%04d-abcdefgh", i); strings.Count(all, name) != 1 {
-					t.Fatalf("%s is told %d times in:\n%s", name, strings.Count(all, name), all)
+					t.Fatalf("%s is named %d times in:\n%s", name, strings.Count(all, name), all)
 				}
 			}
 			const perNote = 40 // names of 20 bytes
@@ -170,13 +170,13 @@ func TestLedgerTellsOfEveryPodOfABurst(t *testing.T) {
 				t.Errorf("%d events and %d patches for %d pods, want at most %d and none", b.posts, b.patches, burst, most)
 			}
 			if b.pass(time.Minute); len(b.pages) > 0 {
-				t.Errorf("%d pages are remembered", len(b.pages))
+				t.Errorf("%d pages are kept", len(b.pages))
 			}
 		})
 	}
 }
 
-// Pods that go for different reasons are told of in different events, each with its reason.
+// Pods that are deleted for different reasons are reported in different events, each with its reason.
 func TestLedgerKeepsReasonsApart(t *testing.T) {
 	b := newBook(t)
 	set := makeDaemon("d")
@@ -193,7 +193,7 @@ func TestLedgerKeepsReasonsApart(t *testing.T) {
 	}, b.notes("SuccessfulDelete"))
 }
 
-// What an event is about has no resourceVersion, and its first pod is related.
+// The regarding reference of an event has no resourceVersion, and its first pod is related.
 func TestLedgerRefersToObjects(t *testing.T) {
 	for _, name := range []string{"everynode.dev/v1alpha1", "apps/v1"} {
 		t.Run(name, func(t *testing.T) {
@@ -205,7 +205,7 @@ func TestLedgerRefersToObjects(t *testing.T) {
 			event := b.events()[0]
 			want := corev1.ObjectReference{APIVersion: name, Kind: "DaemonSet", Namespace: "ns", Name: "d", UID: set.UID}
 			if event.Regarding != want || event.Related == nil || event.Related.Name != "d-node-0000-abcdefgh" || event.Namespace != "ns" {
-				t.Errorf("event %+v, want it to be of %+v", event, want)
+				t.Errorf("event %+v, want one about %+v", event, want)
 			}
 		})
 	}
@@ -241,16 +241,16 @@ func TestLedgerCountsRepeatedWarnings(t *testing.T) {
 	b.pass(seriesInterval)
 	refuse("a", "quota")
 	if notes := b.notes(answers.ReasonFailed); !slices.Contains(notes, "a: quota") {
-		t.Errorf("notes %q, want the refusal that goes on", notes)
+		t.Errorf("notes %q, want the repeated refusal", notes)
 	}
 	b.pass(2 * seriesMemory)
 	if len(b.pages) > 0 {
-		t.Errorf("%d pages are remembered", len(b.pages))
+		t.Errorf("%d pages are kept", len(b.pages))
 	}
 }
 
-// What the API server gives no answer about is written later, in order; what it refuses is not tried again.
-func TestLedgerTriesAgain(t *testing.T) {
+// Events without an answer of the API server are written later, in order; refused ones are not retried.
+func TestLedgerRetries(t *testing.T) {
 	b := newBook(t)
 	set := makeDaemon("d")
 	b.refuse = errors.New("connection refused")
@@ -266,18 +266,18 @@ func TestLedgerTriesAgain(t *testing.T) {
 	before := b.posts
 	b.deletes(set, "x", 5, 6)
 	if b.pass(time.Minute); b.posts != before+1 || len(b.pages) > 0 {
-		t.Errorf("%d tries, %d pages remembered; want one and none", b.posts-before, len(b.pages))
+		t.Errorf("%d attempts, %d pages kept; want one and none", b.posts-before, len(b.pages))
 	}
 
-	b.refuse = errors.New("connection refused") // for good
+	b.refuse = errors.New("connection refused") // permanently
 	before = b.posts
 	b.deletes(set, "x", 6, 7)
 	if b.pass(time.Hour); b.posts > before+ledgerRetries+1 || len(b.pages) > 0 {
-		t.Errorf("%d tries, %d pages remembered; want it given up", b.posts-before, len(b.pages))
+		t.Errorf("%d attempts, %d pages kept; want the event dropped", b.posts-before, len(b.pages))
 	}
 }
 
-// What waits when the program ends is written, and what comes later is too.
+// Waiting entries are written when the program ends, and later ones as well.
 func TestLedgerIsWrittenAtTheEnd(t *testing.T) {
 	b := newBook(t)
 	set := makeDaemon("d")
@@ -291,7 +291,7 @@ func TestLedgerIsWrittenAtTheEnd(t *testing.T) {
 	}
 }
 
-// Whatever a text holds and however long names are, a note fits into an event, and no name is left out.
+// Whatever the text and however long the names, a note fits into an event, and no name is left out.
 func TestNotesFit(t *testing.T) {
 	hostile := strings.Repeat("denied \x1b[31m", 1<<16)
 	for _, length := range []int{1, 20, 63, 253} {
@@ -310,13 +310,13 @@ func TestNotesFit(t *testing.T) {
 		}
 		for _, e := range entries[:100] {
 			if !strings.Contains(all.String(), e.Related.Name) {
-				t.Errorf("%s is not told", e.Related.Name)
+				t.Errorf("%s is not named", e.Related.Name)
 			}
 		}
 	}
 }
 
-// A page on which nothing is ever written is bounded.
+// A page that can never be written is bounded.
 func TestLedgerIsBounded(t *testing.T) {
 	b := newBook(t)
 	b.queue = nil

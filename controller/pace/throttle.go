@@ -1,4 +1,4 @@
-// Package pace bounds how many creates are under way at a time, by how the API server answered before.
+// Package pace bounds the number of concurrent creates, by the API server's earlier answers.
 package pace
 
 import (
@@ -15,10 +15,10 @@ var createParallelism = metric.NewGauge("everynode_pod_create_parallelism",
 
 func init() { metrics.Registry.MustRegister(createParallelism) }
 
-// Throttle bounds how many pods are created at a time. It begins with one and lets one more in
-// after each that the API server answered, up to a maximum; when the API server is overloaded or
-// away, it halves. So a rollout over thousands of nodes starts gently, and an API server in
-// overload meets one request at a time instead of as many as there are workers.
+// Throttle bounds the number of concurrent pod creations. It begins with one, and every answer
+// of the API server permits one more, up to a maximum; when the API server is overloaded or
+// unreachable, the limit halves. So a rollout over thousands of nodes starts gently, and an
+// overloaded API server gets one request at a time instead of one from each worker.
 type Throttle struct {
 	most int
 
@@ -28,13 +28,13 @@ type Throttle struct {
 	waiting  []chan struct{} // first come, first served
 }
 
-// New makes a Throttle that lets in most at a time, once the API server has answered as often.
+// New returns a Throttle that admits most at a time, once the API server has given that many answers.
 func New(most int) *Throttle {
 	createParallelism.Set(1)
 	return &Throttle{most: most, limit: 1}
 }
 
-// Enter waits for its turn, or until ctx ends. Whoever enters leaves.
+// Enter waits for a turn, or until ctx ends. Every Enter needs a Leave.
 func (t *Throttle) Enter(ctx context.Context) error {
 	t.mu.Lock()
 	if t.inFlight < t.limit && len(t.waiting) == 0 {
@@ -54,7 +54,7 @@ func (t *Throttle) Enter(ctx context.Context) error {
 	}
 }
 
-// giveUp takes a turn back. One that was given already goes to the next.
+// giveUp returns a turn. If it was already granted, it passes to the next in line.
 func (t *Throttle) giveUp(turn chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -67,7 +67,7 @@ func (t *Throttle) giveUp(turn chan struct{}) {
 	t.giveBack()
 }
 
-// LeaveUnasked is leave of who asked for nothing in the end: that tells nothing of the API server.
+// LeaveUnasked is Leave without a request, which reveals nothing about the API server.
 func (t *Throttle) LeaveUnasked() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -79,7 +79,7 @@ func (t *Throttle) giveBack() {
 	t.admit()
 }
 
-// Leave says how it went: whether the API server answered.
+// Leave ends a turn and reports whether the API server answered.
 func (t *Throttle) Leave(answered bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -93,7 +93,7 @@ func (t *Throttle) Leave(answered bool) {
 	t.admit()
 }
 
-// admit gives turns to those who wait, as far as the limit allows.
+// admit grants turns to those waiting, up to the limit.
 func (t *Throttle) admit() {
 	for t.inFlight < t.limit && len(t.waiting) > 0 {
 		close(t.waiting[0])
@@ -102,7 +102,7 @@ func (t *Throttle) admit() {
 	}
 }
 
-// State is how many may be under way at a time, and how many are.
+// State returns the limit and the number of turns in use.
 func (t *Throttle) State() (limit, inFlight int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// The limit rises by one for each answer and halves for each that did not come.
+// The limit rises by one for each answer and halves for each missing answer.
 func TestThrottleFollowsTheAPIServer(t *testing.T) {
 	gate := New(8)
 	var got []int
@@ -28,7 +28,7 @@ func TestThrottleFollowsTheAPIServer(t *testing.T) {
 	}
 }
 
-// Never more than the limit at a time, and everybody gets a turn.
+// There are never more turns than the limit, and every caller gets a turn.
 func TestThrottleBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const most, workers = 4, 50
@@ -54,7 +54,7 @@ func TestThrottleBounds(t *testing.T) {
 	})
 }
 
-// Who gives up leaves nothing behind, and holds nobody up.
+// A caller that gives up leaves no state behind, and delays no other.
 func TestThrottleGivingUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gate := New(1)
@@ -73,7 +73,7 @@ func TestThrottleGivingUp(t *testing.T) {
 		gate.Leave(true)
 		all.Wait()
 		if !errors.Is(left, context.Canceled) || served != nil || gate.inFlight != 1 {
-			t.Errorf("who gave up got %v, the next %v, %d in flight", left, served, gate.inFlight)
+			t.Errorf("the caller that gave up got %v, the next %v, %d in flight", left, served, gate.inFlight)
 		}
 	})
 }

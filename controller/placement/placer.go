@@ -38,7 +38,7 @@ func Parse(value string) (Mode, error) {
 	case Auto, Admission, Direct:
 		return placement, nil
 	case v1alpha1.PlacedByWebhook, v1alpha1.PlacedByPolicy:
-		return "", fmt.Errorf("placement %q: whether a webhook or a policy places pods is decided by which of them is installed: use auto, admission or direct", value)
+		return "", fmt.Errorf("placement %q: the installed one of webhook and policy places pods: use auto, admission or direct", value)
 	}
 	return "", fmt.Errorf("placement %q is unknown: use auto, admission or direct", value)
 }
@@ -68,7 +68,7 @@ type Placer struct {
 type Options struct {
 	Client client.Writer
 	Mode   Mode
-	// NoPolicy is why no policy can place pods in this cluster; "" if one can.
+	// NoPolicy is the reason why no policy can place pods in this cluster; "" if one can.
 	NoPolicy string
 	// Samples returns emitted pods for the probe.
 	Samples func(limit int) []*corev1.Pod
@@ -226,7 +226,7 @@ const (
 	ReasonNotEffective = v1alpha1.ReasonPlacementAdmissionNotEffective
 )
 
-// probeLimit is how many daemons are tried at a time when the API server refuses their pods before placement.
+// probeLimit is how many daemons a probe tries when the API server refuses their pods before placement.
 const probeLimit = 5
 
 // Probe sends emitted pods as dry runs, until one of them shows whether admission is back.

@@ -24,7 +24,7 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// flips keeps what a placer said of admission.
+// flips records the changes that a placer reports.
 type flips struct {
 	mu   sync.Mutex
 	seen []string
@@ -47,27 +47,27 @@ func TestPlacerCreates(t *testing.T) {
 		admission     fixture.Admission
 		refuse        error
 		wantPlacedBy  string
-		wantErr       error // the very error of the API server
+		wantErr       error // the API server's error itself
 		wantHeld      bool  // a *answers.NotEffectiveError
 		wantStored    bool
 		wantAnnotated string
 		wantRequests  []string
 		wantFlips     []string
 	}{
-		"auto, admission rewrites":            {mode: Auto, wantPlacedBy: "admission", wantStored: true, wantAnnotated: "webhook", wantRequests: []string{"emitted"}},
-		"auto, interlock":                     {mode: Auto, admission: fixture.Absent, wantPlacedBy: "controller", wantStored: true, wantAnnotated: "controller", wantRequests: []string{"emitted", "pinned"}, wantFlips: []string{flippedOff}},
-		"auto, our webhook fails":             {mode: Auto, admission: fixture.Failing, wantPlacedBy: "controller", wantStored: true, wantAnnotated: "controller", wantRequests: []string{"emitted", "pinned"}, wantFlips: []string{flippedOff}},
-		"auto, refused for another reason":    {mode: Auto, refuse: fixture.ErrQuota(), wantErr: fixture.ErrQuota(), wantRequests: []string{"emitted"}},
-		"auto, admission breaks":              {mode: Auto, admission: fixture.Breaking, wantPlacedBy: "controller", wantStored: true, wantAnnotated: "controller", wantRequests: []string{"emitted", "pinned"}, wantFlips: []string{flippedOff}},
-		"auto, everything breaks":             {mode: Auto, refuse: fixture.ErrBroken(), wantErr: fixture.ErrBroken(), wantRequests: []string{"emitted", "pinned"}},
-		"admission alone, admission breaks":   {mode: Admission, admission: fixture.Breaking, wantErr: fixture.ErrBroken(), wantRequests: []string{"emitted"}},
-		"auto, interlock, then refused":       {mode: Auto, admission: fixture.Absent, refuse: fixture.ErrQuota(), wantErr: fixture.ErrQuota(), wantRequests: []string{"emitted", "pinned"}, wantFlips: []string{flippedOff}},
-		"admission alone, admission rewrites": {mode: Admission, wantPlacedBy: "admission", wantStored: true, wantAnnotated: "webhook", wantRequests: []string{"emitted"}},
-		"admission alone, interlock":          {mode: Admission, admission: fixture.Absent, wantHeld: true, wantErr: fixture.ErrInterlock(), wantRequests: []string{"emitted"}, wantFlips: []string{flippedOff}},
-		"admission alone, our webhook fails":  {mode: Admission, admission: fixture.Failing, wantHeld: true, wantErr: fixture.ErrWebhookFails(), wantRequests: []string{"emitted"}, wantFlips: []string{flippedOff}},
-		"admission alone, refused":            {mode: Admission, refuse: fixture.ErrQuota(), wantErr: fixture.ErrQuota(), wantRequests: []string{"emitted"}},
-		"direct asks nobody":                  {mode: Direct, admission: fixture.Rewrites, wantPlacedBy: "controller", wantStored: true, wantAnnotated: "controller", wantRequests: []string{"pinned"}},
-		"direct, refused":                     {mode: Direct, refuse: fixture.ErrQuota(), wantErr: fixture.ErrQuota(), wantRequests: []string{"pinned"}},
+		"auto, admission rewrites":          {mode: Auto, wantPlacedBy: "admission", wantStored: true, wantAnnotated: "webhook", wantRequests: []string{"emitted"}},
+		"auto, interlock":                   {mode: Auto, admission: fixture.Absent, wantPlacedBy: "controller", wantStored: true, wantAnnotated: "controller", wantRequests: []string{"emitted", "pinned"}, wantFlips: []string{flippedOff}},
+		"auto, our webhook fails":           {mode: Auto, admission: fixture.Failing, wantPlacedBy: "controller", wantStored: true, wantAnnotated: "controller", wantRequests: []string{"emitted", "pinned"}, wantFlips: []string{flippedOff}},
+		"auto, refused for another reason":  {mode: Auto, refuse: fixture.ErrQuota(), wantErr: fixture.ErrQuota(), wantRequests: []string{"emitted"}},
+		"auto, admission's patch fails":     {mode: Auto, admission: fixture.Breaking, wantPlacedBy: "controller", wantStored: true, wantAnnotated: "controller", wantRequests: []string{"emitted", "pinned"}, wantFlips: []string{flippedOff}},
+		"auto, every create fails":          {mode: Auto, refuse: fixture.ErrBroken(), wantErr: fixture.ErrBroken(), wantRequests: []string{"emitted", "pinned"}},
+		"only admission, its patch fails":   {mode: Admission, admission: fixture.Breaking, wantErr: fixture.ErrBroken(), wantRequests: []string{"emitted"}},
+		"auto, interlock, then refused":     {mode: Auto, admission: fixture.Absent, refuse: fixture.ErrQuota(), wantErr: fixture.ErrQuota(), wantRequests: []string{"emitted", "pinned"}, wantFlips: []string{flippedOff}},
+		"only admission, it rewrites":       {mode: Admission, wantPlacedBy: "admission", wantStored: true, wantAnnotated: "webhook", wantRequests: []string{"emitted"}},
+		"only admission, interlock":         {mode: Admission, admission: fixture.Absent, wantHeld: true, wantErr: fixture.ErrInterlock(), wantRequests: []string{"emitted"}, wantFlips: []string{flippedOff}},
+		"only admission, our webhook fails": {mode: Admission, admission: fixture.Failing, wantHeld: true, wantErr: fixture.ErrWebhookFails(), wantRequests: []string{"emitted"}, wantFlips: []string{flippedOff}},
+		"only admission, refused":           {mode: Admission, refuse: fixture.ErrQuota(), wantErr: fixture.ErrQuota(), wantRequests: []string{"emitted"}},
+		"direct uses no admission":          {mode: Direct, admission: fixture.Rewrites, wantPlacedBy: "controller", wantStored: true, wantAnnotated: "controller", wantRequests: []string{"pinned"}},
+		"direct, refused":                   {mode: Direct, refuse: fixture.ErrQuota(), wantErr: fixture.ErrQuota(), wantRequests: []string{"pinned"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -100,7 +100,7 @@ func TestPlacerCreates(t *testing.T) {
 				}
 				return
 			}
-			// Whoever places it, the pod is the same but for the note who did (S2).
+			// Whichever component places it, the pod is the same except for the annotation placed-by (S2).
 			want := fixture.Emitted("n1")
 			if _, err := daemon.Rewrite(want, test.wantAnnotated); err != nil {
 				t.Fatal(err)
@@ -110,13 +110,13 @@ func TestPlacerCreates(t *testing.T) {
 				t.Errorf("stored (-want, +got):\n%s", diff)
 			}
 			if diff := cmp.Diff(stored[0].Spec, pod.Spec); diff != "" {
-				t.Errorf("the caller's pod is not what was stored (-stored, +pod):\n%s", diff)
+				t.Errorf("the caller's pod differs from the stored one (-stored, +pod):\n%s", diff)
 			}
 		})
 	}
 }
 
-// samplesOf are emitted pods to probe with.
+// samplesOf returns emitted pods for the probe.
 func samplesOf(pods ...*corev1.Pod) func(int) []*corev1.Pod {
 	return func(limit int) []*corev1.Pod {
 		var samples []*corev1.Pod
@@ -127,8 +127,8 @@ func samplesOf(pods ...*corev1.Pod) func(int) []*corev1.Pod {
 	}
 }
 
-// Once admission is known not to be effective nothing is emitted to it; the probe, by a dry run
-// of an emitted pod, finds it again; and each turn is told once.
+// Once admission is known not to be effective, no pod is emitted to it; the probe detects by a dry run of an
+// emitted pod that it is effective again; and each change is reported once.
 func TestPlacerFlipsOnceEachWay(t *testing.T) {
 	s, f := fixture.NewServer(), &flips{}
 	p := New(Options{Client: s, Mode: Auto, Samples: samplesOf(fixture.Emitted("n9")), Flipped: f.flipped, Answered: func(*corev1.Pod) {}})
@@ -152,7 +152,7 @@ func TestPlacerFlipsOnceEachWay(t *testing.T) {
 		}
 	}
 
-	probe() // nothing is known to be wrong: nothing to ask
+	probe() // admission is effective as far as known: no probe
 	create("n1", "admission", "emitted")
 	probe()
 	s.Admission = fixture.Absent
@@ -163,26 +163,26 @@ func TestPlacerFlipsOnceEachWay(t *testing.T) {
 	s.Admission = fixture.Failing
 	probe("emitted, dry run")
 	create("n4", "controller", "pinned")
-	fixture.WantStrings(t, "flips while it stays away", []string{flippedOff}, f.seen)
+	fixture.WantStrings(t, "flips while it is unreachable", []string{flippedOff}, f.seen)
 	s.Admission = fixture.Rewrites
 	create("n5", "controller", "pinned")
 	probe("emitted, dry run")
-	fixture.WantStrings(t, "flips when it is back", []string{flippedOff, flippedOn}, f.seen)
+	fixture.WantStrings(t, "flips when it is effective again", []string{flippedOff, flippedOn}, f.seen)
 	probe()
 	create("n6", "admission", "emitted")
 	s.Admission = fixture.Failing
 	create("n7", "controller", "emitted", "pinned")
-	fixture.WantStrings(t, "flips when it goes again", []string{flippedOff, flippedOn, flippedOff}, f.seen)
+	fixture.WantStrings(t, "flips when it is unreachable again", []string{flippedOff, flippedOn, flippedOff}, f.seen)
 }
 
-// With --placement=admission every pod is still emitted, and the first that is stored tells.
-func TestPlacerWebhookModeComesBack(t *testing.T) {
+// With --placement=admission every pod is still emitted, and the first that is stored shows that admission is effective.
+func TestPlacerAdmissionModeRecovers(t *testing.T) {
 	s, f := fixture.NewServer(), &flips{}
 	p := New(Options{Client: s, Mode: Admission, Samples: samplesOf(fixture.Emitted("n9")), Flipped: f.flipped, Answered: func(*corev1.Pod) {}})
 	s.Admission = fixture.Absent
 	for range 3 {
 		if _, err := p.Create(t.Context(), fixture.Emitted("n1")); err == nil {
-			t.Fatal("a pod was made without admission")
+			t.Fatal("a pod was created without admission")
 		}
 	}
 	s.Admission = fixture.Rewrites
@@ -194,7 +194,7 @@ func TestPlacerWebhookModeComesBack(t *testing.T) {
 }
 
 // The name of the sample is taken as soon as the controller has placed it itself.
-func TestPlacerProbeTakesATakenNameForAnAnswer(t *testing.T) {
+func TestPlacerProbeAcceptsATakenName(t *testing.T) {
 	s, f := fixture.NewServer(), &flips{}
 	p := New(Options{Client: s, Mode: Auto, Samples: samplesOf(fixture.Emitted("n9")), Flipped: f.flipped, Answered: func(*corev1.Pod) {}})
 	s.Admission = fixture.Absent
@@ -206,7 +206,7 @@ func TestPlacerProbeTakesATakenNameForAnAnswer(t *testing.T) {
 	fixture.WantStrings(t, "flips", []string{flippedOff, flippedOn}, f.seen)
 }
 
-func TestPlacerProbeIsNotFooledByAnError(t *testing.T) {
+func TestPlacerProbeIgnoresOtherErrors(t *testing.T) {
 	s, f := fixture.NewServer(), &flips{}
 	p := New(Options{Client: s, Mode: Auto, Samples: samplesOf(fixture.Emitted("n9")), Flipped: f.flipped, Answered: func(*corev1.Pod) {}})
 	s.Admission = fixture.Absent
@@ -221,8 +221,8 @@ func TestPlacerProbeIsNotFooledByAnError(t *testing.T) {
 	fixture.WantStrings(t, "flips", []string{flippedOff}, f.seen)
 }
 
-// A pod that is refused for a reason of its own says whether it was rewritten before that, or
-// another daemon's pod is asked.
+// A refusal for another reason may show whether the pod was rewritten before; otherwise
+// another daemon's pod is tried.
 func TestPlacerProbeWithPodsThatAreRefused(t *testing.T) {
 	invalid := apierrors.NewInvalid(schema.GroupKind{Kind: "Pod"}, "p", field.ErrorList{field.Required(field.NewPath("spec", "containers").Index(0).Child("image"), "")})
 	tests := map[string]struct {
@@ -236,13 +236,13 @@ func TestPlacerProbeWithPodsThatAreRefused(t *testing.T) {
 		"a quota comes after":           {refuse: fixture.ErrQuota(), samples: 3, wantRequests: 1, wantBack: true},
 		"a limited resource":            {refuse: forbidden("failed quota: q: must specify limits.cpu for: c"), samples: 3, wantRequests: 1, wantBack: true},
 		"Pod Security comes after":      {refuse: forbidden(`violates PodSecurity "restricted:latest": x`), samples: 3, wantRequests: 1, wantBack: true},
-		"an account: ask others":        {refuse: forbidden("error looking up service account ns/a: not found"), samples: 3, wantRequests: 3},
-		"another webhook: ask others":   {refuse: deniedBy("exceeded quota: q"), samples: 3, wantRequests: 3},
-		"a namespace: ask others":       {refuse: fixture.ErrNamespaceTerminating(), samples: 3, wantRequests: 3},
-		"no answer: ask others":         {refuse: errors.New("connection refused"), samples: 3, wantRequests: 3},
-		"not without end":               {refuse: fixture.ErrNamespaceTerminating(), samples: 100, wantRequests: probeLimit},
+		"an account: try others":        {refuse: forbidden("error looking up service account ns/a: not found"), samples: 3, wantRequests: 3},
+		"another webhook: try others":   {refuse: deniedBy("exceeded quota: q"), samples: 3, wantRequests: 3},
+		"a namespace: try others":       {refuse: fixture.ErrNamespaceTerminating(), samples: 3, wantRequests: 3},
+		"no answer: try others":         {refuse: errors.New("connection refused"), samples: 3, wantRequests: 3},
+		"a limited number of others":    {refuse: fixture.ErrNamespaceTerminating(), samples: 100, wantRequests: probeLimit},
 		"interlock: no need for others": {refuse: fixture.ErrNamespaceTerminating(), samples: 3, admission: fixture.Absent, wantRequests: 1},
-		"no daemon, nobody to ask":      {},
+		"no daemon to try":              {},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -267,7 +267,7 @@ func TestPlacerProbeWithPodsThatAreRefused(t *testing.T) {
 	}
 }
 
-// forbidden is the answer of a plugin of the API server, and deniedBy that of somebody's webhook
+// forbidden returns the answer of a plugin of the API server, and deniedBy that of another webhook
 // (k8s.io/apiserver pkg/admission/plugin/webhook/errors ToStatusErr).
 func forbidden(why string) error {
 	return apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "p", errors.New(why))
@@ -279,7 +279,7 @@ func deniedBy(why string) error {
 	}}
 }
 
-// What admission leaves alone or refuses is placed here, and says nothing of admission elsewhere.
+// Pods that admission excludes or refuses are placed here, and reveal nothing about admission.
 func TestPlacerOfPodsThatAdmissionDoesNotPlace(t *testing.T) {
 	tests := map[string]struct {
 		change       func(*corev1.Pod)
@@ -310,7 +310,7 @@ func TestPlacerOfPodsThatAdmissionDoesNotPlace(t *testing.T) {
 			fixture.WantStrings(t, "requests", test.wantRequests, s.Requests)
 			fixture.WantStrings(t, "flips", nil, f.seen)
 
-			// The probe asks with another pod.
+			// The probe uses another pod.
 			p.set(t.Context(), "it was unreachable")
 			s.Admission, s.Requests = fixture.Rewrites, nil
 			p.Probe(t.Context())
@@ -320,8 +320,8 @@ func TestPlacerOfPodsThatAdmissionDoesNotPlace(t *testing.T) {
 	}
 }
 
-// A webhook of somebody else that is down is not asked around: the pod is created once a try.
-func TestPlacerLeavesOthersWebhooksAlone(t *testing.T) {
+// Another webhook that is down is not bypassed: each attempt creates the pod once.
+func TestPlacerDoesNotBypassOtherWebhooks(t *testing.T) {
 	s, f := fixture.NewServer(), &flips{}
 	s.Refuse = apierrors.NewInternalError(errors.New(`failed calling webhook "policy.example.com": connection refused`))
 	p := New(Options{Client: s, Mode: Auto, Samples: samplesOf(), Flipped: f.flipped, Answered: func(*corev1.Pod) {}})
@@ -332,7 +332,7 @@ func TestPlacerLeavesOthersWebhooksAlone(t *testing.T) {
 	fixture.WantStrings(t, "flips", nil, f.seen)
 }
 
-// Many workers meet a dead webhook at once; one says so.
+// Many workers get failures of the webhook at once; one reports it.
 func TestPlacerFlipsOnceForManyWorkers(t *testing.T) {
 	s, f := fixture.NewServer(), &flips{}
 	s.Admission = fixture.Failing
@@ -359,16 +359,16 @@ func TestPlacerCondition(t *testing.T) {
 		noPolicy  string
 		want      metav1.Condition
 		wantParts []string // of the message
-		wantNot   string   // in it
+		wantNot   string   // a part of it
 	}{
 		"auto, effective":            {mode: Auto, want: metav1.Condition{Status: metav1.ConditionTrue, Reason: "PlacementAdmissionEffective"}, wantParts: []string{"admission pins"}},
-		"auto, nobody rewrites":      {mode: Auto, admission: fixture.Absent, want: metav1.Condition{Status: metav1.ConditionFalse, Reason: "PlacementAdmissionNotEffective"}, wantParts: []string{"pinned by the controller", "no webhook configuration"}},
+		"auto, no admission":         {mode: Auto, admission: fixture.Absent, want: metav1.Condition{Status: metav1.ConditionFalse, Reason: "PlacementAdmissionNotEffective"}, wantParts: []string{"pinned by the controller", "no webhook configuration"}},
 		"auto, webhook fails":        {mode: Auto, admission: fixture.Failing, want: metav1.Condition{Status: metav1.ConditionFalse, Reason: "PlacementAdmissionNotEffective"}, wantParts: []string{"pinned by the controller", "everynode-webhook does not answer", "connection refused"}},
-		"admission alone, effective": {mode: Admission, want: metav1.Condition{Status: metav1.ConditionTrue, Reason: "PlacementAdmissionEffective"}, wantParts: []string{"admission pins"}},
-		"admission alone, nobody":    {mode: Admission, admission: fixture.Absent, want: metav1.Condition{Status: metav1.ConditionFalse, Reason: "PlacementAdmissionNotEffective"}, wantParts: []string{"no pods are created", "no webhook configuration"}},
-		"admission alone, fails":     {mode: Admission, admission: fixture.Failing, want: metav1.Condition{Status: metav1.ConditionFalse, Reason: "PlacementAdmissionNotEffective"}, wantParts: []string{"no pods are created", "connection refused"}},
-		"no policy is to be had":     {mode: Auto, admission: fixture.Absent, noPolicy: "it is Kubernetes 1.35", want: metav1.Condition{Status: metav1.ConditionFalse, Reason: "PlacementAdmissionNotEffective"}, wantParts: []string{"no webhook configuration", "it is Kubernetes 1.35"}},
-		"nor is one needed":          {mode: Auto, admission: fixture.Failing, noPolicy: "it is Kubernetes 1.35", want: metav1.Condition{Status: metav1.ConditionFalse, Reason: "PlacementAdmissionNotEffective"}, wantParts: []string{"connection refused"}, wantNot: "1.35"},
+		"only admission, effective":  {mode: Admission, want: metav1.Condition{Status: metav1.ConditionTrue, Reason: "PlacementAdmissionEffective"}, wantParts: []string{"admission pins"}},
+		"only admission, none":       {mode: Admission, admission: fixture.Absent, want: metav1.Condition{Status: metav1.ConditionFalse, Reason: "PlacementAdmissionNotEffective"}, wantParts: []string{"no pods are created", "no webhook configuration"}},
+		"only admission, fails":      {mode: Admission, admission: fixture.Failing, want: metav1.Condition{Status: metav1.ConditionFalse, Reason: "PlacementAdmissionNotEffective"}, wantParts: []string{"no pods are created", "connection refused"}},
+		"policies are not available": {mode: Auto, admission: fixture.Absent, noPolicy: "it is Kubernetes 1.35", want: metav1.Condition{Status: metav1.ConditionFalse, Reason: "PlacementAdmissionNotEffective"}, wantParts: []string{"no webhook configuration", "it is Kubernetes 1.35"}},
+		"and not needed":             {mode: Auto, admission: fixture.Failing, noPolicy: "it is Kubernetes 1.35", want: metav1.Condition{Status: metav1.ConditionFalse, Reason: "PlacementAdmissionNotEffective"}, wantParts: []string{"connection refused"}, wantNot: "1.35"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -384,11 +384,11 @@ func TestPlacerCondition(t *testing.T) {
 			got := conditions[0]
 			for _, part := range test.wantParts {
 				if !strings.Contains(got.Message, part) {
-					t.Errorf("message %q does not say %q", got.Message, part)
+					t.Errorf("message %q, want %q in it", got.Message, part)
 				}
 			}
 			if test.wantNot != "" && strings.Contains(got.Message, test.wantNot) {
-				t.Errorf("message %q says %q", got.Message, test.wantNot)
+				t.Errorf("message %q, want no %q in it", got.Message, test.wantNot)
 			}
 			got.Message, test.want.Type = "", "PlacementAdmission"
 			if diff := cmp.Diff(test.want, got); diff != "" {

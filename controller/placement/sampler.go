@@ -14,20 +14,20 @@ import (
 // may refuse a pod before placement, and a user may cause that for all pods of a namespace. So namespaces take
 // turns, and in each its daemons; the daemon with the last answer comes first.
 type Sampler struct {
-	emitted func() map[string]map[string]func() *corev1.Pod // pods as they are emitted, by namespace and name of their daemons
+	emitted func() map[string]map[string]func() *corev1.Pod // emitted pods, by namespace and name of their daemons
 
 	mu        sync.Mutex
-	namespace string               // the last one that had its turn
-	names     map[string]string    // the last daemon that had its turn, by namespace
-	answered  types.NamespacedName // the daemon that had the last answer
+	namespace string               // the last one with a turn
+	names     map[string]string    // the last daemon with a turn, by namespace
+	answered  types.NamespacedName // the daemon with the last answer
 }
 
-// NewSampler chooses among pods as they are emitted; emitted makes them by namespace and name of their daemons.
+// NewSampler chooses among emitted pods; emitted returns them by namespace and name of their daemons.
 func NewSampler(emitted func() map[string]map[string]func() *corev1.Pod) *Sampler {
 	return &Sampler{emitted: emitted, names: map[string]string{}}
 }
 
-// Samples are pods as they are emitted, of as many daemons, or fewer when there are no more.
+// Samples returns emitted pods of this many daemons, or of fewer if there are no more.
 func (s *Sampler) Samples(limit int) []*corev1.Pod {
 	emitted := s.emitted()
 	s.mu.Lock()
@@ -53,7 +53,7 @@ func (s *Sampler) Samples(limit int) []*corev1.Pod {
 	return samples
 }
 
-// following is the least key above last, else the least of all.
+// following returns the least key above last, else the least of all.
 func following[V any](of map[string]V, last string) string {
 	keys := slices.Sorted(maps.Keys(of))
 	at, found := slices.BinarySearch(keys, last)
@@ -63,7 +63,7 @@ func following[V any](of map[string]V, last string) string {
 	return keys[at%len(keys)]
 }
 
-// Answered notes whose pod was answered.
+// Answered records the daemon whose pod was answered.
 func (s *Sampler) Answered(pod *corev1.Pod) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

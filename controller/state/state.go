@@ -17,25 +17,25 @@ type State struct {
 	wakes  sync.Pool
 }
 
-// Queues are what an observation wakes. The functions are called while the model is not locked.
+// Queues receive the keys that an observation triggers. The functions are called while the model is not locked.
 type Queues struct {
 	Cell    func(cell daemon.CellKey, priority int32)
 	Status  func(daemon.WorkloadKey)
 	History func(daemon.WorkloadKey)
 }
 
-// New returns a State in which nothing was observed. The nonce is in the names of pods without a known predecessor.
+// New returns a State without observations. The nonce is part of the names of pods without a known predecessor.
 func New(kinds model.Kinds, nonce string, now func() time.Time, queues Queues) *State {
 	return &State{now: now, queues: queues, model: model.New(kinds, nonce), wakes: sync.Pool{New: func() any { return &model.Wake{} }}}
 }
 
-// Now is the time of the next observation.
+// Now returns the time of the next observation.
 func (s *State) Now() time.Time { return s.now() }
 
-// Update lets the model take an observation, or answer a question, and does what that asks for.
+// Update passes an observation or a query to the model, and executes the resulting work.
 func (s *State) Update(observe func(model.Update)) { s.deliver(s.locked(observe)) }
 
-// Run does work to its end. The model is not locked between two steps.
+// Run executes all steps of work. The model is not locked between two steps.
 func (s *State) Run(work model.Work) {
 	for more := true; more; {
 		s.Update(func(u model.Update) { more = work.Step(u) })

@@ -34,7 +34,7 @@ func NewBudgets(of *state.State) *Budgets {
 	return &Budgets{state: of, failing: map[string]map[string]failingBudget{}}
 }
 
-// See records the present state of a budget.
+// See records the current state of a budget.
 func (b *Budgets) See(budget *policyv1.PodDisruptionBudget) {
 	now, fails := failingBudget{form: daemon.BudgetForm(budget)}, false
 	if now.form != "" {
@@ -80,7 +80,7 @@ func (b *Budgets) change(namespace, name string, now failingBudget, fails bool) 
 	}
 }
 
-// report has the status of the daemons written that a selector selects.
+// report enqueues the status of the daemons that a selector selects.
 func (b *Budgets) report(namespace string, selector labels.Selector) {
 	b.state.Update(func(u model.Update) { u.ReportSelected(namespace, selector) })
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// makeBudget is one that the disruption controller cannot compute, for the pods of daemon <app>.
+// makeBudget returns a budget that the disruption controller cannot compute, for the pods of daemon <app>.
 func makeBudget(name, app string, change ...func(*policyv1.PodDisruptionBudget)) *policyv1.PodDisruptionBudget {
 	budget := &policyv1.PodDisruptionBudget{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, UID: types.UID("uid-" + name)},
@@ -34,14 +34,14 @@ func makeBudget(name, app string, change ...func(*policyv1.PodDisruptionBudget))
 	return budget
 }
 
-// working has a budget computed: it was given the form that works.
+// working makes a budget computable: it has the form that works.
 func working(budget *policyv1.PodDisruptionBudget) {
 	budget.Spec.MaxUnavailable, budget.Spec.MinAvailable = nil, new(intstr.FromInt32(4))
 	meta.SetStatusCondition(&budget.Status.Conditions, metav1.Condition{Type: policyv1.DisruptionAllowedCondition, Status: metav1.ConditionTrue, Reason: policyv1.SufficientPodsReason})
 }
 
-// Only the daemons that a budget selects are looked at, when what it says changes and not else.
-func TestBudgetsReportWhomTheySelect(t *testing.T) {
+// Only the daemons that a budget selects are reported, and only when its result changes.
+func TestBudgetsReportSelectedDaemons(t *testing.T) {
 	cluster, q, _ := statetest.New()
 	for _, name := range []string{"d", "e"} {
 		cluster.See(t, makeDaemon(name))
@@ -55,9 +55,9 @@ func TestBudgetsReportWhomTheySelect(t *testing.T) {
 		want   []types.UID
 	}{
 		{"a budget that works", makeBudget("b", "d", working), false, nil},
-		{"one that fails", makeBudget("b", "d"), false, []types.UID{"uid-d"}},
+		{"a failing budget", makeBudget("b", "d"), false, []types.UID{"uid-d"}},
 		{"the same", makeBudget("b", "d"), false, nil},
-		{"of another daemon", makeBudget("b", "e"), false, []types.UID{"uid-d", "uid-e"}},
+		{"for another daemon", makeBudget("b", "e"), false, []types.UID{"uid-d", "uid-e"}},
 		{"in another form", makeBudget("b", "e", func(b *policyv1.PodDisruptionBudget) {
 			b.Spec.MaxUnavailable, b.Spec.MinAvailable = nil, new(intstr.FromString("50%"))
 		}), false, []types.UID{"uid-e"}},
@@ -82,11 +82,11 @@ func TestBudgetsReportWhomTheySelect(t *testing.T) {
 		}
 	}
 	if len(b.failing) != 0 {
-		t.Errorf("%v are left of budgets that are gone", b.failing)
+		t.Errorf("%v are left of deleted budgets", b.failing)
 	}
 }
 
-// However many budgets a tenant makes, a bounded number is compared with a daemon.
+// However many budgets a tenant creates, a bounded number is compared with a daemon.
 func TestBudgetsAreBounded(t *testing.T) {
 	cluster, _, _ := statetest.New()
 	b := NewBudgets(cluster.State)
@@ -104,12 +104,12 @@ func TestBudgetsAreBounded(t *testing.T) {
 	}
 }
 
-// Of a budget that works nothing is kept but its name.
+// Only the name of a working budget is kept.
 func TestTrimBudget(t *testing.T) {
 	for name, test := range map[string]struct {
 		budget *policyv1.PodDisruptionBudget
 		kept   bool
-	}{"one that fails": {makeBudget("b", "d"), true}, "one that works": {makeBudget("b", "d", working), false}} {
+	}{"a failing budget": {makeBudget("b", "d"), true}, "a working budget": {makeBudget("b", "d", working), false}} {
 		trimmed, err := caches.TrimBudget(test.budget)
 		if err != nil {
 			t.Fatal(err)
@@ -121,8 +121,8 @@ func TestTrimBudget(t *testing.T) {
 	}
 }
 
-// The condition is there while the budget fails, and one event comes with it.
-func TestReporterTellsOfBudgets(t *testing.T) {
+// The condition exists while the budget fails, with one event.
+func TestReporterReportsBudgets(t *testing.T) {
 	d := newDesk(t)
 	recorder := events.NewFakeRecorder(10)
 	d.reconciler.events = recorder
@@ -150,6 +150,6 @@ func TestReporterTellsOfBudgets(t *testing.T) {
 	}
 	d.reconciler.budgets.See(makeBudget("b", "d", working))
 	if got := report(); got != nil || len(recorder.Events) != 0 {
-		t.Errorf("of a budget that was corrected are left the condition %+v and %d events", got, len(recorder.Events))
+		t.Errorf("after the budget was corrected there are the condition %+v and %d events", got, len(recorder.Events))
 	}
 }

@@ -2,7 +2,7 @@ package status
 
 import "github.com/everynode/everynode/controller/fixture"
 
-// What tests of this package share with those of others.
+// Helpers that this package's tests share with others.
 type server = fixture.Server
 
 var (

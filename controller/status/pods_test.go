@@ -11,7 +11,7 @@ import (
 	"github.com/everynode/everynode/api/v1alpha1"
 )
 
-// Status counts pods as they appear: those that wait for their node are current, and those
+// Status counts existing pods: those that wait for their node are current, and those
 // whose containers run are ready.
 func TestStatusFollowsThePods(t *testing.T) {
 	d := newDesk(t)
@@ -47,5 +47,5 @@ func TestStatusFollowsThePods(t *testing.T) {
 	d.state.SeeNode(makeNode("n0", tainted(corev1.TaintEffectNoSchedule)))
 	want.DesiredNumberScheduled, want.CurrentNumberScheduled, want.UpdatedNumberScheduled = 4, 4, 4
 	want.NumberMisscheduled, want.NumberReady, want.NumberAvailable = 1, 1, 1
-	check("a node closes")
+	check("a node is tainted")
 }

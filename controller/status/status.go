@@ -29,7 +29,7 @@ const actionReport = "ReportStatus"
 // statusInterval is the minimum time between two status writes of a daemon.
 const statusInterval = time.Second
 
-// Deps are what a Reconciler works with.
+// Deps are a Reconciler's dependencies.
 type Deps struct {
 	State    *state.State
 	Client   client.Client
@@ -52,7 +52,7 @@ type Reconciler struct {
 
 var _ reconcile.TypedReconciler[daemon.WorkloadKey] = (*Reconciler)(nil)
 
-// New returns a Reconciler that has written no status.
+// New returns a Reconciler that has not written any status.
 func New(deps Deps) *Reconciler {
 	return &Reconciler{
 		state: deps.State, client: deps.Client, placer: deps.Placer, budgets: deps.Budgets, events: deps.Recorder,
@@ -99,7 +99,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, key daemon.WorkloadKey) (rec
 	return again, nil
 }
 
-// lookAgainIn is in how long a status is another one although nothing happens; 0 when it is not.
+// lookAgainIn returns when a status changes without an event; 0 if it does not.
 func lookAgainIn(health *daemon.Health) time.Duration {
 	if at := health.LookAgain(); !at.IsZero() {
 		return at.Sub(health.Now)
@@ -107,7 +107,7 @@ func lookAgainIn(health *daemon.Health) time.Duration {
 	return 0
 }
 
-// tellOfBudgets reports by an event what is new in the condition DisruptionBudget.
+// tellOfBudgets reports changes of the condition DisruptionBudget by an event.
 func (r *Reconciler) tellOfBudgets(former *daemon.Workload, conditions []metav1.Condition) {
 	now, before := meta.FindStatusCondition(conditions, v1alpha1.ConditionDisruptionBudget), meta.FindStatusCondition(former.Status.Conditions, v1alpha1.ConditionDisruptionBudget)
 	if now != nil && (before == nil || before.Message != now.Message) {
@@ -115,7 +115,7 @@ func (r *Reconciler) tellOfBudgets(former *daemon.Workload, conditions []metav1.
 	}
 }
 
-// Wait is how long until a daemon's status may be written; 0 or less: now.
+// Wait returns the time until a daemon's status may be written; 0 or less means now.
 func (r *Reconciler) Wait(key daemon.WorkloadKey) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -21,7 +21,7 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// desk is a Reconciler of daemon d, which is stored, with everything around it.
+// desk is a Reconciler of the stored daemon d, with its environment.
 type desk struct {
 	*server
 	reconciler *Reconciler
@@ -49,7 +49,7 @@ func (d *desk) restart(kinds model.Kinds) {
 	d.reconciler = New(Deps{State: d.state.State, Client: d.server, Placer: placer, Budgets: NewBudgets(d.state.State), Recorder: d.recorder})
 }
 
-// stored is the daemon as the API server has it.
+// stored returns the daemon in the API server.
 func (d *desk) stored(t *testing.T) *v1alpha1.DaemonSet {
 	t.Helper()
 	var set v1alpha1.DaemonSet
@@ -59,7 +59,7 @@ func (d *desk) stored(t *testing.T) *v1alpha1.DaemonSet {
 	return &set
 }
 
-// informed brings the stored daemon to the model, as its informer does after every write.
+// informed passes the stored daemon to the model, as its informer does after every write.
 func (d *desk) informed(t *testing.T) {
 	t.Helper()
 	d.state.See(t, d.stored(t))
@@ -74,7 +74,7 @@ func (d *desk) report(t *testing.T) time.Duration {
 	return result.RequeueAfter
 }
 
-func TestReporterWritesWhatIsNews(t *testing.T) {
+func TestReporterWritesChanges(t *testing.T) {
 	d := newDesk(t)
 	node := makeNode("n1")
 	d.state.SeeNode(node)
@@ -94,7 +94,7 @@ func TestReporterWritesWhatIsNews(t *testing.T) {
 		t.Errorf("status (-want, +got):\n%s", diff)
 	}
 
-	// L2: what was written comes back, and there is nothing more to write, ever.
+	// L2: the written status arrives by the watch, and there is nothing more to write.
 	for range 3 {
 		d.informed(t)
 		d.clock.Advance(time.Hour)
@@ -104,7 +104,7 @@ func TestReporterWritesWhatIsNews(t *testing.T) {
 	}
 }
 
-func TestReporterLeavesTheCachedObjectAlone(t *testing.T) {
+func TestReporterDoesNotChangeTheCachedObject(t *testing.T) {
 	d := newDesk(t)
 	cached := d.stored(t)
 	d.state.See(t, cached)
@@ -115,7 +115,7 @@ func TestReporterLeavesTheCachedObjectAlone(t *testing.T) {
 	}
 }
 
-func TestReporterKeepsWhatOthersWrote(t *testing.T) {
+func TestReporterKeepsOtherConditions(t *testing.T) {
 	d := newDesk(t)
 	set := d.stored(t)
 	set.Status.Conditions = []metav1.Condition{{Type: "Foreign", Status: metav1.ConditionTrue, Reason: "R", LastTransitionTime: metav1.NewTime(t0)}}
@@ -130,7 +130,7 @@ func TestReporterKeepsWhatOthersWrote(t *testing.T) {
 	}
 }
 
-func TestReporterWritesOnceASecondAtMost(t *testing.T) {
+func TestReporterWritesAtMostOnceASecond(t *testing.T) {
 	d := newDesk(t)
 	d.report(t)
 	d.informed(t)
@@ -150,7 +150,7 @@ func TestReporterWritesOnceASecondAtMost(t *testing.T) {
 	}
 }
 
-// One daemon's turn is not another's.
+// The interval of one daemon does not delay another.
 func TestReporterTurnsArePerDaemon(t *testing.T) {
 	d := newDesk(t)
 	d.reconciler.note(daemon.WorkloadKey{Namespace: "ns", UID: "uid-d"})
@@ -168,7 +168,7 @@ func TestReporterAnswers(t *testing.T) {
 		onStatus error
 		wantErr  bool
 	}{
-		"conflict: the change brings it here again": {onStatus: apierrors.NewConflict(resource, "d", errors.New("x"))},
+		"conflict: the change triggers another call": {onStatus: apierrors.NewConflict(resource, "d", errors.New("x"))},
 		"gone":        {onStatus: apierrors.NewNotFound(resource, "d")},
 		"not reached": {onStatus: errors.New("connection refused"), wantErr: true},
 		"forbidden":   {onStatus: apierrors.NewForbidden(resource, "d", errors.New("x")), wantErr: true},
@@ -185,7 +185,7 @@ func TestReporterAnswers(t *testing.T) {
 	}
 }
 
-// The cache is behind: what is written must not hide what somebody else wrote since.
+// The cache lags behind: a write must not revert a newer write of another client.
 func TestReporterDoesNotOverwrite(t *testing.T) {
 	d := newDesk(t)
 	newer := d.stored(t)
@@ -211,14 +211,14 @@ func TestReporterForgetsDaemons(t *testing.T) {
 			leave(t, d)
 			d.clock.Advance(time.Hour)
 			if wait := d.report(t); wait != 0 || d.Statuses != 1 || len(d.reconciler.written) != 0 {
-				t.Errorf("%d writes, again after %v, remembered %v", d.Statuses, wait, d.reconciler.written)
+				t.Errorf("%d writes, again after %v, recorded %v", d.Statuses, wait, d.reconciler.written)
 			}
 		})
 	}
 }
 
-// A cell's problem makes the daemon Degraded, and Stalled for kstatus, until it is over.
-func TestReporterTellsOfTrouble(t *testing.T) {
+// A cell's problem makes the daemon Degraded, and Stalled for kstatus, until it is solved.
+func TestReporterReportsProblems(t *testing.T) {
 	d := newDesk(t)
 	cell := fixture.Key(makeDaemon("d")).On("n1")
 	d.state.SeeNode(makeNode("n1"))
@@ -242,7 +242,7 @@ func TestReporterTellsOfTrouble(t *testing.T) {
 	}
 }
 
-// conditionsOf are conditions in short, of those of a generation.
+// conditionsOf returns the conditions of a generation in short form.
 func conditionsOf(conditions []metav1.Condition, generation int64) (short []string) {
 	for _, condition := range conditions {
 		if condition.ObservedGeneration == generation {
@@ -252,7 +252,7 @@ func conditionsOf(conditions []metav1.Condition, generation int64) (short []stri
 	return short
 }
 
-func TestReporterTellsOfPlacement(t *testing.T) {
+func TestReporterReportsPlacement(t *testing.T) {
 	d := newDesk(t)
 	d.report(t)
 	d.informed(t)

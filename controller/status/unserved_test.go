@@ -13,8 +13,8 @@ import (
 
 var errUndecodable = errors.New("spec.template: it cannot be read")
 
-// Why a daemon is not served is written once, and announced once, also after a restart.
-func TestReporterOfWhatCannotBeServed(t *testing.T) {
+// The reason why a daemon is not served is written once, and reported by one event, also after a restart.
+func TestReporterOfUnservedDaemons(t *testing.T) {
 	d := newDesk(t)
 	d.state.SeeNode(makeNode("n1"))
 	d.report(t)
@@ -58,8 +58,8 @@ func TestReporterOfWhatCannotBeServed(t *testing.T) {
 	wantStrings(t, "conditions once it is corrected", []string{"Available=False", "Progressing=True", "Degraded=False", "PlacementAdmission=True", "Reconciling=True"}, conditionsOf(d.stored(t).Status.Conditions, 2))
 }
 
-// A DaemonSet that changed since is not written to: an event brings it again.
-func TestReporterOfWhatCannotBeServedAnyMore(t *testing.T) {
+// A DaemonSet that has changed since is not written: an event triggers another call.
+func TestReporterOfDaemonsNoLongerServed(t *testing.T) {
 	d := newDesk(t)
 	seen := d.stored(t)
 	changed := d.stored(t)
