@@ -8,7 +8,7 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// What a plan asks for and nobody knows is an error.
+// An unknown operation of a plan is an error.
 func TestUnknownOperationIsAnError(t *testing.T) {
 	s := newShelf(t)
 	for op, known := range map[daemon.Op]bool{"": false, "Replace": false, daemon.Keep: true} {

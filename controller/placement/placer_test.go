@@ -401,7 +401,7 @@ func TestPlacerCondition(t *testing.T) {
 	}
 }
 
-// The failure of a webhook is told from others' by its name: all of ours must have it.
+// The failure of our webhooks is recognized by their name, which all of them must have.
 func TestWebhooksHaveTheSuffix(t *testing.T) {
 	objects, err := deploy.Objects(deploy.Install, "MutatingWebhookConfiguration")
 	if err != nil {

@@ -38,6 +38,14 @@ var avoided = []phrase{
 	avoid(`\b(in|no|a \w+'s) trouble\b|\btroublesome\b`, "problem; failing"),
 	avoid(`\bmend(s|ed|ing)?\b`, "fix; repair"),
 	avoid(`\bhave it (told|called)\b`, "report it; its name is"),
+	avoid(`\bin the place of\b`, "in place of"),
+	avoid(`\bfor want of\b`, "because there is no; without"),
+	avoid(`\bat the least\b`, "at least"),
+	avoid(`\bword for word\b`, "verbatim"),
+	avoid(`\bnone of .{1,30} business\b`, "not affected by; does not concern"),
+	avoid(`\bnothing is proven\b`, "the test proves nothing"),
+	avoid(`\b(is|are) fresh\b`, "is up to date"),
+	avoid(`\btells? (of|what|why)\b`, "reports; shows"),
 }
 
 // Comments, messages and documentation use none of the phrases.
