@@ -54,7 +54,7 @@ func failedPolicy(a answer) bool {
 
 // remedies are messages of the API server, or of Go's TLS in it, about a webhook that it cannot call, and what
 // a user can do. The first match counts.
-var remedies = []struct{ says, remedy string }{
+var remedies = []struct{ text, remedy string }{
 	{"certificate has expired or is not yet valid", "its certificate has expired, or a clock is wrong: find out why it was not renewed, or renew it in its files"},
 	{"certificate signed by unknown authority", "its certificate was signed by another CA than the webhook configuration's caBundle holds: let --webhook-certificates maintain both, or put the right CA there"},
 	{"certificate is not valid for any names", "its certificate names no host: issue it for the name that the API server calls"},
@@ -68,7 +68,7 @@ var remedies = []struct{ says, remedy string }{
 // the same for messages that differ only in the time. docs/certificates.md has more.
 func Remedy(message string) string {
 	for _, known := range remedies {
-		if strings.Contains(message, known.says) {
+		if strings.Contains(message, known.text) {
 			return known.remedy + " (docs/certificates.md)"
 		}
 	}

@@ -106,9 +106,9 @@ func TestAnswers(t *testing.T) {
 		"priority class":            {errForbidden(`no PriorityClass with name late was found`), Daemon, "the priority class"},
 		"runtime class":             {errForbidden(`pod rejected: RuntimeClass "x" not found`), Daemon, "the runtime class"},
 		"node selector":             {errForbidden(`pod node label selector conflicts with its namespace node label selector`), Daemon, "the namespace's node"},
-		"unknown":                   {errForbidden(`a plugin of this distribution says no`), Node, "anything else"},
+		"unknown":                   {errForbidden(`a plugin of this distribution refuses it`), Node, "anything else"},
 		"conflict":                  {apierrors.NewConflict(pods, "p", errors.New("x")), Node, "anything else"},
-		"unknown, and quotes a row": {errForbidden(`a plugin says no: exceeded quota: q,`), Node, "anything else"},
+		"unknown, and quotes a row": {errForbidden(`a plugin refuses it: exceeded quota: q,`), Node, "anything else"},
 	}
 	met := map[string]bool{}
 	for name, test := range tests {
@@ -183,7 +183,7 @@ func TestRemedies(t *testing.T) {
 }
 
 // The message and the reason for users.
-func TestTold(t *testing.T) {
+func TestExplain(t *testing.T) {
 	tests := map[string]struct {
 		err            error
 		reason, begins string

@@ -40,11 +40,11 @@ func Problem(err error) daemon.Problem {
 	if row.Reason == "" && errors.As(err, &failure) {
 		reason = failure.Reason
 	}
-	return daemon.NewProblem(reason, Told(err), namesIn(err)...)
+	return daemon.NewProblem(reason, Explain(err), namesIn(err)...)
 }
 
-// Told returns an error for users: its cause, and what they can do.
-func Told(err error) string {
+// Explain returns an error for users: its cause, and what they can do.
+func Explain(err error) string {
 	cause := causeOf(err)
 	if remedy := Of(Create, err).Remedy; remedy != "" {
 		return cause + ": " + remedy

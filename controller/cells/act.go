@@ -195,7 +195,7 @@ func (r *Reconciler) deletePlanned(ctx context.Context, cell daemon.CellKey, tas
 	}
 	if deleted && action.Reason == daemon.ReasonFinished {
 		r.state.Update(func(u model.Update) { u.Replaced(cell) })
-		r.tellOfEnd(task.Workload, cell.Node, &action.Pod)
+		r.reportOfEnd(task.Workload, cell.Node, &action.Pod)
 	}
 	return err
 }
@@ -211,7 +211,7 @@ func (r *Reconciler) create(ctx context.Context, cell daemon.CellKey, task *task
 	if err == nil || errors.As(err, &held) || answers.NoAnswer(err) {
 		return err
 	}
-	r.tellRefused(task.Workload, task.Node.Name, err)
+	r.reportRefused(task.Workload, task.Node.Name, err)
 	return err
 }
 
@@ -248,7 +248,7 @@ func (r *Reconciler) createAs(ctx context.Context, cell daemon.CellKey, task *ta
 	switch {
 	case err == nil:
 		podsCreated.WithLabelValues(placedBy).Inc()
-		r.tellCreated(task.Workload, task.Node.Name, pod, &action)
+		r.reportCreated(task.Workload, task.Node.Name, pod, &action)
 		return nil
 	case apierrors.IsAlreadyExists(err):
 		return r.meet(ctx, task.Workload, pod)
@@ -314,7 +314,7 @@ func (r *Reconciler) delete(ctx context.Context, cell daemon.CellKey, owner *dae
 	err = r.client.Delete(ctx, pod, preconditions)
 	switch {
 	case err == nil:
-		r.tellDeleted(owner, &action)
+		r.reportDeleted(owner, &action)
 		return true, nil
 	case apierrors.IsConflict(err) && action.IfUnchanged: // it may only have changed
 		return false, nil
@@ -324,7 +324,7 @@ func (r *Reconciler) delete(ctx context.Context, cell daemon.CellKey, owner *dae
 	}
 	err = &answers.Failure{Reason: eventFailedDelete, Err: fmt.Errorf("deleting pod %s: %w", action.Pod.Name, err)}
 	if !answers.NoAnswer(err) {
-		r.tellNotDeleted(owner, &action, err)
+		r.reportNotDeleted(owner, &action, err)
 	}
 	return false, err
 }

@@ -37,14 +37,14 @@ func (r *Reconciler) claim(ctx context.Context, owner *daemon.Workload, due mode
 	err = r.client.Patch(ctx, pod, client.RawPatch(types.StrategicMergePatchType, patch))
 	switch {
 	case err == nil:
-		r.tellClaimed(owner, due.Pod, did, why)
+		r.reportClaimed(owner, due.Pod, did, why)
 		return nil
 	case answers.Of(answers.Change, err).Concerns == answers.Nothing:
 		return nil // an event follows
 	}
 	err = &answers.Failure{Reason: eventFailedClaim, Err: fmt.Errorf("changing the owner of pod %s: %w", due.Pod.Name, err)}
 	if !answers.NoAnswer(err) {
-		r.tellNotClaimed(owner, due.Pod, did, why, err)
+		r.reportNotClaimed(owner, due.Pod, did, why, err)
 	}
 	return err
 }

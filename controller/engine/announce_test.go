@@ -18,16 +18,16 @@ func TestAnnounceReportsToEveryDaemon(t *testing.T) {
 	cluster.SeeNode(makeNode("n1"))
 	q.Drain()
 	r := &recorder{}
-	tell := announce(cluster.State, r)
+	flipped := announce(cluster.State, r)
 
-	tell(false, "the webhook is down")
+	flipped(false, "the webhook is down")
 	if !strings.Contains(r.Notes[0], "the webhook is down") {
 		t.Errorf("event %q has no reason", r.Notes[0])
 	}
 	wantStrings(t, "events", []string{"a: Warning PlacementAdmissionNotEffective", "b: Warning PlacementAdmissionNotEffective"}, r.Drain())
 	q.Want(t, nil, []types.UID{"uid-a", "uid-b"}) // for the condition
 
-	tell(true, "")
+	flipped(true, "")
 	wantStrings(t, "events", []string{"a: Normal PlacementAdmissionEffective", "b: Normal PlacementAdmissionEffective"}, r.Drain())
 	q.Want(t, []string{"uid-a on n1", "uid-b on n1"}, []types.UID{"uid-a", "uid-b"}) // waiting cells are planned again
 }

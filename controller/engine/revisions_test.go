@@ -63,7 +63,7 @@ func TestRevisionsWake(t *testing.T) {
 		{"an orphan is adopted by another kind", func() {
 			handler.Updated(free, changed(free, func(object *appsv1.ControllerRevision) { object.OwnerReferences = other.OwnerReferences }))
 		}, []string{"uid-d"}},
-		{"somebody else's", func() { handler.Added(other) }, nil},
+		{"another owner's", func() { handler.Added(other) }, nil},
 		{"another owner's deleted", func() { handler.Deleted(other) }, nil},
 		{"one with our name", func() { handler.Added(named) }, []string{"uid-d"}},
 		{"one with our name deleted", func() { handler.Deleted(named) }, []string{"uid-d"}},

@@ -42,17 +42,17 @@ type scrubber struct {
 // step checks the pods, or the next daemon.
 func (s *scrubber) step(ctx context.Context) {
 	if len(s.round) == 0 {
-		s.tell(ctx, daemon.WorkloadKey{}, s.compare())
+		s.report(ctx, daemon.WorkloadKey{}, s.compare())
 		for _, workload := range active(s.state) {
 			s.round = append(s.round, workload.Key)
 		}
 		return
 	}
-	s.tell(ctx, s.round[0], s.audit(s.round[0]))
+	s.report(ctx, s.round[0], s.audit(s.round[0]))
 	s.round = s.round[1:]
 }
 
-func (s *scrubber) tell(ctx context.Context, key daemon.WorkloadKey, wrong []string) {
+func (s *scrubber) report(ctx context.Context, key daemon.WorkloadKey, wrong []string) {
 	if len(wrong) == 0 {
 		return
 	}

@@ -76,7 +76,7 @@ func TestScrubCorrects(t *testing.T) {
 			test.miss(t, store, pod)
 			look := func() int {
 				wrong := append(s.compare(), s.audit(scrubbedKey)...)
-				s.tell(t.Context(), scrubbedKey, wrong)
+				s.report(t.Context(), scrubbedKey, wrong)
 				return len(wrong)
 			}
 			if found := look(); found > 0 {

@@ -172,7 +172,7 @@ func (s *sim) pods() []*corev1.Pod {
 // one of another revision when it surges.
 func (s *sim) checkCell(asked *corev1.Pod) {
 	cell, _ := daemon.CellOf(asked)
-	for _, pod := range s.told {
+	for _, pod := range s.delivered {
 		if at, ok := daemon.CellOf(pod); !ok || at != cell || pod.Status.Phase == corev1.PodFailed {
 			continue
 		}
@@ -201,14 +201,14 @@ func (s *sim) checkEligible(pod *corev1.Pod) {
 // checkBudget checks S4: a delete of a node's last available pod leaves no more than maxUnavailable eligible
 // nodes without one, as far as the engine has observed pods, and counting every delete that it ever sent.
 func (s *sim) checkBudget(deleted *corev1.Pod) {
-	goes := s.told[deleted.Namespace+"/"+deleted.Name]
+	goes := s.delivered[deleted.Namespace+"/"+deleted.Name]
 	if goes == nil || !s.available(goes) {
 		return
 	}
 	owner, node := goes.OwnerReferences[0].Name, goes.Spec.NodeName
 	s.deleted[goes.UID] = true
 	with := map[string]bool{}
-	for _, pod := range s.told {
+	for _, pod := range s.delivered {
 		if pod.OwnerReferences[0].Name == owner && s.available(pod) {
 			with[pod.Spec.NodeName] = true
 		}

@@ -49,9 +49,9 @@ type sim struct {
 	full    bool // a quota refuses all pods
 	closing bool // the RuntimeClass excludes some nodes
 
-	pending map[string][]memory.Event // undelivered events of the watches, by kind
-	seen    informers
-	told    map[string]*corev1.Pod // pods as last delivered
+	pending   map[string][]memory.Event // undelivered events of the watches, by kind
+	seen      informers
+	delivered map[string]*corev1.Pod // pods as last delivered
 
 	cells    *workQueue[daemon.CellKey]
 	statuses *workQueue[daemon.WorkloadKey]
@@ -133,7 +133,7 @@ func newSim(t testing.TB, seed uint64, mode placement.Mode) *sim {
 	}
 	s := &sim{
 		t: t, ctx: log.IntoContext(t.Context(), logr.Discard()), random: rand.New(rand.NewPCG(seed, 1)), clock: &fixture.Clock{Time: fixture.T0}, ticks: fixture.T0,
-		pending: map[string][]memory.Event{}, seen: informers{}, told: map[string]*corev1.Pod{}, deleted: map[types.UID]bool{},
+		pending: map[string][]memory.Event{}, seen: informers{}, delivered: map[string]*corev1.Pod{}, deleted: map[types.UID]bool{},
 		cells: newWorkQueue[daemon.CellKey](), statuses: newWorkQueue[daemon.WorkloadKey](), records: newWorkQueue[daemon.WorkloadKey](), pages: newWorkQueue[notify.PageKey](),
 	}
 	s.api = memory.New(scheme, s.clock.Now)
@@ -225,8 +225,8 @@ func (s *sim) deliver(kind string) {
 	}
 	key := client.ObjectKeyFromObject(event.Object).String()
 	if pod, ok := event.Object.(*corev1.Pod); ok {
-		if s.told[key] = pod; event.Type == watch.Deleted {
-			delete(s.told, key)
+		if s.delivered[key] = pod; event.Type == watch.Deleted {
+			delete(s.delivered, key)
 		}
 	}
 	former := s.seen.set(kind, key, object, event.Type == watch.Deleted)

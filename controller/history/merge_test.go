@@ -133,7 +133,7 @@ func TestTwoRecordsBecomeOne(t *testing.T) {
 	if err := s.Create(t.Context(), object); err != nil {
 		t.Fatal(err)
 	}
-	tell := func() {
+	observe := func() {
 		t.Helper()
 		var pod corev1.Pod
 		if err := s.Get(t.Context(), client.ObjectKeyFromObject(object), &pod); err != nil {
@@ -141,7 +141,7 @@ func TestTwoRecordsBecomeOne(t *testing.T) {
 		}
 		s.state.SeePod(&pod)
 	}
-	tell()
+	observe()
 	if got := s.called(); got != "first" {
 		t.Fatalf("called %q", got)
 	}
@@ -162,7 +162,7 @@ func TestTwoRecordsBecomeOne(t *testing.T) {
 	if err := s.Delete(t.Context(), &appsv1.ControllerRevision{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "d-third"}}, client.Preconditions{UID: new(types.UID("uid-d-third"))}); err != nil {
 		t.Fatal(err)
 	}
-	tell()
+	observe()
 	if got := s.called(); got != "second" {
 		t.Errorf("revision %q once all pods have the same", got)
 	}

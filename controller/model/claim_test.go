@@ -57,7 +57,7 @@ func TestModelClaims(t *testing.T) {
 					q.Drain()
 					s.seePod(pod)
 					if plans, _ := q.Drain(); len(test.want) > 0 && len(plans) == 0 {
-						t.Error("nobody is told of what is due")
+						t.Error("no event triggers what is due")
 					}
 				}
 				wantStrings(t, "due", test.want, claimsOf(s, set, "n1"))

@@ -52,7 +52,7 @@ var everynodeOnly = Kinds{Everynode: true}
 type state struct {
 	*Model
 	now    func() time.Time
-	queues *fixture.Queues // nil: nobody listens
+	queues *fixture.Queues // nil: nothing is recorded
 	ended  func(*Wake)     // after each update, when it is set
 }
 

@@ -188,7 +188,7 @@ func TestWhatIsKeptOfAPodIsBounded(t *testing.T) {
 	}
 }
 
-// A pod with more labels than are kept is adopted by nobody, and released by nobody.
+// A pod with more labels than are kept is neither adopted nor released.
 func TestPodsOfManyLabelsStayWhoseTheyAre(t *testing.T) {
 	s, _, _ := newTestState()
 	set, node := makeDaemon("d"), makeNode("n1")
@@ -225,7 +225,7 @@ func TestLabelsFewAndMany(t *testing.T) {
 	}
 }
 
-// What a pod's event costs, whoever made the pod.
+// What a pod's event costs, whatever created the pod.
 func BenchmarkHostilePodEvent(b *testing.B) {
 	for _, kind := range large.Kinds() {
 		pod := large.Pod(kind)

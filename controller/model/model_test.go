@@ -226,7 +226,7 @@ func TestModelLeavesOthersPodsAlone(t *testing.T) {
 }
 
 // An owner reference counts within its namespace: a pod elsewhere that carries the UID of a
-// daemon is a forgery, and takes nobody's place.
+// daemon is a forgery, and takes the place of no pod.
 func TestModelLeavesForgeriesAlone(t *testing.T) {
 	s, _, _ := newTestState()
 	set, node := makeDaemon("d"), makeNode("n1")
@@ -320,7 +320,7 @@ func TestModelCountsTheNewTemplate(t *testing.T) {
 	}
 }
 
-// Nothing happens when a pod becomes available: the plan must ask to look again, and tell.
+// Nothing happens when a pod becomes available: the plan must ask to look again, and the status be reported.
 func TestModelReportsAvailabilityByWaiting(t *testing.T) {
 	s, q, c := newTestState()
 	set, node := makeDaemon("d", func(set *v1alpha1.DaemonSet) { set.Spec.MinReadySeconds = 10 }), makeNode("n1")
@@ -361,7 +361,7 @@ func TestModelObjectsAreSortedAndActive(t *testing.T) {
 	}
 }
 
-// history is the cluster as it really is, while a state is told of it event by event.
+// history is the cluster as it really is, while a state observes it event by event.
 type history struct {
 	daemons map[string]*v1alpha1.DaemonSet
 	nodes   map[string]*corev1.Node
@@ -374,8 +374,8 @@ var (
 	drawNode   = rapid.SampledFrom([]string{"n1", "n2"})
 )
 
-// tell replays the state into a new state, in a drawn order.
-func (h *history) tell(t *rapid.T) *state {
+// replay replays the state into a new state, in a drawn order.
+func (h *history) replay(t *rapid.T) *state {
 	s, _, _ := newTestState()
 	events := []func(){}
 	for _, name := range sortedKeys(h.daemons) {
@@ -411,12 +411,12 @@ func sortedKeys[V any](m map[string]V) []string {
 }
 
 // play is a history as it happens: to a state, whose requests are worked on at once, and to the
-// record that other models are told from.
+// record that other models replay.
 type play struct {
 	history
 	state    *state
 	queues   *fixture.Queues
-	planned  map[daemon.CellKey][]string   // the last plan that an event asked for
+	planned  map[daemon.CellKey][]string   // the last plan that an event triggered
 	reported map[types.UID]daemon.Counters // what was reported last
 }
 
@@ -512,7 +512,7 @@ func (p *play) podGoes(t *rapid.T) {
 	p.state.forgetPod(pod)
 }
 
-// work plans and reports what events asked for.
+// work plans and reports what events triggered.
 func (p *play) work() {
 	for _, key := range p.queues.Cells {
 		p.planned[key] = fixture.Steps(p.state.task(key).Plan)
@@ -531,25 +531,25 @@ func generationOf(workload *daemon.Workload) int64 {
 	return workload.Generation
 }
 
-// check compares with a state that was only told the outcome.
+// check compares with a state that only observed the outcome.
 func (p *play) check(t *rapid.T) {
 	p.work()
-	told := p.tell(t)
+	replayed := p.replay(t)
 	for _, set := range p.daemons {
 		workload, got := countersOf(p.state, keyOf(set))
-		wantWorkload, want := countersOf(told, keyOf(set))
+		wantWorkload, want := countersOf(replayed, keyOf(set))
 		if diff := cmp.Diff(want, got); diff != "" || generationOf(workload) != generationOf(wantWorkload) {
 			t.Fatalf("counters of %s, generations %d and %d (-want, +got):\n%s", set.UID, generationOf(wantWorkload), generationOf(workload), diff)
 		}
 		if diff := cmp.Diff(want, p.reported[set.UID]); diff != "" {
-			t.Fatalf("counters of %s were not reported (-now, +last told):\n%s", set.UID, diff)
+			t.Fatalf("counters of %s were not reported (-now, +replayed):\n%s", set.UID, diff)
 		}
 		if wrong := p.state.audit(keyOf(set)); len(wrong) > 0 {
 			t.Fatalf("the scrub finds %q", wrong)
 		}
 		for _, node := range []string{"n1", "n2"} {
 			key := keyOf(set).On(node)
-			want := fixture.Steps(told.task(key).Plan)
+			want := fixture.Steps(replayed.task(key).Plan)
 			if diff := cmp.Diff(want, fixture.Steps(p.state.task(key).Plan), cmpopts.EquateEmpty()); diff != "" {
 				t.Fatalf("plan of %v (-want, +got):\n%s", key, diff)
 			}
@@ -560,8 +560,8 @@ func (p *play) check(t *rapid.T) {
 	}
 }
 
-// Whatever happened, what a state knows is what one would know that was only told the outcome,
-// in any order; and what there is to do now an event has asked for, or a wakeup was
+// Whatever happened, a state knows what another one would know that only observed the outcome,
+// in any order; and what there is to do now was triggered by an event, or a wakeup was
 // lost. When everything is gone nothing is remembered.
 func TestModelComesToTheSameEnd(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

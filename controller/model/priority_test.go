@@ -6,7 +6,7 @@ import (
 	"github.com/everynode/everynode/api/v1alpha1"
 )
 
-// On a node that joins, each daemon's cell is asked for with the priority its pods will have.
+// On a node that joins, each daemon's cell is enqueued with the priority that its pods will have.
 func TestModelRanksCells(t *testing.T) {
 	s, q, _ := newTestState()
 	s.seeClass(class("network", 1000, false))

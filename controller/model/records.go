@@ -208,7 +208,7 @@ func (r *records) of(subject *Subject) []daemon.Record {
 	namespace := subject.Workload.Key.Namespace
 	for _, controller := range []types.UID{subject.Workload.Key.UID, ""} {
 		for _, revision := range r.held[daemon.WorkloadKey{Namespace: namespace, UID: controller}] {
-			if record := subject.Record(revision); record.Holder != daemon.Somebody || slices.Contains(names, record.Name) {
+			if record := subject.Record(revision); record.Holder != daemon.Foreign || slices.Contains(names, record.Name) {
 				records = append(records, record)
 			}
 		}
@@ -288,9 +288,9 @@ func (s *Subject) Record(revision *Revision) daemon.Record {
 	case revision.controller == s.Workload.Key.UID:
 		record.Holder = daemon.Stray
 	case s.mayAdopt(revision):
-		record.Holder = daemon.Nobody
+		record.Holder = daemon.Unowned
 	default:
-		record.Holder = daemon.Somebody
+		record.Holder = daemon.Foreign
 	}
 	return record
 }

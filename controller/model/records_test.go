@@ -115,7 +115,7 @@ func (s countingSelector) Matches(of labels.Labels) bool {
 	return s.Selector.Matches(of)
 }
 
-// A daemon's history is compared with its own records and those of nobody, not with everybody's; and
+// A daemon's history is compared with its own records and those without an owner, not with all others; and
 // what a record holds is worked out once, however often its labels change.
 func TestRevisionsCompareWhatMayConcern(t *testing.T) {
 	s, _, _ := newTestState()

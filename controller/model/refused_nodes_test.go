@@ -45,7 +45,7 @@ func (d *dues) Pop() any {
 	return last
 }
 
-// fleetSize is enough for a request a node and one a step to be told apart.
+// fleetSize is enough for a request a node and one a step to be distinguished.
 const fleetSize = 3000
 
 func newAsker(refuse func(int) error) *asker {

@@ -163,7 +163,7 @@ func TestEachTemplateIsJudgedByItsOwnRuntimeClass(t *testing.T) {
 	}
 }
 
-// A pod that waits in vain is found when it is seen, whichever of it and its node is seen first, and forgotten with its
+// A pod that can never run is found when it is seen, whichever of it and its node is seen first, and forgotten with its
 // node, its daemon or itself.
 func TestBlockedCellsOfTheModel(t *testing.T) {
 	blue := func(pod *corev1.Pod) { pod.Spec.NodeSelector = map[string]string{"color": "blue"} }

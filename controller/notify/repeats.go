@@ -59,12 +59,12 @@ func (l *Ledger) repeated(key PageKey, entries []Entry) (due []again, news []Ent
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	p, now := l.pages[key], l.now()
-	told := map[string]struct{}{}
+	noted := map[string]struct{}{}
 	for _, e := range entries {
 		of := p.series[e.key()]
 		if of == nil {
-			if _, twice := told[e.key()]; !twice {
-				told[e.key()] = struct{}{}
+			if _, twice := noted[e.key()]; !twice {
+				noted[e.key()] = struct{}{}
 				news = append(news, e)
 			}
 			continue

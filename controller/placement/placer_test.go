@@ -397,7 +397,7 @@ func TestPlacerCondition(t *testing.T) {
 		})
 	}
 	if got := New(Options{Client: fixture.NewServer(), Mode: Direct, Samples: nil, Flipped: nil, Answered: func(*corev1.Pod) {}}).Condition(); len(got) > 0 {
-		t.Errorf("direct placement asks no admission, and says %v of it", got)
+		t.Errorf("direct placement uses no admission, but reports %v about it", got)
 	}
 }
 
@@ -437,7 +437,7 @@ func TestParse(t *testing.T) {
 			t.Errorf("Parse(%q) = %q, %v, want ok %v", value, got, err, want)
 		}
 		if err != nil && !strings.Contains(err.Error(), "use auto, admission or direct") {
-			t.Errorf("error %q does not say what to use", err)
+			t.Errorf("error %q does not name what to use", err)
 		}
 	}
 }

@@ -95,7 +95,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, key daemon.WorkloadKey) (rec
 	if err != nil {
 		return reconcile.Result{}, fmt.Errorf("writing the status of DaemonSet %s/%s: %w", workload.Key.Namespace, workload.Name, err)
 	}
-	r.tellOfBudgets(workload, status.Conditions)
+	r.reportBudgets(workload, status.Conditions)
 	return again, nil
 }
 
@@ -107,8 +107,8 @@ func lookAgainIn(health *daemon.Health) time.Duration {
 	return 0
 }
 
-// tellOfBudgets reports changes of the condition DisruptionBudget by an event.
-func (r *Reconciler) tellOfBudgets(former *daemon.Workload, conditions []metav1.Condition) {
+// reportBudgets reports changes of the condition DisruptionBudget by an event.
+func (r *Reconciler) reportBudgets(former *daemon.Workload, conditions []metav1.Condition) {
 	now, before := meta.FindStatusCondition(conditions, v1alpha1.ConditionDisruptionBudget), meta.FindStatusCondition(former.Status.Conditions, v1alpha1.ConditionDisruptionBudget)
 	if now != nil && (before == nil || before.Message != now.Message) {
 		r.events.Eventf(former.Metadata(), nil, corev1.EventTypeWarning, now.Reason, actionReport, "%s", now.Message)

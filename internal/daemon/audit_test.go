@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// Every number that is kept by deltas is told when it is wrong, and right afterwards.
+// Every number that is kept by deltas is reported when it is wrong, and right afterwards.
 func TestAudit(t *testing.T) {
 	for name, spoil := range map[string]func(*Cells){
 		"desired":      func(c *Cells) { c.sums.Desired++ },
@@ -17,7 +17,7 @@ func TestAudit(t *testing.T) {
 		"serving":      func(c *Cells) { c.rollout.serving++ },
 		"taken":        func(c *Cells) { c.rollout.taken++ },
 		"surging":      func(c *Cells) { c.rollout.surging++ },
-		"waiting":      func(c *Cells) { c.rollout.waiting.ReplaceOrInsert(turn{node: "nobody"}) },
+		"waiting":      func(c *Cells) { c.rollout.waiting.ReplaceOrInsert(turn{node: "unknown"}) },
 		"unavailable":  func(c *Cells) { c.unavailable.Clear(false) },
 		"pods":         func(c *Cells) { c.pods["r1"]++ },
 		"pods of none": func(c *Cells) { c.pods["gone"] = 1 },
@@ -26,7 +26,7 @@ func TestAudit(t *testing.T) {
 			c := newCluster(t, 5, unavailable("1"))
 			c.cells.SetNode("n0", "n0", noSchedule, c.now)
 			c.podsOn("n1")[0].Ready = false
-			c.tell(c.podsOn("n1")[0])
+			c.observe(c.podsOn("n1")[0])
 			c.update("r2")
 			cells := &c.cells
 			if wrong := cells.Audit(c.now); len(wrong) > 0 {

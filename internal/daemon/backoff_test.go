@@ -168,21 +168,21 @@ func TestEndsOfPodsInAnHour(t *testing.T) {
 		end       corev1.PodStatus
 		most, few int // pods made in the hour
 	}{
-		"evicted while not ready":                 {-1, condition(kubelet("Evicted")), 15, 12},
-		"evicted at once":                         {0, condition(kubelet("Evicted")), 15, 12},
-		"evicted after a second":                  {time.Second, condition(kubelet("Evicted")), 15, 12},
-		"evicted after a minute":                  {time.Minute, condition(kubelet("Evicted")), 14, 9},
-		"evicted after nine minutes":              {9 * time.Minute, condition(kubelet("Evicted")), 7, 5},
-		"evicted after ten minutes":               {10 * time.Minute, condition(kubelet("Evicted")), 7, 6},
-		"terminated by the node's shutdown":       {time.Second, condition(kubelet("Terminated")), 15, 12},
-		"refused, for the node shuts down":        {-1, kubelet("NodeShutdown"), 15, 12},
-		"refused, for the node has no room":       {-1, kubelet("OutOfcpu"), 15, 12},
-		"refused, for the node does not match":    {-1, kubelet("NodeAffinity"), 15, 12},
-		"preempted for a critical pod":            {time.Second, condition(kubelet("Preempting")), 15, 12},
-		"out of memory, the pod with it":          {time.Second, oom, 15, 12},
-		"out of memory, and restarted in place":   {time.Second, restarted, 1, 1},
-		"ended by itself":                         {time.Second, corev1.PodStatus{Phase: corev1.PodSucceeded}, 15, 12},
-		"the node's kubelet is lost, and says so": {time.Minute, corev1.PodStatus{Phase: corev1.PodFailed, Reason: "NodeLost"}, 14, 9},
+		"evicted while not ready":                     {-1, condition(kubelet("Evicted")), 15, 12},
+		"evicted at once":                             {0, condition(kubelet("Evicted")), 15, 12},
+		"evicted after a second":                      {time.Second, condition(kubelet("Evicted")), 15, 12},
+		"evicted after a minute":                      {time.Minute, condition(kubelet("Evicted")), 14, 9},
+		"evicted after nine minutes":                  {9 * time.Minute, condition(kubelet("Evicted")), 7, 5},
+		"evicted after ten minutes":                   {10 * time.Minute, condition(kubelet("Evicted")), 7, 6},
+		"terminated by the node's shutdown":           {time.Second, condition(kubelet("Terminated")), 15, 12},
+		"refused, for the node shuts down":            {-1, kubelet("NodeShutdown"), 15, 12},
+		"refused, for the node has no room":           {-1, kubelet("OutOfcpu"), 15, 12},
+		"refused, for the node does not match":        {-1, kubelet("NodeAffinity"), 15, 12},
+		"preempted for a critical pod":                {time.Second, condition(kubelet("Preempting")), 15, 12},
+		"out of memory, the pod with it":              {time.Second, oom, 15, 12},
+		"out of memory, and restarted in place":       {time.Second, restarted, 1, 1},
+		"ended by itself":                             {time.Second, corev1.PodStatus{Phase: corev1.PodSucceeded}, 15, 12},
+		"the node's kubelet is lost, and reported so": {time.Minute, corev1.PodStatus{Phase: corev1.PodFailed, Reason: "NodeLost"}, 14, 9},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -204,7 +204,7 @@ func TestEndsOfPodsInAnHour(t *testing.T) {
 	}
 }
 
-// hour is one node for an hour: what the plan says is done at once, and live says what becomes of a pod,
+// hour is one node for an hour: the plan is carried out at once, and live decides what becomes of a pod,
 // each second of its age, and whether it is gone.
 type hour struct {
 	t     *testing.T
@@ -225,7 +225,7 @@ func (h *hour) run(live func(pod *corev1.Pod, age time.Duration) (gone bool)) {
 		}
 		if h.pod != nil {
 			gone := live(h.pod, h.now.Sub(h.pod.CreationTimestamp.Time))
-			h.tell()
+			h.observe()
 			if gone {
 				h.cells.RemovePod("n1", h.pod.UID, h.now)
 				h.pod = nil
@@ -235,7 +235,7 @@ func (h *hour) run(live func(pod *corev1.Pod, age time.Duration) (gone bool)) {
 	}
 }
 
-func (h *hour) tell() {
+func (h *hour) observe() {
 	observed := ObservePod(h.pod)
 	h.cells.SetPod("n1", &observed, h.now)
 }
@@ -252,7 +252,7 @@ func (h *hour) act() {
 				Name: "p", UID: types.UID(h.now.String()), CreationTimestamp: metav1.NewTime(h.now),
 				Labels: map[string]string{"controller-revision-hash": "r1"},
 			}}
-			h.tell()
+			h.observe()
 		case Delete:
 			h.cells.Deleted("n1", action.Pod.UID, h.now)
 			if action.Reason == ReasonFinished {
@@ -264,7 +264,7 @@ func (h *hour) act() {
 	}
 }
 
-// Whoever deletes pods, and however: those that never served cost few writes in an hour, and before each but the first the
+// Whatever deletes pods: those that never served cost few writes in an hour, and before each but the first the
 // DaemonSet is read. Pods that were ready may be drained as often as anybody likes.
 func TestVanishedPodsInAnHour(t *testing.T) {
 	isReady := func(pod *corev1.Pod, since time.Time) {
@@ -369,7 +369,7 @@ func TestLossesAreCounted(t *testing.T) {
 	}
 }
 
-// A surge pod that somebody deletes again and again is made as seldom as any other, and the old pod serves all the time.
+// A surge pod that is deleted again and again is created as seldom as any other, and the old pod serves all the time.
 func TestVanishedSurgePodsBackOff(t *testing.T) {
 	c := newCluster(t, 1, surge("1"))
 	old := c.podsOn("n0")[0]

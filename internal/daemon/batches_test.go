@@ -13,7 +13,7 @@ import (
 func TestChangesBetweenBatches(t *testing.T) {
 	const nodes, batch = 9, 2
 	changes := map[string]func(c *cluster, node string){
-		"a pod is not ready":   func(c *cluster, node string) { c.podsOn(node)[0].Ready = false; c.tell(c.podsOn(node)[0]) },
+		"a pod is not ready":   func(c *cluster, node string) { c.podsOn(node)[0].Ready = false; c.observe(c.podsOn(node)[0]) },
 		"a pod goes":           func(c *cluster, node string) { c.cells.RemovePod(node, c.podsOn(node)[0].UID, c.now) },
 		"a node goes":          func(c *cluster, node string) { c.cells.RemoveNode(node, c.now) },
 		"a node is not chosen": func(c *cluster, node string) { c.cells.SetNode(node, "uid", noSchedule, c.now) },

@@ -25,14 +25,14 @@ func (c *cluster) hopeless(node string) *Pod {
 	c.t.Helper()
 	pod := c.podsOn(node)[len(c.podsOn(node))-1]
 	pod.Bound, pod.Ready, pod.ReadySince, pod.Wait = false, false, time.Time{}, forBlue
-	c.tell(pod)
+	c.observe(pod)
 	if !c.cells.JudgePlacement(tenantNode(node, "red"), c.now) {
 		c.t.Fatalf("node %s is not blocked", node)
 	}
 	return pod
 }
 
-// settle lets everything happen but to pods that wait in vain.
+// settle lets everything happen except to pods that can never run.
 func (c *cluster) settle() {
 	c.t.Helper()
 	for range 1000 {
@@ -57,7 +57,7 @@ func (c *cluster) settle() {
 	c.t.Fatal("it does not come to an end")
 }
 
-// Blocked nodes cost no budget: the others get the new revision, and what waits in vain stays as it is.
+// Blocked nodes cost no budget: the others get the new revision, and pods that can never run stay as they are.
 func TestBlockedNodesHoldUpNoRollout(t *testing.T) {
 	for name, strategy := range map[string]Strategy{"one unavailable": unavailable("1"), "one surges": surge("1"), "20% unavailable": unavailable("20%")} {
 		t.Run(name, func(t *testing.T) {
@@ -88,7 +88,7 @@ func TestBlockedNodesHoldUpNoRollout(t *testing.T) {
 	}
 }
 
-// While a node surges, its old pod serves and the new one may turn out to wait in vain: the old one stays.
+// While a node surges, its old pod serves and the new one may turn out to be unable to run: the old one stays.
 func TestBlockedSurgeLeavesTheOldPod(t *testing.T) {
 	c := newCluster(t, 3, surge("1"))
 	c.update("r2")
@@ -204,7 +204,7 @@ func TestBlockFollowsTheNode(t *testing.T) {
 		t.Error("the node lost the label, and is not blocked once")
 	}
 	record.Bound, record.Wait = true, Wait{}
-	c.tell(record)
+	c.observe(record)
 	if c.cells.Blocked() != 0 {
 		t.Error("the pod is bound, and the node blocked")
 	}
@@ -251,7 +251,7 @@ func TestRuntimeClassEndsPodsThatWait(t *testing.T) {
 	c := newCluster(t, 2, unavailable("1"))
 	waits := c.podsOn("n0")[0]
 	waits.Bound, waits.Ready = false, false
-	c.tell(waits)
+	c.observe(waits)
 	for _, node := range c.nodes {
 		c.cells.SetNode(node, types.UID(node), closed, c.now)
 	}
@@ -273,7 +273,7 @@ func TestBlockedCellsKeepTheirSums(t *testing.T) {
 			if pods := c.podsOn(node); len(pods) > 0 && random.IntN(3) == 0 {
 				pod := pods[random.IntN(len(pods))]
 				pod.Bound, pod.Ready, pod.Wait = false, false, forBlue
-				c.tell(pod)
+				c.observe(pod)
 			}
 			c.cells.JudgePlacement(tenantNode(node, []string{"red", "blue"}[random.IntN(2)]), c.now)
 			if random.IntN(5) == 0 {

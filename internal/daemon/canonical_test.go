@@ -205,9 +205,9 @@ func TestTemplatesOfDifferentMeaning(t *testing.T) {
 		"another protocol":                                                {container(`ports: [{containerPort: 80, protocol: UDP}]`), container(`ports: [{containerPort: 80}]`)},
 		"a port by number and by name":                                    {container(`livenessProbe: {tcpSocket: {port: 80}}`), container(`livenessProbe: {tcpSocket: {port: "80"}}`)},
 		"no time to end":                                                  {`{spec: {terminationGracePeriodSeconds: 0}}`, `{}`},
-		"root, and who the image says":                                    {container(`securityContext: {runAsUser: 0}`), container(``)},
+		"root, and the user of the image":                                 {container(`securityContext: {runAsUser: 0}`), container(``)},
 		"what policies ask to be written out":                             {container(`securityContext: {privileged: false}`), container(``)},
-		"no token, and what the account says":                             {`{spec: {automountServiceAccountToken: false}}`, `{}`},
+		"no token, and the setting of the account":                        {`{spec: {automountServiceAccountToken: false}}`, `{}`},
 		"SELinux options that override the pod's":                         {container(`securityContext: {seLinuxOptions: {}}`), container(``)},
 		"another size limit":                                              {volume(`emptyDir: {sizeLimit: 1Gi}`), volume(`emptyDir: {}`)},
 		"another source":                                                  {volume(`hostPath: {path: /a}`), volume(``)},
@@ -227,7 +227,7 @@ func TestTemplatesOfDifferentMeaning(t *testing.T) {
 	}
 }
 
-// What is not set must not be in the hash, whatever the tags of k8s.io/api say; what is set to
+// What is not set must not be in the hash, whatever the tags of k8s.io/api are; what is set to
 // nothing must.
 func TestEncodeWritesWhatIsSet(t *testing.T) {
 	template := parse(t, container(`env: [{name: A, valueFrom: {resourceFieldRef: {resource: limits.cpu}}}], securityContext: {runAsUser: 0}, resources: {limits: {cpu: 0}}, tty: false`))

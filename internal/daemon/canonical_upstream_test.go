@@ -54,7 +54,7 @@ func TestDefaultedTemplatesAreTheSame(t *testing.T) {
 	})
 }
 
-// To change any one thing that a template says makes another template.
+// Changing any single field of a template makes another template.
 func TestEverythingSetCounts(t *testing.T) {
 	template := fullTemplate(1)
 	before := mustEncode(t, canonical(template))
@@ -201,7 +201,7 @@ func makeTemplate(from *filler) *corev1.PodTemplateSpec {
 // absent is the length of a list that is not there.
 const absent = -1
 
-// filler says what to set.
+// filler decides what to set.
 type filler struct {
 	image, text func(path string) string
 	number      func(path string) int32
@@ -275,7 +275,7 @@ func (f *filler) fillFields(value reflect.Value, path string) {
 	}
 }
 
-// setting is one thing that a template says.
+// setting is one field of a template.
 type setting struct {
 	path   string
 	change func()

@@ -147,7 +147,7 @@ func TestHealthNamesTheFirstNodes(t *testing.T) {
 	for _, node := range []string{"n5", "n1", "n4", "n2"} {
 		pod := c.podsOn(node)[0]
 		pod.Ready = false
-		c.tell(pod)
+		c.observe(pod)
 	}
 	health := c.cells.Health()
 	if diff := cmp.Diff([]string{"n1", "n2", "n4"}, health.Unavailable); diff != "" || health.Available != 2 || health.MaxUnavailable != 2 {
@@ -199,7 +199,7 @@ func (c *cluster) disturb(random *rand.Rand, step int) {
 			switch random.IntN(4) {
 			case 0:
 				pod.Terminating = true
-				c.tell(pod)
+				c.observe(pod)
 			case 1:
 				c.unready(pod)
 			case 2:

@@ -36,7 +36,7 @@ func TestEvaluateReasons(t *testing.T) {
 			test.node.Name = "n1"
 			got := NewRules(&corev1.PodTemplateSpec{Spec: test.spec}).Evaluate(&test.node)
 			if !strings.Contains(got.Message, test.wantMessage) {
-				t.Errorf("message %q, want it to say %q", got.Message, test.wantMessage)
+				t.Errorf("message %q, want it to contain %q", got.Message, test.wantMessage)
 			}
 			got.Message = ""
 			if diff := cmp.Diff(test.want, got); diff != "" {
@@ -55,7 +55,7 @@ func TestEvaluateAgreesWithUpstream(t *testing.T) {
 		wantRun, wantContinue := upstream.NodeShouldRunDaemonPod(klog.Background(), node, ds)
 		got := NewRules(&template).Evaluate(node)
 		if got.ShouldRun != wantRun || got.ShouldContinue != wantContinue {
-			t.Fatalf("Evaluate = run %v, continue %v (%s); upstream says %v, %v\nnode: %+v\nspec: %+v",
+			t.Fatalf("Evaluate = run %v, continue %v (%s); upstream returns %v, %v\nnode: %+v\nspec: %+v",
 				got.ShouldRun, got.ShouldContinue, got.Message, wantRun, wantContinue, node, template.Spec)
 		}
 	})

@@ -65,7 +65,7 @@ func TestObserveNode(t *testing.T) {
 	}
 }
 
-// A node's change is one to those alone who read what changed; a heartbeat is one to nobody, and is not kept.
+// A change of a node wakes only the policies that read what changed; a heartbeat wakes none, and is not kept.
 func TestNodeChanged(t *testing.T) {
 	status := func(kind corev1.NodeConditionType, change func(*corev1.NodeCondition)) func(*corev1.Node) {
 		return func(node *corev1.Node) {
@@ -126,7 +126,7 @@ func TestNodeChanged(t *testing.T) {
 	}
 }
 
-// What nobody reads costs nothing.
+// Facts that no policy reads cost nothing.
 func TestObserveNodeAllocatesNothingForNobody(t *testing.T) {
 	node := reportingNode()
 	if got := testing.AllocsPerRun(100, func() { _ = ObserveNode(node, Reads{}); _ = NodeChanged(node, node, Reads{}) }); got > 0 {

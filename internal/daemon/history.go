@@ -59,7 +59,7 @@ type Replaced struct {
 // has the name.
 func (r *Replaced) Recorded(records []Record) bool {
 	return r == nil || slices.ContainsFunc(records, func(record Record) bool {
-		return record.Name == r.Name || record.Revision == r.Revision && !record.Terminating && (record.Holder == Ours || record.Holder == Nobody)
+		return record.Name == r.Name || record.Revision == r.Revision && !record.Terminating && (record.Holder == Ours || record.Holder == Unowned)
 	})
 }
 
@@ -76,7 +76,7 @@ type HistoryStep struct {
 // (dedupCurHistories). The others are its duplicates.
 func CurrentRecord(records []Record, content string) (current *Record, duplicates []Record) {
 	for _, record := range slices.SortedFunc(slices.Values(records), older) {
-		if record.Content != content || record.Holder == Somebody || record.Holder == Stray || record.Terminating {
+		if record.Content != content || record.Holder == Foreign || record.Holder == Stray || record.Terminating {
 			continue
 		}
 		if current != nil {
@@ -96,7 +96,7 @@ func PlanHistory(history History) []HistoryStep {
 	current, duplicates := CurrentRecord(history.Records, history.Content)
 	var others []Record
 	for _, record := range slices.SortedFunc(slices.Values(history.Records), older) {
-		if record.Holder != Somebody && (current == nil || record.Name != current.Name) {
+		if record.Holder != Foreign && (current == nil || record.Name != current.Name) {
 			others = append(others, record)
 		}
 	}
@@ -128,7 +128,7 @@ func (h *History) current(record *Record, highest int64) HistoryStep {
 	switch {
 	case record == nil:
 		return h.record(highest + 1)
-	case record.Holder == Nobody:
+	case record.Holder == Unowned:
 		return adopt(record)
 	case record.Number <= highest:
 		return HistoryStep{Renumber, *record, highest + 1, ReasonTemplateReturned, fmt.Sprintf("the DaemonSet has the template of revision %d again", record.Number)}
@@ -142,7 +142,7 @@ func (h *History) record(number int64) HistoryStep {
 	switch {
 	case at < 0:
 		return HistoryStep{Create, Record{Name: h.Name}, number, ReasonNewTemplate, "the template has no record"}
-	case h.Records[at].Terminating && h.Records[at].Holder == Somebody:
+	case h.Records[at].Terminating && h.Records[at].Holder == Foreign:
 		return step(Keep, &h.Records[at], ReasonTerminating, "it holds the name until it is gone")
 	case h.Records[at].Terminating:
 		return HistoryStep{} // reported with the others
@@ -178,7 +178,7 @@ func (h *History) others(current *Record, duplicates, records []Record) []Histor
 			beyond--
 		}
 		switch {
-		case record.Holder == Nobody:
+		case record.Holder == Unowned:
 			steps = append(steps, adopt(record)) // it may be deleted once it is ours
 		case drop:
 			steps = append(steps, HistoryStep{Delete, *record, 0, ReasonBeyondLimit, fmt.Sprintf("revisionHistoryLimit is %d", h.Limit)})

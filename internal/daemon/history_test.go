@@ -101,19 +101,19 @@ func TestPlanHistory(t *testing.T) {
 			want: []string{"Keep d-new: Terminating"},
 		},
 		"orphans are adopted first, and count": {
-			records: []Record{record("a", 1), record("b", 2, heldBy(Nobody)), record("new", 3, heldBy(Nobody))}, limit: 1,
+			records: []Record{record("a", 1), record("b", 2, heldBy(Unowned)), record("new", 3, heldBy(Unowned))}, limit: 1,
 			want: []string{"Adopt d-new: Orphaned", "Adopt d-b: Orphaned", "Delete d-a: BeyondLimit"},
 		},
 		"an orphan beyond the limit is dropped once it is ours": {
-			records: []Record{record("new", 3), record("a", 1, heldBy(Nobody)), record("b", 2)}, limit: 1,
+			records: []Record{record("new", 3), record("a", 1, heldBy(Unowned)), record("b", 2)}, limit: 1,
 			want: []string{"Adopt d-a: Orphaned", "Keep d-new: Current", "Keep d-b: WithinLimit"},
 		},
 		"an orphan that a pod has": {
-			records: []Record{record("new", 3), record("a", 1, heldBy(Nobody))}, limit: 0, inUse: []string{"a"},
+			records: []Record{record("new", 3), record("a", 1, heldBy(Unowned))}, limit: 0, inUse: []string{"a"},
 			want: []string{"Adopt d-a: Orphaned", "Keep d-new: Current"},
 		},
-		"the name is somebody else's": {
-			records: []Record{record("new", 7, heldBy(Somebody)), record("a", 1), record("b", 2)}, limit: 1,
+		"another owner has the name": {
+			records: []Record{record("new", 7, heldBy(Foreign)), record("a", 1), record("b", 2)}, limit: 1,
 			want: []string{"Rename d-new: RevisionNameTaken", "Delete d-a: BeyondLimit", "Keep d-b: WithinLimit"},
 		},
 		"the name is another template's": {
@@ -121,11 +121,11 @@ func TestPlanHistory(t *testing.T) {
 			want: []string{"Rename d-new: RevisionNameTaken", "Keep d-new: WithinLimit"},
 		},
 		"the name is that of no template": {
-			records: []Record{record("new", 1, holding(""), heldBy(Somebody))}, limit: 10,
+			records: []Record{record("new", 1, holding(""), heldBy(Foreign))}, limit: 10,
 			want: []string{"Rename d-new: RevisionNameTaken"},
 		},
 		"who has the name leaves": {
-			records: []Record{record("new", 1, heldBy(Somebody), leaving)}, limit: 10,
+			records: []Record{record("new", 1, heldBy(Foreign), leaving)}, limit: 10,
 			want: []string{"Keep d-new: Terminating"},
 		},
 		"the current template under another name": {
@@ -145,7 +145,7 @@ func TestPlanHistory(t *testing.T) {
 			want: []string{"Keep d-new: Current", "Relabel d-a: Duplicate"},
 		},
 		"a duplicate stays until the current one is ours": {
-			records: []Record{record("a", 1, holding("new")), record("new", 2, holding("new"), heldBy(Nobody))}, limit: 1,
+			records: []Record{record("a", 1, holding("new")), record("new", 2, holding("new"), heldBy(Unowned))}, limit: 1,
 			want: []string{"Adopt d-new: Orphaned", "Keep d-a: WithinLimit"},
 		},
 		"one whose labels were changed is let go": {
@@ -160,7 +160,7 @@ func TestPlanHistory(t *testing.T) {
 			records: []Record{record("a", 1)}, limit: 10, replaces: "b",
 			want: []string{"Create d-b as 2: ReplacedTemplate", "Create d-new as 3: NewTemplate", "Keep d-a: WithinLimit"},
 		},
-		"one that is replaced and was dropped by somebody": {
+		"one that is replaced and was deleted by a user": {
 			records: []Record{record("new", 2), record("a", 1)}, limit: 10, replaces: "b",
 			want: []string{"Create d-b as 2: ReplacedTemplate", "Renumber d-new as 3: TemplateReturned", "Keep d-a: WithinLimit"},
 		},
@@ -173,11 +173,11 @@ func TestPlanHistory(t *testing.T) {
 			want: []string{"Create d-new as 2: NewTemplate", "Keep d-b-1: WithinLimit"},
 		},
 		"one that is replaced and whose name is taken": {
-			records: []Record{record("b", 1, heldBy(Somebody))}, limit: 10, replaces: "b",
+			records: []Record{record("b", 1, heldBy(Foreign))}, limit: 10, replaces: "b",
 			want: []string{"Create d-new as 1: NewTemplate"},
 		},
-		"somebody else's is not ours to drop": {
-			records: []Record{record("new", 2), record("a", 1, heldBy(Somebody))}, limit: 0,
+		"a record of another owner is not deleted": {
+			records: []Record{record("new", 2), record("a", 1, heldBy(Foreign))}, limit: 0,
 			want: []string{"Keep d-new: Current"},
 		},
 	}
@@ -196,7 +196,7 @@ func TestPlanHistory(t *testing.T) {
 			}
 			for _, step := range got {
 				if step.Message == "" {
-					t.Errorf("%s %s says nothing", step.Op, step.Record.Name)
+					t.Errorf("%s %s has no message", step.Op, step.Record.Name)
 				}
 			}
 		})
@@ -210,11 +210,11 @@ func replaced(revision string) *Replaced {
 	return &Replaced{Revision: revision, Name: RevisionName("d", revision)}
 }
 
-// Whether a revision is in use costs a look at the cells; most of the time nobody needs to know.
+// Whether a revision is in use costs a look at the cells; mostly it is not needed.
 func TestPlanHistoryAsksOnlyBeyondTheLimit(t *testing.T) {
 	PlanHistory(History{
 		Content: "new", Name: "d-new", Limit: 2, Records: []Record{record("new", 3), record("a", 1), record("b", 2)},
-		InUse: func(revision string) bool { t.Errorf("asked for %s", revision); return false },
+		InUse: func(revision string) bool { t.Errorf("InUse(%s) was called", revision); return false },
 	})
 }
 
@@ -257,7 +257,7 @@ func (a *archive) do(steps []HistoryStep) {
 		case Adopt:
 			a.records[at].Holder = Ours
 		case Release:
-			a.records[at].Holder = Somebody
+			a.records[at].Holder = Foreign
 		case Rename:
 			a.collisions++
 		case Relabel:
@@ -287,7 +287,7 @@ func drawArchive(t *rapid.T) *archive {
 	}
 	for _, revision := range rapid.SliceOfNDistinct(rapid.SampledFrom(revisions), 0, 5, rapid.ID).Draw(t, "recorded") {
 		r := record(revision, rapid.Int64Range(0, 4).Draw(t, "number"))
-		r.Holder = rapid.SampledFrom([]Holder{Ours, Ours, Nobody, Somebody, Stray}).Draw(t, "holder")
+		r.Holder = rapid.SampledFrom([]Holder{Ours, Ours, Unowned, Foreign, Stray}).Draw(t, "holder")
 		r.Content = rapid.SampledFrom([]string{revision, revision, revision, "a", ""}).Draw(t, "content")
 		a.records = append(a.records, r)
 	}
@@ -325,7 +325,7 @@ func TestPlanHistoryComesToRest(t *testing.T) {
 		others, free := 0, 0
 		for i := range a.records {
 			r := &a.records[i]
-			if r.Name == top.Name || r.Holder == Somebody {
+			if r.Name == top.Name || r.Holder == Foreign {
 				continue
 			}
 			others++
@@ -340,7 +340,7 @@ func TestPlanHistoryComesToRest(t *testing.T) {
 			t.Fatalf("%d others are kept, %d of them without need, the limit is %d", others, free, a.limit)
 		}
 		for _, r := range started {
-			foreign := r.Holder == Somebody || r.Holder == Stray
+			foreign := r.Holder == Foreign || r.Holder == Stray
 			if a.find(r.Name) == nil && (foreign || r.Content != a.current && slices.Contains(used, r.Revision)) {
 				t.Fatalf("%s was dropped: %+v", r.Name, r)
 			}

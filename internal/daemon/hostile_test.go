@@ -8,7 +8,7 @@ import (
 	"github.com/everynode/everynode/internal/hostile"
 )
 
-// What is done for every event of a pod, whoever made it.
+// What is done for every event of a pod, whatever created it.
 func BenchmarkHostilePod(b *testing.B) {
 	for _, kind := range hostile.Kinds() {
 		pod := hostile.Pod(kind)

@@ -120,6 +120,6 @@ func TestControllersMeetAtANameOfOnePod(t *testing.T) {
 		}
 	}
 	if got := cells.After("n2"); got != "" {
-		t.Errorf("nobody was on n2, and a pod comes after %s", got)
+		t.Errorf("n2 had no pod, but a pod comes after %s", got)
 	}
 }

@@ -264,7 +264,7 @@ func TestOwnedByDaemon(t *testing.T) {
 		owners []metav1.OwnerReference
 		want   bool
 	}{
-		"nobody":                {},
+		"no node":               {},
 		"ours":                  {owners: owner("everynode.dev/v1alpha1", "DaemonSet", true), want: true},
 		"ours, a later version": {owners: owner("everynode.dev/v1", "DaemonSet", true), want: true},
 		"native":                {owners: owner("apps/v1", "DaemonSet", true), want: true},

@@ -81,7 +81,7 @@ func TestPlacementAgreesWithTheScheduler(t *testing.T) {
 		var placements Placements
 		why, excluded := placements.Of(pod, node.Name).Excludes(node)
 		if excluded == want {
-			t.Fatalf("excluded: %v (%s), the scheduler says %v\nnode: %+v\nspec: %+v", excluded, why, want, node, pod.Spec)
+			t.Fatalf("excluded: %v (%s), the scheduler answers %v\nnode: %+v\nspec: %+v", excluded, why, want, node, pod.Spec)
 		}
 	})
 }

@@ -13,7 +13,7 @@ func inNamespace(namespace, node string) CellKey {
 	return CellKey{Namespace: namespace, Owner: types.UID("daemon-" + namespace), Node: node}
 }
 
-// A tenant with many blocked nodes delays its own probes and nobody else's.
+// A tenant with many blocked nodes delays only its own probes.
 func TestNamespacesTakeTurns(t *testing.T) {
 	var probes Probes
 	for i := range 1000 {

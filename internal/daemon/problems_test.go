@@ -49,7 +49,7 @@ func TestNewProblemFindsOneCause(t *testing.T) {
 	}
 }
 
-// Whoever refuses a pod may answer anything: what comes of it is bounded, printable text in one line.
+// A refusal may contain any text: what is reported is bounded, printable and on one line.
 func TestDegradedIsBoundedAndPrintable(t *testing.T) {
 	long := strings.Repeat("n", 253)
 	hostile := map[string]string{

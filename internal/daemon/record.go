@@ -36,10 +36,10 @@ type Holder string
 
 // The holders of a ControllerRevision.
 const (
-	Ours     Holder = "Ours"
-	Stray    Holder = "Stray"  // ours, but the selector does not match its labels any more
-	Nobody   Holder = "Nobody" // and the daemon may adopt it
-	Somebody Holder = "Somebody"
+	Ours    Holder = "Ours"
+	Stray   Holder = "Stray"   // ours, but the selector does not match its labels any more
+	Unowned Holder = "Unowned" // it has no controller, and the daemon may adopt it
+	Foreign Holder = "Foreign" // another object is its controller, or it may not be adopted
 )
 
 // RevisionName returns <daemon>-<revision>, cut to the maximum length of a name.

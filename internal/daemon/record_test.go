@@ -66,7 +66,7 @@ func TestNewRevision(t *testing.T) {
 	}
 }
 
-// What upstream reads is what we write, and what we write tells which template it is.
+// What upstream reads is what we write, and what we write identifies the template.
 func TestRecordedTemplate(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		template := corev1.PodTemplateSpec{

@@ -37,7 +37,7 @@ func TestRevisionTellsTemplatesApart(t *testing.T) {
 	}
 }
 
-// fixed are templates whose revisions no release may change: whoever has one like it would see
+// fixed are templates whose revisions no release may change: a user of a template like it would see
 // every pod restarted.
 var fixed = map[string]struct{ template, revision string }{
 	"an empty template": {`{}`, "8g9pz8tnpd"},

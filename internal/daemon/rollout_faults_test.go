@@ -73,7 +73,7 @@ func TestRolloutFinishedOldPodIsReplacedByNewTemplate(t *testing.T) {
 	c := newCluster(t, 1, unavailable("1"))
 	pod := c.podsOn("n0")[0]
 	pod.Ready, pod.Finished = false, true
-	c.tell(pod)
+	c.observe(pod)
 	for range 12 {
 		c.cells.Replaced("n0", c.now)
 	}
@@ -92,10 +92,10 @@ func TestRolloutFlapDoesNotSurgePastLimit(t *testing.T) {
 	c.cells.Grant(c.now) // n0
 	n0 := c.podsOn("n0")[0]
 	n0.Ready = false
-	c.tell(n0)
+	c.observe(n0)
 	c.cells.Grant(c.now)
 	n0.Ready = true
-	c.tell(n0)
+	c.observe(n0)
 	c.cells.Grant(c.now)
 	for _, node := range c.nodes {
 		c.act(node)
@@ -110,8 +110,8 @@ func TestRolloutGrantGoesOn(t *testing.T) {
 	n0.ReadySince = c.now.Add(time.Hour - 5*time.Second)
 	n1 := c.podsOn("n1")[0]
 	n1.ReadySince = c.now
-	c.tell(n0)
-	c.tell(n1)
+	c.observe(n0)
+	c.observe(n1)
 	c.now = c.now.Add(time.Hour)
 	c.revision = "r2"
 	c.cells.SetTemplate("r2", 10*time.Second, c.strategy, c.now) // n0 is not available yet
@@ -151,7 +151,7 @@ func TestRolloutClosedNodeKeepsTheAvailablePod(t *testing.T) {
 	}
 	old := c.podsOn("n0")[0]
 	old.Ready = false
-	c.tell(old)
+	c.observe(old)
 	c.cells.SetNode("n0", "n0", noSchedule, c.now)
 	for _, action := range c.cells.Plan("n0", c.now).Actions {
 		if action.Pod.Ready {

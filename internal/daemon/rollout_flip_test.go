@@ -112,8 +112,8 @@ func (f *flipping) remove(pod *flippingPod) {
 	f.show(pod)
 }
 
-// tell is what the handler of the informer does with the next event.
-func (f *flipping) tell(pod flippingPod) {
+// observe is what the handler of the informer does with the next event.
+func (f *flipping) observe(pod flippingPod) {
 	old, had := f.cached[pod.Name]
 	if had && (pod.gone || old.UID != pod.UID) {
 		delete(f.cached, pod.Name)
@@ -133,15 +133,15 @@ func (f *flipping) catchUp() {
 		if _, there := f.stored[name]; !there {
 			pod := f.cached[name]
 			pod.gone = true
-			f.tell(pod)
+			f.observe(pod)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.stored)) {
-		f.tell(*f.stored[name])
+		f.observe(*f.stored[name])
 	}
 }
 
-// plan is what a worker does when it takes up a cell that nobody else works on.
+// plan is what a worker does when it takes up a cell that no other worker has.
 func (f *flipping) plan(node string) {
 	plan := f.cells.Plan(node, f.now)
 	for _, pod := range plan.Doubts {
@@ -237,7 +237,7 @@ func (f *flipping) steps() []clusterStep {
 		}
 	}
 	if len(f.watch) > 0 {
-		steps = append(steps, clusterStep{"event", func() { next := f.watch[0]; f.watch = f.watch[1:]; f.tell(next) }})
+		steps = append(steps, clusterStep{"event", func() { next := f.watch[0]; f.watch = f.watch[1:]; f.observe(next) }})
 		if f.random.IntN(20) == 0 {
 			steps = append(steps, clusterStep{"gap", func() { f.notef("gap"); f.catchUp() }})
 		}

@@ -46,7 +46,7 @@ func newStaged(t *testing.T, nodes int, strategy Strategy) *staged {
 	return s
 }
 
-// hold has nodes held on a revision, and those that join too where joiners says so.
+// hold has nodes held on a revision, and those that join too if joiners is set.
 func (s *staged) hold(revision string, nodes ...string) {
 	for _, node := range nodes {
 		if revision == "" {
@@ -88,7 +88,7 @@ func (s *staged) leave(node string) {
 	}
 }
 
-// dies ends a pod that nobody here asked to end: it is evicted, it fails, or it is not ready any more.
+// dies ends a pod without a request of the controller: it is evicted, it fails, or it is not ready any more.
 func (s *staged) dies(node string, how int) {
 	pods := s.podsOn(node)
 	if len(pods) == 0 {
@@ -102,11 +102,11 @@ func (s *staged) dies(node string, how int) {
 	case 1:
 		s.notef("%s: %s fails", node, pod.Name)
 		pod.Ready, pod.Finished, pod.Failed = false, true, true
-		s.tell(pod)
+		s.observe(pod)
 	case 2:
 		s.notef("%s: %s is not ready", node, pod.Name)
 		pod.Ready = false
-		s.tell(pod)
+		s.observe(pod)
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 )
 
 // cluster is a daemon's pods as they really are. Plans are carried out on it, in any order, and
-// what happens to pods is told to the cells.
+// the cells observe what happens to pods.
 type cluster struct {
 	t        *testing.T
 	cells    Cells
@@ -70,22 +70,22 @@ func (c *cluster) make(node, revision string, surges bool) {
 		}
 	}
 	if holding > 1 {
-		c.t.Fatalf("S1: a pod is asked for on %s, which has %d", node, holding)
+		c.t.Fatalf("S1: a pod is created on %s, which has %d", node, holding)
 	}
 	c.made++
 	pod := &Pod{Name: fmt.Sprintf("p%d", c.made), UID: types.UID(fmt.Sprintf("p%d", c.made)), Surges: surges, Revision: revision, NodeUID: types.UID(node), Created: c.now.Add(time.Duration(c.made))}
 	c.pods[pod.UID], c.nodeOf[pod.UID] = pod, node
-	c.tell(pod)
+	c.observe(pod)
 }
 
-func (c *cluster) tell(pod *Pod) {
-	seen := *pod // what is told does not change any more
+func (c *cluster) observe(pod *Pod) {
+	seen := *pod // what was observed does not change any more
 	c.cells.SetPod(c.nodeOf[pod.UID], &seen, c.now)
 }
 
 func (c *cluster) ready(pod *Pod) {
 	pod.Bound, pod.Ready, pod.ReadySince = true, true, c.now
-	c.tell(pod)
+	c.observe(pod)
 }
 
 func (c *cluster) gone(pod *Pod) {
@@ -115,7 +115,7 @@ func (c *cluster) act(node string) (acted bool) {
 		if pod := c.pods[action.Pod.UID]; !pod.Terminating {
 			c.notef("%s: delete %s (%s): %s", node, pod.Name, action.Reason, action.Message)
 			pod.Terminating = true
-			c.tell(pod)
+			c.observe(pod)
 			acted = true
 		}
 	}
@@ -318,7 +318,7 @@ func TestRolloutTakesUnavailablePodsFirst(t *testing.T) {
 	for _, node := range []string{"n2", "n4"} {
 		pod := c.podsOn(node)[0]
 		pod.Ready = false
-		c.tell(pod)
+		c.observe(pod)
 	}
 	c.update("r2")
 	if diff := cmp.Diff([]string{"n2", "n4"}, c.cells.Grant(c.now)); diff != "" {
@@ -353,7 +353,7 @@ func TestRolloutDoesNotTakeAPodThatBecameAvailable(t *testing.T) {
 	c := newCluster(t, 3, unavailable("1"))
 	late := c.podsOn("n2")[0]
 	late.Ready, late.Version = false, "7"
-	c.tell(late)
+	c.observe(late)
 	c.update("r2")
 	if diff := cmp.Diff([]string{"n2"}, c.cells.Grant(c.now)); diff != "" {
 		t.Fatalf("granted (-want, +got):\n%s", diff)
@@ -387,7 +387,7 @@ func TestRolloutLeavesNodesThatTakeNoPod(t *testing.T) {
 	}
 }
 
-// A template that changes back makes granted pods current again: nobody has to go.
+// A template that changes back makes granted pods current again: no pod has to be replaced.
 func TestRolloutTakesItsLeaveBack(t *testing.T) {
 	c := newCluster(t, 4, unavailable("2"))
 	c.update("r2")

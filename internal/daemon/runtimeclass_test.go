@@ -50,7 +50,7 @@ func TestRuntimeClassJoinsTheRulesForStarting(t *testing.T) {
 		"a class without scheduling":                        {"sandboxed", nil, &nodev1.Scheduling{}, node(nil), eligible},
 		"a class that disappeared from a node with a taint": {"sandboxed", nil, nil, node(sandbox, taint(corev1.TaintEffectNoExecute)), want{false, true, ReasonNoExecuteTaint}},
 		"no class":                      {"", nil, nil, node(nil, taint(corev1.TaintEffectNoExecute)), want{false, false, ReasonNoExecuteTaint}},
-		"a class that is not asked for": {"", nil, scheduling, node(nil), eligible},
+		"a class that is not requested": {"", nil, scheduling, node(nil), eligible},
 		"the template's own selector":   {"sandboxed", map[string]string{"disk": "ssd"}, scheduling, node(sandbox), want{false, false, ReasonNodeSelector}},
 		"both select the node":          {"sandboxed", sandbox, scheduling, node(sandbox), eligible},
 		"a conflict, which is refused":  {"sandboxed", map[string]string{"sandbox": "no"}, scheduling, node(map[string]string{"sandbox": "no"}), eligible},

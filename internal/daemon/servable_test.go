@@ -47,7 +47,7 @@ func TestSelector(t *testing.T) {
 	}
 }
 
-// Whatever the problem, the conditions say so, in a length that can be shown.
+// Whatever the problem, the conditions report it, in a length that can be shown.
 func TestUnserved(t *testing.T) {
 	long := Undecodable(errors.New("spec.a: " + strings.Repeat("ä", 1<<20)))
 	conditions := unserved(*long)

@@ -61,7 +61,7 @@ func TestTargetFollowsFacts(t *testing.T) {
 	c.run(func(int) int { return 0 }, nil)
 	wantRevisions(t, c, map[string]string{"n0": "r2", "n1": "r1", "n2": "r1"})
 
-	if c.cells.Retarget("n1", c.now) || c.cells.Retarget("nobody", c.now) {
+	if c.cells.Retarget("n1", c.now) || c.cells.Retarget("unknown", c.now) {
 		t.Error("the same facts change a target")
 	}
 	before := c.cells.Recounts()

@@ -54,11 +54,11 @@ func TestWhichNodesTakeADaemon(t *testing.T) {
 		unschedulable bool
 		want          may
 	}{
-		"nothing is asked for":                         {want: start},
-		"its name is asked for":                        {spec: corev1.PodSpec{NodeName: "n1"}, want: start},
-		"another name is asked for":                    {spec: corev1.PodSpec{NodeName: "n10"}, want: none},
-		"its labels are asked for":                     {spec: corev1.PodSpec{NodeSelector: blue}, labels: blue, want: start},
-		"other labels are asked for":                   {spec: corev1.PodSpec{NodeSelector: blue}, labels: map[string]string{"color": "red"}, want: none},
+		"nothing is required":                          {want: start},
+		"its name is required":                         {spec: corev1.PodSpec{NodeName: "n1"}, want: start},
+		"another name is required":                     {spec: corev1.PodSpec{NodeName: "n10"}, want: none},
+		"its labels are required":                      {spec: corev1.PodSpec{NodeSelector: blue}, labels: blue, want: start},
+		"other labels are required":                    {spec: corev1.PodSpec{NodeSelector: blue}, labels: map[string]string{"color": "red"}, want: none},
 		"name and labels":                              {spec: corev1.PodSpec{NodeName: "n1", NodeSelector: blue}, labels: blue, want: start},
 		"its name, and labels that it has not":         {spec: corev1.PodSpec{NodeName: "n1", NodeSelector: blue}, want: none},
 		"its labels, and another name":                 {spec: corev1.PodSpec{NodeName: "n2", NodeSelector: blue}, labels: blue, want: none},
@@ -67,7 +67,7 @@ func TestWhichNodesTakeADaemon(t *testing.T) {
 		"one of two terms: its name":                   {spec: anyOf(color("red"), named("n1")), labels: blue, want: start},
 		"one of two terms: its labels":                 {spec: anyOf(color("blue"), named("n2")), labels: blue, want: start},
 		"neither of two terms":                         {spec: anyOf(color("red"), named("n2")), labels: blue, want: none},
-		"less room than asked for":                     {spec: wanting("200M"), want: start},
+		"less room than requested":                     {spec: wanting("200M"), want: start},
 		"NoSchedule":                                   {taints: []corev1.Taint{dedicated(corev1.TaintEffectNoSchedule)}, want: stay},
 		"NoSchedule, tolerated":                        {spec: tolerant, taints: []corev1.Taint{dedicated(corev1.TaintEffectNoSchedule)}, want: start},
 		"NoExecute":                                    {taints: []corev1.Taint{dedicated(corev1.TaintEffectNoExecute)}, want: none},

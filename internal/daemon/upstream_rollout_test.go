@@ -11,7 +11,7 @@ import (
 )
 
 // round carries out everything that can be done before a pod is gone or ready, and then lets the
-// deleted pods go: a sync of upstream's controller. It says what was done, as "+made -deleted".
+// deleted pods go: a sync of upstream's controller. It returns what was done, as "+made -deleted".
 func (c *cluster) round() string {
 	before, deleted := c.made, 0
 	for acted := true; acted; {
@@ -54,7 +54,7 @@ func (c *cluster) rounds() []string {
 	return nil
 }
 
-// readyAll makes every pod ready, and says whether that was news.
+// readyAll makes every pod ready, and reports whether any was not.
 func (c *cluster) readyAll() (news bool) {
 	for _, node := range c.nodes {
 		for _, pod := range c.podsOn(node) {
@@ -69,7 +69,7 @@ func (c *cluster) readyAll() (news bool) {
 
 func (c *cluster) unready(pod *Pod) {
 	pod.Ready = false
-	c.tell(pod)
+	c.observe(pod)
 }
 
 // readyPods are those that are ready, by UID.
@@ -95,16 +95,16 @@ func TestRolloutRounds(t *testing.T) {
 		neverReady bool
 		want       string
 	}{
-		"two may be unavailable":           {strategy: unavailable("2"), want: "-2 +2 ready -2 +2 ready -1 +1 ready"},
-		"half may be, rounded up":          {strategy: unavailable("50%"), want: "-3 +3 ready -2 +2 ready"},
-		"two may surge":                    {strategy: surge("2"), want: "+2 ready +2-2 ready +1-2 ready -1"},
-		"all may surge":                    {strategy: surge("100%"), want: "+5 ready -5"},
-		"neither is allowed: one goes":     {strategy: Strategy{}, want: "-1 +1 ready -1 +1 ready -1 +1 ready -1 +1 ready -1 +1 ready"},
-		"the same template: nobody goes":   {strategy: unavailable("3"), revision: "r1", want: ""},
-		"OnDelete: nobody goes":            {strategy: Strategy{OnDelete: true}, want: ""},
-		"new pods that never become ready": {strategy: unavailable("3"), neverReady: true, want: "-3 +3"},
-		"surge pods that never are":        {strategy: surge("2"), neverReady: true, want: "+2"},
-		"no old pod is ready: all go":      {strategy: unavailable("3"), change: nobodyReady, neverReady: true, want: "-5 +5"},
+		"two may be unavailable":                {strategy: unavailable("2"), want: "-2 +2 ready -2 +2 ready -1 +1 ready"},
+		"half may be, rounded up":               {strategy: unavailable("50%"), want: "-3 +3 ready -2 +2 ready"},
+		"two may surge":                         {strategy: surge("2"), want: "+2 ready +2-2 ready +1-2 ready -1"},
+		"all may surge":                         {strategy: surge("100%"), want: "+5 ready -5"},
+		"neither is allowed: one goes":          {strategy: Strategy{}, want: "-1 +1 ready -1 +1 ready -1 +1 ready -1 +1 ready -1 +1 ready"},
+		"the same template: no pod is replaced": {strategy: unavailable("3"), revision: "r1", want: ""},
+		"OnDelete: no pod is replaced":          {strategy: Strategy{OnDelete: true}, want: ""},
+		"new pods that never become ready":      {strategy: unavailable("3"), neverReady: true, want: "-3 +3"},
+		"surge pods that never are":             {strategy: surge("2"), neverReady: true, want: "+2"},
+		"no old pod is ready: all go":           {strategy: unavailable("3"), change: nobodyReady, neverReady: true, want: "-5 +5"},
 		"no old pod is ready, while surging": {
 			strategy: surge("3"), change: nobodyReady, neverReady: true, want: "+5-5",
 		},
@@ -207,7 +207,7 @@ func TestRolloutWithUnavailablePodsOfBothRevisions(t *testing.T) {
 	for _, node := range c.nodes[12:] {
 		pod := c.podsOn(node)[0]
 		pod.Revision = "r2"
-		c.tell(pod)
+		c.observe(pod)
 	}
 	for _, node := range lame {
 		c.unready(c.podsOn(node)[0])
@@ -238,7 +238,7 @@ func TestRolloutCountsEmptyNodes(t *testing.T) {
 			c.gone(c.podsOn("n0")[0])
 			ending := c.podsOn("n1")[0]
 			ending.Terminating = true
-			c.tell(ending)
+			c.observe(ending)
 			c.update("r2")
 			if got := c.cells.Grant(c.now); len(got) != want {
 				t.Errorf("granted %v, want %d", got, want)
@@ -261,10 +261,10 @@ func TestRolloutCountsWhatSurgesAlready(t *testing.T) {
 			if plan := c.cells.Plan("n0", c.now); len(plan.Actions) > 0 {
 				t.Errorf("n0: %v, want both pods left", described(plan))
 			}
-			// A node whose old pod somebody deleted gets its new one, whatever the limit.
+			// A node whose old pod was deleted by a user gets its new one, whatever the limit.
 			ending := c.podsOn("n4")[0]
 			ending.Terminating = true
-			c.tell(ending)
+			c.observe(ending)
 			if diff := cmp.Diff([]string{"Create: Surge"}, described(c.cells.Plan("n4", c.now))); diff != "" {
 				t.Errorf("n4 (-want, +got):\n%s", diff)
 			}
@@ -278,7 +278,7 @@ func TestRolloutPassesByAPodThatDoesNotEnd(t *testing.T) {
 	c := newCluster(t, 3, unavailable("1"))
 	stuck := c.podsOn("n0")[0]
 	stuck.Terminating = true
-	c.tell(stuck)
+	c.observe(stuck)
 	c.unready(c.podsOn("n2")[0])
 	c.update("r2")
 	if diff := cmp.Diff([]string{"n2"}, c.cells.Grant(c.now)); diff != "" {
@@ -310,7 +310,7 @@ func TestSurgeBacksOff(t *testing.T) {
 		for _, pod := range c.podsOn("n0") {
 			if pod != old && !pod.Finished {
 				pod.Finished = true
-				c.tell(pod)
+				c.observe(pod)
 			}
 		}
 		c.now = c.now.Add(1e9)

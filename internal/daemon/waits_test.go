@@ -33,7 +33,7 @@ func TestWhyAPodWaits(t *testing.T) {
 		"a text with names":      {pendingPod("node n1 has no room for agent-n1-abc"), "Unschedulable: node * has no room for *"},
 		"no text":                {pendingPod(""), "Unschedulable: the scheduler gives no reason"},
 		"the count alone":        {pendingPod("0/1 nodes are available: "), "Unschedulable: 0/1 nodes are available:"},
-		"nobody has answered":    {&corev1.Pod{}, "NotScheduled: no scheduler has answered yet"},
+		"no scheduler answered":  {&corev1.Pod{}, "NotScheduled: no scheduler has answered yet"},
 		"bound, and not started": {bound(corev1.PodPending), "NotStarted: its node has not started it yet"},
 		"it runs":                {bound(corev1.PodRunning), ""},
 		"it has run":             {bound(corev1.PodFailed), ""},
@@ -52,7 +52,7 @@ func TestWhyAPodWaits(t *testing.T) {
 	}
 }
 
-// Whoever may write the status of a pod decides what it says.
+// The text of a status comes from any writer.
 func TestWaitsAreBoundedAndPrintable(t *testing.T) {
 	for name, text := range map[string]string{
 		"megabytes":          strings.Repeat("full ", 1<<18),

@@ -14,34 +14,34 @@ import (
 
 // Events about pods. Every entry has two texts: for one pod, and for many that have something in common.
 
-// tellCreated reports a created pod. A node without a pod needs no explanation.
-func (r *Reconciler) tellCreated(owner *daemon.Workload, node string, pod *corev1.Pod, action *daemon.Action) {
-	told := notify.Entry{Related: notify.Reference(pod), One: fmt.Sprintf("Created pod %s for node %s", pod.Name, node), Many: "Created %s"}
+// reportCreated reports a created pod. A node without a pod needs no explanation.
+func (r *Reconciler) reportCreated(owner *daemon.Workload, node string, pod *corev1.Pod, action *daemon.Action) {
+	entry := notify.Entry{Related: notify.Reference(pod), One: fmt.Sprintf("Created pod %s for node %s", pod.Name, node), Many: "Created %s"}
 	if action.Reason != daemon.ReasonMissing {
-		told.One += ": " + action.Message
-		told.Why = action.Why
+		entry.One += ": " + action.Message
+		entry.Why = action.Why
 	}
-	r.events.Note(owner.Metadata(), corev1.EventTypeNormal, eventCreated, actionCreate, told)
+	r.events.Note(owner.Metadata(), corev1.EventTypeNormal, eventCreated, actionCreate, entry)
 }
 
-// tellRefused reports a pod that was not created. A namespace that is being deleted accepts no events: then the
+// reportRefused reports a pod that was not created. A namespace that is being deleted accepts no events: then the
 // event regards the namespace, and is stored in another one.
-func (r *Reconciler) tellRefused(owner *daemon.Workload, node string, err error) {
+func (r *Reconciler) reportRefused(owner *daemon.Workload, node string, err error) {
 	problem := answers.Problem(err)
-	told := notify.Entry{One: fmt.Sprintf("The pod for node %s was not created: %s", node, problem.Message)}
+	entry := notify.Entry{One: fmt.Sprintf("The pod for node %s was not created: %s", node, problem.Message)}
 	if refused := new(answers.PodError); errors.As(err, &refused) {
-		told.Related = notify.PodReference(owner.Key.Namespace, refused.Pod, "")
-		told.Many, told.Why, told.Cause = "%s were not created", problem.Message, problem.Cause
+		entry.Related = notify.PodReference(owner.Key.Namespace, refused.Pod, "")
+		entry.Many, entry.Why, entry.Cause = "%s were not created", problem.Message, problem.Cause
 	}
 	if regarding, related := notify.Regarding(owner, err); related != nil {
-		told.Related, told.Many = notify.Reference(related), ""
-		r.events.Note(regarding, corev1.EventTypeWarning, problem.Reason, actionCreate, told)
+		entry.Related, entry.Many = notify.Reference(related), ""
+		r.events.Note(regarding, corev1.EventTypeWarning, problem.Reason, actionCreate, entry)
 		return
 	}
-	r.events.Note(owner.Metadata(), corev1.EventTypeWarning, problem.Reason, actionCreate, told)
+	r.events.Note(owner.Metadata(), corev1.EventTypeWarning, problem.Reason, actionCreate, entry)
 }
 
-func (r *Reconciler) tellDeleted(owner *daemon.Workload, action *daemon.Action) {
+func (r *Reconciler) reportDeleted(owner *daemon.Workload, action *daemon.Action) {
 	r.events.Note(owner.Metadata(), corev1.EventTypeNormal, eventDeleted, actionDelete, notify.Entry{
 		Related: notify.PodReference(owner.Key.Namespace, action.Pod.Name, action.Pod.UID),
 		One:     fmt.Sprintf("Deleted pod %s: %s", action.Pod.Name, action.Message),
@@ -49,8 +49,8 @@ func (r *Reconciler) tellDeleted(owner *daemon.Workload, action *daemon.Action) 
 	})
 }
 
-func (r *Reconciler) tellNotDeleted(owner *daemon.Workload, action *daemon.Action, err error) {
-	cause := answers.Told(err)
+func (r *Reconciler) reportNotDeleted(owner *daemon.Workload, action *daemon.Action, err error) {
+	cause := answers.Explain(err)
 	r.events.Note(owner.Metadata(), corev1.EventTypeWarning, eventFailedDelete, actionDelete, notify.Entry{
 		Related: notify.PodReference(owner.Key.Namespace, action.Pod.Name, action.Pod.UID),
 		One:     fmt.Sprintf("Pod %s was not deleted: %s. It has to be deleted: %s", action.Pod.Name, cause, action.Message),
@@ -58,8 +58,8 @@ func (r *Reconciler) tellNotDeleted(owner *daemon.Workload, action *daemon.Actio
 	})
 }
 
-// tellOfEnd reports a finished pod, with apps/v1's names of such events.
-func (r *Reconciler) tellOfEnd(owner *daemon.Workload, node string, pod *daemon.Pod) {
+// reportOfEnd reports a finished pod, with apps/v1's names of such events.
+func (r *Reconciler) reportOfEnd(owner *daemon.Workload, node string, pod *daemon.Pod) {
 	eventType, reason, how := corev1.EventTypeNormal, eventPodSucceeded, "succeeded"
 	if pod.Failed {
 		eventType, reason, how = corev1.EventTypeWarning, eventPodFailed, "failed"
@@ -71,7 +71,7 @@ func (r *Reconciler) tellOfEnd(owner *daemon.Workload, node string, pod *daemon.
 	})
 }
 
-func (r *Reconciler) tellClaimed(owner *daemon.Workload, pod *model.Pod, did, why string) {
+func (r *Reconciler) reportClaimed(owner *daemon.Workload, pod *model.Pod, did, why string) {
 	r.events.Note(owner.Metadata(), corev1.EventTypeNormal, eventClaimed, actionClaim, notify.Entry{
 		Related: notify.PodReference(pod.GetNamespace(), pod.Name, pod.UID),
 		One:     fmt.Sprintf("Pod %s is %s: %s", pod.Name, did, why),
@@ -79,8 +79,8 @@ func (r *Reconciler) tellClaimed(owner *daemon.Workload, pod *model.Pod, did, wh
 	})
 }
 
-func (r *Reconciler) tellNotClaimed(owner *daemon.Workload, pod *model.Pod, did, why string, err error) {
-	cause := answers.Told(err)
+func (r *Reconciler) reportNotClaimed(owner *daemon.Workload, pod *model.Pod, did, why string, err error) {
+	cause := answers.Explain(err)
 	r.events.Note(owner.Metadata(), corev1.EventTypeWarning, eventFailedClaim, actionClaim, notify.Entry{
 		Related: notify.PodReference(pod.GetNamespace(), pod.Name, pod.UID),
 		One:     fmt.Sprintf("Pod %s was not %s: %s. It has to be, for %s", pod.Name, did, cause, why),
