@@ -92,6 +92,11 @@ type candidate struct {
 	selector labels.Selector
 }
 
+// before reports whether a candidate is preferred to another one: daemons of two kinds may have the same name.
+func (c *candidate) before(other *candidate) bool {
+	return cmp.Or(cmp.Compare(c.name, other.name), compareKeys(c.key, other.key)) < 0
+}
+
 func (f *findOwner) Step(u Update) (more bool) {
 	if f.found != nil {
 		u.claimOrphan(f.found.key, f.pod)
@@ -100,8 +105,10 @@ func (f *findOwner) Step(u Update) (more bool) {
 	if f.candidates != nil {
 		return false
 	}
-	for _, key := range inOrder(u.index.byNamespace[f.pod.GetNamespace()]) {
-		if known := u.daemons[key]; known.active() {
+	there := u.index.byNamespace[f.pod.GetNamespace()]
+	f.candidates = make([]candidate, 0, len(there))
+	for key, known := range there { // in any order: before decides
+		if known.active() {
 			f.candidates = append(f.candidates, candidate{key, known.workload.Name, known.selector})
 		}
 	}
@@ -111,7 +118,7 @@ func (f *findOwner) Step(u Update) (more bool) {
 func (f *findOwner) Compute() {
 	of := f.pod.labels()
 	for i := range f.candidates {
-		if one := &f.candidates[i]; (f.found == nil || one.name < f.found.name) && matches(one.selector, of) {
+		if one := &f.candidates[i]; (f.found == nil || one.before(f.found)) && matches(one.selector, of) {
 			f.found = one
 		}
 	}

@@ -54,6 +54,7 @@ type state struct {
 	now    func() time.Time
 	queues *fixture.Queues // nil: nothing is recorded
 	ended  func(*Wake)     // after each update, when it is set
+	wakes  []*Wake         // to use again
 }
 
 func newState(now func() time.Time, q *fixture.Queues) *state {
@@ -69,10 +70,13 @@ func newTestState() (*state, *fixture.Queues, *clock) {
 
 // update is one hold of the lock.
 func (s *state) update(observe func(Update)) {
-	var wake Wake
-	observe(s.Update(s.now(), &wake))
+	wake := &Wake{}
+	if last := len(s.wakes) - 1; last >= 0 {
+		wake, s.wakes = s.wakes[last], s.wakes[:last]
+	}
+	observe(s.Update(s.now(), wake))
 	if s.ended != nil {
-		s.ended(&wake)
+		s.ended(wake)
 	}
 	if q := s.queues; q != nil {
 		for _, cell := range wake.Cells {
@@ -88,6 +92,8 @@ func (s *state) update(observe func(Update)) {
 	for _, work := range wake.Work {
 		s.run(work)
 	}
+	wake.Reset()
+	s.wakes = append(s.wakes, wake)
 }
 
 func (s *state) run(work Work) {
