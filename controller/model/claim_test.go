@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/everynode/everynode/api/v1alpha1"
 )
@@ -89,6 +90,38 @@ func TestModelOneDaemonClaimsAnOrphan(t *testing.T) {
 }
 
 // What a daemon did not come to adopt is free for the next one of its name, or another.
+// Of daemons that may adopt an orphan the first by name does, and of two of one name, which are of two kinds, the first by
+// UID: never the first of a map.
+func TestFirstDaemonClaimsAnOrphan(t *testing.T) {
+	tests := map[string]struct{ daemons, uids []string }{
+		"by name": {[]string{"a", "b", "c", "d"}, []string{"4", "3", "2", "1"}},
+		"by UID":  {[]string{"a", "a", "a", "b"}, []string{"1", "2", "3", "0"}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			s, _, _ := newTestState()
+			s.seeNode(makeNode("n1"))
+			first := selectingAll(test.daemons[0], test.uids[0])
+			for i := range test.daemons {
+				see(t, s, selectingAll(test.daemons[i], test.uids[i]))
+			}
+			for round := range 30 {
+				s.seePod(makePod(first, makeNode("n1"), podUID(types.UID(fmt.Sprint("orphan-", round))), orphaned))
+			}
+			if got := len(claimsOf(s, first, "n1")); got != 30 {
+				t.Errorf("daemon %s with UID %s adopts %d of 30 orphans", first.Name, first.UID, got)
+			}
+		})
+	}
+}
+
+// selectingAll returns a daemon that selects the labels of all others.
+func selectingAll(name, uid string) *v1alpha1.DaemonSet {
+	set := makeDaemon("all")
+	set.Name, set.UID = name, types.UID(uid)
+	return set
+}
+
 func TestModelClaimsOfAGoneDaemon(t *testing.T) {
 	s, _, _ := newTestState()
 	set, node := makeDaemon("d"), makeNode("n1")
