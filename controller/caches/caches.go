@@ -41,13 +41,13 @@ type Caches struct {
 
 // cached is the cache of a kind.
 type cached struct {
-	kind  string // as in DaemonSet.everynode.dev
-	now   func() time.Time
-	stop  func() bool   // whether it has stopped
-	ready []func() bool // whether all initial objects are in it, and were handled
+	kind string // as in DaemonSet.everynode.dev
+	now  func() time.Time
+	stop func() bool // whether it has stopped
 
 	mu    sync.Mutex
-	since time.Time // when it began to fail; zero while it does not
+	ready []func() bool // whether all initial objects are in it, and were handled
+	since time.Time     // when it began to fail; zero while it does not
 	err   error
 }
 
@@ -76,13 +76,11 @@ func kindOf(object runtime.Object) string {
 	return kinds[0].GroupKind().String()
 }
 
-// handled adds a handler to those that have to process all initial objects.
+// Handled adds a handler to those that have to process all initial objects.
 func (c *Caches) Handled(object runtime.Object, synced func() bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, of := range c.each {
+	for _, of := range c.all() {
 		if of.kind == kindOf(object) {
-			of.ready = append(of.ready, synced)
+			of.handled(synced)
 		}
 	}
 }
@@ -154,6 +152,12 @@ func (c *cached) stale() string {
 		return failing
 	}
 	return ""
+}
+
+func (c *cached) handled(synced func() bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ready = append(c.ready, synced)
 }
 
 func (c *cached) failed(err error) {

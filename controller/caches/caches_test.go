@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -164,6 +166,34 @@ func TestCachesOfEveryKind(t *testing.T) {
 		} else if err := check(nil); err == nil || err.Error() != of.kind+" is being read" {
 			t.Errorf("%s before it was read: %v", of.kind, err)
 		}
+	}
+}
+
+// Kubelets ask for readiness, and Prometheus for metrics, while handlers are added. The race detector watches.
+func TestChecksWhileHandlersAreAdded(t *testing.T) {
+	c := New(model.Kinds{Everynode: true})
+	object := Watched(c.kinds)[0]
+	c.newInformer(newFollower(), object, 0, nil)
+	check := c.Checks()["cache-"+kindOf(object)]
+	const rounds = 100
+	var (
+		asked  atomic.Int32
+		asking sync.WaitGroup
+	)
+	asking.Go(func() {
+		for range rounds {
+			_ = check(nil) // the answer depends on the moment
+			testutil.CollectAndCount(c)
+			asked.Add(1)
+		}
+	})
+	added := 0
+	for ; asked.Load() < rounds; added++ {
+		c.Handled(object, func() bool { return true })
+	}
+	asking.Wait()
+	if got, want := len(c.all()[0].ready), added+1; got != want {
+		t.Errorf("the cache waits for %d, want its informer and %d handlers", got, added)
 	}
 }
 
