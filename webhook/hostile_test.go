@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/everynode/everynode/test/race"
 )
 
 // hostile are bodies that are cheap to send and expensive to decode or to validate.
@@ -57,7 +59,7 @@ func hostile(t testing.TB) map[string][]byte {
 }
 
 // decodeBudget bounds the processor time of one answer, garbage collection included. Most take a hundredth of it.
-const decodeBudget = 5 * time.Second
+var decodeBudget = race.Limit(5 * time.Second)
 
 // processorTime is what this process has used: other load on the machine does not count.
 func processorTime(t *testing.T) time.Duration {

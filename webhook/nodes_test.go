@@ -126,9 +126,9 @@ func TestNodesAreListedByOne(t *testing.T) {
 
 // The list is bounded in number, and a server that never answers holds up nothing.
 func TestListOfNodesIsBounded(t *testing.T) {
-	var query string
+	query := make(chan string, 1)
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		query = r.URL.RawQuery
+		query <- r.URL.RawQuery
 		<-r.Context().Done()
 	}))
 	defer server.Close()
@@ -141,7 +141,7 @@ func TestListOfNodesIsBounded(t *testing.T) {
 	if got := nodes.allocatable(ctx); len(got) != 0 || ctx.Err() != nil {
 		t.Errorf("%d nodes, and the request's context: %v", len(got), ctx.Err())
 	}
-	if query != fmt.Sprint("limit=", nodeSample) {
-		t.Errorf("the query was %q", query)
+	if got := <-query; got != fmt.Sprint("limit=", nodeSample) {
+		t.Errorf("the query was %q", got)
 	}
 }
