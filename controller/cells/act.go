@@ -25,7 +25,7 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// Reasons of events, beside those of package answers. They are apps/v1's where it has one.
+// Reasons of events, beside those of package answers. Where apps/v1 has an event, the reason is the same.
 const (
 	eventCreated = v1alpha1.EventSuccessfulCreate
 	eventDeleted = v1alpha1.EventSuccessfulDelete
@@ -195,7 +195,7 @@ func (r *Reconciler) deletePlanned(ctx context.Context, cell daemon.CellKey, tas
 	}
 	if deleted && action.Reason == daemon.ReasonFinished {
 		r.state.Update(func(u model.Update) { u.Replaced(cell) })
-		r.reportOfEnd(task.Workload, cell.Node, &action.Pod)
+		r.reportEnd(task.Workload, cell.Node, &action.Pod)
 	}
 	return err
 }

@@ -58,8 +58,8 @@ func (r *Reconciler) reportNotDeleted(owner *daemon.Workload, action *daemon.Act
 	})
 }
 
-// reportOfEnd reports a finished pod, with apps/v1's names of such events.
-func (r *Reconciler) reportOfEnd(owner *daemon.Workload, node string, pod *daemon.Pod) {
+// reportEnd reports a finished pod, with apps/v1's names of such events.
+func (r *Reconciler) reportEnd(owner *daemon.Workload, node string, pod *daemon.Pod) {
 	eventType, reason, how := corev1.EventTypeNormal, eventPodSucceeded, "succeeded"
 	if pod.Failed {
 		eventType, reason, how = corev1.EventTypeWarning, eventPodFailed, "failed"
