@@ -10,6 +10,9 @@ LAB_DIR ?= .lab
 CLUSTER ?= lab
 CONTROLLER ?= everynode
 FUZZTIME ?= 30s
+SEEDS ?= 10000
+SEED ?=
+FROM ?= 0
 COMPAT ?= v1.36.3 v1.35.4
 FORMER ?= 9652073
 RACE ?= ./...
@@ -93,6 +96,14 @@ fuzz: ## Fuzz the webhook's two paths, bounded decoding, decoding of objects tha
 	go test -run '^$$' -fuzz FuzzCheck -fuzztime $(FUZZTIME) ./internal/bounded
 	go test -run '^$$' -fuzz FuzzStored -fuzztime $(FUZZTIME) ./test/schema
 	go test -run '^$$' -fuzz FuzzReadSet -fuzztime $(FUZZTIME) ./controller
+
+.PHONY: simulate
+simulate: ## Run the engine in random simulated clusters, on all processors; or one of them, and print its history [SEEDS=10000 FROM=0 SEED=]
+ifneq ($(SEED),)
+	EVERYNODE_SEED=$(SEED) go test -count=1 -timeout 10m -v -run '^TestSeed$$' ./test/simulation
+else
+	EVERYNODE_SEEDS=$(SEEDS) EVERYNODE_FROM=$(FROM) go test -count=1 -timeout 0 -v -run '^(TestRandomHistories|TestCrashPoints)$$' ./test/simulation
+endif
 
 .PHONY: faults
 faults: components build ## Run the long tests: 10,000 pods created in a race for 200 nodes, with S1 checked on every event; 100,000 random pods placed in three ways, 20,000 on an API server; the webhook's certificate replaced 100 times under load

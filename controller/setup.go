@@ -44,7 +44,7 @@ func Setup(mgr manager.Manager, options Options) error {
 	}
 	s := newSources(options.Caches, mgr.GetCache())
 	s.engine = engine.New(engine.Deps{
-		Kinds: options.Kinds, Clock: clock.RealClock{}, Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Recorder: recorder,
+		Kinds: options.Kinds, Clock: clock.RealClock{}, Client: impatient{mgr.GetClient()}, Reader: mgr.GetAPIReader(), Recorder: recorder,
 		Queues: s.queues(), Pods: s, Log: mgr.GetLogger(), Nonce: rand.Text(),
 		Placement: options.Placement, NoPolicy: options.NoPolicy, Workers: options.Workers,
 	})

@@ -1,6 +1,7 @@
 package cells
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -48,8 +50,9 @@ const (
 // reportAfter is how many consecutive requests may go unanswered before a condition reports it.
 const reportAfter = 3
 
-// verifyAfter is when a cell whose pod was created is planned again. Usually the pod's event triggers
-// that long before; but if the watch is disconnected and the pod is gone when it is restored, there is no event.
+// verifyAfter is when a cell is planned again whose pod was created, or had changed before it could be deleted or claimed. Usually the
+// pod's event triggers that long before; but if the watch is disconnected and the pod is gone when it is restored, there
+// is no event, and a conflict may also be the answer of admission.
 const verifyAfter = time.Minute
 
 // Deps are a Reconciler's dependencies.
@@ -123,6 +126,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, key daemon.CellKey) (reconci
 type task struct {
 	model.Task
 	made bool // set when the plan's pod was created
+	// changed is set when a pod had changed or was gone, so that an event should follow.
+	changed bool
 }
 
 // start returns the task of a cell, whose requests count from now on.
@@ -143,7 +148,7 @@ func (r *Reconciler) setProblem(cell daemon.CellKey, problem daemon.Problem) {
 // they change the cell, which is then planned again.
 func (r *Reconciler) doAll(ctx context.Context, key daemon.CellKey, task *task) error {
 	for _, due := range task.Claims {
-		if err := r.claim(ctx, task.Workload, due); err != nil {
+		if err := r.claim(ctx, task, due); err != nil {
 			return err
 		}
 	}
@@ -166,7 +171,7 @@ func (r *Reconciler) lookAgain(task *task) time.Duration {
 	if !task.WakeAt.IsZero() {
 		return max(task.WakeAt.Sub(r.state.Now()), time.Millisecond)
 	}
-	if slices.ContainsFunc(task.Actions, func(action daemon.Action) bool { return action.Op == daemon.Create }) {
+	if task.changed || slices.ContainsFunc(task.Actions, func(action daemon.Action) bool { return action.Op == daemon.Create }) {
 		return verifyAfter
 	}
 	return 0
@@ -189,7 +194,7 @@ func (r *Reconciler) deletePlanned(ctx context.Context, cell daemon.CellKey, tas
 			return err
 		}
 	}
-	deleted, err := r.delete(ctx, cell, task.Workload, action)
+	deleted, err := r.delete(ctx, cell, task, action)
 	if deleted {
 		r.state.Update(func(u model.Update) { u.Deleted(cell, action.Pod.UID) })
 	}
@@ -305,7 +310,8 @@ func (r *Reconciler) meet(ctx context.Context, owner *daemon.Workload, pod *core
 
 // delete deletes exactly the planned pod, and reports whether it did;
 // another pod of the same name stays.
-func (r *Reconciler) delete(ctx context.Context, cell daemon.CellKey, owner *daemon.Workload, action daemon.Action) (deleted bool, err error) {
+func (r *Reconciler) delete(ctx context.Context, cell daemon.CellKey, task *task, action daemon.Action) (deleted bool, err error) {
+	owner := task.Workload
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: owner.Key.Namespace, Name: action.Pod.Name}}
 	preconditions := client.Preconditions{UID: &action.Pod.UID}
 	if action.IfUnchanged {
@@ -317,14 +323,33 @@ func (r *Reconciler) delete(ctx context.Context, cell daemon.CellKey, owner *dae
 		r.reportDeleted(owner, &action)
 		return true, nil
 	case apierrors.IsConflict(err) && action.IfUnchanged: // it may only have changed
+		task.changed = true
 		return false, nil
-	case answers.Of(answers.Change, err).Concerns == answers.Nothing: // it is gone
-		r.state.Update(func(u model.Update) { u.Deleted(cell, action.Pod.UID) })
-		return false, nil
+	case answers.Of(answers.Change, err).Concerns == answers.Nothing:
+		gone, unread := r.gone(ctx, pod, action.Pod.UID, err)
+		if gone {
+			r.state.Update(func(u model.Update) { u.Deleted(cell, action.Pod.UID) })
+			return false, nil
+		}
+		err = cmp.Or(unread, err)
 	}
 	err = &answers.Failure{Reason: eventFailedDelete, Err: fmt.Errorf("deleting pod %s: %w", action.Pod.Name, err)}
 	if !answers.NoAnswer(err) {
 		r.reportNotDeleted(owner, &action, err)
 	}
 	return false, err
+}
+
+// gone reports whether a pod is gone that could not be deleted. A conflict shows that another pod has its name, but a webhook may
+// answer so too.
+func (r *Reconciler) gone(ctx context.Context, pod *corev1.Pod, uid types.UID, because error) (bool, error) {
+	if !apierrors.IsConflict(because) {
+		return true, nil
+	}
+	var holder corev1.Pod
+	err := r.reader.Get(ctx, client.ObjectKeyFromObject(pod), &holder)
+	if err != nil && !apierrors.IsNotFound(err) {
+		return false, err
+	}
+	return err != nil || holder.UID != uid, nil
 }

@@ -74,6 +74,16 @@ func (s *stage) store(t *testing.T, pod *corev1.Pod) {
 	s.Requests = nil
 }
 
+// replace replaces a stored pod by another one of its name, behind the model's back.
+func (s *stage) replace(t *testing.T, pod *corev1.Pod) {
+	t.Helper()
+	if err := s.Delete(t.Context(), pod.DeepCopy()); err != nil {
+		t.Fatal(err)
+	}
+	s.Deletes = nil
+	s.store(t, pod)
+}
+
 func TestActCreates(t *testing.T) {
 	s := newStage(t)
 	if got := outcome(s.reconciler.Reconcile(t.Context(), stageKey)); got != looksLater {
@@ -287,12 +297,14 @@ func TestActBothNamesAreTaken(t *testing.T) {
 func TestActDeletes(t *testing.T) {
 	tests := map[string]struct {
 		onDelete   error
+		replaced   bool // another pod has its name by then
 		want       string
 		wantEvents []string
 	}{
 		"done":                        {want: settled, wantEvents: []string{"d: Normal SuccessfulDelete"}},
 		"gone already":                {onDelete: apierrors.NewNotFound(podsResource, "p"), want: settled},
-		"another object of that name": {onDelete: apierrors.NewConflict(podsResource, "p", errors.New("the UID in the precondition does not match")), want: settled},
+		"another object of that name": {onDelete: apierrors.NewConflict(podsResource, "p", errors.New("the UID in the precondition does not match")), replaced: true, want: settled},
+		"a conflict by admission":     {onDelete: apierrors.NewConflict(podsResource, "p", errors.New("x")), want: failed, wantEvents: []string{"d: Warning FailedDelete"}},
 		"forbidden":                   {onDelete: apierrors.NewForbidden(podsResource, "p", errors.New("x")), want: failed, wantEvents: []string{"d: Warning FailedDelete"}},
 		"not reached":                 {onDelete: errors.New("connection refused"), want: again},
 		"internal server error":       {onDelete: apierrors.NewInternalError(errors.New("etcd")), want: again},
@@ -302,6 +314,9 @@ func TestActDeletes(t *testing.T) {
 			s := newStage(t)
 			s.hold(t, makePod(s.set, s.node, podUID("uid-of-pod")))
 			s.state.ForgetNode("n1")
+			if test.replaced {
+				s.replace(t, makePod(s.set, s.node, podUID("uid-of-another")))
+			}
 			s.OnDelete = test.onDelete
 			if got := outcome(s.reconciler.Reconcile(t.Context(), stageKey)); got != test.want {
 				t.Errorf("Reconcile = %s, want %s", got, test.want)

@@ -18,9 +18,10 @@ import (
 
 // claim adopts or releases a pod, if both it and the daemon are unchanged: the daemon is read again, because
 // pods adopted by a daemon that is being deleted would be deleted with it.
-func (r *Reconciler) claim(ctx context.Context, owner *daemon.Workload, due model.Claim) error {
+func (r *Reconciler) claim(ctx context.Context, task *task, due model.Claim) error {
+	owner := task.Workload
 	if !due.Adopt && !due.Pod.Bound {
-		return r.deleteUnbound(ctx, owner, due.Pod)
+		return r.deleteUnbound(ctx, task, due.Pod)
 	}
 	did, why, references := "released", "the selector does not match its labels", any([]map[string]any{{"$patch": "delete", "uid": owner.Key.UID}})
 	if due.Adopt {
@@ -40,7 +41,8 @@ func (r *Reconciler) claim(ctx context.Context, owner *daemon.Workload, due mode
 		r.reportClaimed(owner, due.Pod, did, why)
 		return nil
 	case answers.Of(answers.Change, err).Concerns == answers.Nothing:
-		return nil // an event follows
+		task.changed = true
+		return nil
 	}
 	err = &answers.Failure{Reason: eventFailedClaim, Err: fmt.Errorf("changing the owner of pod %s: %w", due.Pod.Name, err)}
 	if !answers.NoAnswer(err) {
@@ -51,8 +53,8 @@ func (r *Reconciler) claim(ctx context.Context, owner *daemon.Workload, due mode
 
 // deleteUnbound deletes a pod that has to be released and waits for its node: our scheduler serves no pod
 // without a DaemonSet, so it would wait indefinitely. A pod that was bound or relabelled in the meantime stays.
-func (r *Reconciler) deleteUnbound(ctx context.Context, owner *daemon.Workload, pod *model.Pod) error {
-	_, err := r.delete(ctx, pod.Cell(), owner, daemon.Action{
+func (r *Reconciler) deleteUnbound(ctx context.Context, task *task, pod *model.Pod) error {
+	_, err := r.delete(ctx, pod.Cell(), task, daemon.Action{
 		Op: daemon.Delete, Pod: pod.Pod, IfUnchanged: true,
 		Message: "the selector does not match its labels, and without its DaemonSet it would not be scheduled",
 	})

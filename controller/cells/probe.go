@@ -12,12 +12,11 @@ import (
 )
 
 // How often blocked nodes are probed, regardless of their number: this many dry runs in each interval for all
-// daemons together. Namespaces take turns (daemon.Probes). A webhook that does not answer delays a dry run by at most
-// probePatience, and its cell backs off.
+// daemons together. Namespaces take turns (daemon.Probes). The client bounds how long a webhook that does not answer delays a dry
+// run (package controller), and its cell backs off.
 const (
 	BlockedInterval = time.Second
 	blockedAtOnce   = 10
-	probePatience   = 5 * time.Second
 )
 
 // ProbeBlocked makes the dry runs that are due now, which show whether blocked nodes still are.
@@ -38,8 +37,6 @@ func (r *Reconciler) ProbeBlocked(ctx context.Context) {
 
 // dryRun reports whether a pod that is emitted for a node would be excluded from it once it is stored, and why.
 func (r *Reconciler) dryRun(ctx context.Context, pod *corev1.Pod, node *corev1.Node) (why string, excluded bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, probePatience)
-	defer cancel()
 	if err := r.placer.DryRun(ctx, pod); err != nil {
 		return "", false, err
 	}

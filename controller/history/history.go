@@ -34,8 +34,8 @@ const (
 	actionRecord       = "RecordRevision"
 )
 
-// verifyAfter is when a history whose record was created is reconciled again. Its event does that long before, unless
-// the watch was disconnected.
+// verifyAfter is when a history whose record was created, or whose daemon or records had changed, is reconciled again. The event does
+// that long before, unless the watch was disconnected, or admission answered with a conflict.
 const verifyAfter = time.Minute
 
 // Deps are a Reconciler's dependencies.
@@ -95,6 +95,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, key daemon.WorkloadKey) (rec
 		switch {
 		case errors.Is(err, errOutdated):
 			return reconcile.Result{}, nil
+		case errors.Is(err, errChanged):
+			return reconcile.Result{RequeueAfter: verifyAfter}, nil
 		case err != nil && answers.NoAnswer(err):
 			return reconcile.Result{RequeueAfter: r.unanswered.When(key)}, nil
 		case step.Op == daemon.Create:
@@ -245,8 +247,10 @@ func (r *Reconciler) rename(ctx context.Context, subject *model.Subject, step da
 	}
 	err = r.client.Status().Patch(ctx, of.Metadata(), client.RawPatch(types.MergePatchType, patch))
 	switch {
-	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
+	case apierrors.IsNotFound(err):
 		return errOutdated
+	case apierrors.IsConflict(err):
+		return errChanged
 	case err != nil:
 		return fmt.Errorf("counting a collision of the name %s: %w", step.Record.Name, err)
 	}
@@ -257,6 +261,10 @@ func (r *Reconciler) rename(ctx context.Context, subject *model.Subject, step da
 // errOutdated ends a pass over the history of a daemon that has changed since the cache was read. An event
 // triggers another call.
 var errOutdated = errors.New("the DaemonSet has changed")
+
+// errChanged ends a pass in which an object was not in the state that was seen. An event triggers another call, unless the answer was
+// that of admission.
+var errChanged = errors.New("an object has changed")
 
 // adopt takes control of an orphan. The cache may show a daemon that is gone or terminating, whose records
 // would be deleted with it: so the API server is asked first.
@@ -288,7 +296,10 @@ func (r *Reconciler) relabel(ctx context.Context, subject *model.Subject, record
 	if current == nil {
 		return errOutdated
 	}
-	var pods []*model.Pod
+	var (
+		pods    []*model.Pod
+		changed error
+	)
 	r.state.Update(func(u model.Update) { u.PodsOf(subject.Workload.Key, record.Revision, &pods) })
 	for _, pod := range pods {
 		patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
@@ -300,11 +311,14 @@ func (r *Reconciler) relabel(ctx context.Context, subject *model.Subject, record
 		}
 		object := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: pod.GetNamespace(), Name: pod.Name}}
 		err = r.client.Patch(ctx, object, client.RawPatch(types.MergePatchType, patch))
-		if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+		switch {
+		case apierrors.IsConflict(err):
+			changed = errChanged
+		case err != nil && !apierrors.IsNotFound(err):
 			return r.notRelabelled(subject, pod, current, err)
 		}
 	}
-	return nil
+	return changed
 }
 
 // notRelabelled reports a pod that keeps its daemon waiting.
@@ -335,8 +349,10 @@ func (r *Reconciler) patch(ctx context.Context, subject *model.Subject, record d
 	}
 	err = r.client.Patch(ctx, named(subject, record), client.RawPatch(kind, patch))
 	switch {
-	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
+	case apierrors.IsNotFound(err):
 		return errOutdated
+	case apierrors.IsConflict(err):
+		return errChanged
 	case err != nil:
 		return fmt.Errorf("patching ControllerRevision %s: %w", record.Name, err)
 	}
@@ -346,7 +362,10 @@ func (r *Reconciler) patch(ctx context.Context, subject *model.Subject, record d
 // delete deletes exactly the planned ControllerRevision (S5).
 func (r *Reconciler) delete(ctx context.Context, subject *model.Subject, record daemon.Record) error {
 	err := r.client.Delete(ctx, named(subject, record), client.Preconditions{UID: &record.UID})
-	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+	switch {
+	case apierrors.IsConflict(err):
+		return errChanged
+	case err != nil && !apierrors.IsNotFound(err):
 		return fmt.Errorf("deleting ControllerRevision %s: %w", record.Name, err)
 	}
 	return nil

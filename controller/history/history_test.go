@@ -495,7 +495,7 @@ func TestHistoryAnswers(t *testing.T) {
 		"create, quota":                 {"create", denied, failed, []string{"d: Warning RevisionNotRecorded"}},
 		"create, not reached":           {"create", silent, again, nil},
 		"create, namespace gone":        {"create", gone, again, nil},
-		"patch, changed":                {"patch", conflict, settled, nil},
+		"patch, changed":                {"patch", conflict, looksLater, nil},
 		"patch, gone":                   {"patch", gone, settled, nil},
 		"patch, forbidden":              {"patch", denied, failed, nil},
 		"patch, not reached":            {"patch", silent, again, nil},
@@ -559,7 +559,7 @@ func TestHistoryPatchesTheObservedState(t *testing.T) {
 	if err := s.Update(t.Context(), &moved); err != nil {
 		t.Fatal(err)
 	}
-	if got := s.look(t); got != settled {
+	if got := s.look(t); got != looksLater {
 		t.Errorf("Reconcile = %s", got)
 	}
 	if diff := cmp.Diff([]string{"2 image:2", "9 image:1"}, s.history(t)); diff != "" {

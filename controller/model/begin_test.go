@@ -19,6 +19,7 @@ func TestModelBeginsWithWhatIsDue(t *testing.T) {
 			s.seePod(makePod(set, has, bound("n1"), ready(t0)))
 			s.seePod(makePod(set, makeNode("gone"), bound("gone")))
 		},
+		"relabelled": func(s *state) { s.seePod(makePod(set, makeNode("lost"), relabelled)) },
 		"orphan": func(s *state) {
 			orphan := makePod(set, makeNode("n3"), bound("n3"))
 			orphan.OwnerReferences = nil
@@ -27,9 +28,9 @@ func TestModelBeginsWithWhatIsDue(t *testing.T) {
 		},
 	}
 	for _, order := range [][]string{
-		{"daemon", "nodes", "pods", "orphan"},
-		{"orphan", "pods", "nodes", "daemon"},
-		{"nodes", "daemon", "orphan", "pods"},
+		{"daemon", "nodes", "pods", "orphan", "relabelled"},
+		{"relabelled", "orphan", "pods", "nodes", "daemon"},
+		{"nodes", "daemon", "relabelled", "orphan", "pods"},
 	} {
 		q := &fixture.Queues{}
 		s := newState((&clock{Time: t0}).Now, q)
@@ -41,12 +42,13 @@ func TestModelBeginsWithWhatIsDue(t *testing.T) {
 		}
 		s.begin()
 		plans, _ := q.Drain()
-		want := []string{"uid-d on gone", "uid-d on n2", "uid-d on n3"} // has to go, has none, is to adopt
+		// One has to go, the next has to be released and its node is gone too, n2 has none, and n3's is to adopt.
+		want := []string{"uid-d on gone", "uid-d on lost", "uid-d on n2", "uid-d on n3"}
 		if diff := cmp.Diff(want, plans); diff != "" {
 			t.Errorf("%v: planned (-want, +got):\n%s", order, diff)
 		}
 		see(t, s, makeDaemon("d", generation(2)))
-		if plans, _ := q.Drain(); len(plans) != 4 {
+		if plans, _ := q.Drain(); len(plans) != 5 {
 			t.Errorf("%v: of a new generation %q are planned, want every cell", order, plans)
 		}
 	}

@@ -219,6 +219,28 @@ func (r *releaseClaims) Step(u Update) (more bool) {
 	return len(cells) == Batch
 }
 
+// planClaims plans the cells of a daemon's claims on nodes that are gone. Such a cell has nothing else, so that a pass over
+// the cells does not find it.
+type planClaims struct {
+	locked
+	key  daemon.WorkloadKey
+	last daemon.CellKey
+}
+
+func (p *planClaims) Step(u Update) (more bool) {
+	known, cells := u.daemons[p.key], u.claims.cells.after(p.last, Batch)
+	for _, cell := range cells {
+		if known == nil || cell.Workload() != p.key {
+			return false
+		}
+		if u.nodes[cell.Node] == nil {
+			u.plan(cell, known.priority)
+		}
+		p.last = cell
+	}
+	return len(cells) == Batch
+}
+
 // matches reports whether a daemon's selector selects a pod. An empty one, which validation refuses, would
 // select all pods (k/k#23223).
 func matches(selector labels.Selector, of labels.Labels) bool {

@@ -133,7 +133,9 @@ func (p *pass) Step(u Update) bool {
 	case p.plan:
 		nodes := p.next()
 		p.planSome(u, nodes)
-		p.plan = len(nodes) == Batch
+		if p.plan = len(nodes) == Batch; !p.plan {
+			u.later(&planClaims{key: p.key, last: p.key.On("")})
+		}
 	default:
 		return p.grant && u.grantSome(p.key, p.known, Batch)
 	}

@@ -26,6 +26,10 @@ import (
 // actionReport is the action of events about status.
 const actionReport = "ReportStatus"
 
+// retryConflict is when a status is compared again whose write met a conflict. The event of the change does that long before, if there
+// is one: admission may answer so too.
+const retryConflict = time.Minute
+
 // statusInterval is the minimum time between two status writes of a daemon.
 const statusInterval = time.Second
 
@@ -60,14 +64,14 @@ func New(deps Deps) *Reconciler {
 	}
 }
 
-// Reconcile compares a daemon's counters with its status, if a write is due. A conflict means that the daemon
+// Reconcile compares a daemon's counters with its status, if a write is due. A conflict usually means that the daemon
 // changed in the meantime, which triggers another call.
 func (r *Reconciler) Reconcile(ctx context.Context, key daemon.WorkloadKey) (reconcile.Result, error) {
 	if wait := r.Wait(key); wait > 0 {
 		return reconcile.Result{RequeueAfter: wait}, nil
 	}
 	if workload, problem := r.unserved(key); workload != nil {
-		return reconcile.Result{}, r.reportUnserved(ctx, workload, problem)
+		return r.reportUnserved(ctx, workload, problem)
 	}
 	of := &model.HealthOf{Key: key}
 	r.state.Run(of)
@@ -89,10 +93,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, key daemon.WorkloadKey) (rec
 	}
 	r.note(key)
 	err := r.client.Status().Update(ctx, workload.WithStatus(&status))
-	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+	switch {
+	case apierrors.IsConflict(err):
+		return reconcile.Result{RequeueAfter: retryConflict}, nil
+	case apierrors.IsNotFound(err):
 		return reconcile.Result{}, nil
-	}
-	if err != nil {
+	case err != nil:
 		return reconcile.Result{}, fmt.Errorf("writing the status of DaemonSet %s/%s: %w", workload.Key.Namespace, workload.Name, err)
 	}
 	r.reportBudgets(workload, status.Conditions)

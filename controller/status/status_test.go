@@ -165,10 +165,12 @@ func TestReporterTurnsArePerDaemon(t *testing.T) {
 func TestReporterAnswers(t *testing.T) {
 	resource := schema.GroupResource{Group: "everynode.dev", Resource: "daemonsets"}
 	tests := map[string]struct {
-		onStatus error
-		wantErr  bool
+		onStatus  error
+		wantErr   bool
+		wantAfter time.Duration
 	}{
-		"conflict: the change triggers another call": {onStatus: apierrors.NewConflict(resource, "d", errors.New("x"))},
+		// The change triggers another call before, unless admission answered so.
+		"conflict":    {onStatus: apierrors.NewConflict(resource, "d", errors.New("x")), wantAfter: time.Minute},
 		"gone":        {onStatus: apierrors.NewNotFound(resource, "d")},
 		"not reached": {onStatus: errors.New("connection refused"), wantErr: true},
 		"forbidden":   {onStatus: apierrors.NewForbidden(resource, "d", errors.New("x")), wantErr: true},
@@ -178,8 +180,8 @@ func TestReporterAnswers(t *testing.T) {
 			d := newDesk(t)
 			d.OnStatus = test.onStatus
 			result, err := d.reconciler.Reconcile(t.Context(), daemon.WorkloadKey{Namespace: "ns", UID: "uid-d"})
-			if (err != nil) != test.wantErr || result.RequeueAfter != 0 {
-				t.Errorf("Reconcile = %+v, %v, want error %v", result, err, test.wantErr)
+			if (err != nil) != test.wantErr || result.RequeueAfter != test.wantAfter {
+				t.Errorf("Reconcile = %+v, %v, want error %v, again after %v", result, err, test.wantErr, test.wantAfter)
 			}
 		})
 	}
