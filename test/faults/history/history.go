@@ -12,17 +12,35 @@ import (
 )
 
 // History is a sequence of records in the order in which the cluster changed: by revision where records have one, and a
-// request before the changes that it caused.
+// request before the changes that it caused. Merge makes such a sequence of streams.
 type History struct {
 	// Title says what was run, with all that is needed to run it again: a seed, a fault, versions.
 	Title string `json:"title"`
 	// Controllers, Schedulers and Webhooks are the user names of Everynode's programs, as requests carry them.
 	Controllers []string `json:"controllers"`
-	Schedulers  []string `json:"schedulers"`
-	Webhooks    []string `json:"webhooks"`
+	Schedulers  []string `json:"schedulers,omitempty"`
+	Webhooks    []string `json:"webhooks,omitempty"`
+	// Serves are the kinds of DaemonSets that Everynode's controller serves; if empty, DaemonSets alone.
+	Serves []Resource `json:"serves,omitempty"`
+	// Began is the revision at which the observation began: an object that is Added with this revision or an older one existed
+	// before. 0 if the history begins with an empty cluster.
+	Began int64 `json:"began,omitempty"`
+	// Lag is how stale the caches of a client may be while no fault is active; 0 means DefaultLag. It is only used for requests
+	// without a View.
+	Lag time.Duration `json:"lag,omitempty"`
+	// Bystanders are the user names of clients whose requests have nothing to do with Everynode, are valid, and must succeed
+	// within BystandersWithin; 0 means DefaultBystandersWithin.
+	Bystanders       []string      `json:"bystanders,omitempty"`
+	BystandersWithin time.Duration `json:"bystandersWithin,omitempty"`
 
 	Records []Record `json:"-"`
 }
+
+// Defaults of a History.
+const (
+	DefaultLag              = 5 * time.Second
+	DefaultBystandersWithin = time.Second
+)
 
 // Record is one thing that happened. One of Change, Request and Mark is set.
 type Record struct {
@@ -48,6 +66,9 @@ const (
 	NativeDaemonSets    Resource = "daemonsets.apps"
 	ControllerRevisions Resource = "controllerrevisions.apps"
 	RuntimeClasses      Resource = "runtimeclasses.node.k8s.io"
+
+	// Requests stands for the audit log in a Gap.
+	Requests Resource = "requests"
 )
 
 // Change is an event of a watch.
@@ -78,6 +99,22 @@ type Request struct {
 	Reason string `json:"reason,omitempty"`
 	// Took is the time until the answer.
 	Took time.Duration `json:"took"`
+	// View is what the sender knew when it decided to send a write, if the writer of the history knows that: a simulation does, a
+	// lab does not.
+	View *View `json:"view,omitempty"`
+}
+
+// View is the state of a client's caches.
+type View struct {
+	// Process is the run of a program: it changes when the program is restarted.
+	Process string `json:"process"`
+	// At is the time of the decision: when the reconciliation began that sent the request.
+	At time.Time `json:"at"`
+	// From is the revision of the last list of pods: what happened to pods before is not known one by one.
+	From int64 `json:"from,omitempty"`
+	// To is for each resource the revision of the last change of it that had been delivered when the reconciliation began. A
+	// resource that is missing had been delivered completely.
+	To map[Resource]int64 `json:"to,omitempty"`
 }
 
 // MarkKind is what a mark says.
@@ -85,16 +122,25 @@ type MarkKind string
 
 // The marks.
 const (
-	// FaultBegins and FaultEnds enclose the time in which the cluster is disturbed. Liveness counts from the last FaultEnds.
+	// FaultBegins and FaultEnds enclose the time in which the cluster is disturbed; they nest. Liveness counts from the last
+	// FaultEnds.
 	FaultBegins MarkKind = "FaultBegins"
 	FaultEnds   MarkKind = "FaultEnds"
 	// Gap says that changes of a resource are missing, after revision From and up to the revision of the next record of that
-	// resource. What depends on them is unjudged.
+	// resource. That record is the first of a list: all records with its revision are what the list shows to have changed,
+	// vanished objects as Deleted. What depends on missing changes is unjudged. For Requests, the requests between the last
+	// record of a request and the next one are incomplete.
 	Gap MarkKind = "Gap"
-	// Settled says that the cluster had the time that it needs: the liveness invariants hold from here to the end of the history.
+	// Settled says that the cluster had the time that it needs: the liveness invariants hold from here to the next FaultBegins or
+	// Edited, or to the end of the history.
 	Settled MarkKind = "Settled"
 	// Edited says that the test changed a spec or a verb, where a check needs to know that a person did it.
 	Edited MarkKind = "Edited"
+	// Started says that a program was started: Text is its Process. What it knew in its memory is lost, its back-off too.
+	Started MarkKind = "Started"
+	// Broken says that from here on pods fail on the node Name, and no pod can become available there; Mended ends it.
+	Broken MarkKind = "Broken"
+	Mended MarkKind = "Mended"
 )
 
 // Mark is a remark of the test itself.
@@ -102,5 +148,8 @@ type Mark struct {
 	Kind     MarkKind `json:"kind"`
 	Resource Resource `json:"resource,omitempty"` // of a Gap
 	From     int64    `json:"from,omitempty"`     // of a Gap
-	Text     string   `json:"text,omitempty"`
+	Name     string   `json:"name,omitempty"`     // of a node
+	// Everyone says of a FaultBegins that it disturbs the API server itself, for all of its clients.
+	Everyone bool   `json:"everyone,omitempty"`
+	Text     string `json:"text,omitempty"`
 }

@@ -1,0 +1,145 @@
+package checker
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/test/faults/history"
+)
+
+// owners returns who controlled the pod since a record.
+func (p *pod) owners(from int) []types.UID {
+	owners := []types.UID{ownerOf(p.object)}
+	for _, former := range p.were {
+		if former.until >= from {
+			owners = append(owners, former.uid)
+		}
+	}
+	return owners
+}
+
+// judgeLoss judges S4 when a delete takes effect on an available pod.
+func (s *state) judgeLoss(p *pod, c *cell, removal *removal) {
+	switch {
+	case removal.unknown, s.gaps.now, !s.requests.recorded:
+		s.unjudged(S4)
+		return
+	case !removal.by(s):
+		return
+	}
+	r := removal.request
+	w := s.window(r.Request, r.time)
+	w.from = min(w.from, r.at)
+	if !s.takes(p, c, w) {
+		return
+	}
+	if s.gaps.within(w.from, history.Pods, history.Nodes, history.RuntimeClasses, c.daemon.kind) || s.gaps.ofRequests(w.from, s.at) {
+		s.unjudged(S4)
+		return
+	}
+	s.judged(S4)
+	without := s.without(c, w)
+	if most, _ := c.daemon.most(w); len(without) > most {
+		s.violated(S4, c.daemon.key.String(), "the delete of pod %s, which was available, leaves %d nodes without an available pod (%s), at most %d may be",
+			p.object.Name, len(without), strings.Join(without, ", "), most)
+	}
+}
+
+// takes reports whether the delete of an available pod takes the last one of a node that was eligible all the time.
+func (s *state) takes(p *pod, c *cell, w window) bool {
+	if !c.may.start || c.flipped >= w.from || c.available(s.now) {
+		return false
+	}
+	if wait := c.daemon.spec().minReady; wait > 0 {
+		if since, _ := p.readySince(); since.Add(time.Duration(wait) * time.Second).After(w.at) {
+			return false // it became available by time alone, which no precondition covers
+		}
+	}
+	for _, loss := range slices.Backward(c.losses) {
+		if loss.at < w.from {
+			break
+		}
+		if loss.pod != p {
+			return false // another pod was available when the sender looked
+		}
+	}
+	return true
+}
+
+// without returns the nodes without an available pod that count against the budget.
+func (s *state) without(deleted *cell, w window) (nodes []string) {
+	d := deleted.daemon
+	for _, name := range slices.Sorted(maps.Keys(d.cells)) {
+		c := d.cells[name]
+		if c == deleted {
+			nodes = append(nodes, name)
+			continue
+		}
+		if !c.may.start || c.flipped >= w.from || c.excusedAt >= w.from || c.blocked() || c.available(s.now) {
+			continue
+		}
+		if c.toUs || c.lost < w.from {
+			nodes = append(nodes, name)
+		}
+	}
+	return nodes
+}
+
+// most returns the largest limits of all specs of a window.
+func (d *daemon) most(w window) (unavailable, surge int) {
+	desired := 0
+	for _, c := range d.cells {
+		if c.may.start || c.flipped >= w.from {
+			desired++
+		}
+	}
+	for i := len(d.specs) - 1; i >= 0; i-- {
+		u, s := d.specs[i].allowed(desired)
+		unavailable, surge = max(unavailable, u), max(surge, s)
+		if d.specs[i].from < w.from {
+			break
+		}
+	}
+	return unavailable, surge
+}
+
+// judgeSurge judges S4 when a pod is created beside one of another revision.
+func (s *state) judgeSurge(p *pod) {
+	w := s.window(p.created, s.now)
+	c := p.cell
+	if !c.surges() || !c.may.start || c.flipped >= w.from {
+		return
+	}
+	if s.gaps.within(w.from, history.Pods, history.Nodes, c.daemon.kind) {
+		s.unjudged(S4)
+		return
+	}
+	s.judged(S4)
+	var nodes []string
+	for _, name := range slices.Sorted(maps.Keys(c.daemon.cells)) {
+		if other := c.daemon.cells[name]; other.may.start && other.surges() {
+			nodes = append(nodes, name)
+		}
+	}
+	if _, most := c.daemon.most(w); len(nodes) > most {
+		s.violated(S4, c.daemon.key.String(), "pod %s surges, and with it %s, at most %d nodes may", p.object.Name, fmt.Sprintf("%d nodes (%s)", len(nodes), strings.Join(nodes, ", ")), most)
+	}
+}
+
+// surges reports whether a pod that was created to surge is beside one of another revision.
+func (c *cell) surges() bool {
+	var live []*pod
+	marked := false
+	for _, p := range c.pods {
+		if p.live() && !c.fromFormerNode(p) {
+			live, marked = append(live, p), marked || p.object.Annotations[v1alpha1.SurgeAnnotation] == "true"
+		}
+	}
+	return marked && slices.ContainsFunc(live, func(p *pod) bool { return p.revision() != live[0].revision() })
+}
