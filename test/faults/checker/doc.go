@@ -16,12 +16,13 @@
 // that name. A pod is ours if one of History.Controllers created it.
 //
 //   - S1: whenever a pod changes, at most one pod of its cell is bound and has not finished; two, if their revisions differ
-//     and a spec of the daemon ever allowed a surge. And of one cell at most one pod object exists that was created after
+//     and a spec of the daemon ever allowed a surge. A pod of ours is created only if its cell was free in some state of the
+//     window: a pod holds it, also a terminating one, until it is gone or has finished and terminates. And of one cell at most one pod object exists that was created after
 //     its predecessor by processes that saw the predecessor vanish (a clause that needs Views).
 //   - S2: no pod of ours is sent with spec.nodeName and without the gate. Stored, it has no spec.nodeName, is pinned to one
 //     node by each of its terms, and keeps the gates of others. If it is bound, then to that node.
 //   - S3: a pod of ours is created for a node where, in some state of the window, a pod of the daemon or of the template that
-//     it was made from may start. No node could take it, as it is stored, that could not take it as it was sent. It is bound
+//     it was made from may start, and it fits that node itself, unless other admission has added to it. No node could take it, as it is stored, that could not take it as it was sent. It is bound
 //     only to a node that it fits in a state of the window. When the cluster has settled, no pod is on a node that its
 //     daemon must leave.
 //   - S4: when a delete by a controller takes effect on an available pod of an eligible node, and leaves that node without an

@@ -36,6 +36,30 @@ func (s *state) judgeOne(c *cell) {
 	s.violated(S1, c.key(), "%d pods are bound: %s", len(bound), strings.Join(names, ", "))
 }
 
+// judgeHeld judges S1 of a pod that was created: in some state of the window nothing held its cell, unless it surges.
+func (s *state) judgeHeld(p *pod) {
+	w := s.window(p.created, s.now)
+	if s.gaps.within(w.from, history.Pods) {
+		s.unjudged(S1)
+		return
+	}
+	s.judged(S1)
+	var held []*pod
+	for _, other := range p.cell.pods {
+		if other != p && other.at < w.from && other.holds() && !p.cell.fromFormerNode(other) && len(other.owners(w.from)) == 1 {
+			held = append(held, other)
+		}
+	}
+	if len(held) == 0 || len(held) == 1 && held[0].revision() != p.revision() && p.cell.daemon.surged {
+		return
+	}
+	s.violated(S1, p.cell.key(), "pod %s was created although pod %s holds the place", p.object.Name, held[0].object.Name)
+}
+
+// holds reports whether a pod holds its place. One that has finished and is terminating runs nothing any more, however
+// long a finalizer keeps it.
+func (p *pod) holds() bool { return !p.gone && (!p.finished() || p.object.DeletionTimestamp == nil) }
+
 // judgePredecessor judges S1's second clause for a pod that was created in a cell where another one waits or runs: both
 // were created after the same predecessor, by processes that saw it vanish and saw nothing after it.
 func (s *state) judgePredecessor(p *pod) {
@@ -170,6 +194,23 @@ func (s *state) judgeStart(p *pod) {
 	s.violated(S3, p.key(), "it was created for node %s, where its daemon may not start a pod", p.target)
 }
 
+// judgeMade judges S3 of a pod that was created for a node where it may start: it fits the node, unless other admission has
+// added to what was sent.
+func (s *state) judgeMade(p *pod) {
+	c, w := p.cell, s.window(p.created, s.now)
+	sent, known := p.sent()
+	if !known || !c.may.start || c.flipped >= w.from {
+		return
+	}
+	s.judged(S3)
+	alone := sent.DeepCopy()
+	alone.Spec.NodeName = ""
+	if slices.ContainsFunc(c.at.states(w.from), func(node *corev1.Node) bool { return fits(p.object, node) || fits(alone, node) }) {
+		return
+	}
+	s.violated(S3, p.key(), "it was made so that it does not fit node %s, where its daemon may start a pod", p.target)
+}
+
 // allowedBefore reports whether a former spec, from which the pod was made, allows its node: a template is held back until
 // its ControllerRevision is stored.
 func (s *state) allowedBefore(p *pod, w window) bool {
@@ -219,6 +260,8 @@ func (s *state) judgeCreated(p *pod) {
 		s.judgeStored(p)
 		if p.cell != nil {
 			s.judgeStart(p)
+			s.judgeMade(p)
+			s.judgeHeld(p)
 			s.judgeSurge(p)
 			s.judgePredecessor(p)
 		}

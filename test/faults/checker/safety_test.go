@@ -29,8 +29,23 @@ func TestAtMostOne(t *testing.T) {
 		}},
 		"one that has failed does not count": {play: func(s *script) {
 			set, node := s.daemon("d"), s.node("n1")
-			s.podChanges(s.run(set, node, "p1"), func(pod *corev1.Pod) { pod.Status = corev1.PodStatus{Phase: corev1.PodFailed} })
-			s.run(set, node, "p2")
+			failed := s.run(set, node, "p1")
+			s.podChanges(failed, func(pod *corev1.Pod) { pod.Status = corev1.PodStatus{Phase: corev1.PodFailed} })
+			s.ask(user, failed)
+			s.terminate(failed)
+			s.knowing().run(set, node, "p2")
+		}},
+		"one is created while the first is terminating": {breaks: S1, play: func(s *script) {
+			set, node := s.daemon("d"), s.node("n1")
+			s.drop(s.run(set, node, "p1"))
+			s.knowing().create(set, node, "p2")
+		}},
+		"one is created while another one waits, of which the controller could not know": {play: func(s *script) {
+			set, node := s.daemon("d"), s.node("n1")
+			s.knowing()
+			s.create(set, node, "p1")
+			s.wait(time.Hour)
+			s.create(set, node, "p2")
 		}},
 		"two of two revisions without a surge": {breaks: S1, play: func(s *script) {
 			set, node := s.daemon("d"), s.node("n1")
@@ -211,6 +226,12 @@ func TestEligible(t *testing.T) {
 			s.nodeChanges(node, tainted(corev1.TaintEffectNoSchedule))
 			s.wait(time.Hour)
 			s.create(set, node, "p1")
+		}},
+		"a pod that does not fit the node for which it was made": {breaks: S3, play: func(s *script) {
+			set, node := s.daemon("d"), s.node("n1", func(node *corev1.Node) {
+				node.Spec.Taints = []corev1.Taint{{Key: corev1.TaintNodeNotReady, Effect: corev1.TaintEffectNoExecute}}
+			})
+			s.knowing().create(set, node, "p1")
 		}},
 		"a node that does not exist": {breaks: S3, play: func(s *script) {
 			s.create(s.daemon("d"), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n9", UID: types.UID("uid-n9")}}, "p1")

@@ -25,7 +25,7 @@ const (
 	bystander  = "other"
 )
 
-// script writes a history by hand. Each step takes a second, unless it says otherwise.
+// script writes a history step by step. Each step takes a second, unless it says otherwise.
 type script struct {
 	h        *history.History
 	now      time.Time

@@ -125,7 +125,7 @@ func (s *state) mark(m *history.Mark) {
 		s.causeEverywhere()
 	case history.Broken:
 		s.broken[m.Name] = true
-	case history.Mended:
+	case history.Repaired:
 		delete(s.broken, m.Name)
 		s.quiet = false
 	case history.Settled:

@@ -138,9 +138,9 @@ const (
 	Edited MarkKind = "Edited"
 	// Started says that a program was started: Text is its Process. What it knew in its memory is lost, its back-off too.
 	Started MarkKind = "Started"
-	// Broken says that from here on pods fail on the node Name, and no pod can become available there; Mended ends it.
-	Broken MarkKind = "Broken"
-	Mended MarkKind = "Mended"
+	// Broken says that from here on pods fail on the node Name, and no pod can become available there; Repaired ends it.
+	Broken   MarkKind = "Broken"
+	Repaired MarkKind = "Repaired"
 )
 
 // Mark is a remark of the test itself.
