@@ -169,7 +169,11 @@ func (u Update) place(pod *Pod) {
 		if known.workload == nil {
 			known.formerName = pod.family.Value().daemon
 		}
+		fresh := !known.cells.Holds(pod.Revision)
 		known.cells.SetPod(cell.Node, &pod.Pod, u.now)
+		if fresh && known.keptUp() && known.templates[pod.Revision] == nil {
+			u.readHeldBack(cell.Workload(), known)
+		}
 		u.judgePlacement(cell, known)
 		if had && old.Revision != pod.Revision {
 			u.lost(cell.Workload(), known, old.Revision)

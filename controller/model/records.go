@@ -148,7 +148,11 @@ func (u Update) ForgetRevision(namespace, name string) {
 // it or need its name.
 func (u Update) revisionChanged(namespace string, changed *Revision) {
 	if changed.ours {
-		u.recordsAndHistory(daemon.WorkloadKey{Namespace: namespace, UID: changed.controller})
+		key := daemon.WorkloadKey{Namespace: namespace, UID: changed.controller}
+		u.recordsAndHistory(key)
+		if known := u.daemons[key]; known.keptUp() && known.templates[changed.record.Revision] == nil && known.cells.Holds(changed.record.Revision) {
+			u.readHeldBack(key, known)
+		}
 	}
 	u.later(&wakeOthers{namespace: namespace, changed: changed})
 }

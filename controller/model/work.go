@@ -164,6 +164,7 @@ func (p *pass) countSome(u Update) (more bool) {
 	}
 	p.known.counting = nil
 	u.dropUnused(p.key, p.known)
+	u.readHeldBack(p.key, p.known)
 	p.count, p.grant, p.last = false, true, ""
 	u.Report(p.key)
 	return true

@@ -1,0 +1,137 @@
+package model
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/everynode/everynode/internal/daemon"
+)
+
+// readBack restores the template that a daemon's cells had before this process began: the one that was recorded last,
+// while the present one has no record. It is decoded while the model is not locked, because its author decides how large
+// it is.
+type readBack struct {
+	key   daemon.WorkloadKey
+	known *tracked
+
+	identity *daemon.Template
+	found    *Revision
+	read     *rendered
+}
+
+func (r *readBack) Step(u Update) (more bool) {
+	known := r.known
+	if u.daemons[r.key] != known || !known.active() || known.settled || known.update != "" {
+		return false
+	}
+	if r.identity == nil {
+		r.identity, r.found = known.template, u.records.newest(known)
+		return r.found != nil
+	}
+	if r.read == nil || !recordable(known, r.read.template) {
+		return false
+	}
+	known.update = r.read.template.Revision
+	r.read.rules = u.withClass(r.read.template, r.read.templateRules)
+	u.keep(r.key, known, r.read)
+	u.resolveRevision(r.key, known, false)
+	return false
+}
+
+func (r *readBack) Compute() {
+	r.read = readFrom(r.identity, r.found)
+}
+
+// newest returns the last of a daemon's other records, nil if there is none.
+func (r *records) newest(known *tracked) (newest *Revision) {
+	subject := known.subject()
+	for _, revision := range r.held[known.workload.Key] {
+		record := subject.Record(revision)
+		if record.Holder != daemon.Ours || record.Terminating || record.Content == subject.ID.Content {
+			continue
+		}
+		if newest == nil || cmp.Or(cmp.Compare(newest.record.Number, record.Number), cmp.Compare(newest.record.Name, record.Name)) < 0 {
+			newest = revision
+		}
+	}
+	return newest
+}
+
+// mostHeld is how many templates are read back for the pods of a daemon. Who writes its pods' labels and its
+// ControllerRevisions decides how many revisions they have; a rollout leaves a few.
+const mostHeld = 10
+
+// readHeld restores the templates of revisions that pods have and that were no target since this process began, each from
+// its record. Like readBack it decodes them while the model is not locked.
+type readHeld struct {
+	key   daemon.WorkloadKey
+	known *tracked
+
+	identity *daemon.Template
+	found    []*Revision
+	read     []*rendered
+}
+
+func (r *readHeld) Step(u Update) (more bool) {
+	known := r.known
+	if u.daemons[r.key] != known || !known.active() {
+		return false
+	}
+	if r.identity == nil {
+		r.identity, r.found = known.template, u.records.unread(known)
+		return len(r.found) > 0
+	}
+	for _, of := range r.read {
+		if revision := of.template.Revision; known.templates[revision] == nil && known.cells.Holds(revision) {
+			of.rules = u.withClass(of.template, of.templateRules)
+			u.keep(r.key, known, of)
+		}
+	}
+	return false
+}
+
+func (r *readHeld) Compute() {
+	for _, found := range r.found {
+		if of := readFrom(r.identity, found); of != nil {
+			r.read = append(r.read, of)
+		}
+	}
+}
+
+// readFrom decodes the template of a record; nil if no pod could be created from it.
+func readFrom(identity *daemon.Template, record *Revision) *rendered {
+	template, err := daemon.TemplateFromRecord(identity, record.object())
+	if err != nil {
+		return nil
+	}
+	return &rendered{template: template, templateRules: daemon.NewRules(&template.Pod)}
+}
+
+// readHeldBack reads back what pods have, if the template of any of these revisions is missing.
+func (u Update) readHeldBack(key daemon.WorkloadKey, known *tracked) {
+	if len(u.records.unread(known)) > 0 {
+		u.later(&readHeld{key: key, known: known})
+	}
+}
+
+// unread returns the records of revisions that pods have and whose templates are not known, the last ones first. Of several
+// records of a revision it returns the last.
+func (r *records) unread(known *tracked) (unread []*Revision) {
+	subject := known.subject()
+	for _, revision := range r.held[known.workload.Key] {
+		record := subject.Record(revision)
+		if record.Holder == daemon.Ours && !record.Terminating && known.templates[record.Revision] == nil && known.cells.Holds(record.Revision) {
+			unread = append(unread, revision)
+		}
+	}
+	slices.SortFunc(unread, func(a, b *Revision) int {
+		return cmp.Or(cmp.Compare(b.record.Number, a.record.Number), cmp.Compare(b.record.Name, a.record.Name))
+	})
+	seen := map[string]bool{}
+	unread = slices.DeleteFunc(unread, func(revision *Revision) bool {
+		again := seen[revision.record.Revision]
+		seen[revision.record.Revision] = true
+		return again
+	})
+	return unread[:min(len(unread), max(0, mostHeld-len(known.templates)))]
+}
