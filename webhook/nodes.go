@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
@@ -42,7 +43,7 @@ const (
 // NewNodes returns nodes that are not listed yet.
 func NewNodes(config *rest.Config) (*Nodes, error) {
 	config = rest.CopyConfig(config)
-	config.ContentType = "application/vnd.kubernetes.protobuf"
+	config.ContentType = runtime.ContentTypeProtobuf
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return nil, fmt.Errorf("reading nodes: %w", err)
@@ -54,29 +55,34 @@ func newNodes(client corev1client.NodeInterface, clock clock.PassiveClock) *Node
 	return &Nodes{client: client, clock: clock}
 }
 
-// allocatable returns what pods may use on the nodes that the API server lists first. It is empty when they cannot be
-// listed: nothing but a warning depends on it.
+// allocatable returns what pods may use on the nodes that the API server lists first; the former answer when they cannot be
+// listed, for nothing but a warning depends on it. The list goes on if the request is given up, because others wait for its
+// answer.
 func (n *Nodes) allocatable(ctx context.Context) []corev1.ResourceList {
 	sizes, fresh := n.known()
 	if fresh || !n.listing.TryLock() {
 		return sizes
 	}
 	defer n.listing.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, nodesTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), nodesTimeout)
 	defer cancel()
 	// With resourceVersion 0 the API server would ignore the limit.
 	nodes, err := n.client.List(ctx, metav1.ListOptions{Limit: nodeSample})
-	if err != nil {
-		nodes = &corev1.NodeList{}
-	}
-	listed := make([]corev1.ResourceList, 0, min(len(nodes.Items), nodeSample))
-	for i := range nodes.Items[:cap(listed)] {
-		listed = append(listed, nodes.Items[i].Status.Allocatable)
-	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.sizes, n.expires = listed, n.clock.Now().Add(nodesExpire)
+	n.expires = n.clock.Now().Add(nodesExpire)
+	if err == nil {
+		n.sizes = sizesOf(nodes)
+	}
 	return n.sizes
+}
+
+func sizesOf(nodes *corev1.NodeList) []corev1.ResourceList {
+	sizes := make([]corev1.ResourceList, 0, min(len(nodes.Items), nodeSample))
+	for i := range nodes.Items[:cap(sizes)] {
+		sizes = append(sizes, nodes.Items[i].Status.Allocatable)
+	}
+	return sizes
 }
 
 func (n *Nodes) known() (sizes []corev1.ResourceList, fresh bool) {

@@ -145,3 +145,33 @@ func TestListOfNodesIsBounded(t *testing.T) {
 		t.Errorf("the query was %q", got)
 	}
 }
+
+// A request that is given up while it lists, and a list that fails later, leave others the sizes of the nodes.
+func TestSizesOutliveTheirRequest(t *testing.T) {
+	failing := false
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if failing {
+			http.Error(w, "etcd has no leader", http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", runtime.ContentTypeJSON)
+		_, _ = w.Write([]byte(`{"kind":"NodeList","apiVersion":"v1","items":[{"metadata":{"name":"n1"},"status":{"allocatable":{"cpu":"2"}}}]}`))
+	}))
+	defer server.Close()
+	nodes, err := NewNodes(&rest.Config{Host: server.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := clocktesting.NewFakePassiveClock(time.Unix(0, 0))
+	nodes.clock = now
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if got := len(nodes.allocatable(ctx)); got != 1 {
+		t.Errorf("%d nodes after a request that was given up, want 1", got)
+	}
+	failing = true
+	now.SetTime(now.Now().Add(nodesExpire))
+	if got := len(nodes.allocatable(t.Context())); got != 1 {
+		t.Errorf("%d nodes after a list that failed, want the former 1", got)
+	}
+}
