@@ -24,6 +24,9 @@ var stages []byte
 
 const stagesFile = "stages.yaml"
 
+//go:embed kubelets.yaml
+var kubelets []byte
+
 // Lab is a running control plane. It lives until Stop, or until its process ends.
 type Lab struct {
 	// Config authenticates an admin (system:masters) and has no client-side rate limit.
@@ -174,6 +177,7 @@ func (l *Lab) start(ctx context.Context) error {
 	tasks := []func(context.Context) error{
 		func(ctx context.Context) error { return l.addNodes(ctx, l.options.Nodes) },
 		l.waitForServiceAccounts,
+		func(ctx context.Context) error { return l.install(ctx, kubelets) },
 		l.startEverynode,
 	}
 	for _, name := range []string{ControllerManager, Scheduler, Kwok} {

@@ -3,12 +3,17 @@ package lab
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 )
 
 // kwok must not write more than 50 leases a second, and must write each of them four times before it expires.
@@ -81,5 +86,42 @@ func makeUnready(ctx context.Context, t *testing.T, l *Lab, name string, conditi
 	}
 	if PodReady(pod) {
 		t.Fatalf("pod %s is ready after it was made unready", name)
+	}
+}
+
+// kwok deletes by name: one that is late must not remove the successor of the pod that it has stopped.
+func TestKubeletsRemoveOnlyWhatTerminates(t *testing.T) {
+	l := Start(t, Options{Nodes: 1, Without: []string{Controller, Webhook, EverynodeScheduler}})
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	kubelet := rest.CopyConfig(l.Config)
+	kubelet.Impersonate = rest.ImpersonationConfig{UserName: "lab-kwok", Groups: []string{"system:masters"}}
+	client, err := kubernetes.NewForConfig(kubelet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pods, now := l.Client.CoreV1().Pods("default"), int64(0)
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: "successor"},
+		Spec:       corev1.PodSpec{NodeName: NodeName(0), Containers: []corev1.Container{{Name: "main", Image: "example.com/successor"}}},
+	}
+	err = Eventually(ctx, "a kubelet may not remove a pod that runs", func(ctx context.Context) (string, error) {
+		if _, err := pods.Create(ctx, pod, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
+			return "", err
+		}
+		err := client.CoreV1().Pods("default").Delete(ctx, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: &now})
+		if err == nil || !strings.Contains(err.Error(), "is not terminating") {
+			return fmt.Sprintf("the answer is %v", err), nil // the policy is not effective yet
+		}
+		return "", nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := pods.Delete(ctx, pod.Name, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.CoreV1().Pods("default").Delete(ctx, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: &now}); err != nil {
+		t.Errorf("removing a pod that terminates: %v", err)
 	}
 }
