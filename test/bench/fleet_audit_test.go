@@ -1,13 +1,9 @@
 package bench
 
 import (
-	"bufio"
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -30,50 +26,28 @@ rules:
 - level: Metadata
 `
 
-// auditLog is the file of an API server's audit log.
-type auditLog struct {
-	tb   testing.TB
-	path string
-	read int64 // bytes so far
+// requestLog is the audit log of a fleet's API server.
+type requestLog struct {
+	tb  testing.TB
+	log *lab.AuditLog
 }
 
 // audited adds an audit log to a lab's options. It costs the API server time for each request, so nothing else is measured there.
-func audited(tb testing.TB, options *lab.Options) *auditLog {
-	tb.Helper()
-	dir := tb.TempDir()
-	policy := filepath.Join(dir, "policy.yaml")
-	if err := os.WriteFile(policy, []byte(auditPolicy), 0o600); err != nil {
-		tb.Fatal(err)
-	}
-	log := &auditLog{tb: tb, path: filepath.Join(dir, "audit.log")}
-	options.ExtraArgs = map[string][]string{lab.APIServer: {"--audit-policy-file=" + policy, "--audit-log-path=" + log.path}}
-	return log
+func audited(options lab.Options) lab.Options {
+	options.AuditPolicy = []byte(auditPolicy)
+	return options
 }
 
+func (f *fleet) requestLog() *requestLog { return &requestLog{f.tb, lab.NewAuditLog(f.AuditPath(), 0)} }
+
 // next returns the requests that were answered since the last call.
-func (l *auditLog) next() []auditv1.Event {
+func (l *requestLog) next() []auditv1.Event {
 	l.tb.Helper()
-	file, err := os.Open(l.path)
+	events, err := l.log.Next()
 	if err != nil {
 		l.tb.Fatal(err)
 	}
-	defer func() { _ = file.Close() }()
-	if _, err := file.Seek(l.read, 0); err != nil {
-		l.tb.Fatal(err)
-	}
-	var events []auditv1.Event
-	for reader := bufio.NewReaderSize(file, 1<<20); ; {
-		line, err := reader.ReadBytes('\n')
-		if err != nil {
-			return events // the rest is not a whole line yet
-		}
-		l.read += int64(len(line))
-		var event auditv1.Event
-		if err := json.Unmarshal(line, &event); err != nil {
-			l.tb.Fatalf("%s: %v", l.path, err)
-		}
-		events = append(events, event)
-	}
+	return events
 }
 
 // requestKind is the key by which requests are counted.

@@ -19,9 +19,8 @@ import (
 // BenchmarkFleetTimeline shows where a rolling update spends its time: for each replaced pod, from its delete until its
 // successor is ready, and from there until the next delete. It also counts the requests of each phase and the bytes of a pod.
 func BenchmarkFleetTimeline(b *testing.B) {
-	options := lab.Options{Nodes: *fleetNodes}
-	log := audited(b, &options)
-	f := startFleet(b, options)
+	f := startFleet(b, audited(lab.Options{Nodes: *fleetNodes}))
+	log := f.requestLog()
 	for _, s := range []side{everynode, upstream} {
 		b.Run(fmt.Sprintf("nodes=%d/%s", *fleetNodes, s.name), func(b *testing.B) {
 			b.ReportMetric(0, "ns/op")

@@ -81,7 +81,7 @@ func etcdArgs(l *Lab, ports []int) []string {
 }
 
 func apiServerArgs(l *Lab, ports []int) []string {
-	return append([]string{
+	return slices.Concat([]string{
 		"--etcd-servers=http://" + l.Component(Etcd).Address(),
 		"--bind-address=" + loopback,
 		fmt.Sprintf("--secure-port=%d", ports[0]),
@@ -98,7 +98,7 @@ func apiServerArgs(l *Lab, ports []int) []string {
 		"--service-account-issuer=https://kubernetes.default.svc.cluster.local",
 		"--service-account-key-file=" + l.pki.path(serviceAccount),
 		"--service-account-signing-key-file=" + l.pki.path(serviceAccount),
-	}, l.options.policyArgs()...)
+	}, l.options.policyArgs(), l.auditArgs())
 }
 
 // secureServing returns the arguments that Kubernetes' components share: a port on loopback, the lab's

@@ -137,8 +137,10 @@ func (l *Lab) makeFiles(paths map[string]string) error {
 	if l.pki, err = newPKI(l.path("pki")); err != nil {
 		return err
 	}
-	if err := os.WriteFile(l.path(stagesFile), stages, 0o600); err != nil {
-		return err
+	for name, data := range map[string][]byte{stagesFile: stages, auditPolicyFile: l.options.AuditPolicy} {
+		if err := os.WriteFile(l.path(name), data, 0o600); err != nil {
+			return err
+		}
 	}
 	if err := l.newComponents(paths); err != nil {
 		return err

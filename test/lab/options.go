@@ -54,6 +54,9 @@ type Options struct {
 	Without []string
 	// ExtraArgs are additional arguments, by component; they come last and override the lab's own.
 	ExtraArgs map[string][]string
+	// AuditPolicy makes the API server write an audit log, AuditPath, by this policy (of audit.k8s.io/v1). It costs the API
+	// server time for each request.
+	AuditPolicy []byte
 	// Release is the build of Everynode that the lab starts with; nil means Present().
 	Release *Release
 	// Root is the root of Everynode's source tree, which holds bin/; "" means the folder of

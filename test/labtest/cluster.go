@@ -49,12 +49,17 @@ type Cluster struct {
 // Start starts a lab for a test; it stops with the test.
 func Start(t testing.TB, options lab.Options) *Cluster {
 	t.Helper()
-	started := lab.Start(t, options)
-	objects, err := started.Objects()
+	return Of(t, lab.Start(t, options))
+}
+
+// Of returns the cluster of a running lab, which outlives the test.
+func Of(t testing.TB, running *lab.Lab) *Cluster {
+	t.Helper()
+	objects, err := running.Objects()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Cluster{Lab: started, Client: objects, API: started.Client, T: t, patience: Patience}
+	return &Cluster{Lab: running, Client: objects, API: running.Client, T: t, patience: Patience}
 }
 
 // Attach returns an existing cluster for an admin; patience bounds every wait.
@@ -76,6 +81,13 @@ func (c *Cluster) With(t testing.TB) *Cluster {
 	sub := *c
 	sub.T = t
 	return &sub
+}
+
+// Within returns the same cluster with another limit for every wait.
+func (c *Cluster) Within(patience time.Duration) *Cluster {
+	patient := *c
+	patient.patience = patience
+	return &patient
 }
 
 // Eventually fails the test unless the answer becomes "" (the condition holds) in time.

@@ -1,23 +1,12 @@
 package placement
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/json"
-	"encoding/pem"
 	"fmt"
-	"math/big"
-	"net"
-	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
-	admissionv1 "k8s.io/api/admission/v1"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -95,13 +84,13 @@ func faults() map[string]fault {
 		"webhook down and failurePolicy Ignore":  ignoring(fault{inflict: stop, repair: restart}),
 		"webhook hangs":                          {pause, resume, failedCall},
 		"webhook hangs and failurePolicy Ignore": ignoring(fault{inflict: pause, repair: resume}),
-		"webhook fails":                          standIn(failing, fails),
-		"webhook fails and failurePolicy Ignore": ignoring(standIn(failing, nil)),
-		"webhook answers garbage":                standIn(garbage, internalError),
-		"webhook certificate expired":            standIn(outOfDate, expired),
+		"webhook fails":                          standIn(labtest.FailingWebhook, fails),
+		"webhook fails and failurePolicy Ignore": ignoring(standIn(labtest.FailingWebhook, nil)),
+		"webhook answers garbage":                standIn(labtest.GarbageWebhook, internalError),
+		"webhook certificate expired":            standIn(labtest.ExpiredWebhook, expired),
 		"webhook configuration deleted": {
 			inflict: func(c *labtest.Cluster) {
-				deleted = configurationOf(c)
+				deleted = c.PlacementWebhooks()
 				c.Must(c.Delete(c.T.Context(), deleted))
 			},
 			repair: func(c *labtest.Cluster) {
@@ -118,11 +107,11 @@ func ignoring(f fault) fault {
 	return fault{
 		inflict: func(c *labtest.Cluster) {
 			f.inflict(c)
-			setFailurePolicy(c, admissionregistrationv1.Ignore)
+			c.SetPlacementFailurePolicy(admissionregistrationv1.Ignore)
 		},
 		repair: func(c *labtest.Cluster) {
 			f.repair(c)
-			setFailurePolicy(c, admissionregistrationv1.Fail)
+			c.SetPlacementFailurePolicy(admissionregistrationv1.Fail)
 		},
 		refusal: interlock,
 	}
@@ -133,77 +122,14 @@ func standIn(start func(testing.TB) *httptest.Server, refusal func(error) error)
 	var before []admissionregistrationv1.MutatingWebhook
 	return fault{
 		inflict: func(c *labtest.Cluster) {
-			before = configurationOf(c).Webhooks
-			pointTo(c, start(c.T))
+			before = c.PlacementWebhooks().Webhooks
+			c.CallPlacement(start(c.T))
 		},
 		repair: func(c *labtest.Cluster) {
-			found := configurationOf(c)
+			found := c.PlacementWebhooks()
 			found.Webhooks = before
 			c.Must(c.Update(c.T.Context(), found))
 		},
 		refusal: refusal,
 	}
-}
-
-// pointTo makes every entry call a server of a test.
-func pointTo(c *labtest.Cluster, server *httptest.Server) {
-	c.T.Helper()
-	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
-	found := configurationOf(c)
-	for i := range found.Webhooks {
-		found.Webhooks[i].ClientConfig = admissionregistrationv1.WebhookClientConfig{URL: &server.URL, CABundle: ca}
-	}
-	c.Must(c.Update(c.T.Context(), found))
-}
-
-// garbage is a webhook whose patch cannot be applied. The certificate is its own.
-func garbage(t testing.TB) *httptest.Server {
-	t.Helper()
-	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var review admissionv1.AdmissionReview
-		if err := json.NewDecoder(r.Body).Decode(&review); err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-		kind := admissionv1.PatchTypeJSONPatch
-		review.Response = &admissionv1.AdmissionResponse{
-			UID: review.Request.UID, Allowed: true, PatchType: &kind,
-			Patch: []byte(`[{"op":"add","path":"/no/such/parent","value":1}]`),
-		}
-		_ = json.NewEncoder(w).Encode(review)
-	}))
-	t.Cleanup(server.Close)
-	return server
-}
-
-// failing is a webhook that returns an error.
-func failing(t testing.TB) *httptest.Server {
-	t.Helper()
-	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		http.Error(w, "the server is out of order", http.StatusInternalServerError)
-	}))
-	t.Cleanup(server.Close)
-	return server
-}
-
-// outOfDate is a webhook whose certificate has expired.
-func outOfDate(t testing.TB) *httptest.Server {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(-time.Minute),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewUnstartedServer(http.NotFoundHandler())
-	server.TLS = &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
-	server.StartTLS()
-	t.Cleanup(server.Close)
-	return server
 }

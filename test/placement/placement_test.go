@@ -10,11 +10,9 @@ import (
 	"testing"
 	"time"
 
-	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/everynode/everynode/api/v1alpha1"
@@ -22,26 +20,7 @@ import (
 	"github.com/everynode/everynode/test/labtest"
 )
 
-const (
-	nodes         = 3
-	configuration = "everynode-placement"
-)
-
-func configurationOf(c *labtest.Cluster) *admissionregistrationv1.MutatingWebhookConfiguration {
-	c.T.Helper()
-	found := &admissionregistrationv1.MutatingWebhookConfiguration{}
-	c.Must(c.Get(c.T.Context(), types.NamespacedName{Name: configuration}, found))
-	return found
-}
-
-func setFailurePolicy(c *labtest.Cluster, policy admissionregistrationv1.FailurePolicyType) {
-	c.T.Helper()
-	found := configurationOf(c)
-	for i := range found.Webhooks {
-		found.Webhooks[i].FailurePolicy = &policy
-	}
-	c.Must(c.Update(c.T.Context(), found))
-}
+const nodes = 3
 
 func TestPlacementSurvivesItsWebhook(t *testing.T) {
 	cluster := labtest.Start(t, lab.Options{Nodes: nodes})

@@ -53,7 +53,7 @@ func serveBehind(c *labtest.Cluster, replicas ...*lab.Component) *service {
 	all.Go(func() { s.accept(ctx) })
 	c.T.Cleanup(func() { stop(); _ = listener.Close(); all.Wait() })
 
-	found := configurationOf(c)
+	found := c.PlacementWebhooks()
 	for i := range found.Webhooks {
 		at, err := url.Parse(*found.Webhooks[i].ClientConfig.URL)
 		c.Must(err)
