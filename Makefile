@@ -90,12 +90,8 @@ test-upgrade: components build ## Upgrade from a former commit to this one and b
 	EVERYNODE_FORMER=$$(bash hack/build-former.sh $(FORMER)) go test -count=1 -timeout 15m -v ./test/upgrade
 
 .PHONY: fuzz
-fuzz: ## Fuzz the webhook's two paths, bounded decoding, decoding of objects that the schema accepts, and of DaemonSets that are partly undecodable, for FUZZTIME each [FUZZTIME=30s]
-	go test -run '^$$' -fuzz FuzzPlacement -fuzztime $(FUZZTIME) ./webhook
-	go test -run '^$$' -fuzz FuzzValidation -fuzztime $(FUZZTIME) ./webhook
-	go test -run '^$$' -fuzz FuzzCheck -fuzztime $(FUZZTIME) ./internal/bounded
-	go test -run '^$$' -fuzz FuzzStored -fuzztime $(FUZZTIME) ./test/schema
-	go test -run '^$$' -fuzz FuzzReadSet -fuzztime $(FUZZTIME) ./controller
+fuzz: ## Run every fuzz target of the tree (hack/fuzz.sh --list) for FUZZTIME each [FUZZTIME=30s]
+	@bash hack/fuzz.sh $(FUZZTIME)
 
 .PHONY: simulate
 simulate: ## Run the engine in random simulated clusters, on all processors; or one of them, and print its history [SEEDS=10000 FROM=0 SEED=]
