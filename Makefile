@@ -22,6 +22,8 @@ KUBERNETES ?=
 IMAGE_TAG ?= dev
 SHAPE ?= beside
 RUN ?= .
+RUNS ?= 50
+SLOW_RUNS ?= 5
 GOLANGCI := tool -modfile=$(CURDIR)/tools/lint/go.mod golangci-lint
 # Modules with code of ours; golangci-lint checks one at a time. tools/conformance would take the whole of Kubernetes' suite for one file.
 LINTED := . tools/images tools/ko tools/monitoring
@@ -102,10 +104,15 @@ else
 endif
 
 .PHONY: faults
-faults: components build ## Run the long tests: 10,000 pods created in a race for 200 nodes, with S1 checked on every event; 100,000 random pods placed in three ways, 20,000 on an API server; the webhook's certificate replaced 100 times under load
+faults: components build ## Run the long tests: 10,000 pods created in a race for 200 nodes, with S1 checked on every event; 100,000 random pods placed in three ways, 20,000 on an API server; the webhook's certificate replaced 100 times under load; every fault of test/faults once
 	EVERYNODE_RACE_CREATIONS=10000 go test -count=1 -run TestCrowd -v ./test/scheduling
 	EVERYNODE_ANSWERS=10000 go test -count=1 -run TestOneAnswer -v ./test/policy -rapid.checks=25000
 	EVERYNODE_ROTATIONS=100 go test -count=1 -run 'TestSelfManagedRotation|TestCertManager' -v ./test/certs
+	EVERYNODE_FAULT_RUNS=1 EVERYNODE_FAULT_SLOW_RUNS=1 go test -count=1 -timeout 90m -v ./test/faults
+
+.PHONY: faults-runs
+faults-runs: components build ## Run each fault of test/faults RUNS times, the slow ones SLOW_RUNS times, and continue after an interruption [RUNS=50 SLOW_RUNS=5 RUN=TestF]
+	@RUNS='$(RUNS)' SLOW_RUNS='$(SLOW_RUNS)' RUN='$(if $(filter .,$(RUN)),^TestF,$(RUN))' bash hack/faults.sh
 
 .PHONY: conformance
 conformance: components build ## Run Kubernetes' own DaemonSet cases against native DaemonSets [CLUSTER=lab|kind|<kubeconfig> CONTROLLER=everynode|builtin KIND_NODE_IMAGE=]
