@@ -217,7 +217,7 @@ func TestF05LeaderSuspended(t *testing.T) {
 
 // F5: two controllers work at the same time, because neither uses leader election.
 func TestF05TwoControllers(t *testing.T) {
-	fault{inflict: func(r *run) {
+	fault{long: true, inflict: func(r *run) {
 		first := r.Component(lab.Controller)
 		r.Must(first.Stop(r.T.Context()))
 		var through []*proxy.Proxy

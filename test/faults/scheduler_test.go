@@ -26,7 +26,7 @@ func binds(write *proxy.Write) bool { return write.Subresource == "binding" }
 
 // F6: the scheduler is killed when it binds a pod: before the API server knows, or after, or without having the answer.
 func TestF06SchedulerKilledAtBinding(t *testing.T) {
-	fault{inflict: func(r *run) {
+	fault{long: true, inflict: func(r *run) {
 		scheduler := r.Component(lab.EverynodeScheduler)
 		for range 2 {
 			r.during("the scheduler is killed when it binds", func() {

@@ -89,14 +89,17 @@ func Start(api *rest.Config, certFile, keyFile string) (*Proxy, error) {
 	}
 	p := &Proxy{
 		URL: "https://" + listener.Addr().String(), target: target, served: make(chan struct{}),
-		// The program's own token passes through.
-		transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, MaxIdleConnsPerHost: 100},
+		// The program's own token passes through. Answers are read, so they must not be compressed; 1.37 compresses watches too.
+		transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, MaxIdleConnsPerHost: 100, DisableCompression: true},
 	}
 	p.view.open()
 	p.others.begin()
 	p.watches.begin()
 	p.reverse = &httputil.ReverseProxy{
-		Rewrite:        func(request *httputil.ProxyRequest) { request.SetURL(target) },
+		Rewrite: func(request *httputil.ProxyRequest) {
+			request.SetURL(target)
+			request.Out.Header.Del("Accept-Encoding")
+		},
 		Transport:      p.transport,
 		FlushInterval:  -1,
 		ModifyResponse: p.wrap,

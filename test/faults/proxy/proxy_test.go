@@ -45,6 +45,9 @@ func newAPI(t *testing.T) *api {
 }
 
 func (a *api) serve(w http.ResponseWriter, r *http.Request) {
+	if encoding := r.Header.Get("Accept-Encoding"); encoding != "" {
+		panic("answers may be compressed: " + encoding)
+	}
 	if r.Method != http.MethodGet {
 		a.mu.Lock()
 		defer a.mu.Unlock()
