@@ -143,7 +143,7 @@ func eachField(message []byte, f func(number uint64, field, content []byte) erro
 			if size <= 0 || said > uint64(len(message)) {
 				return errTruncated
 			}
-			start, length = start+size, int(said)
+			start, length = start+size, int(said) //nolint:gosec // G115: it is at most the length of the message
 		case 5:
 			length = 4
 		default:

@@ -104,7 +104,7 @@ func appsRevision(template *corev1.PodTemplateSpec, collisions *int32) string {
 	sum := fnv.New32a()
 	fmt.Fprintf(sum, "%v", dump.ForHash(*template))
 	if collisions != nil {
-		sum.Write(binary.LittleEndian.AppendUint64(nil, uint64(uint32(*collisions))))
+		sum.Write(binary.LittleEndian.AppendUint64(nil, uint64(uint32(*collisions)))) //nolint:gosec // G115: as upstream does, for any bits
 	}
 	return rand.SafeEncodeString(fmt.Sprint(sum.Sum32()))
 }

@@ -13,15 +13,17 @@ import (
 // others) are copied from the stored one. A condition whose status changed has its transition now.
 func Status(w *Workload, counters Counters, now time.Time, conditions ...metav1.Condition) v1alpha1.DaemonSetStatus {
 	status := statusWith(w, now, conditions)
-	status.DesiredNumberScheduled = int32(counters.Desired)
-	status.CurrentNumberScheduled = int32(counters.Current)
-	status.NumberMisscheduled = int32(counters.Misscheduled)
-	status.NumberReady = int32(counters.Ready)
-	status.NumberAvailable = int32(counters.Available)
-	status.NumberUnavailable = int32(counters.Desired - counters.Available)
-	status.UpdatedNumberScheduled = int32(counters.Updated)
+	status.DesiredNumberScheduled = number(counters.Desired)
+	status.CurrentNumberScheduled = number(counters.Current)
+	status.NumberMisscheduled = number(counters.Misscheduled)
+	status.NumberReady = number(counters.Ready)
+	status.NumberAvailable = number(counters.Available)
+	status.NumberUnavailable = number(counters.Desired - counters.Available)
+	status.UpdatedNumberScheduled = number(counters.Updated)
 	return status
 }
+
+func number(pods int) int32 { return int32(pods) } //nolint:gosec // G115: no cluster has two billion nodes
 
 // UnservedStatus returns the status of a daemon that is not served because of a problem. The numbers stay those of
 // the last served state.

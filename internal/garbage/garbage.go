@@ -21,7 +21,7 @@ const smallest = 4 << 20
 
 // percent returns the value of GOGC that gives the room to a live heap of this size.
 func (r Room) percent(inUse uint64) int {
-	return max(r.Share, int(r.Bytes*100/max(inUse, smallest)))
+	return max(r.Share, int(r.Bytes*100/max(inUse, smallest))) //nolint:gosec // G115: percent of at least 4 MiB
 }
 
 // Keep maintains the room in this process from now on, unless the user has set GOGC. GOMEMLIMIT applies in any case: Go then

@@ -55,7 +55,7 @@ func indexWaiting(object any) ([]string, error) {
 
 // shardOf names a part of a cell's waiting pods. Names and UIDs contain no slash.
 func shardOf(key daemon.CellKey, shard uint32) string {
-	return key.Namespace + "/" + string(key.Owner) + "/" + key.Node + "/" + string(rune('a'+shard))
+	return key.Namespace + "/" + string(key.Owner) + "/" + key.Node + "/" + string(rune('a'+shard)) //nolint:gosec // G115: there are few shards
 }
 
 func indexPlaced(object any) ([]string, error) {
