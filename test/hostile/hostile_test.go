@@ -64,6 +64,7 @@ func TestHostile(t *testing.T) {
 	for name, is := range hostile() {
 		degraded(c, name, is.reason)
 	}
+	deletedBeside(c)
 	others(c, "others-first")
 	c.Must(c.Component(lab.Controller).Restart(t.Context()))
 	others(c, "others-second")
@@ -182,6 +183,22 @@ func others(c *labtest.Cluster, name string) {
 	set := c.MakeWorkload(labtest.Everynode, labtest.DaemonSet(name))
 	c.WaitForPods(set, labtest.NodeNames(nodes)...)
 	c.WaitForWorkload(set, "it is available", func(status *v1alpha1.DaemonSetStatus) bool { return status.NumberAvailable == nodes })
+}
+
+// deletedBeside deletes a DaemonSet while hostile ones are stored: its pods disappear, and none is created meanwhile (S8).
+func deletedBeside(c *labtest.Cluster) {
+	c.T.Helper()
+	witness := c.Watch(labtest.Everynode)
+	set := c.MakeWorkload(labtest.Everynode, labtest.DaemonSet("deleted"))
+	c.WaitForPods(set, labtest.NodeNames(nodes)...)
+	mark := c.Mark(witness)
+	c.DeleteWorkload(set)
+	for _, deed := range c.Since(witness, mark) {
+		if deed.Daemon == set.UID && deed.Made {
+			c.T.Errorf("pod %s was created for a DaemonSet that was deleted", deed.Pod)
+		}
+	}
+	c.Verdict(witness, nodes)
 }
 
 // untouched verifies that only the status of the stored objects was written.

@@ -79,8 +79,14 @@ func (c *Cluster) ReadWorkload(ctx context.Context, w *Workload) error {
 	return w.take(object)
 }
 
-// ChangeWorkload changes a workload, and retries on conflicts.
+// ChangeWorkload changes a workload.
 func (c *Cluster) ChangeWorkload(w *Workload, mutate func(*v1alpha1.DaemonSet)) {
+	c.T.Helper()
+	c.Must(c.TryChange(w, mutate))
+}
+
+// TryChange changes a workload, and returns the API server's refusal.
+func (c *Cluster) TryChange(w *Workload, mutate func(*v1alpha1.DaemonSet)) error {
 	c.T.Helper()
 	c.Must(c.ReadWorkload(c.T.Context(), w))
 	changed := w.DeepCopy()
@@ -88,8 +94,10 @@ func (c *Cluster) ChangeWorkload(w *Workload, mutate func(*v1alpha1.DaemonSet)) 
 	patch, err := client.MergeFrom(&w.DaemonSet).Data(changed)
 	c.Must(err)
 	object := w.object()
-	c.Must(c.Patch(c.T.Context(), object, client.RawPatch(types.MergePatchType, patch)))
-	c.Must(w.take(object))
+	if err := c.Patch(c.T.Context(), object, client.RawPatch(types.MergePatchType, patch)); err != nil {
+		return err
+	}
+	return w.take(object)
 }
 
 // WaitForWorkload waits until a condition holds for a workload's status of its current generation.
