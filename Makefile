@@ -13,11 +13,15 @@ FUZZTIME ?= 30s
 SEEDS ?= 10000
 SEED ?=
 FROM ?= 0
+MINUTES ?= 10
 COMPAT ?= v1.36.3 v1.35.4
 FORMER ?= 9652073
 RACE ?= ./...
 # Packages that start goroutines and whose tests start no lab; the rest of internal/ is pure.
 UNIT ?= ./controller/... ./certs
+# The vulnerability database of make vulncheck: a version of golang.org/x/vulndb. It is pinned, so that the answer depends on the commit and not on the
+# day; see CONTRIBUTING.md.
+VULNDB ?= v0.0.0-20261105234957-e22db6528018
 KUBERNETES ?=
 IMAGE_TAG ?= dev
 SHAPE ?= beside
@@ -26,8 +30,12 @@ RUNS ?= 50
 SLOW_RUNS ?= 5
 GOLANGCI := tool -modfile=$(CURDIR)/tools/lint/go.mod golangci-lint
 # Modules with code of ours; golangci-lint checks one at a time. tools/conformance would take the whole of Kubernetes' suite for one file.
-LINTED := . tools/images tools/ko tools/monitoring
+LINTED := . tools/images tools/ko tools/licenses tools/monitoring tools/vuln
+# Those whose tests take seconds; make test-release runs those of tools/ko.
+TOOLS_TESTED := tools/images tools/licenses tools/vuln
 BINARIES := everynode-controller everynode-webhook everynode-scheduler
+# The Go that releases are built with, whatever the machine has: the newest patch, because the programs contain its standard library. go fetches it.
+RELEASE_GO ?= go1.26.11
 RELEASE ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 KUBERNETES_VERSION = $(shell awk '$$1 == "k8s.io/kubernetes" && $$2 ~ /^v/ { print $$2; exit }' go.mod)
 # component-base's version is the one in kube-scheduler's own flag --version, log and metrics.
@@ -58,7 +66,7 @@ lab: components build ## Run a control plane with Everynode in the foreground [N
 .PHONY: test
 test: components build ## Run all tests: pure rules, and the life of a pod on a real API server
 	go test -timeout 20m ./...
-	go -C tools/images test ./...
+	set -e; for module in $(TOOLS_TESTED); do go -C $$module test ./...; done
 
 .PHONY: race
 race: components ## Run all tests with the race detector, in Everynode's programs on labs too; needs a C compiler [RACE=./...]
@@ -104,15 +112,20 @@ else
 endif
 
 .PHONY: faults
-faults: components build ## Run the long tests: 10,000 pods created in a race for 200 nodes, with S1 checked on every event; 100,000 random pods placed in three ways, 20,000 on an API server; the webhook's certificate replaced 100 times under load; every fault of test/faults once
+faults: components build ## Run the long tests: 10,000 pods created in a race for 200 nodes, with S1 checked on every event; 100,000 random pods placed in three ways, 20,000 on an API server; the webhook's certificate replaced 100 times under load; every fault of test/faults once; two minutes of churn
 	EVERYNODE_RACE_CREATIONS=10000 go test -count=1 -run TestCrowd -v ./test/scheduling
 	EVERYNODE_ANSWERS=10000 go test -count=1 -run TestOneAnswer -v ./test/policy -rapid.checks=25000
 	EVERYNODE_ROTATIONS=100 go test -count=1 -run 'TestSelfManagedRotation|TestCertManager' -v ./test/certs
 	EVERYNODE_FAULT_RUNS=1 EVERYNODE_FAULT_SLOW_RUNS=1 go test -count=1 -timeout 90m -v ./test/faults
+	EVERYNODE_SOAK_MINUTES=2 go test -count=1 -timeout 20m -run TestSoak -v ./test/soak
 
 .PHONY: faults-runs
 faults-runs: components build ## Run each fault of test/faults RUNS times, the slow ones SLOW_RUNS times, and continue after an interruption [RUNS=50 SLOW_RUNS=5 RUN=TestF]
 	@RUNS='$(RUNS)' SLOW_RUNS='$(SLOW_RUNS)' RUN='$(if $(filter .,$(RUN)),^TestF,$(RUN))' bash hack/faults.sh
+
+.PHONY: soak
+soak: components build ## Run churn on a lab for a time, and check that memory, goroutines and writes do not grow [MINUTES=10]
+	EVERYNODE_SOAK_MINUTES=$(MINUTES) go test -count=1 -timeout 0 -run TestSoak -v ./test/soak
 
 .PHONY: conformance
 conformance: components build ## Run Kubernetes' own DaemonSet cases against native DaemonSets [CLUSTER=lab|kind|<kubeconfig> CONTROLLER=everynode|builtin KIND_NODE_IMAGE=]
@@ -128,7 +141,7 @@ images: build ## Build container images of the programs from scratch: archives i
 
 .PHONY: release
 release: ## Push images for all platforms, with SBOMs, to KO_DOCKER_REPO [RELEASE=v1.2.3]
-	@bash hack/release.sh "$(RELEASE)" '$(LDFLAGS)' $(BINARIES)
+	@RELEASE_GO=$(RELEASE_GO) bash hack/release.sh "$(RELEASE)" '$(LDFLAGS)' $(BINARIES)
 
 .PHONY: test-release
 test-release: ## Make a release to a registry on loopback, and verify platforms, users, static programs and SBOMs
@@ -138,6 +151,10 @@ test-release: ## Make a release to a registry on loopback, and verify platforms,
 lint: ## Run golangci-lint: its own configuration, style, and the direction of imports (depguard)
 	go $(GOLANGCI) config verify
 	set -e; for module in $(LINTED); do go -C $$module $(GOLANGCI) run ./...; done
+
+.PHONY: vulncheck
+vulncheck: ## Check that the programs call no code with a known vulnerability [VULNDB=v0.0.0-…, latest: a version of golang.org/x/vulndb]
+	@RELEASE_GO=$(RELEASE_GO) bash hack/vulncheck.sh $(VULNDB) $(addprefix ./cmd/,$(BINARIES))
 
 .PHONY: generate
 generate: ## Write the generated files: deep copies, the CRD, the manifests of deploy, docs/reference

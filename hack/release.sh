@@ -4,7 +4,8 @@
 #
 #   KO_DOCKER_REPO=registry.example.com/everynode hack/release.sh VERSION LDFLAGS PROGRAM...
 #
-# Log in to the registry first (docker login, or ko login). KO_DEFAULTBASEIMAGE replaces the base in .ko.yaml.
+# Log in to the registry first (docker login, or ko login). KO_DEFAULTBASEIMAGE replaces the base in .ko.yaml, RELEASE_GO is the Go that compiles
+# the programs.
 set -o errexit -o nounset -o pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . hack/image-labels.sh
@@ -29,7 +30,7 @@ go build -modfile=tools/ko/go.mod -o bin/ko github.com/google/ko
 for program in "$@"; do
   labels=()
   while IFS= read -r label; do labels+=(--image-label "$label"); done < <(image_labels "$program" "$version")
-  bin/ko build "./cmd/$program" --base-import-paths --tags "$version" --ldflags "$ldflags" --image-user 65532:65532 \
+  GOTOOLCHAIN=${RELEASE_GO:-$(go env GOTOOLCHAIN)} bin/ko build "./cmd/$program" --base-import-paths --tags "$version" --ldflags "$ldflags" --image-user 65532:65532 \
     --sbom spdx --sbom-dir "$out/sbom" "${labels[@]}" >>"$out/images"
 done
 echo "release: pushed, with SBOMs in $out/sbom:" >&2

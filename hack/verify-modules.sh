@@ -19,7 +19,7 @@ for folder in . tools; do
     exit 1
   fi
 done
-for folder in . tools tools/helm tools/images tools/kind tools/ko tools/kubeconform tools/monitoring; do
+for folder in . tools tools/helm tools/images tools/kind tools/ko tools/kubeconform tools/licenses tools/monitoring tools/vuln; do
   (cd "$folder" && go mod tidy -diff >/dev/null) || { echo "$folder/go.mod is not tidy: run go mod tidy in $folder" >&2; exit 1; }
 done
 echo "module files agree on Kubernetes $kubernetes"
