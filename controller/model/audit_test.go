@@ -2,7 +2,9 @@ package model
 
 import (
 	"testing"
+	"time"
 
+	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -55,5 +57,22 @@ func TestAuditPutsRight(t *testing.T) {
 				t.Errorf("found again: %q", wrong)
 			}
 		})
+	}
+}
+
+// A pod that becomes available by waiting changes the status, also if the audit counts it first.
+func TestAuditReportsWhatTimeChanged(t *testing.T) {
+	s, q, clock := newTestState()
+	set, node := makeDaemon("d", func(set *v1alpha1.DaemonSet) { set.Spec.MinReadySeconds = 30 }), makeNode("n1")
+	see(t, s, set)
+	s.seeNode(node)
+	s.observePod(everynodeOnly.ObservePod(makePod(set, node, bound("n1"), ready(t0))))
+	q.Drain()
+	clock.Advance(30 * time.Second)
+	if wrong := s.audit(keyOf(set)); len(wrong) > 0 {
+		t.Errorf("found %q", wrong)
+	}
+	if _, reports := q.Drain(); len(reports) == 0 {
+		t.Error("the status is not checked")
 	}
 }

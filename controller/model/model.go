@@ -76,6 +76,7 @@ type tracked struct {
 	templateRules  *daemon.Rules        // without the scheduling of its RuntimeClass
 	runtimeClasses []string             // those of template and templates, sorted; the index has the daemon under each
 	cells          daemon.Cells
+	reported       daemon.Counters // at the last check of the status that they caused
 	obstacles      obstacles       // of the cells whose pod cannot be created
 	refusal        *refusal        // of its pods; nil if the last one was accepted
 	priority       int32           // of its pods

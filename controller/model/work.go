@@ -184,14 +184,27 @@ func (p *pass) planSome(u Update, nodes []string) {
 
 // grantSome plans the cells that the rollout permits now, and reports whether there may be more.
 func (u Update) grantSome(key daemon.WorkloadKey, known *tracked, most int) (more bool) {
-	if !u.begun || !known.keptUp() {
-		return false
+	if u.begun && known.keptUp() {
+		var nodes []string
+		nodes, more = known.cells.GrantSome(u.now, most)
+		for _, node := range nodes {
+			u.plan(key.On(node), known.priority)
+		}
 	}
-	nodes, more := known.cells.GrantSome(u.now, most)
-	for _, node := range nodes {
-		u.plan(key.On(node), known.priority)
-	}
+	u.reportCounters(key, known)
 	return more
+}
+
+// reportCounters requests a check of a daemon's status if its counters have changed since the last one. A pod becomes available by
+// waiting, and whatever counts its cell first may not concern it: another request, the rollout, an audit.
+func (u Update) reportCounters(key daemon.WorkloadKey, known *tracked) {
+	if known == nil {
+		return
+	}
+	if now := known.cells.Counters(); now != known.reported {
+		known.reported = now
+		u.Report(key)
+	}
 }
 
 // goOn continues a daemon's rollout. Every change of a cell calls it, so more than a few nodes are left to later work.

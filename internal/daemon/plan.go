@@ -90,6 +90,7 @@ func planCell(cell *Cell, terms *terms, now time.Time) Plan {
 			plan.drop(pod, ReasonFinished, finished, finished)
 		case stays != "" && pod != stale && pod != fresh:
 			plan.drop(pod, ReasonExcess, "its node has another pod already", "node %s has pod %s already", cell.Node, stays)
+			plan.last().IfUnchanged = !terms.available(pod, now) // it may have become available, and the other one not (S4)
 		default:
 			stays = pod.Name
 			plan.wakeWhenAvailable(pod)

@@ -2,7 +2,10 @@ package simulation
 
 import (
 	"cmp"
+	"fmt"
+	"maps"
 	"math/rand/v2"
+	"net/http"
 	"strings"
 	"time"
 
@@ -38,16 +41,20 @@ type Cluster struct {
 	stale      bool                                     // lists after a start may be late
 	nodes      int                                      // nodes that ever joined
 	wanted     []wanted
+	denied     map[string]bool        // nodes whose pods a policy denies
+	confined   map[string]bool        // nodes to whose pods a policy adds a node selector that they do not match
+	tamper     func(*history.Request) // nil; a test of the checks changes what controllers send
 	violations []string
 }
 
 // newCluster returns a cluster with a namespace and replicas that do not run yet.
 func newCluster(seed uint64, kinds model.Kinds, controllers, schedulers int) *Cluster {
 	c := &Cluster{
-		random: rand.New(rand.NewPCG(seed, 1)), clock: &fixture.Clock{Time: fixture.T0}, journal: newJournal(), kinds: kinds, webhook: true,
+		random: rand.New(rand.NewPCG(seed, 1)), clock: &fixture.Clock{Time: fixture.T0}, journal: newJournal(), kinds: kinds, webhook: true, denied: map[string]bool{}, confined: map[string]bool{},
 	}
 	c.api = memory.New(c.clock.Now)
-	c.api.Record, c.api.Mutate = c.journal.record, c.mutate
+	c.api.Record, c.api.Mutate = c.journal.record, c.admit
+	c.serve()
 	for _, name := range []string{"a", "b"}[:controllers] {
 		of := &controller{cluster: c, name: name, user: "system:serviceaccount:everynode-system:everynode-controller-" + name}
 		c.controllers = append(c.controllers, of)
@@ -63,6 +70,16 @@ func newCluster(seed uint64, kinds model.Kinds, controllers, schedulers int) *Cl
 	return c
 }
 
+// serve records which kinds are served.
+func (c *Cluster) serve() {
+	if c.kinds.Everynode {
+		c.journal.history.Serves = append(c.journal.history.Serves, history.DaemonSets)
+	}
+	if c.kinds.Apps {
+		c.journal.history.Serves = append(c.journal.history.Serves, history.NativeDaemonSets)
+	}
+}
+
 // mutate is the webhook: the rewrite of the product, or the API server's answer when it cannot be called.
 func (c *Cluster) mutate(object client.Object) error {
 	pod, ok := object.(*corev1.Pod)
@@ -74,6 +91,27 @@ func (c *Cluster) mutate(object client.Object) error {
 	}
 	_, err := daemon.Rewrite(pod, v1alpha1.PlacedByWebhook)
 	return err
+}
+
+// admit is mutating and validating admission of pods, by the product and by others.
+func (c *Cluster) admit(object client.Object) error {
+	if err := c.mutate(object); err != nil {
+		return err
+	}
+	pod, ok := object.(*corev1.Pod)
+	if _, owned := daemon.OwnedByDaemon(object); !ok || !owned {
+		return nil
+	}
+	node, _ := daemon.Target(pod)
+	if c.denied[node] {
+		return fixture.ErrDenied(http.StatusForbidden, metav1.StatusReasonForbidden, fmt.Sprintf("pods %q is forbidden: ValidatingAdmissionPolicy 'nodes' with binding 'nodes' denied request: not on %s", pod.Name, node))
+	}
+	if owner, _ := daemon.OwnedByDaemon(object); c.confined[node] && daemon.KindOf(owner) == daemon.Everynode { // another kind's pod would wait forever
+		selector := map[string]string{"confined": "true"}
+		maps.Copy(selector, pod.Spec.NodeSelector)
+		pod.Spec.NodeSelector = selector
+	}
+	return nil
 }
 
 // outcome decides what happens to a request of a controller.

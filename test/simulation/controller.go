@@ -2,7 +2,6 @@ package simulation
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -44,8 +43,9 @@ type process struct {
 	turns      []*task // of these, those that wait for a turn, in order
 	begun      bool
 	dying      bool
-	delivered  int // events
-	deletes    map[string]bool
+	// forgot is the revision of the last pod that had been seen when a node came or went. Of the pods before, the engine may not know
+	// which cell they were in.
+	forgot int64
 }
 
 // timer starts work at an interval, as package controller does.
@@ -60,9 +60,9 @@ type timer struct {
 // start starts a process, whose informers list at a revision.
 func (c *controller) start(since int64) {
 	c.starts++
-	cluster, p := c.cluster, &process{cluster: c.cluster, controller: c, since: since, deletes: map[string]bool{}}
+	cluster, p := c.cluster, &process{cluster: c.cluster, controller: c, since: since}
 	c.process, c.stopped = p, false
-	cluster.note("controller %s starts (%d)", c.name, c.starts)
+	cluster.markStarted(p.identity())
 	api := cluster.api.As(c.user, p.around)
 	ledger := notify.New(api, cluster.clock.Now, c.name)
 	cellQueue, statuses, records, pages := p.newQueues(ledger)
@@ -72,7 +72,7 @@ func (c *controller) start(since int64) {
 			Cell:   func(key daemon.CellKey, _ int32) { cellQueue.add(key) }, // a random order has that of the priorities in it
 			Status: statuses.addAfter, History: records.add,
 		},
-		Pods: podCache{p}, Nonce: fmt.Sprintf("%s-%d", c.name, c.starts), Placement: placement.Auto, Workers: cellQueue.workers,
+		Pods: podCache{p}, Nonce: p.identity(), Placement: placement.Auto, Workers: cellQueue.workers,
 	})
 	cellQueue.reconcile, statuses.reconcile, records.reconcile = p.engine.ReconcileCell, p.engine.ReconcileStatus, p.engine.ReconcileHistory
 	ledger.Attach(pages.addAfter)
@@ -164,6 +164,7 @@ func (p *process) fire(t *timer) {
 
 // run begins a task.
 func (p *process) run(t *task) {
+	t.knew = p.knowledge()
 	p.tasks = append(p.tasks, t)
 	p.resume(t)
 }

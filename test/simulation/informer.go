@@ -85,7 +85,9 @@ func (i *informer) deliver(events []event) {
 		} else {
 			i.trimmed[key] = object
 		}
-		i.process.delivered++
+		if i.resource == history.Nodes && (event.kind != watch.Modified || event.former.GetUID() != event.object.GetUID()) {
+			i.process.forgot = i.process.see(history.Pods).seen
+		}
 		i.handle(event.kind, former, object)
 	}
 }

@@ -45,6 +45,11 @@ func (c *Cluster) note(format string, args ...any) {
 	c.journal.notes = append(c.journal.notes, note{len(c.journal.history.Records), c.clock.Now(), format, args})
 }
 
+// markStarted records that a program was started.
+func (c *Cluster) markStarted(process string) {
+	c.journal.record(history.Record{At: c.clock.Now(), Mark: &history.Mark{Kind: history.Started, Text: process}})
+}
+
 // mark adds a mark to the history.
 func (c *Cluster) mark(kind history.MarkKind, text string) {
 	c.journal.record(history.Record{At: c.clock.Now(), Mark: &history.Mark{Kind: kind, Text: text}})

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -17,6 +18,8 @@ import (
 )
 
 func (n *note) text() string { return fmt.Sprintf(n.format, n.args...) }
+
+const revisionLabel = appsv1.ControllerRevisionHashLabelKey
 
 // Tell writes the run for readers: one line for each thing that happened, with its virtual time.
 func (r *Run) Tell(to io.Writer) {
@@ -48,6 +51,8 @@ func timeOf(at time.Time) string { return fmt.Sprintf("%9.1fs", at.Sub(fixture.T
 
 func tell(record *history.Record, said map[string]string) string {
 	switch {
+	case record.Mark != nil && record.Mark.Kind == history.Started:
+		return "── controller " + record.Mark.Text + " starts"
 	case record.Mark != nil:
 		return "── " + record.Mark.Text
 	case record.Request != nil:

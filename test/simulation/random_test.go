@@ -12,6 +12,10 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/everynode/everynode/test/faults/history"
 )
 
 // number returns a number of the environment.
@@ -133,8 +137,8 @@ func TestHistoriesAreBroad(t *testing.T) {
 	wanted := []string{
 		"create pod", "(dry run)", "delete pod", "patch pod", "create controllerrevision", "delete controllerrevision", "patch controllerrevision",
 		"update daemonset", "create event", "binding", "AlreadyExists", "Conflict", "Forbidden", "InternalError",
-		"terminating", "is killed", "starts (2)", "is stopped by a signal: true", "is frozen: true", "a list follows", "the webhook answers: false",
-		"takes the name of pod", "image:3", "maxSurge 2", "minReadySeconds 30", "revisionHistoryLimit 0", "nodeSelector map[pool:0]", "1 tolerations",
+		"terminating", "is killed", "controller a-2 starts", "is stopped by a signal: true", "is frozen: true", "a list follows", "the webhook answers: false",
+		"a pod that takes the name", "a pod of ", "another program releases pod", "adds a finalizer", "deletes record", "takes the owner of record", "gates of others", "PriorityClass exists: false", "a policy denies", "a policy confines", "PodDisruptionBudget", "image:3", "maxSurge 2", "minReadySeconds 30", "revisionHistoryLimit 0", "nodeSelector map[pool:0]", "1 tolerations",
 		"propagation Background", "propagation Foreground", "propagation Orphan", "without an owner", "a user deletes pod", "app=other",
 		"leaves", "dedicated:NoSchedule", "dedicated:NoExecute", "not-ready:NoExecute", "pool=0", "excludes some nodes: true", "OutOfcpu", "is not ready", "a quota permits",
 	}
@@ -151,3 +155,41 @@ func TestHistoriesAreBroad(t *testing.T) {
 func contains(line, want string) bool { return strings.Contains(line, want) }
 
 func (r *Run) lines() []string { return strings.Split(r.Text(), "\n") }
+
+// The judgement of a run fails for controllers that break a rule: the simulation can see it.
+func TestJudgementFails(t *testing.T) {
+	tests := map[string]struct {
+		tamper func(*history.Request)
+		want   string
+	}{
+		"deletes without a UID":       {func(r *history.Request) { r.UID = "" }, "S5"},
+		"pods that bypass everything": {func(r *history.Request) { withoutGates(r) }, "S2"},
+		"pods for other nodes":        {func(r *history.Request) { elsewhere(r) }, "S3"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			for seed := range uint64(10) {
+				c := randomCluster(3 * seed)
+				c.tamper = test.tamper
+				for _, violation := range c.run().Violations {
+					if strings.Contains(violation, test.want) {
+						return
+					}
+				}
+			}
+			t.Errorf("no history violates %s", test.want)
+		})
+	}
+}
+
+func withoutGates(request *history.Request) {
+	if pod, ok := request.Object.(*corev1.Pod); ok {
+		pod.Spec.SchedulingGates = nil
+	}
+}
+
+func elsewhere(request *history.Request) {
+	if pod, ok := request.Object.(*corev1.Pod); ok && pod.Spec.NodeName != "" {
+		pod.Spec.NodeName = "n99"
+	}
+}

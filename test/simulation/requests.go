@@ -35,7 +35,6 @@ const (
 // or after it can as well happen before the task begins or before its next request.
 func (p *process) around(request *history.Request, serve func() error) error {
 	t := p.cluster.running
-	p.checkRequest(t, request)
 	if daemonSet(request) && request.Verb == "get" {
 		return p.serve(t, request, serve)
 	}
@@ -62,12 +61,12 @@ func (p *process) serve(t *task, request *history.Request, serve func() error) e
 	}
 	switch outcome {
 	case Served:
-		return p.execute(request, serve)
+		return p.execute(t, request, serve)
 	case ReplyLost:
-		_ = p.execute(request, serve) // nobody learns it
+		_ = p.execute(t, request, serve) // nobody learns it
 		return errors.New("read tcp: connection reset by peer")
 	case CrashAfter:
-		_ = p.execute(request, serve) // nobody learns it
+		_ = p.execute(t, request, serve) // nobody learns it
 		p.crash(t)
 	case CrashBefore:
 		p.crash(t)
@@ -82,9 +81,13 @@ func (p *process) crash(t *task) {
 	t.suspend(crashes)
 }
 
-func (p *process) execute(request *history.Request, serve func() error) error {
+func (p *process) execute(t *task, request *history.Request, serve func() error) error {
 	if request.Verb != "get" && !request.DryRun {
 		p.cluster.journal.writes++
+		request.View = t.knew.view(p.identity())
+	}
+	if p.cluster.tamper != nil {
+		p.cluster.tamper(request)
 	}
 	return serve()
 }

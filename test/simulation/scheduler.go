@@ -20,7 +20,8 @@ type scheduler struct {
 	user        string
 	pods, nodes view
 	decided     map[types.UID]binding
-	feasible    []binding // nil after a change of what is known
+	tried       map[types.UID]bool // pods whose binding was tried, until an event of them
+	feasible    []binding          // nil after a change of what is known
 	frozen      bool
 }
 
@@ -33,7 +34,7 @@ type binding struct {
 
 func newScheduler(c *Cluster, user string) *scheduler {
 	return &scheduler{
-		cluster: c, user: user, decided: map[types.UID]binding{},
+		cluster: c, user: user, decided: map[types.UID]binding{}, tried: map[types.UID]bool{},
 		pods: newView(c.api, history.Pods), nodes: newView(c.api, history.Nodes),
 	}
 }
@@ -62,7 +63,9 @@ func (s *scheduler) observe(of *view) {
 	if of.cursor == nil {
 		of.list(s.cluster.api.Revision())
 	} else {
-		of.next()
+		for _, event := range of.next() {
+			delete(s.tried, event.object.GetUID())
+		}
 	}
 	s.feasible = nil
 }
@@ -72,7 +75,7 @@ func (s *scheduler) decidable() []binding {
 	possible, pods := []binding{}, all[*corev1.Pod](&s.pods)
 	for _, pod := range pods {
 		node, ok := s.place(pod, pods)
-		if _, done := s.decided[pod.UID]; ok && !done {
+		if _, done := s.decided[pod.UID]; ok && !done && !s.tried[pod.UID] {
 			possible = append(possible, binding{client.ObjectKeyFromObject(pod), pod.UID, node})
 		}
 	}
@@ -116,15 +119,15 @@ func (s *scheduler) decide() {
 	s.feasible = nil
 }
 
-// bind binds one of the pods that were decided about. A refusal ends the attempt.
+// bind binds one of the pods that were decided about. An event follows, also if the binding is refused: the pod has changed.
 func (s *scheduler) bind() {
 	uid := pick(s.cluster, slices.Sorted(maps.Keys(s.decided)))
 	decision := s.decided[uid]
 	if err := s.cluster.api.Bind(s.user, decision.pod, uid, decision.node); err != nil {
 		s.cluster.note("pod %s is not bound: %v", decision.pod.Name, err)
-		delete(s.pods.objects, decision.pod) // its event is on the way
 	}
 	delete(s.decided, uid)
+	s.tried[uid] = true
 	s.feasible = nil
 }
 

@@ -4,9 +4,9 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/everynode/everynode/test/faults/history"
+	"github.com/everynode/everynode/test/memory"
 )
 
 // mostSteps is more than a cluster of this size needs to converge; an engine that goes on is in a hot loop.
@@ -39,6 +39,7 @@ func (c *Cluster) settle(quiet time.Duration) {
 // maintain lets everything else do what it has to do: kubelets, the controllers of Kubernetes, restarts.
 func (c *Cluster) maintain() {
 	for _, pod := range c.pods() {
+		c.release(pod)
 		c.progress(pod)
 	}
 	for c.api.Collect() {
@@ -69,18 +70,20 @@ func (c *Cluster) repair() {
 		c.setTaint(node, corev1.TaintNodeNotReady, "")
 		c.setTaint(node, dedicated, "")
 	}
+	clear(c.denied)
+	clear(c.confined)
 	c.openClass()
+	if c.api.Get(memory.PriorityClasses, "", className) == nil {
+		c.togglePriorityClass()
+	}
 	c.dropQuotas()
 	for _, pod := range c.pods() {
-		if squats(pod) {
-			c.note("the pod that holds the name %s goes", pod.Name)
-			c.api.Delete(pod, 0)
+		if pod.Labels[foreignLabel] != "" {
+			c.deletePod(pod)
 			c.api.Finish(pod)
 		}
 	}
 }
-
-func squats(pod client.Object) bool { return pod.GetLabels()[foreignLabel] != "" }
 
 // end closes the cluster's processes.
 func (c *Cluster) end() {

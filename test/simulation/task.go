@@ -21,7 +21,7 @@ type task struct {
 	at      suspension
 	request *history.Request // the one at which it is suspended
 	creates bool             // it may hold a turn of the engine's throttle of creates
-	fresh   bool             // it was never suspended: what it does follows from what its process sees now
+	knew    knowledge
 }
 
 // suspension is why a task is suspended.
@@ -41,7 +41,7 @@ type killed struct{}
 
 // newTask returns a task that has not begun.
 func newTask(name string, work func(context.Context)) *task {
-	t := &task{name: name, fresh: true}
+	t := &task{name: name}
 	ctx := log.IntoContext(context.Background(), logr.Discard())
 	t.resume, t.stop = iter.Pull(func(yield func(suspension) bool) {
 		defer func() {
@@ -58,7 +58,6 @@ func newTask(name string, work func(context.Context)) *task {
 }
 
 func (t *task) suspend(why suspension) {
-	t.fresh = false
 	if !t.yield(why) {
 		panic(killed{})
 	}

@@ -17,6 +17,8 @@ type view struct {
 	resource history.Resource
 	objects  map[client.ObjectKey]client.Object
 	cursor   *memory.Cursor // nil until it has listed
+	listed   int64          // the revision of the last list
+	seen     int64          // the revision of the last change
 }
 
 func newView(api *memory.API, resource history.Resource) view {
@@ -42,7 +44,7 @@ func (v *view) list(revision int64) (events []event) {
 			delete(v.objects, key)
 		}
 	}
-	v.cursor = v.api.Watch(v.resource, revision)
+	v.cursor, v.listed, v.seen = v.api.Watch(v.resource, revision), revision, revision
 	return events
 }
 
@@ -62,6 +64,7 @@ func (v *view) set(object client.Object) []event {
 // next returns the next event of the watch; none if the object is not known.
 func (v *view) next() []event {
 	change := v.cursor.Next()
+	v.seen = change.Revision
 	if change.Type != watch.Deleted {
 		return v.set(change.Object)
 	}

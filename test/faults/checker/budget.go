@@ -1,12 +1,15 @@
 package checker
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/everynode/everynode/api/v1alpha1"
@@ -44,7 +47,7 @@ func (s *state) judgeLoss(p *pod, c *cell, removal *removal) {
 		return
 	}
 	s.judged(S4)
-	without := s.without(c, w)
+	without := s.without(c, w, r.Request)
 	if most, _ := c.daemon.most(w); len(without) > most {
 		s.violated(S4, c.daemon.key.String(), "the delete of pod %s, which was available, leaves %d nodes without an available pod (%s), at most %d may be",
 			p.object.Name, len(without), strings.Join(without, ", "), most)
@@ -53,7 +56,7 @@ func (s *state) judgeLoss(p *pod, c *cell, removal *removal) {
 
 // takes reports whether the delete of an available pod takes the last one of a node that was eligible all the time.
 func (s *state) takes(p *pod, c *cell, w window) bool {
-	if !c.may.start || c.flipped >= w.from || c.available(s.now) {
+	if !c.may.start || c.flipped >= w.from || c.available(s.now) || !s.recordedBefore(c.daemon, w.from) {
 		return false
 	}
 	if wait := c.daemon.spec().minReady; wait > 0 {
@@ -72,8 +75,31 @@ func (s *state) takes(p *pod, c *cell, w window) bool {
 	return true
 }
 
+// recordedBefore reports whether the present template had a ControllerRevision at a record. Until it has, nodes are judged by the
+// template that it replaces. A history may lack ControllerRevisions.
+func (s *state) recordedBefore(d *daemon, at int) bool {
+	none := true
+	for _, record := range s.records {
+		if ownerOf(record.object) != d.uid {
+			continue
+		}
+		if none = false; record.at >= at {
+			continue
+		}
+		var data struct {
+			Spec struct {
+				Template *corev1.PodTemplateSpec `json:"template"`
+			} `json:"spec"`
+		}
+		if json.Unmarshal(record.object.Data.Raw, &data) == nil && equality.Semantic.DeepEqual(data.Spec.Template, d.spec().template) {
+			return true
+		}
+	}
+	return none
+}
+
 // without returns the nodes without an available pod that count against the budget.
-func (s *state) without(deleted *cell, w window) (nodes []string) {
+func (s *state) without(deleted *cell, w window, by *history.Request) (nodes []string) {
 	d := deleted.daemon
 	for _, name := range slices.Sorted(maps.Keys(d.cells)) {
 		c := d.cells[name]
@@ -84,7 +110,7 @@ func (s *state) without(deleted *cell, w window) (nodes []string) {
 		if !c.may.start || c.flipped >= w.from || c.excusedAt >= w.from || c.blocked() || c.available(s.now) {
 			continue
 		}
-		if c.toUs || c.lost < w.from {
+		if c.lost < w.from || c.taker != nil && sameProcess(c.taker, by) {
 			nodes = append(nodes, name)
 		}
 	}
@@ -123,13 +149,26 @@ func (s *state) judgeSurge(p *pod) {
 	s.judged(S4)
 	var nodes []string
 	for _, name := range slices.Sorted(maps.Keys(c.daemon.cells)) {
-		if other := c.daemon.cells[name]; other.may.start && other.surges() {
+		if other := c.daemon.cells[name]; other.may.start && other.surges() && !other.blocked() && other.excusedAt < w.from && other.surgeKnown(p, w) {
 			nodes = append(nodes, name)
 		}
 	}
 	if _, most := c.daemon.most(w); len(nodes) > most {
 		s.violated(S4, c.daemon.key.String(), "pod %s surges, and with it %s, at most %d nodes may", p.object.Name, fmt.Sprintf("%d nodes (%s)", len(nodes), strings.Join(nodes, ", ")), most)
 	}
+}
+
+// surgeKnown reports whether the sender of a create knew that a cell surges: it has seen all of its pods, or created those that
+// it has not seen.
+func (c *cell) surgeKnown(p *pod, w window) bool {
+	return !slices.ContainsFunc(c.pods, func(other *pod) bool {
+		return other.live() && other.at >= w.from && (other.created == nil || !sameProcess(other.created, p.created))
+	})
+}
+
+// sameProcess reports whether two requests came from the same process, as far as that is known.
+func sameProcess(a, b *history.Request) bool {
+	return a == nil || b == nil || a.View == nil || b.View == nil || a.View.Process == b.View.Process
 }
 
 // surges reports whether a pod that was created to surge is beside one of another revision.

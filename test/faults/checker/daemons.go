@@ -203,7 +203,7 @@ func (s *state) touchNode(n *node, change func()) {
 	change()
 	for c, available := range was {
 		c.judge(s)
-		c.note(s, available, false)
+		c.note(s, available, nil)
 	}
 }
 
@@ -232,10 +232,15 @@ func (s *state) classChanged(object client.Object, gone bool) {
 type revision struct {
 	object *appsv1.ControllerRevision
 	gone   bool
+	at     int // the index of the record at which it was stored
 }
 
 func (s *state) recordChanged(object client.Object, gone bool) {
 	if record, ok := object.(*appsv1.ControllerRevision); ok {
-		s.records[record.UID] = &revision{record, gone}
+		at := s.at
+		if known := s.records[record.UID]; known != nil {
+			at = known.at
+		}
+		s.records[record.UID] = &revision{record, gone, at}
 	}
 }

@@ -16,7 +16,7 @@
 // that name. A pod is ours if one of History.Controllers created it.
 //
 //   - S1: whenever a pod changes, at most one pod of its cell is bound and has not finished; two, if their revisions differ
-//     and a spec of the daemon ever allowed a surge. A pod of ours is created only if its cell was free in some state of the
+//     and a spec of the daemon ever allowed a surge. Pods that were adopted do not count. A pod of ours is created only if its cell was free in some state of the
 //     window: a pod holds it, also a terminating one, until it is gone or has finished and terminates. And of one cell at most one pod object exists that was created after
 //     its predecessor by processes that saw the predecessor vanish (a clause that needs Views).
 //   - S2: no pod of ours is sent with spec.nodeName and without the gate. Stored, it has no spec.nodeName, is pinned to one
@@ -27,10 +27,10 @@
 //     daemon must leave.
 //   - S4: when a delete by a controller takes effect on an available pod of an eligible node, and leaves that node without an
 //     available pod, then the number of eligible nodes without one is at most maxUnavailable. Counted are nodes that lost
-//     their available pod to a controller's delete, and those that were eligible and without one in all states of the
+//     their available pod to a delete by the same process (by any controller, without Views), and those that were eligible and without one in all states of the
 //     window; not counted are blocked nodes. maxUnavailable is the largest of all specs of the window, and 0 under
 //     OnDelete. When a surge pod is created, the number of eligible nodes with live pods of two revisions is at most
-//     maxSurge, likewise.
+//     maxSurge, likewise; not counted are nodes whose surge another process began after the window.
 //   - S5: each delete, update or patch of a pod or ControllerRevision by a controller carries a UID, and the object of that UID
 //     was controlled by a daemon in some state of the window. A patch may also concern an object without controller.
 //   - S6: a pod that one of History.Schedulers deletes has strictly lower priority than a pod that waits for its node, and

@@ -141,7 +141,7 @@ func (s *state) podChanged(object *corev1.Pod, event watch.EventType) {
 	if from == nil {
 		change()
 	} else {
-		from.touched(s, p, removal.by(s), change)
+		from.touched(s, p, removal.taker(s), change)
 	}
 	if deleted {
 		s.forget(p)
@@ -157,7 +157,7 @@ func (s *state) forget(p *pod) {
 	}
 	if c := p.cell; c != nil {
 		c.remove(p)
-		if c.last = p; p.served || s.removedByOthers(p) {
+		if c.before, c.last = c.last, p; p.served || s.removedByOthers(p) {
 			c.cause(s.now)
 		}
 	}
@@ -166,6 +166,7 @@ func (s *state) forget(p *pod) {
 // place puts a pod into the cell that it belongs to now.
 func (s *state) place(p *pod) {
 	if p.cell != nil {
+		p.cell.left = true
 		p.cell.remove(p)
 		p.cell = nil
 	}
@@ -218,7 +219,7 @@ func (s *state) enter(p *pod) {
 	c := s.cell(d, p.target)
 	was := c.available(s.now)
 	s.place(p)
-	c.note(s, was, false)
+	c.note(s, was, nil)
 }
 
 // unjudgedPod counts what cannot be judged about a pod whose creation was not seen.
@@ -238,13 +239,15 @@ type cell struct {
 	at     *node
 	pods   []*pod // those that exist
 	last   *pod   // the one that vanished last
+	before *pod   // the one that vanished before that
+	left   bool   // a pod left it without vanishing
 
 	may     may
 	flipped int // the index at which may.start changed last
 
-	lost   int    // the index at which the cell lost its available pod; -1 if it never had one
-	toUs   bool   // it lost it to one of our controllers
-	losses []loss // of each of its pods
+	lost   int              // the index at which the cell lost its available pod; -1 if it never had one
+	taker  *history.Request // the delete of one of our controllers to which it lost it; nil if there is none
+	losses []loss           // of each of its pods
 	// excusedAt is the index at which the cell was last blocked; -1 if it never was.
 	excusedAt int
 
@@ -313,26 +316,26 @@ func (c *cell) available(at time.Time) bool {
 func (s *state) touch(c *cell, change func()) {
 	was := c.available(s.now)
 	change()
-	c.note(s, was, false)
+	c.note(s, was, nil)
 }
 
 // touched changes a pod of a cell.
-func (c *cell) touched(s *state, p *pod, ours bool, change func()) {
+func (c *cell) touched(s *state, p *pod, taker *history.Request, change func()) {
 	was, podWas := c.available(s.now), p.available(s.now)
 	change()
 	if podWas && !p.available(s.now) {
 		c.losses = append(c.losses, loss{p, s.at})
 	}
-	c.note(s, was, ours)
+	c.note(s, was, taker)
 }
 
 // note records that the cell lost its available pod, or has one.
-func (c *cell) note(s *state, was, ours bool) {
+func (c *cell) note(s *state, was bool, taker *history.Request) {
 	switch is := c.available(s.now); {
 	case was && !is:
-		c.lost, c.toUs = s.at, ours
+		c.lost, c.taker = s.at, taker
 	case is:
-		c.toUs = false
+		c.taker = nil
 	}
 	if c.blocked() {
 		c.excusedAt = s.at

@@ -21,6 +21,7 @@ func reflects(template *corev1.PodTemplateSpec, pod *corev1.Pod) bool {
 	wanted, has := template.Spec, pod.Spec
 	wanted.Affinity, has.Affinity = nil, nil
 	wanted.NodeName, wanted.SchedulerName = "", ""
+	wanted.SchedulingGates = nil // their owners remove them
 	return within(reflect.ValueOf(&wanted).Elem(), reflect.ValueOf(&has).Elem())
 }
 

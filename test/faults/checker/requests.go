@@ -106,6 +106,14 @@ func (r *removal) by(s *state) bool {
 	return r != nil && r.request != nil && s.controls[r.request.User]
 }
 
+// taker returns the delete by one of our controllers, nil if it was not one of them.
+func (r *removal) taker(s *state) *history.Request {
+	if !r.by(s) {
+		return nil
+	}
+	return r.request.Request
+}
+
 // removal returns how a pod began to end with the present change, nil if it did not.
 func (s *state) removal(p *pod, object *corev1.Pod, deleted bool) *removal {
 	if p.gone || p.object.DeletionTimestamp != nil || object.DeletionTimestamp == nil && !deleted {

@@ -17,7 +17,7 @@ func (s *state) judgeOne(c *cell) {
 	s.judged(S1)
 	var bound []*pod
 	for _, p := range c.pods {
-		if p.bound() && !p.finished() {
+		if p.bound() && !p.finished() && !p.adopted() {
 			bound = append(bound, p)
 		}
 	}
@@ -34,6 +34,12 @@ func (s *state) judgeOne(c *cell) {
 	}
 	slices.Sort(names)
 	s.violated(S1, c.key(), "%d pods are bound: %s", len(bound), strings.Join(names, ", "))
+}
+
+// adopted reports whether a pod joined its cell when it was bound: it had no controller, which anybody who may change pods
+// can bring about, and the daemon adopted it, as in apps/v1.
+func (p *pod) adopted() bool {
+	return slices.ContainsFunc(p.were, func(former formerOwner) bool { return former.uid == "" })
 }
 
 // judgeHeld judges S1 of a pod that was created: in some state of the window nothing held its cell, unless it surges.
@@ -63,7 +69,7 @@ func (p *pod) holds() bool { return !p.gone && (!p.finished() || p.object.Deleti
 // judgePredecessor judges S1's second clause for a pod that was created in a cell where another one waits or runs: both
 // were created after the same predecessor, by processes that saw it vanish and saw nothing after it.
 func (s *state) judgePredecessor(p *pod) {
-	if p.created == nil || p.created.View == nil {
+	if p.created == nil || p.created.View == nil || !p.cell.oneBefore() {
 		return
 	}
 	for _, other := range p.cell.pods {
@@ -77,6 +83,12 @@ func (s *state) judgePredecessor(p *pod) {
 		s.judged(S1)
 		s.violated(S1, p.cell.key(), "pods %s and %s were both created after pod %s, which both of their creators saw vanish", other.object.Name, p.object.Name, last.object.Name)
 	}
+}
+
+// oneBefore reports whether the pod that vanished last was alone in its cell when that happened: of several, two processes may
+// have seen different ones.
+func (c *cell) oneBefore() bool {
+	return !c.left && c.last != nil && (c.before == nil || c.before.removed <= c.last.stored)
 }
 
 // sawEnd reports whether a sender had seen a pod and that it is gone.
