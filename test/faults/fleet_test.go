@@ -9,6 +9,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -231,6 +232,11 @@ func (r *run) settle() {
 	r.Must(r.includeAll(r.T.Context()))
 	for _, w := range r.fleet {
 		r.waitUntilDone(w)
+		// The controller notices within ten seconds that admission works again, and writes that into the status.
+		r.WaitForWorkload(w, "that admission places pods", func(status *v1alpha1.DaemonSetStatus) bool {
+			condition := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionPlacementAdmission)
+			return condition == nil || condition.Status == metav1.ConditionTrue
+		})
 	}
 	time.Sleep(settling)
 	r.mark(history.Settled, "the fault ended")

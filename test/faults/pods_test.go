@@ -58,7 +58,13 @@ func (r *run) failPods(node string, failed sets.Set[types.UID]) {
 			if pod.Spec.NodeName != node || !lab.PodReady(pod) || pod.DeletionTimestamp != nil || failed.Has(pod.UID) {
 				continue
 			}
+			// As a kubelet reports it: a pod that has failed is not ready.
 			pod.Status.Phase, pod.Status.Reason = corev1.PodFailed, "OutOfcpu"
+			for i := range pod.Status.Conditions {
+				if condition := &pod.Status.Conditions[i]; condition.Type == corev1.PodReady || condition.Type == corev1.ContainersReady {
+					condition.Status, condition.LastTransitionTime = corev1.ConditionFalse, metav1.Now()
+				}
+			}
 			if err := r.Client.Status().Update(r.T.Context(), pod); client.IgnoreNotFound(err) == nil {
 				failed.Insert(pod.UID)
 			}
