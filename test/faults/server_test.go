@@ -142,6 +142,8 @@ func TestF15EtcdOutOfSpace(t *testing.T) {
 			r.churn(4)
 			r.pause(15*time.Second, 20*time.Second) // longer than a lease
 			r.free(etcd)
+			// kwok does not repeat a delete that fails, as a kubelet does.
+			r.Must(r.Component(lab.Kwok).Restart(r.T.Context()))
 		})
 	}, exits: leasesLost}.test(t)
 }
