@@ -66,7 +66,7 @@ lab: components build ## Run a control plane with Everynode in the foreground [N
 .PHONY: test
 test: components build ## Run all tests: pure rules, and the life of a pod on a real API server
 	go test -timeout 20m ./...
-	set -e; for module in $(TOOLS_TESTED); do go -C $$module test ./...; done
+	set -e; for module in $(TOOLS_TESTED); do go -C $$module test -timeout 20m ./...; done
 
 .PHONY: race
 race: components ## Run all tests with the race detector, in Everynode's programs on labs too; needs a C compiler [RACE=./...]
@@ -155,6 +155,10 @@ lint: ## Run golangci-lint: its own configuration, style, and the direction of i
 .PHONY: vulncheck
 vulncheck: ## Check that the programs call no code with a known vulnerability [VULNDB=v0.0.0-…, latest: a version of golang.org/x/vulndb]
 	@RELEASE_GO=$(RELEASE_GO) bash hack/vulncheck.sh $(VULNDB) $(addprefix ./cmd/,$(BINARIES))
+
+.PHONY: test-reproducible
+test-reproducible: ## Build programs and images twice, the second time with an empty build cache (ten minutes), and compare them byte by byte
+	EVERYNODE_REBUILD=1 go -C tools/images test -count=1 -timeout 60m -run TestReproducible -v ./...
 
 .PHONY: generate
 generate: ## Write the generated files: deep copies, the CRD, the manifests of deploy, docs/reference
