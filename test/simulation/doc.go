@@ -34,6 +34,7 @@
 //
 // # Checks
 //
-// Some checks are made when a controller sends a request, by what it has seen then: a stale cache is no excuse for a plan that contradicts
-// it. The others are made on the history and at its end.
+// Package checker judges each history. A write has with it what its sender had seen when its task began (history.View), so that it is judged by
+// what could be known. What the checker does not judge is judged here: that the cluster converges at all, and that the status of each
+// DaemonSet says what is stored.
 package simulation
