@@ -69,8 +69,6 @@ type Counts struct {
 	Refused map[int]int
 	// Rewound are lists that were answered with a former state.
 	Rewound int
-	// Expired are watches that the API server ended because they were too old.
-	Expired int
 	// Severed are requests that were ended or refused by a partition.
 	Severed int
 }

@@ -81,14 +81,8 @@ type stream struct {
 // initialEnd is part of the bookmark that ends initial events, in any encoding.
 const initialEnd = "k8s.io/initial-events-end"
 
-// tooOld is part of the API server's last event of a watch whose revision it no longer has.
-const tooOld = "too old resource version"
-
 func (s *stream) Read(into []byte) (int, error) {
 	n, err := s.ReadCloser.Read(into)
-	if bytes.Contains(into[:n], []byte(tooOld)) {
-		s.proxy.count(func(c *Counts) { c.Expired++ })
-	}
 	if s.initial {
 		s.tail = append(s.tail, into[:n]...)
 		s.initial = !bytes.Contains(s.tail, []byte(initialEnd))
