@@ -76,7 +76,7 @@ func (s *state) takes(p *pod, c *cell, w window) bool {
 }
 
 // recordedBefore reports whether the present template had a ControllerRevision at a record. Until it has, nodes are judged by the
-// template that it replaces. A history may lack ControllerRevisions.
+// template that it replaces. A history may have no ControllerRevisions.
 func (s *state) recordedBefore(d *daemon, at int) bool {
 	none := true
 	for _, record := range s.records {
