@@ -10,6 +10,7 @@ LAB_DIR ?= .lab
 CLUSTER ?= lab
 CONTROLLER ?= everynode
 FUZZTIME ?= 30s
+MUTANT_SEEDS ?= 2000
 SEEDS ?= 10000
 SEED ?=
 FROM ?= 0
@@ -110,6 +111,10 @@ ifneq ($(SEED),)
 else
 	EVERYNODE_SEEDS=$(SEEDS) EVERYNODE_FROM=$(FROM) go test -count=1 -timeout 0 -v -run '^(TestRandomHistories|TestCrashPoints)$$' ./test/simulation
 endif
+
+.PHONY: mutants
+mutants: ## Check the checker of histories: each bug of test/faults/mutants is reported by the invariant that it breaks [MUTANT_SEEDS=2000]
+	EVERYNODE_MUTANT_SEEDS=$(MUTANT_SEEDS) go test -count=1 -timeout 60m -v -run TestMutants ./test/faults/mutants
 
 .PHONY: faults
 faults: components build ## Run the long tests: 10,000 pods created in a race for 200 nodes, with S1 checked on every event; 100,000 random pods placed in three ways, 20,000 on an API server; the webhook's certificate replaced 100 times under load; every fault of test/faults once; two minutes of churn

@@ -167,4 +167,5 @@ func (s *state) judgeQuiet(r *history.Request) {
 		return
 	}
 	s.violated(L2, r.User, "it still writes: %s", r)
+	s.quiet = false // one is enough: a hot loop writes thousands
 }
