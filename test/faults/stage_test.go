@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -36,33 +37,36 @@ func newStage(ctx context.Context, options lab.Options) (*stage, error) {
 	defer cancel()
 	options.AuditPolicy = observer.AuditPolicy
 	options.Workloads = lab.WorkloadsBoth
-	later := []string{lab.Controller, lab.EverynodeScheduler}
 	withheld := options.Without
-	options.Without = append(later, withheld...)
+	later := []string{lab.Controller, lab.EverynodeScheduler}
+	if options.Certificates != "" {
+		later = append(later, lab.Webhook) // it waits for the certificate that the controller issues
+	}
+	options.Without = slices.Concat(withheld, later)
 	l, err := lab.New(ctx, options)
 	if err != nil {
 		return nil, err
 	}
 	s := &stage{Lab: l}
 	s.keeper.start(l)
+	if err := errors.Join(s.routeTo(lab.Controller, &s.controller), s.routeTo(lab.EverynodeScheduler, &s.scheduler)); err != nil {
+		return nil, errors.Join(err, s.stop())
+	}
+	if len(withheld) > 0 {
+		return s, nil // the test starts the others
+	}
 	for _, name := range later {
-		through, err := s.route(name)
-		if err != nil {
-			return nil, errors.Join(err, s.stop())
-		}
-		if name == lab.Controller {
-			s.controller = through
-		} else {
-			s.scheduler = through
-		}
-		if len(withheld) > 0 {
-			continue // the test starts it
-		}
 		if err := l.Component(name).Restart(ctx); err != nil {
 			return nil, errors.Join(err, s.stop())
 		}
 	}
 	return s, nil
+}
+
+// routeTo routes a component through a proxy of its own.
+func (s *stage) routeTo(name string, through **proxy.Proxy) (err error) {
+	*through, err = s.route(name)
+	return err
 }
 
 // route makes processes of a component that start from now on use the API server through a new proxy.
