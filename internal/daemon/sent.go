@@ -22,6 +22,7 @@ type sent struct {
 	deletes []types.UID
 	until   time.Time // a pod is awaited; zero when none is
 	surge   bool      // it may stand beside another one
+	creates bool      // the plan that is executed now requests a pod
 	after   string    // Cells.After at that time
 }
 
@@ -46,12 +47,13 @@ func (c *Cells) Sent(node string, actions []Action, now time.Time) {
 	if s == nil {
 		s = &sent{}
 	}
+	s.creates = false
 	for i := range actions {
 		switch action := &actions[i]; action.Op {
 		case Delete:
 			s.deletes = append(s.deletes, action.Pod.UID)
 		case Create:
-			s.until, s.after = now.Add(seenAfter), after
+			s.until, s.after, s.creates = now.Add(seenAfter), after, true
 			s.surge = s.surge || action.Reason == ReasonSurge
 		default: // who acts refuses it: nothing is sent
 		}
@@ -64,7 +66,7 @@ func (c *Cells) Sent(node string, actions []Action, now time.Time) {
 }
 
 // Answered records that all requests of a plan were answered. Accepted deletes are recorded by Deleted; made is
-// whether a pod was created, which is awaited from now on.
+// whether a pod was created, which is awaited from now on. The pod of an earlier plan is awaited all the same.
 func (c *Cells) Answered(node string, made bool, now time.Time) {
 	s := c.sent[node]
 	cell, ok := c.at(node)
@@ -73,7 +75,7 @@ func (c *Cells) Answered(node string, made bool, now time.Time) {
 		return
 	}
 	s.deletes = nil
-	if !made {
+	if s.creates && !made {
 		s.giveUp()
 	}
 	c.recount(cell, now)

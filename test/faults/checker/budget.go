@@ -10,6 +10,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/everynode/everynode/api/v1alpha1"
@@ -149,7 +151,7 @@ func (s *state) judgeSurge(p *pod) {
 	s.judged(S4)
 	var nodes []string
 	for _, name := range slices.Sorted(maps.Keys(c.daemon.cells)) {
-		if other := c.daemon.cells[name]; other.may.start && other.surges() && !other.blocked() && other.excusedAt < w.from && other.surgeKnown(p, w) {
+		if other := c.daemon.cells[name]; other.may.start && other.flipped < w.from && other.surges() && !other.blocked() && other.excusedAt < w.from && other.surgeKnown(p, w) {
 			nodes = append(nodes, name)
 		}
 	}
@@ -171,12 +173,18 @@ func sameProcess(a, b *history.Request) bool {
 	return a == nil || b == nil || a.View == nil || b.View == nil || a.View.Process == b.View.Process
 }
 
+// selects reports whether the daemon's selector matches the labels of a pod. Otherwise the pod is to be released.
+func (d *daemon) selects(pod *corev1.Pod) bool {
+	selector, err := metav1.LabelSelectorAsSelector(d.spec().selector)
+	return err == nil && selector.Matches(labels.Set(pod.Labels))
+}
+
 // surges reports whether a pod that was created to surge is beside one of another revision.
 func (c *cell) surges() bool {
 	var live []*pod
 	marked := false
 	for _, p := range c.pods {
-		if p.live() && !c.fromFormerNode(p) {
+		if p.live() && !c.fromFormerNode(p) && c.daemon.selects(p.object) {
 			live, marked = append(live, p), marked || p.object.Annotations[v1alpha1.SurgeAnnotation] == "true"
 		}
 	}

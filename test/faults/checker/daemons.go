@@ -199,6 +199,7 @@ func (s *state) touchNode(n *node, change func()) {
 	for _, d := range s.daemons {
 		c := d.cells[n.name]
 		was[c] = c.available(s.now)
+		c.excuse(s)
 	}
 	change()
 	for c, available := range was {
@@ -215,7 +216,11 @@ func (s *state) classChanged(object client.Object, gone bool) {
 	if gone {
 		delete(s.classes, changed.Name)
 	} else {
-		s.classes[changed.Name] = &class{object: changed, number: s.number()}
+		next := &class{object: changed, number: s.number()}
+		if former := s.classes[changed.Name]; former != nil {
+			former.until, next.former = s.at, former
+		}
+		s.classes[changed.Name] = next
 	}
 	for _, d := range s.daemons {
 		if d.spec().className != changed.Name {

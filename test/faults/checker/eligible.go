@@ -70,6 +70,18 @@ func contradicts(template, class map[string]string) bool {
 type class struct {
 	object *nodev1.RuntimeClass
 	number int
+	former *class // the state before
+	until  int    // the index of the record that ended this state
+}
+
+// since returns the class as it is, and as it was since a record. It may not exist.
+func (c *class) since(from int) (all []*class) {
+	all = append(all, c)
+	for c != nil && c.former != nil && c.former.until >= from {
+		c = c.former
+		all = append(all, c)
+	}
+	return all
 }
 
 func (c *class) scheduling() *nodev1.Scheduling {

@@ -218,6 +218,7 @@ func (s *state) enter(p *pod) {
 	}
 	c := s.cell(d, p.target)
 	was := c.available(s.now)
+	c.excuse(s)
 	s.place(p)
 	c.note(s, was, nil)
 }
@@ -315,6 +316,7 @@ func (c *cell) available(at time.Time) bool {
 // touch changes something of a cell.
 func (s *state) touch(c *cell, change func()) {
 	was := c.available(s.now)
+	c.excuse(s)
 	change()
 	c.note(s, was, nil)
 }
@@ -322,6 +324,7 @@ func (s *state) touch(c *cell, change func()) {
 // touched changes a pod of a cell.
 func (c *cell) touched(s *state, p *pod, taker *history.Request, change func()) {
 	was, podWas := c.available(s.now), p.available(s.now)
+	c.excuse(s)
 	change()
 	if podWas && !p.available(s.now) {
 		c.losses = append(c.losses, loss{p, s.at})
@@ -337,6 +340,11 @@ func (c *cell) note(s *state, was bool, taker *history.Request) {
 	case is:
 		c.taker = nil
 	}
+	c.excuse(s)
+}
+
+// excuse records that the cell is blocked, before and after each change of it.
+func (c *cell) excuse(s *state) {
 	if c.blocked() {
 		c.excusedAt = s.at
 	}

@@ -233,8 +233,10 @@ func (s *state) allowedBefore(p *pod, w window) bool {
 			continue
 		}
 		for _, node := range p.cell.at.states(w.from) {
-			if evaluate(spec, node, s.classes[spec.className]).start {
-				return true
+			for _, class := range s.classes[spec.className].since(w.from) {
+				if evaluate(spec, node, class).start {
+					return true
+				}
 			}
 		}
 	}
