@@ -30,7 +30,7 @@ var All = []Mutant{
 	{"claim-without-uid", "S5", Hunt, "the patch that changes a pod's owner has no UID"},
 	{"record-deleted-without-uid", "S5", Hunt, "the delete of a ControllerRevision has no UID"},
 	{"no-gate", "S2", Hunt, "a pod is sent with spec.nodeName and without the gate: without admission it bypasses the scheduler"},
-	{"no-tolerations", "S3", Hunt, "pods lack the tolerations of daemons (k/k#32510)"},
+	{"no-tolerations", "S3", Hunt, "pods are created without the tolerations of daemons (k/k#32510)"},
 	{"taints-ignored", "S3", Hunt, "NoSchedule taints do not prevent a pod from starting"},
 	{"class-ignored", "S3", Hunt, "the node selector of the RuntimeClass does not count"},
 	{"budget-forgets-creating", "S4", Hunt, "a node whose pod is being created does not count as unavailable (k/k#123232)"},
