@@ -252,11 +252,12 @@ func (r *Reconciler) createAs(ctx context.Context, cell daemon.CellKey, task *ta
 	}
 	switch {
 	case err == nil:
+		r.state.Update(func(u model.Update) { u.Made(cell, pod.UID) })
 		podsCreated.WithLabelValues(placedBy).Inc()
 		r.reportCreated(task.Workload, task.Node.Name, pod, &action)
 		return nil
 	case apierrors.IsAlreadyExists(err):
-		return r.meet(ctx, task.Workload, pod)
+		return r.meet(ctx, cell, task.Workload, pod)
 	}
 	err = &answers.PodError{Doing: "creating", Pod: pod.Name, Node: task.Node.Name, Err: err}
 	if about := answers.Of(answers.Create, err).Concerns; about == answers.Daemon || about == answers.Node {
@@ -294,13 +295,14 @@ func (r *Reconciler) make(ctx context.Context, task *task, pod *corev1.Pod) (pla
 
 // meet finds the owner of the name that a pod needs. The daemon's own pod is not reported: the cache
 // does not show it yet. Another owner's pod is never changed.
-func (r *Reconciler) meet(ctx context.Context, owner *daemon.Workload, pod *corev1.Pod) error {
+func (r *Reconciler) meet(ctx context.Context, cell daemon.CellKey, owner *daemon.Workload, pod *corev1.Pod) error {
 	var holder corev1.Pod
 	if err := r.reader.Get(ctx, client.ObjectKeyFromObject(pod), &holder); err != nil {
 		return fmt.Errorf("finding the owner of the name of pod %s: %w", pod.Name, err)
 	}
 	switch {
 	case owner.Controls(&holder):
+		r.state.Update(func(u model.Update) { u.Made(cell, holder.UID) })
 		return nil
 	case r.kinds.Owns(&holder) && holder.Spec.NodeName != "": // it is a running pod of a former DaemonSet of this name: the two must not overlap on a node
 		return fmt.Errorf("pod %s/%s: %w", pod.Namespace, pod.Name, answers.ErrFormer)

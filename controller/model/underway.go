@@ -32,6 +32,13 @@ func (u Update) Answered(cell daemon.CellKey, made, lost bool) {
 	u.goOn(cell.Workload(), known)
 }
 
+// Made records which pod a request created, or found created: it is awaited.
+func (u Update) Made(cell daemon.CellKey, pod types.UID) {
+	if known, ok := u.daemons[cell.Workload()]; ok {
+		known.cells.Made(cell.Node, pod, u.now)
+	}
+}
+
 // Kept records that a pod exists whose delete may have been executed.
 func (u Update) Kept(cell daemon.CellKey, pod types.UID) {
 	if known, ok := u.daemons[cell.Workload()]; ok {

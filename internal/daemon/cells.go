@@ -101,10 +101,10 @@ func (c *Cells) SetPod(node string, pod *Pod, now time.Time) {
 	switch {
 	case old == nil && len(cell.Pods) == 0:
 		cell.left, cell.vanished = "", false // it has a successor
-		c.seen(node)
+		c.seen(node, pod.UID)
 	case old == nil:
 		cell.vanished = false
-		c.seen(node)
+		c.seen(node, pod.UID)
 	default:
 		if !pod.Ready {
 			cell.worked(old, now)

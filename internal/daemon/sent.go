@@ -23,7 +23,15 @@ type sent struct {
 	until   time.Time // a pod is awaited; zero when none is
 	surge   bool      // it may stand beside another one
 	creates bool      // the plan that is executed now requests a pod
+	asked   asked     // the last request of a pod
+	pod     types.UID // the pod that is awaited; empty while it is not known
 	after   string    // Cells.After at that time
+}
+
+// asked is what a request of a pod was made with.
+type asked struct {
+	after string
+	surge bool
 }
 
 func (s *sent) doubts(pod *Pod) bool {
@@ -53,8 +61,9 @@ func (c *Cells) Sent(node string, actions []Action, now time.Time) {
 		case Delete:
 			s.deletes = append(s.deletes, action.Pod.UID)
 		case Create:
-			s.until, s.after, s.creates = now.Add(seenAfter), after, true
+			s.until, s.after, s.creates, s.pod = now.Add(seenAfter), after, true, ""
 			s.surge = s.surge || action.Reason == ReasonSurge
+			s.asked = asked{after, s.surge}
 		default: // who acts refuses it: nothing is sent
 		}
 	}
@@ -77,6 +86,22 @@ func (c *Cells) Answered(node string, made bool, now time.Time) {
 	s.deletes = nil
 	if s.creates && !made {
 		s.giveUp()
+	}
+	c.recount(cell, now)
+}
+
+// Made records which pod a request created, or found created. Only that one ends the wait: an earlier request of the same name
+// may have created another one, which was deleted before this process saw it.
+func (c *Cells) Made(node string, uid types.UID, now time.Time) {
+	s := c.sent[node]
+	cell, ok := c.at(node)
+	if s == nil || !ok {
+		return
+	}
+	if slices.ContainsFunc(cell.Pods, func(pod *Pod) bool { return pod.UID == uid }) {
+		s.giveUp()
+	} else {
+		s.until, s.after, s.surge, s.pod = now.Add(seenAfter), s.asked.after, s.asked.surge, uid
 	}
 	c.recount(cell, now)
 }
@@ -104,15 +129,15 @@ func (c *Cells) settle(node string, uid types.UID) {
 	}
 }
 
-// seen ends the wait for a requested pod, because a new one exists.
-func (c *Cells) seen(node string) {
-	if s := c.sent[node]; s != nil {
+// seen ends the wait for a requested pod, because it exists, or because a new one does that may be it.
+func (c *Cells) seen(node string, uid types.UID) {
+	if s := c.sent[node]; s != nil && (s.pod == "" || s.pod == uid) {
 		s.giveUp()
 	}
 }
 
 // giveUp ends the wait for a pod.
-func (s *sent) giveUp() { s.until, s.surge, s.after = time.Time{}, false, "" }
+func (s *sent) giveUp() { s.until, s.surge, s.after, s.pod = time.Time{}, false, "", "" }
 
 // inDoubt returns the pods of a cell whose delete was sent by an earlier plan and never answered.
 func (c *Cells) inDoubt(cell *Cell) (pods []*Pod) {

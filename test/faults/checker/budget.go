@@ -58,7 +58,7 @@ func (s *state) judgeLoss(p *pod, c *cell, removal *removal) {
 
 // takes reports whether the delete of an available pod takes the last one of a node that was eligible all the time.
 func (s *state) takes(p *pod, c *cell, w window) bool {
-	if !c.may.start || c.flipped >= w.from || c.available(s.now) || !s.recordedBefore(c.daemon, w.from) {
+	if !s.eligible(c, w) || c.available(s.now) || !s.recordedBefore(c.daemon, w.from) {
 		return false
 	}
 	if wait := c.daemon.spec().minReady; wait > 0 {
@@ -75,6 +75,38 @@ func (s *state) takes(p *pod, c *cell, w window) bool {
 		}
 	}
 	return true
+}
+
+// eligible reports whether a pod could start on a node in all states of the window, and in all combinations of them: a sender
+// may have seen a node as it was and a RuntimeClass as it is.
+func (s *state) eligible(c *cell, w window) bool {
+	if !c.may.start || c.flipped >= w.from {
+		return false
+	}
+	nodes, specs := c.at.states(w.from), c.daemon.specsSince(w.from)
+	for _, spec := range specs {
+		classes := s.classes[spec.className].since(w.from)
+		if len(nodes)*len(specs)*len(classes) == 1 {
+			return true // it is the present state
+		}
+		for _, node := range nodes {
+			for _, class := range classes {
+				if !evaluate(spec, node, class).start {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}
+
+// specsSince returns the present spec, and those that held since a record.
+func (d *daemon) specsSince(from int) []*spec {
+	first := len(d.specs) - 1
+	for first > 0 && d.specs[first].from >= from {
+		first--
+	}
+	return d.specs[first:]
 }
 
 // recordedBefore reports whether the present template had a ControllerRevision at a record. Until it has, nodes are judged by the
@@ -109,7 +141,7 @@ func (s *state) without(deleted *cell, w window, by *history.Request) (nodes []s
 			nodes = append(nodes, name)
 			continue
 		}
-		if !c.may.start || c.flipped >= w.from || c.excusedAt >= w.from || c.blocked() || c.available(s.now) {
+		if !s.eligible(c, w) || c.excusedAt >= w.from || c.blocked() || c.available(s.now) {
 			continue
 		}
 		if c.lost < w.from || c.taker != nil && sameProcess(c.taker, by) {
@@ -141,7 +173,7 @@ func (d *daemon) most(w window) (unavailable, surge int) {
 func (s *state) judgeSurge(p *pod) {
 	w := s.window(p.created, s.now)
 	c := p.cell
-	if !c.surges() || !c.may.start || c.flipped >= w.from {
+	if !c.surges() || !s.eligible(c, w) {
 		return
 	}
 	if s.gaps.within(w.from, history.Pods, history.Nodes, c.daemon.kind) {
@@ -151,7 +183,7 @@ func (s *state) judgeSurge(p *pod) {
 	s.judged(S4)
 	var nodes []string
 	for _, name := range slices.Sorted(maps.Keys(c.daemon.cells)) {
-		if other := c.daemon.cells[name]; other.may.start && other.flipped < w.from && other.surges() && !other.blocked() && other.excusedAt < w.from && other.surgeKnown(p, w) {
+		if other := c.daemon.cells[name]; s.eligible(other, w) && other.surges() && !other.blocked() && other.excusedAt < w.from && other.surgeKnown(p, w) {
 			nodes = append(nodes, name)
 		}
 	}
