@@ -349,9 +349,11 @@ func (r *Reconciler) gone(ctx context.Context, pod *corev1.Pod, uid types.UID, b
 		return true, nil
 	}
 	var holder corev1.Pod
-	err := r.reader.Get(ctx, client.ObjectKeyFromObject(pod), &holder)
-	if err != nil && !apierrors.IsNotFound(err) {
+	switch err := r.reader.Get(ctx, client.ObjectKeyFromObject(pod), &holder); {
+	case apierrors.IsNotFound(err):
+		return true, nil
+	case err != nil:
 		return false, err
 	}
-	return err != nil || holder.UID != uid, nil
+	return holder.UID != uid, nil
 }

@@ -134,7 +134,8 @@ var shared theStage
 func (s *theStage) get(t *testing.T) *stage {
 	t.Helper()
 	s.once.Do(func() {
-		if s.dir, s.err = os.MkdirTemp("", "everynode-faults-"); s.err == nil {
+		if s.dir, s.err = os.MkdirTemp("", "everynode-faults-"); s.err == nil { //nolint:usetesting // all tests share it
+
 			s.stage, s.err = newStage(context.Background(), lab.Options{Nodes: nodes, Dir: s.dir})
 		}
 	})
@@ -160,7 +161,7 @@ func (s *theStage) stop(succeeded bool) error {
 // ownStage starts a lab for one run.
 func ownStage(t *testing.T, options lab.Options) *stage {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "everynode-faults-")
+	dir, err := os.MkdirTemp("", "everynode-faults-") //nolint:usetesting // it stays when the test fails
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,7 +47,7 @@ func (a *API) serve(request *history.Request, do func() error) error {
 }
 
 func answerOf(verb string, err error) (code int32, reason string) {
-	switch status, ok := err.(apierrors.APIStatus); { //nolint:errorlint // the API server's own errors are not wrapped
+	switch status, ok := err.(apierrors.APIStatus); {
 	case err == nil && verb == "create":
 		return http.StatusCreated, ""
 	case err == nil:

@@ -67,7 +67,7 @@ func (a *API) SyncQuotas() {
 func (a *API) count(of history.Resource, namespace string) (n int64) {
 	for _, object := range a.List(of) {
 		pod, isPod := object.(*corev1.Pod)
-		if object.GetNamespace() == namespace && !(isPod && finished(pod)) {
+		if object.GetNamespace() == namespace && (!isPod || !finished(pod)) {
 			n++
 		}
 	}

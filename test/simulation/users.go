@@ -18,7 +18,7 @@ import (
 type limits struct{ unavailable, surge int32 }
 
 // addDaemon creates a DaemonSet, of apps/v1 or of everynode.dev.
-func (c *Cluster) addDaemon(name string, native bool, strategy limits, change ...func(*v1alpha1.DaemonSet)) client.Object {
+func (c *Cluster) addDaemon(name string, native bool, strategy limits, change ...func(*v1alpha1.DaemonSet)) {
 	set := fixture.Daemon(name, change...)
 	set.Namespace, set.UID = namespace, ""
 	set.Spec.UpdateStrategy = strategy.spec()
@@ -26,7 +26,7 @@ func (c *Cluster) addDaemon(name string, native bool, strategy limits, change ..
 		fixture.NativeKind(set)
 	}
 	c.note("a user creates DaemonSet %s (native: %v, maxUnavailable %d, maxSurge %d)", name, native, strategy.unavailable, strategy.surge)
-	return c.create(fixture.Stored(set))
+	c.create(fixture.Stored(set))
 }
 
 func (l limits) spec() v1alpha1.DaemonSetUpdateStrategy {
@@ -58,9 +58,6 @@ func (c *Cluster) edit(set client.Object, what string, change func(*v1alpha1.Dae
 		native.Spec.UpdateStrategy = appsv1.DaemonSetUpdateStrategy{Type: same.UpdateStrategy.Type, RollingUpdate: (*appsv1.RollingUpdateDaemonSet)(same.UpdateStrategy.RollingUpdate)}
 	})
 }
-
-// specOf returns the spec of a DaemonSet of either kind, which must not be changed.
-func specOf(set client.Object) v1alpha1.DaemonSetSpec { return fixture.FromStored(set).Spec }
 
 func (c *Cluster) setImage(set client.Object, image string) {
 	c.edit(set, "image "+image, func(spec *v1alpha1.DaemonSetSpec) { spec.Template.Spec.Containers[0].Image = image })

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -57,19 +56,26 @@ func TestSavedVerdict(t *testing.T) {
 	}
 }
 
-// Judging a simulated run takes a few milliseconds, because each seed is judged.
-func TestTime(t *testing.T) {
+// Judging costs as much as there is to judge, because each seed of the simulation is judged: twice as many rollouts must not
+// take four times as much.
+func TestJudgingIsLinear(t *testing.T) {
+	allocations := func(rounds int) float64 {
+		h := rollouts(20, rounds, false)
+		return testing.AllocsPerRun(3, func() {
+			if verdict := Judge(h); len(verdict.Violations) > 0 {
+				t.Fatal(verdict.Text(h, 5))
+			}
+		})
+	}
+	if once, twice := allocations(6), allocations(12); twice > 3*once {
+		t.Errorf("%.0f allocations for 6 rollouts and %.0f for 12", once, twice)
+	}
+}
+
+func BenchmarkJudge(b *testing.B) {
 	h := rollouts(20, 12, false)
-	best := time.Hour
-	for range 5 {
-		start := time.Now()
-		if verdict := Judge(h); len(verdict.Violations) > 0 {
-			t.Fatal(verdict.Text(h, 5))
-		}
-		best = min(best, time.Since(start))
+	for b.Loop() {
+		Judge(h)
 	}
-	t.Logf("%d records in %v", len(h.Records), best)
-	if most := 30 * time.Millisecond; best > most {
-		t.Errorf("%d records were judged in %v, at most %v are intended", len(h.Records), best, most)
-	}
+	b.ReportMetric(float64(len(h.Records)), "records")
 }

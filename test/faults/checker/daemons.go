@@ -43,7 +43,6 @@ type spec struct {
 	unavailable  intstr.IntOrString
 	surge        intstr.IntOrString
 	upstream     *appsv1.DaemonSet
-	wording      bool // the strategy alone differs from the version before
 }
 
 func (d *daemon) spec() *spec { return d.specs[len(d.specs)-1] }

@@ -31,7 +31,6 @@ type script struct {
 	now      time.Time
 	revision int64
 	view     *history.View // of the next requests
-	template corev1.PodTemplateSpec
 }
 
 func newScript() *script {

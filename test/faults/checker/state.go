@@ -99,6 +99,7 @@ func (s *state) change(c *history.Change) {
 		s.classChanged(c.Object, gone)
 	case history.ControllerRevisions:
 		s.recordChanged(c.Object, gone)
+	case history.Requests: // of gaps alone
 	}
 }
 

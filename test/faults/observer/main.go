@@ -73,7 +73,8 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	server := &http.Server{Handler: handler(o, changes), ReadHeaderTimeout: answerLimit}
-	defer context.AfterFunc(ctx, func() { _ = server.Close() })()
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
+	defer stop()
 	go changes.follow(ctx)
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return err

@@ -39,7 +39,7 @@ func Start(t testing.TB, l *lab.Lab, title, file string) *Process {
 		t.Fatalf("the lab has no audit log: %v", err)
 	}
 	// A test's own folder may have a longer name than that of a socket may be.
-	dir, err := os.MkdirTemp("", "observer-")
+	dir, err := os.MkdirTemp("", "observer-") //nolint:usetesting // see above
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +53,7 @@ func Start(t testing.TB, l *lab.Lab, title, file string) *Process {
 	lab.StartProgram(t, program, Command, "--etcd=http://"+l.Component(lab.Etcd).Address(), "--audit="+l.AuditPath(),
 		fmt.Sprintf("--offset=%d", audit.Size()), "--socket="+socket, "--out="+file, "--title="+title)
 	t.Cleanup(p.client.CloseIdleConnections)
-	if err := lab.Eventually(t.Context(), "the observer answers", func(ctx context.Context) (string, error) {
+	if err := lab.Eventually(t.Context(), "the observer answers", func(context.Context) (string, error) {
 		_, err := os.Stat(socket)
 		return "", err
 	}); err != nil {

@@ -185,10 +185,11 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	defer context.AfterFunc(lives, func() {
+	stop := context.AfterFunc(lives, func() {
 		p.count(func(c *Counts) { c.Severed++ })
 		cancel()
-	})()
+	})
+	defer stop()
 	r = r.WithContext(ctx)
 	if write, ok := p.writeOf(r); ok {
 		p.serveWrite(w, r, write)

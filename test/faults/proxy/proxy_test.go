@@ -145,7 +145,7 @@ func (c *client) watch(path string) <-chan string {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	response, err := c.http.Do(request)
+	response, err := c.http.Do(request) //nolint:bodyclose // the test's cleanup closes it
 	if err != nil {
 		c.t.Fatal(err)
 	}

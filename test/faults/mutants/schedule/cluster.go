@@ -194,7 +194,7 @@ func (c *cluster) end() *history.History {
 }
 
 // daemonPod returns a pod of the DaemonSet that is pinned to the node.
-func (c *cluster) daemonPod(name string, priority int32) *corev1.Pod {
+func (c *cluster) daemonPod(name string) *corev1.Pod {
 	pod := otherPod(name, priority)
 	pod.Labels = c.set.Spec.Template.Labels
 	pod.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(c.set, v1alpha1.GroupVersion.WithKind("DaemonSet"))}

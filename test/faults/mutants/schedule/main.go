@@ -27,17 +27,17 @@ const priority = 100
 
 var situations = []situation{
 	{"a twin terminates", "10", func(ctx context.Context, c *cluster) string {
-		c.addPod(c.daemonPod("p1", priority), "n1")
+		c.addPod(c.daemonPod("p1"), "n1")
 		c.terminate("p1")
-		c.addPod(c.daemonPod("p2", priority), "")
+		c.addPod(c.daemonPod("p2"), "")
 		c.start(ctx)
 		c.look()
 		c.remove("p1")
 		return "p2"
 	}},
 	{"a twin waits too", "10", func(ctx context.Context, c *cluster) string {
-		c.addPod(c.daemonPod("p1", priority), "")
-		c.addPod(c.daemonPod("p2", priority), "")
+		c.addPod(c.daemonPod("p1"), "")
+		c.addPod(c.daemonPod("p2"), "")
 		c.start(ctx)
 		c.look()
 		c.remove("p1")
@@ -45,7 +45,7 @@ var situations = []situation{
 	}},
 	{"the node is full of pods of the same priority", "1", func(ctx context.Context, c *cluster) string {
 		c.addPod(otherPod("o1", priority), "n1")
-		c.addPod(c.daemonPod("p1", priority), "")
+		c.addPod(c.daemonPod("p1"), "")
 		c.start(ctx)
 		c.look()
 		c.remove("o1")
@@ -54,7 +54,7 @@ var situations = []situation{
 	{"the node is full of pods of lower priority", "2", func(ctx context.Context, c *cluster) string {
 		c.addPod(otherPod("o1", 0), "n1")
 		c.addPod(otherPod("o2", 0), "n1")
-		c.addPod(c.daemonPod("p1", priority), "")
+		c.addPod(c.daemonPod("p1"), "")
 		c.start(ctx)
 		return "p1"
 	}},
