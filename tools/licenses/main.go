@@ -25,7 +25,7 @@ func main() {
 
 func run(module string, programs []string, out io.Writer) error {
 	if len(programs) == 0 {
-		return errors.New("usage: licenses [-C FOLDER] PACKAGE...")
+		return errors.New("no packages are given; usage: licenses [-C FOLDER] PACKAGE [PACKAGE]")
 	}
 	modules, err := dependencies(module, programs)
 	if err != nil {

@@ -37,7 +37,7 @@ type options struct {
 
 func run(ctx context.Context, o options, now time.Time, out io.Writer) error {
 	if o.vulndb == "" || o.exceptions == "" || len(o.packages) == 0 {
-		return errors.New("usage: vuln -vulndb FOLDER -exceptions FILE [-C FOLDER] PACKAGE...")
+		return errors.New("arguments are missing; usage: vuln -vulndb FOLDER -exceptions FILE [-C FOLDER] PACKAGE [PACKAGE]")
 	}
 	text, err := os.ReadFile(o.exceptions)
 	if err != nil {
