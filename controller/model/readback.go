@@ -69,6 +69,7 @@ type readHeld struct {
 
 	identity *daemon.Template
 	found    []*Revision
+	begun    bool
 	read     []*rendered
 }
 
@@ -77,9 +78,9 @@ func (r *readHeld) Step(u Update) (more bool) {
 	if u.daemons[r.key] != known || !known.active() {
 		return false
 	}
-	if r.identity == nil {
-		r.identity, r.found = known.template, u.records.unread(known)
-		return len(r.found) > 0
+	if !r.begun {
+		r.begun = true
+		return true
 	}
 	for _, of := range r.read {
 		if revision := of.template.Revision; known.templates[revision] == nil && known.cells.Holds(revision) {
@@ -109,8 +110,8 @@ func readFrom(identity *daemon.Template, record *Revision) *rendered {
 
 // readHeldBack reads back what pods have, if the template of any of these revisions is missing.
 func (u Update) readHeldBack(key daemon.WorkloadKey, known *tracked) {
-	if len(u.records.unread(known)) > 0 {
-		u.later(&readHeld{key: key, known: known})
+	if found := u.records.unread(known); len(found) > 0 {
+		u.later(&readHeld{key: key, known: known, identity: known.template, found: found})
 	}
 }
 
