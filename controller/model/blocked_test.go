@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/everynode/everynode/api/v1alpha1"
 )
 
 // Of two pods that wait for a node the better one decides whether the node is blocked. When it is gone or
@@ -34,6 +36,35 @@ func TestTheOtherWaitingPodBlocksItsNode(t *testing.T) {
 			ends(s)
 			if blocked() != 1 {
 				t.Error("the node is not blocked, though its pod can never run there")
+			}
+		})
+	}
+}
+
+// After a restart a stale pod's template comes from its record. Until it is known, nothing says that admission excluded
+// the pod from its node: its former template may have.
+func TestStalePodBlocksWhenItsTemplateIsReadBack(t *testing.T) {
+	for name, test := range map[string]struct {
+		former  func(*v1alpha1.DaemonSet)
+		blocked int
+	}{
+		"admission excludes it":           {image("image:1"), 1},
+		"its former template excludes it": {onlyWhere("color", "blue"), 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			first, last := makeDaemon("d", generation(1), test.former), makeDaemon("d", generation(2), image("image:2"))
+			node := makeNode("n1")
+			s, _, _ := newTestState()
+			s.seeNode(node)
+			s.seePod(makePod(first, node, recorded(first), func(pod *corev1.Pod) { pod.Spec.NodeSelector = map[string]string{"color": "blue"} }))
+			see(t, s, last)
+			blocked := func() int { return s.daemons[keyOf(last)].cells.Blocked() }
+			if blocked() != 0 {
+				t.Error("the node is blocked before the pod's template is known")
+			}
+			seeRecords(s, first)
+			if blocked() != test.blocked {
+				t.Errorf("%d nodes are blocked, want %d", blocked(), test.blocked)
 			}
 		})
 	}

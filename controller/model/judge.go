@@ -148,7 +148,7 @@ func (u Update) note(known *tracked, rules *daemon.Rules, node *corev1.Node, ver
 		return false
 	}
 	eligible := known.cells.SetNode(node.Name, node.UID, verdict, u.now)
-	blocked := known.cells.JudgePlacement(node, u.now)
+	blocked := known.cells.JudgePlacement(node, known.templateRulesOf, u.now)
 	return eligible || blocked
 }
 

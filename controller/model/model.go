@@ -187,10 +187,9 @@ func (u Update) place(pod *Pod) {
 
 // judgePlacement decides again whether the pod that waits for a cell's node can ever run there. Which pod waits may
 // change with every pod event of the cell.
-func (u Update) judgePlacement(cell daemon.CellKey, known *tracked) {
-	if node := u.nodes[cell.Node]; node != nil {
-		known.cells.JudgePlacement(node, u.now)
-	}
+func (u Update) judgePlacement(cell daemon.CellKey, known *tracked) (changed bool) {
+	node := u.nodes[cell.Node]
+	return node != nil && known.cells.JudgePlacement(node, known.templateRulesOf, u.now)
 }
 
 // lost checks whether a daemon has pods of a revision left, after one was removed or relabelled.

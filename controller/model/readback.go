@@ -88,6 +88,16 @@ func (r *readHeld) Step(u Update) (more bool) {
 			u.keep(r.key, known, of)
 		}
 	}
+	if len(r.read) > 0 { // whether a stale pod's node is blocked depends on its template
+		u.later(&eachCell{key: r.key, known: known, f: func(u Update, nodes []string) bool {
+			for _, node := range nodes {
+				if cell := r.key.On(node); u.judgePlacement(cell, known) {
+					u.changed(cell)
+				}
+			}
+			return true
+		}})
+	}
 	return false
 }
 

@@ -39,6 +39,14 @@ func (t *tracked) rulesOf(node string) *daemon.Rules {
 	return t.rules
 }
 
+// templateRulesOf returns the rules of a revision's template, without those of its RuntimeClass; nil if it is not known.
+func (t *tracked) templateRulesOf(revision string) *daemon.Rules {
+	if of := t.templates[revision]; of != nil {
+		return of.templateRules
+	}
+	return nil
+}
+
 // templateOf returns the template of the pod that a plan creates, or of the one that follows the deleted pods; nil if it is
 // not known.
 func (t *tracked) templateOf(plan *daemon.Plan, node string) *daemon.Template {

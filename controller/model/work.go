@@ -159,6 +159,9 @@ func (p *pass) countSome(u Update) (more bool) {
 	}
 	nodes := p.next()
 	p.known.cells.Recount(nodes, u.now)
+	for _, node := range nodes { // a pod of another target may be stale now
+		u.judgePlacement(p.key.On(node), p.known)
+	}
 	if len(nodes) == Batch {
 		return true
 	}

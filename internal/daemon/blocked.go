@@ -10,8 +10,8 @@ import (
 	"github.com/everynode/everynode/api/v1alpha1"
 )
 
-// A cell is blocked while its waiting pod has a placement that excludes its node. The template does not require
-// it, so admission added it. The stored pod stays, because it is the record of that: a new one would be changed
+// A cell is blocked while its waiting pod has a placement that excludes its node, and that the pod's own template does not
+// require: admission added it. The stored pod stays, because it is the record of that: a new one would be changed
 // in the same way (S8). The node costs no budget (S4), and a dry run is repeated under back-off to find out how
 // admission would change a new pod. The stored pod is replaced when the answer no longer excludes the node.
 //
@@ -27,13 +27,13 @@ type block struct {
 }
 
 // JudgePlacement records whether a node can ever take the pod that waits for it, and reports whether that
-// changed.
-func (c *Cells) JudgePlacement(node *corev1.Node, now time.Time) (changed bool) {
+// changed. The function returns the rules of a revision's template, nil if it is not known.
+func (c *Cells) JudgePlacement(node *corev1.Node, of func(revision string) *Rules, now time.Time) (changed bool) {
 	cell, ok := c.at(node.Name)
 	if !ok {
 		return false
 	}
-	pod, why := cell.excluded(node)
+	pod, why := cell.excluded(node, of)
 	was := cell.blocked
 	if pod == nil && was != nil && was.pod == "" {
 		return false // what was foreseen is tried again by a dry run
@@ -52,8 +52,10 @@ func (c *Cells) JudgePlacement(node *corev1.Node, now time.Time) (changed bool) 
 	return true
 }
 
-// excluded returns the pod that waits for the node, if its placement excludes the node.
-func (c *Cell) excluded(node *corev1.Node) (excluded *Pod, why unique.Handle[Problem]) {
+// excluded returns the pod that waits for the node, if admission added a placement to it that excludes the node. A stale pod
+// may have that from its own template, which is another one than the verdict is about: it costs budget (S4), and is replaced
+// like any other that is not available.
+func (c *Cell) excluded(node *corev1.Node, of func(revision string) *Rules) (excluded *Pod, why unique.Handle[Problem]) {
 	pod := c.waitingPod()
 	if pod == nil || !c.Verdict.ShouldRun {
 		return nil, why
@@ -63,11 +65,14 @@ func (c *Cell) excluded(node *corev1.Node) (excluded *Pod, why unique.Handle[Pro
 		return nil, why
 	}
 	text, excludes := placement.Excludes(node)
-	if !excludes {
+	if !excludes || c.stale(pod) && !of(pod.Revision).couldStart(node) {
 		return nil, why
 	}
 	return pod, whyBlocked(text)
 }
+
+// couldStart reports whether a pod could start on a node by these rules. Rules that are not known do not say so.
+func (r *Rules) couldStart(node *corev1.Node) bool { return r != nil && r.Evaluate(node).ShouldRun }
 
 func whyBlocked(text string) unique.Handle[Problem] {
 	return unique.Make(Problem{Reason: v1alpha1.ReasonPlacementExcludesNode, Message: unique.Make(

@@ -16,6 +16,9 @@ import (
 
 var forBlue = Wait{unique.Make(wait{cause: notScheduled, placement: newPlacement(&corev1.PodSpec{NodeSelector: map[string]string{"tenant": "blue"}})})}
 
+// anyTemplate are rules by which a pod could start on every node.
+func anyTemplate(string) *Rules { return NewRules(&corev1.PodTemplateSpec{}) }
+
 func tenantNode(name, tenant string) *corev1.Node {
 	return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"tenant": tenant}}}
 }
@@ -26,7 +29,7 @@ func (c *cluster) hopeless(node string) *Pod {
 	pod := c.podsOn(node)[len(c.podsOn(node))-1]
 	pod.Bound, pod.Ready, pod.ReadySince, pod.Wait = false, false, time.Time{}, forBlue
 	c.observe(pod)
-	if !c.cells.JudgePlacement(tenantNode(node, "red"), c.now) {
+	if !c.cells.JudgePlacement(tenantNode(node, "red"), anyTemplate, c.now) {
 		c.t.Fatalf("node %s is not blocked", node)
 	}
 	return pod
@@ -197,10 +200,10 @@ func TestBlockedPodIsReplacedOnceItIsOfUse(t *testing.T) {
 func TestBlockFollowsTheNode(t *testing.T) {
 	c := newCluster(t, 1, unavailable("1"))
 	record := c.hopeless("n0")
-	if !c.cells.JudgePlacement(tenantNode("n0", "blue"), c.now) || c.cells.Blocked() != 0 {
+	if !c.cells.JudgePlacement(tenantNode("n0", "blue"), anyTemplate, c.now) || c.cells.Blocked() != 0 {
 		t.Error("the node has the label, and is blocked")
 	}
-	if !c.cells.JudgePlacement(tenantNode("n0", "red"), c.now) || c.cells.JudgePlacement(tenantNode("n0", "green"), c.now) || c.cells.Blocked() != 1 {
+	if !c.cells.JudgePlacement(tenantNode("n0", "red"), anyTemplate, c.now) || c.cells.JudgePlacement(tenantNode("n0", "green"), anyTemplate, c.now) || c.cells.Blocked() != 1 {
 		t.Error("the node lost the label, and is not blocked once")
 	}
 	record.Bound, record.Wait = true, Wait{}
@@ -208,8 +211,45 @@ func TestBlockFollowsTheNode(t *testing.T) {
 	if c.cells.Blocked() != 0 {
 		t.Error("the pod is bound, and the node blocked")
 	}
-	if c.cells.JudgePlacement(tenantNode("n9", "red"), c.now) {
+	if c.cells.JudgePlacement(tenantNode("n9", "red"), anyTemplate, c.now) {
 		t.Error("a node without a cell is blocked")
+	}
+}
+
+// A stale pod may be excluded by its own template, which is not the one that the node is eligible for. Then its node costs
+// budget, and the pod is replaced like any other that is not available.
+func TestStalePodBlocksOnlyIfAdmissionExcludesIt(t *testing.T) {
+	blue := NewRules(&corev1.PodTemplateSpec{Spec: corev1.PodSpec{NodeSelector: map[string]string{"tenant": "blue"}}})
+	for name, test := range map[string]struct {
+		own     *Rules
+		blocked int
+	}{
+		"its template could start there":  {anyTemplate("r1"), 1},
+		"its template excludes the node":  {blue, 0},
+		"its template is not known (yet)": {nil, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t, 2, unavailable("1"))
+			c.hopeless("n0")
+			c.update("r2")
+			c.cells.JudgePlacement(tenantNode("n0", "red"), func(revision string) *Rules {
+				if revision != "r1" {
+					t.Errorf("asked for the rules of %s", revision)
+				}
+				return test.own
+			}, c.now)
+			if got := c.cells.Blocked(); got != test.blocked {
+				t.Errorf("%d nodes are blocked, want %d", got, test.blocked)
+			}
+			if unavailable := c.cells.without(); unavailable != 1-test.blocked {
+				t.Errorf("%d nodes count as unavailable", unavailable)
+			}
+			c.cells.Grant(c.now)
+			plan := c.cells.Plan("n0", c.now)
+			if replaced := len(plan.Actions) == 1 && plan.Actions[0].Reason == ReasonOutdated; replaced != (test.blocked == 0) {
+				t.Errorf("planned: %+v", plan.Actions)
+			}
+		})
 	}
 }
 
@@ -275,7 +315,7 @@ func TestBlockedCellsKeepTheirSums(t *testing.T) {
 				pod.Bound, pod.Ready, pod.Wait = false, false, forBlue
 				c.observe(pod)
 			}
-			c.cells.JudgePlacement(tenantNode(node, []string{"red", "blue"}[random.IntN(2)]), c.now)
+			c.cells.JudgePlacement(tenantNode(node, []string{"red", "blue"}[random.IntN(2)]), anyTemplate, c.now)
 			if random.IntN(5) == 0 {
 				c.cells.Foresee(node, "nothing", c.now)
 			}
