@@ -155,8 +155,8 @@ func (r *Reconciler) doAll(ctx context.Context, key daemon.CellKey, task *task) 
 	if len(task.Claims) > 0 {
 		return nil
 	}
-	if len(task.Doubts) > 0 {
-		return r.settleDoubts(ctx, key, task.Doubts)
+	if task.Asks() {
+		return r.ask(ctx, key, task)
 	}
 	for _, action := range task.Actions {
 		if err := r.do(ctx, key, task, action); err != nil {

@@ -12,8 +12,20 @@ import (
 	"github.com/everynode/everynode/internal/daemon"
 )
 
-// settleDoubts reads from the API server whether pods exist whose delete was never answered: no other pod must
-// be deleted because one of these appears to be available (S4).
+// ask reads from the API server what has to be known before anything is planned, and plans the cell again.
+func (r *Reconciler) ask(ctx context.Context, cell daemon.CellKey, task *task) error {
+	err := r.settleDoubts(ctx, cell, task.Doubts)
+	if err == nil && task.Missed {
+		err = r.look(ctx, cell, task)
+	}
+	if err == nil {
+		r.state.Run(&model.WakeCells{Cells: []daemon.CellKey{cell}})
+	}
+	return err
+}
+
+// settleDoubts reads whether pods exist whose delete was never answered: no other pod must be deleted because one of
+// these appears to be available (S4).
 func (r *Reconciler) settleDoubts(ctx context.Context, cell daemon.CellKey, doubts []*daemon.Pod) error {
 	for _, doubt := range doubts {
 		var pod corev1.Pod
@@ -27,6 +39,23 @@ func (r *Reconciler) settleDoubts(ctx context.Context, cell daemon.CellKey, doub
 			r.state.Update(func(u model.Update) { u.Deleted(cell, doubt.UID) })
 		}
 	}
-	r.state.Run(&model.WakeCells{Cells: []daemon.CellKey{cell}})
+	return nil
+}
+
+// look reads whether a pod exists that was requested a while ago, and that the watch does not show: no other node must
+// surge because this one appears not to (S4).
+func (r *Reconciler) look(ctx context.Context, cell daemon.CellKey, task *task) error {
+	for _, name := range task.Names {
+		var pod corev1.Pod
+		err := r.reader.Get(ctx, client.ObjectKey{Namespace: cell.Namespace, Name: name}, &pod)
+		if err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("reading whether pod %s was created: %w", name, err)
+		}
+		if err == nil && task.Workload.Controls(&pod) {
+			r.state.Update(func(u model.Update) { u.Made(cell, pod.UID) })
+			return nil
+		}
+	}
+	r.state.Update(func(u model.Update) { u.Unmade(cell) })
 	return nil
 }

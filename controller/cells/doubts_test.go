@@ -4,6 +4,8 @@ import (
 	"errors"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/everynode/everynode/controller/fixture"
 	"github.com/everynode/everynode/internal/daemon"
 )
@@ -52,6 +54,55 @@ func TestLostAnswerToADeleteCounts(t *testing.T) {
 			}
 			if len(s.Deletes) != want || s.Deletes[len(s.Deletes)-1] != first.UID {
 				t.Errorf("deletes %v, want %d, none of n2's pod", s.Deletes, want)
+			}
+		})
+	}
+}
+
+// A surge pod that was created and that the watch has not shown for a minute is read: while it exists its node counts as
+// surging, also when the template has changed back and nothing is to be created there.
+func TestMissedPodIsRead(t *testing.T) {
+	for name, gone := range map[string]bool{"it exists": false, "it was deleted before it was seen": true} {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t, surging)
+			s.hold(t, makePod(s.set, s.node, bound("n1"), ready(t0)))
+			s.state.See(t, makeDaemon("d", surging, generation(2), image("image:2")))
+			reconcile := func() { _, _ = s.reconciler.Reconcile(t.Context(), stageKey) }
+			reconcile()
+			if len(s.Requests) != 1 {
+				t.Fatalf("requests: %v", s.Requests)
+			}
+			if gone {
+				var pods corev1.PodList
+				if err := s.List(t.Context(), &pods); err != nil {
+					t.Fatal(err)
+				}
+				for i := range pods.Items {
+					if pod := &pods.Items[i]; daemon.ObservePod(pod).Surges {
+						_ = s.WithWatch.Delete(t.Context(), pod)
+					}
+				}
+			}
+			s.state.See(t, makeDaemon("d", surging, generation(3))) // and back
+			for range 2 {
+				s.clock.Advance(verifyAfter)
+				if !s.state.Task(stageKey).Missed {
+					t.Fatal("the pod is not missed after a minute")
+				}
+				reconcile()
+				if s.state.Task(stageKey).Missed {
+					t.Fatal("it is still missed after it was read")
+				}
+				if gone {
+					break
+				}
+			}
+			s.clock.Advance(verifyAfter)
+			if missed := s.state.Task(stageKey).Missed; missed == gone {
+				t.Errorf("missed a minute later: %v", missed)
+			}
+			if len(s.Requests) != 1 {
+				t.Errorf("requests: %v", s.Requests)
 			}
 		})
 	}

@@ -270,7 +270,7 @@ func (u Update) due(cell daemon.CellKey, known *tracked) bool {
 		return true
 	}
 	plan := known.cells.Plan(cell.Node, u.now)
-	return len(plan.Actions) > 0 || len(plan.Doubts) > 0 || !plan.WakeAt.IsZero()
+	return len(plan.Actions) > 0 || plan.Asks() || !plan.WakeAt.IsZero()
 }
 
 func (u Update) track(key daemon.WorkloadKey) *tracked {
@@ -317,7 +317,7 @@ func (u Update) Task(cell daemon.CellKey) Task {
 		u.goOn(cell.Workload(), known)
 	}
 	task := Task{Plan: plan, Workload: known.workload, Template: known.templateOf(&plan, cell.Node), Selector: known.selector, Node: u.nodes[cell.Node], Claims: u.claims.of(cell)}
-	if len(plan.Actions) > 0 {
+	if len(plan.Actions) > 0 || plan.Missed {
 		task.Names = u.names(known, cell.Node)
 		task.Former = u.former(cell, known)
 	}

@@ -39,6 +39,14 @@ func (u Update) Made(cell daemon.CellKey, pod types.UID) {
 	}
 }
 
+// Unmade records that the pod that a cell awaits does not exist.
+func (u Update) Unmade(cell daemon.CellKey) {
+	if known, ok := u.daemons[cell.Workload()]; ok {
+		known.cells.Unmade(cell.Node, u.now)
+		u.goOn(cell.Workload(), known)
+	}
+}
+
 // Kept records that a pod exists whose delete may have been executed.
 func (u Update) Kept(cell daemon.CellKey, pod types.UID) {
 	if known, ok := u.daemons[cell.Workload()]; ok {

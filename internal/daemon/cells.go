@@ -220,7 +220,14 @@ func (c *Cells) Plan(node string, now time.Time) Plan {
 	}
 	c.terms.wary = c.Blocked() > 0
 	plan := planCell(&cell.Cell, &c.terms, now)
-	if s := c.sent[node]; s.awaits(now) && len(plan.Actions) == 0 {
+	s := c.sent[node]
+	if !s.awaits() || slices.ContainsFunc(plan.Actions, func(action Action) bool { return action.Op == Create }) {
+		return plan // the answer to the same request will tell
+	}
+	if s.missed(now) {
+		return Plan{Missed: true}
+	}
+	if len(plan.Actions) == 0 {
 		plan.wake(s.until)
 	}
 	return plan
@@ -267,7 +274,7 @@ func (c *Cells) recount(cell *counted, now time.Time) {
 	c.noteUnavailable(cell, was)
 	c.noteWaiting(cell)
 	underway := c.sent[cell.Node]
-	if underway != nil && !underway.open(now) {
+	if underway != nil && !underway.open() {
 		delete(c.sent, cell.Node)
 		underway = nil
 	}

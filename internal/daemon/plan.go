@@ -54,8 +54,14 @@ type Plan struct {
 	// Doubts are pods whose delete was sent and never answered. They have to be read from the API server before
 	// anything is planned (Kept, Deleted).
 	Doubts []*Pod
+	// Missed: a pod was requested a while ago and not seen. It has to be read from the API server before anything is
+	// planned (Made, Unmade).
+	Missed bool
 	WakeAt time.Time // zero: only on an event
 }
+
+// Asks reports whether something has to be read from the API server first.
+func (p *Plan) Asks() bool { return len(p.Doubts) > 0 || p.Missed }
 
 // planCell decides in this order. A node that is gone, or that the daemon must leave, loses its pods. A pod of
 // an earlier incarnation of the node, and one that has finished, is replaced. Of several pods the best stays,

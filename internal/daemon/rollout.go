@@ -159,9 +159,9 @@ func (c *Cell) rolling(terms *terms, underway *sent, now time.Time) rolling {
 	roll := rolling{
 		serving: serves(stale) || serves(fresh),
 		taken:   !terms.surges && granted && serves(stale),
-		surging: terms.surges && (alive > 1 || granted && !c.granted.free || underway.surges(now)),
+		surging: terms.surges && (alive > 1 || granted && !c.granted.free || underway.surges()),
 	}
-	roll.unused = roll.surging && alive == 1 && !underway.surges(now)
+	roll.unused = roll.surging && alive == 1 && !underway.surges()
 	// A cell with several pods has to be cleaned up first.
 	if stale != nil && !granted && alive == 1 && underway == nil {
 		roll.waits, roll.free = true, !terms.serves(stale, now)

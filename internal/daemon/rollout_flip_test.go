@@ -152,6 +152,13 @@ func (f *flipping) plan(node string) {
 		}
 	}
 	after := f.cells.After(node)
+	if plan.Missed {
+		if pod, there := f.stored[f.owner.PodName(node, after, false)]; there {
+			f.cells.Made(node, pod.UID, f.now)
+		} else {
+			f.cells.Unmade(node, f.now)
+		}
+	}
 	f.cells.Sent(node, plan.Actions, f.now)
 	for _, action := range plan.Actions {
 		sent := request{Action: action, revision: f.revision, name: action.Pod.Name}
@@ -175,7 +182,10 @@ func (f *flipping) send(node string) {
 	switch {
 	case next.Op == Create && holder == nil:
 		f.notef("%s: create %s of %s (%s), answer lost: %v", node, next.name, next.revision, next.Reason, lost)
-		f.create(next.name, node, next.revision, next.Reason == ReasonSurge)
+		pod := f.create(next.name, node, next.revision, next.Reason == ReasonSurge)
+		if !lost && f.random.IntN(2) == 0 { // or it is not told which pod it was
+			f.cells.Made(node, pod.UID, f.now)
+		}
 	case next.Op == Delete && holder != nil && holder.UID == next.Pod.UID && (!next.IfUnchanged || holder.Version == next.Pod.Version):
 		f.notef("%s: delete %s of %s (%s: %s), answer lost: %v", node, next.name, holder.Revision, next.Reason, next.Message, lost)
 		f.delete(holder)
@@ -232,7 +242,7 @@ func (f *flipping) steps() []clusterStep {
 	for _, node := range f.nodes {
 		if len(f.requests[node]) > 0 {
 			steps = append(steps, clusterStep{"send", func() { f.send(node) }})
-		} else if plan := f.cells.Plan(node, f.now); len(plan.Actions)+len(plan.Doubts) > 0 {
+		} else if plan := f.cells.Plan(node, f.now); len(plan.Actions) > 0 || plan.Asks() {
 			steps = append(steps, clusterStep{"plan", func() { f.plan(node) }})
 		}
 	}

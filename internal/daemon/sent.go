@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -10,22 +11,24 @@ import (
 // A template may change while requests of an earlier plan are in flight, and a permit to replace a pod ends
 // with the template that it was given for. The requests count all the same (S4): a pod whose delete was sent
 // and not answered counts as not serving, and a node for which a surge pod was requested counts as surging
-// until that pod is seen. Otherwise another node would get the permit that is still in use. And while a pod is
-// awaited, a repeated request uses the same name, whatever else is seen of the cell in the meantime.
+// until that pod is seen, or was read not to exist. Otherwise another node would get the permit that is still in use.
+// And while a pod is awaited, a repeated request uses the same name, whatever else is seen of the cell in the meantime.
 
-// seenAfter is when a requested pod that was never seen is given up: it was not created, or deleted before the
-// watch showed it.
+// seenAfter is when a requested pod that was not seen is read from the API server: it was not created, or deleted before
+// the watch showed it, or the watch is late.
 const seenAfter = time.Minute
 
 // sent are requests that are not known to be done yet.
 type sent struct {
-	deletes []types.UID
-	until   time.Time // a pod is awaited; zero when none is
-	surge   bool      // it may stand beside another one
-	creates bool      // the plan that is executed now requests a pod
-	asked   asked     // the last request of a pod
-	pod     types.UID // the pod that is awaited; empty while it is not known
-	after   string    // Cells.After at that time
+	deletes  []types.UID
+	until    time.Time // a pod is awaited, and read at this time; zero when none is
+	surge    bool      // it may stand beside another one
+	creates  bool      // the plan that is executed now requests a pod: its answer ends the wait, or says for what
+	appeared bool      // a pod was seen since then that may be the requested one
+	asked    asked     // the last request of a pod
+	pod      types.UID // the pod that is awaited; empty while it is not known
+	former   types.UID // the pod that was awaited when it was requested again
+	after    string    // Cells.After at that time
 }
 
 // asked is what a request of a pod was made with.
@@ -38,12 +41,15 @@ func (s *sent) doubts(pod *Pod) bool {
 	return s != nil && pod != nil && slices.Contains(s.deletes, pod.UID)
 }
 
-func (s *sent) awaits(now time.Time) bool { return s != nil && now.Before(s.until) }
+func (s *sent) awaits() bool { return s != nil && !s.until.IsZero() }
 
-func (s *sent) surges(now time.Time) bool { return s.awaits(now) && s.surge }
+func (s *sent) surges() bool { return s.awaits() && s.surge }
+
+// missed reports whether the awaited pod should have been seen by now.
+func (s *sent) missed(now time.Time) bool { return s.awaits() && !s.creates && !now.Before(s.until) }
 
 // open reports whether an answer or a pod is awaited.
-func (s *sent) open(now time.Time) bool { return s.awaits(now) || s != nil && len(s.deletes) > 0 }
+func (s *sent) open() bool { return s.awaits() || s != nil && len(s.deletes) > 0 }
 
 // Sent records that a plan of a node is being executed: Answered or Lost has to follow.
 func (c *Cells) Sent(node string, actions []Action, now time.Time) {
@@ -61,7 +67,8 @@ func (c *Cells) Sent(node string, actions []Action, now time.Time) {
 		case Delete:
 			s.deletes = append(s.deletes, action.Pod.UID)
 		case Create:
-			s.until, s.after, s.creates, s.pod = now.Add(seenAfter), after, true, ""
+			s.until, s.after, s.creates, s.appeared = now.Add(seenAfter), after, true, false
+			s.former, s.pod = cmp.Or(s.pod, s.former), ""
 			s.surge = s.surge || action.Reason == ReasonSurge
 			s.asked = asked{after, s.surge}
 		default: // who acts refuses it: nothing is sent
@@ -87,6 +94,7 @@ func (c *Cells) Answered(node string, made bool, now time.Time) {
 	if s.creates && !made {
 		s.giveUp()
 	}
+	s.creates = false
 	c.recount(cell, now)
 }
 
@@ -101,7 +109,7 @@ func (c *Cells) Made(node string, uid types.UID, now time.Time) {
 	if slices.ContainsFunc(cell.Pods, func(pod *Pod) bool { return pod.UID == uid }) {
 		s.giveUp()
 	} else {
-		s.until, s.after, s.surge, s.pod = now.Add(seenAfter), s.asked.after, s.asked.surge, uid
+		s.until, s.after, s.surge, s.pod, s.former = now.Add(seenAfter), s.asked.after, s.asked.surge, uid, ""
 	}
 	c.recount(cell, now)
 }
@@ -109,9 +117,28 @@ func (c *Cells) Made(node string, uid types.UID, now time.Time) {
 // Lost records that a plan of a node ended with a request without an answer. Its deletes stay in doubt until
 // Kept or Deleted resolves each.
 func (c *Cells) Lost(node string, now time.Time) {
-	if cell, ok := c.at(node); ok {
-		c.recount(cell, now)
+	cell, ok := c.at(node)
+	if !ok {
+		return
 	}
+	if s := c.sent[node]; s != nil {
+		if s.creates && s.appeared {
+			s.giveUp()
+		}
+		s.creates = false
+	}
+	c.recount(cell, now)
+}
+
+// Unmade records that the pod that a node awaits does not exist.
+func (c *Cells) Unmade(node string, now time.Time) {
+	s := c.sent[node]
+	cell, ok := c.at(node)
+	if s == nil || !ok || s.creates {
+		return
+	}
+	s.giveUp()
+	c.recount(cell, now)
 }
 
 // Kept records that a pod whose delete was in doubt exists and is not terminating.
@@ -129,15 +156,23 @@ func (c *Cells) settle(node string, uid types.UID) {
 	}
 }
 
-// seen ends the wait for a requested pod, because it exists, or because a new one does that may be it.
+// seen ends the wait for a requested pod, because it exists, or because a new one does that may be it. While a request
+// is under way its answer will tell: the pod that is seen may be that of an earlier request, and gone by now.
 func (c *Cells) seen(node string, uid types.UID) {
-	if s := c.sent[node]; s != nil && (s.pod == "" || s.pod == uid) {
+	s := c.sent[node]
+	switch {
+	case s == nil || uid == s.former:
+	case s.creates:
+		s.appeared = true
+	case s.pod == "" || s.pod == uid:
 		s.giveUp()
 	}
 }
 
 // giveUp ends the wait for a pod.
-func (s *sent) giveUp() { s.until, s.surge, s.after, s.pod = time.Time{}, false, "", "" }
+func (s *sent) giveUp() {
+	s.until, s.surge, s.after, s.pod, s.former = time.Time{}, false, "", "", ""
+}
 
 // inDoubt returns the pods of a cell whose delete was sent by an earlier plan and never answered.
 func (c *Cells) inDoubt(cell *Cell) (pods []*Pod) {

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"testing"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -30,24 +31,93 @@ func TestAwaitedPodOutlivesOtherRequests(t *testing.T) {
 }
 
 // A repeated request may create a second pod under the name of the first one, if that was deleted before it was seen. Then
-// the first one does not end the wait for the second.
+// the first one does not end the wait for the second, whenever it is seen, and whether or not its own request was answered.
 func TestOnlyTheAwaitedPodEndsTheWait(t *testing.T) {
+	request := []Action{{Op: Create, Revision: "r1", Reason: ReasonMissing}}
+	sent := func(cells *Cells) { cells.Sent("n1", request, t0) }
+	made := func(uid types.UID) func(*Cells) {
+		return func(cells *Cells) { cells.Made("n1", uid, t0); cells.Answered("n1", true, t0) }
+	}
+	lost := func(cells *Cells) { cells.Lost("n1", t0) }
+	refused := func(cells *Cells) { cells.Answered("n1", false, t0) }
+	comes := func(cells *Cells) { cells.SetPod("n1", &Pod{Name: "p", UID: "first", Revision: "r1"}, t0) }
+	goes := func(cells *Cells) { cells.RemovePod("n1", "first", t0) }
+	for name, steps := range map[string][]func(*Cells){
+		"seen after both":                         {sent, made("first"), sent, made("second"), comes, goes},
+		"gone while the second is under way":      {sent, made("first"), sent, comes, goes, made("second")},
+		"seen while the second is under way":      {sent, made("first"), sent, comes, made("second"), goes},
+		"not answered, seen under way":            {sent, lost, sent, comes, made("second"), goes},
+		"seen while a third request is under way": {sent, made("first"), sent, made("second"), sent, comes, goes, made("second")},
+		"seen after a third request is lost":      {sent, made("first"), sent, lost, sent, lost, comes, goes},
+		"refused in between":                      {sent, made("first"), sent, refused, sent, comes, goes, made("second")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var cells Cells
+			cells.SetTemplate("r1", 0, Strategy{MaxSurge: intstr.FromInt32(1)}, t0)
+			cells.SetNode("n1", "uid-1", Verdict{ShouldRun: true, ShouldContinue: true}, t0)
+			for _, step := range steps {
+				step(&cells)
+			}
+			if got := cells.After("n1"); got != "" {
+				t.Errorf("a request would be made after %q, want the name of the pod that is awaited", got)
+			}
+			cells.SetPod("n1", &Pod{Name: "p", UID: "second", Revision: "r1"}, t0)
+			if got := cells.After("n1"); got != "second" {
+				t.Errorf("a request would be made after %q, want the pod that was seen", got)
+			}
+		})
+	}
+}
+
+// A request without an answer ends with the pod that appeared meanwhile: it is probably the one that was requested.
+func TestPodThatAppearedEndsALostRequest(t *testing.T) {
 	var cells Cells
 	cells.SetTemplate("r1", 0, Strategy{MaxSurge: intstr.FromInt32(1)}, t0)
 	cells.SetNode("n1", "uid-1", Verdict{ShouldRun: true, ShouldContinue: true}, t0)
-	request := []Action{{Op: Create, Revision: "r1", Reason: ReasonMissing}}
-	for _, uid := range []types.UID{"first", "second"} {
-		cells.Sent("n1", request, t0)
-		cells.Made("n1", uid, t0)
-		cells.Answered("n1", true, t0)
-	}
-	cells.SetPod("n1", &Pod{Name: "p", UID: "first", Revision: "r1"}, t0)
-	cells.RemovePod("n1", "first", t0)
+	cells.Sent("n1", []Action{{Op: Create, Revision: "r1", Reason: ReasonMissing}}, t0)
+	cells.SetPod("n1", &Pod{Name: "p", UID: "made", Revision: "r1"}, t0)
 	if got := cells.After("n1"); got != "" {
-		t.Errorf("a request would be made after %q, want the name of the pod that is awaited", got)
+		t.Errorf("while the request is under way another would be made after %q", got)
 	}
-	cells.SetPod("n1", &Pod{Name: "p", UID: "second", Revision: "r1"}, t0)
-	if got := cells.After("n1"); got != "second" {
-		t.Errorf("a request would be made after %q, want the pod that was seen", got)
+	cells.Lost("n1", t0)
+	if got := cells.After("n1"); got != "made" {
+		t.Errorf("a request would be made after %q, want the pod that appeared", got)
+	}
+}
+
+// A pod that was requested to surge counts until it is seen, or was read not to exist: not only for a while.
+func TestMissedPodIsReadBeforeItIsGivenUp(t *testing.T) {
+	for name, test := range map[string]struct {
+		read func(*Cells, time.Time)
+		want int
+	}{
+		"it exists":       {func(cells *Cells, now time.Time) { cells.Made("n1", "new", now) }, 1},
+		"it does not":     {func(cells *Cells, now time.Time) { cells.Unmade("n1", now) }, 0},
+		"it was not read": {func(*Cells, time.Time) {}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var cells Cells
+			cells.SetTemplate("r2", 0, Strategy{MaxSurge: intstr.FromInt32(1)}, t0)
+			cells.SetNode("n1", "uid-1", Verdict{ShouldRun: true, ShouldContinue: true}, t0)
+			cells.SetPod("n1", &Pod{Name: "p", UID: "p", Revision: "r1", Bound: true, Ready: true}, t0)
+			cells.Sent("n1", []Action{{Op: Create, Revision: "r2", Reason: ReasonSurge}}, t0)
+			cells.Made("n1", "new", t0)
+			cells.Answered("n1", true, t0)
+			if plan := cells.Plan("n1", t0); plan.Asks() || !plan.WakeAt.Equal(t0.Add(seenAfter)) {
+				t.Fatalf("planned: %+v", plan)
+			}
+			late := t0.Add(seenAfter)
+			if plan := cells.Plan("n1", late); !plan.Missed || len(plan.Actions) != 0 {
+				t.Fatalf("planned after a minute: %+v", plan)
+			}
+			test.read(&cells, late)
+			cells.Recount([]string{"n1"}, late)
+			if got := cells.rollout.surging; got != test.want {
+				t.Errorf("%d nodes surge, want %d", got, test.want)
+			}
+			if plan := cells.Plan("n1", late); test.want == 1 && name == "it exists" && plan.Asks() {
+				t.Error("it is read again at once")
+			}
+		})
 	}
 }
