@@ -39,6 +39,7 @@ type Cluster struct {
 	outcomes   func(*process, *history.Request) Outcome // nil: every request is served
 	webhook    bool                                     // it answers
 	stale      bool                                     // lists after a start may be late
+	early      bool                                     // workers of cells begin before everything was listed, as package controller does not let them
 	nodes      int                                      // nodes that ever joined
 	wanted     []wanted
 	denied     map[string]bool        // nodes whose pods a policy denies

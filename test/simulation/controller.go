@@ -129,18 +129,32 @@ func (p *process) moves(moves []func()) []func() {
 		if ready {
 			moves = append(moves, p.begin)
 		}
+		if p.cluster.early { // only the engine's own gate holds work back
+			moves = p.resumptions(p.starts(moves, p.queues[:1]))
+		}
 		return moves
 	}
-	for _, q := range p.queues {
-		if q.expire(now); q.startable() {
-			moves = append(moves, func() { p.run(q.start()) })
-		}
-	}
+	moves = p.starts(moves, p.queues)
 	for _, t := range p.timers {
 		if !t.busy && !t.next.After(now) {
 			moves = append(moves, func() { p.fire(t) })
 		}
 	}
+	return p.resumptions(moves)
+}
+
+// starts appends what idle workers of queues can begin.
+func (p *process) starts(moves []func(), queues []work) []func() {
+	for _, q := range queues {
+		if q.expire(p.cluster.clock.Now()); q.startable() {
+			moves = append(moves, func() { p.run(q.start()) })
+		}
+	}
+	return moves
+}
+
+// resumptions appends the tasks that can go on.
+func (p *process) resumptions(moves []func()) []func() {
 	for _, t := range p.tasks {
 		if p.resumable(t) {
 			moves = append(moves, func() { p.resume(t) })

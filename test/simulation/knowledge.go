@@ -19,7 +19,8 @@ type knowledge struct {
 	to   [len(decisive)]int64 // the revision of the last change that was delivered
 }
 
-// knowledge returns what the process has seen.
+// knowledge returns what the process has seen. What it has not listed yet counts as seen, as its list will show it: nothing may be
+// done before.
 func (p *process) knowledge() (k knowledge) {
 	k.at = p.cluster.clock.Now()
 	for n, resource := range decisive {
@@ -27,10 +28,14 @@ func (p *process) knowledge() (k knowledge) {
 		if i == nil {
 			continue
 		}
-		if resource == history.Pods {
-			k.from = max(i.listed, p.forgot)
+		listed, seen := i.listed, i.seen
+		if i.cursor == nil {
+			listed, seen = p.since, p.since
 		}
-		k.to[n] = i.seen
+		if resource == history.Pods {
+			k.from = max(listed, p.forgot)
+		}
+		k.to[n] = seen
 	}
 	return k
 }

@@ -9,11 +9,17 @@ import (
 
 func main() { chase.Main(run) }
 
-// run simulates a random cluster or, for some seeds, one with a node whose pods fail.
+// run simulates a random cluster or, for some seeds, a situation that random clusters are rarely in.
 func run(seed uint64) *history.History {
-	const failing = 8
-	if seed%failing == failing-1 {
+	const kinds = 8
+	switch seed % kinds {
+	case kinds - 1:
 		return simulation.Failing(seed).History
+	case kinds - 2:
+		return simulation.Flips(seed / kinds).History
+	case kinds - 3:
+		return simulation.Restarts(seed / kinds).History
+	default:
+		return simulation.Random(seed).History
 	}
-	return simulation.Random(seed).History
 }
