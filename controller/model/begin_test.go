@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/everynode/everynode/controller/fixture"
 )
@@ -51,5 +52,37 @@ func TestModelBeginsWithWhatIsDue(t *testing.T) {
 		if plans, _ := q.Drain(); len(plans) != 5 {
 			t.Errorf("%v: of a new generation %q are planned, want every cell", order, plans)
 		}
+	}
+}
+
+// The name of a node's next pod depends on the pod that was seen to leave, also if its node was not seen yet. Cells that
+// turn out to have no node are dropped once everything was seen.
+func TestPodsThatLeaveDuringTheStartAreRemembered(t *testing.T) {
+	set, node := makeDaemon("d"), makeNode("n1")
+	s := newState((&clock{Time: t0}).Now, &fixture.Queues{})
+	for _, on := range []string{"n1", "gone"} {
+		pod := makePod(set, makeNode(on), podUID(types.UID("pod-"+on)))
+		s.seePod(pod)
+		s.forgetPod(pod)
+	}
+	s.seeNode(node)
+	see(t, s, set)
+	s.begin()
+	cells := &s.daemons[keyOf(set)].cells
+	if got := cells.After("n1"); got != "pod-n1" {
+		t.Errorf("the next pod comes after %q, want pod-n1", got)
+	}
+	wantStrings(t, "cells", []string{"n1"}, cells.NodesAfter("", 10))
+}
+
+// A DaemonSet that is gone leaves nothing behind if its pods were gone before everything was seen.
+func TestPodsThatLeaveDuringTheStartLeaveNothing(t *testing.T) {
+	set := makeDaemon("d")
+	s := newState((&clock{Time: t0}).Now, &fixture.Queues{})
+	s.seePod(makePod(set, makeNode("n1")))
+	s.forgetPod(makePod(set, makeNode("n1")))
+	s.begin()
+	if size := s.Size(); size != 0 {
+		t.Errorf("%d objects are left", size)
 	}
 }

@@ -119,11 +119,28 @@ func calledAs(template *daemon.Template) string {
 // is only known from its record.
 func (u Update) Begin() {
 	u.begun = true
+	u.later(&endStart{})
 	u.later(&eachDaemon{f: func(u Update, key daemon.WorkloadKey, known *tracked) {
 		if known.active() && known.judging == nil && !known.settled {
 			u.resolveRevision(key, known, true)
 		}
 	}})
+}
+
+// endStart drops what was only kept until everything was observed.
+type endStart struct {
+	locked
+	last daemon.WorkloadKey
+}
+
+func (e *endStart) Step(u Update) (more bool) {
+	keys := u.owners.after(e.last, Batch)
+	for _, key := range keys {
+		u.daemons[key].cells.Started()
+		u.forgetEmpty(key)
+		e.last = key
+	}
+	return len(keys) == Batch
 }
 
 // Replan plans every cell again: what prevented pods from being created is over.
@@ -277,7 +294,7 @@ func (u Update) track(key daemon.WorkloadKey) *tracked {
 	known, ok := u.daemons[key]
 	if !ok {
 		known = &tracked{}
-		known.cells.Facts = u.factsOf
+		known.cells.Facts, known.cells.Starting = u.factsOf, !u.begun
 		u.daemons[key] = known
 		u.owners.ReplaceOrInsert(key)
 	}

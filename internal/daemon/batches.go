@@ -89,6 +89,17 @@ func (c *Cells) cell(node string) *counted {
 	return cell
 }
 
+// Started drops the cells that turned out to have neither a node nor pods.
+func (c *Cells) Started() {
+	empty := c.empty
+	c.Starting, c.empty = false, nil
+	for _, node := range empty {
+		if cell, ok := c.at(node); ok && cell.NodeUID == "" && len(cell.Pods) == 0 {
+			c.forget(cell)
+		}
+	}
+}
+
 func (c *Cells) forget(cell *counted) {
 	c.release(cell)
 	delete(c.byNode, cell.Node)

@@ -34,7 +34,11 @@ type Cells struct {
 	// Facts returns the facts of a node that its target may depend on, nil for an unknown node. Set it before
 	// anything else; a rollout that reads no facts does not call it.
 	Facts func(node string) *NodeFacts
+	// Starting is set until everything that exists was observed (Started): a cell whose node was not observed yet is
+	// kept, because the name of its next pod depends on those that left.
+	Starting bool
 
+	empty   []string // cells without a node and pods, which are kept while Starting
 	state   RolloutState
 	terms   terms
 	targets map[string]*target // by revision, those that a cell has
@@ -220,17 +224,7 @@ func (c *Cells) Plan(node string, now time.Time) Plan {
 	}
 	c.terms.wary = c.Blocked() > 0
 	plan := planCell(&cell.Cell, &c.terms, now)
-	s := c.sent[node]
-	if !s.awaits() || slices.ContainsFunc(plan.Actions, func(action Action) bool { return action.Op == Create }) {
-		return plan // the answer to the same request will tell
-	}
-	if s.missed(now) {
-		return Plan{Missed: true}
-	}
-	if len(plan.Actions) == 0 {
-		plan.wake(s.until)
-	}
-	return plan
+	return c.sent[node].restrain(plan, now)
 }
 
 // Replaced records that a finished pod of a node was removed: the next one has to wait longer.
@@ -280,7 +274,11 @@ func (c *Cells) recount(cell *counted, now time.Time) {
 	}
 	c.rollout.replace(cell, cell.rolling(&c.terms, underway, now))
 	c.tally.count(cell, +1)
-	if cell.NodeUID == "" && len(cell.Pods) == 0 {
+	switch {
+	case cell.NodeUID != "" || len(cell.Pods) > 0:
+	case c.Starting:
+		c.empty = append(c.empty, cell.Node)
+	default:
 		c.forget(cell)
 	}
 }

@@ -45,8 +45,25 @@ func (s *sent) awaits() bool { return s != nil && !s.until.IsZero() }
 
 func (s *sent) surges() bool { return s.awaits() && s.surge }
 
-// missed reports whether the awaited pod should have been seen by now.
-func (s *sent) missed(now time.Time) bool { return s.awaits() && !s.creates && !now.Before(s.until) }
+// restrain returns a plan without requests for a pod while one that exists is awaited: a repeated request might get another
+// name, because names may be taken and become free (S1). A request that was not answered is repeated, and its answer tells.
+// Otherwise a pod that should have been seen by now is read first.
+func (s *sent) restrain(plan Plan, now time.Time) Plan {
+	isCreate := func(action Action) bool { return action.Op == Create }
+	creates := slices.ContainsFunc(plan.Actions, isCreate)
+	switch {
+	case !s.awaits(), creates && s.pod == "":
+		return plan
+	case !s.creates && !now.Before(s.until):
+		return Plan{Missed: true}
+	case creates:
+		plan.Actions = slices.DeleteFunc(plan.Actions, isCreate)
+	}
+	if len(plan.Actions) == 0 {
+		plan.wake(s.until)
+	}
+	return plan
+}
 
 // open reports whether an answer or a pod is awaited.
 func (s *sent) open() bool { return s.awaits() || s != nil && len(s.deletes) > 0 }

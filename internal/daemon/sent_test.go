@@ -121,3 +121,28 @@ func TestMissedPodIsReadBeforeItIsGivenUp(t *testing.T) {
 		})
 	}
 }
+
+// A pod that is known to exist is not requested again before it was seen: the request might get another name (S1). One
+// that was requested without an answer is.
+func TestPodThatExistsIsNotRequestedAgain(t *testing.T) {
+	for name, test := range map[string]struct {
+		answer func(*Cells)
+		want   int
+	}{
+		"made":         {func(cells *Cells) { cells.Made("n1", "new", t0); cells.Answered("n1", true, t0) }, 0},
+		"not answered": {func(cells *Cells) { cells.Lost("n1", t0) }, 1},
+		"refused":      {func(cells *Cells) { cells.Answered("n1", false, t0) }, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var cells Cells
+			cells.SetTemplate("r1", 0, Strategy{}, t0)
+			cells.SetNode("n1", "uid-1", Verdict{ShouldRun: true, ShouldContinue: true}, t0)
+			cells.Sent("n1", cells.Plan("n1", t0).Actions, t0)
+			test.answer(&cells)
+			plan := cells.Plan("n1", t0.Add(time.Second))
+			if len(plan.Actions) != test.want || test.want == 0 && !plan.WakeAt.Equal(t0.Add(seenAfter)) {
+				t.Errorf("planned: %+v, want %d requests", plan, test.want)
+			}
+		})
+	}
+}
