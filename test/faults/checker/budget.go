@@ -141,7 +141,7 @@ func (s *state) without(deleted *cell, w window, by *history.Request) (nodes []s
 			nodes = append(nodes, name)
 			continue
 		}
-		if !s.eligible(c, w) || c.excusedAt >= w.from || c.blocked() || c.available(s.now) {
+		if !s.eligible(c, w) || c.excusable(w) || c.available(s.now) {
 			continue
 		}
 		if c.lost < w.from || c.taker != nil && sameProcess(c.taker, by) {
@@ -183,7 +183,7 @@ func (s *state) judgeSurge(p *pod) {
 	s.judged(S4)
 	var nodes []string
 	for _, name := range slices.Sorted(maps.Keys(c.daemon.cells)) {
-		if other := c.daemon.cells[name]; s.eligible(other, w) && other.surges() && !other.blocked() && other.excusedAt < w.from && other.surgeKnown(p, w) {
+		if other := c.daemon.cells[name]; s.eligible(other, w) && other.surges() && !other.excusable(w) && other.surgeKnown(p, w) {
 			nodes = append(nodes, name)
 		}
 	}

@@ -29,7 +29,8 @@
 //   - S4: when a delete by a controller takes effect on an available pod of an eligible node, and leaves that node
 //     without an available pod, then the number of eligible nodes without one is at most maxUnavailable. Counted are
 //     nodes that lost their available pod to a delete by the same process (by any controller, without Views), and those
-//     that were eligible and without one in all states of the window; not counted are blocked nodes. maxUnavailable is
+//     that were eligible and without one in all states of the window; not counted are nodes that were blocked in one of
+//     them, or in a combination of the states of their objects, which come by different watches. maxUnavailable is
 //     the largest of all specs of the window, and 0 under OnDelete. When a surge pod is created, the number of eligible
 //     nodes with live pods of two revisions is at most maxSurge, likewise; not counted are nodes whose surge another
 //     process began after the window.

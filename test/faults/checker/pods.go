@@ -23,6 +23,7 @@ type pod struct {
 	created *history.Request // nil if it is not known
 	ended   *asked           // the delete that began its end; nil if it is not known
 	at      int              // the index of the record that created it
+	boundAt int              // the index of the record that bound it; -1 if it was not bound since
 	stored  int64            // the revision of that record
 	removed int64            // the revision at which it vanished
 	target  string           // the node that it was created for
@@ -129,6 +130,9 @@ func (s *state) podChanged(object *corev1.Pod, event watch.EventType) {
 		p.were = append(p.were, formerOwner{before, s.at})
 	}
 	change := func() {
+		if object.Spec.NodeName != "" && was.Spec.NodeName == "" {
+			p.boundAt = s.at
+		}
 		p.object, p.gone = object, deleted
 		if _, ready := p.readySince(); ready {
 			p.served = true
@@ -183,7 +187,7 @@ func (s *state) place(p *pod) {
 
 // podAdded takes a pod that was not known. If it is gone at once, a gap hid it.
 func (s *state) podAdded(object *corev1.Pod, event watch.EventType) {
-	p := &pod{object: object, at: s.at, stored: s.revision, target: targetOf(object)}
+	p := &pod{object: object, at: s.at, boundAt: -1, stored: s.revision, target: targetOf(object)}
 	s.pods[object.UID] = p
 	if event == watch.Deleted {
 		p.gone, p.removed = true, s.revision
@@ -371,16 +375,34 @@ func (c *cell) blocked() bool {
 		if p.bound() || !p.live() || fits(p.object, c.at.object) {
 			return false
 		}
-		sent, known := p.sent()
-		return !known || c.couldTake(sent)
+		return p.couldRun(c.at.object)
 	})
 }
 
-// couldTake reports whether the node could take a pod as it was sent: what excludes it was added.
-func (c *cell) couldTake(sent *corev1.Pod) bool {
+// excusable reports whether the cell was blocked in a state of a window, or may have seemed to be: a sender may have seen a
+// pod as it was before it was bound, and the node as it is, because they come by different watches.
+func (c *cell) excusable(w window) bool {
+	if c.excusedAt >= w.from || c.blocked() {
+		return true
+	}
+	if c.daemon.kind != history.DaemonSets {
+		return false
+	}
+	return slices.ContainsFunc(c.pods, func(p *pod) bool {
+		waited := p.live() && (!p.bound() || p.boundAt >= w.from)
+		return waited && slices.ContainsFunc(c.at.states(w.from), func(node *corev1.Node) bool { return !fits(p.object, node) && p.couldRun(node) })
+	})
+}
+
+// couldRun reports whether a node could take the pod as it was sent, as far as that is known: what excludes it was added.
+func (p *pod) couldRun(node *corev1.Node) bool {
+	sent, known := p.sent()
+	if !known {
+		return true
+	}
 	alone := sent.DeepCopy()
 	alone.Spec.NodeName = ""
-	return fits(alone, c.at.object)
+	return fits(alone, node)
 }
 
 // sent returns the pod as its creator sent it.
