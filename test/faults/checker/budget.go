@@ -141,7 +141,7 @@ func (s *state) without(deleted *cell, w window, by *history.Request) (nodes []s
 			nodes = append(nodes, name)
 			continue
 		}
-		if !s.eligible(c, w) || c.excusable(w) || c.available(s.now) {
+		if !s.eligible(c, w) || c.excusable(w) || c.seemsAvailable(s.now, w) {
 			continue
 		}
 		if c.lost < w.from || c.taker != nil && sameProcess(c.taker, by) {

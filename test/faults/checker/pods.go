@@ -62,12 +62,16 @@ func (p *pod) readySince() (since time.Time, ready bool) {
 
 // available reports whether the pod serves its node at a time.
 func (p *pod) available(at time.Time) bool {
+	return p.cell != nil && p.availableBy(p.cell.daemon.spec(), at)
+}
+
+// availableBy reports whether the pod serves its node at a time, by a spec's minReadySeconds.
+func (p *pod) availableBy(spec *spec, at time.Time) bool {
 	if p.cell == nil || !p.live() || !p.bound() || p.cell.fromFormerNode(p) {
 		return false
 	}
 	since, ready := p.readySince()
-	wait := p.cell.daemon.spec().minReady
-	return ready && (wait == 0 || !since.Add(time.Duration(wait)*time.Second).After(at))
+	return ready && (spec.minReady == 0 || !since.Add(time.Duration(spec.minReady)*time.Second).After(at))
 }
 
 func ownerOf(object metav1.Object) types.UID {
@@ -315,6 +319,13 @@ func (c *cell) fromFormerNode(p *pod) bool {
 
 func (c *cell) available(at time.Time) bool {
 	return slices.ContainsFunc(c.pods, func(p *pod) bool { return p.available(at) })
+}
+
+// seemsAvailable reports whether a pod serves the node by one of the specs of a window.
+func (c *cell) seemsAvailable(at time.Time, w window) bool {
+	return slices.ContainsFunc(c.daemon.specsSince(w.from), func(spec *spec) bool {
+		return slices.ContainsFunc(c.pods, func(p *pod) bool { return p.availableBy(spec, at) })
+	})
 }
 
 // touch changes something of a cell.

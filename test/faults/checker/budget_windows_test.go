@@ -5,6 +5,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/everynode/everynode/api/v1alpha1"
 )
 
 // Pods and nodes come by different watches. A node seems to be blocked to a sender that knows of its new label, and not yet
@@ -34,5 +36,27 @@ func TestNodeThatSeemsToBeBlocked(t *testing.T) {
 	play(t, S4, map[string]scene{
 		"the binding is not known yet": {play: relabelled(false)},
 		"both are known":               {breaks: S4, play: relabelled(true)},
+	})
+}
+
+// A pod that was available until minReadySeconds was raised counts as available to a sender that does not know of that.
+func TestRaisedMinReadySeconds(t *testing.T) {
+	raised := func(knows bool) func(s *script) {
+		return func(s *script) {
+			set, nodes, pods := s.fleet()
+			s.knowing().drop(pods[0])
+			s.remove(pods[0])
+			s.run(set, nodes[0], "new-n1")
+			s.knowing()
+			s.edit(set, func(set *v1alpha1.DaemonSet) { set.Spec.MinReadySeconds = 30 })
+			if knows {
+				s.knowing()
+			}
+			s.drop(pods[1])
+		}
+	}
+	play(t, S4, map[string]scene{
+		"the sender does not know": {play: raised(false)},
+		"the sender knows":         {breaks: S4, play: raised(true)},
 	})
 }
