@@ -22,7 +22,8 @@ func (s *script) fleet(change ...func(*v1alpha1.DaemonSet)) (*v1alpha1.DaemonSet
 	return set, nodes, pods
 }
 
-func TestBudget(t *testing.T) {
+// Deletes of available pods are limited, in every state of the cluster.
+func TestBudgetOfDeletes(t *testing.T) {
 	play(t, S4, map[string]scene{
 		"one after the other": {play: func(s *script) {
 			set, nodes, pods := s.fleet()
@@ -56,6 +57,32 @@ func TestBudget(t *testing.T) {
 			s.drop(pods[0])
 			s.drop(pods[1])
 		}},
+		"a pod that was not available": {play: func(s *script) {
+			_, _, pods := s.fleet()
+			s.drop(pods[0])
+			s.ready(pods[1], false)
+			s.drop(pods[1])
+		}},
+		"users take what they like": {play: func(s *script) {
+			_, _, pods := s.fleet()
+			for _, pod := range pods[:2] {
+				s.ask(user, pod)
+				s.terminate(pod)
+			}
+			other := s.daemon("f", limits(4, 0))
+			pod := s.run(other, s.node("n9"), "f-n9")
+			s.knowing().drop(pod)
+		}},
+		"under OnDelete": {breaks: S4, play: func(s *script) {
+			_, _, pods := s.fleet(onDelete)
+			s.knowing().drop(pods[0])
+		}},
+	})
+}
+
+// A limit, a failed node and a new node count from the moment at which the controller may know of them.
+func TestBudgetByWhatWasKnown(t *testing.T) {
+	play(t, S4, map[string]scene{
 		"the limit was lowered when the controller could not know it": {play: func(s *script) {
 			set, _, pods := s.fleet(limits(2, 0))
 			s.drop(pods[0])
@@ -92,26 +119,35 @@ func TestBudget(t *testing.T) {
 			s.node("n4")
 			s.knowing().drop(pods[1])
 		}},
-		"a pod that was not available": {play: func(s *script) {
-			_, _, pods := s.fleet()
-			s.drop(pods[0])
-			s.ready(pods[1], false)
-			s.drop(pods[1])
-		}},
-		"users take what they like": {play: func(s *script) {
-			_, _, pods := s.fleet()
-			for _, pod := range pods[:2] {
-				s.ask(user, pod)
-				s.terminate(pod)
-			}
-			other := s.daemon("f", limits(4, 0))
-			pod := s.run(other, s.node("n9"), "f-n9")
-			s.knowing().drop(pod)
-		}},
-		"under OnDelete": {breaks: S4, play: func(s *script) {
-			_, _, pods := s.fleet(onDelete)
+	})
+}
+
+// A node that admission excludes costs no budget.
+func TestBudgetOfBlockedNodes(t *testing.T) {
+	play(t, S4, map[string]scene{
+		"a blocked node does not count": {play: func(s *script) {
+			set, _, pods := s.fleet()
+			sent := s.emitted(set, s.node("n4"), "new-n4")
+			as := placed(sent)
+			as.Spec.NodeSelector = map[string]string{"added": "by-a-policy"}
+			s.send(sent, as)
+			s.wait(time.Minute)
 			s.knowing().drop(pods[0])
 		}},
+		"a node that its own placement excludes counts": {breaks: S4, play: func(s *script) {
+			set, _, pods := s.fleet()
+			sent := s.emitted(set, s.node("n4"), "new-n4")
+			sent.Spec.NodeSelector = map[string]string{"added": "by-the-controller"}
+			s.send(sent, placed(sent))
+			s.wait(time.Minute)
+			s.knowing().drop(pods[0])
+		}},
+	})
+}
+
+// A surge hands a node over when its new pod is available, and is limited.
+func TestBudgetOfSurges(t *testing.T) {
+	play(t, S4, map[string]scene{
 		"of a surge, handed over": {play: func(s *script) {
 			set, nodes, pods := s.fleet(limits(0, 1))
 			s.knowing().run(set, nodes[0], "new-n1", surging)
@@ -134,23 +170,12 @@ func TestBudget(t *testing.T) {
 			s.create(set, nodes[0], "new-n1", surging)
 			s.create(set, nodes[1], "new-n2", surging)
 		}},
-		"a blocked node does not count": {play: func(s *script) {
-			set, _, pods := s.fleet()
-			sent := s.emitted(set, s.node("n4"), "new-n4")
-			as := placed(sent)
-			as.Spec.NodeSelector = map[string]string{"added": "by-a-policy"}
-			s.send(sent, as)
-			s.wait(time.Minute)
-			s.knowing().drop(pods[0])
-		}},
-		"a node that its own placement excludes counts": {breaks: S4, play: func(s *script) {
-			set, _, pods := s.fleet()
-			sent := s.emitted(set, s.node("n4"), "new-n4")
-			sent.Spec.NodeSelector = map[string]string{"added": "by-the-controller"}
-			s.send(sent, placed(sent))
-			s.wait(time.Minute)
-			s.knowing().drop(pods[0])
-		}},
+	})
+}
+
+// What was not observed is not judged.
+func TestBudgetUnobserved(t *testing.T) {
+	play(t, S4, map[string]scene{
 		"pods were not observed": {unjudged: S4, play: func(s *script) {
 			_, _, pods := s.fleet()
 			s.drop(pods[0])
