@@ -16,6 +16,10 @@ const (
 	slowRunsVariable = "EVERYNODE_FAULT_SLOW_RUNS"
 	// ledgerVariable is a file of finished runs, which are not repeated.
 	ledgerVariable = "EVERYNODE_FAULT_LEDGER"
+	// claimsVariable is a folder in which processes that share a series claim runs.
+	claimsVariable = "EVERYNODE_FAULT_CLAIMS"
+	// commitVariable is what the ledger says of the programs that run.
+	commitVariable = "EVERYNODE_FAULT_COMMIT"
 )
 
 // runs returns how often a fault is to run.
@@ -53,6 +57,20 @@ func finished(t *testing.T) []ledger.Entry {
 	return entries
 }
 
+// claimed reports whether this process is to do a run, and not another one of the same series.
+func claimed(t *testing.T, n int) bool {
+	t.Helper()
+	folder := os.Getenv(claimsVariable)
+	if folder == "" {
+		return true
+	}
+	mine, err := ledger.Claim(folder, t.Name(), n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return mine
+}
+
 // enter adds a run to the ledger.
 func enter(t testing.TB, entry ledger.Entry) {
 	t.Helper()
@@ -60,6 +78,7 @@ func enter(t testing.TB, entry ledger.Entry) {
 	if path == "" {
 		return
 	}
+	entry.Commit = os.Getenv(commitVariable)
 	if err := ledger.Append(path, entry); err != nil {
 		t.Fatal(err)
 	}

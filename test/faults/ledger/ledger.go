@@ -1,5 +1,5 @@
-// Package ledger keeps the results of finished runs in a file, so that a series of runs can be interrupted and continued, and
-// counted.
+// Package ledger keeps the results of finished runs in a file, so that a series of runs can be interrupted and continued, shared
+// by several processes, and counted.
 package ledger
 
 import (
@@ -11,20 +11,26 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
+	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 )
 
 // Entry is a finished run.
 type Entry struct {
-	Fault   string        `json:"fault"`
+	Fault string `json:"fault"`
+	// Commit is what ran: as git describes it.
+	Commit  string        `json:"commit,omitempty"`
 	Run     int           `json:"run"`
 	Began   time.Time     `json:"began"`
 	Took    time.Duration `json:"took"`
 	Records int           `json:"records"`
 	// Failed is a run with violations, or one whose fault did not happen.
-	Failed bool `json:"failed,omitempty"`
+	Failed     bool `json:"failed,omitempty"`
+	Violations int  `json:"violations,omitempty"`
 	// Judged counts by invariant what the checker judged, Unjudged what it could not, because of a gap.
 	Judged   map[string]int `json:"judged,omitempty"`
 	Unjudged map[string]int `json:"unjudged,omitempty"`
@@ -40,6 +46,9 @@ func Read(path string) ([]Entry, error) {
 		return nil, err
 	}
 	defer func() { _ = file.Close() }()
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_SH); err != nil {
+		return nil, err
+	}
 	var entries []Entry
 	for lines := json.NewDecoder(file); ; {
 		var entry Entry
@@ -52,7 +61,7 @@ func Read(path string) ([]Entry, error) {
 	}
 }
 
-// Append adds an entry to a file.
+// Append adds an entry to a file. Other processes may append to the file, and read it, at the same time.
 func Append(path string, entry Entry) error {
 	line, err := json.Marshal(entry)
 	if err != nil {
@@ -62,8 +71,23 @@ func Append(path string, entry Entry) error {
 	if err != nil {
 		return err
 	}
-	_, err = file.Write(append(line, '\n'))
+	if err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err == nil {
+		_, err = file.Write(append(line, '\n'))
+	}
 	return errors.Join(err, file.Close())
+}
+
+// Claim reports whether a run is the caller's: the first process that claims it in a folder gets it.
+func Claim(folder, fault string, run int) (bool, error) {
+	name := fmt.Sprintf("%s.%d", strings.ReplaceAll(fault, "/", "."), run)
+	file, err := os.OpenFile(filepath.Join(folder, name), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	if errors.Is(err, fs.ErrExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return true, file.Close()
 }
 
 // Succeeded reports whether a run is among the entries and has not failed.
@@ -73,30 +97,49 @@ func Succeeded(entries []Entry, fault string, run int) bool {
 
 // figures sum up the runs of a fault.
 type figures struct {
-	runs, failed, records, judged, unjudged int
-	took                                    []time.Duration
+	runs, failed, violations, records, judged, unjudged int
+	took                                                []time.Duration
 }
 
-// Print writes a table of the entries, in Markdown, a row for each fault.
+// Print writes a table of the entries, in Markdown, a row for each fault and one for all, and the commits that ran.
 func Print(to io.Writer, entries []Entry) error {
-	all := map[string]*figures{}
+	faults, commits, all := map[string]*figures{}, map[string]int{}, &figures{}
 	for i := range entries {
-		all[entries[i].Fault] = cmp.Or(all[entries[i].Fault], &figures{})
-		all[entries[i].Fault].add(&entries[i])
+		e := &entries[i]
+		faults[e.Fault] = cmp.Or(faults[e.Fault], &figures{})
+		faults[e.Fault].add(e)
+		all.add(e)
+		commits[cmp.Or(e.Commit, "unknown")]++
 	}
 	table := tabwriter.NewWriter(to, 0, 0, 1, ' ', 0)
-	fmt.Fprintln(table, "| test\t| runs\t| failed\t| records\t| judged\t| unjudged\t| median\t|")
-	fmt.Fprintln(table, "|---\t|---:\t|---:\t|---:\t|---:\t|---:\t|---:\t|")
-	for _, name := range slices.Sorted(maps.Keys(all)) {
-		f := all[name]
-		slices.Sort(f.took)
-		fmt.Fprintf(table, "| `%s`\t| %d\t| %d\t| %d\t| %d\t| %d\t| %s\t|\n", name, f.runs, f.failed, f.records, f.judged, f.unjudged, f.took[len(f.took)/2].Round(100*time.Millisecond))
+	fmt.Fprintln(table, "| test\t| runs\t| failed\t| violations\t| records\t| judged\t| unjudged\t| median\t|")
+	fmt.Fprintln(table, "|---\t|---:\t|---:\t|---:\t|---:\t|---:\t|---:\t|---:\t|")
+	for _, name := range slices.Sorted(maps.Keys(faults)) {
+		faults[name].row(table, "`"+name+"`")
 	}
-	return table.Flush()
+	all.row(table, "all")
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	for _, commit := range slices.Sorted(maps.Keys(commits)) {
+		if _, err := fmt.Fprintf(to, "\n%d runs of commit %s\n", commits[commit], commit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *figures) row(table io.Writer, name string) {
+	var median time.Duration
+	if slices.Sort(f.took); len(f.took) > 0 {
+		median = f.took[len(f.took)/2].Round(100 * time.Millisecond)
+	}
+	fmt.Fprintf(table, "| %s\t| %d\t| %d\t| %d\t| %d\t| %d\t| %d\t| %s\t|\n", name, f.runs, f.failed, f.violations, f.records, f.judged, f.unjudged, median)
 }
 
 func (f *figures) add(e *Entry) {
 	f.runs++
+	f.violations += e.Violations
 	f.records += e.Records
 	if e.Failed {
 		f.failed++
