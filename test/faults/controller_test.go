@@ -248,9 +248,12 @@ func TestF05TwoControllers(t *testing.T) {
 // alone makes a process active from its start, without leader election.
 const alone = "--leader-elect=false"
 
+// cannotStart is what a controller logs that is restarted while it is cut off.
+const cannotStart = "failed to get server groups"
+
 // F5: the controller is cut off from the API server for longer than its lease.
 func TestF05ControllerCutOff(t *testing.T) {
-	fault{long: true, exits: []string{"leader election lost"}, inflict: func(r *run) {
+	fault{long: true, exits: []string{"leader election lost", cannotStart}, inflict: func(r *run) {
 		second, err := func() (*lab.Component, error) {
 			r.Must(r.Route(lab.Controller, ""))
 			defer func() { r.Must(r.Route(lab.Controller, r.stage.controller.URL)) }()

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -24,6 +25,7 @@ import (
 	"github.com/everynode/everynode/test/faults/observer"
 	"github.com/everynode/everynode/test/lab"
 	"github.com/everynode/everynode/test/labtest"
+	"github.com/everynode/everynode/test/race"
 )
 
 // fault is one disturbance, with the proof that it happened.
@@ -52,16 +54,23 @@ type run struct {
 	fleet    []*labtest.Workload
 	rolls    int // templates so far
 	began    time.Time
+	lap      time.Time // when the last phase was over
+	phases   []string  // what took how long
 	title    string
-	number   int
+	entry    ledger.Entry
+	saved    bool // the history
 }
+
+// convergence bounds each wait. The controller asks the API server a minute after a request whose effect it has not seen, and then
+// acts on the answer; some faults make it do so twice.
+var convergence = race.Limit(3 * time.Minute)
 
 // test runs a fault as often as configured. It stops at the first failure: that run's evidence must not be overwritten.
 func (f fault) test(t *testing.T) {
 	t.Helper()
 	before := finished(t)
 	for n := range f.runs(t) {
-		if ledger.Succeeded(before, t.Name(), n) {
+		if ledger.Succeeded(before, t.Name(), n) || !claimed(t, n) {
 			continue
 		}
 		name := t.Name()
@@ -74,8 +83,11 @@ func (f fault) test(t *testing.T) {
 func (f fault) once(t *testing.T, name string, n int) {
 	t.Helper()
 	r := f.begin(t, name, n)
+	r.phase("begun")
 	f.inflict(r)
+	r.phase("inflicted")
 	r.settle()
+	r.phase("settled")
 	r.end()
 }
 
@@ -94,17 +106,18 @@ func (f fault) begin(t *testing.T, name string, n int) *run {
 	seed := fnv.New64()
 	_, _ = seed.Write([]byte(name))
 	r := &run{
-		Cluster: labtest.Of(t, s.Lab), stage: s, fault: f, rng: rand.New(rand.NewPCG(seed.Sum64(), uint64(n))),
-		began: time.Now(), title: fmt.Sprintf("%s/%d", name, n), number: n,
+		Cluster: labtest.Of(t, s.Lab).Within(convergence), stage: s, fault: f, rng: rand.New(rand.NewPCG(seed.Sum64(), uint64(n))),
+		began: time.Now(), lap: time.Now(), title: fmt.Sprintf("%s/%d", name, n), entry: ledger.Entry{Fault: name, Run: n},
 	}
 	s.keeper.take()
 	t.Cleanup(func() {
 		if t.Failed() {
-			enter(t, ledger.Entry{Fault: name, Run: n, Began: r.began, Took: time.Since(r.began), Failed: true})
+			r.enter()
 			s.recover()
 		}
 	})
 	r.observer = observer.Start(t, s.Lab, r.title, filepath.Join(s.histories(), strings.ReplaceAll(r.title, "/", "-")+".jsonl"))
+	t.Cleanup(r.rescue)
 	if !f.idle {
 		r.makeFleet()
 	}
@@ -116,7 +129,9 @@ func (r *run) end() {
 	r.T.Helper()
 	r.deleteFleet()
 	h := r.observer.Finish()
+	r.saved = true
 	verdict := checker.Judge(h)
+	r.entry.Records, r.entry.Violations, r.entry.Judged, r.entry.Unjudged = len(h.Records), len(verdict.Violations), verdict.Judged, verdict.Unjudged
 	for _, violation := range verdict.Violations {
 		r.T.Errorf("%s", violation)
 	}
@@ -127,29 +142,58 @@ func (r *run) end() {
 		r.fault.judge(r, h)
 	}
 	r.checkExits()
-	r.T.Logf("%d records in %s: %s", len(h.Records), time.Since(r.began).Round(100*time.Millisecond), verdict.Summary())
+	r.phase("ended")
+	r.T.Logf("%d records in %s: %s", len(h.Records), strings.Join(r.phases, ", "), verdict.Summary())
 	if r.T.Failed() {
 		r.T.Logf("the history: %s", r.observer.File)
 		return
 	}
-	enter(r.T, ledger.Entry{
-		Fault: strings.TrimSuffix(r.title, "/"+strconv.Itoa(r.number)), Run: r.number, Began: r.began, Took: time.Since(r.began),
-		Records: len(h.Records), Judged: verdict.Judged, Unjudged: verdict.Unjudged,
-	})
+	r.enter()
 	r.Must(os.Remove(r.observer.File))
+}
+
+// rescue saves the history, and its prose, of a run that failed before its end.
+func (r *run) rescue() {
+	if r.saved || !r.T.Failed() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	h, err := r.observer.Save(ctx)
+	if err == nil {
+		err = os.WriteFile(r.observer.File+".txt", []byte(h.Text(0, len(h.Records))), 0o644)
+	}
+	r.T.Logf("the history: %s (%v)", r.observer.File, err)
+}
+
+// enter enters the run into the ledger.
+func (r *run) enter() {
+	r.T.Helper()
+	r.entry.Began, r.entry.Took, r.entry.Failed = r.began, time.Since(r.began), r.T.Failed()
+	enter(r.T, r.entry)
+}
+
+// phase notes that a part of the run is over, and how long it took.
+func (r *run) phase(name string) {
+	now := time.Now()
+	r.phases = append(r.phases, fmt.Sprintf("%s in %s", name, now.Sub(r.lap).Round(100*time.Millisecond)))
+	r.lap = now
 }
 
 // checkExits fails the test for programs that exited by themselves, unless the fault makes them.
 func (r *run) checkExits() {
 	for _, exit := range r.stage.keeper.take() {
-		expected := false
-		for _, text := range r.fault.exits {
-			expected = expected || strings.Contains(strings.ToLower(exit.Err.Error()), text)
-		}
-		if !expected {
+		if !expected(exit.Err.Error(), r.fault.exits) {
 			r.T.Errorf("%v", exit.Err)
 		}
 	}
+}
+
+// expected reports whether the log of a process contains one of the texts. Its tail may begin with those of its predecessors, which
+// do not count.
+func expected(log string, texts []string) bool {
+	log = strings.ToLower(log[max(strings.LastIndex(log, lab.Starting), 0):])
+	return slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(log, text) })
 }
 
 // mark places a mark in the history.

@@ -37,8 +37,8 @@ func TestF15EtcdRestarted(t *testing.T) {
 	}, exits: leasesLost}.test(t)
 }
 
-// leasesLost is what programs log that could not renew their leases in time.
-var leasesLost = []string{"leader election lost", "leaderelection lost"}
+// leasesLost is what programs log that could not renew their leases in time, or that cannot start because of that.
+var leasesLost = []string{"leader election lost", "leaderelection lost", cannotStart}
 
 // restartedServer kills the API server or etcd, twice.
 func (r *run) restartedServer(name string) {
@@ -56,9 +56,16 @@ func (r *run) restartedServer(name string) {
 			r.Must(server.Restart(r.T.Context()))
 			r.Must(r.Component(lab.APIServer).Ready(r.T.Context()))
 			r.happened(name+" was restarted", server.PID() != before)
+			r.restartKubelets()
 			r.churn(3)
 		})
 	}
+}
+
+// restartKubelets restarts kwok after the API server failed: it does not repeat a write that fails, as a kubelet does.
+func (r *run) restartKubelets() {
+	r.T.Helper()
+	r.Must(r.Component(lab.Kwok).Restart(r.T.Context()))
 }
 
 // answers reports whether the API server answers within a second.
@@ -81,6 +88,7 @@ func TestF15APIServerHangs(t *testing.T) {
 			r.happened("the API server does not answer", !r.answers())
 			r.pause(6*time.Second, 9*time.Second)
 			r.Must(server.Resume())
+			r.restartKubelets()
 			r.churn(4)
 		})
 	}, exits: leasesLost}.test(t)
@@ -117,6 +125,7 @@ func TestF15Compaction(t *testing.T) {
 			server := r.Component(lab.APIServer)
 			server.Kill()
 			r.Must(server.Restart(r.T.Context()))
+			r.restartKubelets()
 			r.stage.controller.Reconnect()
 			r.stage.scheduler.Reconnect()
 			_, err = etcd.Get(r.T.Context(), "/registry/", clientv3.WithPrefix(), clientv3.WithCountOnly(), clientv3.WithRev(missed.Header.Revision))
@@ -141,8 +150,7 @@ func TestF15EtcdOutOfSpace(t *testing.T) {
 			r.churn(4)
 			r.pause(15*time.Second, 20*time.Second) // longer than a lease
 			r.free(etcd)
-			// kwok does not repeat a delete that fails, as a kubelet does.
-			r.Must(r.Component(lab.Kwok).Restart(r.T.Context()))
+			r.restartKubelets()
 		})
 	}, exits: leasesLost}.test(t)
 }

@@ -51,6 +51,9 @@ type process struct {
 	asked atomic.Bool
 }
 
+// Starting begins the line in a component's log after which that of its next process follows.
+const Starting = "lab: starting "
+
 // startProcess runs a program with its output appended to a log file. The process has its own process group, so
 // that a terminal's Ctrl-C only reaches the lab, and dies with this process.
 func startProcess(path string, args, env []string, logPath string) (*process, error) {
@@ -63,7 +66,7 @@ func startProcess(path string, args, env []string, logPath string) (*process, er
 	cmd.Env = append(os.Environ(), env...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	if _, err := fmt.Fprintf(log, "lab: starting %s\n", cmd); err != nil {
+	if _, err := fmt.Fprintf(log, "%s%s\n", Starting, cmd); err != nil {
 		return nil, err
 	}
 	if err := spawner.start(cmd); err != nil {

@@ -70,37 +70,47 @@ func (p *Process) Mark(mark history.Mark) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	p.post("/mark", body)
+	if err := p.post(p.t.Context(), "/mark", body); err != nil {
+		p.t.Fatal(err)
+	}
 }
 
 // Finish saves the history and reads it back from the file.
 func (p *Process) Finish() *history.History {
 	p.t.Helper()
-	p.post("/save", nil)
-	file, err := os.Open(p.File)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	defer func() { _ = file.Close() }()
-	h, err := history.Load(file)
+	h, err := p.Save(p.t.Context())
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	return h
 }
 
-func (p *Process) post(path string, body []byte) {
-	p.t.Helper()
-	request, err := http.NewRequestWithContext(p.t.Context(), http.MethodPost, "http://observer"+path, bytes.NewReader(body))
+// Save is Finish for a test that may have failed already.
+func (p *Process) Save(ctx context.Context) (*history.History, error) {
+	if err := p.post(ctx, "/save", nil); err != nil {
+		return nil, err
+	}
+	file, err := os.Open(p.File)
 	if err != nil {
-		p.t.Fatal(err)
+		return nil, err
+	}
+	defer func() { _ = file.Close() }()
+	return history.Load(file)
+}
+
+func (p *Process) post(ctx context.Context, path string, body []byte) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://observer"+path, bytes.NewReader(body))
+	if err != nil {
+		return err
 	}
 	answer, err := p.client.Do(request)
 	if err != nil {
-		p.t.Fatalf("the observer does not answer: %v", err)
+		return fmt.Errorf("the observer does not answer: %w", err)
 	}
 	defer func() { _ = answer.Body.Close() }()
-	if text, err := io.ReadAll(answer.Body); err != nil || answer.StatusCode != http.StatusOK {
-		p.t.Fatalf("observer %s: %s %s %v", path, answer.Status, strings.TrimSpace(string(text)), err)
+	text, err := io.ReadAll(answer.Body)
+	if err == nil && answer.StatusCode != http.StatusOK {
+		err = fmt.Errorf("observer %s: %s %s", path, answer.Status, strings.TrimSpace(string(text)))
 	}
+	return err
 }
