@@ -29,6 +29,7 @@ SHAPE ?= beside
 RUN ?= .
 RUNS ?= 50
 SLOW_RUNS ?= 5
+JOBS ?= 2
 GOLANGCI := tool -modfile=$(CURDIR)/tools/lint/go.mod golangci-lint
 # Modules with code of ours; golangci-lint checks one at a time. tools/conformance would take the whole of Kubernetes' suite for one file.
 LINTED := . tools/images tools/ko tools/licenses tools/monitoring tools/vuln
@@ -125,8 +126,8 @@ faults: components build ## Run the long tests: 10,000 pods created in a race fo
 	EVERYNODE_SOAK_MINUTES=2 go test -count=1 -timeout 20m -run TestSoak -v ./test/soak
 
 .PHONY: faults-runs
-faults-runs: components build ## Run each fault of test/faults RUNS times, the slow ones SLOW_RUNS times, and continue after an interruption [RUNS=50 SLOW_RUNS=5 RUN=TestF]
-	@RUNS='$(RUNS)' SLOW_RUNS='$(SLOW_RUNS)' RUN='$(if $(filter .,$(RUN)),^TestF,$(RUN))' bash hack/faults.sh
+faults-runs: components build ## Run each fault of test/faults RUNS times, the slow ones SLOW_RUNS times, and continue after an interruption; JOBS= processes with labs of their own share the runs [RUNS=50 SLOW_RUNS=5 JOBS=2 RUN=TestF]
+	@RUNS='$(RUNS)' SLOW_RUNS='$(SLOW_RUNS)' JOBS='$(JOBS)' RUN='$(if $(filter .,$(RUN)),^TestF,$(RUN))' bash hack/faults.sh
 
 .PHONY: soak
 soak: components build ## Run churn on a lab for a time, and check that memory, goroutines and writes do not grow [MINUTES=10]
