@@ -61,9 +61,10 @@ func (s *state) takes(p *pod, c *cell, w window) bool {
 	if !s.eligible(c, w) || c.available(s.now) || !s.recordedBefore(c.daemon, w.from) {
 		return false
 	}
-	if wait := c.daemon.spec().minReady; wait > 0 {
-		if since, _ := p.readySince(); since.Add(time.Duration(wait) * time.Second).After(w.at) {
-			return false // it became available by time alone, which no precondition covers
+	since, _ := p.readySince()
+	for _, spec := range c.daemon.specsSince(w.from) {
+		if wait := time.Duration(spec.minReady) * time.Second; wait > 0 && since.Add(wait).After(w.at) {
+			return false // it became available by time alone, or by an edit of minReadySeconds, which no precondition covers
 		}
 	}
 	for _, loss := range slices.Backward(c.losses) {

@@ -97,6 +97,22 @@ func TestBudgetByWhatWasKnown(t *testing.T) {
 			s.edit(set, limits(1, 0))
 			s.knowing().drop(pods[1])
 		}},
+		"minReadySeconds was lowered when the controller could not know it": {play: func(s *script) {
+			set, _, pods := s.fleet(func(set *v1alpha1.DaemonSet) { set.Spec.MinReadySeconds = 3600 })
+			s.knowing()
+			s.edit(set, func(set *v1alpha1.DaemonSet) { set.Spec.MinReadySeconds = 1 })
+			s.drop(pods[0])
+			s.drop(pods[1])
+			s.edit(set, limits(3, 0))
+			s.knowing().drop(pods[2])
+		}},
+		"minReadySeconds was lowered before": {breaks: S4, play: func(s *script) {
+			set, _, pods := s.fleet(func(set *v1alpha1.DaemonSet) { set.Spec.MinReadySeconds = 3600 })
+			s.edit(set, func(set *v1alpha1.DaemonSet) { set.Spec.MinReadySeconds = 1 })
+			s.knowing()
+			s.drop(pods[0])
+			s.drop(pods[1])
+		}},
 		"another node failed when the controller could not know it": {play: func(s *script) {
 			_, _, pods := s.fleet()
 			s.knowing()

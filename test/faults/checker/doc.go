@@ -31,9 +31,9 @@
 //     nodes that lost their available pod to a delete by the same process (by any controller, without Views), and those
 //     that were eligible and without one in all states of the window; not counted are nodes that were blocked in one of
 //     them, or in a combination of the states of their objects, which come by different watches. minReadySeconds is the
-//     smallest and maxUnavailable the largest of all specs of the window, the latter 0 under OnDelete. When a surge pod
-//     is created, the number of eligible nodes with live pods of two revisions is at most maxSurge, likewise; not counted are nodes whose surge another
-//     process began after the window.
+//     smallest of all specs of the window, but for the deleted pod the largest, and maxUnavailable the largest, or 0
+//     under OnDelete. When a surge pod is created, the number of eligible nodes with live pods of two revisions is at
+//     most maxSurge, likewise; not counted are nodes whose surge another process began after the window.
 //   - S5: each delete, update or patch of a pod or ControllerRevision by a controller carries a UID, and the object of
 //     that UID was controlled by a daemon in some state of the window. A patch may also concern an object without
 //     controller.
