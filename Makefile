@@ -110,7 +110,7 @@ simulate: ## Run the engine in random simulated clusters, on all processors; or 
 ifneq ($(SEED),)
 	EVERYNODE_SEED=$(SEED) go test -count=1 -timeout 10m -v -run '^TestSeed$$' ./test/simulation
 else
-	EVERYNODE_SEEDS=$(SEEDS) EVERYNODE_FROM=$(FROM) go test -count=1 -timeout 0 -v -run '^(TestRandomHistories|TestCrashPoints)$$' ./test/simulation
+	EVERYNODE_SEEDS=$(SEEDS) EVERYNODE_FROM=$(FROM) go test -count=1 -timeout 0 -v -run '^(TestRandomHistories|TestRandomEdits|TestCrashPoints)$$' ./test/simulation
 endif
 
 .PHONY: mutants

@@ -103,6 +103,9 @@ func (c *Cluster) admit(object client.Object) error {
 	if _, owned := daemon.OwnedByDaemon(object); !ok || !owned {
 		return nil
 	}
+	if account := pod.Spec.ServiceAccountName; account != "" { // there is none
+		return fixture.ErrDenied(http.StatusForbidden, metav1.StatusReasonForbidden, fmt.Sprintf("pods %q is forbidden: error looking up service account %s/%s: serviceaccount %q not found", pod.Name, pod.Namespace, account, account))
+	}
 	node, _ := daemon.Target(pod)
 	if c.denied[node] {
 		return fixture.ErrDenied(http.StatusForbidden, metav1.StatusReasonForbidden, fmt.Sprintf("pods %q is forbidden: ValidatingAdmissionPolicy 'nodes' with binding 'nodes' denied request: not on %s", pod.Name, node))

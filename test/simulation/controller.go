@@ -43,8 +43,8 @@ type process struct {
 	turns      []*task // of these, those that wait for a turn, in order
 	begun      bool
 	dying      bool
-	// forgot is the revision of the last pod that had been seen when a node came or went. Of the pods before, the engine may not know
-	// which cell they were in.
+	// forgot is the revision of the last pod that had been seen when a node came or went, or a DaemonSet was served. Of the pods before,
+	// the engine may not know which cell they were in.
 	forgot int64
 }
 

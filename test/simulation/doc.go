@@ -23,14 +23,15 @@
 // # Schedulers, kubelets and others
 //
 // Schedulers decide by caches of their own and bind later, by the product's rules of uniqueness (daemon.MayJoin) and placement (daemon.Excludes).
-// They know no resources, priorities and preemption. Kubelets, the garbage collectors of objects and pods, and the quota controller see the
-// present state. Admission is the product's rewrite, or does not answer.
+// They know no priorities and preemption, and of resources only that no node has as much as some pods request. Kubelets, the garbage collectors of
+// objects and pods, and the quota controller see the present state. Admission is the product's rewrite, or does not answer.
 //
 // # Runs
 //
 // Random disturbs a cluster for a while by a random part of all acts and faults, repairs it, and lets it settle. Reference runs the life of
-// a DaemonSet without randomness in what happens, with a fault at one write: its writes are the crash points. Both record a history.History,
-// in which requests are as the API server's audit log has them, and notes for readers: Run.Tell prints both in prose.
+// a DaemonSet without randomness in what happens, with a fault at one write: its writes are the crash points. Failing, Flips and Restarts are
+// situations that random runs are rarely in. Edited edits specs at random (package edits). All record a history.History, in which requests are
+// as the API server's audit log has them, and notes for readers: Run.Tell prints both in prose.
 //
 // # Checks
 //

@@ -87,6 +87,9 @@ func (c *Cluster) recently() int64 {
 	return max(0, c.api.Revision()-int64(c.random.IntN(40)))
 }
 
+// losses are the outcomes of requests that are not served, as often as they happen.
+var losses = []Outcome{Unreachable, ReplyLost, ReplyLost, Conflict, TooManyRequests, InternalError, Timeout}
+
 // lossy returns outcomes of requests, of which some are not served.
 func lossy(of []Outcome) func(*process, *history.Request) Outcome {
 	return func(p *process, request *history.Request) Outcome {

@@ -6,6 +6,8 @@ import (
 
 	"github.com/everynode/everynode/controller/caches"
 	"github.com/everynode/everynode/controller/engine"
+	"github.com/everynode/everynode/controller/fixture"
+	"github.com/everynode/everynode/internal/daemon"
 	"github.com/everynode/everynode/test/faults/history"
 	"github.com/everynode/everynode/test/memory"
 )
@@ -85,11 +87,28 @@ func (i *informer) deliver(events []event) {
 		} else {
 			i.trimmed[key] = object
 		}
-		if i.resource == history.Nodes && (event.kind != watch.Modified || event.former.GetUID() != event.object.GetUID()) {
+		if i.unsettles(&event) {
 			i.process.forgot = i.process.see(history.Pods).seen
 		}
 		i.handle(event.kind, former, object)
 	}
+}
+
+// unsettles reports whether the engine may not know after an event which cells earlier pods were in: a node came or went, or a DaemonSet is
+// served that was not.
+func (i *informer) unsettles(e *event) bool {
+	switch i.resource {
+	case history.Nodes:
+		return e.kind != watch.Modified || e.former.GetUID() != e.object.GetUID()
+	case history.DaemonSets:
+		return e.kind == watch.Modified && !served(e.former) && served(e.object)
+	}
+	return false
+}
+
+func served(stored client.Object) bool {
+	_, problem := daemon.Selector(fixture.Workload(fixture.FromStored(stored)))
+	return problem == nil
 }
 
 // coalesce replaces the next changes by the differences that they make, as a list at the revision of the last one does.

@@ -81,24 +81,29 @@ func (c *Cluster) disturb() {
 	c.mark(history.FaultBegins, "faults begin")
 	c.stale = c.chance(50)
 	if c.chance(70) {
-		c.outcomes = lossy([]Outcome{Unreachable, ReplyLost, ReplyLost, Conflict, TooManyRequests, InternalError, Timeout})
+		c.outcomes = lossy(losses)
 	}
 	happenings, wrong := some(c, acts), some(c, faults)
 	for range chaosSteps {
-		switch n := c.random.IntN(100); {
-		case n < 62:
-			c.step()
-		case n < 84:
-			c.onPod(func(pod *corev1.Pod) { _ = c.progress(pod) || c.progress(pick(c, c.pods())) })
-		case n < 89:
-			c.api.Collect()
-			c.api.SyncQuotas()
-		case n < 94:
-			c.clock.Advance(pick(c, []time.Duration{100 * time.Millisecond, time.Second, 5 * time.Second, 20 * time.Second}))
-		case n < 97 && len(happenings) > 0:
-			pick(c, happenings).do(c)
-		case len(wrong) > 0:
-			pick(c, wrong).do(c)
-		}
+		c.happen(happenings, wrong)
+	}
+}
+
+// happen lets one thing happen: usually a step of a program, rarely an act or a fault.
+func (c *Cluster) happen(happenings, wrong []act) {
+	switch n := c.random.IntN(100); {
+	case n < 62:
+		c.step()
+	case n < 84:
+		c.onPod(func(pod *corev1.Pod) { _ = c.progress(pod) || c.progress(pick(c, c.pods())) })
+	case n < 89:
+		c.api.Collect()
+		c.api.SyncQuotas()
+	case n < 94:
+		c.clock.Advance(pick(c, []time.Duration{100 * time.Millisecond, time.Second, 5 * time.Second, 20 * time.Second}))
+	case n < 97 && len(happenings) > 0:
+		pick(c, happenings).do(c)
+	case len(wrong) > 0:
+		pick(c, wrong).do(c)
 	}
 }

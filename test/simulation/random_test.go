@@ -42,7 +42,7 @@ func TestRandomHistories(t *testing.T) {
 				t.Parallel()
 				for n := next.Add(1) - 1; n < seeds; n = next.Add(1) - 1 {
 					if run := Random(from + n); len(run.Violations) > 0 {
-						report(t, from+n, run, failed.Add(1))
+						report(t, from+n, run, failed.Add(1), fmt.Sprintf("make simulate SEED=%d", from+n))
 					}
 				}
 			})
@@ -54,9 +54,9 @@ func TestRandomHistories(t *testing.T) {
 }
 
 // report reports a seed, and the histories of the first few.
-func report(t *testing.T, seed uint64, run *Run, failed uint64) {
+func report(t *testing.T, seed uint64, run *Run, failed uint64, again string) {
 	t.Helper()
-	t.Errorf("seed %d: %s\nmake simulate SEED=%d runs it again and prints its history", seed, strings.Join(run.Violations, "\n"), seed)
+	t.Errorf("seed %d: %s\n%s runs it again and prints its history", seed, strings.Join(run.Violations, "\n"), again)
 	const printed = 2
 	if failed <= printed {
 		t.Logf("the history of seed %d:\n%s", seed, run.Text())

@@ -14,7 +14,7 @@ import (
 )
 
 // scheduler is a replica of everynode-scheduler: it decides about pods by what its informers have delivered, and binds later.
-// It has the product's rule of uniqueness and of placement, and no resources, priorities and preemption.
+// It has the product's rule of uniqueness and of placement, and no priorities and preemption.
 type scheduler struct {
 	cluster     *Cluster
 	user        string
@@ -84,7 +84,7 @@ func (s *scheduler) decidable() []binding {
 
 // place returns the node of a pod that waits, if it may be bound now.
 func (s *scheduler) place(pod *corev1.Pod, pods []*corev1.Pod) (string, bool) {
-	if pod.Spec.NodeName != "" || pod.DeletionTimestamp != nil || pod.Spec.SchedulerName != v1alpha1.SchedulerName || len(pod.Spec.SchedulingGates) > 0 {
+	if pod.Spec.NodeName != "" || pod.DeletionTimestamp != nil || pod.Spec.SchedulerName != v1alpha1.SchedulerName || len(pod.Spec.SchedulingGates) > 0 || tooLarge(pod) {
 		return "", false
 	}
 	cell, served := daemon.CellOf(pod)
@@ -96,6 +96,12 @@ func (s *scheduler) place(pod *corev1.Pod, pods []*corev1.Pod) (string, bool) {
 		return "", false
 	}
 	return node.Name, unique(pod, cell, pods)
+}
+
+// tooLarge reports whether a pod requests more CPUs than any node has. That is all that the scheduler knows of resources.
+func tooLarge(pod *corev1.Pod) bool {
+	const most = 100
+	return slices.ContainsFunc(pod.Spec.Containers, func(container corev1.Container) bool { return container.Resources.Requests.Cpu().Value() > most })
 }
 
 // unique is the rule of the plugin EverynodeUniqueness: no other pod of the cell is bound or waits to be, except one of another
