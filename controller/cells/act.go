@@ -117,8 +117,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, key daemon.CellKey) (reconci
 		r.setProblem(key, answers.Problem(err))
 		return reconcile.Result{}, err
 	}
-	r.unanswered.Forget(key)
-	r.setProblem(key, daemon.Problem{})
+	if !task.Asks() { // a read that is answered says nothing about the write that was not
+		r.unanswered.Forget(key)
+		r.setProblem(key, daemon.Problem{})
+	}
 	return reconcile.Result{RequeueAfter: r.lookAgain(&task)}, nil
 }
 

@@ -5,7 +5,9 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"github.com/everynode/everynode/controller/answers"
 	"github.com/everynode/everynode/controller/fixture"
 	"github.com/everynode/everynode/internal/daemon"
 )
@@ -56,6 +58,42 @@ func TestLostAnswerToADeleteCounts(t *testing.T) {
 				t.Errorf("deletes %v, want %d, none of n2's pod", s.Deletes, want)
 			}
 		})
+	}
+}
+
+// A delete that the API server cannot execute backs off, although the read of whether it did is answered each time (S8).
+func TestReadKeepsBackOff(t *testing.T) {
+	s := newStage(t, oneUnavailable)
+	s.hold(t, makePod(s.set, s.node, bound("n1"), ready(t0)))
+	s.state.See(t, makeDaemon("d", oneUnavailable, generation(2), image("image:2")))
+	s.OnDelete = apierrors.NewInternalError(errors.New("etcdserver: mvcc: database space exceeded"))
+	reported := func() bool {
+		_, health := s.state.Health(fixture.Key(s.set))
+		return health.Problems["n1"] != daemon.Problem{}
+	}
+	asks := func() bool {
+		task := s.state.Task(stageKey)
+		return task.Asks()
+	}
+	for wait := answers.UnansweredBackOff; wait <= answers.UnansweredBackOffMax; wait *= 2 {
+		result, err := s.reconciler.Reconcile(t.Context(), stageKey)
+		if err != nil || result.RequeueAfter != wait {
+			t.Fatalf("Reconcile = %v, %v, want it again after %v", result, err, wait)
+		}
+		if !asks() {
+			t.Fatal("nothing is to be read")
+		}
+		if _, err := s.reconciler.Reconcile(t.Context(), stageKey); err != nil || asks() {
+			t.Fatalf("the read failed: %v", err)
+		}
+		if reported() != (len(s.Deletes) > reportAfter) {
+			t.Errorf("after %d deletes a problem is reported: %t", len(s.Deletes), reported())
+		}
+	}
+	s.OnDelete = nil
+	if _, err := s.reconciler.Reconcile(t.Context(), stageKey); err != nil || s.reconciler.unanswered.NumRequeues(stageKey) != 0 || reported() {
+		t.Errorf("after a delete that was answered: %v, %d consecutive requests without an answer, a problem is reported: %t",
+			err, s.reconciler.unanswered.NumRequeues(stageKey), reported())
 	}
 }
 
