@@ -12,6 +12,9 @@ const (
 	// ReasonWithinMaxUnavailable: True. Some eligible nodes have no available pod, but no more than
 	// spec.updateStrategy.rollingUpdate.maxUnavailable allows. The message names the first ones.
 	ReasonWithinMaxUnavailable = "WithinMaxUnavailable"
+	// ReasonSuspended: True. spec.suspend is true: pods are deleted, and none is created. The message says how many nodes still
+	// have one. Progressing is False with the same reason.
+	ReasonSuspended = "Suspended"
 	// ReasonNodesUnavailable: False. More eligible nodes than that have no available pod. The message names the first ones.
 	ReasonNodesUnavailable = "NodesUnavailable"
 )

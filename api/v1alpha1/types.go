@@ -71,6 +71,11 @@ type DaemonSetSpec struct {
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	MinReadySeconds int32 `json:"minReadySeconds,omitempty"`
+	// Whether the daemon set is suspended. While it is, no node is eligible: its pods are deleted, on at most
+	// updateStrategy.rollingUpdate.maxUnavailable nodes at a time and on at least one, and none is created. When it is
+	// resumed, every eligible node gets a pod. Defaults to false.
+	// +optional
+	Suspend bool `json:"suspend,omitempty"`
 	// The number of old revisions of the template to retain to allow rollback, as ControllerRevisions.
 	// Revisions that pods still have are retained beside them. Defaults to 10.
 	// +kubebuilder:default=10

@@ -12,7 +12,7 @@ type tally struct {
 	last                             string // the cells up to this one are counted
 	sums                             Counters
 	serving, taken, surging, waiting int
-	excused                          int
+	excused, eligible, ending        int
 	pods                             map[string]int
 }
 
@@ -34,6 +34,8 @@ func (t *tally) count(cell *counted, sign int) {
 	count(&t.surging, cell.roll.surging)
 	count(&t.waiting, cell.roll.waits)
 	count(&t.excused, cell.roll.excused)
+	count(&t.eligible, cell.roll.eligible)
+	count(&t.ending, cell.roll.ending)
 }
 
 func (c *Cells) countPod(node, revision string, change int) {
@@ -101,6 +103,8 @@ func (c *Cells) compare(counted *tally) (wrong []string) {
 	check("taken", &r.taken, counted.taken)
 	check("surging", &r.surging, counted.surging)
 	check("excused", &r.excused, counted.excused)
+	check("eligible", &r.eligible, counted.eligible)
+	check("ending", &r.ending, counted.ending)
 	unavailable := counted.sums.Desired - counted.sums.Available - counted.sums.Blocked
 	if r.waiting != nil && (r.waiting.Len() != counted.waiting || c.unavailable.Len() != unavailable) {
 		wrong = append(wrong, fmt.Sprintf("waiting and unavailable: %d and %d, counted %d and %d", r.waiting.Len(), c.unavailable.Len(), counted.waiting, unavailable))

@@ -29,7 +29,7 @@ func (c *Cells) Renew(state RolloutState, minReady time.Duration, strategy Strat
 		c.changes.revoked = c.changes.last
 	}
 	c.state = state
-	c.terms = terms{update: state.Update, minReady: minReady, surges: strategy.surges()}
+	c.terms = terms{update: state.Update, minReady: minReady, surges: strategy.surges(), suspended: strategy.Suspended}
 	c.rollout.strategy = strategy
 }
 

@@ -34,6 +34,9 @@ func (c *Cells) JudgePlacement(node *corev1.Node, of func(revision string) *Rule
 		return false
 	}
 	pod, why := cell.excluded(node, of)
+	if c.terms.suspended {
+		pod = nil
+	}
 	was := cell.blocked
 	if pod == nil && was != nil && was.pod == "" {
 		return false // what was foreseen is tried again by a dry run
@@ -93,12 +96,14 @@ func (c *Cell) waitingPod() *Pod {
 func (p *Pod) runs() bool { return p.Ready || p.Wait == Wait{} }
 
 // unblockGone ends the block of a cell whose pod is gone, or does not wait any more.
-func (c *Cell) unblockGone() {
+func (c *Cell) unblockGone(terms *terms) {
 	if c.blocked == nil {
 		return
 	}
 	pod := c.waitingPod()
-	if c.blocked.pod == "" {
+	if terms.suspended {
+		c.blocked = nil
+	} else if c.blocked.pod == "" {
 		if stale, _, _ := c.standing(); pod == nil && stale != nil && c.Verdict.ShouldRun {
 			return
 		}
@@ -164,7 +169,7 @@ func (c *Cells) noteWaiting(cell *counted) {
 	} else {
 		c.blocked.clear(cell.Node)
 	}
-	if pod := cell.waits(); pod != nil {
+	if pod := cell.waits(); pod != nil && !c.terms.suspended {
 		c.waits.set(cell.Node, pod.Wait.handle.Value().cause, pod.Created)
 	} else {
 		c.waits.clear(cell.Node)

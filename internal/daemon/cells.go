@@ -63,6 +63,8 @@ type terms struct {
 	minReady time.Duration
 	surges   bool // a new pod may run beside the stale one
 	wary     bool // of plans: some node is blocked
+
+	suspended bool // no cell should have a pod
 }
 
 // counted is a cell with its present part of the sums.
@@ -262,7 +264,7 @@ func (c *Cells) recount(cell *counted, now time.Time) {
 	c.tally.count(cell, -1)
 	c.sums.add(cell.part, -1)
 	was := cell.part.unavailable()
-	cell.unblockGone()
+	cell.unblockGone(&c.terms)
 	cell.part = cell.count(&c.terms, now)
 	c.sums.add(cell.part, +1)
 	c.noteUnavailable(cell, was)

@@ -22,6 +22,7 @@ const (
 	reasonComplete     = v1alpha1.ReasonComplete
 	reasonAsExpected   = v1alpha1.ReasonAsExpected
 	reasonPodsPending  = v1alpha1.ReasonPodsPending
+	reasonSuspended    = v1alpha1.ReasonSuspended
 )
 
 // waitPatience is how long a pod may wait for its scheduler before that is a problem: preemption, and
@@ -33,6 +34,7 @@ const waitPatience = time.Minute
 type Health struct {
 	Counters
 	OnDelete       bool
+	Suspended      bool
 	MaxUnavailable int
 	// Unavailable are the first nodes, by name, that Counters count as unavailable.
 	Unavailable []string
@@ -49,7 +51,7 @@ type Health struct {
 // Health returns a daemon's health; the caller adds its problems, the time, and whether it reports waiting pods.
 func (c *Cells) Health() Health {
 	maxUnavailable, _ := c.rollout.strategy.limits(c.sums.Desired)
-	health := Health{Counters: c.sums, OnDelete: c.rollout.strategy.OnDelete, MaxUnavailable: maxUnavailable,
+	health := Health{Counters: c.sums, OnDelete: c.rollout.strategy.OnDelete, Suspended: c.rollout.strategy.Suspended, MaxUnavailable: maxUnavailable,
 		Waiting: c.waits.groups(), Excluded: c.blocked.groups()}
 	if c.unavailable != nil {
 		c.unavailable.Ascend(func(node string) bool {
@@ -85,6 +87,8 @@ func (h *Health) available() metav1.Condition {
 	const kind = v1alpha1.ConditionAvailable
 	have := fmt.Sprintf("%d of %d nodes have an available pod%s", h.Available, h.Desired, h.excused())
 	switch without := h.without(); {
+	case h.Suspended:
+		return condition(kind, true, reasonSuspended, "%s", h.suspended())
 	case h.Desired == 0:
 		return condition(kind, true, reasonNoNodes, "no node is eligible")
 	case without == 0 && h.Available > 0:
@@ -117,6 +121,8 @@ func (h *Health) progressing() metav1.Condition {
 	unscheduled := h.describeWaiting(h.unscheduled())
 	behind := h.Desired - h.Updated - h.BlockedBehind
 	switch {
+	case h.Suspended:
+		return condition(kind, false, reasonSuspended, "%s", h.suspended())
 	case h.Current < h.Desired:
 		return condition(kind, true, reasonPodsMissing, "%d of %d nodes have a pod; without an available one: %s%s", h.Current, h.Desired, h.unavailable(), unscheduled)
 	case behind > 0 && h.OnDelete:
@@ -129,6 +135,14 @@ func (h *Health) progressing() metav1.Condition {
 		return condition(kind, true, reasonPodsPending, "%s; on %d none has started%s", have, h.Pending, h.describeWaiting(h.Waiting))
 	}
 	return condition(kind, false, reasonComplete, "%s%s", have, unscheduled)
+}
+
+// suspended tells how far a suspended DaemonSet is.
+func (h *Health) suspended() string {
+	if h.Misscheduled == 0 {
+		return suspended + ", and no node has a pod"
+	}
+	return fmt.Sprintf("%s; %d nodes still have a pod", suspended, h.Misscheduled)
 }
 
 // unscheduled returns the causes that a scheduler gave.

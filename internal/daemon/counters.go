@@ -61,7 +61,7 @@ func (c *Cells) noteUnavailable(cell *counted, was bool) {
 // count returns a cell's part of the sums. Of several pods the best one counts.
 func (c *Cell) count(terms *terms, now time.Time) part {
 	switch {
-	case !c.Verdict.ShouldRun:
+	case !c.Verdict.ShouldRun, terms.suspended:
 		return part{misscheduled: c.NodeUID != "" && len(c.Pods) > 0}
 	case len(c.Pods) == 0:
 		return part{desired: true}

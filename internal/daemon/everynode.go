@@ -18,6 +18,7 @@ type everynode struct{}
 func FromEverynode(set *v1alpha1.DaemonSet) *Workload {
 	w := newWorkload(Everynode, set, &set.Spec.Template, set.Spec.RevisionHistoryLimit)
 	w.Selector, w.Strategy = set.Spec.Selector, NewStrategy(&set.Spec.UpdateStrategy)
+	w.Strategy.Suspended = set.Spec.Suspend
 	w.MinReady = time.Duration(set.Spec.MinReadySeconds) * time.Second
 	w.Status = set.Status
 	return w

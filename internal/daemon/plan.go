@@ -27,6 +27,7 @@ const (
 	ReasonHandedOver   Reason = "HandedOver"
 	ReasonSurge        Reason = "Surge"
 	ReasonUnblocked    Reason = "Unblocked"
+	ReasonSuspended    Reason = "Suspended"
 )
 
 // Action is one step of a plan; Reason and Message explain it, and appear in events and logs.
@@ -63,8 +64,8 @@ type Plan struct {
 // Asks reports whether something has to be read from the API server first.
 func (p *Plan) Asks() bool { return len(p.Doubts) > 0 || p.Missed }
 
-// planCell decides in this order. A node that is gone, or that the daemon must leave, loses its pods. A pod of
-// an earlier incarnation of the node, and one that has finished, is replaced. Of several pods the best stays,
+// planCell decides in this order. A node that is gone, or that the daemon must leave, loses its pods; if the daemon is
+// suspended, when it may. A pod of an earlier incarnation of the node, and one that has finished, is replaced. Of several pods the best stays,
 // or while the rollout surges the best stale one and the best of the target. A stale pod is replaced when the
 // rollout granted it. If no pod is left, one of the target is created. A terminating pod holds its place until
 // it is gone (S1), so nothing is created beside it unless the rollout surges, or it has finished.
@@ -84,6 +85,8 @@ func planCell(cell *Cell, terms *terms, now time.Time) Plan {
 			plan.drop(pod, cell.Verdict.Reason, strings.ReplaceAll(cell.Verdict.Message, "node "+cell.Node+" ", "its node "), "%s", cell.Verdict.Message)
 		case pod.fromFormerNode(cell.NodeUID):
 			plan.drop(pod, ReasonNodeReplaced, "its node was deleted and created again", "node %s was deleted and created again", cell.Node)
+		case terms.suspended:
+			plan.end(pod)
 		case !pod.Bound && cell.Verdict.closesToWaiting():
 			plan.drop(pod, cell.Verdict.Reason, "it waits for a node that its RuntimeClass keeps it off", "%s", cell.Verdict.Message)
 			plan.last().IfUnchanged = true // it may have been bound
@@ -101,6 +104,9 @@ func planCell(cell *Cell, terms *terms, now time.Time) Plan {
 			stays = pod.Name
 			plan.wakeWhenAvailable(pod)
 		}
+	}
+	if terms.suspended {
+		return plan.Plan
 	}
 	plan.roll(stale, fresh)
 	switch {

@@ -17,6 +17,8 @@ import (
 type Strategy struct {
 	// OnDelete: only when a user deletes them.
 	OnDelete bool
+	// Suspended: there should be no pods.
+	Suspended bool
 	// MaxUnavailable and MaxSurge are numbers or percentages of the nodes that should run a pod.
 	MaxUnavailable, MaxSurge intstr.IntOrString
 }
@@ -76,6 +78,8 @@ type rollout struct {
 	taken    int // of these, cells whose available pod may be deleted
 	surging  int // cells where a new pod runs beside the old one, or may
 	excused  int // blocked cells that do not serve
+	eligible int // of a suspended daemon: cells that would run a pod
+	ending   int // of a suspended daemon: cells whose pods terminate, or may be deleted
 	waiting  *btree.BTreeG[turn]
 }
 
@@ -100,6 +104,7 @@ type rolling struct {
 	unused                  bool // it may surge and does not yet
 	waits, free, closed     bool // for its turn, and which
 	excused                 bool
+	eligible, ending        bool
 }
 
 // turn is the cell's place in the queue, while it waits.
@@ -125,6 +130,8 @@ func (r *rollout) replace(cell *counted, next rolling) {
 	count(&r.taken, before.taken, next.taken)
 	count(&r.surging, before.surging, next.surging)
 	count(&r.excused, before.excused, next.excused)
+	count(&r.eligible, before.eligible, next.eligible)
+	count(&r.ending, before.ending, next.ending)
 	if before.waits && (!next.waits || before.free != next.free || before.closed != next.closed) {
 		r.waiting.Delete(cell.turn())
 	}
@@ -138,6 +145,9 @@ func (r *rollout) replace(cell *counted, next rolling) {
 // stale pod that a NoSchedule taint lets stay is also replaced in the end, as in apps/v1; because it gets no
 // successor, only after every other node is served. Requests in flight count as done.
 func (c *Cell) rolling(terms *terms, underway *sent, now time.Time) rolling {
+	if terms.suspended {
+		return c.suspending(underway)
+	}
 	stale, fresh, alive := c.standing()
 	closed := !c.Verdict.ShouldRun
 	if g := c.granted; g != nil && (stale == nil || g.pod != stale.UID || g.closed != closed || g.free && terms.serves(stale, now)) {
@@ -219,7 +229,12 @@ func (p *Pod) fromFormerNode(node types.UID) bool { return p.NodeUID != "" && p.
 // that surge below maxSurge (S4).
 func (c *Cells) GrantSome(now time.Time, most int) (nodes []string, more bool) {
 	r := &c.rollout
-	if r.strategy.OnDelete || r.waiting == nil {
+	switch {
+	case r.waiting == nil:
+		return nil, false
+	case r.strategy.Suspended:
+		return c.grantEnds(now, most)
+	case r.strategy.OnDelete:
 		return nil, false
 	}
 	maxUnavailable, maxSurge := r.strategy.limits(c.sums.Desired)

@@ -56,6 +56,7 @@ func TestRollout(t *testing.T) {
 	}
 	t.Run("a controller that crashes loses nothing", func(t *testing.T) { crashes(cluster.With(t)) })
 	t.Run("OnDelete waits for the user", func(t *testing.T) { onDeleteWaits(cluster.With(t)) })
+	t.Run("a suspended DaemonSet ends within its limits", func(t *testing.T) { suspends(cluster.With(t)) })
 	cluster.Verdict(witness, 4*2*rolloutNodes)
 }
 
@@ -79,9 +80,9 @@ func waitForUpdated(c *labtest.Cluster, set *v1alpha1.DaemonSet) {
 	})
 }
 
-// serving repeatedly observes how many nodes a daemon serves, and how many pods it has.
+// serving repeatedly observes how many nodes a daemon serves, how many pods it has, and how many others terminate.
 type serving struct {
-	serving, pods, looks int
+	serving, pods, ending, looks int
 
 	stop context.CancelFunc
 	done chan struct{}
@@ -97,9 +98,10 @@ func startServing(c *labtest.Cluster, set *v1alpha1.DaemonSet) *serving {
 			if err != nil {
 				continue
 			}
-			nodes, alive := map[string]bool{}, 0
+			nodes, alive, ending := map[string]bool{}, 0, 0
 			for i := range pods {
 				if pods[i].DeletionTimestamp != nil {
+					ending++
 					continue
 				}
 				alive++
@@ -108,6 +110,7 @@ func startServing(c *labtest.Cluster, set *v1alpha1.DaemonSet) *serving {
 				}
 			}
 			s.serving, s.pods, s.looks = min(s.serving, len(nodes)), max(s.pods, alive), s.looks+1
+			s.ending = max(s.ending, ending)
 			select {
 			case <-ctx.Done():
 			case <-time.After(5 * time.Millisecond):

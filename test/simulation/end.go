@@ -29,7 +29,7 @@ func (c *Cluster) checkStatus(stored client.Object) {
 	}
 	desired, served := 0, 0
 	for _, node := range listed[*corev1.Node](c, history.Nodes) {
-		if !rules.Evaluate(node).ShouldRun {
+		if set.Spec.Suspend || !rules.Evaluate(node).ShouldRun {
 			continue
 		}
 		desired++

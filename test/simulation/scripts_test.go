@@ -26,6 +26,19 @@ func TestScripts(t *testing.T) {
 			c.schedulers[0].frozen = false
 		},
 	}
+	// The pods of a suspended DaemonSet end also when the controller stops in between; resumed, it has one on each node again.
+	for name, resumed := range map[string]bool{"suspended": false, "suspended and resumed": true} {
+		tests["a DaemonSet is "+name+" during a rollout"] = func(c *Cluster) {
+			set := c.api.Get(history.DaemonSets, namespace, "d")
+			c.setImage(set, "image:2")
+			c.suspend(set, true)
+			c.controllers[0].kill()
+			c.controllers[0].start(1)
+			if resumed {
+				c.suspend(set, false)
+			}
+		}
+	}
 	for name, script := range tests {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(1, model.Kinds{Everynode: true}, 1, 1)

@@ -67,6 +67,10 @@ func (c *Cluster) setLimits(set client.Object, to limits) {
 	c.edit(set, fmt.Sprintf("maxUnavailable %d, maxSurge %d", to.unavailable, to.surge), func(spec *v1alpha1.DaemonSetSpec) { spec.UpdateStrategy = to.spec() })
 }
 
+func (c *Cluster) suspend(set client.Object, suspended bool) {
+	c.edit(set, fmt.Sprintf("suspend %v", suspended), func(spec *v1alpha1.DaemonSetSpec) { spec.Suspend = suspended })
+}
+
 func (c *Cluster) deleteSet(set client.Object, how memory.Propagation) {
 	c.mark(history.Edited, fmt.Sprintf("a user deletes DaemonSet %s, propagation %s", set.GetName(), []string{"Background", "Foreground", "Orphan"}[how]))
 	c.api.Delete(set, how)

@@ -40,6 +40,7 @@ type spec struct {
 	selector     *metav1.LabelSelector
 	minReady     int32
 	onDelete     bool
+	suspended    bool
 	unavailable  intstr.IntOrString
 	surge        intstr.IntOrString
 	upstream     *appsv1.DaemonSet
@@ -58,6 +59,7 @@ func specOf(object client.Object) *spec {
 		if name := set.Spec.Template.Spec.RuntimeClassName; name != nil {
 			of.className = *name
 		}
+		of.suspended = set.Spec.Suspend
 		return of
 	case *appsv1.DaemonSet:
 		of := newSpec(object, &set.Spec.Template, set.Spec.Selector, set.Spec.MinReadySeconds, set.Spec.UpdateStrategy.Type)
@@ -138,7 +140,7 @@ func (s *spec) same(other *spec) bool {
 	if s.generation != 0 && s.generation == other.generation {
 		return true
 	}
-	return s.minReady == other.minReady && s.onDelete == other.onDelete && s.unavailable == other.unavailable && s.surge == other.surge &&
+	return s.minReady == other.minReady && s.onDelete == other.onDelete && s.suspended == other.suspended && s.unavailable == other.unavailable && s.surge == other.surge &&
 		equality.Semantic.DeepEqual(s.selector, other.selector) && equality.Semantic.DeepEqual(s.template, other.template)
 }
 

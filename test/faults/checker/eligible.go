@@ -39,7 +39,12 @@ func (o oracle) ask(spec *spec, node *node, class *class) may {
 
 // evaluate joins upstream's rules with what a RuntimeClass adds. It is merged into pods when they are created, so it
 // decides whether one may start. It ends none: those that run keep the tolerations with which they were stored.
+//
+// A suspended daemon must leave every node.
 func evaluate(spec *spec, node *corev1.Node, class *class) may {
+	if spec.suspended {
+		return may{}
+	}
 	start, stay := upstream.NodeShouldRunDaemonPod(klog.Logger{}, node, spec.upstream)
 	if spec.className == "" {
 		return may{start, stay}

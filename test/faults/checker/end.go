@@ -71,7 +71,7 @@ func endOf(h *history.History) map[string]string {
 
 func specText(d *daemon) string {
 	spec := d.spec()
-	return text(map[string]any{"template": spec.template, "minReady": spec.minReady, "onDelete": spec.onDelete, "unavailable": spec.unavailable, "surge": spec.surge})
+	return text(map[string]any{"template": spec.template, "minReady": spec.minReady, "onDelete": spec.onDelete, "suspended": spec.suspended, "unavailable": spec.unavailable, "surge": spec.surge})
 }
 
 // statusText leaves out what depends on the past or the time.
