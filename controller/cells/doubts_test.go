@@ -117,7 +117,7 @@ func TestMissedPodIsRead(t *testing.T) {
 				}
 				for i := range pods.Items {
 					if pod := &pods.Items[i]; daemon.ObservePod(pod).Surges {
-						_ = s.WithWatch.Delete(t.Context(), pod)
+						_ = s.Delete(t.Context(), pod)
 					}
 				}
 			}
