@@ -97,13 +97,10 @@ func (i *informer) deliver(events []event) {
 // unsettles reports whether the engine may not know after an event which cells earlier pods were in: a node came or went, or a DaemonSet is
 // served that was not.
 func (i *informer) unsettles(e *event) bool {
-	switch i.resource {
-	case history.Nodes:
+	if i.resource == history.Nodes {
 		return e.kind != watch.Modified || e.former.GetUID() != e.object.GetUID()
-	case history.DaemonSets:
-		return e.kind == watch.Modified && !served(e.former) && served(e.object)
 	}
-	return false
+	return i.resource == history.DaemonSets && e.kind == watch.Modified && !served(e.former) && served(e.object)
 }
 
 func served(stored client.Object) bool {
