@@ -307,6 +307,10 @@ func (s *state) judgeOwned(r *asked) {
 	if !changes || r.DryRun || !pods && r.Resource != string(history.ControllerRevisions) {
 		return
 	}
+	if r.Unread {
+		s.unjudged(S5)
+		return
+	}
 	s.judged(S5)
 	if r.UID == "" {
 		s.violated(S5, r.Namespace+"/"+r.Name, "%s sent a %s of %s without a UID", r.User, r.Verb, r.Resource)

@@ -274,6 +274,10 @@ func TestEligible(t *testing.T) {
 func TestOwned(t *testing.T) {
 	play(t, S5, map[string]scene{
 		"its own pod, by UID": {play: func(s *script) { s.drop(s.run(s.daemon("d"), s.node("n1"), "p1")) }},
+		"a delete that the API server could not read": {unjudged: S5, play: func(s *script) {
+			s.run(s.daemon("d"), s.node("n1"), "p1")
+			s.request(history.Request{User: controller, Verb: "delete", Resource: "pods", Namespace: "ns", Name: "p1", Unread: true, Code: 500})
+		}},
 		"without a UID": {breaks: S5, play: func(s *script) {
 			p := s.run(s.daemon("d"), s.node("n1"), "p1")
 			s.request(history.Request{User: controller, Verb: "delete", Resource: "pods", Namespace: "ns", Name: p.Name, Code: 200})

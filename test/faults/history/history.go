@@ -92,6 +92,8 @@ type Request struct {
 	// UID and ResourceVersion are the preconditions of a delete or patch, as far as the request had them.
 	UID             types.UID `json:"uid,omitempty"`
 	ResourceVersion string    `json:"resourceVersion,omitempty"`
+	// Unread is a request whose body the API server could not read, because its sender had gone; it had no effect.
+	Unread bool `json:"unread,omitempty"`
 	// Object is the object of a create as it was sent, before admission; nil if it was not recorded.
 	Object client.Object `json:"-"`
 	// Code is the HTTP status of the answer; 0 if there was none. Reason is the reason of a refusal.

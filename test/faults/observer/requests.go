@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -64,12 +65,16 @@ func (r *requests) convert(event *auditv1.Event) (*history.Request, error) {
 	}
 	if status := event.ResponseStatus; status != nil {
 		request.Code, request.Reason = status.Code, string(status.Reason)
+		request.Unread = event.RequestObject == nil && status.Code == http.StatusInternalServerError && status.Message == closedBody
 	}
 	if event.RequestObject == nil {
 		return request, nil
 	}
 	return request, r.readBody(request, event.RequestObject.Raw)
 }
+
+// closedBody is the answer to a request whose connection was closed before its body was read (golang.org/x/net/http2, errClosedBody).
+const closedBody = "body closed by handler"
 
 func dryRun(uri string) bool {
 	parsed, err := url.ParseRequestURI(uri)

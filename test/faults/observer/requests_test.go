@@ -32,6 +32,14 @@ func TestRequests(t *testing.T) {
 			event("delete", "/api/v1/namespaces/default/pods/a", pod, `,"responseStatus":{"code":200},"requestObject":{"kind":"DeleteOptions","apiVersion":"v1","preconditions":{"uid":"u","resourceVersion":"7"}}`),
 			"delete pods default/a 200  250ms uid u version 7",
 		},
+		"a delete that was not read": {
+			event("delete", "/api/v1/namespaces/default/pods/a", pod, `,"responseStatus":{"code":500,"message":"body closed by handler"}`),
+			"delete pods default/a 500  250ms unread",
+		},
+		"a delete that failed": {
+			event("delete", "/api/v1/namespaces/default/pods/a", pod, `,"responseStatus":{"code":500,"message":"etcdserver: no space"}`),
+			"delete pods default/a 500  250ms",
+		},
 		"a delete without a body": {
 			event("delete", "/api/v1/namespaces/default/pods/a", pod, `,"responseStatus":{"code":404,"reason":"NotFound"}`),
 			"delete pods default/a 404 NotFound 250ms",
@@ -82,6 +90,9 @@ func TestRequests(t *testing.T) {
 				}
 				if r.DryRun {
 					got += " dry"
+				}
+				if r.Unread {
+					got += " unread"
 				}
 				if pod, ok := r.Object.(*corev1.Pod); ok {
 					got += " on " + pod.Spec.NodeName
