@@ -34,6 +34,13 @@ const (
 	// revision on its node, while a rollout surges.
 	SurgeAnnotation = "everynode.dev/surge"
 
+	// PausedAnnotation with the value "true" on a DaemonSet of everynode.dev pauses its rollout, as spec.rollout.paused does.
+	PausedAnnotation = "everynode.dev/paused"
+
+	// StableAnnotation on a ControllerRevision records that its revision became stable. Its value is a number; the highest of
+	// a DaemonSet's records wins.
+	StableAnnotation = "everynode.dev/stable"
+
 	// DaemonPodAnnotation marks a pod as a daemon's for the cluster autoscaler, whatever
 	// kind owns it (kubernetes/autoscaler FAQ, "DaemonSet pods").
 	DaemonPodAnnotation = "cluster-autoscaler.kubernetes.io/daemonset-pod"

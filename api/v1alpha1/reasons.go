@@ -32,6 +32,12 @@ const (
 	// ReasonOnDelete: False. Some pods are not of the current template, and the update strategy is OnDelete: a node
 	// gets a new pod once its old one is deleted.
 	ReasonOnDelete = "OnDelete"
+	// ReasonPaused: False. The rollout is paused, by spec.rollout.paused or the annotation everynode.dev/paused, and some nodes do
+	// not have the current template.
+	ReasonPaused = "Paused"
+	// ReasonHeld: False. Every node that spec.rollout lets have the current template has it; others keep the stable revision. The
+	// message states what holds them.
+	ReasonHeld = "Held"
 	// ReasonComplete: False. Every eligible node that is not blocked has a pod of the current template, and the pod has started.
 	ReasonComplete = "Complete"
 )
@@ -54,6 +60,8 @@ const (
 	ReasonInvalidSelector = "InvalidSelector"
 	// ReasonSelectorMismatch: True. spec.selector does not match the labels of the template.
 	ReasonSelectorMismatch = "SelectorMismatch"
+	// ReasonInvalidRollout: True. spec.rollout is invalid.
+	ReasonInvalidRollout = "InvalidRollout"
 	// ReasonInvalidTemplate: True. No pod can be made from the template.
 	ReasonInvalidTemplate = "InvalidTemplate"
 	// ReasonTooLarge: True. The selector or the template has more elements, or longer quantities, than the

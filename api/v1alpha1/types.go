@@ -18,6 +18,9 @@ import (
 // +kubebuilder:printcolumn:name="Ready",type=integer,JSONPath=`.status.numberReady`
 // +kubebuilder:printcolumn:name="Up-To-Date",type=integer,JSONPath=`.status.updatedNumberScheduled`
 // +kubebuilder:printcolumn:name="Available",type=integer,JSONPath=`.status.numberAvailable`
+// +kubebuilder:printcolumn:name="Rollout",type=string,JSONPath=`.status.rollout.phase`
+// +kubebuilder:printcolumn:name="Stable",type=string,priority=1,JSONPath=`.status.rollout.currentRevision`
+// +kubebuilder:printcolumn:name="Update",type=string,priority=1,JSONPath=`.status.rollout.updateRevision`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type DaemonSet struct {
 	metav1.TypeMeta   `json:",inline"`
@@ -48,6 +51,7 @@ type DaemonSet struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.template.spec.activeDeadlineSeconds)",fieldPath=".template.spec.activeDeadlineSeconds",message="spec.template.spec.activeDeadlineSeconds is not supported in a DaemonSet"
 // +kubebuilder:validation:XValidation:rule="['controller-revision-hash', 'pod-template-generation'].all(l, !self.template.?metadata.?labels[?l].hasValue() || oldSelf.?template.?metadata.?labels[?l].hasValue())",optionalOldSelf=true,fieldPath=".template.metadata.labels",message="spec.template.metadata.labels: controllers set controller-revision-hash and pod-template-generation on the pods they create; remove them from the template"
 // +kubebuilder:validation:XValidation:rule="oldSelf.hasValue() || ['controller-revision-hash', 'pod-template-generation'].all(l, !(has(self.selector.matchLabels) && l in self.selector.matchLabels) && !(has(self.selector.matchExpressions) && self.selector.matchExpressions.exists(e, e.key == l)))",optionalOldSelf=true,fieldPath=".selector",message="spec.selector: controllers set controller-revision-hash and pod-template-generation on the pods they create, and their values change; select pods by labels of your own"
+// +kubebuilder:validation:XValidation:rule="!has(self.rollout) || !has(self.rollout.partition) || self.updateStrategy.type != 'OnDelete'",fieldPath=".rollout.partition",message="spec.rollout.partition has no effect with the update strategy OnDelete: remove it, and use nodeSelector"
 type DaemonSetSpec struct {
 	// A label query over pods that are managed by the daemon set. It must match the labels of the pod
 	// template, must not be empty, and cannot be changed. See also
@@ -82,6 +86,10 @@ type DaemonSetSpec struct {
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	RevisionHistoryLimit *int32 `json:"revisionHistoryLimit,omitempty"`
+	// Holds nodes back from a new template: pause, a part of the nodes, an order. Without it, a new template rolls out to all
+	// nodes as with apps/v1.
+	// +optional
+	Rollout *Rollout `json:"rollout,omitempty"`
 }
 
 // DaemonSetUpdateStrategy controls how pods are replaced when the template changes.
@@ -158,6 +166,9 @@ type DaemonSetStatus struct {
 	// The number of hash collisions of revision names. The controller uses this field as a collision
 	// avoidance mechanism when it names a ControllerRevision.
 	CollisionCount *int32 `json:"collisionCount,omitempty"`
+	// The state of the rollout, while spec.rollout is set or the daemon set is paused by annotation.
+	// +optional
+	Rollout *RolloutStatus `json:"rollout,omitempty"`
 	// The latest observations of the daemon set's state: Available, Progressing and Degraded; PlacementAdmission where
 	// admission pins pods to nodes; DisruptionBudget while it is False; Reconciling and Stalled while
 	// they are True.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -115,6 +116,7 @@ func (r *Reconciler) plan(key daemon.WorkloadKey, subject *model.Subject) []daem
 	return daemon.PlanHistory(daemon.History{
 		Content: subject.ID.Content, Name: subject.ID.Record, Limit: subject.Workload.HistoryLimit, Replaced: subject.ToRecord(),
 		Records: r.records(subject),
+		Stable:  subject.Stable, Forgets: subject.Workload.Kind.RollsOut() && subject.Workload.Rollout == nil,
 		InUse: func(revision string) (uses bool) {
 			r.state.Update(func(u model.Update) { uses = u.InUse(key, revision) })
 			return uses
@@ -143,6 +145,10 @@ func (r *Reconciler) do(ctx context.Context, subject *model.Subject, step daemon
 		return r.renumber(ctx, subject, step)
 	case daemon.Relabel:
 		return r.relabel(ctx, subject, step.Record)
+	case daemon.Promote:
+		return r.annotate(ctx, subject, step.Record, strconv.FormatInt(step.Number, 10))
+	case daemon.Demote:
+		return r.annotate(ctx, subject, step.Record, nil)
 	case daemon.Delete:
 		return r.delete(ctx, subject, step.Record)
 	}
@@ -333,6 +339,13 @@ func (r *Reconciler) notRelabelled(subject *model.Subject, pod *model.Pod, curre
 
 func (r *Reconciler) renumber(ctx context.Context, subject *model.Subject, step daemon.HistoryStep) error {
 	return r.patch(ctx, subject, step.Record, types.MergePatchType, map[string]any{"metadata": stateOf(step.Record), "revision": step.Number})
+}
+
+// annotate records that a revision is stable; without a value nothing is recorded of it any more.
+func (r *Reconciler) annotate(ctx context.Context, subject *model.Subject, record daemon.Record, value any) error {
+	metadata := stateOf(record)
+	metadata["annotations"] = map[string]any{v1alpha1.StableAnnotation: value}
+	return r.patch(ctx, subject, record, types.MergePatchType, map[string]any{"metadata": metadata})
 }
 
 // stateOf is the precondition of a patch: the object in the planned state (S5).

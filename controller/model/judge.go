@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 
 	"github.com/everynode/everynode/internal/daemon"
 )
@@ -57,7 +58,7 @@ func (u Update) sameSpec(key daemon.WorkloadKey, workload *daemon.Workload) bool
 		known.gone = false
 		u.planAll(key, known)
 	}
-	if workload.Undecodable != nil || !there || known.workload == nil || known.unserved != nil || known.workload.Generation != workload.Generation || known.workload.Collisions() != workload.Collisions() {
+	if workload.Undecodable != nil || !there || known.workload == nil || known.unserved != nil || known.workload.Generation != workload.Generation || !equality.Semantic.DeepEqual(known.workload.Rollout, workload.Rollout) || known.workload.Collisions() != workload.Collisions() {
 		return false
 	}
 	touched := !maps.Equal(known.workload.Labels, workload.Labels) || !maps.Equal(known.workload.Annotations, workload.Annotations)
@@ -84,6 +85,7 @@ func (u Update) install(key daemon.WorkloadKey, workload *daemon.Workload, terms
 	judging := &judgeNodes{known: known}
 	known.workload, known.unserved, known.judging = workload, nil, judging
 	known.selector, known.id, known.templateRules, known.readBack = terms.selector, terms.id, terms.rules, false
+	known.hold, known.unreadable = terms.hold, ""
 	known.template = daemon.NewTemplate(workload, calledAs(former))
 	known.rules = u.withClass(known.template, terms.rules)
 	u.noteRuntimeClasses(key, known)

@@ -69,6 +69,10 @@ type tracked struct {
 	resolution                          // of template
 	update         string               // the revision that cells should have: that of template once it is settled; empty while there is none
 	templates      map[string]*rendered // by revision: those that are a target, or that a pod has
+	hold           *daemon.Hold         // what the rollout holds back; nil without a rollout
+	unreadable     string               // the stable revision, if its template could not be read back
+	proven         bool                 // the update revision is to be recorded as stable
+	admitting      bool                 // nodes are being admitted to the update revision
 	readBack       bool                 // the records were searched for update
 	notRecorded    *daemon.Problem      // why template is not settled, if the API server refused its record
 	selector       labels.Selector      // cannot change
@@ -95,7 +99,7 @@ func (t *tracked) keptUp() bool { return t.counted() && t.update != "" }
 
 // counted reports whether the daemon's counters agree with its present targets.
 func (t *tracked) counted() bool {
-	return t.active() && !t.merging && t.judging == nil && t.counting == nil
+	return t.active() && !t.merging && !t.loading && t.judging == nil && t.counting == nil
 }
 
 // name returns the daemon's name; while there is no DaemonSet, the one that it had, or that its pods give.
@@ -188,7 +192,11 @@ func (u Update) place(pod *Pod) {
 			known.formerName = pod.family.Value().daemon
 		}
 		fresh := !known.cells.Holds(pod.Revision)
+		target := known.cells.TargetOf(cell.Node)
 		known.cells.SetPod(cell.Node, &pod.Pod, u.now)
+		if known.hold != nil && known.cells.TargetOf(cell.Node) != target {
+			u.later(&judgeAgain{key: cell.Workload(), known: known, node: cell.Node})
+		}
 		if fresh && known.keptUp() && known.templates[pod.Revision] == nil {
 			u.readHeldBack(cell.Workload(), known)
 		}

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/google/btree"
@@ -172,5 +173,8 @@ func (h *HealthOf) Step(u Update) (more bool) {
 	h.Workload, h.Health = known.workload, known.cells.Health()
 	h.Health.Problems, h.Health.Now, h.Health.ReportsWaiting = problems, u.now, known.workload.Kind.ReportsWaiting()
 	h.Health.NotRecorded = known.notRecorded
+	if known.hold != nil {
+		h.Health.Rollout = &daemon.RolloutHealth{Stable: known.stable, Update: cmp.Or(known.revision, known.id.Revision), Hold: known.hold}
+	}
 	return false
 }

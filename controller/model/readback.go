@@ -57,6 +57,58 @@ func (r *records) newest(known *tracked) (newest *Revision) {
 	return newest
 }
 
+// readStable restores the template of the stable revision from its record. Nothing is planned before: nodes that are held back get
+// their pods from it. If it cannot be read, its record counts as none of a stable revision.
+type readStable struct {
+	key      daemon.WorkloadKey
+	known    *tracked
+	revision string
+
+	identity *daemon.Template
+	found    *Revision
+	read     *rendered
+}
+
+func (r *readStable) Step(u Update) (more bool) {
+	known := r.known
+	if u.daemons[r.key] != known || !known.active() || !known.loading || known.stable != r.revision {
+		return false
+	}
+	if r.identity == nil {
+		r.identity, r.found = known.template, u.records.ofRevision(known, r.revision)
+		return true
+	}
+	if r.read == nil || r.read.template.Revision != r.revision {
+		known.unreadable = r.revision
+	} else {
+		r.read.rules = u.withClass(r.read.template, r.read.templateRules)
+		u.keep(r.key, known, r.read)
+	}
+	u.resolveRevision(r.key, known, false)
+	return false
+}
+
+func (r *readStable) Compute() {
+	if r.found != nil {
+		r.read = readFrom(r.identity, r.found)
+	}
+}
+
+// ofRevision returns the last of a daemon's records of a revision, nil if there is none.
+func (r *records) ofRevision(known *tracked, revision string) (last *Revision) {
+	subject := known.subject()
+	for _, of := range r.held[known.workload.Key] {
+		record := subject.Record(of)
+		if record.Holder != daemon.Ours || record.Terminating || record.Revision != revision {
+			continue
+		}
+		if last == nil || cmp.Or(cmp.Compare(last.record.Number, record.Number), cmp.Compare(last.record.Name, record.Name)) < 0 {
+			last = of
+		}
+	}
+	return last
+}
+
 // mostHeld is how many templates are read back for the pods of a daemon. Who writes its pods' labels and its
 // ControllerRevisions decides how many revisions they have; a rollout leaves a few.
 const mostHeld = 10

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -242,6 +243,8 @@ type Subject struct {
 	// Replaced is the template that cells have until this one is settled; nil if there is none.
 	Replaced *daemon.Template
 	settled  bool // the template's revision is known, and may be a target
+	// Stable is a revision that has become stable and is to be recorded as such; empty if there is none.
+	Stable   string
 	selector labels.Selector
 }
 
@@ -260,6 +263,13 @@ func (t *tracked) subject() Subject {
 	subject := Subject{Workload: t.workload, Template: t.template, ID: t.id, settled: t.settled, selector: t.selector}
 	if former := t.templates[t.update]; former != nil && !t.settled && recordable(t, former.template) {
 		subject.Replaced = former.template
+	}
+	switch {
+	case t.hold == nil || !t.settled || t.loading:
+	case t.recorded == 0:
+		subject.Stable = t.stable
+	case t.keptUp() && t.cells.Proven():
+		subject.Stable = t.update
 	}
 	return subject
 }
@@ -330,7 +340,7 @@ func (u Update) ReportSelected(namespace string, selector labels.Selector) {
 // InUse reports whether a revision is a target of a daemon's, or one of its pods has it.
 func (u Update) InUse(key daemon.WorkloadKey, revision string) bool {
 	known, ok := u.daemons[key]
-	return ok && (known.cells.Targets(revision) || known.cells.Holds(revision))
+	return ok && (known.cells.Targets(revision) || known.cells.Holds(revision) || known.hold != nil && revision == known.stable)
 }
 
 // PodsOf collects the pods of a revision of a daemon.
@@ -359,8 +369,10 @@ func (k Kinds) TrimRevision(object any) (any, error) {
 	}
 	if metav1.GetControllerOfNoCopy(revision) == nil || k.Owns(revision) {
 		trimmed.Labels, trimmed.Data = revision.Labels, revision.Data
-		if generation, given := revision.Annotations[appsv1.DeprecatedTemplateGeneration]; given {
-			trimmed.Annotations = map[string]string{appsv1.DeprecatedTemplateGeneration: generation}
+		for _, key := range []string{appsv1.DeprecatedTemplateGeneration, v1alpha1.StableAnnotation} {
+			if value, given := revision.Annotations[key]; given {
+				metav1.SetMetaDataAnnotation(&trimmed.ObjectMeta, key, value)
+			}
 		}
 	}
 	return trimmed, nil

@@ -22,6 +22,11 @@ type resolution struct {
 	revision string // empty while it is not known
 	settled  bool   // it may be a target
 	merging  bool   // pods of its other records are being relabelled
+
+	// With a rollout.
+	stable   string // the stable revision
+	recorded int64  // the number by which its record says so; 0 if none does
+	loading  bool   // its template is to be read back first
 }
 
 // resolve determines the revision of a daemon's template.
@@ -41,7 +46,29 @@ func (u Update) resolve(known *tracked) resolution {
 			return resolution{revision: revision, merging: true}
 		}
 	}
-	return resolution{revision: revision, settled: u.begun && revision != "" && known.replaced(revision).Recorded(records)}
+	resolved := resolution{revision: revision, settled: u.begun && revision != "" && known.replaced(revision).Recorded(records)}
+	if known.hold != nil && u.begun {
+		resolved.stable, resolved.recorded = known.stableOf(revision, records)
+		resolved.loading = resolved.stable != "" && resolved.stable != revision && known.templates[resolved.stable] == nil
+	}
+	return resolved
+}
+
+// stableOf returns the stable revision of a daemon with a rollout, and the number of its record. While no record has one, it is what
+// pods have, which does not change any more once it is decided. A record that is deleted counts as long as its template is known.
+func (t *tracked) stableOf(revision string, records []daemon.Record) (stable string, number int64) {
+	known := t.templates[t.stable] != nil
+	records = slices.DeleteFunc(slices.Clone(records), func(record daemon.Record) bool { return record.Revision == t.unreadable })
+	record := daemon.StableRecord(records)
+	switch {
+	case known && (record == nil || record.Stable < t.recorded):
+		return t.stable, t.recorded
+	case record == nil:
+		return cmp.Or(t.cells.Mostly(records, t.id.Content), revision), 0
+	case record.Content == t.id.Content && revision != "":
+		return revision, record.Stable
+	}
+	return record.Revision, record.Stable
 }
 
 // recordable reports whether the daemon's selector would select a record of a template. Otherwise none is created, and
@@ -93,7 +120,7 @@ func (u Update) judged(key daemon.WorkloadKey, known *tracked, judging *judgeNod
 // count starts a pass that counts a daemon's cells and then plans them. If nothing can be planned, the sums are only
 // needed by a status that reports why.
 func (u Update) count(key daemon.WorkloadKey, known *tracked, due bool) {
-	if known.merging || !u.begun || known.update == "" && known.notRecorded == nil {
+	if known.merging || known.loading || !u.begun || known.update == "" && known.notRecorded == nil {
 		return
 	}
 	known.counting = &pass{key: key, known: known, count: true, plan: known.update != "", due: due}
@@ -102,16 +129,22 @@ func (u Update) count(key daemon.WorkloadKey, known *tracked, due bool) {
 
 // decide sets the targets that a daemon's cells may have, and reports whether its nodes have to be judged by other rules.
 func (u Update) decide(key daemon.WorkloadKey, known *tracked) (judge bool) {
-	known.resolution = u.resolve(known)
-	if !known.settled {
+	known.resolution, known.proven = u.resolve(known), false
+	if !known.settled || known.hold != nil && known.recorded == 0 {
 		u.enqueueHistory(key)
 	}
 	switch {
 	case known.merging:
 		return false
+	case known.loading:
+		u.later(&readStable{key: key, known: known, revision: known.stable})
+		return false
 	case known.settled:
 		u.accept(key, known)
-		known.renew(daemon.RolloutState{Update: known.update})
+		known.renew(daemon.RolloutState{Update: known.update, Hold: known.hold, Stable: known.stable})
+	case known.update != "" && known.hold != nil: // what is rolled out stays so until this template has a record
+		revision := cmp.Or(known.template.Revision, known.id.Revision)
+		known.renew(daemon.RolloutState{Update: revision, Recorded: known.update, Hold: known.hold, Stable: known.stable})
 	default:
 		if known.update == "" && u.begun && !known.readBack {
 			known.readBack = true

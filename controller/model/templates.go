@@ -22,7 +22,7 @@ func (u Update) keep(key daemon.WorkloadKey, known *tracked, of *rendered) {
 func (u Update) dropUnused(key daemon.WorkloadKey, known *tracked) {
 	before := len(known.templates)
 	for revision := range known.templates {
-		if revision != known.update && !known.cells.Targets(revision) && !known.cells.Holds(revision) {
+		if revision != known.update && revision != known.stable && !known.cells.Targets(revision) && !known.cells.Holds(revision) {
 			delete(known.templates, revision)
 		}
 	}
@@ -32,8 +32,11 @@ func (u Update) dropUnused(key daemon.WorkloadKey, known *tracked) {
 }
 
 // rulesOf returns the rules that a node is judged by: those of its target's template.
-func (t *tracked) rulesOf(node string) *daemon.Rules {
-	if of := t.templates[t.cells.TargetOf(node)]; of != nil {
+func (t *tracked) rulesOf(node string) *daemon.Rules { return t.rulesFor(t.cells.TargetOf(node)) }
+
+// rulesFor returns the rules that nodes with a target are judged by.
+func (t *tracked) rulesFor(target string) *daemon.Rules {
+	if of := t.templates[target]; of != nil {
 		return of.rules
 	}
 	return t.rules

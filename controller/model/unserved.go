@@ -19,6 +19,7 @@ type terms struct {
 	selector labels.Selector
 	id       daemon.TemplateID
 	rules    *daemon.Rules
+	hold     *daemon.Hold // nil without a rollout
 }
 
 // servable parses a daemon; the problem is why it cannot be served.
@@ -37,7 +38,13 @@ func servable(workload *daemon.Workload) (terms, *daemon.Problem) {
 	if err != nil {
 		return terms{}, &daemon.Problem{Reason: daemon.ReasonInvalidTemplate, Message: err.Error()}
 	}
-	return terms{selector, id, daemon.NewRules(workload.Template)}, nil
+	var hold *daemon.Hold
+	if workload.Rollout != nil {
+		if hold, err = daemon.NewHold(workload.Rollout); err != nil {
+			return terms{}, &daemon.Problem{Reason: daemon.ReasonInvalidRollout, Message: err.Error()}
+		}
+	}
+	return terms{selector, id, daemon.NewRules(workload.Template), hold}, nil
 }
 
 // unserve stops serving a daemon. The error is the problem, if that is new.

@@ -193,6 +193,7 @@ func (u Update) grantSome(key daemon.WorkloadKey, known *tracked, most int) (mor
 		for _, node := range nodes {
 			u.plan(key.On(node), known.priority)
 		}
+		u.rollOut(key, known)
 	}
 	u.reportCounters(key, known)
 	return more

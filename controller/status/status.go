@@ -81,7 +81,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, key daemon.WorkloadKey) (rec
 		return reconcile.Result{}, nil
 	}
 	conditions := slices.Concat(health.Conditions(), r.placer.Condition(), r.budgets.conditions(workload))
-	status := daemon.Status(workload, health.Counters, r.state.Now(), conditions...)
+	status := daemon.Status(workload, &health, r.state.Now(), conditions...)
 	for _, kind := range []string{v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled, v1alpha1.ConditionPlacementAdmission, v1alpha1.ConditionDisruptionBudget} {
 		if !slices.ContainsFunc(conditions, func(condition metav1.Condition) bool { return condition.Type == kind }) {
 			meta.RemoveStatusCondition(&status.Conditions, kind)

@@ -89,6 +89,9 @@ func (apps) recordAnnotations(generation string, annotations map[string]string) 
 	return maps.Clone(annotations)
 }
 
+// RollsOut implements Kind.
+func (apps) RollsOut() bool { return false }
+
 func (apps) observesGeneration() bool { return false }
 
 func (apps) withStatus(stored Object, status *v1alpha1.DaemonSetStatus) Object {

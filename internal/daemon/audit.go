@@ -9,11 +9,11 @@ import (
 // tally counts the expected sums, cell by cell. Cells that it has counted may change while it counts others:
 // their deltas are applied to it too.
 type tally struct {
-	last                             string // the cells up to this one are counted
-	sums                             Counters
-	serving, taken, surging, waiting int
-	excused, eligible, ending        int
-	pods                             map[string]int
+	last                              string // the cells up to this one are counted
+	sums                              Counters
+	serving, taken, surging, waiting  int
+	excused, eligible, ending, queued int
+	pods                              map[string]int
 }
 
 func (t *tally) has(node string) bool { return t != nil && node <= t.last }
@@ -36,6 +36,7 @@ func (t *tally) count(cell *counted, sign int) {
 	count(&t.excused, cell.roll.excused)
 	count(&t.eligible, cell.roll.eligible)
 	count(&t.ending, cell.roll.ending)
+	count(&t.queued, cell.queued)
 }
 
 func (c *Cells) countPod(node, revision string, change int) {
@@ -98,6 +99,9 @@ func (c *Cells) compare(counted *tally) (wrong []string) {
 	check("pending", &c.sums.Pending, counted.sums.Pending)
 	check("blocked", &c.sums.Blocked, counted.sums.Blocked)
 	check("blocked behind", &c.sums.BlockedBehind, counted.sums.BlockedBehind)
+	check("held", &c.sums.Held, counted.sums.Held)
+	check("astray", &c.sums.Astray, counted.sums.Astray)
+	check("admitted", &c.sums.Admitted, counted.sums.Admitted)
 	r := &c.rollout
 	check("serving", &r.serving, counted.serving)
 	check("taken", &r.taken, counted.taken)
@@ -108,6 +112,10 @@ func (c *Cells) compare(counted *tally) (wrong []string) {
 	unavailable := counted.sums.Desired - counted.sums.Available - counted.sums.Blocked
 	if r.waiting != nil && (r.waiting.Len() != counted.waiting || c.unavailable.Len() != unavailable) {
 		wrong = append(wrong, fmt.Sprintf("waiting and unavailable: %d and %d, counted %d and %d", r.waiting.Len(), c.unavailable.Len(), counted.waiting, unavailable))
+		c.refill()
+	}
+	if c.queue != nil && c.queue.Len() != counted.queued {
+		wrong = append(wrong, fmt.Sprintf("queued: %d, counted %d", c.queue.Len(), counted.queued))
 		c.refill()
 	}
 	for _, revision := range differing(c.pods, counted.pods) {
@@ -121,9 +129,15 @@ func (c *Cells) compare(counted *tally) (wrong []string) {
 func (c *Cells) refill() {
 	c.rollout.waiting.Clear(false)
 	c.unavailable.Clear(false)
+	if c.queue != nil {
+		c.queue.Clear(false)
+	}
 	for _, cell := range c.byNode {
 		if cell.roll.waits {
-			c.rollout.waiting.ReplaceOrInsert(cell.turn())
+			c.rollout.waiting.ReplaceOrInsert(c.rollout.turn(cell))
+		}
+		if cell.queued {
+			c.queue.ReplaceOrInsert(c.place(cell))
 		}
 		c.noteUnavailable(cell, false)
 	}

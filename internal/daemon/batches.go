@@ -18,6 +18,8 @@ type lookedAt uint32
 type changes struct {
 	last    lookedAt
 	revoked lookedAt // the last change that ended all permits, which depended on the earlier limits
+	held    lookedAt // the last change of what the rollout holds back
+	updated lookedAt // the last change of the revision that is rolled out
 }
 
 // Renew sets the state of the rollout, which decides targets, the time minReady that a pod must have been ready
@@ -25,11 +27,17 @@ type changes struct {
 // before anything is planned or granted.
 func (c *Cells) Renew(state RolloutState, minReady time.Duration, strategy Strategy) {
 	c.changes.last++
-	if strategy != c.rollout.strategy {
+	if strategy != c.rollout.strategy || state.paused() != c.state.paused() {
 		c.changes.revoked = c.changes.last
 	}
+	if !state.holdsAs(&c.state) {
+		c.changes.held = c.changes.last
+	}
+	if state.admitted() != c.state.admitted() {
+		c.changes.updated = c.changes.last
+	}
 	c.state = state
-	c.terms = terms{update: state.Update, minReady: minReady, surges: strategy.surges(), suspended: strategy.Suspended}
+	c.terms = terms{update: state.Update, minReady: minReady, surges: strategy.surges(), suspended: strategy.Suspended, holds: state.holds()}
 	c.rollout.strategy = strategy
 }
 
@@ -48,6 +56,9 @@ func (c *Cells) at(node string) (*counted, bool) {
 	if ok && cell.looked != c.changes.last {
 		if cell.looked < c.changes.revoked {
 			cell.granted = nil
+		}
+		if cell.looked < c.changes.held {
+			c.reset(cell)
 		}
 		cell.looked = c.changes.last
 		c.decide(cell)
@@ -81,9 +92,10 @@ func (c *Cells) cell(node string) *counted {
 			c.byNode = map[string]*counted{}
 			c.ordered = btree.NewG(32, func(a, b *counted) bool { return strings.Compare(a.Node, b.Node) < 0 })
 		}
-		cell = &counted{Cell: Cell{Node: node}, looked: c.changes.last}
+		cell = &counted{Cell: Cell{Node: node, looked: c.changes.last}}
 		c.byNode[node] = cell
 		c.ordered.ReplaceOrInsert(cell)
+		c.join(cell)
 		c.decide(cell)
 	}
 	return cell
@@ -104,5 +116,6 @@ func (c *Cells) forget(cell *counted) {
 	c.release(cell)
 	delete(c.byNode, cell.Node)
 	delete(c.sent, cell.Node)
+	delete(c.rollout.ranks, cell.Node)
 	c.ordered.Delete(cell)
 }

@@ -25,6 +25,13 @@ type Cell struct {
 	granted  *grant    // the rollout's permit to replace a stale pod, or nil
 	blocked  *block    // nil unless the cell is blocked, which is nearly always
 	vanished bool      // a pod since the cell was empty, not deleted by this controller
+
+	// While the rollout holds nodes back (admit.go).
+	admitted bool // the target is the update revision; otherwise it is the stable revision
+	selected bool // the node's labels let the rollout admit it
+	joins    bool // the node is new, and has had no available pod
+
+	looked lookedAt
 }
 
 // Cells are a daemon's cells, with sums that are kept by deltas: a change of one pod or node costs one cell.
@@ -47,7 +54,8 @@ type Cells struct {
 	ordered *btree.BTreeG[*counted] // by node
 	sums    Counters
 	rollout rollout
-	pods    map[string]int // the number of pods of a revision, terminating ones included
+	queue   *btree.BTreeG[place] // of cells that the rollout may admit
+	pods    map[string]int       // the number of pods of a revision, terminating ones included
 	// unavailable are the nodes that the sums count as desired and not as available.
 	unavailable *btree.BTreeG[string]
 	sent        map[string]*sent // by node, requests in flight
@@ -62,6 +70,7 @@ type terms struct {
 	update   string // the update revision
 	minReady time.Duration
 	surges   bool // a new pod may run beside the stale one
+	holds    bool // the rollout may hold nodes back
 	wary     bool // of plans: some node is blocked
 
 	suspended bool // no cell should have a pod
@@ -70,9 +79,10 @@ type terms struct {
 // counted is a cell with its present part of the sums.
 type counted struct {
 	Cell
-	part   part
-	roll   rolling
-	looked lookedAt
+	part      part
+	roll      rolling
+	queued    bool // the rollout may admit it
+	abandoned bool // it is queued, and has a pod of an abandoned revision
 }
 
 // SetNode sets a node's existence and the verdict on it, and reports whether that changed.
@@ -81,10 +91,11 @@ func (c *Cells) SetNode(node string, uid types.UID, verdict Verdict, now time.Ti
 	if cell.NodeUID == uid && cell.Verdict == verdict {
 		return false
 	}
-	if cell.NodeUID != uid {
+	anew := cell.NodeUID != uid
+	if cell.NodeUID, cell.Verdict = uid, verdict; anew {
+		c.join(cell)
 		c.decide(cell)
 	}
-	cell.NodeUID, cell.Verdict = uid, verdict
 	c.recount(cell, now)
 	return true
 }
@@ -265,6 +276,7 @@ func (c *Cells) recount(cell *counted, now time.Time) {
 	c.sums.add(cell.part, -1)
 	was := cell.part.unavailable()
 	cell.unblockGone(&c.terms)
+	c.follow(cell, now)
 	cell.part = cell.count(&c.terms, now)
 	c.sums.add(cell.part, +1)
 	c.noteUnavailable(cell, was)
@@ -275,6 +287,7 @@ func (c *Cells) recount(cell *counted, now time.Time) {
 		underway = nil
 	}
 	c.rollout.replace(cell, cell.rolling(&c.terms, underway, now))
+	c.requeue(cell)
 	c.tally.count(cell, +1)
 	switch {
 	case cell.NodeUID != "" || len(cell.Pods) > 0:

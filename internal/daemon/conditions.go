@@ -20,6 +20,8 @@ const (
 	reasonWaitsForUser = v1alpha1.ReasonOnDelete
 	reasonPodsMissing  = v1alpha1.ReasonPodsMissing
 	reasonComplete     = v1alpha1.ReasonComplete
+	reasonPaused       = v1alpha1.ReasonPaused
+	reasonHeld         = v1alpha1.ReasonHeld
 	reasonAsExpected   = v1alpha1.ReasonAsExpected
 	reasonPodsPending  = v1alpha1.ReasonPodsPending
 	reasonSuspended    = v1alpha1.ReasonSuspended
@@ -40,6 +42,7 @@ type Health struct {
 	Unavailable []string
 	Problems    map[string]Problem // by node
 	NotRecorded *Problem           // why the current template is no target yet; nil when it is one
+	Rollout     *RolloutHealth     // nil without a rollout
 	Now         time.Time
 	// ReportsWaiting is Kind.ReportsWaiting. Otherwise only messages name waiting pods.
 	ReportsWaiting bool
@@ -119,12 +122,14 @@ func (h *Health) progressing() metav1.Condition {
 	const kind = v1alpha1.ConditionProgressing
 	have := fmt.Sprintf("%d of %d nodes have a pod of the current template%s", h.Updated, h.Desired, h.excused())
 	unscheduled := h.describeWaiting(h.unscheduled())
-	behind := h.Desired - h.Updated - h.BlockedBehind
+	behind := h.Desired - h.Updated - h.BlockedBehind - h.Held + h.Astray
 	switch {
 	case h.Suspended:
 		return condition(kind, false, reasonSuspended, "%s", h.suspended())
 	case h.Current < h.Desired:
 		return condition(kind, true, reasonPodsMissing, "%d of %d nodes have a pod; without an available one: %s%s", h.Current, h.Desired, h.unavailable(), unscheduled)
+	case h.paused() && (behind > 0 || !h.Rollout.complete()):
+		return condition(kind, false, reasonPaused, "%s%s; the rollout is paused%s", have, h.held(), unscheduled)
 	case behind > 0 && h.OnDelete:
 		return condition(kind, false, reasonWaitsForUser, "%s; the strategy is OnDelete: the others get one when theirs is deleted%s", have, unscheduled)
 	case behind > 0 && len(h.overdue()) > 0 && h.ReportsWaiting:
@@ -133,6 +138,10 @@ func (h *Health) progressing() metav1.Condition {
 		return condition(kind, true, reasonRollingOut, "%s%s", have, unscheduled)
 	case h.Pending > 0 && h.ReportsWaiting:
 		return condition(kind, true, reasonPodsPending, "%s; on %d none has started%s", have, h.Pending, h.describeWaiting(h.Waiting))
+	case h.Rollout.restricts(h.Desired):
+		return condition(kind, false, reasonHeld, "%s%s: %s%s", have, h.held(), h.Rollout.Hold.why(), unscheduled)
+	case !h.Rollout.complete():
+		return condition(kind, true, reasonRollingOut, "%s%s; the rollout is complete when all of them are available%s", have, h.held(), unscheduled)
 	}
 	return condition(kind, false, reasonComplete, "%s%s", have, unscheduled)
 }

@@ -105,6 +105,57 @@ func TestConditions(t *testing.T) {
 				"Degraded=False AsExpected: nothing prevents pods from being created",
 			},
 		},
+		"held by a partition": {
+			health: Health{Counters: Counters{Desired: 5, Current: 5, Available: 5, Updated: 2, Held: 3, Admitted: 2}, Rollout: heldRollout(t, partition("3"))},
+			want: []string{
+				"Available=True AllNodesAvailable: 5 of 5 nodes have an available pod",
+				"Progressing=False Held: 2 of 5 nodes have a pod of the current template, 3 are held on revision r1: partition is 3",
+				"Degraded=False AsExpected: nothing prevents pods from being created",
+			},
+		},
+		"admitted nodes are behind": {
+			health: Health{Counters: Counters{Desired: 5, Current: 5, Available: 5, Updated: 1, Held: 3, Admitted: 2}, Rollout: heldRollout(t, partition("3"))},
+			want: []string{
+				"Available=True AllNodesAvailable: 5 of 5 nodes have an available pod",
+				"Progressing=True RollingOut: 1 of 5 nodes have a pod of the current template",
+				"Degraded=False AsExpected: nothing prevents pods from being created",
+				"Reconciling=True RollingOut: 1 of 5 nodes have a pod of the current template",
+			},
+		},
+		"held nodes have an abandoned revision": {
+			health: Health{Counters: Counters{Desired: 5, Current: 5, Available: 5, Updated: 2, Held: 3, Admitted: 2, Astray: 1}, Rollout: heldRollout(t, partition("3"))},
+			want: []string{
+				"Available=True AllNodesAvailable: 5 of 5 nodes have an available pod",
+				"Progressing=True RollingOut: 2 of 5 nodes have a pod of the current template",
+				"Degraded=False AsExpected: nothing prevents pods from being created",
+				"Reconciling=True RollingOut: 2 of 5 nodes have a pod of the current template",
+			},
+		},
+		"paused": {
+			health: Health{Counters: Counters{Desired: 5, Current: 5, Available: 5, Updated: 1, Held: 4, Admitted: 1}, Rollout: heldRollout(t, pause)},
+			want: []string{
+				"Available=True AllNodesAvailable: 5 of 5 nodes have an available pod",
+				"Progressing=False Paused: 1 of 5 nodes have a pod of the current template, 4 are held on revision r1; the rollout is paused",
+				"Degraded=False AsExpected: nothing prevents pods from being created",
+			},
+		},
+		"nodes are selected": {
+			health: Health{Counters: Counters{Desired: 2, Current: 2, Available: 2, Updated: 2, Admitted: 2}, Rollout: heldRollout(t, canaries)},
+			want: []string{
+				"Available=True AllNodesAvailable: 2 of 2 nodes have an available pod",
+				"Progressing=False Held: 2 of 2 nodes have a pod of the current template, 0 are held on revision r1: nodeSelector is canary=true",
+				"Degraded=False AsExpected: nothing prevents pods from being created",
+			},
+		},
+		"all are updated, and not available": {
+			health: Health{Counters: Counters{Desired: 2, Current: 2, Available: 1, Updated: 2}, MaxUnavailable: 1, Unavailable: []string{"n1"}, Rollout: heldRollout(t, resume)},
+			want: []string{
+				"Available=True WithinMaxUnavailable: 1 of 2 nodes have an available pod, 1 may be without; without: n1",
+				"Progressing=True RollingOut: 2 of 2 nodes have a pod of the current template, 0 are held on revision r1; the rollout is complete when all of them are available",
+				"Degraded=False AsExpected: nothing prevents pods from being created",
+				"Reconciling=True RollingOut: 2 of 2 nodes have a pod of the current template, 0 are held on revision r1; the rollout is complete when all of them are available",
+			},
+		},
 		"blocked nodes are excused": {
 			health: Health{Counters: Counters{Desired: 5, Current: 5, Available: 2, Updated: 3, Blocked: 3, BlockedBehind: 2}, Now: t0, Excluded: excluded},
 			want: []string{
@@ -172,7 +223,7 @@ func TestConditionsAgreeWithCounters(t *testing.T) {
 			c.disturb(random, step)
 			health := c.cells.Health()
 			health.ReportsWaiting = true
-			status := Status(withStatus(v1alpha1.DaemonSetStatus{}, 1), health.Counters, c.now, health.Conditions()...)
+			status := Status(withStatus(v1alpha1.DaemonSetStatus{}, 1), &health, c.now, health.Conditions()...)
 			for _, wrong := range disagreements(&status) {
 				t.Fatalf("seed %d, step %d: %s", seed, step, wrong)
 			}

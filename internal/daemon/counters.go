@@ -20,10 +20,18 @@ type Counters struct {
 	Pending       int // should run a pod, have one, none has started, and the node is not blocked
 	Blocked       int // blocked, and without an available pod
 	BlockedBehind int // blocked, and without a pod of the update revision
+
+	// While a rollout holds nodes back.
+	Admitted int // should run a pod, and may have the update revision
+	Held     int // should run a pod, may not have the update revision, and are not blocked
+	Astray   int // of these, have a pod that does not have the revision that they are held on
 }
 
 // part is a cell's part of the sums: a node is counted or not. There are as many as cells.
-type part struct{ desired, current, misscheduled, ready, available, updated, pending, blocked, behind bool }
+type part struct {
+	desired, current, misscheduled, ready, available, updated, pending, blocked, behind bool
+	admitted, held, astray                                                              bool
+}
 
 // unavailable reports whether a cell is listed among the nodes without an available pod. Blocked ones are not.
 func (p *part) unavailable() bool { return p.desired && !p.available && !p.blocked }
@@ -43,6 +51,9 @@ func (c *Counters) add(cell part, sign int) {
 	count(&c.Pending, cell.pending)
 	count(&c.Blocked, cell.blocked)
 	count(&c.BlockedBehind, cell.behind)
+	count(&c.Admitted, cell.admitted)
+	count(&c.Held, cell.held)
+	count(&c.Astray, cell.astray)
 }
 
 // noteUnavailable maintains the nodes without an available pod, as the sums count them.
@@ -64,7 +75,7 @@ func (c *Cell) count(terms *terms, now time.Time) part {
 	case !c.Verdict.ShouldRun, terms.suspended:
 		return part{misscheduled: c.NodeUID != "" && len(c.Pods) > 0}
 	case len(c.Pods) == 0:
-		return part{desired: true}
+		return part{desired: true, admitted: terms.holds && c.admitted, held: terms.holds && !c.admitted}
 	}
 	best, blocked := c.Pods[0], c.blocked != nil
 	counts := part{
@@ -74,7 +85,10 @@ func (c *Cell) count(terms *terms, now time.Time) part {
 		available: terms.available(best, now),
 		updated:   best.Revision == terms.update,
 		pending:   !blocked && (best.Finished || !best.runs()),
+		admitted:  terms.holds && c.admitted,
+		held:      terms.holds && !c.admitted && !blocked,
 	}
+	counts.astray = counts.held && c.stale(best)
 	counts.blocked, counts.behind = blocked && !counts.available, blocked && !counts.updated
 	return counts
 }

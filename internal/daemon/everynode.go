@@ -21,7 +21,21 @@ func FromEverynode(set *v1alpha1.DaemonSet) *Workload {
 	w.Strategy.Suspended = set.Spec.Suspend
 	w.MinReady = time.Duration(set.Spec.MinReadySeconds) * time.Second
 	w.Status = set.Status
+	w.Rollout = rolloutOf(set)
 	return w
+}
+
+// rolloutOf returns spec.rollout, paused if the annotation says so.
+func rolloutOf(set *v1alpha1.DaemonSet) *v1alpha1.Rollout {
+	if set.Annotations[v1alpha1.PausedAnnotation] != "true" {
+		return set.Spec.Rollout
+	}
+	rollout := v1alpha1.Rollout{}
+	if set.Spec.Rollout != nil {
+		rollout = *set.Spec.Rollout
+	}
+	rollout.Paused = true
+	return &rollout
 }
 
 // GroupVersionKind implements Kind.
@@ -71,6 +85,9 @@ func (everynode) recordAnnotations(_ string, annotations map[string]string) map[
 	}
 	return nil
 }
+
+// RollsOut implements Kind.
+func (everynode) RollsOut() bool { return true }
 
 func (everynode) observesGeneration() bool { return true }
 

@@ -46,6 +46,10 @@ type History struct {
 	// InUse reports whether a revision is a target of the daemon, or one of its pods has it. It is only called
 	// when it matters.
 	InUse func(revision string) bool
+	// Stable is a revision that has become stable and is to be recorded as such; empty if there is none.
+	Stable string
+	// Forgets: what is stable is no longer recorded, because the daemon has no rollout.
+	Forgets bool
 }
 
 // Replaced is a template that has pods and is replaced by another one. Without a record it could not be rolled
@@ -112,6 +116,7 @@ func PlanHistory(history History) []HistoryStep {
 	}
 	steps = append(steps, history.current(current, highest))
 	steps = append(steps, history.others(current, duplicates, others)...)
+	steps = append(steps, history.promotions()...)
 	slices.SortStableFunc(steps, func(a, b HistoryStep) int { return compareBool(a.Op == Adopt, b.Op == Adopt) })
 	return slices.DeleteFunc(steps, func(step HistoryStep) bool { return step.Op == "" })
 }
@@ -194,6 +199,9 @@ func (h *History) others(current *Record, duplicates, records []Record) []Histor
 func (h *History) duplicate(record, current *Record) HistoryStep {
 	if record.Revision != current.Revision && h.InUse(record.Revision) {
 		return step(Relabel, record, ReasonDuplicate, "its template is recorded as %s too", current.Name)
+	}
+	if record.Stable > current.Stable && !h.Forgets {
+		return HistoryStep{Promote, *current, record.Stable, ReasonDuplicate, fmt.Sprintf("its duplicate %s is recorded as stable", record.Name)}
 	}
 	return step(Delete, record, ReasonDuplicate, "its template is recorded as %s too", current.Name)
 }

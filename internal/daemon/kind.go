@@ -24,6 +24,10 @@ type Kind interface {
 	// they have waited for too long (Health).
 	ReportsWaiting() bool
 
+	// RollsOut reports whether the kind has spec.rollout, and its records what is stable. Records of another kind are left as they
+	// are.
+	RollsOut() bool
+
 	// observesGeneration reports whether the kind's conditions have the field observedGeneration.
 	observesGeneration() bool
 	// identify returns the identity of the template of the daemon with a name and a collisionCount.

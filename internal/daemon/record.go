@@ -27,6 +27,7 @@ type Record struct {
 	Number          int64  // the higher, the later the daemon had the template
 	Revision        string // its label, which it shares with the pods of the template
 	Content         string // of the template in its data, as in TemplateID; empty if there is none
+	Stable          int64  // the higher, the later its revision became stable; 0 if it never did
 	Holder          Holder
 	Terminating     bool
 }
@@ -80,6 +81,7 @@ func ObserveRevision(object *appsv1.ControllerRevision) Record {
 		Number:          object.Revision,
 		Revision:        cmp.Or(object.Labels[appsv1.ControllerRevisionHashLabelKey], object.Name),
 		Terminating:     object.DeletionTimestamp != nil,
+		Stable:          stableNumber(object),
 	}
 }
 

@@ -81,19 +81,22 @@ type rollout struct {
 	eligible int // of a suspended daemon: cells that would run a pod
 	ending   int // of a suspended daemon: cells whose pods terminate, or may be deleted
 	waiting  *btree.BTreeG[turn]
+	ranks    map[string]string // by node, while the rollout has an order
 }
 
 // turn is a cell's place in the queue. Cells whose stale pod is not available come first, because replacing it
-// costs nothing; those that the target could not start on come last; then nodes are ordered by name.
+// costs nothing; those that the target could not start on come last; then nodes are in the rollout's order, and ordered by
+// name.
 type turn struct {
 	free, closed bool
-	node         string
+	rank, node   string
 }
 
 func (t turn) less(other turn) bool {
 	return cmp.Or(
 		compareBool(other.closed, t.closed),
 		compareBool(t.free, other.free),
+		cmp.Compare(t.rank, other.rank),
 		cmp.Compare(t.node, other.node),
 	) < 0
 }
@@ -107,9 +110,25 @@ type rolling struct {
 	eligible, ending        bool
 }
 
-// turn is the cell's place in the queue, while it waits.
-func (c *counted) turn() turn {
-	return turn{free: c.roll.free, closed: c.roll.closed, node: c.Node}
+// turn is a cell's place in the queue, while it waits.
+func (r *rollout) turn(of *counted) turn {
+	return turn{free: of.roll.free, closed: of.roll.closed, rank: r.ranks[of.Node], node: of.Node}
+}
+
+// rank changes a node's place in the rollout's order.
+func (r *rollout) rank(of *counted, rank string) {
+	if of.roll.waits {
+		r.waiting.Delete(r.turn(of))
+	}
+	if r.ranks == nil {
+		r.ranks = map[string]string{}
+	}
+	if r.ranks[of.Node] = rank; rank == "" {
+		delete(r.ranks, of.Node)
+	}
+	if of.roll.waits {
+		r.waiting.ReplaceOrInsert(r.turn(of))
+	}
 }
 
 // replace exchanges a cell's part.
@@ -133,11 +152,11 @@ func (r *rollout) replace(cell *counted, next rolling) {
 	count(&r.eligible, before.eligible, next.eligible)
 	count(&r.ending, before.ending, next.ending)
 	if before.waits && (!next.waits || before.free != next.free || before.closed != next.closed) {
-		r.waiting.Delete(cell.turn())
+		r.waiting.Delete(r.turn(cell))
 	}
 	cell.roll = next
 	if next.waits {
-		r.waiting.ReplaceOrInsert(cell.turn())
+		r.waiting.ReplaceOrInsert(r.turn(cell))
 	}
 }
 
@@ -236,6 +255,8 @@ func (c *Cells) GrantSome(now time.Time, most int) (nodes []string, more bool) {
 		return c.grantEnds(now, most)
 	case r.strategy.OnDelete:
 		return nil, false
+	case c.state.paused():
+		return nil, false
 	}
 	maxUnavailable, maxSurge := r.strategy.limits(c.sums.Desired)
 	for range most {
@@ -244,7 +265,7 @@ func (c *Cells) GrantSome(now time.Time, most int) (nodes []string, more bool) {
 			return nodes, false
 		}
 		cell, _ := c.at(next.node)
-		if c.recount(cell, now); !cell.roll.waits || cell.turn() != next {
+		if c.recount(cell, now); !cell.roll.waits || r.turn(cell) != next {
 			continue // its turn has changed with time
 		}
 		unavailable := c.without()

@@ -39,6 +39,8 @@ type staged struct {
 	held    map[string]string
 	joiners string // the revision that nodes which join are held on, "" for none
 	joined  int
+
+	targets func(node string) string // replaces what is held
 }
 
 func newStaged(t *testing.T, nodes int, strategy Strategy) *staged {
@@ -66,6 +68,9 @@ func (s *staged) decide() {
 
 // target is the revision that a node's pod should have.
 func (s *staged) target(node string) string {
+	if s.targets != nil {
+		return s.targets(node)
+	}
 	return TargetOf(&RolloutState{Update: s.revision, Policy: s.policy}, &NodeFacts{Name: node})
 }
 

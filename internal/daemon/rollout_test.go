@@ -24,6 +24,8 @@ type cluster struct {
 	now      time.Time
 	revision string
 	policy   TargetPolicy
+	holding  *Hold
+	stable   string
 	strategy Strategy
 	pods     map[types.UID]*Pod
 	nodeOf   map[types.UID]string
@@ -58,7 +60,7 @@ func (c *cluster) update(revision string) {
 
 // renew has the cells decide their targets again.
 func (c *cluster) renew() {
-	c.cells.Renew(RolloutState{Update: c.revision, Policy: c.policy}, 0, c.strategy)
+	c.cells.Renew(RolloutState{Update: c.revision, Policy: c.policy, Hold: c.holding, Stable: c.stable}, 0, c.strategy)
 	c.cells.Recount(c.cells.Nodes(), c.now)
 }
 

@@ -15,6 +15,7 @@ const (
 	ReasonInvalidSelector  = v1alpha1.ReasonInvalidSelector
 	ReasonSelectorMismatch = v1alpha1.ReasonSelectorMismatch
 	ReasonInvalidTemplate  = v1alpha1.ReasonInvalidTemplate
+	ReasonInvalidRollout   = v1alpha1.ReasonInvalidRollout
 	ReasonTooLarge         = v1alpha1.ReasonTooLarge
 )
 

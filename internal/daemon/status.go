@@ -9,10 +9,11 @@ import (
 	"github.com/everynode/everynode/api/v1alpha1"
 )
 
-// Status returns a daemon's status for its counters and conditions; other fields (collisionCount, conditions of
+// Status returns a daemon's status for its health and conditions; other fields (collisionCount, conditions of
 // others) are copied from the stored one. A condition whose status changed has its transition now.
-func Status(w *Workload, counters Counters, now time.Time, conditions ...metav1.Condition) v1alpha1.DaemonSetStatus {
-	status := statusWith(w, now, conditions)
+func Status(w *Workload, health *Health, now time.Time, conditions ...metav1.Condition) v1alpha1.DaemonSetStatus {
+	status, counters := statusWith(w, now, conditions), &health.Counters
+	status.Rollout = health.RolloutStatus()
 	status.DesiredNumberScheduled = number(counters.Desired)
 	status.CurrentNumberScheduled = number(counters.Current)
 	status.NumberMisscheduled = number(counters.Misscheduled)

@@ -76,7 +76,7 @@ func TestStatus(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			before, given := test.old.DeepCopy(), append([]metav1.Condition(nil), test.conditions...)
-			got := Status(withStatus(test.old, 7), test.counters, t0.Add(time.Hour), test.conditions...)
+			got := Status(withStatus(test.old, 7), &Health{Counters: test.counters}, t0.Add(time.Hour), test.conditions...)
 
 			var moved []string
 			for i := range got.Conditions {
@@ -109,7 +109,7 @@ func TestStatusSharesNothing(t *testing.T) {
 	collisions := int32(3)
 	old := &v1alpha1.DaemonSetStatus{CollisionCount: &collisions, Conditions: []metav1.Condition{{Type: "Foreign", Status: metav1.ConditionTrue}}}
 	before := old.DeepCopy()
-	got := Status(withStatus(*old, 1), Counters{}, t0)
+	got := Status(withStatus(*old, 1), &Health{}, t0)
 	*got.CollisionCount, got.Conditions[0].Message = 9, "changed"
 	if diff := cmp.Diff(before, old); diff != "" {
 		t.Errorf("the old status changed:\n%s", diff)
@@ -119,8 +119,8 @@ func TestStatusSharesNothing(t *testing.T) {
 // A second look at the same numbers gives an equal status, or there would be a write indefinitely (L2).
 func TestStatusSettles(t *testing.T) {
 	condition := metav1.Condition{Type: "Ours", Status: metav1.ConditionTrue, Reason: "R"}
-	first := Status(withStatus(v1alpha1.DaemonSetStatus{}, 1), Counters{Desired: 2}, t0, condition)
-	second := Status(withStatus(first, 1), Counters{Desired: 2}, t0.Add(time.Hour), condition)
+	first := Status(withStatus(v1alpha1.DaemonSetStatus{}, 1), &Health{Counters: Counters{Desired: 2}}, t0, condition)
+	second := Status(withStatus(first, 1), &Health{Counters: Counters{Desired: 2}}, t0.Add(time.Hour), condition)
 	if diff := cmp.Diff(first, second); diff != "" {
 		t.Errorf("second status (-first, +second):\n%s", diff)
 	}

@@ -10,9 +10,14 @@ import "time"
 // RolloutState is what targets depend on, besides the node.
 type RolloutState struct {
 	Update string // the update revision
-	// Policy decides which nodes are held back, and on which revision. Without one every node gets the update
-	// revision.
+	// Recorded is the revision that nodes get while the update revision has no record yet; otherwise it is empty.
+	Recorded string
+
+	// Policy decides targets. Without one, every node that Hold does not hold back gets the update revision.
 	Policy TargetPolicy
+	// Hold is what the rollout holds back, on the revision Stable; nil without a rollout.
+	Hold   *Hold
+	Stable string
 }
 
 // TargetPolicy decides targets. It is a pure function of its own value, which never changes, and of the facts
@@ -25,7 +30,7 @@ type TargetPolicy interface {
 // TargetOf returns the revision that the pod of a node should have.
 func TargetOf(state *RolloutState, node *NodeFacts) string {
 	if state.Policy == nil {
-		return state.Update
+		return state.admitted()
 	}
 	return state.Policy.Target(state.Update, node)
 }
@@ -33,7 +38,7 @@ func TargetOf(state *RolloutState, node *NodeFacts) string {
 // Reads returns the facts of a node that targets depend on.
 func (s *RolloutState) Reads() Reads {
 	if s.Policy == nil {
-		return Reads{}
+		return s.Hold.reads()
 	}
 	return s.Policy.Reads()
 }
@@ -72,17 +77,20 @@ func (c *Cells) Reads() Reads { return c.state.Reads() }
 // Retarget decides the target of a node again after its facts changed, and reports whether the target changed.
 func (c *Cells) Retarget(node string, now time.Time) (changed bool) {
 	cell, ok := c.at(node)
-	if !ok || !c.decide(cell) {
+	if !ok {
 		return false
 	}
-	c.recount(cell, now)
-	return true
+	c.relabelled(cell)
+	if changed = c.decide(cell); changed || c.terms.holds {
+		c.recount(cell, now)
+	}
+	return changed
 }
 
 // decide gives a cell its target, and reports whether it changed. In that case earlier failures cause no
 // further wait, because the template is another one.
 func (c *Cells) decide(cell *counted) (changed bool) {
-	revision := c.targetOf(cell.Node)
+	revision := c.revisionFor(cell)
 	if cell.target != nil && cell.target.revision == revision {
 		return false
 	}
@@ -92,6 +100,17 @@ func (c *Cells) decide(cell *counted) (changed bool) {
 		cell.setbacks = nil
 	}
 	return changed
+}
+
+// revisionFor decides a cell's target.
+func (c *Cells) revisionFor(cell *counted) string {
+	switch {
+	case !c.terms.holds:
+		return c.targetOf(cell.Node)
+	case cell.admitted:
+		return c.state.admitted()
+	}
+	return c.state.Stable
 }
 
 // aim replaces the target of a cell.
@@ -120,8 +139,11 @@ func (c *Cells) release(cell *counted) {
 	cell.target = nil
 }
 
-// targetOf decides a node's target. Its name is the only fact that is always known.
+// targetOf decides the target of a node that has no cell. Its name is the only fact that is always known.
 func (c *Cells) targetOf(node string) string {
+	if c.terms.holds && !c.state.Hold.joinOnUpdate {
+		return c.state.Stable
+	}
 	facts := (*NodeFacts)(nil)
 	if c.state.Policy != nil && c.Facts != nil {
 		facts = c.Facts(node)

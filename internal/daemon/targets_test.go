@@ -28,8 +28,8 @@ func TestTargetOf(t *testing.T) {
 	}{
 		"no policy: the update revision": {RolloutState{Update: "r2"}, inA, "r2"},
 		"no policy, a node not known":    {RolloutState{Update: "r2"}, nil, "r2"},
-		"let through":                    {RolloutState{"r2", zoneByZone{"a", "r1"}}, inA, "r2"},
-		"held back":                      {RolloutState{"r2", zoneByZone{"b", "r1"}}, inA, "r1"},
+		"let through":                    {RolloutState{Update: "r2", Policy: zoneByZone{"a", "r1"}}, inA, "r2"},
+		"held back":                      {RolloutState{Update: "r2", Policy: zoneByZone{"b", "r1"}}, inA, "r1"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -112,12 +112,12 @@ func wantRevisions(t *testing.T, c *cluster, want map[string]string) {
 func TestBackOffEndsWithItsTarget(t *testing.T) {
 	var cells Cells
 	policy := heldBack{nodes: map[string]string{"n1": "r1"}}
-	cells.Renew(RolloutState{"r1", policy}, 0, unavailable("1"))
+	cells.Renew(RolloutState{Update: "r1", Policy: policy}, 0, unavailable("1"))
 	for _, node := range []string{"n1", "n2"} {
 		cells.SetNode(node, "uid", eligible, t0)
 		cells.Replaced(node, t0)
 	}
-	cells.Renew(RolloutState{"r2", policy}, 0, unavailable("1"))
+	cells.Renew(RolloutState{Update: "r2", Policy: policy}, 0, unavailable("1"))
 	for node, want := range map[string]bool{"n1": true, "n2": false} {
 		if cell, _ := cells.at(node); (cell.setbacks != nil) != want {
 			t.Errorf("%s, whose target is %s, backs off: %t, want %t", node, cell.Target(), !want, want)

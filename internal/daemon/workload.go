@@ -46,6 +46,8 @@ type Workload struct {
 	Strategy     Strategy
 	MinReady     time.Duration
 	HistoryLimit int // how many former templates keep their records
+	// Rollout is spec.rollout, with the annotation that pauses it; nil without either, and for a kind without rollouts.
+	Rollout *v1alpha1.Rollout
 
 	// Status is the stored one, in the form of everynode.dev, which has all fields of the other kind.
 	Status v1alpha1.DaemonSetStatus

@@ -1,0 +1,112 @@
+package v1alpha1
+
+import "k8s.io/apimachinery/pkg/util/intstr"
+
+// Rollout controls which nodes get a new template, and when. Nodes that it holds back keep, and get again, the pods of
+// the stable revision: the last one of which every eligible node had an available pod. The limits of
+// updateStrategy apply unchanged, and count the nodes that are held back.
+type Rollout struct {
+	// Stops the rollout: no further pod is replaced. A replacement that has begun is finished, and a missing pod is created
+	// again from the revision that its node has. Defaults to false.
+	// +optional
+	Paused bool `json:"paused,omitempty"`
+	// The number of eligible nodes that keep the stable revision, as an absolute number (5) or a percentage (10%), which is
+	// rounded down: with less than 100%, at least one node is updated. Raising it rolls no node back. Defaults to 0.
+	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 : string(self).matches('^([0-9]{1,2}|100)%$')",message="partition must be a number of nodes, 0 or more, or a percentage from 0% to 100%"
+	// +optional
+	Partition *intstr.IntOrString `json:"partition,omitempty"`
+	// Only nodes with matching labels are updated. A node that no longer matches keeps its pod. Defaults to all nodes.
+	// +optional
+	NodeSelector *RolloutNodeSelector `json:"nodeSelector,omitempty"`
+	// Keys of node labels, for example a zone and then a rack, by whose values nodes are updated, in ascending order. Nodes
+	// without the label come last; nodes with equal values are ordered by name.
+	// +kubebuilder:validation:MaxItems=3
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=317
+	// +listType=atomic
+	// +optional
+	Order []string `json:"order,omitempty"`
+	// The revision with which a node starts that joins during the rollout. "Stable": the stable revision; the node is updated
+	// in its turn. "Update": the new one, also if the rollout would hold the node back. "Auto": Stable while
+	// paused, partition or nodeSelector is set, Update otherwise. Defaults to Auto.
+	// +kubebuilder:default=Auto
+	// +kubebuilder:validation:Enum=Auto;Stable;Update
+	// +optional
+	NewNodes NewNodes `json:"newNodes,omitempty"`
+}
+
+// NewNodes is the revision that nodes start with which join during a rollout.
+type NewNodes string
+
+// The values of NewNodes.
+const (
+	NewNodesAuto   NewNodes = "Auto"
+	NewNodesStable NewNodes = "Stable"
+	NewNodesUpdate NewNodes = "Update"
+)
+
+// RolloutNodeSelector selects nodes by their labels. It has the fields of a label selector; an empty one selects all nodes.
+type RolloutNodeSelector struct {
+	// Labels that a node must have.
+	// +kubebuilder:validation:MaxProperties=16
+	// +kubebuilder:validation:XValidation:rule="self.all(key, size(key) <= 317 && key.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$') && size(self[key]) <= 63 && self[key].matches('^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$'))",message="matchLabels must have keys and values as labels have them"
+	// +optional
+	MatchLabels map[string]string `json:"matchLabels,omitempty"`
+	// Requirements on a node's labels.
+	// +kubebuilder:validation:MaxItems=16
+	// +listType=atomic
+	// +optional
+	MatchExpressions []RolloutNodeRequirement `json:"matchExpressions,omitempty"`
+}
+
+// RolloutNodeRequirement is a requirement on the labels of a node.
+//
+// +kubebuilder:validation:XValidation:rule="self.operator in ['In', 'NotIn'] ? has(self.values) && size(self.values) > 0 : !has(self.values) || size(self.values) == 0",message="the operators In and NotIn need values; Exists and DoesNotExist have none"
+type RolloutNodeRequirement struct {
+	// The key of the label.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=317
+	// +kubebuilder:validation:Pattern=`^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$`
+	// +required
+	Key string `json:"key"`
+	// In, NotIn, Exists or DoesNotExist.
+	// +kubebuilder:validation:Enum=In;NotIn;Exists;DoesNotExist
+	// +required
+	Operator string `json:"operator"`
+	// The values of In and NotIn.
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MaxLength=63
+	// +kubebuilder:validation:items:Pattern=`^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$`
+	// +listType=atomic
+	// +optional
+	Values []string `json:"values,omitempty"`
+}
+
+// RolloutPhase summarizes a rollout.
+type RolloutPhase string
+
+// The phases of a rollout.
+const (
+	// RolloutComplete: the update revision is stable, and every node that has a pod has one of it.
+	RolloutComplete RolloutPhase = "Complete"
+	// RolloutProgressing: pods are being created or replaced, or are not available yet.
+	RolloutProgressing RolloutPhase = "Progressing"
+	// RolloutPaused: the rollout is not complete, and paused.
+	RolloutPaused RolloutPhase = "Paused"
+	// RolloutHeld: every node that may be updated is; the others wait for a change of spec.rollout or, under OnDelete, for
+	// the deletion of their pods.
+	RolloutHeld RolloutPhase = "Held"
+)
+
+// RolloutStatus is the state of the rollout. It is present while the daemon set has spec.rollout or is paused by annotation.
+type RolloutStatus struct {
+	// The stable revision: the last one of which every eligible node had an available pod. Nodes that are held back have it.
+	// +optional
+	CurrentRevision string `json:"currentRevision,omitempty"`
+	// The revision of spec.template. A pod's label controller-revision-hash has its revision.
+	// +optional
+	UpdateRevision string `json:"updateRevision,omitempty"`
+	// Complete, Progressing, Paused or Held. The condition Progressing has the details.
+	// +optional
+	Phase RolloutPhase `json:"phase,omitempty"`
+}

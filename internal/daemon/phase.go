@@ -1,0 +1,61 @@
+package daemon
+
+import (
+	"fmt"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+)
+
+// RolloutHealth is the state of a daemon's rollout.
+type RolloutHealth struct {
+	Stable, Update string // revisions
+	Hold           *Hold
+}
+
+// complete reports whether the update revision is stable. Without a rollout nothing else is.
+func (r *RolloutHealth) complete() bool { return r == nil || r.Stable == r.Update }
+
+// restricts reports whether the rollout keeps the update revision from becoming stable, whatever the nodes have.
+func (r *RolloutHealth) restricts(desired int) bool {
+	return !r.complete() && r.Hold.restricts(desired)
+}
+
+// paused reports whether pods are not replaced.
+func (h *Health) paused() bool { return h.Rollout != nil && h.Rollout.Hold.Paused }
+
+// held describes the nodes that are held back.
+func (h *Health) held() string {
+	if h.Rollout.complete() {
+		return ""
+	}
+	return fmt.Sprintf(", %d are held on revision %s", h.Held, h.Rollout.Stable)
+}
+
+// RolloutStatus returns the status of the rollout, nil without one.
+func (h *Health) RolloutStatus() *v1alpha1.RolloutStatus {
+	if h.Rollout == nil {
+		return nil
+	}
+	return &v1alpha1.RolloutStatus{CurrentRevision: h.Rollout.Stable, UpdateRevision: h.Rollout.Update, Phase: h.phase()}
+}
+
+// phase says of a rollout what Progressing says of the daemon: pods that are missing while nothing is rolled out do not
+// concern it.
+func (h *Health) phase() v1alpha1.RolloutPhase {
+	behind := h.Current - h.Updated - h.BlockedBehind
+	stale := behind - h.Held + h.Astray
+	switch complete := h.Rollout.complete(); {
+	case complete && behind <= 0:
+		return v1alpha1.RolloutComplete
+	case h.paused():
+		return v1alpha1.RolloutPaused
+	case h.Suspended:
+		return v1alpha1.RolloutHeld
+	case h.Current < h.Desired:
+	case stale > 0 && h.OnDelete:
+		return v1alpha1.RolloutHeld
+	case stale <= 0 && h.Pending == 0 && h.Rollout.restricts(h.Desired):
+		return v1alpha1.RolloutHeld
+	}
+	return v1alpha1.RolloutProgressing
+}
