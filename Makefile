@@ -13,6 +13,7 @@ FUZZTIME ?= 30s
 MUTANT_SEEDS ?= 2000
 SEEDS ?= 10000
 SEED ?=
+KIND ?= random
 FROM ?= 0
 MINUTES ?= 10
 COMPAT ?= v1.36.3 v1.35.4
@@ -106,11 +107,11 @@ fuzz: ## Run every fuzz target of the tree (hack/fuzz.sh --list) for FUZZTIME ea
 	@bash hack/fuzz.sh $(FUZZTIME)
 
 .PHONY: simulate
-simulate: ## Run the engine in random simulated clusters, on all processors; or one of them, and print its history [SEEDS=10000 FROM=0 SEED=]
+simulate: ## Run the engine in random simulated clusters, on all processors; or one of them, and print its history [SEEDS=10000 FROM=0 SEED= KIND=random|edited|held]
 ifneq ($(SEED),)
-	EVERYNODE_SEED=$(SEED) go test -count=1 -timeout 10m -v -run '^TestSeed$$' ./test/simulation
+	EVERYNODE_KIND=$(KIND) EVERYNODE_SEED=$(SEED) go test -count=1 -timeout 10m -v -run '^TestSeed$$' ./test/simulation
 else
-	EVERYNODE_SEEDS=$(SEEDS) EVERYNODE_FROM=$(FROM) go test -count=1 -timeout 0 -v -run '^(TestRandomHistories|TestRandomEdits|TestCrashPoints)$$' ./test/simulation
+	EVERYNODE_SEEDS=$(SEEDS) EVERYNODE_FROM=$(FROM) go test -count=1 -timeout 0 -v -run '^(TestRandomHistories|TestRandomEdits|TestHeldRollouts|TestCrashPoints)$$' ./test/simulation
 endif
 
 .PHONY: mutants

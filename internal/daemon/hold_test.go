@@ -62,12 +62,12 @@ func (r *rollingOut) template(revision string) {
 // edited has every cell decided by a new state of the rollout. Nodes may leave the allowed set only now.
 func (r *rollingOut) edited() {
 	r.renew()
-	if state := fmt.Sprint(r.holding.text, r.revision, r.stable); state == r.state { // no edit
+	state := fmt.Sprint(r.holding.text, r.revision, r.stable)
+	if state == r.state { // no edit
 		r.checkAllowed()
 		return
-	} else {
-		r.state = state
 	}
+	r.state = state
 	r.allowed, r.begun = map[string]bool{}, map[string]bool{}
 	for _, node := range r.nodes {
 		pods := r.podsOn(node)

@@ -1,11 +1,7 @@
 package simulation
 
 import (
-	"fmt"
-	"os"
-	"runtime"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -14,41 +10,8 @@ import (
 	"github.com/everynode/everynode/test/faults/history"
 )
 
-// editedSeed runs one seed of TestRandomEdits and prints its history.
-const editedSeed = "EVERYNODE_EDITED_SEED"
-
-// Random edits, from valid to invalid and back, end as the last specs say, whatever fails in the meantime. There is one run for ten random
-// histories.
-func TestRandomEdits(t *testing.T) {
-	const share = 10
-	seeds, from := max(1, number(t, "EVERYNODE_SEEDS", 500)/share), number(t, "EVERYNODE_FROM", 0)
-	var next, failed atomic.Uint64
-	t.Run("seeds", func(t *testing.T) {
-		for worker := range runtime.GOMAXPROCS(0) {
-			t.Run(fmt.Sprint(worker), func(t *testing.T) {
-				t.Parallel()
-				for n := next.Add(1) - 1; n < seeds; n = next.Add(1) - 1 {
-					if run := Edited(from + n); len(run.Violations) > 0 {
-						again := fmt.Sprintf("%s=%d go test -v -run TestEditedSeed ./test/simulation", editedSeed, from+n)
-						report(t, from+n, run, failed.Add(1), again)
-					}
-				}
-			})
-		}
-	})
-	t.Logf("%d seeds, %d with violations", seeds, failed.Load())
-}
-
-func TestEditedSeed(t *testing.T) {
-	if os.Getenv(editedSeed) == "" {
-		t.Skip(editedSeed + "=…")
-	}
-	run := Edited(number(t, editedSeed, 0))
-	run.Tell(os.Stdout)
-	if len(run.Violations) > 0 {
-		t.Error(strings.Join(run.Violations, "\n"))
-	}
-}
+// Random edits, from valid to invalid and back, end as the last specs say, whatever fails in the meantime.
+func TestRandomEdits(t *testing.T) { violatesNothing(t, "edited") }
 
 // What edits can bring about happens, in few histories.
 func TestEditsAreBroad(t *testing.T) {

@@ -2,8 +2,10 @@ package simulation
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"runtime"
 	"slices"
@@ -32,17 +34,32 @@ func number(t *testing.T, variable string, otherwise uint64) uint64 {
 	return n
 }
 
+// histories are the kinds of histories that seeds determine: how they are made, and one of how many of make simulate's seeds is tried.
+var histories = map[string]struct {
+	of    func(seed uint64) *Run
+	share uint64
+}{
+	"random": {Random, 1},
+	"edited": {Edited, 10},
+	"held":   {Held, 5},
+}
+
 // Random histories violate no invariant. make simulate SEEDS=… runs more of them, from FROM on.
-func TestRandomHistories(t *testing.T) {
-	seeds, from, start := number(t, "EVERYNODE_SEEDS", 500), number(t, "EVERYNODE_FROM", 0), time.Now()
+func TestRandomHistories(t *testing.T) { violatesNothing(t, "random") }
+
+// violatesNothing runs seeds of a kind on all processors.
+func violatesNothing(t *testing.T, kind string) {
+	t.Helper()
+	histories := histories[kind]
+	seeds, from, start := max(1, number(t, "EVERYNODE_SEEDS", 500)/histories.share), number(t, "EVERYNODE_FROM", 0), time.Now()
 	var next, failed atomic.Uint64
 	t.Run("seeds", func(t *testing.T) {
 		for worker := range runtime.GOMAXPROCS(0) {
 			t.Run(fmt.Sprint(worker), func(t *testing.T) {
 				t.Parallel()
 				for n := next.Add(1) - 1; n < seeds; n = next.Add(1) - 1 {
-					if run := Random(from + n); len(run.Violations) > 0 {
-						report(t, from+n, run, failed.Add(1), fmt.Sprintf("make simulate SEED=%d", from+n))
+					if run := histories.of(from + n); len(run.Violations) > 0 {
+						report(t, from+n, run, failed.Add(1), fmt.Sprintf("make simulate KIND=%s SEED=%d", kind, from+n))
 					}
 				}
 			})
@@ -63,12 +80,16 @@ func report(t *testing.T, seed uint64, run *Run, failed uint64, again string) {
 	}
 }
 
-// make simulate SEED=… runs one seed and prints its history.
+// make simulate SEED=… KIND=… runs one seed and prints its history.
 func TestSeed(t *testing.T) {
 	if os.Getenv("EVERYNODE_SEED") == "" {
 		t.Skip("make simulate SEED=…")
 	}
-	run := Random(number(t, "EVERYNODE_SEED", 0))
+	kind, known := histories[cmp.Or(os.Getenv("EVERYNODE_KIND"), "random")]
+	if !known {
+		t.Fatalf("KIND must be one of %v", slices.Sorted(maps.Keys(histories)))
+	}
+	run := kind.of(number(t, "EVERYNODE_SEED", 0))
 	run.Tell(os.Stdout)
 	if len(run.Violations) > 0 {
 		t.Error(strings.Join(run.Violations, "\n"))

@@ -45,7 +45,8 @@
 //     the number that a back-off from 1 s doubling to 15 min allows, and a few for each change of the spec, the node or
 //     the programs, and for each pod that served or that others deleted.
 //   - L1: when the cluster has settled, each eligible node has exactly one pod of the daemon. It is available and has
-//     what spec.template says. Excepted are blocked nodes, nodes without room for it, broken ones, those that are not
+//     what spec.template says or, if spec.rollout holds the node back, the template that is recorded as stable; while it is
+//     paused, any. No more nodes are held back than a partition keeps. Excepted are blocked nodes, nodes without room for it, broken ones, those that are not
 //     ready, and, under OnDelete, the content of the pod.
 //   - L2: from then on our programs write nothing but leases, events and reviews, and nothing for broken nodes and
 //     blocked nodes is counted.

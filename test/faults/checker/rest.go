@@ -39,6 +39,7 @@ func (s *state) settled() {
 				s.judgeCovered(c)
 			}
 		}
+		s.judgePartition(d)
 	}
 	for _, uid := range slices.SortedFunc(maps.Keys(s.pods), func(a, b types.UID) int {
 		return cmp.Or(strings.Compare(s.pods[a].key(), s.pods[b].key()), strings.Compare(string(a), string(b)))
@@ -109,6 +110,9 @@ func (s *state) alive(node *corev1.Node) bool {
 // judgeContent judges L1: the pod has what the template says, and its revision is recorded with it.
 func (s *state) judgeContent(c *cell, p *pod) {
 	if !reflects(c.daemon.spec().template, p.object) {
+		if s.mayBeHeld(c, p) {
+			return
+		}
 		s.violated(L1, c.key(), "pod %s does not have what spec.template says", p.object.Name)
 		return
 	}

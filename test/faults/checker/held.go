@@ -1,0 +1,108 @@
+package checker
+
+import (
+	"strconv"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/everynode/everynode/api/v1alpha1"
+	"github.com/everynode/everynode/test/faults/history"
+)
+
+// rollout returns what a DaemonSet holds back, nil if nothing.
+func (d *daemon) rollout() *v1alpha1.Rollout {
+	set, ok := d.object.(*v1alpha1.DaemonSet)
+	if !ok {
+		return nil
+	}
+	rollout := set.Spec.Rollout
+	if set.Annotations[v1alpha1.PausedAnnotation] == "true" {
+		rollout = &v1alpha1.Rollout{Paused: true}
+	}
+	return rollout
+}
+
+// mayBeHeld reports whether the pod of a cell may have something else than spec.template: what is recorded as stable or, while the rollout is
+// paused, whatever it had.
+func (s *state) mayBeHeld(c *cell, p *pod) bool {
+	rollout := c.daemon.rollout()
+	switch {
+	case rollout == nil:
+		return false
+	case rollout.Paused:
+		return true
+	case !selected(rollout.NodeSelector, c.at.object) || partitioned(rollout.Partition, c.daemon.eligible()) > 0:
+		stable := s.stable(c.daemon)
+		return stable != nil && stable.Labels[appsv1.ControllerRevisionHashLabelKey] == p.revision()
+	}
+	return false
+}
+
+// selected reports whether a node has the labels of a selector. The simulation's selectors have no expressions.
+func selected(selector *v1alpha1.RolloutNodeSelector, node *corev1.Node) bool {
+	if selector == nil {
+		return true
+	}
+	for key, value := range selector.MatchLabels {
+		if got, has := node.Labels[key]; !has || got != value {
+			return false
+		}
+	}
+	return true
+}
+
+// partitioned returns how many of a number of eligible nodes a partition keeps.
+func partitioned(partition *intstr.IntOrString, eligible int) int {
+	if partition == nil {
+		return 0
+	}
+	kept, err := intstr.GetScaledValueFromIntOrPercent(partition, eligible, false)
+	if err != nil {
+		return 0
+	}
+	return min(kept, eligible)
+}
+
+// eligible returns the number of nodes that should run a pod.
+func (d *daemon) eligible() (n int) {
+	for _, c := range d.cells {
+		if c.at.object != nil && c.may.start {
+			n++
+		}
+	}
+	return n
+}
+
+// stable returns the ControllerRevision of a daemon that is recorded as stable, nil if none is.
+func (s *state) stable(d *daemon) (stable *appsv1.ControllerRevision) {
+	highest := int64(0)
+	for _, record := range s.records {
+		if record.gone || ownerOf(record.object) != d.uid {
+			continue
+		}
+		number, err := strconv.ParseInt(record.object.Annotations[v1alpha1.StableAnnotation], 10, 64)
+		if err == nil && (number > highest || number == highest && stable != nil && record.object.Revision > stable.Revision) {
+			highest, stable = number, record.object
+		}
+	}
+	return stable
+}
+
+// judgePartition judges L1: no more nodes are held back than the partition keeps.
+func (s *state) judgePartition(d *daemon) {
+	rollout := d.rollout()
+	if rollout == nil || rollout.Paused || rollout.NodeSelector != nil || rollout.Partition == nil || d.spec().onDelete || d.kind != history.DaemonSets {
+		return
+	}
+	held, eligible := 0, d.eligible()
+	for _, c := range d.cells {
+		if c.at.object != nil && c.may.start && len(c.pods) == 1 && !reflects(d.spec().template, c.pods[0].object) {
+			held++
+		}
+	}
+	if kept := partitioned(rollout.Partition, eligible); held > kept {
+		s.violated(L1, d.key.String(), "%d of %d nodes are held back, the partition keeps %d", held, eligible, kept)
+	}
+}

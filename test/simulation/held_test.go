@@ -1,0 +1,22 @@
+package simulation
+
+import (
+	"strings"
+	"testing"
+)
+
+// What a rollout holds back ends as its spec says, whatever happened before.
+func TestHeldRollouts(t *testing.T) { violatesNothing(t, "held") }
+
+// What can happen to a rollout happens, in few histories.
+func TestHeldRolloutsAreBroad(t *testing.T) {
+	var all strings.Builder
+	for seed := range uint64(30) {
+		Held(seed).Tell(&all)
+	}
+	for _, want := range []string{"paused true", "partition 50%", "canaries only true", "newNodes Update", "canary=1", "is killed", "patch controllerrevision"} {
+		if !strings.Contains(all.String(), want) {
+			t.Errorf("no history contains %q", want)
+		}
+	}
+}
