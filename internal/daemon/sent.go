@@ -174,14 +174,17 @@ func (c *Cells) settle(node string, uid types.UID) {
 }
 
 // seen ends the wait for a requested pod, because it exists, or because a new one does that may be it. While a request
-// is under way its answer will tell: the pod that is seen may be that of an earlier request, and gone by now.
+// is under way that has no answer yet, the answer will tell: the pod that is seen may be that of an earlier request, and gone
+// by now.
 func (c *Cells) seen(node string, uid types.UID) {
 	s := c.sent[node]
 	switch {
 	case s == nil || uid == s.former:
+	case s.pod == uid:
+		s.giveUp()
 	case s.creates:
 		s.appeared = true
-	case s.pod == "" || s.pod == uid:
+	case s.pod == "":
 		s.giveUp()
 	}
 }

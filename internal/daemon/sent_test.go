@@ -146,3 +146,30 @@ func TestPodThatExistsIsNotRequestedAgain(t *testing.T) {
 		})
 	}
 }
+
+// However the answer to a request and the event of its pod are interleaved, the wait ends with the second of them.
+func TestWaitEndsWithThePod(t *testing.T) {
+	sent := func(cells *Cells) {
+		cells.Sent("n1", []Action{{Op: Create, Revision: "r1", Reason: ReasonMissing}}, t0)
+	}
+	made := func(cells *Cells) { cells.Made("n1", "new", t0) }
+	answered := func(cells *Cells) { cells.Answered("n1", true, t0) }
+	comes := func(cells *Cells) { cells.SetPod("n1", &Pod{Name: "p", UID: "new", Revision: "r1"}, t0) }
+	for name, steps := range map[string][]func(*Cells){
+		"before the answer":     {sent, comes, made, answered},
+		"while it is processed": {sent, made, comes, answered},
+		"after it":              {sent, made, answered, comes},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var cells Cells
+			cells.SetTemplate("r1", 0, Strategy{MaxSurge: intstr.FromInt32(1)}, t0)
+			cells.SetNode("n1", "uid-1", Verdict{ShouldRun: true, ShouldContinue: true}, t0)
+			for _, step := range steps {
+				step(&cells)
+			}
+			if len(cells.sent) != 0 {
+				t.Error("the pod is still awaited")
+			}
+		})
+	}
+}
