@@ -96,6 +96,8 @@ const (
 	// RolloutHeld: every node that may be updated is; the others wait for a change of spec.rollout or, under OnDelete, for
 	// the deletion of their pods.
 	RolloutHeld RolloutPhase = "Held"
+	// RolloutSuspended: spec.suspend is true.
+	RolloutSuspended RolloutPhase = "Suspended"
 )
 
 // RolloutStatus is the state of the rollout. It is present while the daemon set has spec.rollout or is paused by annotation.
@@ -106,7 +108,7 @@ type RolloutStatus struct {
 	// The revision of spec.template. A pod's label controller-revision-hash has its revision.
 	// +optional
 	UpdateRevision string `json:"updateRevision,omitempty"`
-	// Complete, Progressing, Paused or Held. The condition Progressing has the details.
+	// Complete, Progressing, Paused, Held or Suspended. The condition Progressing has the details.
 	// +optional
 	Phase RolloutPhase `json:"phase,omitempty"`
 }

@@ -45,12 +45,12 @@ func (h *Health) phase() v1alpha1.RolloutPhase {
 	behind := h.Current - h.Updated - h.BlockedBehind
 	stale := behind - h.Held + h.Astray
 	switch complete := h.Rollout.complete(); {
+	case h.Suspended:
+		return v1alpha1.RolloutSuspended
 	case complete && behind <= 0:
 		return v1alpha1.RolloutComplete
 	case h.paused():
 		return v1alpha1.RolloutPaused
-	case h.Suspended:
-		return v1alpha1.RolloutHeld
 	case h.Current < h.Desired:
 	case stale > 0 && h.OnDelete:
 		return v1alpha1.RolloutHeld

@@ -43,6 +43,8 @@ func TestPhase(t *testing.T) {
 		"held, a pod is missing":                 {Health{Counters: Counters{Desired: 3, Current: 2, Updated: 1, Held: 2}, Rollout: heldRollout(t, partition("2"))}, v1alpha1.RolloutProgressing},
 		"a partition of less than one node":      {Health{Counters: Counters{Desired: 3, Current: 3, Updated: 3}, Rollout: heldRollout(t, partition("30%"))}, v1alpha1.RolloutProgressing},
 		"OnDelete":                               {Health{Counters: Counters{Desired: 3, Current: 3, Updated: 1}, OnDelete: true, Rollout: heldRollout(t)}, v1alpha1.RolloutHeld},
+		"suspended":                              {Health{Suspended: true, Rollout: heldRollout(t)}, v1alpha1.RolloutSuspended},
+		"suspended after it was complete":        {Health{Suspended: true, Rollout: complete(heldRollout(t, pause))}, v1alpha1.RolloutSuspended},
 		"nodes are selected, all of them match":  {Health{Counters: Counters{Desired: 3, Current: 3, Updated: 3}, Rollout: heldRollout(t, canaries)}, v1alpha1.RolloutHeld},
 		"held, a pod of the update waits to run": {Health{Counters: Counters{Desired: 3, Current: 3, Updated: 1, Held: 2, Pending: 1}, Rollout: heldRollout(t, partition("2"))}, v1alpha1.RolloutProgressing},
 	}
