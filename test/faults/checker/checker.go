@@ -24,6 +24,7 @@ const (
 	L2 = "L2"
 	L3 = "L3"
 	L4 = "L4"
+	R1 = "R1"
 )
 
 // Violation is a breach of an invariant.

@@ -41,6 +41,7 @@ type spec struct {
 	minReady     int32
 	onDelete     bool
 	suspended    bool
+	rollout      *v1alpha1.Rollout // paused if the annotation says so
 	unavailable  intstr.IntOrString
 	surge        intstr.IntOrString
 	upstream     *appsv1.DaemonSet
@@ -59,7 +60,7 @@ func specOf(object client.Object) *spec {
 		if name := set.Spec.Template.Spec.RuntimeClassName; name != nil {
 			of.className = *name
 		}
-		of.suspended = set.Spec.Suspend
+		of.suspended, of.rollout = set.Spec.Suspend, rolloutOf(set)
 		return of
 	case *appsv1.DaemonSet:
 		of := newSpec(object, &set.Spec.Template, set.Spec.Selector, set.Spec.MinReadySeconds, set.Spec.UpdateStrategy.Type)
@@ -137,6 +138,9 @@ func (s *state) daemonChanged(kind history.Resource, object client.Object, gone 
 
 // same reports whether two versions mean the same. Most changes of a DaemonSet are of its status.
 func (s *spec) same(other *spec) bool {
+	if !equality.Semantic.DeepEqual(s.rollout, other.rollout) { // an annotation may pause it
+		return false
+	}
 	if s.generation != 0 && s.generation == other.generation {
 		return true
 	}
@@ -236,9 +240,10 @@ func (s *state) classChanged(object client.Object, gone bool) {
 
 // revision is a ControllerRevision.
 type revision struct {
-	object *appsv1.ControllerRevision
-	gone   bool
-	at     int // the index of the record at which it was stored
+	object  *appsv1.ControllerRevision
+	gone    bool
+	at      int // the index of the record at which it was stored
+	changed int // and of that at which it was changed last
 }
 
 func (s *state) recordChanged(object client.Object, gone bool) {
@@ -247,6 +252,6 @@ func (s *state) recordChanged(object client.Object, gone bool) {
 		if known := s.records[record.UID]; known != nil {
 			at = known.at
 		}
-		s.records[record.UID] = &revision{record, gone, at}
+		s.records[record.UID] = &revision{record, gone, at, s.at}
 	}
 }

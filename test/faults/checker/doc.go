@@ -52,6 +52,9 @@
 //     blocked nodes is counted.
 //   - L3: when the cluster has settled, no pod belongs to a daemon or a node that does not exist, or to a former node
 //     of that name.
+//   - R1: a delete by a controller that takes effect on an available pod does not take the only pod of an eligible node
+//     that spec.rollout holds back in all states of the window, by a pause or by its selector, if the pod has the stable
+//     revision and spec.template is another one. Not judged is what a partition holds back, and newNodes Update.
 //   - L4: SameEnd compares the end of two histories: for each daemon and node the contents of its pods, and the status.
 //
 // What a gap in the observation makes impossible to judge is counted as unjudged.

@@ -1,6 +1,7 @@
 package checker
 
 import (
+	"slices"
 	"strconv"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -11,23 +12,67 @@ import (
 	"github.com/everynode/everynode/test/faults/history"
 )
 
-// rollout returns what a DaemonSet holds back, nil if nothing.
-func (d *daemon) rollout() *v1alpha1.Rollout {
-	set, ok := d.object.(*v1alpha1.DaemonSet)
-	if !ok {
-		return nil
-	}
-	rollout := set.Spec.Rollout
+// rolloutOf returns what a DaemonSet holds back, nil if nothing.
+func rolloutOf(set *v1alpha1.DaemonSet) *v1alpha1.Rollout {
 	if set.Annotations[v1alpha1.PausedAnnotation] == "true" {
-		rollout = &v1alpha1.Rollout{Paused: true}
+		return &v1alpha1.Rollout{Paused: true}
 	}
-	return rollout
+	return set.Spec.Rollout
+}
+
+// judgeHeldBack judges R1 when a delete takes effect on an available pod: a node that the rollout holds back in all states of the window
+// does not lose its only pod, which has the stable revision.
+func (s *state) judgeHeldBack(p *pod, c *cell, removal *removal) {
+	if removal.unknown || !removal.by(s) || c.daemon.kind != history.DaemonSets || s.gaps.now || !s.requests.recorded {
+		return
+	}
+	r := removal.request
+	w := s.window(r.Request, r.time)
+	w.from = min(w.from, r.at)
+	if c.daemon.spec().rollout == nil || s.gaps.within(w.from, history.Pods, history.Nodes, history.RuntimeClasses, history.ControllerRevisions, c.daemon.kind) {
+		return
+	}
+	if s.judged(R1); !s.heldBack(p, c, w) {
+		return
+	}
+	s.violated(R1, c.key(), "pod %s of the stable revision is deleted although the rollout holds the node back", p.object.Name)
+}
+
+// heldBack reports whether a pod was the only one of an eligible node that was held back on the pod's revision in all states of a window.
+func (s *state) heldBack(p *pod, c *cell, w window) bool {
+	stable := s.stable(c.daemon)
+	switch {
+	case stable == nil || stable.Labels[appsv1.ControllerRevisionHashLabelKey] != p.revision() || !s.eligible(c, w):
+		return false
+	case len(c.pods) > 1 || p.at >= w.from || c.last != nil && c.last.goneAt >= w.from:
+		return false // another pod may have been better
+	}
+	for _, record := range s.records {
+		if ownerOf(record.object) == c.daemon.uid && record.changed >= w.from {
+			return false // another revision may have been stable
+		}
+	}
+	for _, spec := range c.daemon.specsSince(w.from) {
+		if !spec.holds(c.at.states(w.from)) || reflects(spec.template, p.object) {
+			return false
+		}
+	}
+	return true
+}
+
+// holds reports whether the rollout holds a node back, whichever of these states it is in. A node that has joined may be updated under
+// newNodes Update.
+func (s *spec) holds(node []*corev1.Node) bool {
+	if s.rollout == nil || s.rollout.NewNodes == v1alpha1.NewNodesUpdate {
+		return false
+	}
+	return s.rollout.Paused || !slices.ContainsFunc(node, func(node *corev1.Node) bool { return selected(s.rollout.NodeSelector, node) })
 }
 
 // mayBeHeld reports whether the pod of a cell may have something else than spec.template: what is recorded as stable or, while the rollout is
 // paused, whatever it had.
 func (s *state) mayBeHeld(c *cell, p *pod) bool {
-	rollout := c.daemon.rollout()
+	rollout := c.daemon.spec().rollout
 	switch {
 	case rollout == nil:
 		return false
@@ -92,7 +137,7 @@ func (s *state) stable(d *daemon) (stable *appsv1.ControllerRevision) {
 
 // judgePartition judges L1: no more nodes are held back than the partition keeps.
 func (s *state) judgePartition(d *daemon) {
-	rollout := d.rollout()
+	rollout := d.spec().rollout
 	if rollout == nil || rollout.Paused || rollout.NodeSelector != nil || rollout.Partition == nil || d.spec().onDelete || d.kind != history.DaemonSets {
 		return
 	}

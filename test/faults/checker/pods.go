@@ -26,6 +26,7 @@ type pod struct {
 	boundAt int              // the index of the record that bound it; -1 if it was not bound since
 	stored  int64            // the revision of that record
 	removed int64            // the revision at which it vanished
+	goneAt  int              // the index of the record with which it vanished
 	target  string           // the node that it was created for
 	cell    *cell            // nil if it belongs to no daemon or to no node
 	served  bool             // it was ever ready
@@ -159,7 +160,7 @@ func (s *state) podChanged(object *corev1.Pod, event watch.EventType) {
 
 // forget removes a pod that is gone from the stored ones.
 func (s *state) forget(p *pod) {
-	p.removed = s.revision
+	p.removed, p.goneAt = s.revision, s.at
 	if name := client.ObjectKeyFromObject(p.object); s.names[name] == p {
 		delete(s.names, name)
 	}

@@ -6,6 +6,6 @@
 // dominates: the environment variable EVERYNODE_MUTANT chooses one, and without it the program is the product as it is.
 // The text that an edit replaces must exist exactly once, or the tests fail: mutants do not rot.
 //
-// Three programs record histories: hunt runs the simulation, place the webhook and the rewrite, schedule the scheduler.
+// Four programs record histories: hunt runs the simulation, hold that of rollouts that hold nodes back, place the webhook and the rewrite, schedule the scheduler.
 // Each runs seed after seed until the checker reports the invariant.
 package mutants

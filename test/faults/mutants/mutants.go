@@ -17,6 +17,7 @@ type Program string
 // The programs.
 const (
 	Hunt     Program = "hunt"     // the simulation of the controller
+	Hold     Program = "hold"     // the simulation of rollouts that hold nodes back
 	Place    Program = "place"    // the webhook, and the rewrite in the controller
 	Schedule Program = "schedule" // everynode-scheduler
 )
@@ -50,6 +51,11 @@ var All = []Mutant{
 	{"excess-kept", "L1", Hunt, "a second pod of a node stays (k/k#22545)"},
 	{"finished-kept", "L1", Hunt, "a pod that has finished is not replaced (openkruise/kruise#744)"},
 	{"status-always-written", "L2", Hunt, "the status is written although nothing has changed"},
+
+	{"pause-ignored", "R1", Hold, "a paused rollout admits further nodes"},
+	{"selection-ignored", "R1", Hold, "nodes that the rollout does not select are admitted"},
+	{"relabelled-stays-admitted", "R1", Hold, "a node that is no longer selected before it was updated is updated all the same"},
+	{"partition-keeps-more", "L1", Hold, "a partition holds more nodes back than it keeps"},
 
 	{"term-appended", "S2", Place, "the pin is another term beside those of the pod, which are ORed"},
 	{"terms-replaced", "S3", Place, "the pin replaces the terms of the pod (upstream's ReplaceDaemonSetPodNodeNameNodeAffinity)"},
