@@ -128,10 +128,11 @@ func (s *server) try(t *testing.T, at place, schema *apiextensions.JSONSchemaPro
 }
 
 // ruled reports whether a CEL rule restricts a place, so that a sample may be refused: places that
-// contain the selector or the labels or are within the selector, and fields with one valid value.
+// contain the selector or the labels or are within the selector, requirements whose operator decides about their values,
+// and fields with one valid value.
 func ruled(at place) bool {
 	path := at.String()
-	return strings.HasPrefix(path, "spec.selector") || strings.HasPrefix("spec.template.metadata.labels", path) ||
+	return strings.HasPrefix(path, "spec.selector") || strings.HasPrefix(path, "spec.rollout.nodeSelector.matchExpressions[]") || strings.HasPrefix("spec.template.metadata.labels", path) ||
 		path == "spec.template.spec.restartPolicy" || path == "spec.template.spec.activeDeadlineSeconds" || path == "spec.updateStrategy.rollingUpdate.maxSurge"
 }
 
