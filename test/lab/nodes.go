@@ -229,9 +229,9 @@ func (l *Lab) SetNotReady(ctx context.Context, name string, notReady bool) error
 	return err
 }
 
-// PodReady reports whether a pod runs and its condition Ready is True. A test that fails a pod may leave the condition.
+// PodReady reports whether a pod has not finished and its condition Ready is True. A test that fails a pod may leave the condition.
 func PodReady(pod *corev1.Pod) bool {
-	return pod.Status.Phase == corev1.PodRunning && slices.ContainsFunc(pod.Status.Conditions, func(condition corev1.PodCondition) bool {
+	return pod.Status.Phase != corev1.PodFailed && pod.Status.Phase != corev1.PodSucceeded && slices.ContainsFunc(pod.Status.Conditions, func(condition corev1.PodCondition) bool {
 		return condition.Type == corev1.PodReady && condition.Status == corev1.ConditionTrue
 	})
 }
