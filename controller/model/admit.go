@@ -105,3 +105,17 @@ func (j *judgeAgain) Compute() {
 		j.verdict = j.rules.Evaluate(j.judges)
 	}
 }
+
+// setPod puts a pod into its cell. While the rollout holds nodes back, that may change the cell's target: a node that has a pod of the
+// update revision is admitted.
+func (u Update) setPod(cell daemon.CellKey, known *tracked, pod *Pod) {
+	if known.hold == nil {
+		known.cells.SetPod(cell.Node, &pod.Pod, u.now)
+		return
+	}
+	target := known.cells.TargetOf(cell.Node)
+	known.cells.SetPod(cell.Node, &pod.Pod, u.now)
+	if known.cells.TargetOf(cell.Node) != target {
+		u.later(&judgeAgain{key: cell.Workload(), known: known, node: cell.Node})
+	}
+}

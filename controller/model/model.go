@@ -131,22 +131,6 @@ func (u Update) Begin() {
 	}})
 }
 
-// endStart drops what was only kept until everything was observed.
-type endStart struct {
-	locked
-	last daemon.WorkloadKey
-}
-
-func (e *endStart) Step(u Update) (more bool) {
-	keys := u.owners.after(e.last, Batch)
-	for _, key := range keys {
-		u.daemons[key].cells.Started()
-		u.forgetEmpty(key)
-		e.last = key
-	}
-	return len(keys) == Batch
-}
-
 // Replan plans every cell again: what prevented pods from being created is over.
 func (u Update) Replan() {
 	u.later(&eachDaemon{f: func(u Update, key daemon.WorkloadKey, known *tracked) {
@@ -192,11 +176,7 @@ func (u Update) place(pod *Pod) {
 			known.formerName = pod.family.Value().daemon
 		}
 		fresh := !known.cells.Holds(pod.Revision)
-		target := known.cells.TargetOf(cell.Node)
-		known.cells.SetPod(cell.Node, &pod.Pod, u.now)
-		if known.hold != nil && known.cells.TargetOf(cell.Node) != target {
-			u.later(&judgeAgain{key: cell.Workload(), known: known, node: cell.Node})
-		}
+		u.setPod(cell, known, pod)
 		if fresh && known.keptUp() && known.templates[pod.Revision] == nil {
 			u.readHeldBack(cell.Workload(), known)
 		}

@@ -252,3 +252,19 @@ func compareKeys(a, b daemon.WorkloadKey) int {
 func compareCells(a, b daemon.CellKey) int {
 	return cmp.Or(compareKeys(a.Workload(), b.Workload()), cmp.Compare(a.Node, b.Node))
 }
+
+// endStart drops what was only kept until everything was observed.
+type endStart struct {
+	locked
+	last daemon.WorkloadKey
+}
+
+func (e *endStart) Step(u Update) (more bool) {
+	keys := u.owners.after(e.last, Batch)
+	for _, key := range keys {
+		u.daemons[key].cells.Started()
+		u.forgetEmpty(key)
+		e.last = key
+	}
+	return len(keys) == Batch
+}

@@ -91,8 +91,8 @@ func (c *Cells) SetNode(node string, uid types.UID, verdict Verdict, now time.Ti
 	if cell.NodeUID == uid && cell.Verdict == verdict {
 		return false
 	}
-	anew := cell.NodeUID != uid
-	if cell.NodeUID, cell.Verdict = uid, verdict; anew {
+	incarnation := cell.NodeUID
+	if cell.NodeUID, cell.Verdict = uid, verdict; incarnation != uid {
 		c.join(cell)
 		c.decide(cell)
 	}

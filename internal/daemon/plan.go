@@ -65,9 +65,9 @@ type Plan struct {
 func (p *Plan) Asks() bool { return len(p.Doubts) > 0 || p.Missed }
 
 // planCell decides in this order. A node that is gone, or that the daemon must leave, loses its pods; if the daemon is
-// suspended, when it may. A pod of an earlier incarnation of the node, and one that has finished, is replaced. Of several pods the best stays,
-// or while the rollout surges the best stale one and the best of the target. A stale pod is replaced when the
-// rollout granted it. If no pod is left, one of the target is created. A terminating pod holds its place until
+// suspended, when it may. A pod of an earlier incarnation of the node, and one that has finished, is replaced. Of
+// several pods the best stays, or while the rollout surges the best stale one and the best of the target. A stale pod
+// is replaced when the rollout granted it. If no pod is left, one of the target is created. A terminating pod holds its place until
 // it is gone (S1), so nothing is created beside it unless the rollout surges, or it has finished.
 func planCell(cell *Cell, terms *terms, now time.Time) Plan {
 	plan := &planner{cell: cell, terms: terms, now: now}
