@@ -37,6 +37,20 @@ const (
 	// PausedAnnotation with the value "true" on a DaemonSet of everynode.dev pauses its rollout, as spec.rollout.paused does.
 	PausedAnnotation = "everynode.dev/paused"
 
+	// PromoteAnnotation on a DaemonSet of everynode.dev ends what a wave of a revision waits for once its nodes have available pods:
+	// soak, checks and approval. Its value is <revision>/<wave>, or <revision> for all waves; a value acts once.
+	PromoteAnnotation = "everynode.dev/promote"
+
+	// CheckAnnotationPrefix with the name of a check is the annotation on a DaemonSet of everynode.dev by which whoever runs the check
+	// reports its outcome: <revision>/<wave>/Passed or <revision>/<wave>/Failed.
+	CheckAnnotationPrefix = "check.everynode.dev/"
+
+	// WaveAnnotation on a ControllerRevision records which wave of its rollout is open, and since when it has soaked.
+	WaveAnnotation = "everynode.dev/wave"
+
+	// PromotedAnnotation on a ControllerRevision is the last value of PromoteAnnotation that was obeyed for its revision.
+	PromotedAnnotation = "everynode.dev/promoted"
+
 	// StableAnnotation on a ControllerRevision records that its revision became stable. Its value is a number; the highest of
 	// a DaemonSet's records wins.
 	StableAnnotation = "everynode.dev/stable"

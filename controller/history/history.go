@@ -116,7 +116,7 @@ func (r *Reconciler) plan(key daemon.WorkloadKey, subject *model.Subject) []daem
 	return daemon.PlanHistory(daemon.History{
 		Content: subject.ID.Content, Name: subject.ID.Record, Limit: subject.Workload.HistoryLimit, Replaced: subject.ToRecord(),
 		Records: r.records(subject),
-		Stable:  subject.Stable, Forgets: subject.Workload.Kind.RollsOut() && subject.Workload.Rollout == nil,
+		Stable:  subject.Stable, Forgets: subject.Workload.Kind.RollsOut() && subject.Workload.Rollout == nil, Notes: subject.Notes,
 		InUse: func(revision string) (uses bool) {
 			r.state.Update(func(u model.Update) { uses = u.InUse(key, revision) })
 			return uses
@@ -146,9 +146,11 @@ func (r *Reconciler) do(ctx context.Context, subject *model.Subject, step daemon
 	case daemon.Relabel:
 		return r.relabel(ctx, subject, step.Record)
 	case daemon.Promote:
-		return r.annotate(ctx, subject, step.Record, strconv.FormatInt(step.Number, 10))
+		return r.annotate(ctx, subject, step.Record, map[string]string{v1alpha1.StableAnnotation: strconv.FormatInt(step.Number, 10)})
 	case daemon.Demote:
-		return r.annotate(ctx, subject, step.Record, nil)
+		return r.annotate(ctx, subject, step.Record, map[string]string{v1alpha1.StableAnnotation: ""})
+	case daemon.Annotate:
+		return r.annotate(ctx, subject, step.Record, step.Annotations)
 	case daemon.Delete:
 		return r.delete(ctx, subject, step.Record)
 	}
@@ -341,10 +343,16 @@ func (r *Reconciler) renumber(ctx context.Context, subject *model.Subject, step 
 	return r.patch(ctx, subject, step.Record, types.MergePatchType, map[string]any{"metadata": stateOf(step.Record), "revision": step.Number})
 }
 
-// annotate records that a revision is stable; without a value nothing is recorded of it any more.
-func (r *Reconciler) annotate(ctx context.Context, subject *model.Subject, record daemon.Record, value any) error {
+// annotate records the state of a rollout; an annotation without a value is removed.
+func (r *Reconciler) annotate(ctx context.Context, subject *model.Subject, record daemon.Record, change map[string]string) error {
+	annotations := map[string]any{}
+	for name, value := range change {
+		if annotations[name] = value; value == "" {
+			annotations[name] = nil
+		}
+	}
 	metadata := stateOf(record)
-	metadata["annotations"] = map[string]any{v1alpha1.StableAnnotation: value}
+	metadata["annotations"] = annotations
 	return r.patch(ctx, subject, record, types.MergePatchType, map[string]any{"metadata": metadata})
 }
 

@@ -11,7 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/internal/daemon"
 )
 
@@ -244,7 +243,9 @@ type Subject struct {
 	Replaced *daemon.Template
 	settled  bool // the template's revision is known, and may be a target
 	// Stable is a revision that has become stable and is to be recorded as such; empty if there is none.
-	Stable   string
+	Stable string
+	// Notes are what the records of revisions are to have besides that.
+	Notes    []daemon.Note
 	selector labels.Selector
 }
 
@@ -340,7 +341,8 @@ func (u Update) ReportSelected(namespace string, selector labels.Selector) {
 // InUse reports whether a revision is a target of a daemon's, or one of its pods has it.
 func (u Update) InUse(key daemon.WorkloadKey, revision string) bool {
 	known, ok := u.daemons[key]
-	return ok && (known.cells.Targets(revision) || known.cells.Holds(revision) || known.hold != nil && revision == known.stable)
+	return ok && (known.cells.Targets(revision) || known.cells.Holds(revision) ||
+		known.hold != nil && (revision == known.stable || known.workload != nil && known.workload.Names(revision)))
 }
 
 // PodsOf collects the pods of a revision of a daemon.
@@ -369,7 +371,7 @@ func (k Kinds) TrimRevision(object any) (any, error) {
 	}
 	if metav1.GetControllerOfNoCopy(revision) == nil || k.Owns(revision) {
 		trimmed.Labels, trimmed.Data = revision.Labels, revision.Data
-		for _, key := range []string{appsv1.DeprecatedTemplateGeneration, v1alpha1.StableAnnotation} {
+		for _, key := range append(daemon.RecordAnnotations(), appsv1.DeprecatedTemplateGeneration) {
 			if value, given := revision.Annotations[key]; given {
 				metav1.SetMetaDataAnnotation(&trimmed.ObjectMeta, key, value)
 			}

@@ -50,6 +50,8 @@ type History struct {
 	Stable string
 	// Forgets: what is stable is no longer recorded, because the daemon has no rollout.
 	Forgets bool
+	// Notes are what the records of revisions are to have besides that; nil without a rollout.
+	Notes []Note
 }
 
 // Replaced is a template that has pods and is replaced by another one. Without a record it could not be rolled
@@ -71,9 +73,11 @@ func (r *Replaced) Recorded(records []Record) bool {
 type HistoryStep struct {
 	Op      Op
 	Record  Record // only its name for Create
-	Number  int64  // of Create and Renumber
+	Number  int64  // of Create, Renumber and Promote
 	Reason  Reason
 	Message string
+	// Annotations are the changes of Annotate; an empty value removes one.
+	Annotations map[string]string
 }
 
 // CurrentRecord returns the record of a template: of several the one with the highest number, as in apps/v1
@@ -111,12 +115,13 @@ func PlanHistory(history History) []HistoryStep {
 	var steps []HistoryStep
 	if replaced := history.Replaced; !replaced.Recorded(history.Records) {
 		highest++
-		steps = append(steps, HistoryStep{Create, Record{Name: replaced.Name, Revision: replaced.Revision}, highest, ReasonReplacedTemplate,
-			fmt.Sprintf("pods have revision %s, which is replaced and has no record", replaced.Revision)})
+		steps = append(steps, numbered(Create, &Record{Name: replaced.Name, Revision: replaced.Revision}, highest, ReasonReplacedTemplate,
+			"pods have revision %s, which is replaced and has no record", replaced.Revision))
 	}
 	steps = append(steps, history.current(current, highest))
 	steps = append(steps, history.others(current, duplicates, others)...)
 	steps = append(steps, history.promotions()...)
+	steps = append(steps, history.annotations(steps)...)
 	slices.SortStableFunc(steps, func(a, b HistoryStep) int { return compareBool(a.Op == Adopt, b.Op == Adopt) })
 	return slices.DeleteFunc(steps, func(step HistoryStep) bool { return step.Op == "" })
 }
@@ -136,7 +141,7 @@ func (h *History) current(record *Record, highest int64) HistoryStep {
 	case record.Holder == Unowned:
 		return adopt(record)
 	case record.Number <= highest:
-		return HistoryStep{Renumber, *record, highest + 1, ReasonTemplateReturned, fmt.Sprintf("the DaemonSet has the template of revision %d again", record.Number)}
+		return numbered(Renumber, record, highest+1, ReasonTemplateReturned, "the DaemonSet has the template of revision %d again", record.Number)
 	}
 	return step(Keep, record, ReasonCurrent, "it is the current template")
 }
@@ -146,7 +151,7 @@ func (h *History) record(number int64) HistoryStep {
 	at := slices.IndexFunc(h.Records, func(record Record) bool { return record.Name == h.Name })
 	switch {
 	case at < 0:
-		return HistoryStep{Create, Record{Name: h.Name}, number, ReasonNewTemplate, "the template has no record"}
+		return numbered(Create, &Record{Name: h.Name}, number, ReasonNewTemplate, "the template has no record")
 	case h.Records[at].Terminating && h.Records[at].Holder == Foreign:
 		return step(Keep, &h.Records[at], ReasonTerminating, "it holds the name until it is gone")
 	case h.Records[at].Terminating:
@@ -186,7 +191,7 @@ func (h *History) others(current *Record, duplicates, records []Record) []Histor
 		case record.Holder == Unowned:
 			steps = append(steps, adopt(record)) // it may be deleted once it is ours
 		case drop:
-			steps = append(steps, HistoryStep{Delete, *record, 0, ReasonBeyondLimit, fmt.Sprintf("revisionHistoryLimit is %d", h.Limit)})
+			steps = append(steps, step(Delete, record, ReasonBeyondLimit, "revisionHistoryLimit is %d", h.Limit))
 		case inUse:
 			steps = append(steps, step(Keep, record, ReasonInUse, "revision %s is a target, or pods have it", record.Revision))
 		default:
@@ -201,7 +206,10 @@ func (h *History) duplicate(record, current *Record) HistoryStep {
 		return step(Relabel, record, ReasonDuplicate, "its template is recorded as %s too", current.Name)
 	}
 	if record.Stable > current.Stable && !h.Forgets {
-		return HistoryStep{Promote, *current, record.Stable, ReasonDuplicate, fmt.Sprintf("its duplicate %s is recorded as stable", record.Name)}
+		return numbered(Promote, current, record.Stable, ReasonDuplicate, "its duplicate %s is recorded as stable", record.Name)
+	}
+	if missing := current.inherits(record); len(missing) > 0 && h.Notes != nil {
+		return annotate(current, missing, ReasonDuplicate, "its duplicate %s has them", record.Name)
 	}
 	return step(Delete, record, ReasonDuplicate, "its template is recorded as %s too", current.Name)
 }
@@ -214,9 +222,15 @@ func (h *History) inUse(record *Record) bool {
 }
 
 func adopt(record *Record) HistoryStep {
-	return HistoryStep{Adopt, *record, 0, ReasonOrphaned, "it has the DaemonSet's labels and no controller"}
+	return step(Adopt, record, ReasonOrphaned, "it has the DaemonSet's labels and no controller")
 }
 
 func step(op Op, record *Record, reason Reason, format string, args ...any) HistoryStep {
 	return HistoryStep{Op: op, Record: *record, Reason: reason, Message: fmt.Sprintf(format, args...)}
+}
+
+func numbered(op Op, record *Record, number int64, reason Reason, format string, args ...any) HistoryStep {
+	numbered := step(op, record, reason, format, args...)
+	numbered.Number = number
+	return numbered
 }

@@ -30,6 +30,8 @@ type Record struct {
 	Stable          int64  // the higher, the later its revision became stable; 0 if it never did
 	Holder          Holder
 	Terminating     bool
+
+	Notes map[string]string // of a rollout, by annotation; nil without any
 }
 
 // Holder is the relation of a ControllerRevision's controller to the daemon.
@@ -82,6 +84,7 @@ func ObserveRevision(object *appsv1.ControllerRevision) Record {
 		Revision:        cmp.Or(object.Labels[appsv1.ControllerRevisionHashLabelKey], object.Name),
 		Terminating:     object.DeletionTimestamp != nil,
 		Stable:          stableNumber(object),
+		Notes:           notesOf(object),
 	}
 }
 

@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -84,5 +83,5 @@ func (h *History) promotions() (steps []HistoryStep) {
 	if h.Forgets || record == nil || recorded != nil && recorded.Name == record.Name {
 		return steps
 	}
-	return append(steps, HistoryStep{Promote, *record, min(highest, math.MaxInt64-1) + 1, ReasonProven, fmt.Sprintf("revision %s is stable", record.Revision)})
+	return append(steps, numbered(Promote, record, min(highest, math.MaxInt64-1)+1, ReasonProven, "revision %s is stable", record.Revision))
 }
