@@ -38,7 +38,11 @@ const (
 	// ReasonHeld: False. Every node that spec.rollout lets have the current template has it; others keep the stable revision. The
 	// message states what holds them.
 	ReasonHeld = "Held"
-	// ReasonComplete: False. Every eligible node that is not blocked has a pod of the current template, and the pod has started.
+	// ReasonTooManyDeadNodes: False. The rollout holds, because more of the eligible nodes are dead than spec.rollout.deadNodes.maxShare
+	// allows. Missing pods are created. It continues when fewer are.
+	ReasonTooManyDeadNodes = "TooManyDeadNodes"
+	// ReasonComplete: False. Every eligible node that is neither blocked nor dead has a pod of the current template, and the pod
+	// has started.
 	ReasonComplete = "Complete"
 )
 

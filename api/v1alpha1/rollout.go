@@ -33,6 +33,9 @@ type Rollout struct {
 	// +kubebuilder:validation:Enum=Auto;Stable;Update
 	// +optional
 	NewNodes NewNodes `json:"newNodes,omitempty"`
+	// How dead nodes are treated.
+	// +optional
+	DeadNodes *DeadNodes `json:"deadNodes,omitempty"`
 }
 
 // NewNodes is the revision that nodes start with which join during a rollout.
@@ -94,7 +97,7 @@ const (
 	// RolloutPaused: the rollout is not complete, and paused.
 	RolloutPaused RolloutPhase = "Paused"
 	// RolloutHeld: every node that may be updated is; the others wait for a change of spec.rollout or, under OnDelete, for
-	// the deletion of their pods.
+	// the deletion of their pods. Or too many nodes are dead.
 	RolloutHeld RolloutPhase = "Held"
 	// RolloutSuspended: spec.suspend is true.
 	RolloutSuspended RolloutPhase = "Suspended"
@@ -111,4 +114,7 @@ type RolloutStatus struct {
 	// Complete, Progressing, Paused, Held or Suspended. The condition Progressing has the details.
 	// +optional
 	Phase RolloutPhase `json:"phase,omitempty"`
+	// The nodes without an available pod, by cause. Absent if every eligible node has one.
+	// +optional
+	Unavailable *RolloutUnavailable `json:"unavailable,omitempty"`
 }

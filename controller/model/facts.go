@@ -7,8 +7,8 @@ import (
 )
 
 // NodeReads are the facts of nodes that a policy may read. Nothing else of a node's status is decoded, kept or compared.
-// There is no policy yet, so only labels and taints cost anything.
-var NodeReads = daemon.Reads{}
+// Only rollouts that exclude dead nodes read whether nodes are Ready.
+var NodeReads = daemon.Reads{Readiness: true}
 
 // observeFacts stores the facts of a node, once for all daemons.
 func (m *Model) observeFacts(node *corev1.Node) {

@@ -122,7 +122,7 @@ func (c *Cells) follow(cell *counted, now time.Time) {
 
 // requeue puts a cell into the queue, or takes it out.
 func (c *Cells) requeue(cell *counted) {
-	wants := c.terms.holds && !cell.admitted && cell.selected && !cell.joins && cell.Verdict.ShouldRun && cell.blocked == nil
+	wants := c.terms.holds && !cell.admitted && cell.selected && !cell.joins && cell.Verdict.ShouldRun && cell.blocked == nil && c.down.as[cell.Node] == notDown
 	abandoned := wants && len(cell.Pods) > 0 && cell.Pods[0].Revision != c.state.Stable
 	if cell.queued == wants && cell.abandoned == abandoned {
 		return
@@ -151,7 +151,7 @@ func (c *Cells) place(cell *counted) place {
 
 // room returns how many of the cells in the queue may be admitted.
 func (c *Cells) room() int {
-	if !c.terms.holds || c.queue == nil {
+	if !c.terms.holds || c.queue == nil || c.halted() {
 		return 0
 	}
 	most := c.queue.Len()
@@ -190,12 +190,12 @@ func (c *Cells) Admit(node string, verdict Verdict, now time.Time) bool {
 }
 
 // Proven reports whether the update revision has to become stable: nothing is held back, and every eligible node that is
-// not blocked has an available pod of it.
+// not excused has an available pod of it. Those that are excused, blocked or dead, get it when they can.
 func (c *Cells) Proven() bool {
 	s, sums := &c.state, &c.sums
-	if c.terms.suspended || s.Hold == nil || s.Stable == s.Update || s.Recorded != "" || s.Hold.restricts(sums.Desired) {
+	if c.terms.suspended || s.Hold == nil || s.Stable == s.Update || s.Recorded != "" || s.Hold.restricts(sums.Desired) || c.halted() {
 		return false
 	}
-	return sums.Held == 0 && sums.Updated+sums.BlockedBehind == sums.Desired && sums.Available+sums.Blocked == sums.Desired &&
+	return sums.Held == 0 && sums.Updated+sums.ExcusedBehind == sums.Desired && sums.Available+sums.Excused == sums.Desired &&
 		(sums.Available > 0 || sums.Desired == 0)
 }

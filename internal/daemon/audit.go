@@ -97,8 +97,14 @@ func (c *Cells) compare(counted *tally) (wrong []string) {
 	check("available", &c.sums.Available, counted.sums.Available)
 	check("updated", &c.sums.Updated, counted.sums.Updated)
 	check("pending", &c.sums.Pending, counted.sums.Pending)
-	check("blocked", &c.sums.Blocked, counted.sums.Blocked)
-	check("blocked behind", &c.sums.BlockedBehind, counted.sums.BlockedBehind)
+	check("excused nodes", &c.sums.Excused, counted.sums.Excused)
+	check("excused behind", &c.sums.ExcusedBehind, counted.sums.ExcusedBehind)
+	check("dead", &c.sums.Dead, counted.sums.Dead)
+	check("dead and closed", &c.sums.DeadClosed, counted.sums.DeadClosed)
+	check("left", &c.sums.Left, counted.sums.Left)
+	for cause := range c.sums.Without {
+		check(fmt.Sprintf("without a pod by cause %d", cause), &c.sums.Without[cause], counted.sums.Without[cause])
+	}
 	check("held", &c.sums.Held, counted.sums.Held)
 	check("astray", &c.sums.Astray, counted.sums.Astray)
 	check("admitted", &c.sums.Admitted, counted.sums.Admitted)
@@ -109,13 +115,17 @@ func (c *Cells) compare(counted *tally) (wrong []string) {
 	check("excused", &r.excused, counted.excused)
 	check("eligible", &r.eligible, counted.eligible)
 	check("ending", &r.ending, counted.ending)
-	unavailable := counted.sums.Desired - counted.sums.Available - counted.sums.Blocked
+	unavailable := counted.sums.Desired - counted.sums.Available - counted.sums.Excused
 	if r.waiting != nil && (r.waiting.Len() != counted.waiting || c.unavailable.Len() != unavailable) {
 		wrong = append(wrong, fmt.Sprintf("waiting and unavailable: %d and %d, counted %d and %d", r.waiting.Len(), c.unavailable.Len(), counted.waiting, unavailable))
 		c.refill()
 	}
 	if c.queue != nil && c.queue.Len() != counted.queued {
 		wrong = append(wrong, fmt.Sprintf("queued: %d, counted %d", c.queue.Len(), counted.queued))
+		c.refill()
+	}
+	if c.down.left != nil && c.down.left.Len() != counted.sums.Left {
+		wrong = append(wrong, fmt.Sprintf("dead nodes that are left: %d, counted %d", c.down.left.Len(), counted.sums.Left))
 		c.refill()
 	}
 	for _, revision := range differing(c.pods, counted.pods) {
@@ -132,6 +142,9 @@ func (c *Cells) refill() {
 	if c.queue != nil {
 		c.queue.Clear(false)
 	}
+	if c.down.left != nil {
+		c.down.left.Clear(false)
+	}
 	for _, cell := range c.byNode {
 		if cell.roll.waits {
 			c.rollout.waiting.ReplaceOrInsert(c.rollout.turn(cell))
@@ -140,6 +153,7 @@ func (c *Cells) refill() {
 			c.queue.ReplaceOrInsert(c.place(cell))
 		}
 		c.noteUnavailable(cell, false)
+		c.noteLeft(cell, false)
 	}
 }
 

@@ -37,7 +37,10 @@ func (c *Cells) Renew(state RolloutState, minReady time.Duration, strategy Strat
 		c.changes.updated = c.changes.last
 	}
 	c.state = state
-	c.terms = terms{update: state.Update, minReady: minReady, surges: strategy.surges(), suspended: strategy.Suspended, holds: state.holds()}
+	c.terms = terms{update: state.Update, minReady: minReady, surges: strategy.surges(), suspended: strategy.Suspended, rollsOut: state.Hold != nil, holds: state.holds()}
+	if state.Hold != nil && !strategy.Suspended {
+		c.terms.dead = state.Hold.dead
+	}
 	c.rollout.strategy = strategy
 }
 
@@ -117,5 +120,6 @@ func (c *Cells) forget(cell *counted) {
 	delete(c.byNode, cell.Node)
 	delete(c.sent, cell.Node)
 	delete(c.rollout.ranks, cell.Node)
+	delete(c.down.faded, cell.Node)
 	c.ordered.Delete(cell)
 }

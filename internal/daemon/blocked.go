@@ -169,7 +169,7 @@ func (c *Cells) noteWaiting(cell *counted) {
 	} else {
 		c.blocked.clear(cell.Node)
 	}
-	if pod := cell.waits(); pod != nil && !c.terms.suspended {
+	if pod := cell.waits(); pod != nil && c.down.as[cell.Node] != excused && !c.terms.suspended {
 		c.waits.set(cell.Node, pod.Wait.handle.Value().cause, pod.Created)
 	} else {
 		c.waits.clear(cell.Node)

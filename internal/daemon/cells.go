@@ -61,6 +61,7 @@ type Cells struct {
 	sent        map[string]*sent // by node, requests in flight
 	waits       waitingNodes     // whose pods have not started, by cause
 	blocked     waitingNodes
+	down        downCells
 	tally       *tally // of an audit in progress
 	recounts    int
 }
@@ -69,9 +70,11 @@ type Cells struct {
 type terms struct {
 	update   string // the update revision
 	minReady time.Duration
-	surges   bool // a new pod may run beside the stale one
-	holds    bool // the rollout may hold nodes back
-	wary     bool // of plans: some node is blocked
+	surges   bool       // a new pod may run beside the stale one
+	rollsOut bool       // there is a rollout
+	holds    bool       // it may hold nodes back
+	dead     *deadNodes // nil if dead nodes count
+	wary     bool       // of plans: some node is blocked
 
 	suspended bool // no cell should have a pod
 }
@@ -127,6 +130,7 @@ func (c *Cells) SetPod(node string, pod *Pod, now time.Time) {
 			cell.worked(old, now)
 		}
 		pod = pod.after(old)
+		c.fade(node, old, pod, now)
 	}
 	at, _ := slices.BinarySearchFunc(cell.Pods, pod, better)
 	cell.Pods = slices.Insert(cell.Pods, at, pod)
@@ -231,12 +235,15 @@ func (c *Cells) Plan(node string, now time.Time) Plan {
 	if doubts := c.inDoubt(&cell.Cell); len(doubts) > 0 {
 		return Plan{Doubts: doubts}
 	}
-	if c.exceedsBudget(cell) {
+	if c.exceedsBudget(cell) || cell.granted != nil && c.halted() {
 		cell.granted = nil // it waits for its turn again
 		c.recount(cell, now)
 	}
 	c.terms.wary = c.Blocked() > 0
 	plan := planCell(&cell.Cell, &c.terms, now)
+	if _, next := c.judgeDown(cell, now); !next.IsZero() {
+		plan.wake(next)
+	}
 	return c.sent[node].restrain(plan, now)
 }
 
@@ -274,19 +281,21 @@ func (c *Cells) recount(cell *counted, now time.Time) {
 	c.recounts++
 	c.tally.count(cell, -1)
 	c.sums.add(cell.part, -1)
-	was := cell.part.unavailable()
+	was, wasLeft := cell.part.unavailable(), cell.part.has(isLeft)
 	cell.unblockGone(&c.terms)
+	down, _ := c.judgeDown(cell, now)
 	c.follow(cell, now)
-	cell.part = cell.count(&c.terms, now)
+	cell.part = cell.count(&c.terms, down, now)
 	c.sums.add(cell.part, +1)
 	c.noteUnavailable(cell, was)
+	c.noteLeft(cell, wasLeft)
 	c.noteWaiting(cell)
 	underway := c.sent[cell.Node]
 	if underway != nil && !underway.open() {
 		delete(c.sent, cell.Node)
 		underway = nil
 	}
-	c.rollout.replace(cell, cell.rolling(&c.terms, underway, now))
+	c.rollout.replace(cell, cell.rolling(&c.terms, down, underway, now))
 	c.requeue(cell)
 	c.tally.count(cell, +1)
 	switch {
@@ -333,8 +342,9 @@ type Pod struct {
 	Revision    string
 	NodeUID     types.UID // the incarnation it was created for; empty if the controller did not create it
 	Created     time.Time
-	Bound       bool // spec.nodeName is set
-	Surges      bool // it was created to run beside a pod of another revision
+	BoundAt     int64 // in seconds since 1970
+	Bound       bool  // spec.nodeName is set
+	Surges      bool  // it was created to run beside a pod of another revision
 	Terminating bool
 	Finished    bool // Failed or Succeeded: it will not run again
 	Failed      bool
@@ -382,10 +392,17 @@ func ObservePod(pod *corev1.Pod) Pod {
 		Finished:    pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded,
 		Failed:      pod.Status.Phase == corev1.PodFailed,
 	}
+	if observed.Bound {
+		observed.BoundAt = max(0, observed.Created.Unix())
+	}
 	for i := range pod.Status.Conditions {
 		condition := &pod.Status.Conditions[i]
-		if condition.Type == corev1.PodReady && condition.Status == corev1.ConditionTrue {
+		switch {
+		case condition.Status != corev1.ConditionTrue:
+		case condition.Type == corev1.PodReady:
 			observed.Ready, observed.ReadySince = true, condition.LastTransitionTime.Time
+		case condition.Type == corev1.PodScheduled && observed.Bound && !condition.LastTransitionTime.IsZero():
+			observed.BoundAt = condition.LastTransitionTime.Unix()
 		}
 	}
 	return observed

@@ -22,6 +22,7 @@ const (
 	reasonComplete     = v1alpha1.ReasonComplete
 	reasonPaused       = v1alpha1.ReasonPaused
 	reasonHeld         = v1alpha1.ReasonHeld
+	reasonTooManyDead  = v1alpha1.ReasonTooManyDeadNodes
 	reasonAsExpected   = v1alpha1.ReasonAsExpected
 	reasonPodsPending  = v1alpha1.ReasonPodsPending
 	reasonSuspended    = v1alpha1.ReasonSuspended
@@ -47,6 +48,8 @@ type Health struct {
 	// ReportsWaiting is Kind.ReportsWaiting. Otherwise only messages name waiting pods.
 	ReportsWaiting bool
 
+	Dead DeadHealth
+
 	// Waiting and Excluded are nodes whose pods wait, and blocked nodes, by cause.
 	Waiting, Excluded []ProblemGroup
 }
@@ -55,7 +58,7 @@ type Health struct {
 func (c *Cells) Health() Health {
 	maxUnavailable, _ := c.rollout.strategy.limits(c.sums.Desired)
 	health := Health{Counters: c.sums, OnDelete: c.rollout.strategy.OnDelete, Suspended: c.rollout.strategy.Suspended, MaxUnavailable: maxUnavailable,
-		Waiting: c.waits.groups(), Excluded: c.blocked.groups()}
+		Waiting: c.waits.groups(), Excluded: c.blocked.groups(), Dead: c.deadHealth()}
 	if c.unavailable != nil {
 		c.unavailable.Ascend(func(node string) bool {
 			health.Unavailable = append(health.Unavailable, node)
@@ -104,25 +107,29 @@ func (h *Health) available() metav1.Condition {
 	return condition(kind, false, reasonUnavailable, "%s; without: %s", have, h.unavailable())
 }
 
-// without is the number of nodes without an available pod. Blocked ones are excused (S4).
-func (h *Health) without() int { return h.Desired - h.Available - h.Blocked }
+// without is the number of nodes without an available pod that are not excused (S4).
+func (h *Health) without() int { return h.Desired - h.Available - h.Excused }
 
 func (h *Health) excused() string {
 	blocked := 0
 	for i := range h.Excluded {
 		blocked += h.Excluded[i].Total
 	}
-	if blocked == 0 {
-		return ""
+	text := ""
+	if blocked > 0 {
+		text = fmt.Sprintf(", and %d are blocked", blocked)
 	}
-	return fmt.Sprintf(", and %d are blocked", blocked)
+	if n := h.Without[causeDeadNode]; n > 0 {
+		text += fmt.Sprintf(", and %d are dead", n)
+	}
+	return text
 }
 
 func (h *Health) progressing() metav1.Condition {
 	const kind = v1alpha1.ConditionProgressing
-	have := fmt.Sprintf("%d of %d nodes have a pod of the current template%s", h.Updated, h.Desired, h.excused())
+	have := fmt.Sprintf("%d of %d nodes have a pod of the current template%s%s", h.Updated, h.Desired, h.excused(), h.left())
 	unscheduled := h.describeWaiting(h.unscheduled())
-	behind := h.Desired - h.Updated - h.BlockedBehind - h.Held + h.Astray
+	behind := h.Desired - h.Updated - h.ExcusedBehind - h.Held + h.Astray
 	switch {
 	case h.Suspended:
 		return condition(kind, false, reasonSuspended, "%s", h.suspended())
@@ -132,6 +139,8 @@ func (h *Health) progressing() metav1.Condition {
 		return condition(kind, false, reasonPaused, "%s%s; the rollout is paused%s", have, h.held(), unscheduled)
 	case behind > 0 && h.OnDelete:
 		return condition(kind, false, reasonWaitsForUser, "%s; the strategy is OnDelete: the others get one when theirs is deleted%s", have, unscheduled)
+	case h.Dead.Halts:
+		return condition(kind, false, reasonTooManyDead, "%s%s; %s%s", have, h.held(), h.Dead.halts(), unscheduled)
 	case behind > 0 && len(h.overdue()) > 0 && h.ReportsWaiting:
 		return condition(kind, true, reasonPodsPending, "%s%s", have, unscheduled)
 	case behind > 0:

@@ -157,7 +157,7 @@ func TestConditions(t *testing.T) {
 			},
 		},
 		"blocked nodes are excused": {
-			health: Health{Counters: Counters{Desired: 5, Current: 5, Available: 2, Updated: 3, Blocked: 3, BlockedBehind: 2}, Now: t0, Excluded: excluded},
+			health: Health{Counters: Counters{Desired: 5, Current: 5, Available: 2, Updated: 3, Excused: 3, ExcusedBehind: 2}, Now: t0, Excluded: excluded},
 			want: []string{
 				"Available=True AllNodesAvailable: 2 of 5 nodes have an available pod, and 3 are blocked",
 				"Progressing=False Complete: 3 of 5 nodes have a pod of the current template, and 3 are blocked",
@@ -166,7 +166,7 @@ func TestConditions(t *testing.T) {
 			},
 		},
 		"every node is blocked": {
-			health: Health{Counters: Counters{Desired: 3, Current: 3, Updated: 3, Blocked: 3}, Now: t0, Excluded: excluded},
+			health: Health{Counters: Counters{Desired: 3, Current: 3, Updated: 3, Excused: 3}, Now: t0, Excluded: excluded},
 			want: []string{
 				"Available=False NodesUnavailable: 0 of 3 nodes have an available pod, and 3 are blocked",
 				"Progressing=False Complete: 3 of 3 nodes have a pod of the current template, and 3 are blocked",

@@ -17,24 +17,30 @@ type Counters struct {
 	Updated      int // have one of the update revision
 
 	// What apps/v1's status does not count.
-	Pending       int // should run a pod, have one, none has started, and the node is not blocked
-	Blocked       int // blocked, and without an available pod
-	BlockedBehind int // blocked, and without a pod of the update revision
+	Pending       int // should run a pod, have one, none has started, and the node is not excused
+	Excused       int // excused from the limits, because they are blocked or dead, and without an available pod
+	ExcusedBehind int // excused, have a pod, and none of the update revision
+	Dead          int // should run a pod, and are dead
+	DeadClosed    int // are dead, have a pod, and should not get one
+	Left          int // excused because they are dead, and without a pod of the update revision
+	// Without counts nodes that should run a pod and have no available one, by cause, while there is a rollout.
+	Without [causes]int
 
 	// While a rollout holds nodes back.
 	Admitted int // should run a pod, and may have the update revision
-	Held     int // should run a pod, may not have the update revision, and are not blocked
+	Held     int // should run a pod, may not have the update revision, and are not excused
 	Astray   int // of these, have a pod that does not have the revision that they are held on
 }
 
 // part is a cell's part of the sums: a node is counted or not. There are as many as cells.
 type part struct {
-	desired, current, misscheduled, ready, available, updated, pending, blocked, behind bool
-	admitted, held, astray                                                              bool
+	desired, current, misscheduled, ready, available, updated, pending, excused bool
+	admitted, held, astray                                                      bool
+	of                                                                          aspect
 }
 
-// unavailable reports whether a cell is listed among the nodes without an available pod. Blocked ones are not.
-func (p *part) unavailable() bool { return p.desired && !p.available && !p.blocked }
+// unavailable reports whether a cell is listed among the nodes without an available pod. Excused ones are not.
+func (p *part) unavailable() bool { return p.desired && !p.available && !p.excused }
 
 func (c *Counters) add(cell part, sign int) {
 	count := func(sum *int, counts bool) {
@@ -49,11 +55,17 @@ func (c *Counters) add(cell part, sign int) {
 	count(&c.Available, cell.available)
 	count(&c.Updated, cell.updated)
 	count(&c.Pending, cell.pending)
-	count(&c.Blocked, cell.blocked)
-	count(&c.BlockedBehind, cell.behind)
+	count(&c.Excused, cell.excused)
+	count(&c.ExcusedBehind, cell.has(isBehind))
 	count(&c.Admitted, cell.admitted)
 	count(&c.Held, cell.held)
 	count(&c.Astray, cell.astray)
+	count(&c.Dead, cell.has(isDead))
+	count(&c.DeadClosed, cell.has(isDeadClosed))
+	count(&c.Left, cell.has(isLeft))
+	if cause := cell.of & ofCause; cause != noCause {
+		c.Without[cause] += sign
+	}
 }
 
 // noteUnavailable maintains the nodes without an available pod, as the sums count them.
@@ -70,25 +82,31 @@ func (c *Cells) noteUnavailable(cell *counted, was bool) {
 }
 
 // count returns a cell's part of the sums. Of several pods the best one counts.
-func (c *Cell) count(terms *terms, now time.Time) part {
+func (c *Cell) count(terms *terms, down downAs, now time.Time) part {
 	switch {
 	case !c.Verdict.ShouldRun, terms.suspended:
-		return part{misscheduled: c.NodeUID != "" && len(c.Pods) > 0}
+		return part{misscheduled: c.NodeUID != "" && len(c.Pods) > 0, of: isDeadClosed.when(down >= dead && c.Verdict.ShouldContinue && len(c.Pods) > 0)}
 	case len(c.Pods) == 0:
-		return part{desired: true, admitted: terms.holds && c.admitted, held: terms.holds && !c.admitted}
+		return part{desired: true, admitted: terms.holds && c.admitted, held: terms.holds && !c.admitted && down != excused,
+			excused: down == excused, of: c.causeOf(terms, down) | isDead.when(down >= dead) | isLeft.when(down == excused)}
 	}
-	best, blocked := c.Pods[0], c.blocked != nil
+	best, free := c.Pods[0], c.blocked != nil || down == excused
 	counts := part{
 		desired:   true,
 		current:   true,
 		ready:     best.Ready,
 		available: terms.available(best, now),
 		updated:   best.Revision == terms.update,
-		pending:   !blocked && (best.Finished || !best.runs()),
+		pending:   !free && (best.Finished || !best.runs()),
 		admitted:  terms.holds && c.admitted,
-		held:      terms.holds && !c.admitted && !blocked,
+		held:      terms.holds && !c.admitted && !free,
+		of:        isDead.when(down >= dead),
 	}
 	counts.astray = counts.held && c.stale(best)
-	counts.blocked, counts.behind = blocked && !counts.available, blocked && !counts.updated
+	counts.excused = free && !counts.available
+	counts.of |= isBehind.when(free && !counts.updated) | isLeft.when(down == excused && !counts.updated)
+	if !counts.available {
+		counts.of |= c.causeOf(terms, down)
+	}
 	return counts
 }

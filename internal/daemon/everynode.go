@@ -30,7 +30,7 @@ func rolloutOf(set *v1alpha1.DaemonSet) *v1alpha1.Rollout {
 	if set.Annotations[v1alpha1.PausedAnnotation] != "true" {
 		return set.Spec.Rollout
 	}
-	rollout := v1alpha1.Rollout{}
+	rollout := v1alpha1.Rollout{DeadNodes: &v1alpha1.DeadNodes{Policy: v1alpha1.DeadNodesCount}} // without spec.rollout none is excused
 	if set.Spec.Rollout != nil {
 		rollout = *set.Spec.Rollout
 	}

@@ -26,6 +26,7 @@ type Hold struct {
 	nodes         labels.Selector    // those that may be admitted; nil for all
 	joinOnUpdate  bool               // nodes that join are admitted at once
 	joinsOnStable bool               // nodes that join start with the stable revision, even when nothing else is held
+	dead          *deadNodes         // nil if dead nodes count like all others
 	text          string             // of spec.rollout; equal for equal ones
 }
 
@@ -53,6 +54,9 @@ func NewHold(spec *v1alpha1.Rollout) (*Hold, error) {
 	}
 	if hold.nodes, err = nodeSelector(spec.NodeSelector); err != nil {
 		return nil, fmt.Errorf("spec.rollout.nodeSelector: %w", err)
+	}
+	if hold.dead, err = newDeadNodes(spec.DeadNodes); err != nil {
+		return nil, fmt.Errorf("spec.rollout.deadNodes: %w", err)
 	}
 	restricts := hold.Paused || hold.nodes != nil || !zero(hold.partition)
 	switch spec.NewNodes {
@@ -152,7 +156,7 @@ func (h *Hold) reads() Reads {
 			keys = append(keys, requirements[i].Key())
 		}
 	}
-	return Reads{Labels: keys}
+	return Reads{Labels: keys, Readiness: h.dead != nil}
 }
 
 // holdsAs reports whether a state holds back what another one does.

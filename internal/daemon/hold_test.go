@@ -600,7 +600,7 @@ func TestPausedByAnnotation(t *testing.T) {
 	}{
 		"neither":      {"", nil, nil},
 		"not true":     {"yes", nil, nil},
-		"only that":    {"true", nil, &v1alpha1.Rollout{Paused: true}},
+		"only that":    {"true", nil, &v1alpha1.Rollout{Paused: true, DeadNodes: &v1alpha1.DeadNodes{Policy: v1alpha1.DeadNodesCount}}},
 		"with a spec":  {"true", spec, &v1alpha1.Rollout{Paused: true, Order: []string{"zone"}}},
 		"spec is kept": {"", spec, &v1alpha1.Rollout{Order: []string{"zone"}}},
 	}

@@ -36,13 +36,13 @@ func (h *Health) RolloutStatus() *v1alpha1.RolloutStatus {
 	if h.Rollout == nil {
 		return nil
 	}
-	return &v1alpha1.RolloutStatus{CurrentRevision: h.Rollout.Stable, UpdateRevision: h.Rollout.Update, Phase: h.phase()}
+	return &v1alpha1.RolloutStatus{CurrentRevision: h.Rollout.Stable, UpdateRevision: h.Rollout.Update, Phase: h.phase(), Unavailable: h.unavailableNodes()}
 }
 
 // phase says of a rollout what Progressing says of the daemon: pods that are missing while nothing is rolled out do not
 // concern it.
 func (h *Health) phase() v1alpha1.RolloutPhase {
-	behind := h.Current - h.Updated - h.BlockedBehind
+	behind := h.Current - h.Updated - h.ExcusedBehind
 	stale := behind - h.Held + h.Astray
 	switch complete := h.Rollout.complete(); {
 	case h.Suspended:
@@ -52,7 +52,7 @@ func (h *Health) phase() v1alpha1.RolloutPhase {
 	case h.paused():
 		return v1alpha1.RolloutPaused
 	case h.Current < h.Desired:
-	case stale > 0 && h.OnDelete:
+	case stale > 0 && h.OnDelete, h.Dead.Halts:
 		return v1alpha1.RolloutHeld
 	case stale <= 0 && h.Pending == 0 && h.Rollout.restricts(h.Desired):
 		return v1alpha1.RolloutHeld

@@ -31,7 +31,7 @@ func TestPhase(t *testing.T) {
 		"complete, a pod is missing":             {Health{Counters: Counters{Desired: 3, Current: 2, Updated: 2}, Rollout: complete(heldRollout(t))}, v1alpha1.RolloutComplete},
 		"complete, with a partition":             {Health{Counters: Counters{Desired: 3, Current: 3, Updated: 3}, Rollout: complete(heldRollout(t, partition("2")))}, v1alpha1.RolloutComplete},
 		"complete, and paused":                   {Health{Counters: Counters{Desired: 3, Current: 3, Updated: 3}, Rollout: complete(heldRollout(t, pause))}, v1alpha1.RolloutComplete},
-		"complete, the others are blocked":       {Health{Counters: Counters{Desired: 3, Current: 3, Updated: 1, Blocked: 2, BlockedBehind: 2}, Rollout: complete(heldRollout(t))}, v1alpha1.RolloutComplete},
+		"complete, the others are blocked":       {Health{Counters: Counters{Desired: 3, Current: 3, Updated: 1, Excused: 2, ExcusedBehind: 2}, Rollout: complete(heldRollout(t))}, v1alpha1.RolloutComplete},
 		"back to stable":                         {Health{Counters: Counters{Desired: 3, Current: 3, Updated: 2}, Rollout: complete(heldRollout(t))}, v1alpha1.RolloutProgressing},
 		"back to stable, paused":                 {Health{Counters: Counters{Desired: 3, Current: 3, Updated: 2}, Rollout: complete(heldRollout(t, pause))}, v1alpha1.RolloutPaused},
 		"nothing is held back":                   {Health{Counters: Counters{Desired: 3, Current: 3, Updated: 1}, Rollout: heldRollout(t)}, v1alpha1.RolloutProgressing},

@@ -77,7 +77,7 @@ type rollout struct {
 	serving  int // cells that should run a pod and have an available one that is not terminating
 	taken    int // of these, cells whose available pod may be deleted
 	surging  int // cells where a new pod runs beside the old one, or may
-	excused  int // blocked cells that do not serve
+	excused  int // cells that are blocked, or on dead nodes, and do not serve
 	eligible int // of a suspended daemon: cells that would run a pod
 	ending   int // of a suspended daemon: cells whose pods terminate, or may be deleted
 	waiting  *btree.BTreeG[turn]
@@ -163,24 +163,27 @@ func (r *rollout) replace(cell *counted, next rolling) {
 // rolling returns a cell's part of the rollout now. A cell that should not run a pod counts for no limit. A
 // stale pod that a NoSchedule taint lets stay is also replaced in the end, as in apps/v1; because it gets no
 // successor, only after every other node is served. Requests in flight count as done.
-func (c *Cell) rolling(terms *terms, underway *sent, now time.Time) rolling {
+func (c *Cell) rolling(terms *terms, down downAs, underway *sent, now time.Time) rolling {
 	if terms.suspended {
 		return c.suspending(underway)
 	}
 	stale, fresh, alive := c.standing()
 	closed := !c.Verdict.ShouldRun
+	if down != notDown {
+		c.granted = nil
+	}
 	if g := c.granted; g != nil && (stale == nil || g.pod != stale.UID || g.closed != closed || g.free && terms.serves(stale, now)) {
 		c.granted = nil
 	}
 	granted := c.granted != nil
 	if closed {
-		if !c.Verdict.ShouldContinue || stale == nil || granted || alive > 1 || underway != nil {
+		if !c.Verdict.ShouldContinue || stale == nil || granted || alive > 1 || underway != nil || down != notDown {
 			return rolling{}
 		}
 		return rolling{waits: true, closed: true}
 	}
 	serves := func(pod *Pod) bool { return terms.available(pod, now) && !underway.doubts(pod) }
-	if c.blocked != nil { // nothing is replaced until the block is lifted
+	if c.blocked != nil || down == excused { // nothing is replaced until the block is lifted, or the node is Ready
 		c.granted = nil
 		serving := serves(stale) || serves(fresh)
 		return rolling{serving: serving, excused: !serving}
@@ -192,7 +195,7 @@ func (c *Cell) rolling(terms *terms, underway *sent, now time.Time) rolling {
 	}
 	roll.unused = roll.surging && alive == 1 && !underway.surges()
 	// A cell with several pods has to be cleaned up first.
-	if stale != nil && !granted && alive == 1 && underway == nil {
+	if stale != nil && !granted && alive == 1 && underway == nil && down == notDown {
 		roll.waits, roll.free = true, !terms.serves(stale, now)
 	}
 	return roll
@@ -255,7 +258,7 @@ func (c *Cells) GrantSome(now time.Time, most int) (nodes []string, more bool) {
 		return c.grantEnds(now, most)
 	case r.strategy.OnDelete:
 		return nil, false
-	case c.state.paused():
+	case c.state.paused(), c.halted():
 		return nil, false
 	}
 	maxUnavailable, maxSurge := r.strategy.limits(c.sums.Desired)

@@ -74,17 +74,18 @@ func (c *Cells) Targets(revision string) bool { return c.targets[revision] != ni
 // Reads returns the facts of a node that targets depend on.
 func (c *Cells) Reads() Reads { return c.state.Reads() }
 
-// Retarget decides the target of a node again after its facts changed, and reports whether the target changed.
+// Retarget decides the target of a node again after its facts changed, and reports whether its cell has to be planned.
 func (c *Cells) Retarget(node string, now time.Time) (changed bool) {
 	cell, ok := c.at(node)
 	if !ok {
 		return false
 	}
 	c.relabelled(cell)
-	if changed = c.decide(cell); changed || c.terms.holds {
+	was := c.down.as[node]
+	if changed = c.decide(cell); changed || c.terms.holds || c.terms.dead != nil {
 		c.recount(cell, now)
 	}
-	return changed
+	return changed || was != notDown || c.down.as[node] != notDown
 }
 
 // decide gives a cell its target, and reports whether it changed. In that case earlier failures cause no

@@ -42,6 +42,7 @@ type Cluster struct {
 	early      bool                                     // workers of cells begin before everything was listed, as package controller does not let them
 	nodes      int                                      // nodes that ever joined
 	wanted     []wanted
+	deadStay   bool                   // nodes that are dead in the end stay so
 	denied     map[string]bool        // nodes whose pods a policy denies
 	confined   map[string]bool        // nodes to whose pods a policy adds a node selector that they do not match
 	tamper     func(*history.Request) // nil; a test of the checks changes what controllers send

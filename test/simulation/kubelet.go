@@ -64,7 +64,7 @@ func isReady(pod *corev1.Pod) bool {
 }
 
 func notReady(node *corev1.Node) bool {
-	return slices.ContainsFunc(node.Spec.Taints, func(taint corev1.Taint) bool { return taint.Key == corev1.TaintNodeNotReady })
+	return isDown(node) || slices.ContainsFunc(node.Spec.Taints, func(taint corev1.Taint) bool { return taint.Key == corev1.TaintNodeNotReady })
 }
 
 func setCondition(status *corev1.PodStatus, ready corev1.ConditionStatus, now time.Time) {

@@ -42,6 +42,7 @@ var histories = map[string]struct {
 	"random": {Random, 1},
 	"edited": {Edited, 10},
 	"held":   {Held, 5},
+	"deaths": {Deaths, 5},
 }
 
 // Random histories violate no invariant. make simulate SEEDS=… runs more of them, from FROM on.

@@ -142,7 +142,7 @@ func (s *state) without(deleted *cell, w window, by *history.Request) (nodes []s
 			nodes = append(nodes, name)
 			continue
 		}
-		if !s.eligible(c, w) || c.excusable(w) || c.seemsAvailable(s.now, w) {
+		if !s.eligible(c, w) || c.excusable(w) || c.mayBeDead(s, w) || c.seemsAvailable(s.now, w) {
 			continue
 		}
 		if c.lost < w.from || c.taker != nil && sameProcess(c.taker, by) {
@@ -184,7 +184,7 @@ func (s *state) judgeSurge(p *pod) {
 	s.judged(S4)
 	var nodes []string
 	for _, name := range slices.Sorted(maps.Keys(c.daemon.cells)) {
-		if other := c.daemon.cells[name]; s.eligible(other, w) && other.surges() && !other.excusable(w) && other.surgeKnown(p, w) {
+		if other := c.daemon.cells[name]; s.eligible(other, w) && other.surges() && !other.excusable(w) && !other.mayBeDead(s, w) && other.surgeKnown(p, w) {
 			nodes = append(nodes, name)
 		}
 	}

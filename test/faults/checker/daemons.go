@@ -162,6 +162,8 @@ type node struct {
 	number int
 	// was are the former states, with the index of the record that ended each.
 	was []formerNode
+	// downs are the times in which one of that name was not Ready.
+	downs []downtime
 }
 
 type formerNode struct {
@@ -175,6 +177,7 @@ func (s *state) nodeChanged(object *corev1.Node, gone bool) {
 		n = &node{name: object.Name}
 		s.nodes[n.name] = n
 	}
+	n.noteDown(object, gone, s.at)
 	before := n.object
 	if !gone && before != nil && before.UID == object.UID && sameForPods(before, object) {
 		n.object = object

@@ -30,7 +30,9 @@
 //     without an available pod, then the number of eligible nodes without one is at most maxUnavailable. Counted are
 //     nodes that lost their available pod to a delete by the same process (by any controller, without Views), and those
 //     that were eligible and without one in all states of the window; not counted are nodes that were blocked in one of
-//     them, or in a combination of the states of their objects, which come by different watches. minReadySeconds is the
+//     them, or in a combination of the states of their objects, which come by different watches, and nodes that were dead in
+//     one of them: not Ready for spec.rollout.deadNodes.afterSeconds, without a pod of spec.template, while that is not
+//     recorded as stable, that was bound before. minReadySeconds is the
 //     smallest of all specs of the window, but for the deleted pod the largest, and maxUnavailable the largest, or 0
 //     under OnDelete. When a surge pod is created, the number of eligible nodes with live pods of two revisions is at
 //     most maxSurge, likewise; not counted are nodes whose surge another process began after the window.
@@ -46,7 +48,7 @@
 //     the programs, and for each pod that served or that others deleted.
 //   - L1: when the cluster has settled, each eligible node has exactly one pod of the daemon. It is available and has
 //     what spec.template says or, if spec.rollout holds the node back, the template that is recorded as stable; while it is
-//     paused, any. No more nodes are held back than a partition keeps. Excepted are blocked nodes, nodes without room for it, broken ones, those that are not
+//     paused, or held by dead nodes, any. No more nodes are held back than a partition keeps. Excepted are blocked nodes, nodes without room for it, broken ones, those that are not
 //     ready, and, under OnDelete, the content of the pod.
 //   - L2: from then on our programs write nothing but leases, events and reviews, and nothing for broken nodes and
 //     blocked nodes is counted.

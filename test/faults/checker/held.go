@@ -76,7 +76,7 @@ func (s *state) mayBeHeld(c *cell, p *pod) bool {
 	switch {
 	case rollout == nil:
 		return false
-	case rollout.Paused:
+	case rollout.Paused, s.stalls(c.daemon):
 		return true
 	case !selected(rollout.NodeSelector, c.at.object) || partitioned(rollout.Partition, c.daemon.eligible()) > 0:
 		stable := s.stable(c.daemon)
@@ -138,12 +138,12 @@ func (s *state) stable(d *daemon) (stable *appsv1.ControllerRevision) {
 // judgePartition judges L1: no more nodes are held back than the partition keeps.
 func (s *state) judgePartition(d *daemon) {
 	rollout := d.spec().rollout
-	if rollout == nil || rollout.Paused || rollout.NodeSelector != nil || rollout.Partition == nil || d.spec().onDelete || d.kind != history.DaemonSets {
+	if rollout == nil || rollout.Paused || rollout.NodeSelector != nil || rollout.Partition == nil || d.spec().onDelete || d.kind != history.DaemonSets || s.stalls(d) {
 		return
 	}
 	held, eligible := 0, d.eligible()
 	for _, c := range d.cells {
-		if c.at.object != nil && c.may.start && len(c.pods) == 1 && !reflects(d.spec().template, c.pods[0].object) {
+		if c.at.object != nil && c.may.start && s.alive(c.at.object) && len(c.pods) == 1 && !reflects(d.spec().template, c.pods[0].object) {
 			held++
 		}
 	}

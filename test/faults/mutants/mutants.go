@@ -18,6 +18,7 @@ type Program string
 const (
 	Hunt     Program = "hunt"     // the simulation of the controller
 	Hold     Program = "hold"     // the simulation of rollouts that hold nodes back
+	Die      Program = "die"      // the simulation of rollouts while nodes die and return
 	Place    Program = "place"    // the webhook, and the rewrite in the controller
 	Schedule Program = "schedule" // everynode-scheduler
 )
@@ -56,6 +57,9 @@ var All = []Mutant{
 	{"selection-ignored", "R1", Hold, "nodes that the rollout does not select are admitted"},
 	{"relabelled-stays-admitted", "R1", Hold, "a node that is no longer selected before it was updated is updated all the same"},
 	{"partition-keeps-more", "L1", Hold, "a partition holds more nodes back than it keeps"},
+
+	{"dead-node-costs", "L1", Die, "a dead node costs: a rollout does not end while as many are dead as may be unavailable"},
+	{"dead-after-update-excused", "S4", Die, "a node that died after its update costs nothing, so that a bad update goes on"},
 
 	{"term-appended", "S2", Place, "the pin is another term beside those of the pod, which are ORed"},
 	{"terms-replaced", "S3", Place, "the pin replaces the terms of the pod (upstream's ReplaceDaemonSetPodNodeNameNodeAffinity)"},

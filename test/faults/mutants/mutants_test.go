@@ -51,7 +51,7 @@ func build(t *testing.T) (folder string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	command := exec.Command("go", "build", "-overlay", overlay, "-o", folder+"/", "./test/faults/mutants/hunt", "./test/faults/mutants/hold", "./test/faults/mutants/place", "./test/faults/mutants/schedule")
+	command := exec.Command("go", "build", "-overlay", overlay, "-o", folder+"/", "./test/faults/mutants/hunt", "./test/faults/mutants/hold", "./test/faults/mutants/die", "./test/faults/mutants/place", "./test/faults/mutants/schedule")
 	command.Dir = root(t)
 	if out, err := command.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -90,7 +90,7 @@ func TestMutants(t *testing.T) {
 	folder := build(t)
 	t.Logf("compiled in %s", time.Since(start).Round(100*time.Millisecond))
 	most := seeds(t)
-	for _, program := range []Program{Hunt, Hold, Place, Schedule} {
+	for _, program := range []Program{Hunt, Hold, Die, Place, Schedule} {
 		if r := chased(t, folder, program, "", "", limit(program, most)); r.Caught || len(r.Crashes) > 0 || r.Seeds != uint64(limit(program, most)) {
 			t.Errorf("without a mutant, %s breaks an invariant after %d seeds, at seed %d: %s; crashes %v", program, r.Seeds, r.Seed, r.Why, r.Crashes)
 		}
