@@ -258,7 +258,9 @@ func (c *Cells) GrantSome(now time.Time, most int) (nodes []string, more bool) {
 		return c.grantEnds(now, most)
 	case r.strategy.OnDelete:
 		return nil, false
-	case c.state.paused(), c.halted():
+	case c.state.paused():
+		return nil, false
+	case c.halted():
 		return nil, false
 	}
 	maxUnavailable, maxSurge := r.strategy.limits(c.sums.Desired)

@@ -275,6 +275,11 @@ func schemaRefuses(c *labtest.Cluster) {
 		"In without values":             {NodeSelector: requirement("In")},
 		"Exists with a value":           {NodeSelector: requirement("Exists", "a")},
 		"too many values":               {NodeSelector: requirement("In", long...)},
+		"dead nodes too soon":           {DeadNodes: &v1alpha1.DeadNodes{AfterSeconds: 9}},
+		"dead nodes too late":           {DeadNodes: &v1alpha1.DeadNodes{AfterSeconds: 86401}},
+		"dead nodes by another policy":  {DeadNodes: &v1alpha1.DeadNodes{Policy: "Ignore"}},
+		"a negative share":              {DeadNodes: &v1alpha1.DeadNodes{MaxShare: &intstr.IntOrString{IntVal: -1}}},
+		"a share without a number":      {DeadNodes: &v1alpha1.DeadNodes{MaxShare: &intstr.IntOrString{Type: intstr.String, StrVal: "few"}}},
 	} {
 		set := labtest.DaemonSet("refused", func(set *v1alpha1.DaemonSet) { set.Spec.Rollout = rollout })
 		if err := c.Create(c.T.Context(), set, client.DryRunAll); err == nil {

@@ -91,20 +91,33 @@ func (c *Cluster) die(node *corev1.Node) {
 	if isDown(node) {
 		return
 	}
-	fade := func() {
-		for _, pod := range c.pods() {
-			if pod.Spec.NodeName == node.Name && isReady(pod) && !c.chance(10) {
-				c.setReady(pod, corev1.ConditionFalse)
-			}
-		}
-	}
 	first := c.chance(30)
 	if first {
-		fade()
+		c.fade(node, 90)
 	}
 	c.turn(node, pick(c, []corev1.ConditionStatus{corev1.ConditionFalse, corev1.ConditionUnknown}))
 	if !first {
-		fade()
+		c.fade(node, 90)
+	}
+}
+
+// fade has this many in a hundred pods of a node turn not ready.
+func (c *Cluster) fade(node *corev1.Node, percent int) {
+	for _, pod := range c.pods() {
+		if pod.Spec.NodeName == node.Name && isReady(pod) && c.chance(percent) {
+			c.setReady(pod, corev1.ConditionFalse)
+		}
+	}
+}
+
+// comeBack has a node that is down return, or all of its pods turn not ready if it stays so.
+func (c *Cluster) comeBack(node *corev1.Node) {
+	switch {
+	case !isDown(node):
+	case c.deadStay:
+		c.fade(node, 100)
+	default:
+		c.turn(node, corev1.ConditionTrue)
 	}
 }
 

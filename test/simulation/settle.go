@@ -69,9 +69,7 @@ func (c *Cluster) repair() {
 	for _, node := range listed[*corev1.Node](c, history.Nodes) {
 		c.setTaint(node, corev1.TaintNodeNotReady, "")
 		c.setTaint(node, dedicated, "")
-		if isDown(node) && !c.deadStay {
-			c.turn(node, corev1.ConditionTrue)
-		}
+		c.comeBack(node)
 	}
 	clear(c.denied)
 	clear(c.confined)
