@@ -21,7 +21,6 @@ func (u Update) rollOut(key daemon.WorkloadKey, known *tracked) {
 		u.enqueueHistory(key)
 	}
 	known.proven = proven
-	u.judgeRevision(key, known)
 }
 
 // admit admits nodes to the update revision, each with the verdict by that revision's template, which is computed while the model

@@ -72,8 +72,6 @@ type tracked struct {
 	hold           *daemon.Hold         // what the rollout holds back; nil without a rollout
 	unreadable     string               // the stable revision, if its template could not be read back
 	proven         bool                 // the update revision is to be recorded as stable
-	failing        bool                 // a verdict on it is to be recorded
-	pulling        bool                 // nodes cannot pull its images, so that no further one is updated
 	admitting      bool                 // nodes are being admitted to the update revision
 	readBack       bool                 // the records were searched for update
 	notRecorded    *daemon.Problem      // why template is not settled, if the API server refused its record
@@ -319,7 +317,7 @@ func (u Update) Task(cell daemon.CellKey) Task {
 	}
 	before := known.cells.Counters()
 	plan := known.cells.Plan(cell.Node, u.now)
-	if judged := u.judgeRevision(cell.Workload(), known); judged || known.cells.Counters() != before { // as time passed
+	if known.cells.Counters() != before { // a pod became available as time passed
 		u.Report(cell.Workload())
 		u.goOn(cell.Workload(), known)
 	}

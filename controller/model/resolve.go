@@ -27,7 +27,6 @@ type resolution struct {
 	stable   string // the stable revision
 	recorded int64  // the number by which its record says so; 0 if none does
 	loading  bool   // its template is to be read back first
-	ruling   string // what is recorded of the revision, while it is not stable
 }
 
 // resolve determines the revision of a daemon's template.
@@ -50,11 +49,7 @@ func (u Update) resolve(known *tracked) resolution {
 	resolved := resolution{revision: revision, settled: u.begun && revision != "" && known.replaced(revision).Recorded(records)}
 	if known.hold != nil && u.begun {
 		resolved.stable, resolved.recorded = known.stableOf(revision, records)
-		held := resolved.stable != "" && resolved.stable != revision
-		resolved.loading = held && known.templates[resolved.stable] == nil
-		if current != nil && held {
-			_, resolved.ruling = daemon.RulingOf(current)
-		}
+		resolved.loading = resolved.stable != "" && resolved.stable != revision && known.templates[resolved.stable] == nil
 	}
 	return resolved
 }
@@ -134,7 +129,7 @@ func (u Update) count(key daemon.WorkloadKey, known *tracked, due bool) {
 
 // decide sets the targets that a daemon's cells may have, and reports whether its nodes have to be judged by other rules.
 func (u Update) decide(key daemon.WorkloadKey, known *tracked) (judge bool) {
-	known.resolution, known.proven, known.failing = u.resolve(known), false, false
+	known.resolution, known.proven = u.resolve(known), false
 	if !known.settled || known.hold != nil && known.recorded == 0 {
 		u.enqueueHistory(key)
 	}
@@ -146,7 +141,7 @@ func (u Update) decide(key daemon.WorkloadKey, known *tracked) (judge bool) {
 		return false
 	case known.settled:
 		u.accept(key, known)
-		known.renew(known.judgedBefore(daemon.RolloutState{Update: known.update, Hold: known.hold, Stable: known.stable}))
+		known.renew(daemon.RolloutState{Update: known.update, Hold: known.hold, Stable: known.stable})
 	case known.update != "" && known.hold != nil: // what is rolled out stays so until this template has a record
 		revision := cmp.Or(known.template.Revision, known.id.Revision)
 		known.renew(daemon.RolloutState{Update: revision, Recorded: known.update, Hold: known.hold, Stable: known.stable})

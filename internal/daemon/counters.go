@@ -29,7 +29,7 @@ type Counters struct {
 	// While a rollout holds nodes back.
 	Admitted int // should run a pod, and may have the update revision
 	Held     int // should run a pod, may not have the update revision, and are not excused
-	Astray   int // of these, or while all nodes return to the stable revision, have a pod of another one
+	Astray   int // of these, have a pod that does not have the revision that they are held on
 }
 
 // part is a cell's part of the sums: a node is counted or not. There are as many as cells.
@@ -102,7 +102,7 @@ func (c *Cell) count(terms *terms, down downAs, now time.Time) part {
 		held:      terms.holds && !c.admitted && !free,
 		of:        isDead.when(down >= dead),
 	}
-	counts.astray = (counts.held || terms.returns) && c.stale(best)
+	counts.astray = counts.held && c.stale(best)
 	counts.excused = free && !counts.available
 	counts.of |= isBehind.when(free && !counts.updated) | isLeft.when(down == excused && !counts.updated)
 	if !counts.available {

@@ -28,9 +28,6 @@ type Hold struct {
 	joinsOnStable bool               // nodes that join start with the stable revision, even when nothing else is held
 	dead          *deadNodes         // nil if dead nodes count like all others
 	text          string             // of spec.rollout; equal for equal ones
-
-	// Failure is what makes the update revision fail.
-	Failure FailureTerms
 }
 
 // The most that a rollout may have. The schema of the CRD has the same limits, but an object may be stored without it.
@@ -61,9 +58,6 @@ func NewHold(spec *v1alpha1.Rollout) (*Hold, error) {
 	if hold.dead, err = newDeadNodes(spec.DeadNodes); err != nil {
 		return nil, fmt.Errorf("spec.rollout.deadNodes: %w", err)
 	}
-	if hold.Failure, err = newFailureTerms(spec); err != nil {
-		return nil, err
-	}
 	restricts := hold.Paused || hold.nodes != nil || !zero(hold.partition)
 	switch spec.NewNodes {
 	case v1alpha1.NewNodesUpdate:
@@ -76,13 +70,6 @@ func NewHold(spec *v1alpha1.Rollout) (*Hold, error) {
 		return nil, fmt.Errorf("spec.rollout.newNodes must be Auto, Stable or Update, and is %q", spec.NewNodes)
 	}
 	return hold, nil
-}
-
-// AfterFailure returns what is held back after the update revision has failed: everything that does not have it, also nodes that join.
-func (h *Hold) AfterFailure() *Hold {
-	stopped := *h
-	stopped.Paused, stopped.joinOnUpdate, stopped.text = true, false, h.text+" failed"
-	return &stopped
 }
 
 var percentage = regexp.MustCompile(`^([0-9]{1,2}|100)%$`)

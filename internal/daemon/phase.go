@@ -10,7 +10,6 @@ import (
 type RolloutHealth struct {
 	Stable, Update string // revisions
 	Hold           *Hold
-	Ruling         *Ruling // of the update revision
 }
 
 // complete reports whether the update revision is stable. Without a rollout nothing else is.
@@ -37,7 +36,7 @@ func (h *Health) RolloutStatus() *v1alpha1.RolloutStatus {
 	if h.Rollout == nil {
 		return nil
 	}
-	return &v1alpha1.RolloutStatus{CurrentRevision: h.Rollout.Stable, UpdateRevision: h.Rollout.Update, Phase: h.phase(), Unavailable: h.unavailableNodes(), Verdict: h.verdictStatus()}
+	return &v1alpha1.RolloutStatus{CurrentRevision: h.Rollout.Stable, UpdateRevision: h.Rollout.Update, Phase: h.phase(), Unavailable: h.unavailableNodes()}
 }
 
 // phase says of a rollout what Progressing says of the daemon: pods that are missing while nothing is rolled out do not
@@ -48,8 +47,6 @@ func (h *Health) phase() v1alpha1.RolloutPhase {
 	switch complete := h.Rollout.complete(); {
 	case h.Suspended:
 		return v1alpha1.RolloutSuspended
-	case h.failedPhase() != "":
-		return h.failedPhase()
 	case complete && behind <= 0:
 		return v1alpha1.RolloutComplete
 	case h.paused():

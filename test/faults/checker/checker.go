@@ -25,7 +25,6 @@ const (
 	L3 = "L3"
 	L4 = "L4"
 	R1 = "R1"
-	R2 = "R2"
 )
 
 // Violation is a breach of an invariant.

@@ -254,7 +254,6 @@ func (s *state) recordChanged(object client.Object, gone bool) {
 		at := s.at
 		if known := s.records[record.UID]; known != nil {
 			at = known.at
-			s.judgeRuling(known.object, record)
 		}
 		s.records[record.UID] = &revision{record, gone, at, s.at}
 	}
