@@ -78,6 +78,9 @@ func (s *sources) attach(mgr manager.Manager, workers int) error {
 	if err := mgr.Add(s.afterSync(every(engine.ScrubInterval, s.engine.Scrub))); err != nil {
 		return fmt.Errorf("adding the scrub of cells: %w", err)
 	}
+	if err := mgr.Add(s.afterSync(s.listStop)); err != nil {
+		return fmt.Errorf("adding the emergency stop: %w", err)
+	}
 	if err := mgr.Add(every(placement.ProbeInterval, s.engine.Probe)); err != nil {
 		return fmt.Errorf("adding the probe of placement admission: %w", err)
 	}

@@ -34,7 +34,8 @@ type sources struct {
 	history *daemonQueue
 	synced  chan struct{} // closed when all initial objects were observed
 
-	pods toolscache.Store // the cache's pods; set once all initial objects were observed
+	stopListed toolscache.InformerSynced // the emergency stop; set once all initial objects were observed
+	pods       toolscache.Store          // the cache's pods; set once all initial objects were observed
 }
 
 func newSources(caches *caches.Caches, informers cache.Cache) *sources {
@@ -70,6 +71,13 @@ func (s *sources) GetByKey(key string) (any, bool, error) { return s.pods.GetByK
 
 // observe registers the handlers and returns once each of them has processed all initial objects.
 func (s *sources) observe(ctx context.Context) error {
+	// The start does not wait for the emergency stop either: until it was read, only rollouts stand still.
+	_, stop, err := s.watch(ctx, &corev1.ConfigMap{})
+	if err != nil {
+		return err
+	}
+	s.stopListed = stop.HasSynced
+	s.caches.Handled(&corev1.ConfigMap{}, stop.HasSynced)
 	var synced []toolscache.InformerSynced
 	for _, object := range caches.Watched(s.kinds) {
 		informer, registration, err := s.watch(ctx, object)
@@ -83,12 +91,23 @@ func (s *sources) observe(ctx context.Context) error {
 			s.pods = stored.GetStore()
 		}
 	}
-	// The start does not wait for PodDisruptionBudgets, because no pod depends on them.
+	// Nor for PodDisruptionBudgets, because no pod depends on them.
 	if _, _, err := s.watch(ctx, &policyv1.PodDisruptionBudget{}); err != nil {
 		return err
 	}
 	if !toolscache.WaitForCacheSync(ctx.Done(), synced...) {
 		return fmt.Errorf("waiting until every DaemonSet, node and pod was observed: %w", context.Cause(ctx))
+	}
+	if s.stopListed() { // usually; rollouts then need not be opened in a second pass
+		s.engine.ConfigMapsListed()
+	}
+	return nil
+}
+
+// listStop reports that the emergency stop was read, whenever that is. It needs a permission that an operator may have removed.
+func (s *sources) listStop(ctx context.Context) error {
+	if toolscache.WaitForCacheSync(ctx.Done(), s.stopListed) {
+		s.engine.ConfigMapsListed()
 	}
 	return nil
 }
@@ -118,6 +137,8 @@ func (s *sources) handler(object client.Object) toolscache.ResourceEventHandler 
 		return handle(s.engine.ResourceQuotas())
 	case *appsv1.ControllerRevision:
 		return handle(s.engine.ControllerRevisions())
+	case *corev1.ConfigMap:
+		return handle(s.engine.ConfigMaps())
 	case *policyv1.PodDisruptionBudget:
 		return handle(s.engine.PodDisruptionBudgets())
 	case *caches.LeanNode:

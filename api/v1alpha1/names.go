@@ -55,6 +55,12 @@ const (
 	// a DaemonSet's records wins.
 	StableAnnotation = "everynode.dev/stable"
 
+	// StopName is the name of the ConfigMap in SystemNamespace that is the emergency stop: while its StopKey is "true", no
+	// DaemonSet gets new permissions to replace pods by ones of a new template. Its StopReasonKey is shown to users.
+	StopName      = "everynode-stop"
+	StopKey       = "stop"
+	StopReasonKey = "reason"
+
 	// DaemonPodAnnotation marks a pod as a daemon's for the cluster autoscaler, whatever
 	// kind owns it (kubernetes/autoscaler FAQ, "DaemonSet pods").
 	DaemonPodAnnotation = "cluster-autoscaler.kubernetes.io/daemonset-pod"

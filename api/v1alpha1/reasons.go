@@ -38,6 +38,9 @@ const (
 	// ReasonHeld: False. Every node that spec.rollout lets have the current template has it; others keep the stable revision. The
 	// message states what holds them.
 	ReasonHeld = "Held"
+	// ReasonEmergencyStop: False. The emergency stop is on, or was not read yet, and some nodes do not have the current template.
+	// The message states how to end it.
+	ReasonEmergencyStop = "EmergencyStop"
 	// ReasonTooManyDeadNodes: False. The rollout holds, because more of the eligible nodes are dead than spec.rollout.deadNodes.maxShare
 	// allows. Missing pods are created. It continues when fewer are.
 	ReasonTooManyDeadNodes = "TooManyDeadNodes"

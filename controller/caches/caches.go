@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -89,7 +90,7 @@ func (c *Caches) Handled(object runtime.Object, synced func() bool) {
 // contains only the name of a failed check.
 func (c *Caches) Checks() map[string]healthz.Checker {
 	checks := map[string]healthz.Checker{}
-	for _, object := range Watched(c.kinds) {
+	for _, object := range append(Watched(c.kinds), &corev1.ConfigMap{}) {
 		kind := kindOf(object)
 		checks["cache-"+kind] = func(*http.Request) error { return c.check(kind) }
 	}

@@ -154,7 +154,7 @@ func TestCachesOfEveryKind(t *testing.T) {
 			t.Errorf("%s without a cache: %v", name, err)
 		}
 	}
-	for _, object := range Watched(c.kinds) {
+	for _, object := range append(Watched(c.kinds), &corev1.ConfigMap{}) {
 		c.newInformer(newFollower(), object, 0, nil)
 	}
 	if len(c.all()) != len(checks) {

@@ -22,7 +22,7 @@ import (
 var cacheScheme = func() *runtime.Scheme {
 	scheme := runtime.NewScheme()
 	pods, own := corev1.SchemeGroupVersion, v1alpha1.GroupVersion
-	scheme.AddKnownTypes(pods, &corev1.Namespace{}, &corev1.NamespaceList{}, &corev1.ResourceQuota{}, &corev1.ResourceQuotaList{})
+	scheme.AddKnownTypes(pods, &corev1.Namespace{}, &corev1.NamespaceList{}, &corev1.ResourceQuota{}, &corev1.ResourceQuotaList{}, &corev1.ConfigMap{}, &corev1.ConfigMapList{})
 	scheme.AddKnownTypeWithName(pods.WithKind("Pod"), &LeanPod{})
 	scheme.AddKnownTypeWithName(pods.WithKind("PodList"), &LeanPodList{})
 	scheme.AddKnownTypeWithName(pods.WithKind("Node"), &LeanNode{})

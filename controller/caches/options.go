@@ -8,6 +8,7 @@ import (
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	selectors "k8s.io/apimachinery/pkg/fields"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -29,6 +30,10 @@ func (c *Caches) Options() cache.Options {
 			&appsv1.ControllerRevision{}: {Transform: c.kinds.TrimRevision},
 
 			&policyv1.PodDisruptionBudget{}: {Transform: TrimBudget},
+			// The controller may read no other ConfigMap.
+			&corev1.ConfigMap{}: {Transform: TrimStop, Namespaces: map[string]cache.Config{
+				v1alpha1.SystemNamespace: {FieldSelector: selectors.OneTermEqualSelector("metadata.name", v1alpha1.StopName)},
+			}},
 		},
 	}
 	for _, object := range daemonSets(c.kinds) {
@@ -74,6 +79,21 @@ func TrimBudget(object any) (any, error) {
 	return trimmed, nil
 }
 
+// TrimStop keeps the part of a ConfigMap that the emergency stop depends on.
+func TrimStop(object any) (any, error) {
+	read, ok := object.(*corev1.ConfigMap)
+	if !ok {
+		return object, nil
+	}
+	trimmed := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{
+		Namespace: read.Namespace, Name: read.Name, UID: read.UID, ResourceVersion: read.ResourceVersion,
+	}}
+	if stop := daemon.NewStop(read.Data); stop.On {
+		trimmed.Data = map[string]string{v1alpha1.StopKey: "true", v1alpha1.StopReasonKey: stop.Reason}
+	}
+	return trimmed, nil
+}
+
 // Trim applies the transform of an object's kind.
 func Trim(kinds model.Kinds, object client.Object) (any, error) {
 	switch object := object.(type) {
@@ -89,6 +109,8 @@ func Trim(kinds model.Kinds, object client.Object) (any, error) {
 		return kinds.TrimRevision(object)
 	case *policyv1.PodDisruptionBudget:
 		return TrimBudget(object)
+	case *corev1.ConfigMap:
+		return TrimStop(object)
 	}
 	return object, nil
 }

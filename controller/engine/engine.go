@@ -71,6 +71,7 @@ func New(deps Deps) *Engine {
 		Status:  func(key daemon.WorkloadKey) { deps.Queues.Status(key, e.status.Wait(key)) },
 		History: deps.Queues.History,
 	})
+	e.state.Update(func(u model.Update) { u.SetStop(daemon.Stop{Unknown: true}) })
 	sampler := newSampler(e.state)
 	e.placer = placement.New(placement.Options{
 		Client: deps.Client, Mode: deps.Placement, NoPolicy: deps.NoPolicy,

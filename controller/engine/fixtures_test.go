@@ -84,6 +84,7 @@ func newStage(t *testing.T) *stage {
 		Placement: placement.Auto, Workers: 4,
 	})
 	s.state = statetest.Of(statetest.Everynode, s.engine.state)
+	s.engine.ConfigMapsListed()
 	s.engine.Begin()
 	s.state.See(t, s.set)
 	s.state.SeeNode(s.node)

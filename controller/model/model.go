@@ -19,7 +19,8 @@ type Model struct {
 	kinds Kinds
 	// nonce is part of the names of pods without a known predecessor. No two processes share it.
 	nonce string
-	begun bool // everything that exists was observed: work may begin
+	begun bool         // everything that exists was observed: work may begin
+	stop  *daemon.Stop // the cells of all daemons read it
 
 	nodes     map[string]*corev1.Node
 	facts     map[string]*daemon.NodeFacts // of nodes, if a policy reads their status
@@ -40,6 +41,7 @@ type Model struct {
 func New(kinds Kinds, nonce string) *Model {
 	return &Model{
 		kinds: kinds, nonce: nonce,
+		stop:      &daemon.Stop{},
 		nodes:     map[string]*corev1.Node{},
 		facts:     map[string]*daemon.NodeFacts{},
 		nodeNames: newKeys(strings.Compare),
@@ -282,7 +284,7 @@ func (u Update) track(key daemon.WorkloadKey) *tracked {
 	known, ok := u.daemons[key]
 	if !ok {
 		known = &tracked{}
-		known.cells.Facts, known.cells.Starting = u.factsOf, !u.begun
+		known.cells.Facts, known.cells.Stop, known.cells.Starting = u.factsOf, u.stop, !u.begun
 		u.daemons[key] = known
 		u.owners.ReplaceOrInsert(key)
 	}

@@ -27,6 +27,7 @@ type resolution struct {
 	stable   string // the stable revision
 	recorded int64  // the number by which its record says so; 0 if none does
 	loading  bool   // its template is to be read back first
+	closed   bool   // no node gets permission to be updated
 }
 
 // resolve determines the revision of a daemon's template.
@@ -49,7 +50,9 @@ func (u Update) resolve(known *tracked) resolution {
 	resolved := resolution{revision: revision, settled: u.begun && revision != "" && known.replaced(revision).Recorded(records)}
 	if known.hold != nil && u.begun {
 		resolved.stable, resolved.recorded = known.stableOf(revision, records)
-		resolved.loading = resolved.stable != "" && resolved.stable != revision && known.templates[resolved.stable] == nil
+		held := resolved.stable != "" && resolved.stable != revision
+		resolved.loading = held && known.templates[resolved.stable] == nil
+		resolved.closed = held && u.closure(known) != nil
 	}
 	return resolved
 }
@@ -141,10 +144,10 @@ func (u Update) decide(key daemon.WorkloadKey, known *tracked) (judge bool) {
 		return false
 	case known.settled:
 		u.accept(key, known)
-		known.renew(daemon.RolloutState{Update: known.update, Hold: known.hold, Stable: known.stable})
+		known.renew(daemon.RolloutState{Update: known.update, Hold: known.holding(), Stable: known.stable})
 	case known.update != "" && known.hold != nil: // what is rolled out stays so until this template has a record
 		revision := cmp.Or(known.template.Revision, known.id.Revision)
-		known.renew(daemon.RolloutState{Update: revision, Recorded: known.update, Hold: known.hold, Stable: known.stable})
+		known.renew(daemon.RolloutState{Update: revision, Recorded: known.update, Hold: known.holding(), Stable: known.stable})
 	default:
 		if known.update == "" && u.begun && !known.readBack {
 			known.readBack = true

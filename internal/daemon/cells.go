@@ -40,6 +40,8 @@ type Cells struct {
 	// Facts returns the facts of a node that its target may depend on, nil for an unknown node. Set it before
 	// anything else; a rollout that reads no facts does not call it.
 	Facts func(node string) *NodeFacts
+	// Stop is the emergency stop, which all daemons share; nil if there is none.
+	Stop *Stop
 	// Starting is set until everything that exists was observed (Started): a cell whose node was not observed yet is
 	// kept, because the name of its next pod depends on those that left.
 	Starting bool
@@ -234,8 +236,7 @@ func (c *Cells) Plan(node string, now time.Time) Plan {
 	if doubts := c.inDoubt(&cell.Cell); len(doubts) > 0 {
 		return Plan{Doubts: doubts}
 	}
-	if c.exceedsBudget(cell) || cell.granted != nil && c.halted() {
-		cell.granted = nil // it waits for its turn again
+	if c.endUnused(cell) {
 		c.recount(cell, now)
 	}
 	c.terms.wary = c.Blocked() > 0

@@ -44,6 +44,7 @@ type Health struct {
 	Problems    map[string]Problem // by node
 	NotRecorded *Problem           // why the current template is no target yet; nil when it is one
 	Rollout     *RolloutHealth     // nil without a rollout
+	Closed      *Closure           // why no pod is replaced; nil unless the rollout is closed
 	Now         time.Time
 	// ReportsWaiting is Kind.ReportsWaiting. Otherwise only messages name waiting pods.
 	ReportsWaiting bool
@@ -137,6 +138,8 @@ func (h *Health) progressing() metav1.Condition {
 		return condition(kind, true, reasonPodsMissing, "%d of %d nodes have a pod; without an available one: %s%s", h.Current, h.Desired, h.unavailable(), unscheduled)
 	case h.paused() && (behind > 0 || !h.Rollout.complete()):
 		return condition(kind, false, reasonPaused, "%s%s; the rollout is paused%s", have, h.held(), unscheduled)
+	case h.closes(behind):
+		return condition(kind, false, h.Closed.Reason, "%s%s; %s%s", have, h.held(), h.Closed.Message, unscheduled)
 	case behind > 0 && h.OnDelete:
 		return condition(kind, false, reasonWaitsForUser, "%s; the strategy is OnDelete: the others get one when theirs is deleted%s", have, unscheduled)
 	case h.Dead.Halts:

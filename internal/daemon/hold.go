@@ -25,6 +25,8 @@ type Hold struct {
 	partition     intstr.IntOrString // the nodes that keep the stable revision
 	nodes         labels.Selector    // those that may be admitted; nil for all
 	joinOnUpdate  bool               // nodes that join are admitted at once
+	auto          bool               // of these two, the rollout says nothing
+	closed        bool               // it is paused because it is closed (gate.go)
 	joinsOnStable bool               // nodes that join start with the stable revision, even when nothing else is held
 	dead          *deadNodes         // nil if dead nodes count like all others
 	text          string             // of spec.rollout; equal for equal ones
@@ -65,7 +67,7 @@ func NewHold(spec *v1alpha1.Rollout) (*Hold, error) {
 	case v1alpha1.NewNodesStable:
 		hold.joinsOnStable = true
 	case v1alpha1.NewNodesAuto, "":
-		hold.joinOnUpdate = !restricts
+		hold.joinOnUpdate, hold.auto = !restricts, true
 	default:
 		return nil, fmt.Errorf("spec.rollout.newNodes must be Auto, Stable or Update, and is %q", spec.NewNodes)
 	}
@@ -117,9 +119,10 @@ func (h *Hold) kept(desired int) int {
 // limited reports whether the number of nodes that may be admitted depends on how many there are.
 func (h *Hold) limited() bool { return !zero(h.partition) }
 
-// restricts reports whether some nodes are not admitted although all others are.
+// restricts reports whether some nodes are not admitted although all others are. Once all nodes are admitted, what closes a
+// rollout does not keep the update revision from becoming stable.
 func (h *Hold) restricts(desired int) bool {
-	return h.Paused || h.nodes != nil || h.kept(desired) > 0
+	return h.Paused && !h.closed || h.nodes != nil || h.kept(desired) > 0
 }
 
 // selects reports whether a node may be admitted, as far as that depends on its labels. An unknown node may not, unless all may.

@@ -23,6 +23,12 @@ func (r *RolloutHealth) restricts(desired int) bool {
 // paused reports whether pods are not replaced.
 func (h *Health) paused() bool { return h.Rollout != nil && h.Rollout.Hold.Paused }
 
+// closes reports whether the rollout waits because it is closed, given how many nodes do not have what they should. Under OnDelete
+// they wait for a user, unless spec.rollout holds them back.
+func (h *Health) closes(behind int) bool {
+	return h.Closed != nil && (behind > 0 && !h.OnDelete || !h.Rollout.complete())
+}
+
 // held describes the nodes that are held back.
 func (h *Health) held() string {
 	if h.Rollout.complete() {
@@ -51,6 +57,8 @@ func (h *Health) phase() v1alpha1.RolloutPhase {
 		return v1alpha1.RolloutComplete
 	case h.paused():
 		return v1alpha1.RolloutPaused
+	case h.closes(behind):
+		return v1alpha1.RolloutHeld
 	case h.Current < h.Desired:
 	case stale > 0 && h.OnDelete, h.Dead.Halts:
 		return v1alpha1.RolloutHeld

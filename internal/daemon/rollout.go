@@ -262,6 +262,8 @@ func (c *Cells) GrantSome(now time.Time, most int) (nodes []string, more bool) {
 		return nil, false
 	case c.halted():
 		return nil, false
+	case c.stopped():
+		return nil, false
 	}
 	maxUnavailable, maxSurge := r.strategy.limits(c.sums.Desired)
 	for range most {

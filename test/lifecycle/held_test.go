@@ -31,6 +31,7 @@ func TestHeldRollouts(t *testing.T) {
 		"partition":                              partitionOpens,
 		"pause":                                  pauseHolds,
 		"node selector":                          selectorHolds,
+		"emergency stop":                         stopHolds,
 		"a restart changes nothing of the above": restartHolds,
 	} {
 		t.Run(name, func(t *testing.T) { test(newHeld(cluster.With(t))) })

@@ -43,6 +43,8 @@ func ResourceOf(object client.Object) history.Resource {
 		return history.RuntimeClasses
 	case *eventsv1.Event:
 		return Events
+	case *corev1.ConfigMap:
+		return history.ConfigMaps
 	case *corev1.Namespace:
 		return Namespaces
 	case *schedulingv1.PriorityClass:

@@ -58,6 +58,7 @@ var acts = []act{
 		})
 	}},
 	{"DaemonSets that come back", 3, (*Cluster).restoreSets},
+	{"the emergency stop", 2, (*Cluster).toggleStop},
 	{"deletions of pods", 3, func(c *Cluster) { c.onPod(c.deletePod) }},
 	{"labels of pods", 2, func(c *Cluster) {
 		c.onPod(func(pod *corev1.Pod) {

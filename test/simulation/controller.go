@@ -123,7 +123,7 @@ func (p *process) moves(moves []func()) []func() {
 		if i.pending() && !i.frozen {
 			moves = append(moves, i.step)
 		}
-		ready = ready && (i.cursor != nil || i.resource == memory.PodDisruptionBudgets)
+		ready = ready && (i.cursor != nil || i.resource == memory.PodDisruptionBudgets || i.resource == history.ConfigMaps)
 	}
 	if !p.begun {
 		if ready {

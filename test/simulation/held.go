@@ -74,6 +74,7 @@ var heldActs = []func(*Cluster){
 		c.onNode(func(node *corev1.Node) { c.setLabel(node, canaryLabel, fmt.Sprint(c.random.IntN(2))) })
 	},
 	func(c *Cluster) { c.onPod(c.deletePod) },
+	(*Cluster).toggleStop,
 	(*Cluster).addNode,
 	func(c *Cluster) {
 		if nodes := c.api.List(history.Nodes); len(nodes) > 3 {

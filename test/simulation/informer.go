@@ -40,6 +40,7 @@ func newInformers(p *process) (informers []*informer) {
 	add(memory.Namespaces, handler(e.Namespaces()))
 	add(memory.ResourceQuotas, handler(e.ResourceQuotas()))
 	add(memory.PriorityClasses, handler(e.PriorityClasses()))
+	add(history.ConfigMaps, handler(e.ConfigMaps()))
 	add(memory.PodDisruptionBudgets, handler(e.PodDisruptionBudgets()))
 	return informers
 }
@@ -61,6 +62,9 @@ func handler[T any](observer engine.Observer[T]) func(watch.EventType, any, any)
 func (i *informer) step() {
 	if i.cursor == nil {
 		i.relist(i.process.since)
+		if i.resource == history.ConfigMaps {
+			i.process.engine.ConfigMapsListed()
+		}
 		return
 	}
 	i.deliver(i.next())

@@ -10,6 +10,7 @@ import (
 // decisive are the resources on which the requests of a controller depend.
 var decisive = [...]history.Resource{
 	history.Pods, history.Nodes, history.DaemonSets, history.NativeDaemonSets, history.RuntimeClasses, history.ControllerRevisions,
+	history.ConfigMaps,
 }
 
 // knowledge is what a process had seen when a task began: it plans by that, whatever is delivered while it is suspended.

@@ -74,6 +74,7 @@ func (c *Cluster) repair() {
 	clear(c.denied)
 	clear(c.confined)
 	c.openClass()
+	c.stop(false)
 	if c.api.Get(memory.PriorityClasses, "", className) == nil {
 		c.togglePriorityClass()
 	}

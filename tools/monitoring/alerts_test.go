@@ -32,6 +32,7 @@ func TestAlerts(t *testing.T) {
 	const cache = `everynode_cache_synced{instance="a", kind="Pod"} `
 	const expiry = `everynode_webhook_certificate_expiration_timestamp_seconds{instance="a"} `
 	const errors = `everynode_webhook_certificate_renewal_errors_total{instance="a"} `
+	const stop = `everynode_emergency_stop{instance="a"} `
 	const drift = `everynode_cell_drift_total{instance="a"} `
 	tests := map[string]map[string]episode{
 		"EverynodeCacheNotSynced": {
@@ -41,6 +42,12 @@ func TestAlerts(t *testing.T) {
 			"synced again":                    {cache + "0x30 1x60", 32 * time.Minute, ""},
 			"interrupted twice":               {cache + "0x8 1x1 0x8", 17 * time.Minute, ""},
 			"a replica that does not lead":    {`up{instance="a"} 1x60`, time.Hour, ""},
+		},
+		"EverynodeEmergencyStop": {
+			"off":                     {stop + "0x60", time.Hour, ""},
+			"on for less than 15 min": {stop + "0x30 1x14", 44 * time.Minute, ""},
+			"on for longer":           {stop + "0x30 1x30", 50 * time.Minute, "new templates of DaemonSets reach no node"},
+			"on, and off again":       {stop + "1x30 0x30", time.Hour, ""},
 		},
 		"EverynodeCellsDrift": {
 			"no difference":          {drift + "0x90", time.Hour, ""},

@@ -24,6 +24,7 @@ var (
 	runtimeResource   = schema.GroupVersionResource{Group: "node.k8s.io", Version: "v1", Resource: "runtimeclasses"}
 	namespaceResource = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
 	quotaResource     = schema.GroupVersionResource{Version: "v1", Resource: "resourcequotas"}
+	stopResource      = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
 	budgetResource    = schema.GroupVersionResource{Group: "policy", Version: "v1", Resource: "poddisruptionbudgets"}
 )
 
@@ -50,6 +51,7 @@ func (s *Server) allResources() map[schema.GroupVersionResource]*resource {
 		namespaceResource: newResource("Namespace", false, 0, nil),
 		quotaResource:     newResource("ResourceQuota", true, 0, nil),
 		runtimeResource:   newResource("RuntimeClass", false, 0, nil),
+		stopResource:      newResource("ConfigMap", true, 0, nil),
 		budgetResource:    newResource("PodDisruptionBudget", true, 0, nil),
 		classResource: newResource("PriorityClass", false, 1, func(int) (runtime.Object, error) {
 			return priorityClass(), nil

@@ -25,6 +25,7 @@ const (
 	L3 = "L3"
 	L4 = "L4"
 	R1 = "R1"
+	E1 = "E1"
 )
 
 // Violation is a breach of an invariant.

@@ -57,6 +57,8 @@
 //   - R1: a delete by a controller that takes effect on an available pod does not take the only pod of an eligible node
 //     that spec.rollout holds back in all states of the window, by a pause or by its selector, if the pod has the stable
 //     revision and spec.template is another one. Not judged is what a partition holds back, and newNodes Update.
+//   - E1: a delete by a controller that takes effect on an available pod does not take the only pod of an eligible node
+//     of a daemon that is not suspended, if the emergency stop is on in all states of the window.
 //   - L4: SameEnd compares the end of two histories: for each daemon and node the contents of its pods, and the status.
 //
 // What a gap in the observation makes impossible to judge is counted as unjudged.

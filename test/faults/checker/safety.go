@@ -294,6 +294,7 @@ func (s *state) judgePod(p *pod, was *corev1.Pod, removal *removal, loses bool, 
 	if removal != nil && loses && from != nil {
 		s.judgeLoss(p, from, removal)
 		s.judgeHeldBack(p, from, removal)
+		s.judgeStopped(p, from, removal)
 	}
 	if p.cell != nil && !p.gone {
 		s.judgeOne(p.cell)

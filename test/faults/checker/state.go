@@ -26,6 +26,7 @@ type state struct {
 	daemons map[types.UID]*daemon
 	classes map[string]*class
 	records map[types.UID]*revision // ControllerRevisions
+	stops   []stopped               // the emergency stop, its present state last
 	oracle  oracle
 	numbers int // of specs, nodes and classes
 
@@ -99,6 +100,8 @@ func (s *state) change(c *history.Change) {
 		s.classChanged(c.Object, gone)
 	case history.ControllerRevisions:
 		s.recordChanged(c.Object, gone)
+	case history.ConfigMaps:
+		s.stopChanged(c.Object, gone)
 	case history.Requests: // of gaps alone
 	}
 }
@@ -182,7 +185,7 @@ type window struct {
 	at   time.Time // of the sender's decision, at the latest
 }
 
-var decisive = []history.Resource{history.Pods, history.Nodes, history.DaemonSets, history.NativeDaemonSets, history.RuntimeClasses, history.ControllerRevisions}
+var decisive = []history.Resource{history.Pods, history.Nodes, history.DaemonSets, history.NativeDaemonSets, history.RuntimeClasses, history.ControllerRevisions, history.ConfigMaps}
 
 // window returns the window of a request that takes effect now. The request is nil if it is not known.
 func (s *state) window(r *history.Request, sent time.Time) window {

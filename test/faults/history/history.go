@@ -66,6 +66,7 @@ const (
 	NativeDaemonSets    Resource = "daemonsets.apps"
 	ControllerRevisions Resource = "controllerrevisions.apps"
 	RuntimeClasses      Resource = "runtimeclasses.node.k8s.io"
+	ConfigMaps          Resource = "configmaps" // that of the emergency stop alone
 
 	// Requests stands for the audit log in a Gap.
 	Requests Resource = "requests"

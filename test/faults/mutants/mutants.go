@@ -58,6 +58,8 @@ var All = []Mutant{
 	{"relabelled-stays-admitted", "R1", Hold, "a node that is no longer selected before it was updated is updated all the same"},
 	{"partition-keeps-more", "L1", Hold, "a partition holds more nodes back than it keeps"},
 
+	{"stop-ignored", "E1", Hold, "the emergency stop does not end permits, and further ones are given"},
+
 	{"dead-node-costs", "L1", Die, "a dead node costs: a rollout does not end while as many are dead as may be unavailable"},
 	{"dead-after-update-excused", "S4", Die, "a node that died after its update costs nothing, so that a bad update goes on"},
 

@@ -33,6 +33,8 @@ var prefixes = map[string]history.Resource{
 	"daemonsets/":               history.NativeDaemonSets,
 	"controllerrevisions/":      history.ControllerRevisions,
 	"runtimeclasses/":           history.RuntimeClasses,
+
+	"configmaps/" + v1alpha1.SystemNamespace + "/" + v1alpha1.StopName: history.ConfigMaps,
 }
 
 // resourceOf returns the resource of a key, and false for keys that are not observed.
