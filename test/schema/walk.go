@@ -84,6 +84,9 @@ func sample(schema *apiextensions.JSONSchemaProps) any {
 	case schema.Format == "date-time":
 		return "2026-01-02T03:04:05Z"
 	case schema.XIntOrString || schema.Type == "integer" || schema.Type == "number":
+		if schema.Minimum != nil {
+			return max(1, int64(*schema.Minimum))
+		}
 		return int64(1)
 	case schema.Type == "":
 		return "1"
