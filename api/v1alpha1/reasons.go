@@ -36,11 +36,16 @@ const (
 	// not have the current template.
 	ReasonPaused = "Paused"
 	// ReasonHeld: False. Every node that spec.rollout lets have the current template has it; others keep the stable revision. The
-	// message states what holds them.
+	// message states what holds them, for example a check of the open wave.
 	ReasonHeld = "Held"
 	// ReasonEmergencyStop: False. The emergency stop is on, or was not read yet, and some nodes do not have the current template.
 	// The message states how to end it.
 	ReasonEmergencyStop = "EmergencyStop"
+	// ReasonSoaking: True. Every node of the open wave has an available pod of the current template; the next wave opens when the
+	// wave has soaked. The message states when.
+	ReasonSoaking = "Soaking"
+	// ReasonAwaitingApproval: False. The open wave waits for the annotation everynode.dev/promote; the message has its value.
+	ReasonAwaitingApproval = "AwaitingApproval"
 	// ReasonTooManyDeadNodes: False. The rollout holds, because more of the eligible nodes are dead than spec.rollout.deadNodes.maxShare
 	// allows. Missing pods are created. It continues when fewer are.
 	ReasonTooManyDeadNodes = "TooManyDeadNodes"

@@ -21,6 +21,7 @@ import (
 // +kubebuilder:printcolumn:name="Rollout",type=string,JSONPath=`.status.rollout.phase`
 // +kubebuilder:printcolumn:name="Stable",type=string,priority=1,JSONPath=`.status.rollout.currentRevision`
 // +kubebuilder:printcolumn:name="Update",type=string,priority=1,JSONPath=`.status.rollout.updateRevision`
+// +kubebuilder:printcolumn:name="Wave",type=string,priority=1,JSONPath=`.status.rollout.wave.name`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type DaemonSet struct {
 	metav1.TypeMeta   `json:",inline"`
@@ -52,6 +53,7 @@ type DaemonSet struct {
 // +kubebuilder:validation:XValidation:rule="['controller-revision-hash', 'pod-template-generation'].all(l, !self.template.?metadata.?labels[?l].hasValue() || oldSelf.?template.?metadata.?labels[?l].hasValue())",optionalOldSelf=true,fieldPath=".template.metadata.labels",message="spec.template.metadata.labels: controllers set controller-revision-hash and pod-template-generation on the pods they create; remove them from the template"
 // +kubebuilder:validation:XValidation:rule="oldSelf.hasValue() || ['controller-revision-hash', 'pod-template-generation'].all(l, !(has(self.selector.matchLabels) && l in self.selector.matchLabels) && !(has(self.selector.matchExpressions) && self.selector.matchExpressions.exists(e, e.key == l)))",optionalOldSelf=true,fieldPath=".selector",message="spec.selector: controllers set controller-revision-hash and pod-template-generation on the pods they create, and their values change; select pods by labels of your own"
 // +kubebuilder:validation:XValidation:rule="!has(self.rollout) || !has(self.rollout.partition) || self.updateStrategy.type != 'OnDelete'",fieldPath=".rollout.partition",message="spec.rollout.partition has no effect with the update strategy OnDelete: remove it, and use nodeSelector"
+// +kubebuilder:validation:XValidation:rule="!has(self.rollout) || !has(self.rollout.waves) || self.updateStrategy.type != 'OnDelete'",fieldPath=".rollout.waves",message="spec.rollout.waves has no effect with the update strategy OnDelete: remove it, and use nodeSelector"
 type DaemonSetSpec struct {
 	// A label query over pods that are managed by the daemon set. It must match the labels of the pod
 	// template, must not be empty, and cannot be changed. See also

@@ -36,6 +36,7 @@ type shelf struct {
 	reconciler *Reconciler
 	state      *statetest.State
 	queues     *fixture.Queues
+	clock      *fixture.Clock
 	shown      []string // names of ControllerRevisions that were observed
 	set        *v1alpha1.DaemonSet
 	requests   []string
@@ -52,8 +53,8 @@ func newShelf(t *testing.T, change ...func(*v1alpha1.DaemonSet)) *shelf {
 	s.reload(t)
 	native := fixture.Native(s.set)
 	kinds := model.Kinds{Everynode: !native, Apps: native}
-	s.queues = &fixture.Queues{}
-	s.state = statetest.Starting(kinds, s.queues, &fixture.Clock{Time: t0})
+	s.queues, s.clock = &fixture.Queues{}, &fixture.Clock{Time: t0}
+	s.state = statetest.Starting(kinds, s.queues, s.clock)
 	s.state.Update(model.Update.Begin)
 	s.reconciler = New(Deps{Kinds: kinds, State: s.state.State, Client: s.WithWatch, Reader: s.WithWatch, Recorder: s.recorder})
 	s.state.SeeAlone(t, s.set)

@@ -192,7 +192,7 @@ func images(history []string) (images []string) {
 // restart begins with the stored state, as another process would.
 func (s *shelf) restart(t *testing.T) {
 	t.Helper()
-	s.state = statetest.Starting(s.reconciler.kinds, s.queues, &fixture.Clock{Time: t0})
+	s.state = statetest.Starting(s.reconciler.kinds, s.queues, s.clock)
 	s.reconciler.state = s.state.State
 	s.shown = nil
 	s.state.SeeAlone(t, s.set)

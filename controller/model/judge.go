@@ -66,6 +66,7 @@ func (u Update) sameSpec(key daemon.WorkloadKey, workload *daemon.Workload) bool
 	u.Report(key)
 	if touched { // by a user or a client: records may have waited for that (spare)
 		u.enqueueHistory(key)
+		u.goOn(key, known) // verbs and checks are annotations
 	}
 	return true
 }

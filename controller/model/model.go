@@ -73,6 +73,7 @@ type tracked struct {
 	templates      map[string]*rendered // by revision: those that are a target, or that a pod has
 	hold           *daemon.Hold         // what the rollout holds back; nil without a rollout
 	unreadable     string               // the stable revision, if its template could not be read back
+	waves          waves                // of that rollout
 	proven         bool                 // the update revision is to be recorded as stable
 	admitting      bool                 // nodes are being admitted to the update revision
 	readBack       bool                 // the records were searched for update

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"slices"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -244,8 +245,10 @@ type Subject struct {
 	settled  bool // the template's revision is known, and may be a target
 	// Stable is a revision that has become stable and is to be recorded as such; empty if there is none.
 	Stable string
-	// Notes are what the records of revisions are to have besides that.
-	Notes    []daemon.Note
+	// Notes are what the records of revisions are to have besides that; nil without a rollout.
+	Notes []daemon.Note
+	// WakeAt is when that changes without an event; zero if it does not.
+	WakeAt   time.Time
 	selector labels.Selector
 }
 
@@ -262,6 +265,7 @@ func (s *Subject) Settled() bool { return s.settled }
 
 func (t *tracked) subject() Subject {
 	subject := Subject{Workload: t.workload, Template: t.template, ID: t.id, settled: t.settled, selector: t.selector}
+	subject.Notes, subject.WakeAt = t.notes(), t.soaksUntil()
 	if former := t.templates[t.update]; former != nil && !t.settled && recordable(t, former.template) {
 		subject.Replaced = former.template
 	}
@@ -316,6 +320,7 @@ func (u Update) Subject(key daemon.WorkloadKey) (Subject, bool) {
 	if !known.active() {
 		return Subject{}, false
 	}
+	u.holdWaveNow(key, known)
 	return known.subject(), true
 }
 

@@ -28,6 +28,7 @@ type resolution struct {
 	recorded int64  // the number by which its record says so; 0 if none does
 	loading  bool   // its template is to be read back first
 	closed   bool   // no node gets permission to be updated
+	wave     int    // the index of the open wave
 }
 
 // resolve determines the revision of a daemon's template.
@@ -53,6 +54,7 @@ func (u Update) resolve(known *tracked) resolution {
 		held := resolved.stable != "" && resolved.stable != revision
 		resolved.loading = held && known.templates[resolved.stable] == nil
 		resolved.closed = held && u.closure(known) != nil
+		resolved.wave = known.hold.Open(known.markOf(known.rolledOut(&resolved), records))
 	}
 	return resolved
 }
@@ -133,6 +135,7 @@ func (u Update) count(key daemon.WorkloadKey, known *tracked, due bool) {
 // decide sets the targets that a daemon's cells may have, and reports whether its nodes have to be judged by other rules.
 func (u Update) decide(key daemon.WorkloadKey, known *tracked) (judge bool) {
 	known.resolution, known.proven = u.resolve(known), false
+	u.enterWave(known)
 	if !known.settled || known.hold != nil && known.recorded == 0 {
 		u.enqueueHistory(key)
 	}
@@ -144,10 +147,10 @@ func (u Update) decide(key daemon.WorkloadKey, known *tracked) (judge bool) {
 		return false
 	case known.settled:
 		u.accept(key, known)
-		known.renew(daemon.RolloutState{Update: known.update, Hold: known.holding(), Stable: known.stable})
+		known.renew(daemon.RolloutState{Update: known.update, Hold: known.holding(), Stable: known.stable, Wave: known.wave})
 	case known.update != "" && known.hold != nil: // what is rolled out stays so until this template has a record
 		revision := cmp.Or(known.template.Revision, known.id.Revision)
-		known.renew(daemon.RolloutState{Update: revision, Recorded: known.update, Hold: known.holding(), Stable: known.stable})
+		known.renew(daemon.RolloutState{Update: revision, Recorded: known.update, Hold: known.holding(), Stable: known.stable, Wave: known.wave})
 	default:
 		if known.update == "" && u.begun && !known.readBack {
 			known.readBack = true
@@ -178,7 +181,7 @@ func (u Update) accept(key daemon.WorkloadKey, known *tracked) {
 }
 
 func (t *tracked) renew(state daemon.RolloutState) {
-	t.cells.Renew(state, t.workload.MinReady, t.workload.Strategy)
+	t.cells.Renew(state, t.workload.MinReady, state.StrategyOf(t.workload.Strategy))
 }
 
 // misnamed enqueues a daemon's history if a new or changed pod has the revision of a duplicate record of its template: the
@@ -197,9 +200,14 @@ func (u Update) misnamed(key daemon.WorkloadKey, known *tracked, revision string
 // RecordsChanged resolves the revision of a daemon whose records changed.
 func (u Update) RecordsChanged(key daemon.WorkloadKey) {
 	known := u.daemons[key]
-	if u.begun && known.active() && known.judging == nil && u.resolve(known) != known.resolution {
-		u.resolveRevision(key, known, false)
+	if !u.begun || !known.active() || known.judging != nil {
+		return
 	}
+	if u.resolve(known) != known.resolution {
+		u.resolveRevision(key, known, false)
+		return
+	}
+	u.noteObeyed(known)
 }
 
 // RecordAgain enqueues the histories of those daemons of a namespace whose template could not be recorded.

@@ -18,6 +18,7 @@ import (
 //     whose replacement has begun: their stale pod is gone.
 //   - With a partition, cells wait in a queue, those with an abandoned revision first, and are admitted while fewer cells are
 //     admitted than the partition leaves. Counted are eligible nodes, and updated ones before any other.
+//   - Waves (waves.go) are such a limit too.
 //   - A node joins as the rollout says. One that starts with the stable revision is admitted like the others once its pod is
 //     available.
 //
@@ -26,12 +27,14 @@ import (
 
 // place is a cell's place in the queue of those that may be admitted.
 type place struct {
+	urgent     bool // a wave wants it, whatever its number
 	abandoned  bool // it has a pod that is neither of the stable nor of the update revision
 	rank, node string
 }
 
 func (p place) less(other place) bool {
 	return cmp.Or(
+		compareBool(p.urgent, other.urgent),
 		compareBool(p.abandoned, other.abandoned),
 		cmp.Compare(p.rank, other.rank),
 		cmp.Compare(p.node, other.node),
@@ -41,7 +44,7 @@ func (p place) less(other place) bool {
 // holds reports whether nodes may be held back: the stable revision is another one, and something distinguishes nodes.
 func (s *RolloutState) holds() bool {
 	return s.Hold != nil && s.Stable != "" && s.Stable != s.admitted() &&
-		(s.Hold.Paused || s.Hold.nodes != nil || s.Hold.limited() || s.Hold.joinsOnStable)
+		(s.Hold.Paused || s.Hold.nodes != nil || s.limited() || s.Hold.joinsOnStable)
 }
 
 // admitted returns the revision that admitted cells have as their target.
@@ -67,14 +70,25 @@ func (c *Cells) reset(cell *counted) {
 	begun := cell.admitted && stale == nil && cell.looked >= c.changes.updated
 	cell.joins = cell.joins && !slices.ContainsFunc(cell.Pods, func(pod *Pod) bool { return !pod.fromFormerNode(cell.NodeUID) })
 	hold := c.state.Hold
-	cell.selected = hold.selects(facts)
-	cell.admitted = begun || c.updated(cell) || cell.joins && hold.joinOnUpdate || !cell.joins && cell.selected && !hold.limited()
+	cell.selected, cell.wanted = hold.selects(facts), c.state.wants(facts)
+	cell.admitted = begun || c.updated(cell) || cell.joins && c.state.joinsOnUpdate() || !cell.joins && cell.selected && !c.state.limited()
+}
+
+// rewave decides about a cell after a wave has passed. No cell that is admitted ceases to be.
+func (c *Cells) rewave(cell *counted) {
+	facts := c.look(cell)
+	if !c.terms.holds {
+		cell.admitted = false
+		return
+	}
+	cell.selected, cell.wanted = c.state.Hold.selects(facts), c.state.wants(facts)
+	cell.admitted = cell.admitted || !cell.joins && cell.selected && !c.state.limited()
 }
 
 // look returns a node's facts, nil if they are not known or nothing depends on them, and keeps its rank.
 func (c *Cells) look(cell *counted) (facts *NodeFacts) {
 	rank := ""
-	if hold := c.state.Hold; hold != nil && c.Facts != nil && (hold.nodes != nil || len(hold.Order) > 0) {
+	if hold := c.state.Hold; hold != nil && c.Facts != nil && hold.labelled {
 		facts = c.Facts(cell.Node)
 		rank = hold.rank(facts)
 	}
@@ -92,12 +106,12 @@ func (c *Cells) relabelled(cell *counted) {
 	if !c.terms.holds {
 		return
 	}
-	hold, was := c.state.Hold, cell.selected
-	cell.selected = hold.selects(facts)
-	switch {
-	case was && !cell.selected && !c.updated(cell):
+	hold, was := c.state.Hold, cell.selected && cell.wanted != unwanted
+	cell.selected, cell.wanted = hold.selects(facts), c.state.wants(facts)
+	switch is := cell.selected && cell.wanted != unwanted; {
+	case was && !is && !c.updated(cell):
 		cell.admitted = false
-	case cell.selected && !cell.joins && !hold.limited():
+	case is && !cell.joins && !c.state.limited():
 		cell.admitted = true
 	}
 }
@@ -122,13 +136,21 @@ func (c *Cells) follow(cell *counted, now time.Time) {
 
 // requeue puts a cell into the queue, or takes it out.
 func (c *Cells) requeue(cell *counted) {
-	wants := c.terms.holds && !cell.admitted && cell.selected && !cell.joins && cell.Verdict.ShouldRun && cell.blocked == nil && c.down.as[cell.Node] == notDown
+	wants := c.terms.holds && !cell.admitted && cell.selected && cell.wanted != unwanted && !cell.joins && cell.Verdict.ShouldRun && cell.blocked == nil && c.down.as[cell.Node] == notDown
 	abandoned := wants && len(cell.Pods) > 0 && cell.Pods[0].Revision != c.state.Stable
-	if cell.queued == wants && cell.abandoned == abandoned {
+	inWave := c.inWave(cell, wants)
+	if cell.queued == wants && cell.abandoned == abandoned && cell.inWave == inWave {
 		return
 	}
 	c.unqueue(cell)
-	cell.queued, cell.abandoned = wants, abandoned
+	c.barred[cell.inWave]-- // 0 means nothing
+	cell.queued, cell.abandoned, cell.inWave = wants, abandoned, inWave
+	switch {
+	case !wants:
+		c.barred[inWave]++
+	case inWave == wantedAll:
+		c.urgent++
+	}
 	if wants {
 		if c.queue == nil {
 			c.queue = btree.NewG(8, place.less)
@@ -141,12 +163,15 @@ func (c *Cells) requeue(cell *counted) {
 func (c *Cells) unqueue(cell *counted) {
 	if cell.queued {
 		c.queue.Delete(c.place(cell))
-		cell.queued = false
+		if cell.inWave == wantedAll {
+			c.urgent--
+		}
+		cell.queued, cell.inWave = false, unwanted
 	}
 }
 
 func (c *Cells) place(cell *counted) place {
-	return place{abandoned: cell.abandoned, rank: c.rollout.ranks[cell.Node], node: cell.Node}
+	return place{urgent: cell.inWave == wantedAll, abandoned: cell.abandoned, rank: c.rollout.ranks[cell.Node], node: cell.Node}
 }
 
 // room returns how many of the cells in the queue may be admitted.
@@ -155,6 +180,9 @@ func (c *Cells) room() int {
 		return 0
 	}
 	most := c.queue.Len()
+	if wave := c.state.wave(); wave != nil {
+		most = c.roomInWave(wave)
+	}
 	if hold := c.state.Hold; hold.limited() {
 		most = min(most, c.sums.Desired-hold.kept(c.sums.Desired)-c.sums.Admitted)
 	}
@@ -193,7 +221,7 @@ func (c *Cells) Admit(node string, verdict Verdict, now time.Time) bool {
 // not excused has an available pod of it. Those that are excused, blocked or dead, get it when they can.
 func (c *Cells) Proven() bool {
 	s, sums := &c.state, &c.sums
-	if c.terms.suspended || s.Hold == nil || s.Stable == s.Update || s.Recorded != "" || s.Hold.restricts(sums.Desired) || c.halted() {
+	if c.terms.suspended || s.Hold == nil || s.Stable == s.Update || s.Recorded != "" || s.wave() != nil || s.Hold.restricts(sums.Desired) || c.halted() {
 		return false
 	}
 	return sums.Held == 0 && sums.Updated+sums.ExcusedBehind == sums.Desired && sums.Available+sums.Excused == sums.Desired &&

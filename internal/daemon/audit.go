@@ -13,6 +13,8 @@ type tally struct {
 	sums                              Counters
 	serving, taken, surging, waiting  int
 	excused, eligible, ending, queued int
+	urgent                            int
+	barred                            barred
 	pods                              map[string]int
 }
 
@@ -37,6 +39,11 @@ func (t *tally) count(cell *counted, sign int) {
 	count(&t.eligible, cell.roll.eligible)
 	count(&t.ending, cell.roll.ending)
 	count(&t.queued, cell.queued)
+	if cell.queued {
+		count(&t.urgent, cell.inWave == wantedAll)
+	} else {
+		t.barred[cell.inWave] += sign
+	}
 }
 
 func (c *Cells) countPod(node, revision string, change int) {
@@ -108,6 +115,12 @@ func (c *Cells) compare(counted *tally) (wrong []string) {
 	check("held", &c.sums.Held, counted.sums.Held)
 	check("astray", &c.sums.Astray, counted.sums.Astray)
 	check("admitted", &c.sums.Admitted, counted.sums.Admitted)
+	check("done", &c.sums.Done, counted.sums.Done)
+	check("lagging", &c.sums.Lagging, counted.sums.Lagging)
+	check("urgent", &c.urgent, counted.urgent)
+	for _, of := range []wanted{wantedTo, wantedAll} {
+		check("barred", &c.barred[of], counted.barred[of])
+	}
 	r := &c.rollout
 	check("serving", &r.serving, counted.serving)
 	check("taken", &r.taken, counted.taken)

@@ -19,6 +19,7 @@ type changes struct {
 	last    lookedAt
 	revoked lookedAt // the last change that ended all permits, which depended on the earlier limits
 	held    lookedAt // the last change of what the rollout holds back
+	waved   lookedAt // the last time a wave passed
 	updated lookedAt // the last change of the revision that is rolled out
 }
 
@@ -32,6 +33,9 @@ func (c *Cells) Renew(state RolloutState, minReady time.Duration, strategy Strat
 	}
 	if !state.holdsAs(&c.state) {
 		c.changes.held = c.changes.last
+	}
+	if state.Wave != c.state.Wave {
+		c.changes.waved = c.changes.last
 	}
 	if state.admitted() != c.state.admitted() {
 		c.changes.updated = c.changes.last
@@ -60,8 +64,11 @@ func (c *Cells) at(node string) (*counted, bool) {
 		if cell.looked < c.changes.revoked {
 			cell.granted = nil
 		}
-		if cell.looked < c.changes.held {
+		switch {
+		case cell.looked < c.changes.held:
 			c.reset(cell)
+		case cell.looked < c.changes.waved:
+			c.rewave(cell)
 		}
 		cell.looked = c.changes.last
 		c.decide(cell)

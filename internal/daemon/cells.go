@@ -56,7 +56,10 @@ type Cells struct {
 	sums    Counters
 	rollout rollout
 	queue   *btree.BTreeG[place] // of cells that the rollout may admit
-	pods    map[string]int       // the number of pods of a revision, terminating ones included
+	urgent  int                  // of these, cells that a wave wants whatever its number
+	barred  barred
+	failure bool           // of a pod of the update revision, while the rollout holds nodes back
+	pods    map[string]int // the number of pods of a revision, terminating ones included
 	// unavailable are the nodes that the sums count as desired and not as available.
 	unavailable *btree.BTreeG[string]
 	sent        map[string]*sent // by node, requests in flight
@@ -85,8 +88,10 @@ type counted struct {
 	Cell
 	part      part
 	roll      rolling
-	queued    bool // the rollout may admit it
-	abandoned bool // it is queued, and has a pod of an abandoned revision
+	queued    bool   // the rollout may admit it
+	abandoned bool   // it is queued, and has a pod of an abandoned revision
+	wanted    wanted // by the open wave
+	inWave    wanted // it is, and the cell is queued, or something else in the rollout leaves it out
 }
 
 // SetNode sets a node's existence and the verdict on it, and reports whether that changed.
@@ -281,7 +286,7 @@ func (c *Cells) recount(cell *counted, now time.Time) {
 	c.recounts++
 	c.tally.count(cell, -1)
 	c.sums.add(cell.part, -1)
-	was, wasLeft := cell.part.unavailable(), cell.part.has(isLeft)
+	was, wasLeft, before := cell.part.unavailable(), cell.part.has(isLeft), cell.part
 	cell.unblockGone(&c.terms)
 	down, _ := c.judgeDown(cell, now)
 	c.follow(cell, now)
@@ -289,6 +294,7 @@ func (c *Cells) recount(cell *counted, now time.Time) {
 	c.sums.add(cell.part, +1)
 	c.noteUnavailable(cell, was)
 	c.noteLeft(cell, wasLeft)
+	c.noteFailure(cell, before)
 	c.noteWaiting(cell)
 	underway := c.sent[cell.Node]
 	if underway != nil && !underway.open() {

@@ -23,6 +23,8 @@ const (
 	reasonPaused       = v1alpha1.ReasonPaused
 	reasonHeld         = v1alpha1.ReasonHeld
 	reasonTooManyDead  = v1alpha1.ReasonTooManyDeadNodes
+	reasonSoaking      = v1alpha1.ReasonSoaking
+	reasonApproval     = v1alpha1.ReasonAwaitingApproval
 	reasonAsExpected   = v1alpha1.ReasonAsExpected
 	reasonPodsPending  = v1alpha1.ReasonPodsPending
 	reasonSuspended    = v1alpha1.ReasonSuspended
@@ -131,6 +133,7 @@ func (h *Health) progressing() metav1.Condition {
 	have := fmt.Sprintf("%d of %d nodes have a pod of the current template%s%s", h.Updated, h.Desired, h.excused(), h.left())
 	unscheduled := h.describeWaiting(h.unscheduled())
 	behind := h.Desired - h.Updated - h.ExcusedBehind - h.Held + h.Astray
+	gate := h.Rollout.gate()
 	switch {
 	case h.Suspended:
 		return condition(kind, false, reasonSuspended, "%s", h.suspended())
@@ -150,12 +153,19 @@ func (h *Health) progressing() metav1.Condition {
 		return condition(kind, true, reasonRollingOut, "%s%s", have, unscheduled)
 	case h.Pending > 0 && h.ReportsWaiting:
 		return condition(kind, true, reasonPodsPending, "%s; on %d none has started%s", have, h.Pending, h.describeWaiting(h.Waiting))
-	case h.Rollout.restricts(h.Desired):
+	case gate.Phase != "":
+		return condition(kind, gate.Phase == v1alpha1.RolloutSoaking, gateReasons[gate.Phase], "%s%s; %s%s", have, h.held(), gate.Why, unscheduled)
+	case h.Rollout.restricts(h.Desired) && (h.Rollout.Wave == nil || h.Lagging == 0):
 		return condition(kind, false, reasonHeld, "%s%s: %s%s", have, h.held(), h.Rollout.Hold.why(), unscheduled)
 	case !h.Rollout.complete():
 		return condition(kind, true, reasonRollingOut, "%s%s; the rollout is complete when all of them are available%s", have, h.held(), unscheduled)
 	}
 	return condition(kind, false, reasonComplete, "%s%s", have, unscheduled)
+}
+
+// gateReasons are the reasons for what an open wave waits for.
+var gateReasons = map[v1alpha1.RolloutPhase]string{
+	v1alpha1.RolloutSoaking: reasonSoaking, v1alpha1.RolloutAwaitingApproval: reasonApproval, v1alpha1.RolloutHeld: reasonHeld,
 }
 
 // suspended tells how far a suspended DaemonSet is.

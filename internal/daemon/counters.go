@@ -30,13 +30,64 @@ type Counters struct {
 	Admitted int // should run a pod, and may have the update revision
 	Held     int // should run a pod, may not have the update revision, and are not excused
 	Astray   int // of these, have a pod that does not have the revision that they are held on
+	Done     int // admitted, and have an available pod of the update revision
+	Lagging  int // admitted, not excused, and have none
 }
 
 // part is a cell's part of the sums: a node is counted or not. There are as many as cells.
 type part struct {
 	desired, current, misscheduled, ready, available, updated, pending, excused bool
-	admitted, held, astray                                                      bool
+	hold                                                                        onHold
 	of                                                                          aspect
+}
+
+// onHold is a cell's part of what a rollout that holds nodes back counts.
+type onHold uint8
+
+const (
+	onHoldNone    onHold = iota
+	onHoldExcused        // admitted, excused, and without an available pod of the update revision
+	onHoldDone
+	onHoldLagging
+	onHoldHeld
+	onHoldAstray
+)
+
+func (c *Counters) addHold(cell onHold, sign int) {
+	switch cell {
+	case onHoldNone:
+		return
+	case onHoldHeld:
+		c.Held += sign
+		return
+	case onHoldAstray:
+		c.Held += sign
+		c.Astray += sign
+		return
+	case onHoldExcused:
+	case onHoldDone:
+		c.Done += sign
+	case onHoldLagging:
+		c.Lagging += sign
+	}
+	c.Admitted += sign
+}
+
+// onHold returns a cell's part of that. The cell should run a pod; best is nil if it has none. A free cell is excused from limits.
+func (c *Cell) onHold(terms *terms, best *Pod, free, proven bool) onHold {
+	switch {
+	case !terms.holds, !c.admitted && free:
+		return onHoldNone
+	case !c.admitted && best != nil && c.stale(best):
+		return onHoldAstray
+	case !c.admitted:
+		return onHoldHeld
+	case proven:
+		return onHoldDone
+	case free:
+		return onHoldExcused
+	}
+	return onHoldLagging
 }
 
 // unavailable reports whether a cell is listed among the nodes without an available pod. Excused ones are not.
@@ -57,9 +108,7 @@ func (c *Counters) add(cell part, sign int) {
 	count(&c.Pending, cell.pending)
 	count(&c.Excused, cell.excused)
 	count(&c.ExcusedBehind, cell.has(isBehind))
-	count(&c.Admitted, cell.admitted)
-	count(&c.Held, cell.held)
-	count(&c.Astray, cell.astray)
+	c.addHold(cell.hold, sign)
 	count(&c.Dead, cell.has(isDead))
 	count(&c.DeadClosed, cell.has(isDeadClosed))
 	count(&c.Left, cell.has(isLeft))
@@ -87,7 +136,7 @@ func (c *Cell) count(terms *terms, down downAs, now time.Time) part {
 	case !c.Verdict.ShouldRun, terms.suspended:
 		return part{misscheduled: c.NodeUID != "" && len(c.Pods) > 0, of: isDeadClosed.when(down >= dead && c.Verdict.ShouldContinue && len(c.Pods) > 0)}
 	case len(c.Pods) == 0:
-		return part{desired: true, admitted: terms.holds && c.admitted, held: terms.holds && !c.admitted && down != excused,
+		return part{desired: true, hold: c.onHold(terms, nil, down == excused, false),
 			excused: down == excused, of: c.causeOf(terms, down) | isDead.when(down >= dead) | isLeft.when(down == excused)}
 	}
 	best, free := c.Pods[0], c.blocked != nil || down == excused
@@ -98,11 +147,9 @@ func (c *Cell) count(terms *terms, down downAs, now time.Time) part {
 		available: terms.available(best, now),
 		updated:   best.Revision == terms.update,
 		pending:   !free && (best.Finished || !best.runs()),
-		admitted:  terms.holds && c.admitted,
-		held:      terms.holds && !c.admitted && !free,
 		of:        isDead.when(down >= dead),
 	}
-	counts.astray = counts.held && c.stale(best)
+	counts.hold = c.onHold(terms, best, free, counts.updated && counts.available)
 	counts.excused = free && !counts.available
 	counts.of |= isBehind.when(free && !counts.updated) | isLeft.when(down == excused && !counts.updated)
 	if !counts.available {

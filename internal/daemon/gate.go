@@ -63,7 +63,7 @@ func (h *Hold) Closed() *Hold {
 	}
 	closed := *h
 	closed.Paused, closed.closed, closed.text = true, true, h.text+" closed"
-	closed.joinOnUpdate = h.joinOnUpdate && !h.auto
+	closed.joinOnUpdate, closed.joinsByWave = h.joinOnUpdate && !h.auto, false
 	return &closed
 }
 

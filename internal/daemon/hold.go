@@ -27,9 +27,12 @@ type Hold struct {
 	joinOnUpdate  bool               // nodes that join are admitted at once
 	auto          bool               // of these two, the rollout says nothing
 	closed        bool               // it is paused because it is closed (gate.go)
+	joinsByWave   bool               // nodes that join are admitted at once unless a wave is open that does not want all
 	joinsOnStable bool               // nodes that join start with the stable revision, even when nothing else is held
 	dead          *deadNodes         // nil if dead nodes count like all others
-	text          string             // of spec.rollout; equal for equal ones
+	waves         []Wave
+	labelled      bool   // whether a node may be admitted, or when, depends on its labels
+	text          string // of spec.rollout; equal for equal ones
 }
 
 // The most that a rollout may have. The schema of the CRD has the same limits, but an object may be stored without it.
@@ -60,6 +63,10 @@ func NewHold(spec *v1alpha1.Rollout) (*Hold, error) {
 	if hold.dead, err = newDeadNodes(spec.DeadNodes); err != nil {
 		return nil, fmt.Errorf("spec.rollout.deadNodes: %w", err)
 	}
+	if hold.waves, err = newWaves(spec.Waves); err != nil {
+		return nil, err
+	}
+	hold.labelled = hold.nodes != nil || len(hold.Order) > 0 || slices.ContainsFunc(hold.waves, func(wave Wave) bool { return wave.selector != nil })
 	restricts := hold.Paused || hold.nodes != nil || !zero(hold.partition)
 	switch spec.NewNodes {
 	case v1alpha1.NewNodesUpdate:
@@ -68,6 +75,7 @@ func NewHold(spec *v1alpha1.Rollout) (*Hold, error) {
 		hold.joinsOnStable = true
 	case v1alpha1.NewNodesAuto, "":
 		hold.joinOnUpdate, hold.auto = !restricts, true
+		hold.joinsByWave = !restricts && len(hold.waves) > 0
 	default:
 		return nil, fmt.Errorf("spec.rollout.newNodes must be Auto, Stable or Update, and is %q", spec.NewNodes)
 	}
@@ -153,18 +161,25 @@ func (h *Hold) reads() Reads {
 		return Reads{}
 	}
 	keys := slices.Clone(h.Order)
-	if h.nodes != nil {
-		requirements, _ := h.nodes.Requirements()
+	add := func(selector labels.Selector) {
+		if selector == nil {
+			return
+		}
+		requirements, _ := selector.Requirements()
 		for i := range requirements {
 			keys = append(keys, requirements[i].Key())
 		}
 	}
+	add(h.nodes)
+	for i := range h.waves {
+		add(h.waves[i].selector)
+	}
 	return Reads{Labels: keys, Readiness: h.dead != nil}
 }
 
-// holdsAs reports whether a state holds back what another one does.
+// holdsAs reports whether a state holds back what another one does, apart from waves that have passed.
 func (s *RolloutState) holdsAs(other *RolloutState) bool {
-	return s.holds() == other.holds() && s.Stable == other.Stable && s.admitted() == other.admitted() && s.Hold.same(other.Hold)
+	return s.holds() == other.holds() && s.Wave >= other.Wave && s.Stable == other.Stable && s.admitted() == other.admitted() && s.Hold.same(other.Hold)
 }
 
 // same reports whether two holds mean the same; either may be nil.

@@ -26,6 +26,7 @@ type cluster struct {
 	policy   TargetPolicy
 	holding  *Hold
 	stable   string
+	wave     int
 	strategy Strategy
 	pods     map[types.UID]*Pod
 	nodeOf   map[types.UID]string
@@ -60,7 +61,8 @@ func (c *cluster) update(revision string) {
 
 // renew has the cells decide their targets again.
 func (c *cluster) renew() {
-	c.cells.Renew(RolloutState{Update: c.revision, Policy: c.policy, Hold: c.holding, Stable: c.stable}, 0, c.strategy)
+	state := RolloutState{Update: c.revision, Policy: c.policy, Hold: c.holding, Stable: c.stable, Wave: c.wave}
+	c.cells.Renew(state, 0, state.StrategyOf(c.strategy))
 	c.cells.Recount(c.cells.Nodes(), c.now)
 }
 

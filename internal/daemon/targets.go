@@ -18,6 +18,7 @@ type RolloutState struct {
 	// Hold is what the rollout holds back, on the revision Stable; nil without a rollout.
 	Hold   *Hold
 	Stable string
+	Wave   int // the index of the open wave of Hold; all have passed if there is none
 }
 
 // TargetPolicy decides targets. It is a pure function of its own value, which never changes, and of the facts
@@ -142,7 +143,7 @@ func (c *Cells) release(cell *counted) {
 
 // targetOf decides the target of a node that has no cell. Its name is the only fact that is always known.
 func (c *Cells) targetOf(node string) string {
-	if c.terms.holds && !c.state.Hold.joinOnUpdate {
+	if c.terms.holds && !c.state.joinsOnUpdate() {
 		return c.state.Stable
 	}
 	facts := (*NodeFacts)(nil)

@@ -32,6 +32,7 @@ func TestHeldRollouts(t *testing.T) {
 		"pause":                                  pauseHolds,
 		"node selector":                          selectorHolds,
 		"emergency stop":                         stopHolds,
+		"waves":                                  wavesPass,
 		"a restart changes nothing of the above": restartHolds,
 	} {
 		t.Run(name, func(t *testing.T) { test(newHeld(cluster.With(t))) })
@@ -231,6 +232,36 @@ func selectorHolds(h *held) {
 	h.waitFor(v1alpha1.RolloutComplete, heldNodes)
 }
 
+// wavesPass promotes waves, and restarts the controller in a soak.
+func wavesPass(h *held) {
+	one, two := intstr.FromInt32(1), intstr.FromString("34%")
+	h.change(func(set *v1alpha1.DaemonSet) {
+		set.Spec.Rollout.Waves = []v1alpha1.Wave{
+			{Name: "one", Nodes: &one, Soak: "8s", Approval: true},
+			{Name: "third", Nodes: &two, Checks: []string{"smoke"}},
+		}
+		setSecond(set)
+	})
+	status := h.waitFor(v1alpha1.RolloutSoaking, 1)
+	if got := progressing(&status); got != "True Soaking" {
+		h.T.Errorf("Progressing is %s", got)
+	}
+	h.Component(lab.Controller).Kill()
+	h.Must(h.Component(lab.Controller).Restart(h.T.Context()))
+	status = h.waitFor(v1alpha1.RolloutAwaitingApproval, 1)
+	annotate := func(key, value string) {
+		h.change(func(set *v1alpha1.DaemonSet) { metav1.SetMetaDataAnnotation(&set.ObjectMeta, key, value) })
+	}
+	revision := status.Rollout.UpdateRevision
+	annotate(v1alpha1.PromoteAnnotation, revision+"/one")
+	status = h.waitFor(v1alpha1.RolloutHeld, 3)
+	if wave := status.Rollout.Wave; wave == nil || wave.Name != "third" || wave.Available != 3 {
+		h.T.Errorf("wave is %+v", wave)
+	}
+	annotate(v1alpha1.CheckAnnotationPrefix+"smoke", revision+"/third/Passed")
+	h.waitFor(v1alpha1.RolloutComplete, heldNodes)
+}
+
 // restartHolds restarts the controller, and takes the status away.
 func restartHolds(h *held) {
 	h.change(func(set *v1alpha1.DaemonSet) { keep("4")(set); setSecond(set) })
@@ -267,6 +298,11 @@ func schemaRefuses(c *labtest.Cluster) {
 		"a negative partition":          {Partition: &intstr.IntOrString{IntVal: -1}},
 		"a partition of more than all":  {Partition: &intstr.IntOrString{Type: intstr.String, StrVal: "101%"}},
 		"a partition without a number":  {Partition: &intstr.IntOrString{Type: intstr.String, StrVal: "half"}},
+		"a wave without nodes":          {Waves: []v1alpha1.Wave{{Name: "a"}}},
+		"a wave of no nodes":            {Waves: []v1alpha1.Wave{{Name: "a", Nodes: &intstr.IntOrString{}}}},
+		"a wave of 0%":                  {Waves: []v1alpha1.Wave{{Name: "a", Nodes: &intstr.IntOrString{Type: intstr.String, StrVal: "0%"}}}},
+		"a long soak":                   {Waves: []v1alpha1.Wave{{Name: "a", Nodes: &intstr.IntOrString{IntVal: 1}, Soak: "169h"}}},
+		"a name that is no label":       {Waves: []v1alpha1.Wave{{Name: "A b", Nodes: &intstr.IntOrString{IntVal: 1}}}},
 		"four keys":                     {Order: []string{"a", "b", "c", "d"}},
 		"an empty key":                  {Order: []string{""}},
 		"new nodes":                     {NewNodes: "Never"},

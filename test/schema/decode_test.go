@@ -132,7 +132,7 @@ func (s *server) try(t *testing.T, at place, schema *apiextensions.JSONSchemaPro
 // and fields with one valid value.
 func ruled(at place) bool {
 	path := at.String()
-	return strings.HasPrefix(path, "spec.selector") || strings.HasPrefix(path, "spec.rollout.nodeSelector.matchExpressions[]") || strings.HasPrefix("spec.template.metadata.labels", path) ||
+	return strings.HasPrefix(path, "spec.selector") || strings.HasPrefix(path, "spec.rollout.nodeSelector.matchExpressions[]") || strings.HasPrefix(path, "spec.rollout.waves[]") || strings.HasPrefix("spec.template.metadata.labels", path) ||
 		path == "spec.template.spec.restartPolicy" || path == "spec.template.spec.activeDeadlineSeconds" || path == "spec.updateStrategy.rollingUpdate.maxSurge"
 }
 

@@ -2,10 +2,12 @@ package simulation
 
 import (
 	"fmt"
+	"maps"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/everynode/everynode/api/v1alpha1"
@@ -71,6 +73,12 @@ var heldActs = []func(*Cluster){
 		c.holdBack("newNodes "+string(to), func(rollout *v1alpha1.Rollout) { rollout.NewNodes = to })
 	},
 	func(c *Cluster) {
+		waves := pick(c, waveSets)
+		c.holdBack(fmt.Sprintf("%d waves", len(waves)), func(rollout *v1alpha1.Rollout) { rollout.Waves = waves })
+	},
+	(*Cluster).promote,
+	func(c *Cluster) { c.clock.Advance(pick(c, []time.Duration{time.Minute, 4 * time.Minute})) },
+	func(c *Cluster) {
 		c.onNode(func(node *corev1.Node) { c.setLabel(node, canaryLabel, fmt.Sprint(c.random.IntN(2))) })
 	},
 	func(c *Cluster) { c.onPod(c.deletePod) },
@@ -85,6 +93,38 @@ var heldActs = []func(*Cluster){
 		c.controllers[0].kill()
 		c.controllers[0].start(c.api.Revision())
 	},
+}
+
+// waveSets are the waves that rollouts have.
+var waveSets = [][]v1alpha1.Wave{
+	nil,
+	{{Name: "canary", NodeSelector: &v1alpha1.RolloutNodeSelector{MatchLabels: map[string]string{canaryLabel: "1"}}, Soak: "3m"}, {Name: "half", Nodes: ptr.To(intstr.FromString("50%"))}},
+	{{Name: "one", Nodes: ptr.To(intstr.FromInt32(1)), Soak: "2m"}, {Name: "half", Nodes: ptr.To(intstr.FromString("50%")), Approval: true, MaxUnavailable: ptr.To(intstr.FromInt32(2))}},
+	{{Name: "half", Nodes: ptr.To(intstr.FromString("50%")), Checks: []string{"smoke"}}, {Name: "all", Nodes: ptr.To(intstr.FromString("100%")), Soak: "1m"}},
+}
+
+// promote sets the verb, or the outcome of a check, of a wave or of all.
+func (c *Cluster) promote() {
+	c.onSet(func(set client.Object) {
+		own, ok := set.(*v1alpha1.DaemonSet)
+		if !ok || own.Status.Rollout == nil {
+			return
+		}
+		revision, wave := own.Status.Rollout.UpdateRevision, pick(c, []string{"one", "half", "canary"})
+		name, value := v1alpha1.PromoteAnnotation, pick(c, []string{revision, revision + "/" + wave, revision + "/" + wave})
+		if c.chance(40) {
+			name, value = v1alpha1.CheckAnnotationPrefix+"smoke", revision+"/half/"+pick(c, []string{"Passed", "Failed"})
+		}
+		c.mark(history.Edited, fmt.Sprintf("a user annotates DaemonSet %s: %s: %s", set.GetName(), name, value))
+		c.api.Change(set, func(object client.Object) {
+			annotations := maps.Clone(object.GetAnnotations())
+			if annotations == nil {
+				annotations = map[string]string{}
+			}
+			annotations[name] = value
+			object.SetAnnotations(annotations)
+		})
+	})
 }
 
 // holdBack edits spec.rollout.

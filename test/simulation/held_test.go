@@ -14,7 +14,7 @@ func TestHeldRolloutsAreBroad(t *testing.T) {
 	for seed := range uint64(30) {
 		Held(seed).Tell(&all)
 	}
-	for _, want := range []string{"paused true", "partition 50%", "canaries only true", "newNodes Update", "the emergency stop begins", "canary=1", "is killed", "patch controllerrevision"} {
+	for _, want := range []string{"paused true", "partition 50%", "canaries only true", "newNodes Update", "the emergency stop begins", "canary=1", "is killed", "2 waves", "everynode.dev/promote", "check.everynode.dev/smoke", "patch controllerrevision"} {
 		if !strings.Contains(all.String(), want) {
 			t.Errorf("no history contains %q", want)
 		}

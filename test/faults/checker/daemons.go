@@ -43,6 +43,7 @@ type spec struct {
 	suspended    bool
 	rollout      *v1alpha1.Rollout // paused if the annotation says so
 	unavailable  intstr.IntOrString
+	inWaves      []intstr.IntOrString // the same while a wave is open
 	surge        intstr.IntOrString
 	upstream     *appsv1.DaemonSet
 }
@@ -61,6 +62,13 @@ func specOf(object client.Object) *spec {
 			of.className = *name
 		}
 		of.suspended, of.rollout = set.Spec.Suspend, rolloutOf(set)
+		if set.Spec.Rollout != nil {
+			for i := range set.Spec.Rollout.Waves {
+				if limit := set.Spec.Rollout.Waves[i].MaxUnavailable; limit != nil {
+					of.inWaves = append(of.inWaves, *limit)
+				}
+			}
+		}
 		return of
 	case *appsv1.DaemonSet:
 		of := newSpec(object, &set.Spec.Template, set.Spec.Selector, set.Spec.MinReadySeconds, set.Spec.UpdateStrategy.Type)
@@ -97,6 +105,9 @@ func (s *spec) allowed(desired int) (unavailable, surge int) {
 	unavailable, surge = scaled(s.unavailable, desired), scaled(s.surge, desired)
 	if unavailable == 0 && surge == 0 {
 		unavailable = 1 // as in apps/v1
+	}
+	for i := range s.inWaves { // which wave is open is not judged
+		unavailable = max(unavailable, scaled(s.inWaves[i], desired))
 	}
 	return unavailable, surge
 }
@@ -251,10 +262,14 @@ type revision struct {
 
 func (s *state) recordChanged(object client.Object, gone bool) {
 	if record, ok := object.(*appsv1.ControllerRevision); ok {
-		at := s.at
-		if known := s.records[record.UID]; known != nil {
-			at = known.at
+		now := &revision{record, gone, s.at, s.at}
+		known := s.records[record.UID]
+		if s.records[record.UID] = now; known == nil {
+			return
 		}
-		s.records[record.UID] = &revision{record, gone, at, s.at}
+		now.at = known.at
+		if d := s.daemons[ownerOf(record)]; d != nil && !gone {
+			s.judgePassed(d, known, now)
+		}
 	}
 }

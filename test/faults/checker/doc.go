@@ -48,15 +48,16 @@
 //     the programs, and for each pod that served or that others deleted.
 //   - L1: when the cluster has settled, each eligible node has exactly one pod of the daemon. It is available and has
 //     what spec.template says or, if spec.rollout holds the node back, the template that is recorded as stable; while it is
-//     paused, or held by dead nodes, any. No more nodes are held back than a partition keeps. Excepted are blocked nodes, nodes without room for it, broken ones, those that are not
+//     paused, or held by dead nodes, any. No more nodes are held back than a partition keeps, and no fewer updated than the open wave has. Excepted are blocked nodes, nodes without room for it, broken ones, those that are not
 //     ready, and, under OnDelete, the content of the pod.
 //   - L2: from then on our programs write nothing but leases, events and reviews, and nothing for broken nodes and
 //     blocked nodes is counted.
 //   - L3: when the cluster has settled, no pod belongs to a daemon or a node that does not exist, or to a former node
 //     of that name.
 //   - R1: a delete by a controller that takes effect on an available pod does not take the only pod of an eligible node
-//     that spec.rollout holds back in all states of the window, by a pause or by its selector, if the pod has the stable
-//     revision and spec.template is another one. Not judged is what a partition holds back, and newNodes Update.
+//     that spec.rollout holds back in all states of the window, by a pause, its selector or those of waves, if the pod has the stable
+//     revision and spec.template is another one. Not judged is what a partition holds back, and newNodes Update. Waves pass
+//     one by one, and not before their soak has ended, unless they are promoted.
 //   - E1: a delete by a controller that takes effect on an available pod does not take the only pod of an eligible node
 //     of a daemon that is not suspended, if the emergency stop is on in all states of the window.
 //   - L4: SameEnd compares the end of two histories: for each daemon and node the contents of its pods, and the status.

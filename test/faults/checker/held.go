@@ -53,7 +53,7 @@ func (s *state) heldBack(p *pod, c *cell, w window) bool {
 		}
 	}
 	for _, spec := range c.daemon.specsSince(w.from) {
-		if !spec.holds(c.at.states(w.from)) || reflects(spec.template, p.object) {
+		if !spec.holds(c.at.states(w.from)) && !s.outsideWaves(c.daemon, spec, c.at.states(w.from)) || reflects(spec.template, p.object) {
 			return false
 		}
 	}
@@ -78,7 +78,7 @@ func (s *state) mayBeHeld(c *cell, p *pod) bool {
 		return false
 	case rollout.Paused, s.stalls(c.daemon):
 		return true
-	case !selected(rollout.NodeSelector, c.at.object) || partitioned(rollout.Partition, c.daemon.eligible()) > 0:
+	case !selected(rollout.NodeSelector, c.at.object) || partitioned(rollout.Partition, c.daemon.eligible()) > 0 || s.mayAwaitWave(c.daemon, c.at.object):
 		stable := s.stable(c.daemon)
 		return stable != nil && stable.Labels[appsv1.ControllerRevisionHashLabelKey] == p.revision()
 	}
@@ -138,7 +138,7 @@ func (s *state) stable(d *daemon) (stable *appsv1.ControllerRevision) {
 // judgePartition judges L1: no more nodes are held back than the partition keeps.
 func (s *state) judgePartition(d *daemon) {
 	rollout := d.spec().rollout
-	if rollout == nil || rollout.Paused || rollout.NodeSelector != nil || rollout.Partition == nil || d.spec().onDelete || d.kind != history.DaemonSets || s.stalls(d) {
+	if rollout == nil || rollout.Paused || rollout.NodeSelector != nil || rollout.Partition == nil || len(rollout.Waves) > 0 || d.spec().onDelete || d.kind != history.DaemonSets || s.stalls(d) {
 		return
 	}
 	held, eligible := 0, d.eligible()

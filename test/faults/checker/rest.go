@@ -40,6 +40,7 @@ func (s *state) settled() {
 			}
 		}
 		s.judgePartition(d)
+		s.judgeWave(d)
 	}
 	for _, uid := range slices.SortedFunc(maps.Keys(s.pods), func(a, b types.UID) int {
 		return cmp.Or(strings.Compare(s.pods[a].key(), s.pods[b].key()), strings.Compare(string(a), string(b)))

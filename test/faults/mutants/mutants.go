@@ -56,6 +56,8 @@ var All = []Mutant{
 	{"pause-ignored", "R1", Hold, "a paused rollout admits further nodes"},
 	{"selection-ignored", "R1", Hold, "nodes that the rollout does not select are admitted"},
 	{"relabelled-stays-admitted", "R1", Hold, "a node that is no longer selected before it was updated is updated all the same"},
+	{"soak-ignored", "R1", Hold, "a wave passes before it has soaked"},
+	{"wave-open-to-all", "R1", Hold, "nodes of later waves are updated in the first one"},
 	{"partition-keeps-more", "L1", Hold, "a partition holds more nodes back than it keeps"},
 
 	{"stop-ignored", "E1", Hold, "the emergency stop does not end permits, and further ones are given"},
