@@ -98,6 +98,24 @@ func TestSoakIsRecorded(t *testing.T) {
 	}
 }
 
+// A pod that fails while the rollout is paused begins the soak again, as at any other time.
+func TestFailureDuringAPause(t *testing.T) {
+	s := waving(t, v1alpha1.Wave{Name: "one", Nodes: &one, Soak: "10m"})
+	s.annotates(t, v1alpha1.PausedAnnotation, "true")
+	s.reconciles(t)
+	s.clock.Advance(4 * time.Minute)
+	s.state.SeePod(makePod(s.set, makeNode("n1"), bound("n1")))
+	s.clock.Advance(time.Minute)
+	again := s.clock.Now()
+	s.state.SeePod(makePod(s.set, makeNode("n1"), bound("n1"), ready(again)))
+	s.annotates(t, v1alpha1.PausedAnnotation, "false")
+	s.reconciles(t)
+	want := "0/one number=2 since=" + again.UTC().Format(time.RFC3339)
+	if wave, _ := s.waveOf(t, "image:2"); wave != want {
+		t.Errorf("recorded is %q, want %q", wave, want)
+	}
+}
+
 // A verb acts once: when it is set before its wave is complete, when the same manifest is applied again, and when the template
 // comes back later.
 func TestPromotionActsOnce(t *testing.T) {

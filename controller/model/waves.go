@@ -73,14 +73,14 @@ func (u Update) noteObeyed(known *tracked) {
 
 // holdWave decides whether the open wave passes. Every change of a cell calls it, verbs do, and history does when a soak ends.
 func (u Update) holdWave(key daemon.WorkloadKey, known *tracked) {
-	failure := known.cells.TakeFailure()
 	before := known.waves
 	open := known.openWave()
 	if open == nil {
+		known.cells.TakeFailure()
 		known.waves.answer = daemon.Answer{}
 	} else if !known.hold.Paused && !known.closed { // a closed rollout is paused
 		gate := daemon.Gate{
-			Wave: open, Index: known.wave, Revision: known.update, Complete: known.cells.WaveComplete(), Failure: failure,
+			Wave: open, Index: known.wave, Revision: known.update, Complete: known.cells.WaveComplete(), Failure: known.cells.TakeFailure(),
 			Running: known.waves.running, Now: u.now,
 			Outcome: func(check string) daemon.Outcome { return known.workload.CheckOutcome(check, known.update, open.Name) },
 		}

@@ -64,9 +64,12 @@ func newWaves(spec []v1alpha1.Wave) ([]Wave, error) {
 
 func newWave(spec *v1alpha1.Wave) (wave Wave, err error) {
 	wave = Wave{Name: spec.Name, Checks: spec.Checks, Approval: spec.Approval, nodes: spec.Nodes, maxUnavailable: spec.MaxUnavailable}
-	for field, value := range map[string]*intstr.IntOrString{"nodes": spec.Nodes, "maxUnavailable": spec.MaxUnavailable} {
-		if value != nil && !positive(value) {
-			return Wave{}, fmt.Errorf(".%s must be a number of nodes, 1 or more, or a percentage from 1%% to 100%%, and is %q", field, value.String())
+	for _, number := range []struct {
+		field string
+		value *intstr.IntOrString
+	}{{"nodes", spec.Nodes}, {"maxUnavailable", spec.MaxUnavailable}} {
+		if number.value != nil && !positive(number.value) {
+			return Wave{}, fmt.Errorf(".%s must be a number of nodes, 1 or more, or a percentage from 1%% to 100%%, and is %q", number.field, number.value.String())
 		}
 	}
 	if wave.selector, err = nodeSelector(spec.NodeSelector); err != nil {

@@ -5,6 +5,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/deploy"
 	"github.com/everynode/everynode/test/lab"
 	"github.com/everynode/everynode/test/labtest"
@@ -26,12 +27,12 @@ func controllerTargets(c *labtest.Cluster, native bool) map[string]target {
 		"a kubelet's event": eventOf(lab.Controller, "kubelet", true),
 		"a DaemonSet's record": {account: lab.Controller, policy: "everynode-controller-revisions",
 			object: revisionOf("daemons", map[string]any{"apiVersion": "everynode.dev/v1alpha1", "kind": "DaemonSet", "name": "d", "uid": "1", "controller": true}),
-			may:    changes{"the number": set(int64(2), "revision"), "its owner": drop("metadata", "ownerReferences")},
+			may:    with(rolloutNotes, changes{"the number": set(int64(2), "revision"), "its owner": drop("metadata", "ownerReferences")}),
 			mayNot: changes{"a StatefulSet as owner": set([]any{controlledBy("apps/v1", "StatefulSet")}, "metadata", "ownerReferences")},
 		},
 		"a StatefulSet's record": {account: lab.Controller, policy: "everynode-controller-revisions", others: true,
 			object: revisionOf("statefuls", controlledBy("apps/v1", "StatefulSet")),
-			may:    changes{"the number": set(int64(2), "revision"), "its owner": drop("metadata", "ownerReferences")},
+			may:    with(rolloutNotes, changes{"the number": set(int64(2), "revision"), "its owner": drop("metadata", "ownerReferences")}),
 		},
 	}
 	if native {
@@ -39,6 +40,11 @@ func controllerTargets(c *labtest.Cluster, native bool) map[string]target {
 		targets["a native DaemonSet's status"] = target{account: lab.Controller, policy: "everynode-controller-status", subresource: "status",
 			object: of("apps/v1", "DaemonSet", theirs, "native", map[string]any{"spec": map[string]any{"selector": map[string]any{"matchLabels": map[string]any{"app": "x"}}, "template": template}}),
 			may:    changes{"its numbers": set(int64(1), "status", "numberReady")},
+		}
+		targets["a native DaemonSet's record"] = target{account: lab.Controller, policy: "everynode-controller-revisions",
+			object: revisionOf("natives", controlledBy("apps/v1", "DaemonSet")),
+			may:    changes{"the number": set(int64(2), "revision")},
+			mayNot: maps.Clone(rolloutNotes),
 		}
 	}
 	objects, err := deploy.Objects(deploy.Install, "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
@@ -49,6 +55,20 @@ func controllerTargets(c *labtest.Cluster, native bool) map[string]target {
 		targets[object.GetKind()] = configuration(object)
 	}
 	return targets
+}
+
+// rolloutNotes are what the controller records of a rollout, on the records of everynode.dev alone.
+var rolloutNotes = changes{
+	"what is stable":     set("1", "metadata", "annotations", v1alpha1.StableAnnotation),
+	"the open wave":      set("0/canary number=1", "metadata", "annotations", v1alpha1.WaveAnnotation),
+	"the obeyed promote": set("x/canary", "metadata", "annotations", v1alpha1.PromotedAnnotation),
+}
+
+// with returns the changes of both.
+func with(some, others changes) changes {
+	all := maps.Clone(some)
+	maps.Copy(all, others)
+	return all
 }
 
 func controlledBy(apiVersion, kind string) map[string]any {
