@@ -63,7 +63,7 @@ func NewestOf(records []Record, revision string) (newest *Record) {
 	return newest
 }
 
-// annotations returns the steps that give records their notes, one for each record that lacks any. A record that another step
+// annotations returns the steps that give records their notes, one for each record without one of them. A record that another step
 // changes gets them after that: a patch is one of a known state.
 func (h *History) annotations(others []HistoryStep) (steps []HistoryStep) {
 	changes := func(name string) bool {

@@ -58,12 +58,12 @@ var heldActs = []func(*Cluster){
 		c.holdBack(fmt.Sprintf("paused %v", paused), func(rollout *v1alpha1.Rollout) { rollout.Paused = paused })
 	},
 	func(c *Cluster) {
-		partition := intstr.Parse(pick(c, []string{"0", "1", "2", "50%", "100%"}))
+		partition := intstr.Parse(pick(c, []string{"0", "0", "0", "1", "2", "50%", "100%"}))
 		c.holdBack("partition "+partition.String(), func(rollout *v1alpha1.Rollout) { rollout.Partition = &partition })
 	},
 	func(c *Cluster) {
 		var selector *v1alpha1.RolloutNodeSelector
-		if c.chance(50) {
+		if c.chance(70) {
 			selector = &v1alpha1.RolloutNodeSelector{MatchLabels: map[string]string{canaryLabel: "1"}}
 		}
 		c.holdBack(fmt.Sprintf("canaries only %v", selector != nil), func(rollout *v1alpha1.Rollout) { rollout.NodeSelector = selector })
@@ -73,14 +73,17 @@ var heldActs = []func(*Cluster){
 		c.holdBack("newNodes "+string(to), func(rollout *v1alpha1.Rollout) { rollout.NewNodes = to })
 	},
 	func(c *Cluster) {
-		waves := pick(c, waveSets)
+		var waves []v1alpha1.Wave
+		if c.chance(40) {
+			waves = pick(c, waveSets)
+		}
 		c.holdBack(fmt.Sprintf("%d waves", len(waves)), func(rollout *v1alpha1.Rollout) { rollout.Waves = waves })
 	},
 	(*Cluster).promote,
 	func(c *Cluster) { c.clock.Advance(pick(c, []time.Duration{time.Minute, 4 * time.Minute})) },
-	func(c *Cluster) {
-		c.onNode(func(node *corev1.Node) { c.setLabel(node, canaryLabel, fmt.Sprint(c.random.IntN(2))) })
-	},
+	(*Cluster).relabelCanary,
+	(*Cluster).relabelCanary,
+	(*Cluster).relabelCanary,
 	func(c *Cluster) { c.onPod(c.deletePod) },
 	(*Cluster).toggleStop,
 	(*Cluster).addNode,
@@ -95,9 +98,13 @@ var heldActs = []func(*Cluster){
 	},
 }
 
+// relabelCanary makes a node a canary, or makes it one no longer.
+func (c *Cluster) relabelCanary() {
+	c.onNode(func(node *corev1.Node) { c.setLabel(node, canaryLabel, fmt.Sprint(c.random.IntN(2))) })
+}
+
 // waveSets are the waves that rollouts have.
 var waveSets = [][]v1alpha1.Wave{
-	nil,
 	{{Name: "canary", NodeSelector: &v1alpha1.RolloutNodeSelector{MatchLabels: map[string]string{canaryLabel: "1"}}, Soak: "3m"}, {Name: "half", Nodes: ptr.To(intstr.FromString("50%"))}},
 	{{Name: "one", Nodes: ptr.To(intstr.FromInt32(1)), Soak: "2m"}, {Name: "half", Nodes: ptr.To(intstr.FromString("50%")), Approval: true, MaxUnavailable: ptr.To(intstr.FromInt32(2))}},
 	{{Name: "half", Nodes: ptr.To(intstr.FromString("50%")), Checks: []string{"smoke"}}, {Name: "all", Nodes: ptr.To(intstr.FromString("100%")), Soak: "1m"}},

@@ -176,6 +176,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /api/{version}", s.discover)
 	mux.HandleFunc("GET /apis/{group}/{version}", s.discover)
 	mux.HandleFunc("GET /api/{version}/{resource}", s.watch)
+	mux.HandleFunc("GET /api/{version}/namespaces/{namespace}/{resource}", s.watch)
 	mux.HandleFunc("GET /apis/{group}/{version}/{resource}", s.watch)
 	mux.HandleFunc("PUT /apis/everynode.dev/v1alpha1/namespaces/{namespace}/daemonsets/{name}/status", s.writeStatus)
 	mux.HandleFunc("POST /api/v1/namespaces/{namespace}/pods", func(w http.ResponseWriter, r *http.Request) {

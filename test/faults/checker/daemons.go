@@ -3,6 +3,7 @@ package checker
 import (
 	"maps"
 	"slices"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -256,13 +257,14 @@ func (s *state) classChanged(object client.Object, gone bool) {
 type revision struct {
 	object  *appsv1.ControllerRevision
 	gone    bool
-	at      int // the index of the record at which it was stored
-	changed int // and of that at which it was changed last
+	at      int       // the index of the record at which it was stored
+	changed int       // and of that at which it was changed last
+	when    time.Time // of that change
 }
 
 func (s *state) recordChanged(object client.Object, gone bool) {
 	if record, ok := object.(*appsv1.ControllerRevision); ok {
-		now := &revision{record, gone, s.at, s.at}
+		now := &revision{record, gone, s.at, s.at, s.now}
 		known := s.records[record.UID]
 		if s.records[record.UID] = now; known == nil {
 			return

@@ -43,9 +43,13 @@ func (s *script) marked(pods []*corev1.Pod, mark string) {
 
 // Waves pass one by one, and after their soak.
 func TestWavesPass(t *testing.T) {
-	soaking := func(s *script) []*corev1.Pod {
+	open := func(s *script) []*corev1.Pod {
 		one := intstr.FromInt32(1)
 		_, pods := s.stableFleet(v1alpha1.Rollout{Waves: []v1alpha1.Wave{{Name: "one", Nodes: &one, Soak: "10m"}, {Name: "two", Nodes: &one}}})
+		return pods
+	}
+	soaking := func(s *script) []*corev1.Pod {
+		pods := open(s)
 		s.marked(pods, "0/one number=1 since="+s.now.UTC().Format(time.RFC3339))
 		return pods
 	}
@@ -58,6 +62,19 @@ func TestWavesPass(t *testing.T) {
 		"too early": {breaks: R1, play: func(s *script) {
 			pods := soaking(s)
 			s.wait(9 * time.Minute)
+			s.marked(pods, "1/two number=1")
+		}},
+		"without a soak": {breaks: R1, play: func(s *script) { s.marked(open(s), "1/two number=1") }},
+		"too early after an interruption": {breaks: R1, play: func(s *script) {
+			pods := open(s)
+			s.marked(pods, "0/one number=1 soaked=8m0s")
+			s.wait(time.Minute)
+			s.marked(pods, "1/two number=1")
+		}},
+		"in time after an interruption": {play: func(s *script) {
+			pods := open(s)
+			s.marked(pods, "0/one number=1 soaked=8m0s")
+			s.wait(2 * time.Minute)
 			s.marked(pods, "1/two number=1")
 		}},
 		"two at once": {breaks: R1, play: func(s *script) {

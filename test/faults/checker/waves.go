@@ -35,6 +35,7 @@ type mark struct {
 	name     string
 	number   int64
 	since    time.Time
+	soaked   time.Duration
 	promoted bool
 }
 
@@ -53,6 +54,8 @@ func readMark(text string) (read mark) {
 			read.number, _ = strconv.ParseInt(value, 10, 64) //nolint:errcheck // zero
 		case "since":
 			read.since, _ = time.Parse(time.RFC3339, value) //nolint:errcheck // zero
+		case "soaked":
+			read.soaked, _ = time.ParseDuration(value) //nolint:errcheck // zero
 		case "promoted":
 			read.promoted = true
 		}
@@ -131,10 +134,14 @@ func (s *state) judgePassed(d *daemon, before, now *revision) {
 	}
 	wave := &spec.rollout.Waves[was.index]
 	soak, err := time.ParseDuration(wave.Soak)
-	if err != nil || was.since.IsZero() || is.promoted || now.object.Annotations[v1alpha1.PromotedAnnotation] != before.object.Annotations[v1alpha1.PromotedAnnotation] {
+	if err != nil || is.promoted || now.object.Annotations[v1alpha1.PromotedAnnotation] != before.object.Annotations[v1alpha1.PromotedAnnotation] {
 		return
 	}
-	if end := was.since.Add(soak); s.now.Before(end) {
-		s.violated(R1, d.key.String(), "wave %s has passed, and soaks until %s", wave.Name, end.Format(time.RFC3339))
+	since := was.since
+	if since.IsZero() { // the wave was not complete, or its soak was not recorded: it began no earlier than that was
+		since = before.when.Add(-was.soaked)
+	}
+	if end := since.Add(soak); s.now.Before(end) {
+		s.violated(R1, d.key.String(), "wave %s has passed, and soaks until %s at least", wave.Name, end.Format(time.RFC3339))
 	}
 }
