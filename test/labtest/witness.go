@@ -23,8 +23,8 @@ import (
 
 // Witness watches every pod from its creation and records violations: a daemon's pod that was stored with
 // spec.nodeName (S2), one that was bound to another node than its target (S2), and two bound pods of a daemon
-// on a node at a time (S1), unless they are of two revisions and one of them was created to surge. It also
-// records creations and deletions of daemons' pods.
+// on a node at a time (S1), unless they are of two revisions and one of them was created to surge, or one had
+// lost its owner. It also records creations and deletions of daemons' pods.
 type Witness struct {
 	watch watch.Interface
 	kinds []schema.GroupVersionKind
@@ -40,6 +40,7 @@ type Witness struct {
 	targets map[string]string                         // of a pod, by UID
 	bound   map[daemon.CellKey]map[string]*corev1.Pod // the bound pods of a cell, by UID
 	placeOf map[string]daemon.CellKey                 // the cell of a pod, by UID
+	strays  map[string]struct{}                       // pods that were without their daemon as owner, by UID
 }
 
 // Watch starts a witness of the pods of these kinds of daemons, or of all; Verdict ends it.
@@ -56,7 +57,7 @@ func (c *Cluster) Watch(kinds ...schema.GroupVersionKind) *Witness {
 	c.Must(err)
 	w := &Witness{
 		watch: events, kinds: kinds, done: make(chan struct{}), seen: map[types.UID]struct{}{}, ending: map[types.UID]struct{}{},
-		targets: map[string]string{}, bound: map[daemon.CellKey]map[string]*corev1.Pod{}, placeOf: map[string]daemon.CellKey{},
+		targets: map[string]string{}, bound: map[daemon.CellKey]map[string]*corev1.Pod{}, placeOf: map[string]daemon.CellKey{}, strays: map[string]struct{}{},
 	}
 	for i := range pods.Items {
 		w.note(watch.Modified, &pods.Items[i])
@@ -82,6 +83,7 @@ func (w *Witness) note(event watch.EventType, pod *corev1.Pod) {
 	delete(w.bound[w.placeOf[uid]], uid) // it may have lost its owner
 	owner, ours := daemon.OwnedByDaemon(pod)
 	if !ours || !w.observes(owner) {
+		w.strays[uid] = struct{}{}
 		return
 	}
 	w.noteDeed(event, owner.UID, pod)
@@ -98,7 +100,8 @@ func (w *Witness) note(event watch.EventType, pod *corev1.Pod) {
 	key, _ := daemon.CellOf(pod)
 	holders := w.bound[key]
 	finished := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
-	if event == watch.Deleted || finished || pod.Spec.NodeName == "" {
+	// A pod that had no owner for a while has a successor, beside which it may be adopted again: no controller can prevent that.
+	if _, stray := w.strays[uid]; stray || event == watch.Deleted || finished || pod.Spec.NodeName == "" {
 		return
 	}
 	if holders == nil {
