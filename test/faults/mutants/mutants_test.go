@@ -21,17 +21,18 @@ import (
 // seedsVariable is how many seeds a mutant may survive; make mutants allows more.
 const seedsVariable = "EVERYNODE_MUTANT_SEEDS"
 
-func seeds(t *testing.T) int {
+// seeds returns how many seeds a mutant may survive, and how many the programs without a mutant are run with.
+func seeds(t *testing.T) (mutant, unmutated int) {
 	t.Helper()
 	text := os.Getenv(seedsVariable)
 	if text == "" {
-		return 300
+		return 1000, 300
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil {
 		t.Fatalf("%s: %v", seedsVariable, err)
 	}
-	return n
+	return n, n
 }
 
 func root(t *testing.T) string {
@@ -89,9 +90,9 @@ func TestMutants(t *testing.T) {
 	start := time.Now()
 	folder := build(t)
 	t.Logf("compiled in %s", time.Since(start).Round(100*time.Millisecond))
-	most := seeds(t)
+	most, unmutated := seeds(t)
 	for _, program := range []Program{Hunt, Hold, Die, Place, Schedule} {
-		if r := chased(t, folder, program, "", "", limit(program, most)); r.Caught || len(r.Crashes) > 0 || r.Seeds != uint64(limit(program, most)) {
+		if r := chased(t, folder, program, "", "", limit(program, unmutated)); r.Caught || len(r.Crashes) > 0 || r.Seeds != uint64(limit(program, unmutated)) {
 			t.Errorf("without a mutant, %s breaks an invariant after %d seeds, at seed %d: %s; crashes %v", program, r.Seeds, r.Seed, r.Why, r.Crashes)
 		}
 	}
