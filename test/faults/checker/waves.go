@@ -44,18 +44,18 @@ func readMark(text string) (read mark) {
 	for i, field := range strings.Fields(text) {
 		if i == 0 {
 			index, name, _ := strings.Cut(field, "/")
-			read.index, _ = strconv.Atoi(index) //nolint:errcheck // zero
+			read.index, _ = strconv.Atoi(index)
 			read.name = name
 			continue
 		}
 		key, value, _ := strings.Cut(field, "=")
 		switch key {
 		case "number":
-			read.number, _ = strconv.ParseInt(value, 10, 64) //nolint:errcheck // zero
+			read.number, _ = strconv.ParseInt(value, 10, 64)
 		case "since":
-			read.since, _ = time.Parse(time.RFC3339, value) //nolint:errcheck // zero
+			read.since, _ = time.Parse(time.RFC3339, value)
 		case "soaked":
-			read.soaked, _ = time.ParseDuration(value) //nolint:errcheck // zero
+			read.soaked, _ = time.ParseDuration(value)
 		case "promoted":
 			read.promoted = true
 		}
