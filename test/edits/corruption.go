@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -22,15 +23,23 @@ type Corruption struct {
 // Apply corrupts an object.
 func (c Corruption) Apply(object metav1.Object, random *rand.Rand) { c.apply(object, random) }
 
+// nobody is how the UIDs of owners begin that do not exist.
+const nobody = "0b8a7c1e-0000-4000-8000-"
+
 // both apply to pods and to ControllerRevisions.
 var both = []Corruption{
 	{"no owner", func(object metav1.Object, _ *rand.Rand) { object.SetOwnerReferences(nil) }},
+	// Either that or another version, never both: the garbage collector deletes no dependent of an owner that it cannot look up, so
+	// nothing would recover before somebody deletes the pod.
 	{"an owner that does not exist", owner(func(of *metav1.OwnerReference, random *rand.Rand) {
-		of.UID = types.UID(fmt.Sprintf("0b8a7c1e-0000-4000-8000-%012d", random.IntN(1000)))
+		if strings.HasPrefix(of.APIVersion, v1alpha1.GroupName+"/") {
+			of.APIVersion = v1alpha1.GroupVersion.String()
+		}
+		of.UID = types.UID(fmt.Sprintf("%s%012d", nobody, random.IntN(1000)))
 	})},
 	{"an owner that is no controller", owner(func(of *metav1.OwnerReference, _ *rand.Rand) { no := false; of.Controller = &no })},
 	{"an owner of another version", owner(func(of *metav1.OwnerReference, _ *rand.Rand) {
-		if of.APIVersion == v1alpha1.GroupVersion.String() {
+		if of.APIVersion == v1alpha1.GroupVersion.String() && !strings.HasPrefix(string(of.UID), nobody) {
 			of.APIVersion = v1alpha1.GroupName + "/v1"
 		}
 	})},

@@ -99,9 +99,10 @@ func (l *Lab) addNodes(ctx context.Context, n int) error {
 	return inParallel(ctx, createWorkers, tasks...)
 }
 
-// WaitForNodes waits until the named nodes, or all if none is named, are Ready and without the not-ready taint.
+// WaitForNodes waits until the named nodes, or all if none is named, are Ready and without the not-ready taint, and until kwok
+// knows of the pods that were on them before.
 func (l *Lab) WaitForNodes(ctx context.Context, names ...string) error {
-	return Eventually(ctx, "nodes are ready", func(ctx context.Context) (string, error) {
+	err := Eventually(ctx, "nodes are ready", func(ctx context.Context) (string, error) {
 		nodes, err := l.Client.CoreV1().Nodes().List(ctx, metav1.ListOptions{ResourceVersion: "0"})
 		if err != nil {
 			return "", err
@@ -124,6 +125,10 @@ func (l *Lab) WaitForNodes(ctx context.Context, names ...string) error {
 		}
 		return "", nil
 	})
+	if err != nil || !l.options.starts(Kwok) {
+		return err
+	}
+	return l.remindKwok(ctx, names)
 }
 
 // serves reports whether a node is Ready and accepts pods.

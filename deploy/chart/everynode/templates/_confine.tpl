@@ -68,7 +68,7 @@ controller's on either side counts as a controller's on both.
 - name: otherOwners
   expression: >-
     variables.owners.map(owners, owners.filter(owner, !variables.controllers.exists(controllers, controllers.exists(controller,
-    controller.uid == owner.uid))))
+    controller.uid == owner.uid && controller.kind == owner.kind && controller.name == owner.name))))
 {{- end }}
 
 {{/* Events: a dict of the account, the names under which it reports (a list in CEL), and the lease it holds, with its namespace. */}}
