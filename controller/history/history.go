@@ -120,8 +120,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, key daemon.WorkloadKey) (rec
 func (r *Reconciler) plan(key daemon.WorkloadKey, subject *model.Subject) []daemon.HistoryStep {
 	return daemon.PlanHistory(daemon.History{
 		Content: subject.ID.Content, Name: subject.ID.Record, Limit: subject.Workload.HistoryLimit, Replaced: subject.ToRecord(),
-		Records: r.records(subject),
-		Stable:  subject.Stable, Forgets: subject.Workload.Kind.RollsOut() && subject.Workload.Rollout == nil, Notes: subject.Notes,
+		Records: r.records(subject), Highest: subject.Highest,
+		Stable: subject.Stable, Forgets: subject.Workload.Kind.RollsOut() && subject.Workload.Rollout == nil, Notes: subject.Notes,
 		InUse: func(revision string) (uses bool) {
 			r.state.Update(func(u model.Update) { uses = u.InUse(key, revision) })
 			return uses
@@ -232,8 +232,12 @@ func (r *Reconciler) meet(ctx context.Context, subject *model.Subject, object *a
 		return fmt.Errorf("finding the owner of the name of ControllerRevision %s: %w", object.Name, err)
 	}
 	observed := r.kinds.ObserveRevision(&holder)
+	met := subject.Record(&observed)
+	if met.Holder == daemon.Ours {
+		r.state.Update(func(u model.Update) { u.MetRecord(subject.Workload.Key, met.Number) })
+	}
 	for _, step := range daemon.PlanHistory(daemon.History{
-		Content: subject.ID.Content, Name: subject.ID.Record, Records: []daemon.Record{subject.Record(&observed)},
+		Content: subject.ID.Content, Name: subject.ID.Record, Records: []daemon.Record{met},
 		InUse: func(string) bool { return true },
 	}) {
 		if step.Op == daemon.Rename {

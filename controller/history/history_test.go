@@ -483,6 +483,22 @@ func TestHistoryNameIsTaken(t *testing.T) {
 	}
 }
 
+// A record that only the API server has shown is numbered too: a watch that is still late does not let two records have one number.
+func TestHistoryNumbersAboveWhatItMet(t *testing.T) {
+	s := newShelf(t)
+	s.put(t, "image:1", 5, func(object *appsv1.ControllerRevision) {
+		object.Data.Raw = []byte(strings.ReplaceAll(string(object.Data.Raw), "image:1", "x"))
+	})
+	s.look(t)
+	s.reload(t)
+	s.state.SeeAlone(t, s.set)
+	s.look(t)
+	var recorded appsv1.ControllerRevision
+	if err := s.Get(t.Context(), client.ObjectKey{Namespace: "ns", Name: s.name("image:1") + "-1"}, &recorded); err != nil || recorded.Revision != 6 {
+		t.Errorf("the template's record has number %d, want 6 (%v)", recorded.Revision, err)
+	}
+}
+
 func TestHistoryAnswers(t *testing.T) {
 	gone, conflict := apierrors.NewNotFound(revisionsResource, "x"), apierrors.NewConflict(revisionsResource, "x", errors.New("changed"))
 	denied, silent := apierrors.NewForbidden(revisionsResource, "x", errors.New("exceeded quota")), errors.New("connection refused")

@@ -49,7 +49,7 @@ func (u Update) NextProbe() (next Probe, due bool) {
 			continue
 		}
 		if blocker, _, blocked := known.cells.Probe(cell.Node); blocked {
-			pod := daemon.NewPod(known.templateOn(cell.Node), node, u.names(known, cell.Node)[0])
+			pod := daemon.NewPod(known.templateOn(cell.Node), node, u.names(known, cell)[0])
 			return Probe{Cell: cell, Blocker: blocker, Pod: pod, Node: node}, true
 		}
 	}

@@ -84,7 +84,7 @@ func (u Update) install(key daemon.WorkloadKey, workload *daemon.Workload, terms
 		former = nil
 	}
 	judging := &judgeNodes{known: known}
-	known.workload, known.unserved, known.judging = workload, nil, judging
+	known.workload, known.deleted, known.unserved, known.judging = workload, false, nil, judging
 	known.selector, known.id, known.templateRules, known.readBack = terms.selector, terms.id, terms.rules, false
 	known.hold, known.unreadable = terms.hold, ""
 	known.template = daemon.NewTemplate(workload, calledAs(former))
@@ -247,7 +247,7 @@ func (u Update) ForgetDaemon(key daemon.WorkloadKey) {
 	u.index.gone(key, known.name())
 	known.formerName = known.name()
 	obstacles := known.obstacles
-	known.workload, known.obstacles, known.refusal = nil, newObstacles(), nil
+	known.workload, known.deleted, known.obstacles, known.refusal = nil, true, newObstacles(), nil
 	known.update, known.templates, known.judging = "", nil, nil
 	u.noteRuntimeClasses(key, known)
 	u.later(&sequence{

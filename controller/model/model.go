@@ -1,6 +1,7 @@
 package model
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -32,6 +33,7 @@ type Model struct {
 	awaited   map[types.NamespacedName]daemon.CellKey // cells, by the names that their obstacles wait for
 	records   records
 	index     index
+	departed  departed
 	probes    daemon.Probes // of blocked cells
 
 	priorities  priorities
@@ -77,6 +79,7 @@ type tracked struct {
 	proven         bool                 // the update revision is to be recorded as stable
 	admitting      bool                 // nodes are being admitted to the update revision
 	readBack       bool                 // the records were searched for update
+	highest        int64                // number of a record that was met at the API server
 	notRecorded    *daemon.Problem      // why template is not settled, if the API server refused its record
 	selector       labels.Selector      // cannot change
 	rules          *daemon.Rules        // of template
@@ -88,6 +91,7 @@ type tracked struct {
 	refusal        *refusal        // of its pods; nil if the last one was accepted
 	priority       int32           // of its pods
 	gone           bool            // at the API server; the watch does not show it yet
+	deleted        bool            // workload is nil because the DaemonSet was deleted, not because it was not seen yet
 	unserved       *daemon.Problem // why it is not served; what is above then belongs to an earlier state, if any
 }
 
@@ -174,6 +178,7 @@ func (u Update) place(pod *Pod) {
 		u.changed(cell)
 	case ours:
 		u.pods[pod.UID] = pod
+		u.departed.drop(cell)
 		known := u.track(cell.Workload())
 		if known.workload == nil {
 			known.formerName = pod.family.Value().daemon
@@ -286,6 +291,11 @@ func (u Update) track(key daemon.WorkloadKey) *tracked {
 	if !ok {
 		known = &tracked{}
 		known.cells.Facts, known.cells.Stop, known.cells.Starting = u.factsOf, u.stop, !u.begun
+		known.cells.Forgotten = func(node, after string) {
+			if !known.deleted {
+				u.departed.add(key.On(node), after)
+			}
+		}
 		u.daemons[key] = known
 		u.owners.ReplaceOrInsert(key)
 	}
@@ -326,7 +336,7 @@ func (u Update) Task(cell daemon.CellKey) Task {
 	}
 	task := Task{Plan: plan, Workload: known.workload, Template: known.templateOf(&plan, cell.Node), Selector: known.selector, Node: u.nodes[cell.Node], Claims: u.claims.of(cell)}
 	if len(plan.Actions) > 0 || plan.Missed {
-		task.Names = u.names(known, cell.Node)
+		task.Names = u.names(known, cell)
 		task.Former = u.former(cell, known)
 	}
 	return task
@@ -334,15 +344,15 @@ func (u Update) Task(cell daemon.CellKey) Task {
 
 // names returns the names that a daemon's new pod on a node may get. Without a known predecessor they cover the nonce and
 // the node's UID, because there may have been a pod before this process began, or before the node was recreated.
-func (u Update) names(known *tracked, node string) []string {
-	after := known.cells.After(node)
+func (u Update) names(known *tracked, cell daemon.CellKey) []string {
+	after := cmp.Or(known.cells.After(cell.Node), u.departed.after(cell))
 	if after == "" {
 		after = u.nonce
-		if object := u.nodes[node]; object != nil {
+		if object := u.nodes[cell.Node]; object != nil {
 			after += "/" + string(object.UID)
 		}
 	}
-	return known.template.PodNames(node, after)
+	return known.template.PodNames(cell.Node, after)
 }
 
 // Deleted records that the API server accepted the deletion of a pod: rollouts count it before the watch shows it.

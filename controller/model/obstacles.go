@@ -91,7 +91,7 @@ func (u Update) SetProblem(cell daemon.CellKey, problem daemon.Problem, namesTak
 	u.awaitNone(cell, of)
 	of.problem = problem
 	if namesTaken {
-		of.names = u.names(known, cell.Node)
+		of.names = u.names(known, cell)
 		for _, name := range of.names {
 			u.awaited[types.NamespacedName{Namespace: cell.Namespace, Name: name}] = cell
 		}

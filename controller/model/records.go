@@ -243,6 +243,8 @@ type Subject struct {
 	// Replaced is the template that cells have until this one is settled; nil if there is none.
 	Replaced *daemon.Template
 	settled  bool // the template's revision is known, and may be a target
+	// Highest is the highest number of a record that the API server has shown and the watch may not show yet.
+	Highest int64
 	// Stable is a revision that has become stable and is to be recorded as such; empty if there is none.
 	Stable string
 	// Notes are what the records of revisions are to have besides that; nil without a rollout.
@@ -264,7 +266,7 @@ func (s *Subject) ToRecord() *daemon.Replaced {
 func (s *Subject) Settled() bool { return s.settled }
 
 func (t *tracked) subject() Subject {
-	subject := Subject{Workload: t.workload, Template: t.template, ID: t.id, settled: t.settled, selector: t.selector}
+	subject := Subject{Workload: t.workload, Template: t.template, ID: t.id, settled: t.settled, selector: t.selector, Highest: t.highest}
 	subject.Notes, subject.WakeAt = t.notes(), t.soaksUntil()
 	if former := t.templates[t.update]; former != nil && !t.settled && recordable(t, former.template) {
 		subject.Replaced = former.template
@@ -340,6 +342,14 @@ func (u Update) ReportSelected(namespace string, selector labels.Selector) {
 	selected := func(known *tracked) bool { return selector.Matches(labels.Set(known.workload.Template.Labels)) }
 	for _, subject := range u.subjects(namespace, selected) {
 		u.Report(subject.Workload.Key)
+	}
+}
+
+// MetRecord notes the number of a daemon's record that the API server has shown: the next one gets a higher number, also if
+// the watch is late.
+func (u Update) MetRecord(key daemon.WorkloadKey, number int64) {
+	if known := u.daemons[key]; known != nil {
+		known.highest = max(known.highest, number)
 	}
 }
 

@@ -123,6 +123,9 @@ func (c *Cells) Started() {
 }
 
 func (c *Cells) forget(cell *counted) {
+	if cell.left != "" && c.Forgotten != nil {
+		c.Forgotten(cell.Node, string(cell.left))
+	}
 	c.release(cell)
 	delete(c.byNode, cell.Node)
 	delete(c.sent, cell.Node)

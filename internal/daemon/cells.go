@@ -45,6 +45,9 @@ type Cells struct {
 	// Starting is set until everything that exists was observed (Started): a cell whose node was not observed yet is
 	// kept, because the name of its next pod depends on those that left.
 	Starting bool
+	// Forgotten is called when a cell is dropped whose pods left, with what the name of the next one depends on (After).
+	// It may be nil.
+	Forgotten func(node, after string)
 
 	empty   []string // cells without a node and pods, which are kept while Starting
 	state   RolloutState

@@ -43,6 +43,8 @@ type History struct {
 	Replaced *Replaced
 	// Records are those that the daemon controls or may adopt, and any object with the name of a new record.
 	Records []Record
+	// Highest is the highest number of a record that is not in Records, but that the API server has shown.
+	Highest int64
 	// InUse reports whether a revision is a target of the daemon, or one of its pods has it. It is only called
 	// when it matters.
 	InUse func(revision string) bool
@@ -108,7 +110,7 @@ func PlanHistory(history History) []HistoryStep {
 			others = append(others, record)
 		}
 	}
-	highest := int64(0)
+	highest := history.Highest
 	for i := range others {
 		highest = max(highest, others[i].Number)
 	}

@@ -210,6 +210,7 @@ func (s *state) podAdded(object *corev1.Pod, event watch.EventType) {
 	}
 	s.enter(p)
 	if p.cell == nil && !p.mine {
+		s.taken[client.ObjectKeyFromObject(object)] = true
 		return
 	}
 	if existed || s.gaps.now || event != watch.Added {

@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/test/faults/history"
@@ -67,13 +68,14 @@ func (s *state) judgeHeld(p *pod) {
 func (p *pod) holds() bool { return !p.gone && (!p.finished() || p.object.DeletionTimestamp == nil) }
 
 // judgePredecessor judges S1's second clause for a pod that was created in a cell where another one waits or runs: both
-// were created after the same predecessor, by processes that saw it vanish and saw nothing after it.
+// were created after the same predecessor, by processes that saw it vanish and saw nothing after it. A pod of another owner that had
+// the name of one of them forced a process to choose the other name.
 func (s *state) judgePredecessor(p *pod) {
-	if p.created == nil || p.created.View == nil || !p.cell.oneBefore() {
+	if p.created == nil || p.created.View == nil || !p.cell.oneBefore() || s.took(p) {
 		return
 	}
 	for _, other := range p.cell.pods {
-		if other == p || !other.live() || other.created == nil || other.created.View == nil || other.revision() != p.revision() {
+		if other == p || s.took(other) || !other.live() || other.created == nil || other.created.View == nil || other.revision() != p.revision() {
 			continue
 		}
 		last := p.cell.last
@@ -84,6 +86,9 @@ func (s *state) judgePredecessor(p *pod) {
 		s.violated(S1, p.cell.key(), "pods %s and %s were both created after pod %s, which both of their creators saw vanish", other.object.Name, p.object.Name, last.object.Name)
 	}
 }
+
+// took reports whether a pod of another owner ever had the name of a pod.
+func (s *state) took(p *pod) bool { return s.taken[client.ObjectKeyFromObject(p.object)] }
 
 // oneBefore reports whether the pod that vanished last was alone in its cell when that happened: of several, two processes may
 // have seen different ones.

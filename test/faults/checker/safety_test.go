@@ -84,9 +84,14 @@ func TestAtMostOne(t *testing.T) {
 }
 
 func TestOnePodForAPredecessor(t *testing.T) {
-	twins := func(known bool) func(*script) {
+	twins := func(known, taken bool) func(*script) {
 		return func(s *script) {
 			set, node := s.daemon("d"), s.node("n1")
+			if taken {
+				other := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "p3", UID: "uid-other"}}
+				s.change(watch.Added, history.Pods, other)
+				s.remove(other)
+			}
 			former := s.knowing().run(set, node, "p1")
 			s.ask(user, former)
 			s.terminate(former)
@@ -100,8 +105,9 @@ func TestOnePodForAPredecessor(t *testing.T) {
 		}
 	}
 	play(t, S1, map[string]scene{
-		"two pods after one":                         {breaks: S1, play: twins(true)},
-		"a process that did not see the predecessor": {play: twins(false)},
+		"two pods after one":                         {breaks: S1, play: twins(true, false)},
+		"a process that did not see the predecessor": {play: twins(false, false)},
+		"another owner's pod had one of the names":   {play: twins(true, true)},
 	})
 }
 

@@ -22,6 +22,7 @@ type state struct {
 
 	pods    map[types.UID]*pod
 	names   map[types.NamespacedName]*pod // stored pods
+	taken   map[types.NamespacedName]bool // names that pods of others had
 	nodes   map[string]*node
 	daemons map[types.UID]*daemon
 	classes map[string]*class
@@ -46,7 +47,7 @@ type state struct {
 func newState(h *history.History) *state {
 	s := &state{
 		h: h, verdict: &Verdict{Judged: map[string]int{}, Unjudged: map[string]int{}},
-		pods: map[types.UID]*pod{}, names: map[types.NamespacedName]*pod{}, nodes: map[string]*node{}, daemons: map[types.UID]*daemon{},
+		pods: map[types.UID]*pod{}, names: map[types.NamespacedName]*pod{}, taken: map[types.NamespacedName]bool{}, nodes: map[string]*node{}, daemons: map[types.UID]*daemon{},
 		classes: map[string]*class{}, records: map[types.UID]*revision{}, oracle: oracle{}, changes: map[history.Resource]*changes{},
 		requests: newRequests(h), gaps: newGaps(h), broken: map[string]bool{},
 		controls: set(h.Controllers), schedules: set(h.Schedulers), ours: set(h.Controllers, h.Schedulers, h.Webhooks), stands: set(h.Bystanders),
