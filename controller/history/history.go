@@ -262,14 +262,9 @@ func (r *Reconciler) rename(ctx context.Context, subject *model.Subject, step da
 	if err != nil {
 		return fmt.Errorf("counting a collision: %w", err)
 	}
-	err = r.client.Status().Patch(ctx, of.Metadata(), client.RawPatch(types.MergePatchType, patch))
-	switch {
-	case apierrors.IsNotFound(err):
-		return errOutdated
-	case apierrors.IsConflict(err):
-		return errChanged
-	case err != nil:
-		return fmt.Errorf("counting a collision of the name %s: %w", step.Record.Name, err)
+	answer := r.client.Status().Patch(ctx, of.Metadata(), client.RawPatch(types.MergePatchType, patch))
+	if err := answered(answer, "counting a collision of the name "+step.Record.Name); err != nil {
+		return err
 	}
 	r.events.Eventf(of.Metadata(), nil, corev1.EventTypeWarning, string(step.Reason), actionRecord, "%s", step.Message)
 	return nil

@@ -44,16 +44,20 @@ func (r *Reconciler) patch(ctx context.Context, subject *model.Subject, record d
 	if err != nil {
 		return fmt.Errorf("patching ControllerRevision %s: %w", record.Name, err)
 	}
-	err = r.client.Patch(ctx, named(subject, record), client.RawPatch(kind, patch))
+	return answered(r.client.Patch(ctx, named(subject, record), client.RawPatch(kind, patch)), "patching ControllerRevision "+record.Name)
+}
+
+// answered is what the answer to a patch means for a pass over a daemon's history.
+func answered(answer error, doing string) error {
 	switch {
-	case apierrors.IsNotFound(err):
+	case answer == nil:
+		return nil
+	case apierrors.IsNotFound(answer):
 		return errOutdated
-	case apierrors.IsConflict(err):
+	case apierrors.IsConflict(answer):
 		return errChanged
-	case err != nil:
-		return fmt.Errorf("patching ControllerRevision %s: %w", record.Name, err)
 	}
-	return nil
+	return fmt.Errorf("%s: %w", doing, answer)
 }
 
 // delete deletes exactly the planned ControllerRevision (S5).
