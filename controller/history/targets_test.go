@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -143,6 +144,31 @@ func TestReplacedTemplateIsRecordedFirst(t *testing.T) {
 	if got := s.made("n1"); got != "image:2" {
 		t.Errorf("a pod of %q is created, want image:2", got)
 	}
+}
+
+// A template that is replaced needs one record, whatever revision that gives it: clients of the API may create records too, and delete ours
+// (Kubernetes' conformance case "ControllerRevision should manage the lifecycle of a ControllerRevision").
+func TestReplacedTemplateHasAnotherRecord(t *testing.T) {
+	s := newShelf(t)
+	s.state.SeeNode(makeNode("n1"))
+	s.stores(t)
+	s.state.SeePod(makePod(s.set, makeNode("n1"), bound("n1"), func(pod *corev1.Pod) {
+		pod.Labels["controller-revision-hash"] = fixture.Template(s.set, "image:1").Revision
+	}))
+	ours := s.stored(t)
+	s.put(t, "image:1", 2, func(object *appsv1.ControllerRevision) {
+		object.Name, object.Labels["controller-revision-hash"] = "d-theirs", "theirs"
+	})
+	for i := range ours {
+		if err := s.Delete(t.Context(), &ours[i], client.Preconditions{UID: &ours[i].UID}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.informed(t)
+	s.change(t, "image:2")
+	s.stores(t)
+	s.stores(t)
+	wantStrings(t, "history", []string{"2 image:1", "3 image:2"}, s.history(t))
 }
 
 // A template that changes again before it was recorded never becomes a target, and leaves no record.

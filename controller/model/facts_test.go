@@ -45,7 +45,7 @@ func TestFactsWakeWhoReadsThem(t *testing.T) {
 	known := s.daemons[keyOf(reads)]
 	rules := daemon.NewRules(&reads.Spec.Template)
 	s.update(func(u Update) {
-		u.keep(keyOf(reads), known, &rendered{daemon.NewTemplate(workloadOf(reads), first), rules, rules})
+		u.keep(keyOf(reads), known, &rendered{template: daemon.NewTemplate(workloadOf(reads), first), templateRules: rules, rules: rules})
 	})
 	known.renew(daemon.RolloutState{Update: known.update, Policy: readyOnly{first}})
 	s.run(&judgeNodes{known: known})

@@ -167,7 +167,7 @@ func readFrom(identity *daemon.Template, record *Revision) *rendered {
 	if err != nil {
 		return nil
 	}
-	return &rendered{template: template, templateRules: daemon.NewRules(&template.Pod)}
+	return &rendered{template: template, content: record.contents.For(identity.Kind), templateRules: daemon.NewRules(&template.Pod)}
 }
 
 // readHeldBack reads back what pods have, if the template of any of these revisions is missing.

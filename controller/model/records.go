@@ -241,8 +241,9 @@ type Subject struct {
 	Template *daemon.Template // its revision is empty while that is not resolved
 	ID       daemon.TemplateID
 	// Replaced is the template that cells have until this one is settled; nil if there is none.
-	Replaced *daemon.Template
-	settled  bool // the template's revision is known, and may be a target
+	Replaced        *daemon.Template
+	replacedContent string // daemon.TemplateID.Content
+	settled         bool   // the template's revision is known, and may be a target
 	// Highest is the highest number of a record that the API server has shown and the watch may not show yet.
 	Highest int64
 	// Stable is a revision that has become stable and is to be recorded as such; empty if there is none.
@@ -259,7 +260,7 @@ func (s *Subject) ToRecord() *daemon.Replaced {
 	if s.Replaced == nil {
 		return nil
 	}
-	return &daemon.Replaced{Revision: s.Replaced.Revision, Name: daemon.RevisionName(s.Workload.Name, s.Replaced.Revision)}
+	return &daemon.Replaced{Revision: s.Replaced.Revision, Content: s.replacedContent, Name: daemon.RevisionName(s.Workload.Name, s.Replaced.Revision)}
 }
 
 // Settled reports whether the template has a record, and may be a target.
@@ -269,7 +270,7 @@ func (t *tracked) subject() Subject {
 	subject := Subject{Workload: t.workload, Template: t.template, ID: t.id, settled: t.settled, selector: t.selector, Highest: t.highest}
 	subject.Notes, subject.WakeAt = t.notes(), t.soaksUntil()
 	if former := t.templates[t.update]; former != nil && !t.settled && recordable(t, former.template) {
-		subject.Replaced = former.template
+		subject.Replaced, subject.replacedContent = former.template, former.content
 	}
 	switch {
 	case t.hold == nil || !t.settled || t.loading:

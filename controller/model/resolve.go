@@ -90,7 +90,7 @@ func (t *tracked) replaced(by string) *daemon.Replaced {
 	if former == nil || t.update == by || !recordable(t, former.template) {
 		return nil
 	}
-	return &daemon.Replaced{Revision: t.update, Name: daemon.RevisionName(t.workload.Name, t.update)}
+	return &daemon.Replaced{Revision: t.update, Content: former.content, Name: daemon.RevisionName(t.workload.Name, t.update)}
 }
 
 // resolveRevision determines the targets that a daemon's cells may have, judges the nodes and counts the cells by them,
@@ -176,7 +176,7 @@ func (u Update) accept(key daemon.WorkloadKey, known *tracked) {
 		known.template = &template
 	}
 	known.update, known.notRecorded = known.revision, nil
-	u.keep(key, known, &rendered{known.template, known.templateRules, known.rules})
+	u.keep(key, known, &rendered{known.template, known.id.Content, known.templateRules, known.rules})
 	known.priority = u.priorities.of(known.template.Pod.Spec.PriorityClassName)
 }
 

@@ -5,6 +5,7 @@ import "github.com/everynode/everynode/internal/daemon"
 // rendered is a template that may be a target, with the rules that nodes are judged by for it.
 type rendered struct {
 	template      *daemon.Template // read only
+	content       string           // daemon.TemplateID.Content
 	templateRules *daemon.Rules    // without those of its RuntimeClass
 	rules         *daemon.Rules
 }

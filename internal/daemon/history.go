@@ -60,15 +60,21 @@ type History struct {
 // back to.
 type Replaced struct {
 	Revision string
+	Content  string // TemplateID.Content; empty if it is not known
 	Name     string // of a new record of it
 }
 
-// Recorded reports whether the template has a record of the daemon, or cannot get one because another object
+// Recorded reports whether the template has a record of the daemon, of whatever revision, or cannot get one because another object
 // has the name.
 func (r *Replaced) Recorded(records []Record) bool {
 	return r == nil || slices.ContainsFunc(records, func(record Record) bool {
-		return record.Name == r.Name || record.Revision == r.Revision && !record.Terminating && (record.Holder == Ours || record.Holder == Unowned)
+		return record.Name == r.Name || r.records(&record) && !record.Terminating && (record.Holder == Ours || record.Holder == Unowned)
 	})
+}
+
+// records reports whether a record contains the template.
+func (r *Replaced) records(record *Record) bool {
+	return record.Revision == r.Revision || r.Content != "" && record.Content == r.Content
 }
 
 // HistoryStep is an operation on one ControllerRevision; Reason and Message explain it.
@@ -217,7 +223,7 @@ func (h *History) duplicate(record, current *Record) HistoryStep {
 }
 
 func (h *History) inUse(record *Record) bool {
-	if h.Replaced != nil && record.Revision == h.Replaced.Revision {
+	if h.Replaced != nil && h.Replaced.records(record) {
 		return true
 	}
 	return h.InUse(record.Revision) || record.Content != record.Revision && h.InUse(record.Content)

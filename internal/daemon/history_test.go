@@ -172,6 +172,10 @@ func TestPlanHistory(t *testing.T) {
 			records: []Record{record("b", 1, func(r *Record) { r.Name = "d-b-1" })}, limit: 10, replaces: "b",
 			want: []string{"Create d-new as 2: NewTemplate", "Keep d-b-1: WithinLimit"},
 		},
+		"one that is replaced has a record of another revision": {
+			records: []Record{record("b", 1, func(r *Record) { r.Name, r.Revision = "d-b-1", "theirs" })}, limit: 0, replaces: "b",
+			want: []string{"Create d-new as 2: NewTemplate", "Keep d-b-1: InUse"},
+		},
 		"one that is replaced and whose name is taken": {
 			records: []Record{record("b", 1, heldBy(Foreign))}, limit: 10, replaces: "b",
 			want: []string{"Create d-new as 1: NewTemplate"},
@@ -207,7 +211,7 @@ func replaced(revision string) *Replaced {
 	if revision == "" {
 		return nil
 	}
-	return &Replaced{Revision: revision, Name: RevisionName("d", revision)}
+	return &Replaced{Revision: revision, Content: revision, Name: RevisionName("d", revision)}
 }
 
 // Whether a revision is in use costs a look at the cells; mostly it is not needed.
