@@ -120,7 +120,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, key daemon.WorkloadKey) (rec
 func (r *Reconciler) plan(key daemon.WorkloadKey, subject *model.Subject) []daemon.HistoryStep {
 	return daemon.PlanHistory(daemon.History{
 		Content: subject.ID.Content, Name: subject.ID.Record, Limit: subject.Workload.HistoryLimit, Replaced: subject.ToRecord(),
-		Records: r.records(subject), Highest: subject.Highest,
+		Records: r.records(subject), Met: subject.Met,
 		Stable: subject.Stable, Forgets: subject.Workload.Kind.RollsOut() && subject.Workload.Rollout == nil, Notes: subject.Notes,
 		InUse: func(revision string) (uses bool) {
 			r.state.Update(func(u model.Update) { uses = u.InUse(key, revision) })
@@ -234,7 +234,7 @@ func (r *Reconciler) meet(ctx context.Context, subject *model.Subject, object *a
 	observed := r.kinds.ObserveRevision(&holder)
 	met := subject.Record(&observed)
 	if met.Holder == daemon.Ours {
-		r.state.Update(func(u model.Update) { u.MetRecord(subject.Workload.Key, met.Number) })
+		r.state.Update(func(u model.Update) { u.MetRecord(subject.Workload.Key, &met) })
 	}
 	for _, step := range daemon.PlanHistory(daemon.History{
 		Content: subject.ID.Content, Name: subject.ID.Record, Records: []daemon.Record{met},

@@ -483,6 +483,16 @@ func TestHistoryNameIsTaken(t *testing.T) {
 	}
 }
 
+// A record of our own that the watch does not show yet is met too, and keeps its number.
+func TestHistoryMeetsItsOwnRecord(t *testing.T) {
+	s := newShelf(t)
+	s.look(t)
+	s.look(t)
+	s.informed(t)
+	s.look(t)
+	wantStrings(t, "history", []string{"1 image:1"}, s.history(t))
+}
+
 // A record that only the API server has shown is numbered too: a watch that is still late does not let two records have one number.
 func TestHistoryNumbersAboveWhatItMet(t *testing.T) {
 	s := newShelf(t)

@@ -79,7 +79,7 @@ type tracked struct {
 	proven         bool                 // the update revision is to be recorded as stable
 	admitting      bool                 // nodes are being admitted to the update revision
 	readBack       bool                 // the records were searched for update
-	highest        int64                // number of a record that was met at the API server
+	met            daemon.Record        // the last one that was met at the API server: its name and number
 	notRecorded    *daemon.Problem      // why template is not settled, if the API server refused its record
 	selector       labels.Selector      // cannot change
 	rules          *daemon.Rules        // of template

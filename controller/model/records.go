@@ -244,8 +244,8 @@ type Subject struct {
 	Replaced        *daemon.Template
 	replacedContent string // daemon.TemplateID.Content
 	settled         bool   // the template's revision is known, and may be a target
-	// Highest is the highest number of a record that the API server has shown and the watch may not show yet.
-	Highest int64
+	// Met is a record that the API server has shown and the watch may not show yet.
+	Met daemon.Record
 	// Stable is a revision that has become stable and is to be recorded as such; empty if there is none.
 	Stable string
 	// Notes are what the records of revisions are to have besides that; nil without a rollout.
@@ -267,7 +267,7 @@ func (s *Subject) ToRecord() *daemon.Replaced {
 func (s *Subject) Settled() bool { return s.settled }
 
 func (t *tracked) subject() Subject {
-	subject := Subject{Workload: t.workload, Template: t.template, ID: t.id, settled: t.settled, selector: t.selector, Highest: t.highest}
+	subject := Subject{Workload: t.workload, Template: t.template, ID: t.id, settled: t.settled, selector: t.selector, Met: t.met}
 	subject.Notes, subject.WakeAt = t.notes(), t.soaksUntil()
 	if former := t.templates[t.update]; former != nil && !t.settled && recordable(t, former.template) {
 		subject.Replaced, subject.replacedContent = former.template, former.content
@@ -346,11 +346,10 @@ func (u Update) ReportSelected(namespace string, selector labels.Selector) {
 	}
 }
 
-// MetRecord notes the number of a daemon's record that the API server has shown: the next one gets a higher number, also if
-// the watch is late.
-func (u Update) MetRecord(key daemon.WorkloadKey, number int64) {
+// MetRecord notes a daemon's record that the API server has shown: the next one gets a higher number, also if the watch is late.
+func (u Update) MetRecord(key daemon.WorkloadKey, record *daemon.Record) {
 	if known := u.daemons[key]; known != nil {
-		known.highest = max(known.highest, number)
+		known.met = daemon.Record{Name: record.Name, Number: record.Number}
 	}
 }
 

@@ -43,8 +43,8 @@ type History struct {
 	Replaced *Replaced
 	// Records are those that the daemon controls or may adopt, and any object with the name of a new record.
 	Records []Record
-	// Highest is the highest number of a record that is not in Records, but that the API server has shown.
-	Highest int64
+	// Met is a record that the API server has shown. The watch may not show it yet: until it is in Records, its number counts.
+	Met Record
 	// InUse reports whether a revision is a target of the daemon, or one of its pods has it. It is only called
 	// when it matters.
 	InUse func(revision string) bool
@@ -116,7 +116,7 @@ func PlanHistory(history History) []HistoryStep {
 			others = append(others, record)
 		}
 	}
-	highest := history.Highest
+	highest := history.met()
 	for i := range others {
 		highest = max(highest, others[i].Number)
 	}
@@ -132,6 +132,14 @@ func PlanHistory(history History) []HistoryStep {
 	steps = append(steps, history.annotations(steps)...)
 	slices.SortStableFunc(steps, func(a, b HistoryStep) int { return compareBool(a.Op == Adopt, b.Op == Adopt) })
 	return slices.DeleteFunc(steps, func(step HistoryStep) bool { return step.Op == "" })
+}
+
+// met returns the number of the record that was met, unless the watch shows it.
+func (h *History) met() int64 {
+	if slices.ContainsFunc(h.Records, func(record Record) bool { return record.Name == h.Met.Name }) {
+		return 0
+	}
+	return h.Met.Number
 }
 
 // older orders records by number; names and UIDs decide ties, so that the choice never depends on the order of
