@@ -191,9 +191,9 @@ func (c *Cell) rolling(terms *terms, down downAs, underway *sent, now time.Time)
 	roll := rolling{
 		serving: serves(stale) || serves(fresh),
 		taken:   !terms.surges && granted && serves(stale),
-		surging: terms.surges && (alive > 1 || granted && !c.granted.free || underway.surges()),
+		surging: terms.surges && (alive > 1 || granted && !c.granted.free || underway.surges() || alive == 1 && underway.awaits()),
 	}
-	roll.unused = roll.surging && alive == 1 && !underway.surges()
+	roll.unused = roll.surging && alive == 1 && !underway.awaits()
 	// A cell with several pods has to be cleaned up first.
 	if stale != nil && !granted && alive == 1 && underway == nil && down == notDown {
 		roll.waits, roll.free = true, !terms.serves(stale, now)

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/everynode/everynode/api/v1alpha1"
 	"github.com/everynode/everynode/controller/fixture"
 	"github.com/everynode/everynode/internal/daemon"
 	"github.com/everynode/everynode/test/faults/history"
@@ -125,6 +126,9 @@ func describePod(pod *corev1.Pod) string {
 		add("bound to %s", pod.Spec.NodeName)
 	} else if pinned {
 		add("for %s", node)
+	}
+	if pod.Annotations[v1alpha1.SurgeAnnotation] == "true" {
+		add("surging")
 	}
 	add("%s", pod.Status.Phase)
 	if isReady(pod) {
