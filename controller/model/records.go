@@ -324,7 +324,9 @@ func (u Update) Subject(key daemon.WorkloadKey) (Subject, bool) {
 		return Subject{}, false
 	}
 	u.holdWaveNow(key, known)
-	return known.subject(), true
+	subject := known.subject()
+	subject.Notes = append(subject.Notes, u.rulingNotes(known, &subject)...)
+	return subject, true
 }
 
 // subjects returns the existing daemons of a namespace that satisfy a condition, in the order of their keys.
