@@ -50,14 +50,6 @@ const (
 
 	// PromotedAnnotation on a ControllerRevision is the last value of PromoteAnnotation that was obeyed for its revision.
 	PromotedAnnotation = "everynode.dev/promoted"
-	// AbortAnnotation on a DaemonSet of everynode.dev, with the value <revision>, fails that revision and returns every node to the
-	// stable one. RetryAnnotation, with the value <revision>/<n>, removes the verdict on that revision. A value acts once; n has
-	// to rise.
-	AbortAnnotation = "everynode.dev/abort"
-	RetryAnnotation = "everynode.dev/retry"
-
-	// VerdictAnnotation on a ControllerRevision records that its revision has failed, and which verbs were obeyed.
-	VerdictAnnotation = "everynode.dev/verdict"
 
 	// StableAnnotation on a ControllerRevision records that its revision became stable. Its value is a number; the highest of
 	// a DaemonSet's records wins.

@@ -49,11 +49,6 @@ const (
 	// ReasonTooManyDeadNodes: False. The rollout holds, because more of the eligible nodes are dead than spec.rollout.deadNodes.maxShare
 	// allows. Missing pods are created. It continues when fewer are.
 	ReasonTooManyDeadNodes = "TooManyDeadNodes"
-	// ReasonImagePullFailing: False. Nodes cannot pull an image of the new template, and not because it is missing or forbidden.
-	// No further node is updated until they can.
-	ReasonImagePullFailing = "ImagePullFailing"
-	// ReasonRollingBack: True. The new revision has failed, and nodes return to the stable one.
-	ReasonRollingBack = "RollingBack"
 	// ReasonComplete: False. Every eligible node that is neither blocked nor dead has a pod of the current template, and the pod
 	// has started.
 	ReasonComplete = "Complete"
@@ -68,9 +63,6 @@ const (
 	// ReasonUnschedulable: True. Pods have waited for more than a minute, and their scheduler's answer is that they do not fit.
 	// The message has its reasons.
 	ReasonUnschedulable = "Unschedulable"
-	// ReasonRevisionFailed: True. The new revision has failed; the message states why, and status.rollout.verdict on which nodes.
-	// Progressing is False with the same reason, unless spec.rollout.onFailure is Continue or nodes return to the stable revision.
-	ReasonRevisionFailed = "RevisionFailed"
 	// ReasonPlacementExcludesNode: True. Admission added placement to pods that excludes their nodes. These nodes are
 	// blocked: they do not hold up a rollout, and are tried again after 1 s, doubling to 15 min.
 	ReasonPlacementExcludesNode = "PlacementExcludesNode"
@@ -87,22 +79,6 @@ const (
 	// ReasonTooLarge: True. The selector or the template has more elements, or longer quantities, than the
 	// controller computes with.
 	ReasonTooLarge = "TooLarge"
-)
-
-// Reasons of status.rollout.verdict.
-const (
-	// VerdictContainerRestarts: a container restarted spec.rollout.failure.restarts times within windowSeconds.
-	VerdictContainerRestarts = "ContainerRestarts"
-	// VerdictContainerNotStarting: a container cannot be created or started, for 30 seconds, or its image name is invalid.
-	VerdictContainerNotStarting = "ContainerNotStarting"
-	// VerdictImageMissing: an image is missing or may not be pulled, for two minutes.
-	VerdictImageMissing = "ImageMissing"
-	// VerdictNotAvailable: pods are not available spec.rollout.progressDeadlineSeconds after they were bound.
-	VerdictNotAvailable = "NotAvailable"
-	// VerdictNodeNotReady: nodes that were Ready became NotReady within spec.rollout.failure.nodeWindowSeconds after their pods were bound.
-	VerdictNodeNotReady = "NodeNotReady"
-	// VerdictAborted: a user set the annotation everynode.dev/abort.
-	VerdictAborted = "Aborted"
 )
 
 // Reasons of the condition PlacementAdmission and of the events about it. The condition is there unless the controller runs with --placement=direct.

@@ -46,21 +46,6 @@ type Rollout struct {
 	// How dead nodes are treated.
 	// +optional
 	DeadNodes *DeadNodes `json:"deadNodes,omitempty"`
-	// The time within which an updated pod must become available after it was bound to its node; otherwise the node has failed.
-	// It must exceed minReadySeconds. Defaults to 600, and to minReadySeconds plus 600 if minReadySeconds is 600 or more.
-	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=86400
-	// +optional
-	ProgressDeadlineSeconds *int32 `json:"progressDeadlineSeconds,omitempty"`
-	// What happens when the new revision has failed. "Pause": no further node is updated. "Rollback": every node returns to the
-	// stable revision, within the limits. "Continue": the failure is only reported. spec is never changed. Defaults to Pause.
-	// +kubebuilder:default=Pause
-	// +kubebuilder:validation:Enum=Pause;Rollback;Continue
-	// +optional
-	OnFailure OnFailure `json:"onFailure,omitempty"`
-	// What makes the new revision fail.
-	// +optional
-	Failure *RolloutFailure `json:"failure,omitempty"`
 }
 
 // Wave is a step of a rollout. It has passed when every node that it admits has an available pod of the update revision, and
@@ -175,10 +160,6 @@ const (
 	RolloutAwaitingApproval RolloutPhase = "AwaitingApproval"
 	// RolloutSuspended: spec.suspend is true.
 	RolloutSuspended RolloutPhase = "Suspended"
-	// RolloutFailed: the new revision has failed, and no further node is updated, or all have returned to the stable revision.
-	RolloutFailed RolloutPhase = "Failed"
-	// RolloutRollingBack: the new revision has failed, and nodes return to the stable one.
-	RolloutRollingBack RolloutPhase = "RollingBack"
 )
 
 // RolloutStatus is the state of the rollout. It is present while the daemon set has spec.rollout or is paused by annotation.
@@ -189,15 +170,12 @@ type RolloutStatus struct {
 	// The revision of spec.template. A pod's label controller-revision-hash has its revision.
 	// +optional
 	UpdateRevision string `json:"updateRevision,omitempty"`
-	// Complete, Progressing, Soaking, AwaitingApproval, Paused, Held, Failed, RollingBack or Suspended. The condition Progressing has the details.
+	// Complete, Progressing, Soaking, AwaitingApproval, Paused, Held or Suspended. The condition Progressing has the details.
 	// +optional
 	Phase RolloutPhase `json:"phase,omitempty"`
 	// The nodes without an available pod, by cause. Absent if every eligible node has one.
 	// +optional
 	Unavailable *RolloutUnavailable `json:"unavailable,omitempty"`
-	// Why the update revision has failed. Absent if it has not.
-	// +optional
-	Verdict *RolloutVerdict `json:"verdict,omitempty"`
 	// The open wave; absent when none is.
 	// +optional
 	Wave *WaveStatus `json:"wave,omitempty"`

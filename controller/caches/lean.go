@@ -14,7 +14,6 @@ import (
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 
 	"github.com/everynode/everynode/api/v1alpha1"
-	"github.com/everynode/everynode/internal/daemon"
 )
 
 // cacheScheme has the kinds that are watched. Its pods and nodes are lean, because most of an event's cost was
@@ -54,22 +53,9 @@ var (
 	// name, namespace, uid, resourceVersion, creationTimestamp, deletionTimestamp, labels,
 	// annotations, ownerReferences
 	leanMetadata = fields(1, 3, 5, 6, 8, 9, 11, 12, 13)
-	leanSpec     = fields(10, 18)  // nodeName, affinity
-	waitingSpec  = fields(7, 22)   // nodeSelector, tolerations: of a pod that is not bound
-	leanStatus   = fields(1, 2, 7) // phase, conditions, startTime
-
-	// containerStatuses and initContainerStatuses, of the pods of kinds with rollouts: of those that restarted or wait, name, state,
-	// lastState, restartCount, image. Most have done neither, and are not decoded.
-	leanContainers = fields(8, 10)
-	leanContainer  = fields(1, 2, 3, 5, 6)
-)
-
-const (
-	containerState    = 2
-	containerRestarts = 5
-	stateWaiting      = 1
-	// mostContainers is how many container statuses of a list are decoded.
-	mostContainers = 64
+	leanSpec     = fields(10, 18) // nodeName, affinity
+	waitingSpec  = fields(7, 22)  // nodeSelector, tolerations: of a pod that is not bound
+	leanStatus   = fields(1, 2)   // phase, conditions
 )
 
 // Unmarshal decodes from protobuf.
@@ -84,51 +70,10 @@ func (p *LeanPod) Unmarshal(data []byte) error {
 			}
 			return decodeFields(waitingSpec, content, p.Spec.Unmarshal)
 		case podStatus:
-			if err := decodeFields(leanStatus, content, p.Status.Unmarshal); err != nil || !daemon.JudgesContainers(&p.Pod) {
-				return err
-			}
-			return p.decodeContainers(content)
+			return decodeFields(leanStatus, content, p.Status.Unmarshal)
 		}
 		return nil
 	})
-}
-
-// decodeContainers decodes the statuses of containers that tell something, from the status of a pod.
-func (p *LeanPod) decodeContainers(status []byte) error {
-	return eachField(status, func(number uint64, _, content []byte) error {
-		if number >= 64 || leanContainers&(1<<number) == 0 {
-			return nil
-		}
-		list := &p.Status.ContainerStatuses
-		if number == 10 {
-			list = &p.Status.InitContainerStatuses
-		}
-		tells, err := restartedOrWaits(content)
-		if err != nil || !tells || len(*list) == mostContainers {
-			return err
-		}
-		var container corev1.ContainerStatus
-		err = decodeFields(leanContainer, content, container.Unmarshal)
-		*list = append(*list, container)
-		return err
-	})
-}
-
-// restartedOrWaits reports whether a container has restarted or waits.
-func restartedOrWaits(status []byte) (tells bool, err error) {
-	err = eachField(status, func(number uint64, field, content []byte) error {
-		switch number {
-		case containerRestarts:
-			tells = tells || field[len(field)-1] != 0 // the last byte of a varint is 0 only if it is one byte, and 0
-		case containerState:
-			return eachField(content, func(state uint64, _, _ []byte) error {
-				tells = tells || state == stateWaiting
-				return nil
-			})
-		}
-		return nil
-	})
-	return tells, err
 }
 
 // DeepCopyObject implements runtime.Object.

@@ -16,7 +16,6 @@ func (u Update) rollOut(key daemon.WorkloadKey, known *tracked) {
 		known.admitting = true
 		u.later(&admit{key: key, known: known})
 	}
-	u.judgeRevision(key, known)
 	u.holdWave(key, known)
 	proven := known.cells.Proven()
 	if proven && !known.proven {

@@ -7,7 +7,7 @@ import (
 )
 
 // NodeReads are the facts of nodes that a policy may read. Nothing else of a node's status is decoded, kept or compared.
-// Only rollouts that exclude dead nodes, and open ones, read whether nodes are Ready.
+// Only rollouts that exclude dead nodes read whether nodes are Ready.
 var NodeReads = daemon.Reads{Readiness: true}
 
 // observeFacts stores the facts of a node, once for all daemons.
@@ -27,5 +27,5 @@ func (m *Model) factsOf(name string) *daemon.NodeFacts {
 	if node == nil {
 		return nil
 	}
-	return &daemon.NodeFacts{Name: node.Name, UID: node.UID, Labels: node.Labels, Unschedulable: node.Spec.Unschedulable}
+	return &daemon.NodeFacts{Name: node.Name, UID: node.UID, Labels: node.Labels}
 }

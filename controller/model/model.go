@@ -77,8 +77,6 @@ type tracked struct {
 	unreadable     string               // the stable revision, if its template could not be read back
 	waves          waves                // of that rollout
 	proven         bool                 // the update revision is to be recorded as stable
-	failing        bool                 // a verdict on it is to be recorded
-	pulling        bool                 // nodes cannot pull its images, so that no further one is updated
 	admitting      bool                 // nodes are being admitted to the update revision
 	readBack       bool                 // the records were searched for update
 	met            daemon.Record        // the last one that was met at the API server: its name and number
@@ -332,7 +330,7 @@ func (u Update) Task(cell daemon.CellKey) Task {
 	}
 	before := known.cells.Counters()
 	plan := known.cells.Plan(cell.Node, u.now)
-	if judged := u.judgeRevision(cell.Workload(), known); judged || known.cells.Counters() != before { // as time passed
+	if known.cells.Counters() != before { // a pod became available as time passed
 		u.Report(cell.Workload())
 		u.goOn(cell.Workload(), known)
 	}

@@ -174,9 +174,7 @@ func (h *HealthOf) Step(u Update) (more bool) {
 	h.Health.Problems, h.Health.Now, h.Health.ReportsWaiting = problems, u.now, known.workload.Kind.ReportsWaiting()
 	h.Health.NotRecorded, h.Health.Closed = known.notRecorded, u.closure(known)
 	if known.hold != nil {
-		h.Health.Rollout = &daemon.RolloutHealth{
-			Stable: known.stable, Update: cmp.Or(known.revision, known.id.Revision), Hold: known.hold, Wave: known.waveHealth(), Ruling: known.rulingOf(),
-		}
+		h.Health.Rollout = &daemon.RolloutHealth{Stable: known.stable, Update: cmp.Or(known.revision, known.id.Revision), Hold: known.hold, Wave: known.waveHealth()}
 	}
 	return false
 }

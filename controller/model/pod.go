@@ -106,9 +106,6 @@ func (k Kinds) ObservePod(pod *corev1.Pod) *Pod {
 		common.daemon = daemon.ControllerOf(pod).Name
 		seen.site = unique.Make(site{cell.Node, seen.NodeUID})
 		seen.Wait = daemon.ObserveWait(pod, cell.Node, placementsFor(pod))
-		if daemon.JudgesContainers(pod) {
-			seen.Signs = daemon.ObserveSigns(pod)
-		}
 	case adoptable(pod) && !seen.manyLabels:
 		if node, pinned := daemon.Target(pod); pinned {
 			seen.site = unique.Make(site{node: node})

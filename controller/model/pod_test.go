@@ -26,9 +26,6 @@ func TestSeePodKeepsWhatCellsDependOn(t *testing.T) {
 		if ours {
 			want := daemon.ObservePod(pod)
 			want.Wait = daemon.ObserveWait(pod, wantCell.Node, placementsFor(pod))
-			if daemon.JudgesContainers(pod) {
-				want.Signs = daemon.ObserveSigns(pod)
-			}
 			if diff := cmp.Diff(want, got.Pod); diff != "" {
 				t.Fatalf("observed (-want, +got):\n%s", diff)
 			}

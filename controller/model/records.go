@@ -324,9 +324,7 @@ func (u Update) Subject(key daemon.WorkloadKey) (Subject, bool) {
 		return Subject{}, false
 	}
 	u.holdWaveNow(key, known)
-	subject := known.subject()
-	subject.Notes = append(subject.Notes, u.rulingNotes(known, &subject)...)
-	return subject, true
+	return known.subject(), true
 }
 
 // subjects returns the existing daemons of a namespace that satisfy a condition, in the order of their keys.

@@ -29,7 +29,6 @@ type resolution struct {
 	loading  bool   // its template is to be read back first
 	closed   bool   // no node gets permission to be updated
 	wave     int    // the index of the open wave
-	ruling   string // what is recorded of the revision, while it is not stable
 }
 
 // resolve determines the revision of a daemon's template.
@@ -56,9 +55,6 @@ func (u Update) resolve(known *tracked) resolution {
 		resolved.loading = held && known.templates[resolved.stable] == nil
 		resolved.closed = held && u.closure(known) != nil
 		resolved.wave = known.hold.Open(known.markOf(known.rolledOut(&resolved), records))
-		if current != nil && held {
-			_, resolved.ruling = daemon.RulingOf(current)
-		}
 	}
 	return resolved
 }
@@ -138,7 +134,7 @@ func (u Update) count(key daemon.WorkloadKey, known *tracked, due bool) {
 
 // decide sets the targets that a daemon's cells may have, and reports whether its nodes have to be judged by other rules.
 func (u Update) decide(key daemon.WorkloadKey, known *tracked) (judge bool) {
-	known.resolution, known.proven, known.failing = u.resolve(known), false, false
+	known.resolution, known.proven = u.resolve(known), false
 	u.enterWave(known)
 	if !known.settled || known.hold != nil && known.recorded == 0 {
 		u.enqueueHistory(key)
@@ -151,7 +147,7 @@ func (u Update) decide(key daemon.WorkloadKey, known *tracked) (judge bool) {
 		return false
 	case known.settled:
 		u.accept(key, known)
-		known.renew(known.judgedBefore(daemon.RolloutState{Update: known.update, Hold: known.holding(), Stable: known.stable, Wave: known.wave}))
+		known.renew(daemon.RolloutState{Update: known.update, Hold: known.holding(), Stable: known.stable, Wave: known.wave})
 	case known.update != "" && known.hold != nil: // what is rolled out stays so until this template has a record
 		revision := cmp.Or(known.template.Revision, known.id.Revision)
 		known.renew(daemon.RolloutState{Update: revision, Recorded: known.update, Hold: known.holding(), Stable: known.stable, Wave: known.wave})

@@ -43,9 +43,6 @@ func servable(workload *daemon.Workload) (terms, *daemon.Problem) {
 		if hold, err = daemon.NewHold(workload.Rollout); err != nil {
 			return terms{}, &daemon.Problem{Reason: daemon.ReasonInvalidRollout, Message: err.Error()}
 		}
-		if err = hold.Failure.CheckDeadline(workload.MinReady); err != nil {
-			return terms{}, &daemon.Problem{Reason: daemon.ReasonInvalidRollout, Message: err.Error()}
-		}
 	}
 	return terms{selector, id, daemon.NewRules(workload.Template), hold}, nil
 }

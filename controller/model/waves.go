@@ -78,7 +78,7 @@ func (u Update) holdWave(key daemon.WorkloadKey, known *tracked) {
 	if open == nil {
 		known.cells.TakeFailure()
 		known.waves.answer = daemon.Answer{}
-	} else if !known.hold.Paused && !known.closed && !known.failed() { // a closed rollout is paused
+	} else if !known.hold.Paused && !known.closed { // a closed rollout is paused
 		gate := daemon.Gate{
 			Wave: open, Index: known.wave, Revision: known.update, Complete: known.cells.WaveComplete(), Failure: known.cells.TakeFailure(),
 			Running: known.waves.running, Now: u.now,
@@ -107,7 +107,7 @@ func (u Update) holdWaveNow(key daemon.WorkloadKey, known *tracked) {
 
 // openWave returns the open wave of a rollout that is under way, nil if there is none.
 func (t *tracked) openWave() *daemon.Wave {
-	if t.hold == nil || t.stable == "" || t.stable == t.update || !t.settled || !t.keptUp() || t.hold.Returns(t.rulingOf()) {
+	if t.hold == nil || t.stable == "" || t.stable == t.update || !t.settled || !t.keptUp() {
 		return nil
 	}
 	return t.hold.Wave(t.wave)

@@ -48,12 +48,7 @@ func (s *RolloutState) holds() bool {
 }
 
 // admitted returns the revision that admitted cells have as their target.
-func (s *RolloutState) admitted() string {
-	if s.Returns {
-		return s.Stable
-	}
-	return cmp.Or(s.Recorded, s.Update)
-}
+func (s *RolloutState) admitted() string { return cmp.Or(s.Recorded, s.Update) }
 
 // paused reports whether no permits are given.
 func (s *RolloutState) paused() bool { return s.Hold != nil && s.Hold.Paused }
@@ -181,7 +176,7 @@ func (c *Cells) place(cell *counted) place {
 
 // room returns how many of the cells in the queue may be admitted.
 func (c *Cells) room() int {
-	if !c.terms.holds || c.queue == nil || c.halted() || c.Tripped() {
+	if !c.terms.holds || c.queue == nil || c.halted() {
 		return 0
 	}
 	most := c.queue.Len()
@@ -226,7 +221,7 @@ func (c *Cells) Admit(node string, verdict Verdict, now time.Time) bool {
 // not excused has an available pod of it. Those that are excused, blocked or dead, get it when they can.
 func (c *Cells) Proven() bool {
 	s, sums := &c.state, &c.sums
-	if c.terms.suspended || s.Returns || s.Hold == nil || s.Stable == s.Update || s.Recorded != "" || s.wave() != nil || s.Hold.restricts(sums.Desired) || c.halted() {
+	if c.terms.suspended || s.Hold == nil || s.Stable == s.Update || s.Recorded != "" || s.wave() != nil || s.Hold.restricts(sums.Desired) || c.halted() {
 		return false
 	}
 	return sums.Held == 0 && sums.Updated+sums.ExcusedBehind == sums.Desired && sums.Available+sums.Excused == sums.Desired &&

@@ -41,12 +41,11 @@ func (c *Cells) Renew(state RolloutState, minReady time.Duration, strategy Strat
 		c.changes.updated = c.changes.last
 	}
 	c.state = state
-	c.terms = terms{update: state.Update, minReady: minReady, surges: strategy.surges(), suspended: strategy.Suspended, rollsOut: state.Hold != nil, holds: state.holds(), returns: state.Returns}
+	c.terms = terms{update: state.Update, minReady: minReady, surges: strategy.surges(), suspended: strategy.Suspended, rollsOut: state.Hold != nil, holds: state.holds()}
 	if state.Hold != nil && !strategy.Suspended {
 		c.terms.dead = state.Hold.dead
 	}
 	c.rollout.strategy = strategy
-	c.renewBreaker()
 }
 
 // Recount gives cells their targets and counts them by the present terms.
@@ -132,6 +131,5 @@ func (c *Cells) forget(cell *counted) {
 	delete(c.sent, cell.Node)
 	delete(c.rollout.ranks, cell.Node)
 	delete(c.down.faded, cell.Node)
-	c.noTrial(cell.Node)
 	c.ordered.Delete(cell)
 }

@@ -70,7 +70,6 @@ type Cells struct {
 	blocked     waitingNodes
 	down        downCells
 	tally       *tally // of an audit in progress
-	breaker     *breaker
 	recounts    int
 }
 
@@ -85,7 +84,6 @@ type terms struct {
 	wary     bool       // of plans: some node is blocked
 
 	suspended bool // no cell should have a pod
-	returns   bool // the update revision has failed, and cells return to the stable one
 }
 
 // counted is a cell with its present part of the sums.
@@ -170,7 +168,6 @@ func (c *Cells) Deleted(node string, uid types.UID, now time.Time) {
 	if cell, ok := c.at(node); ok {
 		if at := slices.IndexFunc(cell.Pods, func(pod *Pod) bool { return pod.UID == uid }); at >= 0 {
 			ending := *cell.Pods[at]
-			c.wasUnwell(cell, &ending)
 			ending.Terminating, ending.Dropped = true, true
 			c.SetPod(node, &ending, now)
 		}
@@ -255,9 +252,6 @@ func (c *Cells) Plan(node string, now time.Time) Plan {
 	if _, next := c.judgeDown(cell, now); !next.IsZero() {
 		plan.wake(next)
 	}
-	if at := c.wakesAt(node); at.After(now) {
-		plan.wake(at)
-	}
 	return c.sent[node].restrain(plan, now)
 }
 
@@ -311,7 +305,6 @@ func (c *Cells) recount(cell *counted, now time.Time) {
 		underway = nil
 	}
 	c.rollout.replace(cell, cell.rolling(&c.terms, down, underway, now))
-	c.judge(cell, now)
 	c.requeue(cell)
 	c.tally.count(cell, +1)
 	switch {
@@ -342,7 +335,6 @@ type Pod struct {
 	Dropped     bool // the API server accepted our delete of it
 	ReadySince  time.Time
 	Wait        Wait
-	Signs       Signs
 }
 
 // after returns the pod with knowledge from its previous state: a deleted pod never becomes live again, however

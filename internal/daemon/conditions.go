@@ -47,7 +47,6 @@ type Health struct {
 	NotRecorded *Problem           // why the current template is no target yet; nil when it is one
 	Rollout     *RolloutHealth     // nil without a rollout
 	Closed      *Closure           // why no pod is replaced; nil unless the rollout is closed
-	Pulling     string             // which nodes cannot pull an image, so that no further one is updated; otherwise empty
 	Now         time.Time
 	// ReportsWaiting is Kind.ReportsWaiting. Otherwise only messages name waiting pods.
 	ReportsWaiting bool
@@ -62,7 +61,7 @@ type Health struct {
 func (c *Cells) Health() Health {
 	maxUnavailable, _ := c.rollout.strategy.limits(c.sums.Desired)
 	health := Health{Counters: c.sums, OnDelete: c.rollout.strategy.OnDelete, Suspended: c.rollout.strategy.Suspended, MaxUnavailable: maxUnavailable,
-		Waiting: c.waits.groups(), Excluded: c.blocked.groups(), Dead: c.deadHealth(), Pulling: c.pulling()}
+		Waiting: c.waits.groups(), Excluded: c.blocked.groups(), Dead: c.deadHealth()}
 	if c.unavailable != nil {
 		c.unavailable.Ascend(func(node string) bool {
 			health.Unavailable = append(health.Unavailable, node)
@@ -135,12 +134,9 @@ func (h *Health) progressing() metav1.Condition {
 	unscheduled := h.describeWaiting(h.unscheduled())
 	behind := h.Desired - h.Updated - h.ExcusedBehind - h.Held + h.Astray
 	gate := h.Rollout.gate()
-	failed, caused := h.failedProgress(have, unscheduled)
 	switch {
 	case h.Suspended:
 		return condition(kind, false, reasonSuspended, "%s", h.suspended())
-	case caused:
-		return failed
 	case h.Current < h.Desired:
 		return condition(kind, true, reasonPodsMissing, "%d of %d nodes have a pod; without an available one: %s%s", h.Current, h.Desired, h.unavailable(), unscheduled)
 	case h.paused() && (behind > 0 || !h.Rollout.complete()):
@@ -217,9 +213,6 @@ func (h *Health) degraded() metav1.Condition {
 	const kind = v1alpha1.ConditionDegraded
 	if h.NotRecorded != nil {
 		return condition(kind, true, h.NotRecorded.Reason, "%s", h.NotRecorded.Message)
-	}
-	if h.Rollout.failed() {
-		return condition(kind, true, v1alpha1.ReasonRevisionFailed, "%s", h.verdict())
 	}
 	groups := slices.Concat(groupProblems(h.Problems), h.Excluded)
 	if h.ReportsWaiting {

@@ -29,7 +29,7 @@ type Counters struct {
 	// While a rollout holds nodes back.
 	Admitted int // should run a pod, and may have the update revision
 	Held     int // should run a pod, may not have the update revision, and are not excused
-	Astray   int // of these, or while all nodes return to the stable revision, have a pod of another one
+	Astray   int // of these, have a pod that does not have the revision that they are held on
 	Done     int // admitted, and have an available pod of the update revision
 	Lagging  int // admitted, not excused, and have none
 }

@@ -30,7 +30,6 @@ func newDying(t *testing.T, nodes int, strategy Strategy, change ...func(*v1alph
 	}
 	d.cells.Facts = func(node string) *NodeFacts { return d.facts[node] }
 	d.stable = "r1"
-	d.spec.OnFailure = v1alpha1.OnFailureContinue // what an update shows is judged elsewhere
 	d.set(change...)
 	d.log = nil
 	return d

@@ -15,8 +15,6 @@ type NodeFacts struct {
 	Name   string
 	UID    types.UID
 	Labels map[string]string // of the node, all of them; read only
-	// Unschedulable: the node is cordoned.
-	Unschedulable bool
 
 	Ready      corev1.ConditionStatus // empty for a node without the condition, which does not count as dead
 	ReadySince time.Time              // the last transition of Ready
@@ -50,7 +48,7 @@ func (r Reads) Status() bool { return r.Readiness || r.Lifecycle || r.BootID || 
 
 // ObserveNode extracts from a node the facts that are read.
 func ObserveNode(node *corev1.Node, reads Reads) NodeFacts {
-	facts := NodeFacts{Name: node.Name, UID: node.UID, Labels: node.Labels, Unschedulable: node.Spec.Unschedulable}
+	facts := NodeFacts{Name: node.Name, UID: node.UID, Labels: node.Labels}
 	if !reads.Status() {
 		return facts
 	}

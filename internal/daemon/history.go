@@ -224,7 +224,7 @@ func (h *History) duplicate(record, current *Record) HistoryStep {
 	if record.Stable > current.Stable && !h.Forgets {
 		return numbered(Promote, current, record.Stable, ReasonDuplicate, "its duplicate %s is recorded as stable", record.Name)
 	}
-	if missing := current.inherits(record); len(missing) > 0 && !h.Forgets {
+	if missing := current.inherits(record); len(missing) > 0 && h.Notes != nil {
 		return annotate(current, missing, ReasonDuplicate, "its duplicate %s has them", record.Name)
 	}
 	return step(Delete, record, ReasonDuplicate, "its template is recorded as %s too", current.Name)

@@ -33,9 +33,6 @@ type Hold struct {
 	waves         []Wave
 	labelled      bool   // whether a node may be admitted, or when, depends on its labels
 	text          string // of spec.rollout; equal for equal ones
-
-	// Failure is what makes the update revision fail.
-	Failure FailureTerms
 }
 
 // The most that a rollout may have. The schema of the CRD has the same limits, but an object may be stored without it.
@@ -70,9 +67,6 @@ func NewHold(spec *v1alpha1.Rollout) (*Hold, error) {
 		return nil, err
 	}
 	hold.labelled = hold.nodes != nil || len(hold.Order) > 0 || slices.ContainsFunc(hold.waves, func(wave Wave) bool { return wave.selector != nil })
-	if hold.Failure, err = newFailureTerms(spec); err != nil {
-		return nil, err
-	}
 	restricts := hold.Paused || hold.nodes != nil || !zero(hold.partition)
 	switch spec.NewNodes {
 	case v1alpha1.NewNodesUpdate:
@@ -86,14 +80,6 @@ func NewHold(spec *v1alpha1.Rollout) (*Hold, error) {
 		return nil, fmt.Errorf("spec.rollout.newNodes must be Auto, Stable or Update, and is %q", spec.NewNodes)
 	}
 	return hold, nil
-}
-
-// AfterFailure returns what is held back after the update revision has failed: everything that does not have it, also nodes that join.
-func (h *Hold) AfterFailure() *Hold {
-	stopped := *h
-	stopped.Paused, stopped.closed, stopped.text = true, false, h.text+" failed"
-	stopped.joinOnUpdate, stopped.joinsByWave = false, false
-	return &stopped
 }
 
 var percentage = regexp.MustCompile(`^([0-9]{1,2}|100)%$`)

@@ -36,7 +36,6 @@ func newRollingOut(t *testing.T, nodes int, strategy Strategy) *rollingOut {
 	r.cells.Facts = func(node string) *NodeFacts { return &NodeFacts{Name: node, Labels: r.labels[node]} }
 	r.targets = r.cells.TargetOf
 	r.stable = "r1"
-	r.spec.OnFailure = v1alpha1.OnFailureContinue // what an update shows is judged elsewhere
 	return r
 }
 

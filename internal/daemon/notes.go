@@ -15,10 +15,10 @@ import (
 // are removed with spec.rollout.
 
 // noteAnnotations are those, besides the annotation of what is stable.
-var noteAnnotations = []string{v1alpha1.WaveAnnotation, v1alpha1.PromotedAnnotation, v1alpha1.VerdictAnnotation}
+var noteAnnotations = []string{v1alpha1.WaveAnnotation, v1alpha1.PromotedAnnotation}
 
 // maxNote bounds the value of a note: anybody who may write ControllerRevisions may have written it.
-const maxNote = 4096
+const maxNote = 512
 
 // RecordAnnotations are the annotations of a ControllerRevision that rollouts read. Others need not be kept.
 func RecordAnnotations() []string {
@@ -95,10 +95,7 @@ func (h *History) annotations(others []HistoryStep) (steps []HistoryStep) {
 // inherits returns the notes of a duplicate that the record which stays does not have.
 func (r *Record) inherits(duplicate *Record) map[string]string {
 	missing := maps.Clone(duplicate.Notes)
-	maps.DeleteFunc(missing, func(name, _ string) bool { return r.Note(name) != "" || name == v1alpha1.VerdictAnnotation })
-	if verdict := r.inheritRuling(duplicate); verdict != "" {
-		missing[v1alpha1.VerdictAnnotation] = verdict
-	}
+	maps.DeleteFunc(missing, func(name, _ string) bool { return r.Note(name) != "" })
 	return missing
 }
 

@@ -13,7 +13,6 @@ type RolloutHealth struct {
 	Stable, Update string // revisions
 	Hold           *Hold
 	Wave           *WaveHealth // nil when no wave is open
-	Ruling         *Ruling     // of the update revision
 }
 
 // WaveHealth is the state of the open wave.
@@ -61,7 +60,7 @@ func (h *Health) RolloutStatus() *v1alpha1.RolloutStatus {
 	if h.Rollout == nil {
 		return nil
 	}
-	return &v1alpha1.RolloutStatus{CurrentRevision: h.Rollout.Stable, UpdateRevision: h.Rollout.Update, Phase: h.phase(), Wave: h.wave(), Unavailable: h.unavailableNodes(), Verdict: h.verdictStatus()}
+	return &v1alpha1.RolloutStatus{CurrentRevision: h.Rollout.Stable, UpdateRevision: h.Rollout.Update, Phase: h.phase(), Wave: h.wave(), Unavailable: h.unavailableNodes()}
 }
 
 // wave describes the open wave, nil if none is.
@@ -87,8 +86,6 @@ func (h *Health) phase() v1alpha1.RolloutPhase {
 	switch complete := h.Rollout.complete(); {
 	case h.Suspended:
 		return v1alpha1.RolloutSuspended
-	case h.failedPhase() != "":
-		return h.failedPhase()
 	case complete && behind <= 0:
 		return v1alpha1.RolloutComplete
 	case h.paused():

@@ -258,7 +258,7 @@ func (c *Cells) GrantSome(now time.Time, most int) (nodes []string, more bool) {
 		return c.grantEnds(now, most)
 	case r.strategy.OnDelete:
 		return nil, false
-	case c.state.paused(), c.Tripped():
+	case c.state.paused():
 		return nil, false
 	case c.halted():
 		return nil, false

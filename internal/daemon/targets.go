@@ -19,10 +19,6 @@ type RolloutState struct {
 	Hold   *Hold
 	Stable string
 	Wave   int // the index of the open wave of Hold; all have passed if there is none
-	// Failed: the update revision has failed, and is not judged any more; Returns: every node returns to the stable one.
-	Failed, Returns bool
-	// Since is the time of the last retry: earlier evidence does not count.
-	Since time.Time
 }
 
 // TargetPolicy decides targets. It is a pure function of its own value, which never changes, and of the facts
@@ -43,9 +39,7 @@ func TargetOf(state *RolloutState, node *NodeFacts) string {
 // Reads returns the facts of a node that targets depend on.
 func (s *RolloutState) Reads() Reads {
 	if s.Policy == nil {
-		reads := s.Hold.reads()
-		reads.Readiness = reads.Readiness || s.open() && s.Hold.Failure.nodeWindow > 0
-		return reads
+		return s.Hold.reads()
 	}
 	return s.Policy.Reads()
 }
@@ -88,11 +82,11 @@ func (c *Cells) Retarget(node string, now time.Time) (changed bool) {
 		return false
 	}
 	c.relabelled(cell)
-	was, shown := c.down.as[node], c.outcomeOf(node)
-	if changed = c.decide(cell); changed || c.terms.holds || c.terms.dead != nil || c.breaker != nil {
+	was := c.down.as[node]
+	if changed = c.decide(cell); changed || c.terms.holds || c.terms.dead != nil {
 		c.recount(cell, now)
 	}
-	return changed || was != notDown || c.down.as[node] != notDown || shown != c.outcomeOf(node)
+	return changed || was != notDown || c.down.as[node] != notDown
 }
 
 // decide gives a cell its target, and reports whether it changed. In that case earlier failures cause no

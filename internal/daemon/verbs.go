@@ -31,12 +31,6 @@ func ParseVerb(value string) Verb {
 // PromoteVerb returns what a daemon's annotations ask to promote: with an argument the wave of that name, otherwise all waves.
 func (w *Workload) PromoteVerb() Verb { return w.verb(v1alpha1.PromoteAnnotation) }
 
-// AbortVerb returns what a daemon's annotations ask to fail.
-func (w *Workload) AbortVerb() Verb { return w.verb(v1alpha1.AbortAnnotation) }
-
-// RetryVerb returns of which revision a daemon's annotations ask to remove the verdict.
-func (w *Workload) RetryVerb() Verb { return w.verb(v1alpha1.RetryAnnotation) }
-
 // verb returns what an annotation of a daemon asks for. A kind without rollouts has no verbs.
 func (w *Workload) verb(annotation string) Verb {
 	if w.Kind == nil || !w.Kind.RollsOut() {
@@ -47,7 +41,7 @@ func (w *Workload) verb(annotation string) Verb {
 
 // Names reports whether a verb of the daemon's names a revision. Its record is kept: what was obeyed is written there.
 func (w *Workload) Names(revision string) bool {
-	return revision == w.PromoteVerb().Revision || revision == w.AbortVerb().Revision || revision == w.RetryVerb().Revision
+	return w.PromoteVerb().Revision == revision
 }
 
 // Outcome is what an external check said of a wave.

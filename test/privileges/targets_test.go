@@ -28,7 +28,7 @@ func controllerTargets(c *labtest.Cluster, native bool) map[string]target {
 		"a DaemonSet's record": {account: lab.Controller, policy: "everynode-controller-revisions",
 			object: revisionOf("daemons", map[string]any{"apiVersion": "everynode.dev/v1alpha1", "kind": "DaemonSet", "name": "d", "uid": "1", "controller": true}),
 			may:    with(rolloutNotes, changes{"the number": set(int64(2), "revision"), "its owner": drop("metadata", "ownerReferences")}),
-			mayNot: changes{"an annotation like a verdict": set("{}", "metadata", "annotations", v1alpha1.VerdictAnnotation+"s"), "a StatefulSet as owner": set([]any{controlledBy("apps/v1", "StatefulSet")}, "metadata", "ownerReferences")},
+			mayNot: changes{"a StatefulSet as owner": set([]any{controlledBy("apps/v1", "StatefulSet")}, "metadata", "ownerReferences")},
 		},
 		"a StatefulSet's record": {account: lab.Controller, policy: "everynode-controller-revisions", others: true,
 			object: revisionOf("statefuls", controlledBy("apps/v1", "StatefulSet")),
@@ -62,7 +62,6 @@ var rolloutNotes = changes{
 	"what is stable":     set("1", "metadata", "annotations", v1alpha1.StableAnnotation),
 	"the open wave":      set("0/canary number=1", "metadata", "annotations", v1alpha1.WaveAnnotation),
 	"the obeyed promote": set("x/canary", "metadata", "annotations", v1alpha1.PromotedAnnotation),
-	"a verdict":          set("{}", "metadata", "annotations", v1alpha1.VerdictAnnotation),
 }
 
 // with returns the changes of both.

@@ -46,7 +46,6 @@ type Cluster struct {
 	denied     map[string]bool        // nodes whose pods a policy denies
 	confined   map[string]bool        // nodes to whose pods a policy adds a node selector that they do not match
 	tamper     func(*history.Request) // nil; a test of the checks changes what controllers send
-	failing    map[string]string      // images that fail, and how
 	violations []string
 }
 

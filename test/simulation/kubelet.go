@@ -31,7 +31,6 @@ func (c *Cluster) progress(pod *corev1.Pod) bool {
 		return false
 	case pod.Status.Phase == corev1.PodPending:
 		c.setPhase(pod, corev1.PodRunning)
-	case c.breaks(pod):
 	case !isReady(pod):
 		c.setReady(pod, corev1.ConditionTrue)
 	default:
@@ -55,13 +54,7 @@ func (c *Cluster) fail(pod *corev1.Pod, why string) {
 }
 
 func (c *Cluster) setReady(pod *corev1.Pod, ready corev1.ConditionStatus) {
-	c.api.Change(pod, func(object client.Object) {
-		status := &object.(*corev1.Pod).Status
-		setCondition(status, ready, c.clock.Now())
-		if ready == corev1.ConditionTrue {
-			started(status)
-		}
-	})
+	c.api.Change(pod, func(object client.Object) { setCondition(&object.(*corev1.Pod).Status, ready, c.clock.Now()) })
 }
 
 func isReady(pod *corev1.Pod) bool {

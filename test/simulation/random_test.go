@@ -43,7 +43,6 @@ var histories = map[string]struct {
 	"edited": {Edited, 10},
 	"held":   {Held, 5},
 	"deaths": {Deaths, 5},
-	"judged": {Judged, 5},
 }
 
 // Random histories violate no invariant. make simulate SEEDS=… runs more of them, from FROM on.

@@ -71,7 +71,6 @@ func (c *Cluster) repair() {
 		c.setTaint(node, dedicated, "")
 		c.comeBack(node)
 	}
-	clear(c.failing)
 	clear(c.denied)
 	clear(c.confined)
 	c.openClass()

@@ -26,7 +26,6 @@ const (
 	L4 = "L4"
 	R1 = "R1"
 	E1 = "E1"
-	R2 = "R2"
 )
 
 // Violation is a breach of an invariant.

@@ -270,7 +270,6 @@ func (s *state) recordChanged(object client.Object, gone bool) {
 			return
 		}
 		now.at = known.at
-		s.judgeRuling(known.object, record)
 		if d := s.daemons[ownerOf(record)]; d != nil && !gone {
 			s.judgePassed(d, known, now)
 		}

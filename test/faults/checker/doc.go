@@ -60,9 +60,6 @@
 //     one by one, and not before their soak has ended, unless they are promoted.
 //   - E1: a delete by a controller that takes effect on an available pod does not take the only pod of an eligible node
 //     of a daemon that is not suspended, if the emergency stop is on in all states of the window.
-//   - R2: a verdict is recorded on a ControllerRevision only if a pod of its revision, once bound, showed what the verdict says, or
-//     if a value of the verb abort that had not acted before names it. It is removed only by a value of the verb retry that had
-//     not acted before. When the cluster has settled, nodes of a revision that failed have what onFailure says (L1).
 //   - L4: SameEnd compares the end of two histories: for each daemon and node the contents of its pods, and the status.
 //
 // What a gap in the observation makes impossible to judge is counted as unjudged.

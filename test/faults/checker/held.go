@@ -78,9 +78,7 @@ func (s *state) mayBeHeld(c *cell, p *pod) bool {
 		return false
 	case rollout.Paused, s.stalls(c.daemon):
 		return true
-	case s.failed(c.daemon) != nil && !s.returns(c.daemon) && rollout.OnFailure != v1alpha1.OnFailureContinue:
-		return true
-	case s.returns(c.daemon) || !selected(rollout.NodeSelector, c.at.object) || partitioned(rollout.Partition, c.daemon.eligible()) > 0 || s.mayAwaitWave(c.daemon, c.at.object):
+	case !selected(rollout.NodeSelector, c.at.object) || partitioned(rollout.Partition, c.daemon.eligible()) > 0 || s.mayAwaitWave(c.daemon, c.at.object):
 		stable := s.stable(c.daemon)
 		return stable != nil && stable.Labels[appsv1.ControllerRevisionHashLabelKey] == p.revision()
 	}
@@ -140,7 +138,7 @@ func (s *state) stable(d *daemon) (stable *appsv1.ControllerRevision) {
 // judgePartition judges L1: no more nodes are held back than the partition keeps.
 func (s *state) judgePartition(d *daemon) {
 	rollout := d.spec().rollout
-	if rollout == nil || rollout.Paused || s.failed(d) != nil || rollout.NodeSelector != nil || rollout.Partition == nil || len(rollout.Waves) > 0 || d.spec().onDelete || d.kind != history.DaemonSets || s.stalls(d) {
+	if rollout == nil || rollout.Paused || rollout.NodeSelector != nil || rollout.Partition == nil || len(rollout.Waves) > 0 || d.spec().onDelete || d.kind != history.DaemonSets || s.stalls(d) {
 		return
 	}
 	held, eligible := 0, d.eligible()

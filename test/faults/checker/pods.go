@@ -30,7 +30,6 @@ type pod struct {
 	target  string           // the node that it was created for
 	cell    *cell            // nil if it belongs to no daemon or to no node
 	served  bool             // it was ever ready
-	showed  []string         // reasons of verdicts, since it was bound
 	// were are its former controllers, with the index of the record that ended each.
 	were []formerOwner
 }
@@ -140,7 +139,6 @@ func (s *state) podChanged(object *corev1.Pod, event watch.EventType) {
 			p.boundAt = s.at
 		}
 		p.object, p.gone = object, deleted
-		p.show()
 		if _, ready := p.readySince(); ready {
 			p.served = true
 		}

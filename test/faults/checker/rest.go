@@ -110,10 +110,6 @@ func (s *state) alive(node *corev1.Node) bool {
 
 // judgeContent judges L1: the pod has what the template says, and its revision is recorded with it.
 func (s *state) judgeContent(c *cell, p *pod) {
-	if stable := s.stable(c.daemon); s.returns(c.daemon) && stable.Labels[appsv1.ControllerRevisionHashLabelKey] != p.revision() {
-		s.violated(L1, c.key(), "pod %s has revision %s, and all nodes return to %s", p.object.Name, p.revision(), stable.Labels[appsv1.ControllerRevisionHashLabelKey])
-		return
-	}
 	if !reflects(c.daemon.spec().template, p.object) {
 		if s.mayBeHeld(c, p) {
 			return

@@ -95,7 +95,7 @@ func sizeOfWave(nodes *intstr.IntOrString, eligible int) int {
 // judgeWave judges L1: the open wave has as many nodes as its number says.
 func (s *state) judgeWave(d *daemon) {
 	rollout := d.spec().rollout
-	if rollout == nil || rollout.Paused || rollout.NodeSelector != nil || rollout.Partition != nil || d.spec().onDelete || d.spec().suspended || s.failed(d) != nil {
+	if rollout == nil || rollout.Paused || rollout.NodeSelector != nil || rollout.Partition != nil || d.spec().onDelete || d.spec().suspended {
 		return
 	}
 	open := s.openWave(d, rollout.Waves)
