@@ -30,6 +30,29 @@ func TestAwaitedPodOutlivesOtherRequests(t *testing.T) {
 	}
 }
 
+// A pod that was requested for a node without one surges when another one appears there before it is seen, for example that of a second
+// active controller (S4, make simulate SEED=9125).
+func TestAwaitedPodBesideAnother(t *testing.T) {
+	var cells Cells
+	cells.SetTemplate("r2", 0, Strategy{MaxSurge: intstr.FromInt32(1)}, t0)
+	for _, node := range []string{"n1", "n2"} {
+		cells.SetNode(node, types.UID("uid-"+node), Verdict{ShouldRun: true, ShouldContinue: true}, t0)
+	}
+	cells.SetPod("n2", &Pod{Name: "q", UID: "q", Revision: "r1", Bound: true, Ready: true}, t0)
+	cells.Sent("n1", []Action{{Op: Create, Revision: "r2", Reason: ReasonMissing}}, t0)
+	cells.Made("n1", "mine", t0)
+	cells.Answered("n1", true, t0)
+	cells.SetPod("n1", &Pod{Name: "p", UID: "theirs", Revision: "r1"}, t0)
+	if nodes := cells.Grant(t0); len(nodes) != 0 {
+		t.Errorf("%q may surge beside n1, where two pods exist", nodes)
+	}
+	cells.SetPod("n1", &Pod{Name: "p2", UID: "mine", Revision: "r2", Bound: true, Ready: true}, t0)
+	cells.RemovePod("n1", "theirs", t0)
+	if nodes := cells.Grant(t0); len(nodes) != 1 || nodes[0] != "n2" {
+		t.Errorf("%q may surge, want n2", nodes)
+	}
+}
+
 // A repeated request may create a second pod under the name of the first one, if that was deleted before it was seen. Then
 // the first one does not end the wait for the second, whenever it is seen, and whether or not its own request was answered.
 func TestOnlyTheAwaitedPodEndsTheWait(t *testing.T) {
