@@ -45,7 +45,7 @@ type Cells struct {
 	// Starting is set until everything that exists was observed (Started): a cell whose node was not observed yet is
 	// kept, because the name of its next pod depends on those that left.
 	Starting bool
-	// Forgotten is called when a cell is dropped whose pods left, with what the name of the next one depends on (After).
+	// Forgotten is called when a cell is dropped after its pods have left. The name of the node's next pod depends on after (After).
 	// It may be nil.
 	Forgotten func(node, after string)
 

@@ -15,7 +15,8 @@ import (
 // reminder is an annotation whose change makes kwok look at a pod.
 const reminder = "lab.everynode.dev/look-at"
 
-// overdue is how long a pod may wait for kwok. The times in objects are whole seconds.
+// overdue is how long a pod may wait for kwok before it is changed; one that is due later than that is not waited for. The times in
+// objects are whole seconds.
 const overdue = 3 * time.Second
 
 // remindKwok waits until kwok has acted on all pods of the named nodes, or of all if none is named, and changes the pods that it
@@ -33,10 +34,14 @@ func (l *Lab) remindKwok(ctx context.Context, nodes []string) error {
 		late := ""
 		for i := range pods.Items {
 			pod := &pods.Items[i]
-			if !overlooked(pod, now) || len(nodes) > 0 && !slices.Contains(nodes, pod.Spec.NodeName) {
+			due, waits := dueAt(pod)
+			if !waits || due.After(now.Add(overdue)) || len(nodes) > 0 && !slices.Contains(nodes, pod.Spec.NodeName) {
 				continue
 			}
 			late = fmt.Sprintf("pod %s/%s on node %s", pod.Namespace, pod.Name, pod.Spec.NodeName)
+			if now.Sub(due) < overdue {
+				continue // kwok has time left
+			}
 			patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, reminder, now.Format(time.RFC3339Nano))
 			_, err := l.Client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.MergePatchType, patch, metav1.PatchOptions{})
 			if err != nil && !apierrors.IsNotFound(err) {
@@ -47,17 +52,18 @@ func (l *Lab) remindKwok(ctx context.Context, nodes []string) error {
 	})
 }
 
-// overlooked reports whether kwok would have removed or started a pod by now.
-func overlooked(pod *corev1.Pod, now time.Time) bool {
+// dueAt returns when kwok is to remove or start a pod; false if it has nothing to do.
+func dueAt(pod *corev1.Pod) (due time.Time, waits bool) {
 	if pod.Spec.NodeName == "" {
-		return false
+		return due, false
 	}
 	if pod.DeletionTimestamp != nil {
-		return len(pod.Finalizers) == 0 && now.Sub(pod.DeletionTimestamp.Time) > overdue
+		return pod.DeletionTimestamp.Time, len(pod.Finalizers) == 0
 	}
-	bound := slices.IndexFunc(pod.Status.Conditions, func(condition corev1.PodCondition) bool {
-		return condition.Type == corev1.PodScheduled && condition.Status == corev1.ConditionTrue
-	})
-	return pod.Status.Phase == corev1.PodPending && pod.Status.StartTime == nil && bound >= 0 &&
-		now.Sub(pod.Status.Conditions[bound].LastTransitionTime.Time) > overdue
+	for i := range pod.Status.Conditions {
+		if c := &pod.Status.Conditions[i]; c.Type == corev1.PodScheduled && c.Status == corev1.ConditionTrue {
+			return c.LastTransitionTime.Time, pod.Status.Phase == corev1.PodPending && pod.Status.StartTime == nil
+		}
+	}
+	return due, false
 }
